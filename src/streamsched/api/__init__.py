@@ -1,0 +1,1 @@
+"""The Python client and the one place that builds the object graph."""

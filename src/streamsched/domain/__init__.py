@@ -1,0 +1,1 @@
+"""The rules of streamsched, pure: no I/O, no clock, the standard library only."""

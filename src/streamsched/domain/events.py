@@ -1,0 +1,361 @@
+"""Every event that streamsched writes, as frozen data: the vocabulary of the journal and of the work log.
+
+One class here is one ``.avsc`` file under ``schemas/``, field for field in the same order. Times are milliseconds
+since the Unix epoch. ``by`` names who caused the event (a node or a user). User payloads (parameters, arguments,
+states, results) are JSON text. ``basis`` is the journal position up to which the maker of a decision had folded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What every event carries: an id (16 bytes, unique), its time, and who caused it."""
+
+    event_id: bytes
+    at: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Children ``first..last`` (inclusive), dispatched with this ordinal to this work-log partition."""
+
+    first: int
+    last: int
+    ordinal: int
+    partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Children ``first..last``, inclusive."""
+
+    first: int
+    last: int
+
+
+# --- facts from people and time -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRequested(Event):
+    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else."""
+
+    task_id: str
+    template_name: str
+    template_version: str
+    template: str
+    params: str
+    priority: int
+    origin: str
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCancelRequested(Event):
+    """Somebody wants this redrive of the task to stop; void for any other redrive."""
+
+    task_id: str
+    redrive: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired(Event):
+    """All that was due up to ``due`` is due."""
+
+    task_id: str
+    due: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionReset(Event):
+    """A work-log partition lost its committed position: the children that were live there count as returned."""
+
+    partition: int
+
+
+# --- decisions of the scheduler -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlanned(Event):
+    """The split is complete: this many children, made by this plan (JSON: splitter and its resolved input)."""
+
+    task_id: str
+    redrive: int
+    children: int
+    plan: str
+    digest: str
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlanProgressed(Event):
+    """A long split got this far (JSON cursor); the next step goes on from here."""
+
+    task_id: str
+    redrive: int
+    cursor: str
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRefused(Event):
+    """The request with this event id cannot become a task."""
+
+    task_id: str
+    request: bytes
+    reason: str
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildrenDispatched(Event):
+    """These children were released into the work log, in the transaction of this event."""
+
+    task_id: str
+    releases: tuple[Release, ...]
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildrenStopping(Event):
+    """These live dispatches were told to stop (journal); stop these (work log, one record for each partition)."""
+
+    task_id: str
+    releases: tuple[Release, ...]
+    reason: str
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildrenCancelled(Event):
+    """These children are neither live nor ended, and will not be dispatched."""
+
+    task_id: str
+    spans: tuple[Span, ...]
+    reason: str
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSucceeded(Event):
+    """Every child has ended and the policy is content."""
+
+    task_id: str
+    redrive: int
+    reason: str
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed(Event):
+    """Every child has ended and the policy is not content."""
+
+    task_id: str
+    redrive: int
+    reason: str
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCancelled(Event):
+    """Every child has ended after somebody asked for the end."""
+
+    task_id: str
+    redrive: int
+    reason: str
+    basis: int
+
+
+# --- work, and what became of it ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCreated(Event):
+    """One dispatch of one child: all that a worker needs to run it. Limits in milliseconds, 0 is none."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    handler: str
+    args: str
+    timeout: int
+    heartbeat: int
+    priority: int
+    sequence: int
+    state: str | None
+    recoveries: int
+    traceparent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildStarted(Event):
+    """An attempt began; written only for children that still ran when the worker flushed."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCheckpointed(Event):
+    """A durable resume point. In the work log it carries the work itself and so takes the place of its record."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    token: int
+    sequence: int
+    state: str | None
+    recoveries: int
+    work: ChildCreated | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCompleted(Event):
+    """The handler returned: the accepted outcome of a dispatch ends the child."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    token: int
+    started_at: int
+    sequence: int
+    result: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildFailed(Event):
+    """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
+
+    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one.
+    """
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    token: int
+    started_at: int
+    sequence: int
+    state: str | None
+    reason: str
+    error_type: str
+    message: str
+    traceback: str
+    retryable: bool
+    delay: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ChildCancelled(Event):
+    """A dispatch was stopped on request; the last state is kept for a redrive."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    token: int
+    started_at: int
+    sequence: int
+    state: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildReturned(Event):
+    """A worker gives back what it has not begun, so that another can have it."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    token: int
+    sequence: int
+    state: str | None
+    recoveries: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChildYielded(Event):
+    """For information: stopped at a checkpoint by a drain or a revoke; its continuation stays in the work log."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    attempt: int
+    token: int
+    sequence: int
+    reason: str
+
+
+# --- nodes ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunningChild:
+    """What a beat tells of one running child: progress as its handler gave it."""
+
+    task_id: str
+    child: int
+    attempt: int
+    started_at: int
+    done: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class NodeBeat(Event):
+    """A node is alive: who it is, what it owns, what it could take. ``loop_age`` in milliseconds."""
+
+    node_id: str
+    name: str
+    role: str
+    version: str
+    state: str
+    member_id: str
+    transactional_id: str
+    slots: int
+    free: int
+    pending: int
+    partitions: tuple[int, ...]
+    running: tuple[RunningChild, ...]
+    loop_age: int
+
+
+# --- dead letters ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter(Event):
+    """A record that could not be decoded or handled, kept whole with its origin."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    key: bytes | None
+    value: bytes | None
+
+
+Outcome = ChildCompleted | ChildFailed | ChildCancelled | ChildReturned
+Work = ChildCreated | ChildCheckpointed
+EVENTS: tuple[type[Event], ...] = (
+    TaskRequested, TaskCancelRequested, TimerFired, PartitionReset,
+    TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
+    TaskSucceeded, TaskFailed, TaskCancelled,
+    ChildCreated, ChildStarted, ChildCheckpointed, ChildCompleted, ChildFailed, ChildCancelled, ChildReturned,
+    ChildYielded,
+    NodeBeat, DeadLetter,
+)  # fmt: skip

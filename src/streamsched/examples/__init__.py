@@ -1,0 +1,1 @@
+"""Handlers to try streamsched with."""

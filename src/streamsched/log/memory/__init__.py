@@ -1,0 +1,1 @@
+"""The log in memory, for simulations and users' own tests."""

@@ -1,0 +1,243 @@
+"""The port to the log: what streamsched needs of Kafka, and what every adapter gives and is tested for.
+
+A *position* is always the next offset to read. All calls are made from one thread. Times are milliseconds since the
+Unix epoch, time-outs are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Record(Protocol):
+    """One record as it was read. ``headers`` may be computed when it is asked for."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+class Append(NamedTuple):
+    """One record to write, to an explicit partition. ``value`` None is a tombstone.
+
+    ``track`` asks the writer to tell the offset that the record got.
+    """
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+    track: bool = False
+
+
+class Committed(NamedTuple):
+    """A group's committed position of one partition, with the metadata (at most 4096 bytes) written beside it."""
+
+    position: int
+    metadata: str
+
+
+class TopicSpec(NamedTuple):
+    """What a topic must be: ``config`` holds Kafka's names and values."""
+
+    name: str
+    partitions: int
+    config: Mapping[str, str]
+
+
+class LogError(Exception):
+    """Any failure of the log; its message names what was asked, why it failed, and the remedy."""
+
+
+class LogUnreachable(LogError):
+    """The broker (or the folder of the embedded log) cannot be reached or used."""
+
+
+class TransactionAborted(LogError):
+    """Nothing of the transaction was written. Poll the member, then decide again: the group may have changed."""
+
+
+class WriterFenced(LogError):
+    """Another writer took this transactional id over, or the broker gave it up: discard the writer and its work."""
+
+
+class OutcomeUnknown(LogError):
+    """The transaction may or may not have been committed. Fence the id with another writer and ask the witness."""
+
+
+class RecordTooLarge(LogError):
+    """A record exceeds what the topic takes; nothing was written."""
+
+
+class PositionLost(LogError):
+    """A position to read from (or a group's commit) is gone. Never start anywhere else silently."""
+
+
+class TopicMismatch(LogError):
+    """A topic is missing, or its partitions or settings are not what they must be."""
+
+
+class Listener(Protocol):
+    """Told of changes of a member's partitions, from inside ``Member.poll`` or ``Member.leave``."""
+
+    def on_assigned(self, partitions: Collection[int]) -> None:
+        """Take note of new partitions. They are owned only once they have been claimed."""
+
+    def on_revoked(self, partitions: Collection[int]) -> None:
+        """Hand over: transactions with this member still count until this returns."""
+
+    def on_lost(self, partitions: Collection[int]) -> None:
+        """Drop all work on these partitions: somebody else may own them already."""
+
+
+class Member(Protocol):
+    """A member of a consumer group on one topic. It carries assignments only: records come through a ``Reader``."""
+
+    @property
+    def member_id(self) -> str:
+        """The group's name for this member; empty while it is not in the group."""
+
+    def poll(self, timeout: float = 0.0) -> None:
+        """Serve the group, calling the listener. Must be called at least once a second."""
+
+    def leave(self) -> None:
+        """Revoke all partitions (the listener is called) and leave the group at once."""
+
+
+class Reader(Protocol):
+    """Reads committed records from chosen partitions; no group is involved."""
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions and no others.
+
+        A partition that is being read already keeps its place and what was prefetched, unless its given position
+        differs from ``position()``.
+        """
+
+    def poll(self, limit: int, timeout: float) -> Sequence[Record]:
+        """Return up to ``limit`` records as soon as there is one, or none after ``timeout``.
+
+        Order holds within each partition. Records of open and aborted transactions are never returned.
+
+        Raises:
+            PositionLost: a position is below what the log still has, or beyond its end.
+        """
+
+    def position(self, partition: TopicPartition) -> int:
+        """Return the next offset to read: past markers and gaps once the end was reached."""
+
+    def close(self) -> None:
+        """Release what the reader holds."""
+
+
+class Writer(Protocol):
+    """Writes transactions under one transactional id; making one fences whoever had the id before."""
+
+    @property
+    def transactional_id(self) -> str: ...
+
+    def commit(
+        self,
+        appends: Sequence[Append],
+        positions: Mapping[TopicPartition, Committed],
+        member: Member,
+    ) -> Mapping[int, int]:
+        """Write all appends and the member's group positions in one transaction, begun and ended here.
+
+        Returns:
+            The offset of each append that asked for it (``track``), by its index.
+
+        Raises:
+            TransactionAborted: nothing was written; the writer can go on.
+            WriterFenced: nothing was written and nothing ever will be by this writer.
+            OutcomeUnknown: it may have been written; the writer is unusable.
+            RecordTooLarge: nothing was written.
+        """
+
+    def close(self) -> None:
+        """Release what the writer holds; an open transaction is left to be fenced."""
+
+
+class Log(Protocol):
+    """One log: a Kafka cluster, a folder, or memory."""
+
+    @property
+    def cluster_id(self) -> str:
+        """Which log this is: views of one never serve another."""
+
+    def partitions(self, topic: str) -> int:
+        """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
+
+    def reader(self) -> Reader: ...
+
+    def member(self, group: str, topic: str, listener: Listener) -> Member: ...
+
+    def writer(self, transactional_id: str) -> Writer:
+        """Make the writer of this id, aborting what an earlier one of the same id left open."""
+
+    def fence(self, transactional_id: str) -> None:
+        """Abort what the writer of this id has open and make its later calls fail with ``WriterFenced``."""
+
+    def append(self, appends: Sequence[Append]) -> Sequence[int]:
+        """Write records without a transaction, each once, durable on return; returns their offsets."""
+
+    def committed(
+        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
+    ) -> Mapping[TopicPartition, Committed | None]:
+        """Read the group's positions. ``stable`` waits for open transactions to end; without it they are ignored.
+
+        Raises:
+            LogUnreachable: a stable read was not answered in time.
+        """
+
+    def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
+        """Commit position 0 with this metadata where the group has no commit yet. The group must have no members."""
+
+    def start(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the first offset that is still kept."""
+
+    def end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the high watermark: beyond every record written so far, committed or not."""
+
+    def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
+        """Return the position of the first record not older than ``time``; the end where there is none."""
+
+    def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Let go of records below these positions."""
+
+    def evict(self, group: str, member_id: str) -> None:
+        """Remove a dead member from its group, so that its partitions move at once."""
+
+    def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
+        """Create the topics that are missing and return their names; existing ones are checked.
+
+        Raises:
+            TopicMismatch: an existing topic differs; the message names every difference.
+        """
+
+    def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
+        """Return every difference between the topics and what they must be, in words; empty when all is well."""
+
+    def close(self) -> None: ...

@@ -1,0 +1,83 @@
+"""The five topics: names, partitions, settings (design section 2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from streamsched.domain.ids import partition_of
+from streamsched.log.port import TopicPartition, TopicSpec
+
+RECORD_LIMIT: Final = 2 * 1024 * 1024
+PAYLOAD_LIMIT: Final = 256 * 1024
+EVENT_PARTITIONS: Final = 16
+CHILD_PARTITIONS: Final = 64
+_COMMON: Final = {"max.message.bytes": str(RECORD_LIMIT), "message.timestamp.type": "CreateTime"}
+_FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """Names and sizes of the topics of one installation."""
+
+    prefix: str = "streamsched"
+    event_partitions: int = EVENT_PARTITIONS
+    child_partitions: int = CHILD_PARTITIONS
+
+    @property
+    def events(self) -> str:
+        """The journal."""
+        return f"{self.prefix}.events"
+
+    @property
+    def children(self) -> str:
+        """The work log."""
+        return f"{self.prefix}.children"
+
+    @property
+    def templates(self) -> str:
+        """Template versions."""
+        return f"{self.prefix}.templates"
+
+    @property
+    def workers(self) -> str:
+        """Beats of the nodes."""
+        return f"{self.prefix}.workers"
+
+    @property
+    def dead_letters(self) -> str:
+        """Records that could not be handled."""
+        return f"{self.prefix}.dead-letters"
+
+    @property
+    def scheduler_group(self) -> str:
+        """The consumer group of the schedulers, on the journal."""
+        return f"{self.prefix}.schedulers"
+
+    @property
+    def worker_group(self) -> str:
+        """The consumer group of the workers, on the work log."""
+        return f"{self.prefix}.workers"
+
+    def journal_of(self, task_id: str) -> TopicPartition:
+        """Find the journal partition that holds all events of this task."""
+        return TopicPartition(self.events, partition_of(task_id, self.event_partitions))
+
+    def journal(self) -> list[TopicPartition]:
+        """Name all partitions of the journal."""
+        return [TopicPartition(self.events, p) for p in range(self.event_partitions)]
+
+    def work_log(self) -> list[TopicPartition]:
+        """Name all partitions of the work log."""
+        return [TopicPartition(self.children, p) for p in range(self.child_partitions)]
+
+    def specs(self) -> list[TopicSpec]:
+        """Say what every topic must be."""
+        compact = {**_COMMON, "cleanup.policy": "compact"}
+        return [
+            TopicSpec(self.events, self.event_partitions, {**_COMMON, **_FOREVER}),
+            TopicSpec(self.children, self.child_partitions, {**_COMMON, **_FOREVER, "segment.bytes": "67108864"}),
+            TopicSpec(self.templates, 1, compact),
+            TopicSpec(self.workers, 1, {**compact, "segment.ms": "600000"}),
+            TopicSpec(self.dead_letters, 1, {**_COMMON, "cleanup.policy": "delete", "retention.ms": "2419200000"}),
+        ]

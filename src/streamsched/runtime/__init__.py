@@ -1,0 +1,1 @@
+"""What every role shares: ownership of partitions, the commit, the loop."""

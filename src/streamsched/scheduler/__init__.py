@@ -1,0 +1,1 @@
+"""The scheduler: plans, dispatches, aggregates, keeps time."""

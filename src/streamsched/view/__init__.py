@@ -1,0 +1,1 @@
+"""The view: folded state in RocksDB or memory, and questions to it."""

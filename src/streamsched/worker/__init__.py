@@ -1,0 +1,1 @@
+"""The worker: runs children in executor processes and settles them in the log."""
