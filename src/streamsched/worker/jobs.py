@@ -1,0 +1,154 @@
+"""The words between a worker and the processes that run its children: jobs go in, news comes out.
+
+Everything here is plain data that travels as msgpack. Times are milliseconds since the Unix epoch, payloads
+(arguments, states, results) are JSON text. A job is one attempt at one child; its ``key`` means something only
+inside the worker that chose it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+Reason = Literal["error", "timeout", "heartbeat"]
+
+
+class Job(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
+    """One attempt at one child. Limits in milliseconds, 0 is none; ``state`` is the checkpoint to go on from."""
+
+    key: int
+    task_id: str
+    child: int
+    attempt: int
+    handler: str
+    args: str
+    state: str | None
+    sequence: int
+    token: int
+    timeout_ms: int
+    heartbeat_ms: int
+
+
+class JobCheckpointed(
+    msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="checkpointed"
+):
+    """A running job's latest state. ``number`` counts up within the job, with gaps where states were skipped.
+
+    ``wait`` says that the handler stands still until ``Pool.confirm`` names this number, or a higher one.
+    """
+
+    key: int
+    state: str
+    number: int
+    wait: bool
+
+
+class JobCompleted(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="completed"):
+    """The handler returned. ``state`` is its latest checkpoint, where no ``JobCheckpointed`` told of it yet."""
+
+    key: int
+    started_at: int
+    finished_at: int
+    result: str | None
+    state: str | None
+
+
+class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="failed"):
+    """The attempt failed: the handler raised, broke a limit, or took its process down with it.
+
+    ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in ``JobCompleted``.
+    """
+
+    key: int
+    started_at: int
+    finished_at: int
+    reason: Reason
+    error_type: str
+    message: str
+    traceback: str
+    retryable: bool
+    delay_ms: int | None
+    state: str | None
+
+
+class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="stopped"):
+    """A stop was asked for: the job stopped at a safe point, or was killed at the end of the grace period.
+
+    ``state`` as in ``JobCompleted``; ``None`` means that what was told last still stands.
+    """
+
+    key: int
+    started_at: int
+    finished_at: int
+    state: str | None
+
+
+class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="returned"):
+    """The job was not run: recalled while it waited, or its executor went away first. Submit it again, or pass it on.
+
+    In one rare case it had just begun: its executor was being killed for the job before it. It is not to blame.
+    """
+
+    key: int
+
+
+News = JobCheckpointed | JobCompleted | JobFailed | JobStopped | JobReturned
+Ending = JobCompleted | JobFailed | JobStopped | JobReturned
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A job that runs now, with its progress as the handler gave it (``total`` 0: it gave none)."""
+
+    key: int
+    started_at: int
+    done: float
+    total: float
+
+
+class Pool(Protocol):
+    """Runs jobs somewhere. All calls come from one thread; only ``poll`` and ``close`` may take time.
+
+    Every submitted job gets exactly one ``Ending``, with any number of ``JobCheckpointed`` before it; only a job that
+    was named in ``kill`` gets none.
+    """
+
+    def room(self) -> int:
+        """Say how many more jobs would be welcome now."""
+        ...
+
+    def submit(self, jobs: Sequence[Job]) -> None:
+        """Take these jobs, even beyond ``room``."""
+        ...
+
+    def poll(self, timeout: float) -> list[News]:
+        """Wait up to ``timeout`` seconds for news, and return all there is, in order for each job."""
+        ...
+
+    def stop(self, key: int) -> None:
+        """Ask for the end of a job: at its next safe point, killed after the grace period; recalled if not begun.
+
+        A job may still complete or fail instead. Unknown keys are ignored.
+        """
+        ...
+
+    def kill(self, keys: Iterable[int]) -> None:
+        """Drop these jobs at once: no news of them comes any more, not even what was already on its way."""
+        ...
+
+    def confirm(self, key: int, number: int) -> None:
+        """Tell that the checkpoint of this number, and so all before it, is durable. Unknown keys are ignored."""
+        ...
+
+    def running(self) -> list[Running]:
+        """List the jobs that run now."""
+        ...
+
+    def busy(self) -> int:
+        """Count the jobs that are held: running and waiting."""
+        ...
+
+    def close(self, grace: float) -> None:
+        """Ask every job to stop, wait up to ``grace`` seconds, then kill what is left. News is no longer given."""
+        ...
