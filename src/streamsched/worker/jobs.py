@@ -1,8 +1,8 @@
 """The words between a worker and the processes that run its children: jobs go in, news comes out.
 
 Everything here is plain data that travels as msgpack. Times are milliseconds since the Unix epoch, payloads
-(arguments, states, results) are JSON text. A job is one attempt at one child; its ``key`` means something only
-inside the worker that chose it.
+(arguments, states, results) are JSON text. A job is one attempt at one child; its ``key`` means something
+only inside the worker that chose it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Reason = Literal["error", "timeout", "heartbeat"]
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
-    """One attempt at one child. Limits in milliseconds, 0 is none; ``state`` is the checkpoint to go on from."""
+    """One attempt at one child. Limits in milliseconds (0 is none); ``state`` is where to go on."""
 
     key: int
     task_id: str
@@ -46,7 +46,7 @@ class JobCheckpointed(
 
 
 class JobCompleted(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="completed"):
-    """The handler returned. ``state`` is its latest checkpoint, where no ``JobCheckpointed`` told of it yet."""
+    """The handler returned. ``state``: its latest checkpoint, where no ``JobCheckpointed`` told of it yet."""
 
     key: int
     started_at: int
@@ -58,7 +58,8 @@ class JobCompleted(msgspec.Struct, frozen=True, array_like=True, kw_only=True, g
 class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="failed"):
     """The attempt failed: the handler raised, broke a limit, or took its process down with it.
 
-    ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in ``JobCompleted``.
+    ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in
+    ``JobCompleted``.
     """
 
     key: int
@@ -86,9 +87,10 @@ class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=
 
 
 class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="returned"):
-    """The job was not run: recalled while it waited, or its executor went away first. Submit it again, or pass it on.
+    """The job was not run: recalled while it waited, or its executor went away first.
 
-    In one rare case it had just begun: its executor was being killed for the job before it. It is not to blame.
+    Submit it again, or pass it on. In one rare case it had just begun: its executor was being killed for the
+    job before it. It is not to blame.
     """
 
     key: int
@@ -110,8 +112,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Pool(Protocol):
     """Runs jobs somewhere. All calls come from one thread; only ``poll`` and ``close`` may take time.
 
-    Every submitted job gets exactly one ``Ending``, with any number of ``JobCheckpointed`` before it; only a job that
-    was named in ``kill`` gets none.
+    Every submitted job gets exactly one ``Ending``, with any number of ``JobCheckpointed`` before it; only a job
+    that was named in ``kill`` gets none.
     """
 
     def room(self) -> int:
@@ -127,8 +129,9 @@ class Pool(Protocol):
         ...
 
     def stop(self, key: int) -> None:
-        """Ask for the end of a job: at its next safe point, killed after the grace period; recalled if not begun.
+        """Ask for the end of a job.
 
+        It stops at its next safe point, or is killed after the grace period; recalled if it has not begun.
         A job may still complete or fail instead. Unknown keys are ignored.
         """
         ...
@@ -138,7 +141,7 @@ class Pool(Protocol):
         ...
 
     def confirm(self, key: int, number: int) -> None:
-        """Tell that the checkpoint of this number, and so all before it, is durable. Unknown keys are ignored."""
+        """Tell that this checkpoint, and so all before it, is durable. Unknown keys are ignored."""
         ...
 
     def running(self) -> list[Running]:
@@ -150,5 +153,5 @@ class Pool(Protocol):
         ...
 
     def close(self, grace: float) -> None:
-        """Ask every job to stop, wait up to ``grace`` seconds, then kill what is left. News is no longer given."""
+        """Ask every job to stop, wait up to ``grace`` seconds, then kill what is left. No more news."""
         ...
