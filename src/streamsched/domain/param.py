@@ -1,0 +1,169 @@
+"""What a template says of one variable, and whether a value is one of these."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from streamsched.domain.placeholders import INTEGER_LIMIT, check_json, encode
+from streamsched.domain.policy import check_whole
+from streamsched.domain.refusal import Path, TemplateError, suggest
+
+
+def _integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and -INTEGER_LIMIT <= value < INTEGER_LIMIT
+
+
+def _number(value: object) -> bool:
+    return _integer(value) or (isinstance(value, float) and math.isfinite(value))
+
+
+_TYPES: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+    "integer": ("an integer of 64 bits", _integer),
+    "number": ("a number", _number),
+    "string": ("a string", lambda value: isinstance(value, str)),
+    "boolean": ("true or false", lambda value: isinstance(value, bool)),
+    "array": ("an array", lambda value: isinstance(value, list)),
+    "object": ("an object", lambda value: isinstance(value, dict)),
+}
+_FOR: Final = {
+    "minimum": ("integer", "number"),
+    "maximum": ("integer", "number"),
+    "minLength": ("string", "array"),
+    "maxLength": ("string", "array"),
+    "pattern": ("string",),
+    "items": ("array",),
+}
+_ATTRIBUTES: Final = {"minLength": "min_length", "maxLength": "max_length"}
+FIELDS: Final = ("type", "default", "description", "enum", *_FOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Param:
+    """One declared variable. The words are JSON Schema's; ``default`` None makes it required.
+
+    ``pattern`` is a regular expression that is searched for (anchor it yourself); ``items`` is the type of
+    each entry of an array; lengths are characters of a string or entries of an array.
+    """
+
+    type: str
+    default: object = None
+    description: str = ""
+    enum: tuple[object, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    items: str | None = None
+
+    def check(self, name: str) -> None:
+        """Refuse a declaration that contradicts itself. Raise TemplateError with the path of the field."""
+        path: Path = ("params", name)
+        for field, kind in (("type", self.type), ("items", self.items)):
+            if kind is not None and kind not in _TYPES:
+                reason = f"{kind!r} is no type"
+                raise TemplateError(reason, suggest(kind, _TYPES), path=(*path, field))
+        for field, types in _FOR.items():
+            if getattr(self, _ATTRIBUTES.get(field, field)) is not None and self.type not in types:
+                reason = f"has no meaning for a variable of type {self.type}"
+                remedy = f"remove it, or make the type {' or '.join(types)}"
+                raise TemplateError(reason, remedy, path=(*path, field))
+        self._check_limits(path)
+        for position, value in enumerate(self.enum):
+            if not _TYPES[self.type][1](value):
+                reason = f"{encode(value)} is not {_TYPES[self.type][0]}"
+                raise TemplateError(reason, "make type and enum agree", path=(*path, "enum", position))
+        if self.default is not None:
+            check_json(self.default, (*path, "default"))
+            fault = self.fault(self.default)
+            if fault:
+                raise TemplateError(fault, f"make it {self.wanted()}", path=(*path, "default"))
+
+    def _check_limits(self, path: Path) -> None:
+        for low, high, low_name, high_name in (
+            (self.minimum, self.maximum, "minimum", "maximum"),
+            (self.min_length, self.max_length, "minLength", "maxLength"),
+        ):
+            for limit, name in ((low, low_name), (high, high_name)):
+                if limit is not None and not _number(limit):
+                    raise TemplateError(f"{limit!r} is no number", "give a number", path=(*path, name))
+            if low is not None and high is not None and low > high:
+                reason = f"{low_name} {low} is above {high_name} {high}"
+                raise TemplateError(reason, "swap them", path=(*path, low_name))
+        for limit, name in ((self.min_length, "minLength"), (self.max_length, "maxLength")):
+            if limit is not None:
+                check_whole(limit, (*path, name), 0)
+        if self.pattern is not None:
+            try:
+                re.compile(self.pattern)
+            except (re.error, RecursionError, OverflowError, TypeError) as error:
+                reason = f"{self.pattern!r} is no regular expression ({error})"
+                raise TemplateError(reason, "correct it", path=(*path, "pattern")) from None
+
+    def wanted(self) -> str:
+        """Describe the values that are accepted, in words."""
+        words = [_TYPES[self.type][0]]
+        if self.items is not None:
+            words.append(f"each entry {_TYPES[self.items][0]}")
+        if self.enum:
+            words.append(f"one of {', '.join(encode(value) for value in self.enum)}")
+        if self.minimum is not None:
+            words.append(
+                f"at least {self.minimum:g}" if self.minimum % 1 else f"at least {int(self.minimum)}"
+            )
+        if self.maximum is not None:
+            words.append(f"at most {self.maximum:g}" if self.maximum % 1 else f"at most {int(self.maximum)}")
+        if self.min_length is not None:
+            words.append(f"of length {self.min_length} or more")
+        if self.max_length is not None:
+            words.append(f"of length {self.max_length} or less")
+        if self.pattern is not None:
+            words.append(f"matching {self.pattern}")
+        return ", ".join(words)
+
+    def fault(self, value: object) -> str | None:
+        """Say why a value is refused; None when it is accepted."""
+        if not _TYPES[self.type][1](value):
+            return f"{_short(value)} is not {_TYPES[self.type][0]}"
+        if self.items is not None and isinstance(value, list):
+            for position, entry in enumerate(value):
+                if not _TYPES[self.items][1](entry):
+                    return f"entry {position}, {_short(entry)}, is not {_TYPES[self.items][0]}"
+        # 1 and true are equal in Python, not in JSON.
+        if self.enum and encode(value) not in map(encode, self.enum):
+            return f"{_short(value)} is not among the allowed values"
+        return self._beyond(value)
+
+    def _beyond(self, value: object) -> str | None:
+        if isinstance(value, int | float):
+            if self.minimum is not None and value < self.minimum:
+                return f"{value} is below the minimum"
+            if self.maximum is not None and value > self.maximum:
+                return f"{value} is above the maximum"
+        if isinstance(value, str | list):
+            if self.min_length is not None and len(value) < self.min_length:
+                return f"its length {len(value)} is below minLength"
+            if self.max_length is not None and len(value) > self.max_length:
+                return f"its length {len(value)} is above maxLength"
+        if self.pattern is not None and isinstance(value, str) and not re.search(self.pattern, value):
+            return f"{_short(value)} does not match the pattern"
+        return None
+
+    def to_dict(self) -> dict[str, object]:
+        """Write the declaration as a JSON object; what is not set is left out."""
+        fields: dict[str, object] = {name: getattr(self, _ATTRIBUTES.get(name, name)) for name in FIELDS}
+        fields["enum"] = list(self.enum) or None
+        fields["description"] = self.description or None
+        return {name: value for name, value in fields.items() if value is not None}
+
+
+def _short(value: object) -> str:
+    try:
+        text = encode(value)
+    except (ValueError, TypeError):
+        text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

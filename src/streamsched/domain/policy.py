@@ -1,0 +1,121 @@
+"""What happens after a failure: when a child is tried again, and when its task fails."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from hashlib import sha256
+from typing import Final, Self
+
+from streamsched.domain.refusal import Path, TemplateError
+
+_RETRY: Final[Path] = ("child", "retry")
+_TOLERATE: Final[Path] = ("failure", "tolerate")
+
+
+def check_whole(value: object, path: Path, minimum: int) -> None:
+    """Refuse what is no integer of at least ``minimum``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        reason = f"must be a whole number, at least {minimum}, not {value!r}"
+        raise TemplateError(reason, f"give {minimum} or more", path=path)
+
+
+def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
+        reason = f"must be a number from {minimum:g} to {maximum:g}, not {value!r}"
+        raise TemplateError(reason, "give a number in that range", path=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """When a failed attempt is followed by another one (times in milliseconds).
+
+    ``max_attempts`` counts the first one too; 0 is unlimited, 1 is none. ``max_interval_ms`` 0 becomes 100
+    times the initial interval. ``non_retryable`` names error types. An advanced checkpoint resets the count
+    if ``reset_on_progress``.
+    """
+
+    max_attempts: int = 4
+    initial_interval_ms: int = 1000
+    backoff: float = 2.0
+    max_interval_ms: int = 0
+    non_retryable: tuple[str, ...] = ()
+    reset_on_progress: bool = True
+
+    def __post_init__(self) -> None:
+        check_whole(self.max_attempts, (*_RETRY, "max_attempts"), 0)
+        check_whole(self.initial_interval_ms, (*_RETRY, "initial_interval"), 0)
+        check_whole(self.max_interval_ms, (*_RETRY, "max_interval"), 0)
+        _check_number(self.backoff, (*_RETRY, "backoff"), 1, 1000)
+        if not all(isinstance(name, str) for name in self.non_retryable):
+            reason = "must be a list of error type names"
+            raise TemplateError(reason, "write [ValueError]", path=(*_RETRY, "non_retryable"))
+        if not isinstance(self.reset_on_progress, bool):
+            raise TemplateError(
+                "must be true or false", "write true or false", path=(*_RETRY, "reset_on_progress")
+            )
+        # One spelling for one policy, so that equal policies have equal canonical JSON.
+        object.__setattr__(self, "backoff", float(self.backoff))
+        if self.max_interval_ms == 0:
+            object.__setattr__(self, "max_interval_ms", 100 * self.initial_interval_ms)
+
+    def delay_ms(self, attempt: int, salt: str) -> int:
+        """Choose the wait after failed attempt number ``attempt`` (from 1), in milliseconds.
+
+        Full jitter: even over 0..min(max_interval, initial_interval * backoff ** (attempt - 1)). It comes
+        from a hash of salt and attempt, so that whoever computes it again finds the same.
+        """
+        try:
+            bound = min(self.max_interval_ms, int(self.initial_interval_ms * self.backoff ** (attempt - 1)))
+        except OverflowError:
+            bound = self.max_interval_ms
+        draw = int.from_bytes(sha256(f"{salt}/{attempt}".encode(errors="surrogatepass")).digest()[:8])
+        return draw * (bound + 1) >> 64
+
+
+@dataclass(frozen=True, slots=True)
+class FailurePolicy:
+    """How many failed children a task bears: a count, a percentage of all, both (either trips)."""
+
+    count: int | None = None
+    percent: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.count is not None:
+            check_whole(self.count, (*_TOLERATE, "count"), 0)
+        if self.percent is not None:
+            _check_number(self.percent, (*_TOLERATE, "percent"), 0, 100)
+            object.__setattr__(self, "percent", float(self.percent))
+
+    @classmethod
+    def tolerate(cls, value: int | str) -> Self:
+        """Read a short form: ``5`` is a count of children, ``"1%"`` a percentage. Raise TemplateError."""
+        if not isinstance(value, str):
+            check_whole(value, _TOLERATE, 0)
+            return cls(count=value)
+        remedy = "write a count (5), a percentage (1%), or {count: 5, percent: 1}"
+        try:
+            if not value.endswith("%"):
+                raise ValueError(value)
+            percent = float(value[:-1])
+        except ValueError:
+            reason = f"{value!r} is neither a count nor a percentage"
+            raise TemplateError(reason, remedy, path=_TOLERATE) from None
+        if not 0 <= percent <= 100:
+            raise TemplateError(f"{value} is not between 0% and 100%", remedy, path=_TOLERATE)
+        return cls(percent=percent)
+
+    def exceeded(self, failed: int, total: int) -> bool:
+        """Tell whether this many failed children of ``total`` fail the task.
+
+        ``total`` 0 says that the split is not complete: then only the count is judged. With neither value set
+        the first failure is too many; 100 percent never is.
+        """
+        if self.count is None and self.percent is None:
+            return failed > 0
+        if self.count is not None and failed > self.count:
+            return True
+        if self.percent is None or total == 0:
+            return False
+        # Decimal: 0.29 % of 10,000 is 29 to people, a little less in binary.
+        return failed * 100 > Decimal(repr(self.percent)) * total

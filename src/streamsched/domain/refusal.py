@@ -1,0 +1,57 @@
+"""Why a template, a variable or a split cannot be used: where, for what reason, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+Path = tuple[str | int, ...]
+
+
+class TemplateError(ValueError):
+    """A template, a variable or a split is refused; nothing has been written.
+
+    ``path`` leads to the field in the template file (keys and list positions), so that an edge that knows the
+    file can add its line. ``variable`` is set when a parameter's value is to blame, not the template.
+    """
+
+    def __init__(
+        self, reason: str, remedy: str, *, path: Path = (), template: str = "", variable: str = ""
+    ) -> None:
+        self.reason = reason
+        self.remedy = remedy
+        self.path = path
+        self.template = template
+        self.variable = variable
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        where = [f"template {self.template}"] if self.template else []
+        if self.variable:
+            where.append(f"variable {self.variable}")
+        elif self.path:
+            where.append(f"field {dotted(self.path)}")
+        return f"{', '.join(where) or 'template'}: {self.reason}; {self.remedy}"
+
+    def of(self, template: str) -> TemplateError:
+        """Name the template, where the error was found before its name was known."""
+        return TemplateError(
+            self.reason, self.remedy, path=self.path, template=template, variable=self.variable
+        )
+
+
+def dotted(path: Path) -> str:
+    """Write a path as people do: ``child.args.files[2]``."""
+    text = ""
+    for step in path:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else step
+    return text
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Say what the writer of an unknown word may have meant: the nearest known one, or all of them."""
+    words = sorted(known)
+    near = get_close_matches(word, words, n=1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"known here: {', '.join(words)}" if words else "none is known here, remove it"

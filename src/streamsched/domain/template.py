@@ -1,0 +1,233 @@
+"""A template: what a task is made from, once its placeholders are filled with the caller's variables."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any, Final
+
+from streamsched.domain.param import FIELDS, Param
+from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, check_json, encode, references, whole
+from streamsched.domain.policy import FailurePolicy, RetryPolicy, check_whole
+from streamsched.domain.refusal import Path, TemplateError, suggest
+
+__all__ = [
+    "ChildSpec",
+    "FailurePolicy",
+    "ListSplit",
+    "Param",
+    "RangeSplit",
+    "RetryPolicy",
+    "Template",
+    "TemplateError",
+    "resolve_params",
+    "version",
+]
+
+_HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+_FIELDS: Final = {"name", "params", "split", "child", "failure"}
+_RANGE_VARIABLES: Final = frozenset({"index", "first", "last", "size"})
+_LIST_VARIABLES: Final = frozenset({"index", "first", "last", "item", "items"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeSplit:
+    """The integers ``first..last`` (inclusive) in runs of ``size``: numbers, or placeholders of integers."""
+
+    first: int | str
+    last: int | str
+    size: int | str
+
+    def check(self, params: Mapping[str, Param]) -> None:
+        """Refuse anything but integers and placeholders of integer variables."""
+        for name in ("first", "last", "size"):
+            _check_integer(
+                getattr(self, name), ("split", "range", name), params, 1 if name == "size" else None
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSplit:
+    """The entries of a list in chunks of ``size``: a literal list, or the placeholder of an array."""
+
+    items: list[Any] | str
+    size: int | str = 1
+
+    def check(self, params: Mapping[str, Param]) -> None:
+        """Refuse anything but a list or an array variable, and a size that is no integer."""
+        _check_integer(self.size, ("split", "list", "size"), params, 1)
+        path: Path = ("split", "list", "items")
+        for where, name in references(self.items, path):
+            _check_known(name, where, params, frozenset(), "split")
+        if isinstance(self.items, list):
+            return
+        name = whole(self.items) or ""
+        if name not in params:
+            raise TemplateError("must be a list or one placeholder", 'write [a, b] or "${files}"', path=path)
+        if params[name].type != "array":
+            reason = f"variable {name} has type {params[name].type}, not array"
+            raise TemplateError(reason, f"declare {name} with type: array", path=path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildSpec:
+    """What each child runs: an importable handler, its arguments, its limits (milliseconds, 0 is none)."""
+
+    handler: str
+    args: dict[str, Any] = field(default_factory=dict)
+    timeout_ms: int = 0
+    heartbeat_ms: int = 0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """A checked template: one that could not work, whatever its variables, cannot be made (TemplateError)."""
+
+    name: str
+    split: RangeSplit | ListSplit
+    child: ChildSpec
+    params: Mapping[str, Param] = field(default_factory=dict)
+    failure: FailurePolicy = field(default_factory=FailurePolicy)
+
+    def __post_init__(self) -> None:
+        try:
+            self._check()
+        except TemplateError as error:
+            raise error.of(self.name if isinstance(self.name, str) else "") from None
+
+    def _check(self) -> None:
+        if not isinstance(self.name, str) or not _TEMPLATE_NAME.fullmatch(self.name):
+            reason = f"{self.name!r} is no name"
+            remedy = "use letters, digits, dot, dash and underscore, at most 200"
+            raise TemplateError(reason, remedy, path=("name",))
+        for name, param in self.params.items():
+            if not NAME.fullmatch(name) or name == "child":
+                remedy = "use letters, digits, dash and underscore, not a digit first; child is reserved"
+                raise TemplateError(f"{name!r} is no variable name", remedy, path=("params", name))
+            param.check(name)
+        self.split.check(self.params)
+        self._check_child()
+
+    def _check_child(self) -> None:
+        child = self.child
+        if not isinstance(child.handler, str) or not _HANDLER.fullmatch(child.handler):
+            reason = f"{child.handler!r} is no import path"
+            raise TemplateError(reason, "write package.module:function", path=("child", "handler"))
+        check_whole(child.timeout_ms, ("child", "timeout"), 0)
+        check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0)
+        if not isinstance(child.args, dict):
+            reason = "must be an object of named arguments"
+            raise TemplateError(reason, "write {name: value}", path=("child", "args"))
+        kind = "range" if isinstance(self.split, RangeSplit) else "list"
+        variables = _RANGE_VARIABLES if kind == "range" else _LIST_VARIABLES
+        for path, name in references(child.args, ("child", "args")):
+            _check_known(name, path, self.params, variables, f"child.args with a {kind} splitter")
+            if name == "child.item" and isinstance(self.split.size, int) and self.split.size != 1:
+                reason = "child.item is for chunks of size 1"
+                raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
+
+    def to_json(self) -> str:
+        """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
+        child = asdict(self.child)
+        kind = "range" if isinstance(self.split, RangeSplit) else "list"
+        body = {
+            "name": self.name,
+            "params": {name: param.to_dict() for name, param in self.params.items()},
+            "split": {kind: asdict(self.split)},
+            "child": child,
+            "failure": asdict(self.failure),
+        }
+        return encode(body)
+
+    @classmethod
+    def from_json(cls, text: str) -> Template:
+        """Read the canonical JSON. Raise TemplateError for anything else."""
+        try:
+            body = json.loads(text)
+            (kind, split), *more = body["split"].items()
+            child = dict(body["child"])
+            retry = dict(child.pop("retry"))
+            retry["non_retryable"] = tuple(retry["non_retryable"])
+            if more or kind not in ("range", "list") or body.keys() != _FIELDS:
+                raise ValueError(f"fields {sorted(body)}, splitters {sorted(body['split'])}")
+            return cls(
+                name=body["name"],
+                params={name: _param(fields) for name, fields in body["params"].items()},
+                split=RangeSplit(**split) if kind == "range" else ListSplit(**split),
+                child=ChildSpec(**child, retry=RetryPolicy(**retry)),
+                failure=FailurePolicy(**body["failure"]),
+            )
+        except TemplateError:
+            raise
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            reason = f"this is no template in canonical JSON ({type(error).__name__}: {error})"
+            raise TemplateError(reason, "submit it from its file") from None
+
+
+def version(template: Template) -> str:
+    """Name a template's content: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON."""
+    return sha256(template.to_json().encode()).hexdigest()[:12]
+
+
+def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
+    """Apply defaults and check every variable; the answer is in the order of the template.
+
+    Raise TemplateError for an unknown, missing or ill-typed one, naming template, variable, reason and
+    remedy.
+    """
+    for name in given:
+        if name not in template.params:
+            remedy = suggest(name, template.params)
+            raise TemplateError("is unknown", remedy, template=template.name, variable=name)
+    resolved: dict[str, object] = {}
+    for name, param in template.params.items():
+        value = given.get(name, param.default)
+        if name not in given and value is None:
+            reason, remedy = "is missing", f"give it a value: {param.wanted()}"
+            raise TemplateError(reason, remedy, template=template.name, variable=name)
+        try:
+            check_json(value)
+        except TemplateError as error:
+            raise TemplateError(error.reason, error.remedy, template=template.name, variable=name) from None
+        fault = param.fault(value)
+        if fault:
+            raise TemplateError(fault, f"give it {param.wanted()}", template=template.name, variable=name)
+        resolved[name] = value
+    return resolved
+
+
+def _param(fields: Mapping[str, Any]) -> Param:
+    if fields.keys() - set(FIELDS):
+        raise ValueError(f"unknown fields {sorted(fields.keys() - set(FIELDS))}")
+    names = {"minLength": "min_length", "maxLength": "max_length"}
+    named: dict[str, Any] = {names.get(name, name): value for name, value in fields.items()}
+    named["enum"] = tuple(named.get("enum", ()))
+    return Param(**named)
+
+
+def _check_integer(value: object, path: Path, params: Mapping[str, Param], minimum: int | None) -> None:
+    if isinstance(value, str):
+        for where, name in references(value, path):
+            _check_known(name, where, params, frozenset(), "split")
+        name = whole(value) or ""
+        if name not in params:
+            reason = f"{value!r} is neither an integer nor one placeholder"
+            raise TemplateError(reason, 'write 100 or "${n}"', path=path)
+        if params[name].type != "integer":
+            reason = f"variable {name} has type {params[name].type}, not integer"
+            raise TemplateError(reason, f"declare {name} with type: integer", path=path)
+    else:
+        check_whole(value, path, -INTEGER_LIMIT if minimum is None else minimum)
+
+
+def _check_known(
+    name: str, path: Path, params: Mapping[str, Param], variables: frozenset[str], where: str
+) -> None:
+    known = {*params, *(CHILD + variable for variable in variables)}
+    if name not in known:
+        raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)
