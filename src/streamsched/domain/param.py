@@ -22,7 +22,7 @@ def _number(value: object) -> bool:
 
 
 _TYPES: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
-    "integer": ("an integer of 64 bits", _integer),
+    "integer": ("an integer", _integer),
     "number": ("a number", _number),
     "string": ("a string", lambda value: isinstance(value, str)),
     "boolean": ("true or false", lambda value: isinstance(value, bool)),
@@ -75,7 +75,7 @@ class Param:
         self._check_limits(path)
         for position, value in enumerate(self.enum):
             if not _TYPES[self.type][1](value):
-                reason = f"{encode(value)} is not {_TYPES[self.type][0]}"
+                reason = f"{_short(value)} is not {_TYPES[self.type][0]}"
                 raise TemplateError(reason, "make type and enum agree", path=(*path, "enum", position))
         if self.default is not None:
             check_json(self.default, (*path, "default"))

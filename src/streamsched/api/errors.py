@@ -1,0 +1,22 @@
+"""Errors that people can act on: one message, saying where, what and what to do."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """What the caller gave cannot be used, and nothing has been written (exit code 2).
+
+    ``source`` is a file or an option, ``line`` counts from 1, ``field`` is a dotted path such as
+    ``child.args.first``.
+    """
+
+    def __init__(
+        self, reason: str, remedy: str, *, source: str = "", line: int | None = None, field: str = ""
+    ) -> None:
+        self.reason = reason
+        self.remedy = remedy
+        self.source = source
+        self.line = line
+        self.field = field
+        place = source if line is None else f"{source}:{line}"
+        super().__init__(": ".join(part for part in (place, field, f"{reason}; {remedy}") if part))

@@ -1,0 +1,82 @@
+"""From a template file and the caller's variables to all that a submit writes, or to one located error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamsched.api.errors import InputError
+from streamsched.api.params_input import load_params
+from streamsched.api.source import FILE_LIMIT, read_document
+from streamsched.api.template_model import MISSING, build
+from streamsched.domain.placeholders import encode
+from streamsched.domain.refusal import TemplateError, dotted
+from streamsched.domain.splitting import Plan, plan
+from streamsched.domain.template import Template, resolve_params, version
+from streamsched.log.topics import PAYLOAD_LIMIT
+
+__all__ = ["InputError", "Prepared", "load_params", "load_template", "prepare"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task that can be submitted: everything is resolved and within its limits.
+
+    ``params_json`` holds every variable, defaults included, in canonical JSON: equal submits have equal text.
+    """
+
+    template: Template
+    template_json: str
+    version: str
+    params_json: str
+    plan: Plan
+
+
+def load_template(path: Path) -> Template:
+    """Read a template file. Raise InputError with file, line, field, reason and remedy."""
+    document = read_document(path)
+    try:
+        return build(document.value)
+    except ExceptionGroup as group:
+        errors = [error for error in group.exceptions if isinstance(error, TemplateError)]
+        # What is missing is often what a misspelt line was meant to be: that line comes first.
+        first = min(errors, key=lambda error: (error.reason == MISSING, document.line(error.path)))
+        raise document.refuse(first.path, first.reason, first.remedy) from None
+
+
+def prepare(template: Template, params: Mapping[str, object], path: Path | None = None) -> Prepared:
+    """Resolve everything that a submit of this task writes, so that nothing can be refused after it.
+
+    ``path`` is the template's file; with it an error names the line that is to blame. Raise InputError for
+    unknown, missing or ill-typed variables, for a split that cannot be done, and for what is too large.
+    """
+    try:
+        resolved = resolve_params(template, params)
+        params_json = encode(resolved)
+        if len(params_json) > PAYLOAD_LIMIT:
+            reason = f"the variables have {len(params_json):,} bytes of JSON, the limit is {PAYLOAD_LIMIT:,}"
+            remedy = "pass large data by reference (a path, an address)"
+            raise TemplateError(reason, remedy, template=template.name, path=("params",))
+        template_json = template.to_json()
+        if len(template_json) > FILE_LIMIT:
+            reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT:,}"
+            raise TemplateError(reason, "pass large data by reference", template=template.name)
+        cut = plan(template, resolved)
+    except TemplateError as error:
+        raise _located(error, path) from None
+    return Prepared(template, template_json, version(template), params_json, cut)
+
+
+def _located(error: TemplateError, path: Path | None) -> InputError:
+    field = error.path
+    if error.variable:
+        field = ("params", error.variable)
+    if path is None:
+        reason = f"template {error.template}: {_reason(error)}"
+        return InputError(reason, error.remedy, field=dotted(field))
+    return read_document(path).refuse(field, _reason(error), error.remedy)
+
+
+def _reason(error: TemplateError) -> str:
+    return f"variable {error.variable} {error.reason}" if error.variable else error.reason
