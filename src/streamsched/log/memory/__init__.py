@@ -1,1 +1,68 @@
-"""The log in memory, for simulations and users' own tests."""
+"""A log in memory: deterministic, for simulations and for users' own tests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from streamsched.log.core import SESSION_TIMEOUT, TAIL_BYTES, TRANSACTION_TIMEOUT, Cluster, Connection, Faults
+from streamsched.log.core.store import CLUSTER_KEY
+from streamsched.log.memory.store import DictStore
+
+__all__ = ["MemoryCluster", "MemoryLog"]
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class MemoryCluster(Cluster):
+    """A log in memory that several clients share, each as if it were a process of its own.
+
+    A client dies by being dropped: its members stop polling and run into the session timeout, its open
+    transaction into the transaction timeout, unless somebody evicts and fences it.
+
+    Args:
+        clock: tells the time in milliseconds; the wall clock where none is given.
+        faults: told of every step of every call; may raise the port's errors, or a simulation's own crash.
+        cluster_id: which log this is.
+        session_timeout: milliseconds of silence after which a member is out of its group.
+        transaction_timeout: milliseconds after which an open transaction is aborted and its writer fenced.
+        tail_bytes: how much of the most recent records is kept unpacked.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], int] = _wall_clock,
+        faults: Faults | None = None,
+        cluster_id: str = "memory",
+        session_timeout: int = SESSION_TIMEOUT,
+        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        tail_bytes: int = TAIL_BYTES,
+    ) -> None:
+        store = DictStore()
+        store.write([(CLUSTER_KEY, cluster_id.encode())])
+        super().__init__(
+            store,
+            clock=clock,
+            faults=faults,
+            session_timeout=session_timeout,
+            transaction_timeout=transaction_timeout,
+            tail_bytes=tail_bytes,
+        )
+        self._clients = 0
+
+    def connect(self, client: str = "") -> Connection:
+        """Open one client's connection; its name is in its member ids and in what ``faults`` is told."""
+        self._clients += 1
+        return Connection(self, client or f"client-{self._clients}")
+
+
+class MemoryLog(Connection):
+    """A log in memory for one client: ``MemoryLog()`` is all that most tests need."""
+
+    def __init__(self, *, clock: Callable[[], int] = _wall_clock, faults: Faults | None = None) -> None:
+        self.cluster = MemoryCluster(clock=clock, faults=faults)
+        super().__init__(self.cluster, "client")

@@ -1,0 +1,143 @@
+"""Opening the embedded log: the one that writes, and those that follow."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from streamsched.log.core import (
+    CLUSTER_KEY,
+    FORMAT,
+    FORMAT_KEY,
+    TAIL_BYTES,
+    TRANSACTION_TIMEOUT,
+    Cluster,
+    Connection,
+    Faults,
+)
+from streamsched.log.embedded.store import FollowingStore, RocksStore
+from streamsched.log.port import LogUnreachable
+
+EMBEDDED_SESSION: Final = 120_000
+
+
+def _wall_clock() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class EmbeddedLog(Connection):
+    """A log in a folder.
+
+    What was committed outlives the death of the process (not, for the last moments, of the machine).
+    Groups and transactional ids live in the writing process only.
+
+    Args:
+        folder: where the log is, or will be.
+        read_only: follow the log while another process writes it; every call that would write is refused.
+        clock: tells the time in milliseconds.
+        faults: hook for simulations.
+        session_timeout: milliseconds after which a member that does not poll is out of its group. Long,
+            because members of one process die together, and a slow step must not cost it its partitions.
+        transaction_timeout: milliseconds after which an open transaction is aborted and its writer fenced.
+        tail_bytes: how much of the most recent records is kept in memory.
+
+    Raises:
+        LogUnreachable: another process is writing this folder; there is no log to follow; or the folder is
+            no log of this version.
+
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        read_only: bool = False,
+        clock: Callable[[], int] = _wall_clock,
+        faults: Faults | None = None,
+        session_timeout: int = EMBEDDED_SESSION,
+        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        tail_bytes: int = TAIL_BYTES,
+    ) -> None:
+        self._folder = folder
+        self._pid_file = None if read_only else folder / "writer.pid"
+        self._store = _follow(folder) if read_only else _open(folder)
+        try:
+            _check_format(self._store, folder, create=not read_only)
+            cluster = Cluster(
+                self._store,
+                clock=clock,
+                faults=faults,
+                follows=read_only,
+                session_timeout=session_timeout,
+                transaction_timeout=transaction_timeout,
+                tail_bytes=tail_bytes,
+            )
+        except BaseException:
+            self._store.close()
+            raise
+        if self._pid_file is not None:
+            self._pid_file.write_text(f"{os.getpid()}\n")
+        super().__init__(cluster, f"process-{os.getpid()}")
+
+    def connect(self, client: str) -> Connection:
+        """Open one more connection within this process, as a client of its own; close only the log itself."""
+        return Connection(self._cluster, client)
+
+    def close(self) -> None:
+        """Close the folder, so that another process can write it."""
+        super().close()
+        if self._pid_file is not None:
+            self._pid_file.unlink(missing_ok=True)
+            self._pid_file = None
+        self._store.close()
+
+
+def _open(folder: Path) -> RocksStore:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return RocksStore(folder / "store", create=True)
+    except OSError as error:
+        raise LogUnreachable(f"the folder {folder} cannot be used for the log: {error}") from error
+    except Exception as error:
+        if "lock" not in str(error).lower():
+            raise LogUnreachable(f"the embedded log in {folder} cannot be opened: {error}") from error
+        raise LogUnreachable(
+            f"the embedded log in {folder} is being written by {_writer_of(folder)}; wait until it "
+            "ends, stop it, or use another folder (--data-dir)"
+        ) from error
+
+
+def _follow(folder: Path) -> RocksStore:
+    if not (folder / "store" / "CURRENT").exists():
+        raise LogUnreachable(
+            f"there is no log in {folder}; `streamsched run` makes one (or give --data-dir, --brokers)"
+        )
+    try:
+        return FollowingStore(folder / "store")
+    except Exception as error:
+        raise LogUnreachable(f"the embedded log in {folder} cannot be read: {error}") from error
+
+
+def _writer_of(folder: Path) -> str:
+    try:
+        return f"process {(folder / 'writer.pid').read_text().strip()}"
+    except OSError:
+        return "another process"
+
+
+def _check_format(store: RocksStore, folder: Path, *, create: bool) -> None:
+    """Refuse a store of another layout; mark a new one as ours."""
+    version = store.get(FORMAT_KEY)
+    if version is None and create and next(store.scan(b"", b"\xff"), None) is None:
+        store.write([(FORMAT_KEY, FORMAT), (CLUSTER_KEY, str(uuid.uuid4()).encode())])
+        return
+    if version != FORMAT:
+        name = "no version" if version is None else f"version {version.decode(errors='replace')}"
+        raise LogUnreachable(
+            f"the store in {folder} has {name} of the log's format, this streamsched reads version "
+            f"{FORMAT.decode()}: use the streamsched that wrote it, or another folder (--data-dir)"
+        )
