@@ -112,8 +112,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Pool(Protocol):
     """Runs jobs somewhere. All calls come from one thread; only ``poll`` and ``close`` may take time.
 
-    Every submitted job gets exactly one ``Ending``, with any number of ``JobCheckpointed`` before it; only a job
-    that was named in ``kill`` gets none.
+    Every submitted job gets exactly one ``Ending``, with any number of ``JobCheckpointed`` before it;
+    only a job that was named in ``kill`` gets none.
     """
 
     def room(self) -> int:

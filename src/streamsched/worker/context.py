@@ -1,0 +1,209 @@
+"""What a handler is given: its place in the task, and the calls to checkpoint, report and stop."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from itertools import islice
+from math import inf
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import msgspec
+
+from streamsched.worker.errors import PayloadTooLarge, StopChild
+
+T = TypeVar("T")
+PAYLOAD_LIMIT: Final = 256 * 1024  # as streamsched.log.topics has it, which is dear to import
+RESUME_EVERY: Final = 0.1
+_encode = msgspec.json.Encoder().encode
+_monotonic = time.monotonic
+
+
+class Transport(Protocol):
+    """Where a context's words go. Checkpoints are not sent: they are taken from the context when it suits."""
+
+    def heartbeat(self) -> None:
+        """Tell that the child is alive."""
+        ...
+
+    def progress(self, done: float, total: float) -> None:
+        """Tell how far the child is."""
+        ...
+
+    def wait(self, number: int) -> None:
+        """Return when the checkpoint of this number is durable, or a stop was asked for."""
+        ...
+
+
+class LocalTransport:
+    """For one child in the caller's process: checkpoints are durable at once, the last progress is kept."""
+
+    def __init__(self) -> None:
+        self.done = 0.0
+        self.total = 0.0
+
+    def heartbeat(self) -> None:
+        """Take note of nothing: nobody waits for it."""
+
+    def progress(self, done: float, total: float) -> None:
+        """Keep how far the child is."""
+        self.done, self.total = done, total
+
+    def wait(self, number: int) -> None:
+        """Return at once."""
+
+
+class ChildContext:
+    """One attempt at one child, as its handler sees it.
+
+    ``ChildContext(LocalTransport())`` serves a handler without any worker.
+    """
+
+    __slots__ = (
+        "_done", "_limit", "_number", "_saved", "_start", "_state", "_stop", "_told", "_transport",
+        "attempt", "child_index", "fencing_token", "handler", "task_id",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        task_id: str = "local",
+        child_index: int = 0,
+        attempt: int = 1,
+        fencing_token: int = 0,
+        handler: str = "",
+        state: str | None = None,
+        payload_limit: int = PAYLOAD_LIMIT,
+    ) -> None:
+        self.task_id = task_id
+        self.child_index = child_index
+        self.attempt = attempt
+        self.fencing_token = fencing_token
+        self.handler = handler
+        self._transport = transport
+        self._limit = payload_limit
+        self._start = state
+        self._state = b""
+        self._number = 0
+        self._told = 0
+        self._stop = False
+        self._done = -1  # elements that the caller of resume() has finished; -1: it was not called
+        self._saved = -1
+
+    @property
+    def last_checkpoint(self) -> Any:
+        """The state of the child's latest checkpoint, by this attempt or one before; ``None``: there is none.
+
+        Decoded anew at each call, so that changing it changes nothing.
+        """
+        if self._number:
+            return msgspec.json.decode(self._state)
+        return None if self._start is None else msgspec.json.decode(self._start)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether a stop was asked for. The next ``checkpoint`` or step of ``resume`` is the safe point."""
+        return self._stop
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose lines go where the handler's output goes."""
+        return logging.getLogger(self.handler.replace(":", ".") or "streamsched.handler")
+
+    def checkpoint(self, state: Any, *, wait: bool = False) -> None:
+        """Keep ``state``, anything that has a JSON form, as the point from which another attempt goes on.
+
+        The state is copied at once; only the latest one is sent, a few times a second at most, so calling
+        this often is cheap. ``wait=True`` returns when the state is durable. Also a heartbeat, and a safe
+        point: where a stop was asked for the child ends here, after the state was taken. Raises
+        ``PayloadTooLarge`` above 256 KiB of JSON, ``TypeError`` for a state that has none.
+        """
+        if self._done >= 0:
+            raise RuntimeError("resume() takes the checkpoints of this child: use one of the two")
+        data = _encode(state)
+        if len(data) > self._limit:
+            raise PayloadTooLarge(
+                f"the state is {len(data):,} bytes of JSON, above the limit of {self._limit:,}; "
+                "store it outside and checkpoint a reference to it"
+            )
+        # The state before its number: whoever reads the number first then finds a state at least as new.
+        self._state = data
+        self._number += 1
+        self._transport.heartbeat()
+        if wait and not self._stop:
+            self._transport.wait(self._number)
+        if self._stop:
+            raise StopChild
+
+    def resume(self, iterable: Iterable[T], every: int | None = None) -> Iterator[T]:
+        """Iterate over what earlier attempts have not finished, with checkpoints on the way.
+
+        An element is finished when the next one is asked for. A checkpoint, ``{"resume": n}``: the first
+        ``n`` elements are finished, is taken after ``every`` elements, or about ten times a second; it is a
+        heartbeat, a progress report if the length is known, and a safe point. The iterable must give the
+        same elements in the same order each time. What was done is skipped at once in ranges and sequences,
+        and read over in others. Once per child, and not together with ``checkpoint``.
+        """
+        if self._done >= 0:
+            raise RuntimeError("resume() was called before: a child has one loop that resumes")
+        if self._number:
+            raise RuntimeError("checkpoint() was called before resume(): use one of the two")
+        if every is not None and every < 1:
+            raise ValueError(f"every must be at least 1, not {every}")
+        state = self.last_checkpoint
+        done = 0 if state is None else state.get("resume") if isinstance(state, dict) else None
+        if type(done) is not int or done < 0:
+            raise ValueError(
+                "the last checkpoint was not taken by resume(): use last_checkpoint to go on from it"
+            )
+        self._done = self._saved = done
+        return self._steps(iterable, done, every)
+
+    def _steps(self, iterable: Iterable[T], done: int, every: int | None) -> Iterator[T]:
+        rest: Iterable[T]
+        if isinstance(iterable, range):
+            rest = cast("Iterable[T]", iterable[done:])
+        elif isinstance(iterable, Sequence):
+            rest = map(iterable.__getitem__, range(done, len(iterable))) if done else iterable
+        else:
+            rest = islice(iterable, done, None)
+        total = len(iterable) if isinstance(iterable, Sized) else 0
+        many, pause = (every, inf) if every is not None else (inf, RESUME_EVERY)
+        count, due = done + many, _monotonic() + pause
+        for item in rest:
+            yield item
+            done += 1
+            self._done = done
+            if done >= count or self._stop or _monotonic() >= due:
+                self._save()
+                self._transport.progress(done, total)
+                self._transport.heartbeat()
+                if self._stop:
+                    raise StopChild
+                count, due = done + many, _monotonic() + pause
+
+    def _save(self) -> None:
+        self._state = b'{"resume":%d}' % self._done
+        self._saved = self._done
+        self._number += 1
+
+    # --- for whoever runs the handler ---
+
+    def request_stop(self) -> None:
+        """Ask the handler to stop at its next safe point; may be called from another thread."""
+        self._stop = True
+
+    def tell(self, *, again: bool = False) -> tuple[str, int] | None:
+        """Return the latest checkpoint and its number, once, or ``again``."""
+        number = self._number
+        if not number or (number == self._told and not again):
+            return None
+        self._told = number
+        return self._state.decode(), number
+
+    def finish(self) -> None:
+        """Count what ``resume`` has seen since its last checkpoint: the attempt ends before its loop did."""
+        if self._done > self._saved:
+            self._save()

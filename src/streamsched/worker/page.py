@@ -1,0 +1,154 @@
+"""The page of memory that an executor shares with its pool: what runs, since when, and what is not told yet.
+
+It costs no message and outlives its process: when an executor is killed, its pool finds here which job was
+running and the results that were waiting to be sent, so that only the running job pays.
+
+The executor writes, the pool reads. Every field is eight bytes that are stored at once. The key is cleared
+before the other fields change and set after them; a reader that finds the same key before and after has read
+one job's fields. Times are of the monotonic clock in nanoseconds, which all processes of a machine share,
+unless named otherwise.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import tempfile
+from typing import Final, NamedTuple
+
+STARTING: Final = -2
+IDLE: Final = -1
+SPILL: Final = 1024 * 1024  # room for the largest ending: a result and a state of 256 KiB each
+_SPILL_AT: Final = 4096
+_SIZE: Final = _SPILL_AT + SPILL
+_KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING = range(9)
+_PENDING_FIELD: Final = 24  # bits of each offset in the word of what is pending; the rest is the count
+_MASK: Final = (1 << _PENDING_FIELD) - 1
+_COUNT_BITS: Final = 15
+MOST_PENDING: Final = (1 << _COUNT_BITS) - 1
+
+
+def create() -> int:
+    """Open an anonymous file of the page's size: its descriptor is what both sides map."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("streamsched-executor")
+    else:  # macOS
+        fd, path = tempfile.mkstemp(prefix="streamsched-")
+        os.unlink(path)  # noqa: PTH108 - pathlib is not worth its import here
+    os.ftruncate(fd, _SIZE)
+    return fd
+
+
+class Current(NamedTuple):
+    """The job that runs now. ``started_at`` is milliseconds since the Unix epoch."""
+
+    key: int
+    started: int
+    started_at: int
+    beat: int
+    done: float
+    total: float
+
+
+class Page:
+    """One executor's page; ``fd`` may be closed afterwards."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, _SIZE)
+        self._bytes = memoryview(self._map)
+        self._ints = self._bytes[:_SPILL_AT].cast("q")
+        self._floats = self._bytes[:_SPILL_AT].cast("d")
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._ints.release()
+        self._floats.release()
+        self._bytes.release()
+        self._map.close()
+
+    # --- for the executor ---
+
+    def ready(self, state: int = IDLE) -> None:
+        """Say that jobs may come (or, from the pool before the start: that they may not yet)."""
+        self._ints[_KEY] = state
+
+    def begin(self, key: int, now: int, at: int) -> None:
+        """Say that this job runs from now on; ``at`` is the same moment in milliseconds of the epoch."""
+        ints = self._ints
+        ints[_STARTED] = ints[_BEAT] = now
+        ints[_STARTED_AT] = at
+        self._floats[_DONE] = self._floats[_TOTAL] = 0.0
+        ints[_KEY] = key
+
+    def end(self, took: int) -> None:
+        """Say that the running job is over; its ending has been pushed before."""
+        ints = self._ints
+        ints[_KEY] = IDLE
+        ints[_FINISHED] += 1
+        ints[_BUSY] += took
+
+    def beat(self, now: int) -> None:
+        """Say that the running job is alive."""
+        self._ints[_BEAT] = now
+
+    def progress(self, done: float, total: float) -> None:
+        """Say how far the running job is."""
+        self._floats[_DONE] = done
+        self._floats[_TOTAL] = total
+
+    def push(self, item: bytes) -> bool:
+        """Keep one encoded item until it is sent; refuse if there is no room."""
+        start, end, count = self._pending()
+        if start == end:
+            start = end = 0
+        after = end + len(item)
+        if after > SPILL or count == MOST_PENDING:
+            return False
+        self._bytes[_SPILL_AT + end : _SPILL_AT + after] = item
+        self._mark(start, after, count + 1)
+        return True
+
+    def pending(self) -> tuple[bytes, int]:
+        """Return the items that wait, and their number."""
+        start, end, count = self._pending()
+        return bytes(self._bytes[_SPILL_AT + start : _SPILL_AT + end]), count
+
+    def waiting(self) -> int:
+        """Return the number of items that wait."""
+        return self._ints[_PENDING] & MOST_PENDING
+
+    def sent(self, size: int, count: int) -> None:
+        """Forget so many bytes and items from the front."""
+        start, end, waiting = self._pending()
+        self._mark(start + size, end, waiting - count)
+
+    # --- for the pool ---
+
+    def state(self) -> int:
+        """Return the key of the running job, ``IDLE`` or ``STARTING``."""
+        return self._ints[_KEY]
+
+    def current(self) -> Current | None:
+        """Return what runs, unless nothing does or it changed while this looked."""
+        ints, floats = self._ints, self._floats
+        key = ints[_KEY]
+        if key < 0:
+            return None
+        found = Current(key, ints[_STARTED], ints[_STARTED_AT], ints[_BEAT], floats[_DONE], floats[_TOTAL])
+        return found if ints[_KEY] == key else None
+
+    def finished(self) -> tuple[int, int]:
+        """Return how many jobs ended here, and how long they ran altogether."""
+        return self._ints[_FINISHED], self._ints[_BUSY]
+
+    def _pending(self) -> tuple[int, int, int]:
+        word = self._ints[_PENDING]
+        return (
+            word >> (_PENDING_FIELD + _COUNT_BITS),
+            (word >> _COUNT_BITS) & _MASK,
+            word & MOST_PENDING,
+        )
+
+    def _mark(self, start: int, end: int, count: int) -> None:
+        # One word, so that a kill at any moment leaves either the old or the new truth.
+        self._ints[_PENDING] = (((start << _PENDING_FIELD) | end) << _COUNT_BITS) | count
