@@ -112,6 +112,14 @@ class ChildContext:
         """A logger whose lines go where the handler's output goes."""
         return logging.getLogger(self.handler.replace(":", ".") or "streamsched.handler")
 
+    def heartbeat(self) -> None:
+        """Say that the child is alive, where its template sets a heartbeat limit; cheap."""
+        self._transport.heartbeat()
+
+    def progress(self, done: float, total: float) -> None:
+        """Say how far the child is, in a unit of its own; cheap, and no heartbeat."""
+        self._transport.progress(done, total)
+
     def checkpoint(self, state: Any, *, wait: bool = False) -> None:
         """Keep ``state``, anything that has a JSON form, as the point from which another attempt goes on.
 

@@ -330,8 +330,7 @@ def main() -> None:
     os.close(setup.page)
     os.set_inheritable(setup.link, False)
     here = str(os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
-    if sys.path[0] != here:
-        sys.path.insert(0, here)
+    sys.path.insert(0, here)
     output = install(sys.stdout.fileno())
     gc.freeze()
     Executor(setup, link, page, output).run()

@@ -70,7 +70,15 @@ class ExecutorProcess:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-                [sys.executable, "-m", "streamsched.worker.executor", msgspec.json.encode(setup).decode()],
+                # -P: the working directory becomes importable only when the executor's own imports are done,
+                # so that a handler's json.py or numbers.py cannot break it.
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "streamsched.worker.executor",
+                    msgspec.json.encode(setup).decode(),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if outfit.output_fd is None else outfit.output_fd,
                 stderr=outfit.output_fd,
