@@ -22,9 +22,9 @@ def load_params(template: Template, pairs: Sequence[str] = (), file: Path | None
     """Read the variables of one submit: those of ``file`` (JSON or YAML), then ``pairs`` over them.
 
     A pair is ``name=value``; its text is read by the type of its variable: strings as they are, arrays and
-    objects as JSON, ``@path`` for an array of strings as the lines of that file. Each value is checked; missing
-    ones and defaults are left to ``prepare``. Raise InputError naming option or file and line, variable, reason
-    and remedy.
+    objects as JSON, ``@path`` for an array of strings as that file's lines. Each value is checked; missing
+    ones and defaults are left to ``prepare``. Raise InputError naming option or file and line, variable,
+    reason and remedy.
     """
     given = _from_file(template, file) if file is not None else {}
     seen: set[str] = set()
