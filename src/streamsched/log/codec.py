@@ -190,7 +190,15 @@ def _builder(cls: type[Event]) -> Callable[[dict[str, Any]], Event]:
     return build
 
 
-def append_of(codec: Codec, event: Event, *, topic: str, partition: int, key: str, track: bool = False) -> Append:
+def append_of(
+    codec: Codec,
+    event: Event,
+    *,
+    topic: str,
+    partition: int,
+    key: str,
+    track: bool = False,
+    traceparent: str | None = None,
+) -> Append:
     """Make the record of an event, with its headers."""
-    trace = getattr(event, "traceparent", None)
-    return Append(topic, partition, key.encode(), codec.encode(event), headers_of(event, trace), track)
+    return Append(topic, partition, key.encode(), codec.encode(event), headers_of(event, traceparent), track)

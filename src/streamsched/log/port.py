@@ -84,7 +84,14 @@ class WriterFenced(LogError):
 
 
 class OutcomeUnknown(LogError):
-    """The transaction may or may not have been committed. Fence the id with another writer and ask the witness."""
+    """The transaction may or may not have been committed. Fence the id with another writer and ask the witness.
+
+    ``offsets`` are those of the tracked appends, valid if it turns out that it was committed.
+    """
+
+    def __init__(self, message: str, offsets: Mapping[int, int] | None = None) -> None:
+        super().__init__(message)
+        self.offsets = offsets or {}
 
 
 class RecordTooLarge(LogError):
@@ -199,6 +206,9 @@ class Log(Protocol):
 
     def fence(self, transactional_id: str) -> None:
         """Abort what the writer of this id has open and make its later calls fail with ``WriterFenced``."""
+
+    def post(self, append: Append) -> None:
+        """Write a record without waiting; it may be lost (beats)."""
 
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
         """Write records without a transaction, each once, durable on return; returns their offsets."""

@@ -1,0 +1,275 @@
+"""``evolve``: what each event of the journal does to the state of its task. Pure, total, and the only writer.
+
+An event that cannot have an effect (a second request, an outcome of a dispatch that has ended, a cancel of another
+redrive) is *void*: counted, otherwise without a trace. So a journal that repeats itself folds to the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamsched.domain import events as e
+from streamsched.domain.phases import CLOSING, ChildState, Phase
+from streamsched.domain.task import LAST_ORDINAL, Detail, Load, Task
+
+
+def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
+    """Apply one event, in the journal's order. The given task is consumed: go on with the one returned.
+
+    ``load`` counts the live children of all tasks for each partition; it is an index, not part of the state.
+    """
+    if task is None:
+        return Task(event, load) if isinstance(event, e.TaskRequested) else None
+    apply = _APPLY.get(type(event))
+    if apply is not None and not apply(task, event):
+        task.void += 1
+    return task
+
+
+def _requested(task: Task, event: e.TaskRequested) -> bool:
+    return False
+
+
+def _planned(task: Task, event: e.TaskPlanned) -> bool:
+    if task.plan or task.phase not in (Phase.REQUESTED, Phase.PLANNING, *CLOSING):
+        return False
+    task.plan = event.plan
+    task.digest = event.digest
+    task.children = event.children
+    task.table.frombytes(bytes(4 * event.children))
+    task.started_at = event.at
+    if task.phase not in CLOSING:
+        task.enter(Phase.RUNNING if event.children else Phase.SUCCEEDING)
+    return True
+
+
+def _plan_progressed(task: Task, event: e.TaskPlanProgressed) -> bool:
+    if task.plan or task.phase not in (Phase.REQUESTED, Phase.PLANNING, *CLOSING):
+        return False
+    task.cursor = event.cursor
+    if task.phase is Phase.REQUESTED:
+        task.enter(Phase.PLANNING)
+    return True
+
+
+def _refused(task: Task, event: e.TaskRefused) -> bool:
+    if event.request != task.request.event_id or task.phase not in (Phase.REQUESTED, Phase.PLANNING):
+        return False
+    task.enter(Phase.REFUSED)
+    task.reason = event.reason
+    task.finished_at = event.at
+    return True
+
+
+def _dispatched(task: Task, event: e.ChildrenDispatched) -> bool:
+    for release in event.releases:
+        task.release(release)
+    return True
+
+
+def _stopping(task: Task, event: e.ChildrenStopping) -> bool:
+    for release in event.releases:
+        for child in range(release.first, release.last + 1):
+            if task.is_current(child, release.ordinal):
+                task.mark_stopping(child)
+                task.detail(child).reason = event.reason
+    return True
+
+
+def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
+    for span in event.spans:
+        for child in range(span.first, span.last + 1):
+            if task.state_of(child) in (ChildState.WAITING, ChildState.DUE):
+                task.set_idle(child, ChildState.CANCELLED)
+                task.cancelled += 1
+        task.fresh = max(task.fresh, span.last + 1)
+    return True
+
+
+def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
+    if not task.is_current(event.child, event.ordinal):
+        return False
+    detail = task.detail(event.child)
+    if event.sequence <= detail.sequence:
+        return False
+    detail.sequence = event.sequence
+    detail.state = event.state
+    detail.worker = event.by
+    return True
+
+
+def _started(task: Task, event: e.ChildStarted) -> bool:
+    if not task.is_current(event.child, event.ordinal):
+        return False
+    detail = task.detail(event.child)
+    detail.started_at = event.at
+    detail.worker = event.by
+    return True
+
+
+def _completed(task: Task, event: e.ChildCompleted) -> bool:
+    if not task.is_current(event.child, event.ordinal):
+        return False
+    task.settle(event.child, ChildState.SUCCEEDED)
+    task.succeeded += 1
+    detail = _ended(task, event)
+    detail.result = event.result
+    detail.state = detail.reason = None
+    detail.sequence = max(detail.sequence, event.sequence)
+    _close_when_done(task)
+    return True
+
+
+def _failed(task: Task, event: e.ChildFailed) -> bool:
+    if not task.is_current(event.child, event.ordinal):
+        return False
+    stopping = task.state_of(event.child) is ChildState.STOPPING
+    detail = _ended(task, event)
+    retry = task.template.child.retry
+    progressed = event.sequence > detail.failed_at_sequence
+    attempt = 1 if progressed and retry.reset_on_progress else event.attempt
+    _keep_state(detail, event)
+    detail.failed_at_sequence = event.sequence
+    detail.reason = event.reason
+    detail.error_type = event.error_type
+    detail.message = event.message
+    detail.traceback = event.traceback
+    again = (
+        event.retryable
+        and event.ordinal < LAST_ORDINAL
+        and event.error_type not in retry.non_retryable
+        and (retry.max_attempts == 0 or attempt < retry.max_attempts)
+    )
+    if again and stopping:
+        _cancel_live(task, event.child)
+    elif again:
+        detail.attempt = attempt + 1
+        salt = f"{task.task_id}/{event.child}/{event.ordinal}"
+        delay = retry.delay_ms(attempt, salt) if event.delay is None else event.delay
+        task.settle(event.child, ChildState.DUE)
+        task.wait_until(event.child, event.at + delay)
+    else:
+        task.settle(event.child, ChildState.FAILED)
+        task.failed += 1
+        if task.phase is Phase.RUNNING and task.template.failure.exceeded(task.failed, task.children):
+            task.enter(Phase.FAILING)
+            task.reason = f"child {event.child} failed: {event.error_type}: {event.message}"
+        _close_when_done(task)
+    return True
+
+
+def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
+    if not task.is_current(event.child, event.ordinal):
+        return False
+    detail = _ended(task, event)
+    _keep_state(detail, event)
+    detail.reason = event.reason
+    _cancel_live(task, event.child)
+    return True
+
+
+def _returned(task: Task, event: e.ChildReturned) -> bool:
+    if not task.is_current(event.child, event.ordinal):
+        return False
+    detail = task.detail(event.child)
+    detail.attempt = event.attempt
+    detail.recoveries = event.recoveries
+    _keep_state(detail, event)
+    if task.state_of(event.child) is ChildState.STOPPING or event.ordinal >= LAST_ORDINAL:
+        _cancel_live(task, event.child)
+    else:
+        task.settle(event.child, ChildState.DUE)
+        task.wait_until(event.child, event.at)
+    return True
+
+
+def _partition_reset(task: Task, event: e.PartitionReset) -> bool:
+    lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
+    for child in lost:
+        if task.state_of(child) is ChildState.STOPPING:
+            _cancel_live(task, child)
+        else:
+            task.settle(child, ChildState.DUE)
+            task.wait_until(child, event.at)
+    return bool(lost)
+
+
+def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
+    if event.redrive != task.redrive or task.phase not in (Phase.REQUESTED, Phase.PLANNING, Phase.RUNNING):
+        return False
+    task.enter(Phase.CANCELLING)
+    task.reason = event.reason
+    return True
+
+
+def _succeeded(task: Task, event: e.TaskSucceeded) -> bool:
+    return _end(task, event, Phase.SUCCEEDING, Phase.SUCCEEDED)
+
+
+def _task_failed(task: Task, event: e.TaskFailed) -> bool:
+    return _end(task, event, Phase.FAILING, Phase.FAILED)
+
+
+def _task_cancelled(task: Task, event: e.TaskCancelled) -> bool:
+    return _end(task, event, Phase.CANCELLING, Phase.CANCELLED)
+
+
+def _end(
+    task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled, closing: Phase, end: Phase
+) -> bool:
+    if task.phase is not closing or event.redrive != task.redrive:
+        return False
+    task.enter(end)
+    task.finished_at = event.at
+    return True
+
+
+def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelled) -> Detail:
+    """Note who ran the attempt and how long it took, which sizes the window."""
+    detail = task.detail(event.child)
+    detail.attempt = event.attempt
+    detail.started_at = event.started_at
+    detail.finished_at = event.at
+    detail.worker = event.by
+    task.busy_ms += max(0, event.at - event.started_at)
+    task.measured += 1
+    return detail
+
+
+def _keep_state(detail: Detail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
+    if event.sequence >= detail.sequence:
+        detail.sequence = event.sequence
+        detail.state = event.state
+
+
+def _cancel_live(task: Task, child: int) -> None:
+    task.settle(child, ChildState.CANCELLED)
+    task.cancelled += 1
+
+
+def _close_when_done(task: Task) -> None:
+    if task.phase is Phase.RUNNING and task.ended == task.children:
+        task.enter(Phase.SUCCEEDING)
+
+
+_APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
+    e.TaskRequested: _requested,
+    e.TaskPlanned: _planned,
+    e.TaskPlanProgressed: _plan_progressed,
+    e.TaskRefused: _refused,
+    e.ChildrenDispatched: _dispatched,
+    e.ChildrenStopping: _stopping,
+    e.ChildrenCancelled: _rest_cancelled,
+    e.ChildStarted: _started,
+    e.ChildCheckpointed: _checkpointed,
+    e.ChildCompleted: _completed,
+    e.ChildFailed: _failed,
+    e.ChildCancelled: _cancelled,
+    e.ChildReturned: _returned,
+    e.PartitionReset: _partition_reset,
+    e.TaskCancelRequested: _cancel_requested,
+    e.TaskSucceeded: _succeeded,
+    e.TaskFailed: _task_failed,
+    e.TaskCancelled: _task_cancelled,
+}

@@ -1,0 +1,243 @@
+"""The folded state of one task: a few counters, four bytes for each child, details only where there are any."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import heappop, heappush
+from typing import Final
+
+from streamsched.domain.events import Release, Span, TaskRequested
+from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
+from streamsched.domain.template import Template
+
+CHUNK: Final = 2048
+"""Children in one stored piece of the table."""
+LAST_ORDINAL: Final = 0xFFF
+"""The highest ordinal that a cell can hold; a child that came so far is not dispatched again."""
+
+_STATE: Final = 0xF
+_RUNNING: Final = int(ChildState.RUNNING)
+_STOPPING: Final = int(ChildState.STOPPING)
+_DUE: Final = int(ChildState.DUE)
+
+
+@dataclass(slots=True)
+class Detail:
+    """What is known of a child beyond its cell. Times in milliseconds since the epoch, payloads JSON text."""
+
+    attempt: int = 1
+    sequence: int = 0
+    state: str | None = None
+    recoveries: int = 0
+    failed_at_sequence: int = 0
+    due: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    worker: str | None = None
+    result: str | None = None
+    reason: str | None = None
+    error_type: str | None = None
+    message: str | None = None
+    traceback: str | None = None
+
+
+@lru_cache(maxsize=256)
+def _template(text: str) -> Template:
+    return Template.from_json(text)
+
+
+class Load(dict[int, int]):
+    """Live children for each work-log partition, over all tasks of a view."""
+
+    __slots__ = ()
+
+    def __missing__(self, partition: int) -> int:
+        return 0
+
+
+class Task:
+    """One task as its events made it. Changed only by ``evolve``; asked by ``owed``, the view and the scheduler.
+
+    The table has a cell of 32 bits for each child: state (4), ordinal of the last dispatch (12), partition (16).
+    """
+
+    __slots__ = (
+        "busy_ms", "cancelled", "changed", "children", "cursor", "details", "digest", "due", "failed", "finished_at",
+        "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
+        "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
+    )  # fmt: skip
+
+    def __init__(self, request: TaskRequested, load: Load) -> None:
+        self.request = request
+        self.template = _template(request.template)
+        self.load = load
+        self.phase = Phase.REQUESTED
+        self.redrive = 0
+        self.reason = ""
+        self.plan = ""
+        self.digest = ""
+        self.cursor: str | None = None
+        self.children = 0
+        self.table = array("I")
+        self.fresh = 0
+        """Children from this index on were never dispatched."""
+        self.live = 0
+        self.stopping = 0
+        self.succeeded = 0
+        self.failed = 0
+        self.cancelled = 0
+        self.due: list[tuple[int, int]] = []
+        """Heap of (time, child) that wait for another dispatch."""
+        self.details: dict[int, Detail] = {}
+        self.live_chunks: dict[int, int] = {}
+        self.started_at: int | None = None
+        self.finished_at: int | None = None
+        self.busy_ms = 0
+        self.measured = 0
+        """Outcomes that went into ``busy_ms``."""
+        self.void = 0
+        """Outcomes and facts that came too late to have an effect."""
+        self.changed: set[int] = set()
+        """Chunks of the table that the view has to store."""
+        self.touched: set[int] = set()
+        """Children whose detail the view has to store."""
+
+    @property
+    def task_id(self) -> str:
+        """The id, which is also the idempotency key."""
+        return self.request.task_id
+
+    @property
+    def ended(self) -> int:
+        """Children that have their ending."""
+        return self.succeeded + self.failed + self.cancelled
+
+    @property
+    def idle(self) -> int:
+        """Children that are neither live nor ended."""
+        return self.children - self.live - self.ended
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the task has its terminal event."""
+        return self.phase in TERMINAL
+
+    def enter(self, phase: Phase) -> None:
+        """Go to another phase, which the table must allow."""
+        if phase not in TRANSITIONS[self.phase]:
+            raise AssertionError(f"task {self.task_id}: no way from {self.phase} to {phase}")
+        self.phase = phase
+
+    # --- cells ------------------------------------------------------------------------------------------------------
+
+    def state_of(self, child: int) -> ChildState:
+        """Tell where a child is."""
+        return ChildState(self.table[child] & _STATE)
+
+    def ordinal_of(self, child: int) -> int:
+        """Tell the ordinal of a child's last dispatch; 0 before the first."""
+        return self.table[child] >> 4 & LAST_ORDINAL
+
+    def partition_of(self, child: int) -> int:
+        """Tell the work-log partition of a child's last dispatch."""
+        return self.table[child] >> 16
+
+    def is_current(self, child: int, ordinal: int) -> bool:
+        """Tell whether this is the live dispatch of the child, so that its outcome counts."""
+        if not 0 <= child < self.children:
+            return False
+        cell = self.table[child]
+        return (cell >> 4 & LAST_ORDINAL) == ordinal and cell & _STATE in (_RUNNING, _STOPPING)
+
+    def release(self, release: Release) -> None:
+        """Make idle children live."""
+        first, count = release.first, release.last - release.first + 1
+        cell = release.partition << 16 | release.ordinal << 4 | _RUNNING
+        self.table[first : release.last + 1] = array("I", [cell]) * count
+        self.fresh = max(self.fresh, release.last + 1)
+        self.live += count
+        self.load[release.partition] += count
+        for chunk in range(first // CHUNK, release.last // CHUNK + 1):
+            inside = min(release.last + 1, (chunk + 1) * CHUNK) - max(first, chunk * CHUNK)
+            self.live_chunks[chunk] = self.live_chunks.get(chunk, 0) + inside
+            self.changed.add(chunk)
+
+    def settle(self, child: int, state: ChildState) -> None:
+        """Take a live child out of the live set."""
+        cell = self.table[child]
+        self.table[child] = cell & ~_STATE | state
+        self.live -= 1
+        if cell & _STATE == _STOPPING:
+            self.stopping -= 1
+        self.load[cell >> 16] -= 1
+        chunk = child // CHUNK
+        left = self.live_chunks[chunk] - 1
+        if left:
+            self.live_chunks[chunk] = left
+        else:
+            del self.live_chunks[chunk]
+        self.changed.add(chunk)
+
+    def mark_stopping(self, child: int) -> None:
+        """Note that a live child has been told to stop."""
+        if self.table[child] & _STATE == _RUNNING:
+            self.table[child] += _STOPPING - _RUNNING
+            self.stopping += 1
+            self.changed.add(child // CHUNK)
+
+    def set_idle(self, child: int, state: ChildState) -> None:
+        """Change the state of a child that is not live."""
+        self.table[child] = self.table[child] & ~_STATE | state
+        self.changed.add(child // CHUNK)
+
+    def wait_until(self, child: int, due: int) -> None:
+        """Queue a child for another dispatch, at ``due`` or later."""
+        self.detail(child).due = due
+        heappush(self.due, (due, child))
+
+    def detail(self, child: int) -> Detail:
+        """Find or make the detail of a child, for a change."""
+        self.touched.add(child)
+        found = self.details.get(child)
+        if found is None:
+            found = self.details[child] = Detail()
+        return found
+
+    # --- walks ------------------------------------------------------------------------------------------------------
+
+    def live_children(self) -> Iterator[int]:
+        """Walk the live children in order, over the chunks that have any."""
+        for chunk in sorted(self.live_chunks):
+            for child in range(chunk * CHUNK, min((chunk + 1) * CHUNK, self.children)):
+                if self.table[child] & _STATE in (_RUNNING, _STOPPING):
+                    yield child
+
+    def idle_spans(self) -> Iterator[Span]:
+        """Walk the children that are neither live nor ended, as few spans as there are."""
+        for child in sorted(child for _, child in self.due if self.table[child] & _STATE == _DUE):
+            yield Span(child, child)
+        if self.fresh < self.children:
+            yield Span(self.fresh, self.children - 1)
+
+    def due_children(self, now: int, limit: int) -> list[int]:
+        """List up to ``limit`` children whose next dispatch is due, earliest first; the heap keeps them."""
+        found: list[tuple[int, int]] = []
+        while self.due and self.due[0][0] <= now and len(found) < limit:
+            due, child = heappop(self.due)
+            if self._waits(due, child):
+                found.append((due, child))
+        for entry in found:
+            heappush(self.due, entry)
+        return [child for _, child in found]
+
+    def next_due(self) -> int | None:
+        """Tell when the next waiting child is due."""
+        while self.due and not self._waits(*self.due[0]):
+            heappop(self.due)
+        return self.due[0][0] if self.due else None
+
+    def _waits(self, due: int, child: int) -> bool:
+        return self.table[child] & _STATE == _DUE and self.details[child].due == due

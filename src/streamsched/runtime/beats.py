@@ -1,0 +1,81 @@
+"""Beats: each node tells on ``streamsched.workers`` that it is alive, what it owns and what it could take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from streamsched import __version__
+from streamsched.domain.events import NodeBeat, RunningChild
+from streamsched.log.codec import Codec, headers_of
+from streamsched.log.port import Append, Headers, Log
+from streamsched.log.topics import Topics
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.ownership import Ownership
+
+INTERVAL: Final = 0.5
+"""Seconds between the beats of a node."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a node tells of itself."""
+
+    state: str
+    slots: int = 0
+    free: int = 0
+    pending: int = 0
+    running: tuple[RunningChild, ...] = ()
+
+
+class Pulse:
+    """Sends the beats of one node: each half second, and at once when its partitions or its state change."""
+
+    def __init__(
+        self, *, log: Log, topics: Topics, codec: Codec, me: Identity, role: str, ownership: Ownership
+    ) -> None:
+        self._log = log
+        self._topics = topics
+        self._codec = codec
+        self._me = me
+        self._role = role
+        self._ownership = ownership
+        self._next = 0.0
+        self._last_loop = me.clock.monotonic()
+        self._told: tuple[object, ...] = ()
+
+    def beat(self, condition: Callable[[], Condition], state: str) -> None:
+        """Send a beat if it is time; call it once in each loop."""
+        now = self._me.clock.monotonic()
+        age, self._last_loop = now - self._last_loop, now
+        news = (state, frozenset(self._ownership.claims))
+        if now < self._next and news == self._told:
+            return
+        self._next = now + INTERVAL
+        self._told = news
+        told = condition()
+        event = self._me.sign(
+            NodeBeat,
+            node_id=self._me.node_id,
+            name=self._me.name,
+            role=self._role,
+            version=__version__,
+            state=told.state,
+            member_id=self._ownership.member_id,
+            transactional_id=self._ownership.transactional_id,
+            slots=told.slots,
+            free=told.free,
+            pending=told.pending,
+            partitions=tuple(sorted(self._ownership.claims)),
+            running=told.running,
+            loop_age=int(age * 1000),
+        )
+        self._log.post(self._record(self._codec.encode(event), headers_of(event)))
+
+    def stop(self) -> None:
+        """Take the node off the list."""
+        self._log.post(self._record(None, ()))
+
+    def _record(self, value: bytes | None, headers: Headers) -> Append:
+        return Append(self._topics.workers, 0, self._me.node_id.encode(), value, headers)

@@ -1,0 +1,291 @@
+"""Owning partitions: membership, the claim, and the commit. Exactly-once is argued here and in the two loops.
+
+The claim (design section 4) makes sure that nothing of a predecessor lands after the successor began:
+
+1. read the last commit without waiting, only to see whom to fence, unless the partition was released;
+2. fence a predecessor that neither releases nor makes progress: its open transaction is aborted at once;
+3. read the *stable* commit: position, settled runs, epoch, counter;
+4. commit a transaction with nothing but the claim: epoch + 1. Whatever the predecessor still sends comes too late;
+5. capture the end. Only now run, or decide.
+
+The commit is one call, one transaction: all appends, and for each partition whose work they carry its place and its
+counter + 1. When its outcome is unknown, the old id is fenced and the counter in the stable commit is the witness.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from streamsched.log.port import (
+    Append,
+    Committed,
+    Log,
+    LogUnreachable,
+    OutcomeUnknown,
+    PositionLost,
+    TopicPartition,
+    TransactionAborted,
+    WriterFenced,
+)
+from streamsched.runtime.clock import Clock
+from streamsched.runtime.mark import Mark, decode_mark
+from streamsched.runtime.tracker import Place
+
+PATIENCE: Final = 0.3
+"""Seconds that a predecessor has to release or to make progress before it is fenced."""
+ROUNDS: Final = 10
+"""How often progress buys it another wait."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One owned partition: our epoch, counter and position of our last transaction, and what we inherited.
+
+    ``released`` tells whether the predecessor handed over in order; ``end`` was captured after the claim.
+    """
+
+    partition: int
+    epoch: int
+    counter: int
+    position: int
+    runs: str
+    released: bool
+    end: int
+
+
+class Tenant(Protocol):
+    """The role that works on owned partitions."""
+
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Begin work on these partitions."""
+
+    def hand_over(self, partitions: Collection[int]) -> None:
+        """Finish, and commit with ``release=True``; called while the group waits."""
+
+    def dropped(self, partitions: Collection[int]) -> None:
+        """Forget all work on these partitions without writing anything."""
+
+
+class Ownership:
+    """A member of a group, its writer, and its claims. All calls from one thread."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        group: str,
+        topic: str,
+        node_id: str,
+        tenant: Tenant,
+        clock: Clock,
+        pause: Callable[[float], None],
+    ) -> None:
+        self._log = log
+        self._group = group
+        self._topic = topic
+        self._node_id = node_id
+        self._tenant = tenant
+        self._clock = clock
+        self._pause = pause
+        self._writers = 0
+        self._writer = log.writer(self._next_id())
+        self._member = log.member(group, topic, self)
+        self._assigned: set[int] = set()
+        self.claims: dict[int, Claim] = {}
+
+    @property
+    def member_id(self) -> str:
+        """The group's name for this node."""
+        return self._member.member_id
+
+    @property
+    def transactional_id(self) -> str:
+        """The id that a successor fences."""
+        return self._writer.transactional_id
+
+    def poll(self) -> None:
+        """Serve the group, then claim what was assigned."""
+        self._member.poll(0.0)
+        wanted = self._assigned - self.claims.keys()
+        if wanted:
+            try:
+                self._claim(sorted(wanted))
+            except (TransactionAborted, LogUnreachable) as error:
+                log.warning("claim of %s %s put off: %s", self._topic, sorted(wanted), error)
+            except (WriterFenced, OutcomeUnknown) as error:
+                log.warning("claim of %s %s begun anew: %s", self._topic, sorted(wanted), error)
+                self._renew_writer()
+
+    def commit(
+        self, appends: Sequence[Append], places: Mapping[int, Place], *, release: bool = False
+    ) -> Mapping[int, int]:
+        """Write appends and places in one transaction; returns the offsets of tracked appends, by index.
+
+        Raises:
+            TransactionAborted: nothing was written; decide again after the next poll.
+            WriterFenced: nothing was written, and all claims are dropped; the tenant was told.
+
+        """
+        marks = {
+            partition: Mark(
+                self.transactional_id, claim.epoch, claim.counter + 1, released=release, runs=place.runs
+            )
+            for partition, place in places.items()
+            for claim in (self.claims[partition],)
+        }
+        positions = {
+            TopicPartition(self._topic, partition): Committed(place.position, marks[partition].encode())
+            for partition, place in places.items()
+        }
+        try:
+            offsets = self._writer.commit(appends, positions, self._member)
+        except OutcomeUnknown as error:
+            log.warning("outcome of a transaction unknown, asking the witness: %s", error)
+            offsets = self._witness(marks, error)
+        except WriterFenced:
+            self._drop_all()
+            self._renew_writer()
+            raise
+        for partition, place in places.items():
+            claim = self.claims[partition]
+            self.claims[partition] = replace(claim, counter=claim.counter + 1, position=place.position)
+        return offsets
+
+    def leave(self) -> None:
+        """Hand everything over and leave the group."""
+        self._member.leave()
+        self._writer.close()
+
+    # --- the group's listener ---------------------------------------------------------------------------------------
+
+    def on_assigned(self, partitions: Collection[int]) -> None:
+        """Take note; ``poll`` claims."""
+        self._assigned |= set(partitions)
+
+    def on_revoked(self, partitions: Collection[int]) -> None:
+        """Let the tenant hand over what is claimed."""
+        held = [partition for partition in partitions if partition in self.claims]
+        if held:
+            self._tenant.hand_over(held)
+        self._assigned -= set(partitions)
+        for partition in held:
+            self.claims.pop(partition, None)
+
+    def on_lost(self, partitions: Collection[int]) -> None:
+        """Drop all work and take a new transactional id: the old one may be fenced at any time."""
+        log.warning("lost %s of %s: another node took over", sorted(partitions), self._topic)
+        self._assigned -= set(partitions)
+        self._drop(partitions)
+        self._renew_writer()
+
+    # --- the claim --------------------------------------------------------------------------------------------------
+
+    def _claim(self, wanted: Sequence[int]) -> None:
+        places = [TopicPartition(self._topic, partition) for partition in wanted]
+        for predecessor in self._unreleased(places):
+            log.info("fencing %s, which did not release its partitions", predecessor)
+            self._log.fence(predecessor)
+        stable = self._marks(places, stable=True)
+        marks = {
+            partition: Mark(
+                self.transactional_id, mark.epoch + 1, mark.counter + 1, released=False, runs=mark.runs
+            )
+            for partition, (_, mark) in stable.items()
+        }
+        self._writer.commit(
+            [],
+            {partition: Committed(stable[partition][0], mark.encode()) for partition, mark in marks.items()},
+            self._member,
+        )
+        ends = self._log.end(places)
+        claims = [
+            Claim(
+                place.partition, mine.epoch, mine.counter, position, before.runs, before.released, ends[place]
+            )
+            for place, (position, before) in stable.items()
+            for mine in (marks[place],)
+        ]
+        self.claims |= {claim.partition: claim for claim in claims}
+        self._tenant.claimed(claims)
+
+    def _unreleased(self, places: Sequence[TopicPartition]) -> list[str]:
+        """Find the predecessors to fence: those that hold on without progress, after a patient second look."""
+        held = self._held(self._marks(places, stable=False))
+        if not held:
+            return []
+        try:
+            for _ in range(ROUNDS):
+                later = self._held(self._marks(list(held), stable=True, timeout=PATIENCE))
+                if not later:
+                    return []
+                if later == held:
+                    break
+                held = later
+                self._pause(PATIENCE)
+        except LogUnreachable:
+            pass  # an open transaction is in the way: fencing its owner is what ends it
+        return sorted({mark.transactional_id for mark in held.values()} - {self.transactional_id})
+
+    def _held(self, marks: Mapping[TopicPartition, tuple[int, Mark]]) -> dict[TopicPartition, Mark]:
+        return {place: mark for place, (_, mark) in marks.items() if not mark.released}
+
+    def _marks(
+        self, places: Sequence[TopicPartition], *, stable: bool, timeout: float = 10.0
+    ) -> dict[TopicPartition, tuple[int, Mark]]:
+        found: dict[TopicPartition, tuple[int, Mark]] = {}
+        for place, committed in self._log.committed(
+            self._group, places, stable=stable, timeout=timeout
+        ).items():
+            if committed is None:
+                raise PositionLost(
+                    f"group {self._group} has no committed position for {place.topic}-{place.partition}: "
+                    "run 'streamsched topics repair'"
+                )
+            found[place] = (committed.position, decode_mark(committed.metadata))
+        return found
+
+    # --- outcomes ---------------------------------------------------------------------------------------------------
+
+    def _witness(self, marks: Mapping[int, Mark], unknown: OutcomeUnknown) -> Mapping[int, int]:
+        """Find out from the stable commit whether our last transaction landed."""
+        old = self.transactional_id
+        self._renew_writer()
+        self._log.fence(old)
+        found = self._marks([TopicPartition(self._topic, partition) for partition in marks], stable=True)
+        landed = {place.partition: mark for place, (_, mark) in found.items()}
+        foreign = [
+            partition
+            for partition, mark in marks.items()
+            if (landed[partition].epoch, landed[partition].transactional_id) != (mark.epoch, old)
+            and landed[partition].epoch > mark.epoch
+        ]
+        if foreign:
+            self._drop(foreign)
+            self._assigned |= set(foreign)
+            raise TransactionAborted(
+                f"{self._topic} {foreign} were claimed by another node meanwhile"
+            ) from unknown
+        if all(landed[partition].counter == mark.counter for partition, mark in marks.items()):
+            return unknown.offsets
+        raise TransactionAborted("the transaction was not committed") from unknown
+
+    def _drop_all(self) -> None:
+        self._drop(list(self.claims))
+
+    def _drop(self, partitions: Collection[int]) -> None:
+        held = [partition for partition in partitions if self.claims.pop(partition, None)]
+        if held:
+            self._tenant.dropped(held)
+
+    def _renew_writer(self) -> None:
+        self._writer.close()
+        self._writer = self._log.writer(self._next_id())
+
+    def _next_id(self) -> str:
+        self._writers += 1
+        return f"{self._group}.{self._node_id}.{self._writers}"

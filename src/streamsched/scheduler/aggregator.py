@@ -1,0 +1,65 @@
+"""The aggregator: leads a closing task to its one terminal event. What outcomes add up to is ``evolve``'s work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from streamsched.domain.events import (
+    ChildrenCancelled,
+    ChildrenStopping,
+    Event,
+    Release,
+    TaskCancelled,
+    TaskFailed,
+    TaskSucceeded,
+)
+from streamsched.domain.phases import ChildState, Phase
+from streamsched.domain.task import Task
+from streamsched.runtime.identity import Identity
+
+RANGES: Final = 5_000
+"""Ranges in one decision, so that its record stays far below the limit of a topic."""
+ENDINGS: Final[dict[Phase, type[TaskSucceeded] | type[TaskFailed] | type[TaskCancelled]]] = {
+    Phase.SUCCEEDING: TaskSucceeded,
+    Phase.FAILING: TaskFailed,
+    Phase.CANCELLING: TaskCancelled,
+}
+
+
+def stop(task: Task, me: Identity, basis: int) -> ChildrenStopping:
+    """Tell the live children that were not told yet to stop."""
+    releases = tuple(islice(_running(task), RANGES))
+    reason = task.reason or task.phase
+    return me.sign(ChildrenStopping, task_id=task.task_id, releases=releases, reason=reason, basis=basis)
+
+
+def cancel_rest(task: Task, me: Identity, basis: int) -> ChildrenCancelled:
+    """End the children that are neither live nor ended."""
+    spans = tuple(islice(task.idle_spans(), RANGES))
+    return me.sign(ChildrenCancelled, task_id=task.task_id, spans=spans, reason=task.phase, basis=basis)
+
+
+def end(task: Task, me: Identity, basis: int) -> Event:
+    """Write the terminal event."""
+    return me.sign(
+        ENDINGS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=task.reason, basis=basis
+    )
+
+
+def _running(task: Task) -> Iterator[Release]:
+    """Walk the live children that were not told to stop, joined to ranges of equal ordinal and partition."""
+    current: Release | None = None
+    for child in task.live_children():
+        if task.state_of(child) is not ChildState.RUNNING:
+            continue
+        ordinal, partition = task.ordinal_of(child), task.partition_of(child)
+        if current and (current.last + 1, current.ordinal, current.partition) == (child, ordinal, partition):
+            current = Release(current.first, child, ordinal, partition)
+        else:
+            if current:
+                yield current
+            current = Release(child, child, ordinal, partition)
+    if current:
+        yield current

@@ -1,0 +1,173 @@
+"""The dispatcher: which children go to which partition now.
+
+A worker should hold about one second of work: long children one for each slot, short ones thousands. Tasks of equal
+priority take turns; a task with fewer live children than there are slots may always add some, so that a small task
+behind a huge one starts at once. Each round fills one partition of each worker and the next round moves on, because a
+transaction costs by the partitions that it touches, not by the records.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from heapq import heapify, heapreplace
+from itertools import groupby
+from typing import Final
+
+from streamsched.domain.events import ChildCreated, Release
+from streamsched.domain.splitting import ChildArguments
+from streamsched.domain.task import Task
+from streamsched.domain.template import resolve_params
+from streamsched.runtime.identity import Identity
+from streamsched.scheduler.workers import Capacity
+
+ROUND: Final = 2_000
+"""Children released in one round (one transaction)."""
+TURN: Final = 250
+"""Children that a task may take before another has its turn."""
+HELD: Final = 8_000
+"""Children that one worker holds at most."""
+AHEAD_MS: Final = 1_000
+"""Work that a worker should have before it, in milliseconds."""
+LONG_MS: Final = 10_000
+"""Children longer than this do not wait at a worker: another one may come."""
+
+
+def wanted_on(worker: Capacity, task: Task) -> int:
+    """Work out how many children a worker should hold while it runs children like this task's."""
+    if not task.measured:
+        return worker.slots
+    mean = max(task.busy_ms / task.measured, 0.1)
+    if mean > LONG_MS:
+        return worker.slots
+    return min(HELD, worker.slots * (1 + int(AHEAD_MS / mean)))
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one task gets in this round, and what is left of it."""
+
+    task: Task
+    due: list[int]
+    fresh: int
+    taken: int = 0
+    releases: list[Release] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return len(self.due) + self.task.children - self.fresh
+
+    def take(self, count: int, partition: int) -> None:
+        """Release up to ``count`` children to a partition: first those that are due again."""
+        count = min(count, self.left)
+        self.taken += count
+        for _ in range(min(count, len(self.due))):
+            child = self.due.pop(0)
+            self.releases.append(Release(child, child, self.task.ordinal_of(child) + 1, partition))
+            count -= 1
+        if count:
+            self.releases.append(Release(self.fresh, self.fresh + count - 1, 1, partition))
+            self.fresh += count
+
+
+class Dispatcher:
+    """Chooses, and makes the records; keeps each task's compiled arguments and where the last round ended."""
+
+    def __init__(self, me: Identity) -> None:
+        self._me = me
+        self._arguments: dict[str, ChildArguments] = {}
+        self._rounds = 0
+
+    def choose(
+        self, tasks: Sequence[Task], workers: Sequence[Capacity], load: Mapping[int, int], now: int
+    ) -> dict[str, tuple[Release, ...]]:
+        """Give each task its releases of this round; tasks without any are left out.
+
+        ``load`` counts live children by partition, those of decisions in flight included.
+        """
+        if not workers or not tasks:
+            return {}
+        self._rounds += 1
+        slots = sum(worker.slots for worker in workers)
+        held = [
+            (sum(load.get(partition, 0) for partition in worker.partitions) / worker.slots, number)
+            for number, worker in enumerate(workers)
+        ]
+        heapify(held)
+        room = ROUND
+        turns: list[_Turn] = []
+        ranked = sorted(tasks, key=lambda task: -task.request.priority)
+        for _, equals in groupby(ranked, key=lambda task: task.request.priority):
+            queue = [_Turn(task, task.due_children(now, ROUND), task.fresh) for task in equals]
+            turns += queue
+            while queue and room > 0:
+                waiting: list[_Turn] = []
+                for turn in queue:
+                    taken = self._turn(turn, workers, held, slots, min(TURN, room))
+                    room -= taken
+                    if taken and turn.left:
+                        waiting.append(turn)
+                queue = waiting
+        return {turn.task.task_id: tuple(turn.releases) for turn in turns if turn.releases}
+
+    def _turn(
+        self, turn: _Turn, workers: Sequence[Capacity], held: list[tuple[float, int]], slots: int, limit: int
+    ) -> int:
+        """Let one task place up to ``limit`` children, always on the worker that holds least for its slots."""
+        before = turn.taken
+        while turn.left and turn.taken - before < limit:
+            share, number = held[0]
+            worker = workers[number]
+            room = wanted_on(worker, turn.task) - int(share * worker.slots)
+            if room <= 0:
+                if turn.task.live + turn.taken >= slots:
+                    break
+                room = 1
+            portion = min(room, limit - (turn.taken - before))
+            size = turn.taken
+            turn.take(portion, worker.partitions[self._rounds % len(worker.partitions)])
+            heapreplace(held, (share + (turn.taken - size) / worker.slots, number))
+        return turn.taken - before
+
+    def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
+        """Make the work-log records of these releases, with the partition of each."""
+        arguments = self._arguments_of(task)
+        child_spec = task.template.child
+        me = self._me
+        at = me.clock.now()
+        for release in releases:
+            for child in range(release.first, release.last + 1):
+                detail = task.details.get(child)
+                yield (
+                    release.partition,
+                    ChildCreated(
+                        event_id=me.ids(),
+                        at=at,
+                        by=me.name,
+                        task_id=task.task_id,
+                        child=child,
+                        ordinal=release.ordinal,
+                        attempt=detail.attempt if detail else 1,
+                        handler=child_spec.handler,
+                        args=arguments(child),
+                        timeout=child_spec.timeout_ms,
+                        heartbeat=child_spec.heartbeat_ms,
+                        priority=task.request.priority,
+                        sequence=detail.sequence if detail else 0,
+                        state=detail.state if detail else None,
+                        recoveries=detail.recoveries if detail else 0,
+                        traceparent=task.request.traceparent,
+                    ),
+                )
+
+    def forget(self, task_id: str) -> None:
+        """Let go of what was kept for a task."""
+        self._arguments.pop(task_id, None)
+
+    def _arguments_of(self, task: Task) -> ChildArguments:
+        found = self._arguments.get(task.task_id)
+        if found is None:
+            params = resolve_params(task.template, json.loads(task.request.params))
+            found = self._arguments[task.task_id] = ChildArguments(task.template, params, task.plan)
+        return found

@@ -1,0 +1,360 @@
+"""The scheduler's loop: fold the journal, decide what is owed, commit, and only then believe it by reading it back.
+
+One step: serve the group → read → fold → decide → one transaction with all decisions and their records. Nothing of a
+decision touches the state before it was read back; until then its task is *in flight* and not looked at again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from streamsched.domain import events as e
+from streamsched.domain.evolve import evolve
+from streamsched.domain.owed import Debt, owed
+from streamsched.domain.task import Load, Task
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema, append_of
+from streamsched.log.port import (
+    Append,
+    Log,
+    LogError,
+    Record,
+    TopicPartition,
+    TransactionAborted,
+    WriterFenced,
+)
+from streamsched.log.topics import Topics
+from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.dead_letter import dead_letter
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.tracker import Place
+from streamsched.scheduler import aggregator
+from streamsched.scheduler.dispatcher import Dispatcher
+from streamsched.scheduler.planner import plan_task
+from streamsched.scheduler.timers import Agenda
+from streamsched.scheduler.workers import Workers
+from streamsched.view.view import View
+
+BATCH: Final = 4_000
+"""Records read in one step."""
+FLUSH_INTERVAL: Final = 0.5
+"""Seconds between writes of the view; what was not written is folded again after a restart."""
+SLICE: Final = 0.1
+"""Seconds to wait for the journal before the group is served again."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Events of one task's decision, in order, and the work-log records that go with them."""
+
+    task: Task
+    events: tuple[e.Event, ...]
+    work: tuple[Append, ...] = ()
+    releases: tuple[e.Release, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A decision that was committed and not read back yet."""
+
+    last_event: bytes
+    partition: int
+    releases: tuple[e.Release, ...]
+
+
+class Scheduler:
+    """One scheduler node. ``step`` is one turn of the loop; nothing happens between steps."""
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        topics: Topics,
+        codec: Codec,
+        view: View,
+        me: Identity,
+        pause: Callable[[float], None],
+    ) -> None:
+        self._log = log
+        self._topics = topics
+        self._codec = codec
+        self._view = view
+        self._me = me
+        self._workers = Workers()
+        self._agenda = Agenda()
+        self._dispatcher = Dispatcher(me)
+        self._hungry: dict[str, None] = {}
+        self._flights: dict[str, _Flight] = {}
+        self._reserved = Load()
+        self._unready: set[int] = set()
+        self._ready: set[int] = set()
+        self._next_flush = 0.0
+        self._reader = log.reader()
+        self._ownership = Ownership(
+            log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
+            clock=me.clock, pause=pause,
+        )  # fmt: skip
+        self._pulse = Pulse(
+            log=log, topics=topics, codec=codec, me=me, role="scheduler", ownership=self._ownership
+        )
+        self._beats = TopicPartition(topics.workers, 0)
+        journal = topics.journal()
+        starts = log.start([*journal, self._beats])
+        places = {place: max(view.positions.get(place.partition, 0), starts[place]) for place in journal}
+        self._reader.assign({**places, self._beats: starts[self._beats]})
+
+    def step(self, timeout: float) -> bool:
+        """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
+        self._ownership.poll()
+        now = self._me.clock.now()
+        wait = self._agenda.wait(now, 0.0 if self._unready else min(timeout, SLICE))
+        records = self._reader.poll(BATCH, wait)
+        self._fold(records)
+        self._catch_up()
+        decided = self._decide()
+        self._pulse.beat(lambda: Condition("running"), "running")
+        if self._me.clock.monotonic() >= self._next_flush:
+            self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL
+            self._view.flush()
+        return bool(records) or decided
+
+    def stop(self) -> None:
+        """Hand everything over and leave."""
+        self._ownership.leave()
+        self._pulse.stop()
+        self._reader.close()
+        self._view.close()
+
+    # --- read and fold ----------------------------------------------------------------------------------------------
+
+    def _fold(self, records: Sequence[Record]) -> None:
+        touched: dict[str, Task] = {}
+        for record in records:
+            if record.topic == self._topics.workers:
+                self._hear(record)
+                continue
+            try:
+                event = self._codec.decode(record)
+            except UnknownSchema:
+                raise
+            except Undecodable as error:
+                log.error("journal: %s", error)
+                if record.partition in self._ready:
+                    self._log.append([dead_letter(self._codec, self._topics, self._me, record, str(error))])
+                self._view.moved(record.partition, record.offset + 1)
+                continue
+            task = self._view.apply(event, record.partition)
+            self._view.moved(record.partition, record.offset + 1)
+            if task is not None:
+                touched[task.task_id] = task
+                flight = self._flights.get(task.task_id)
+                if flight is not None and flight.last_event == event.event_id:
+                    self._land(task.task_id)
+        for task_id, task in touched.items():
+            if task.terminal:
+                self._hungry.pop(task_id, None)
+                self._dispatcher.forget(task_id)
+            elif self._view.homes[task_id] in self._ready:
+                self._agenda.touch(task)
+
+    def _hear(self, record: Record) -> None:
+        node_id = (record.key or b"").decode(errors="replace")
+        try:
+            beat = self._codec.decode(record) if record.value else None
+        except Undecodable as error:
+            log.warning("beat passed over: %s", error)
+            return
+        if beat is None or isinstance(beat, e.NodeBeat):
+            self._workers.heard(node_id, beat, self._me.clock.monotonic())
+
+    def _catch_up(self) -> None:
+        """A new owner folds to the end it found after its claim, then looks at every task that goes on."""
+        for partition in list(self._unready):
+            place = TopicPartition(self._topics.events, partition)
+            claim = self._ownership.claims[partition]
+            if self._reader.position(place) < claim.end:
+                continue
+            self._view.moved(
+                partition, max(self._reader.position(place), self._view.positions.get(partition, 0))
+            )
+            self._unready.discard(partition)
+            self._ready.add(partition)
+            for task_id, home in self._view.homes.items():
+                if home == partition:
+                    self._agenda.touch(self._view.active[task_id])
+
+    # --- decide and commit ------------------------------------------------------------------------------------------
+
+    def _decide(self) -> bool:
+        now = self._me.clock.now()
+        decisions: list[_Decision] = []
+        for task_id in self._agenda.take(now):
+            task = self._view.active.get(task_id)
+            if task is None or task_id in self._flights or self._view.homes[task_id] not in self._ready:
+                continue
+            debt = owed(task, now)
+            if debt is Debt.DISPATCH:
+                self._hungry[task_id] = None
+            else:
+                self._hungry.pop(task_id, None)
+            if debt is not None and debt is not Debt.DISPATCH:
+                decisions.append(self._pay(task, debt))
+        decisions = self._feed(decisions, now)
+        return bool(decisions) and self._commit(decisions)
+
+    def _pay(self, task: Task, debt: Debt) -> _Decision:
+        basis = self._basis(task)
+        if debt is Debt.PLAN:
+            return _Decision(task, (plan_task(task, self._me, basis),))
+        if debt is Debt.CANCEL:
+            return _Decision(task, (aggregator.cancel_rest(task, self._me, basis),))
+        if debt is Debt.END:
+            return _Decision(task, (aggregator.end(task, self._me, basis),))
+        stopping = aggregator.stop(task, self._me, basis)
+        return _Decision(task, (stopping,), tuple(self._markers(stopping)))
+
+    def _feed(self, decisions: list[_Decision], now: int) -> list[_Decision]:
+        """Add a round of dispatches: for hungry tasks, and for tasks that are being planned in this very round."""
+        planned = {
+            decision.task.task_id: (decision, self._as_planned(decision))
+            for decision in decisions
+            if isinstance(decision.events[0], e.TaskPlanned)
+        }
+        hungry = [
+            self._view.active[task_id]
+            for task_id in list(self._hungry)
+            if task_id not in self._flights and task_id in self._view.active
+        ]
+        tasks = hungry + [task for _, task in planned.values()]
+        if not tasks:
+            return decisions
+        workers = list(self._workers.present(self._me.clock.monotonic()))
+        load = Load(self._view.load)
+        for partition, count in self._reserved.items():
+            load[partition] += count
+        chosen = self._dispatcher.choose(tasks, workers, load, now)
+        fed = [decision for decision in decisions if decision.task.task_id not in chosen]
+        for task in tasks:
+            releases = chosen.get(task.task_id)
+            if releases is None:
+                continue
+            decision = planned[task.task_id][0] if task.task_id in planned else _Decision(task, ())
+            dispatched = self._me.sign(
+                e.ChildrenDispatched,
+                task_id=task.task_id,
+                releases=releases,
+                basis=self._basis(decision.task),
+            )
+            work = tuple(
+                append_of(
+                    self._codec,
+                    record,
+                    topic=self._topics.children,
+                    partition=partition,
+                    key=task.task_id,
+                    traceparent=record.traceparent,
+                )
+                for partition, record in self._dispatcher.records(task, releases)
+            )
+            fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
+            # Served tasks go to the end of the queue: they wait until this round was read back anyway.
+            self._hungry.pop(task.task_id, None)
+        return fed
+
+    def _as_planned(self, decision: _Decision) -> Task:
+        """Work out the state in which a plan that is being decided will leave its task."""
+        task = Task(decision.task.request, Load())
+        evolve(task, decision.events[0], task.load)
+        return task
+
+    def _markers(self, stopping: e.ChildrenStopping) -> list[Append]:
+        by_partition: dict[int, list[e.Release]] = {}
+        for release in stopping.releases:
+            by_partition.setdefault(release.partition, []).append(release)
+        markers = []
+        for partition, releases in by_partition.items():
+            marker = self._me.sign(
+                e.ChildrenStopping, task_id=stopping.task_id, releases=tuple(releases), reason=stopping.reason,
+                basis=stopping.basis,
+            )  # fmt: skip
+            markers.append(
+                append_of(
+                    self._codec,
+                    marker,
+                    topic=self._topics.children,
+                    partition=partition,
+                    key=stopping.task_id,
+                )
+            )
+        return markers
+
+    def _commit(self, decisions: Sequence[_Decision]) -> bool:
+        appends: list[Append] = []
+        homes: set[int] = set()
+        for decision in decisions:
+            task_id = decision.task.task_id
+            home = self._view.homes[task_id]
+            homes.add(home)
+            for event in decision.events:
+                appends.append(
+                    append_of(
+                        self._codec,
+                        event,
+                        topic=self._topics.events,
+                        partition=home,
+                        key=task_id,
+                        traceparent=decision.task.request.traceparent,
+                    )
+                )
+            appends += decision.work
+            self._flights[task_id] = _Flight(decision.events[-1].event_id, home, decision.releases)
+            for release in decision.releases:
+                self._reserved[release.partition] += release.last - release.first + 1
+        try:
+            self._ownership.commit(appends, self._places(homes))
+        except (TransactionAborted, WriterFenced) as error:
+            log.warning("decisions put off: %s", error)
+            for decision in decisions:
+                self._land(decision.task.task_id)
+                self._agenda.touch(decision.task)
+        return True
+
+    def _places(self, partitions: Collection[int]) -> Mapping[int, Place]:
+        return {partition: Place(self._view.positions.get(partition, 0)) for partition in partitions}
+
+    def _basis(self, task: Task) -> int:
+        return self._view.positions.get(self._view.homes[task.task_id], 0)
+
+    def _land(self, task_id: str) -> None:
+        flight = self._flights.pop(task_id, None)
+        for release in flight.releases if flight else ():
+            self._reserved[release.partition] -= release.last - release.first + 1
+
+    # --- tenant -----------------------------------------------------------------------------------------------------
+
+    def claimed(self, claims: Sequence[Claim]) -> None:
+        """Fold to the end before deciding."""
+        self._unready |= {claim.partition for claim in claims}
+
+    def hand_over(self, partitions: Collection[int]) -> None:
+        """Release: decisions in flight are committed, so nothing is left to do."""
+        try:
+            self._ownership.commit([], self._places(partitions), release=True)
+        except LogError as error:
+            log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
+        self.dropped(partitions)
+
+    def dropped(self, partitions: Collection[int]) -> None:
+        """Decide nothing more for these partitions; folding goes on."""
+        gone = set(partitions)
+        self._unready -= gone
+        self._ready -= gone
+        for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:
+            self._land(task_id)
+        for task_id in [task_id for task_id in self._hungry if self._view.homes.get(task_id) in gone]:
+            del self._hungry[task_id]

@@ -1,0 +1,113 @@
+"""The rows of a view: keys, and how a task's state becomes bytes and comes back.
+
+======================  ==============================================
+``m``                   format and cluster id
+``p`` partition         position in that journal partition
+``t`` task 00           the task's counters
+``q`` task 00           its TaskRequested, as encoded in the journal
+``c`` task 00 chunk     a piece of its table
+``d`` task 00 child     what is known of one child
+``a`` task              its journal partition, while it has no terminal event
+======================  ==============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from heapq import heapify
+from operator import attrgetter
+from types import SimpleNamespace
+from typing import Any, Final, cast
+
+import msgspec
+
+from streamsched.domain.events import TaskRequested
+from streamsched.domain.phases import ChildState, Phase
+from streamsched.domain.task import CHUNK, Detail, Load, Task
+from streamsched.log.codec import Codec
+from streamsched.log.port import Record
+from streamsched.view.store import Store
+
+Rows = dict[bytes, bytes | None]
+META: Final = b"m"
+_HEADER: Final = (
+    "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "fresh", "live", "stopping", "succeeded",
+    "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "void",
+)  # fmt: skip
+_header_values: Any = attrgetter(*_HEADER)
+_detail_values: Any = attrgetter(*(field.name for field in fields(Detail)))
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder().decode
+
+
+def position_key(partition: int) -> bytes:
+    """Key of the position in one journal partition."""
+    return b"p" + partition.to_bytes(2)
+
+
+def task_key(kind: bytes, task_id: str) -> bytes:
+    """Key (or prefix of the keys) of one kind of row of a task."""
+    return kind + task_id.encode() + b"\0"
+
+
+def active_key(task_id: str) -> bytes:
+    """Key of the mark of a task that goes on."""
+    return b"a" + task_id.encode()
+
+
+def task_rows(task: Task, codec: Codec, *, new: bool) -> Rows:
+    """Make the rows of everything that changed in a task since it was last asked."""
+    task_id = task.task_id
+    rows: Rows = {task_key(b"t", task_id): _encode(_header_values(task))}
+    if new:
+        rows[task_key(b"q", task_id)] = codec.encode(task.request)
+    prefix = task_key(b"c", task_id)
+    for chunk in task.changed:
+        rows[prefix + chunk.to_bytes(4)] = task.table[chunk * CHUNK : (chunk + 1) * CHUNK].tobytes()
+    prefix = task_key(b"d", task_id)
+    for child in task.touched:
+        rows[prefix + child.to_bytes(4)] = _encode(_detail_values(task.details[child]))
+    return rows
+
+
+def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | None:
+    """Read a task back. ``load`` counts its live children only if the task is active and not yet counted."""
+    header = store.get(task_key(b"t", task_id))
+    request = store.get(task_key(b"q", task_id))
+    if header is None or request is None:
+        return None
+    record = cast(Record, SimpleNamespace(topic="view", partition=0, offset=0, value=request))
+    task = Task(cast(TaskRequested, codec.decode(record)), load)
+    for name, value in zip(_HEADER, _decode(header), strict=True):
+        setattr(task, name, value)
+    task.phase = Phase(task.phase)
+    for _, piece in store.scan(task_key(b"c", task_id)):
+        task.table.frombytes(piece)
+    task.table.frombytes(bytes(4 * (task.children - len(task.table))))
+    if not task.terminal:
+        _load_open_children(task, store)
+    return task
+
+
+def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[int, Detail]]:
+    """Walk the stored details of a task's children in order, from child ``first`` on."""
+    prefix = task_key(b"d", task_id)
+    for key, value in store.scan(prefix, prefix + first.to_bytes(4)):
+        yield int.from_bytes(key[len(prefix) :]), Detail(*_decode(value))
+
+
+def _load_open_children(task: Task, store: Store) -> None:
+    """Bring back what is kept in memory only for children that have not ended."""
+    for child in range(task.fresh):
+        if task.state_of(child) in (ChildState.RUNNING, ChildState.STOPPING):
+            chunk = child // CHUNK
+            task.live_chunks[chunk] = task.live_chunks.get(chunk, 0) + 1
+            task.load[task.partition_of(child)] += 1
+    for child, detail in load_details(store, task.task_id):
+        state = task.state_of(child)
+        if state < ChildState.SUCCEEDED:
+            task.details[child] = detail
+        if state is ChildState.DUE:
+            task.due.append((detail.due, child))
+    heapify(task.due)

@@ -1,0 +1,165 @@
+"""The view: the fold of the journal, in memory for tasks that go on, in a store for all. A cache, never a truth.
+
+Data and positions are written in one batch, so that a view is always the fold of a prefix of each partition.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from streamsched.domain.events import Event, PartitionReset
+from streamsched.domain.evolve import evolve
+from streamsched.domain.phases import ChildState
+from streamsched.domain.task import Detail, Load, Task
+from streamsched.log.codec import Codec
+from streamsched.view.rows import (
+    META,
+    active_key,
+    load_details,
+    load_task,
+    position_key,
+    task_rows,
+)
+from streamsched.view.store import MemoryStore, RocksStore, Store
+
+FORMAT: Final = "streamsched view 1"
+log = logging.getLogger(__name__)
+
+
+class View:
+    """Folded state of some or all partitions of the journal."""
+
+    def __init__(self, store: Store, codec: Codec) -> None:
+        self._store = store
+        self._codec = codec
+        self._dirty: dict[str, Task] = {}
+        self._new: set[str] = set()
+        self._moved: set[int] = set()
+        self.load = Load()
+        self.positions: dict[int, int] = {}
+        self.active: dict[str, Task] = {}
+        self.homes: dict[str, int] = {}
+        """Journal partition of each active task."""
+        for key, value in store.scan(b"p"):
+            self.positions[int.from_bytes(key[1:])] = int.from_bytes(value)
+        for key, value in list(store.scan(active_key(""))):
+            task = load_task(store, codec, key[1:].decode(), self.load)
+            if task is not None:
+                self.active[task.task_id] = task
+                self.homes[task.task_id] = int.from_bytes(value)
+
+    def apply(self, event: Event, partition: int) -> Task | None:
+        """Fold one event of a journal partition and return the task that it concerned."""
+        if isinstance(event, PartitionReset):
+            for task_id in [task_id for task_id, home in self.homes.items() if home == partition]:
+                self._fold(self.active[task_id], event, partition)
+            return None
+        task_id = getattr(event, "task_id", "")
+        return self._fold(self.active.get(task_id) or self.task(task_id), event, partition)
+
+    def moved(self, partition: int, position: int) -> None:
+        """Note that the journal's partition has been folded up to this position."""
+        self.positions[partition] = position
+        self._moved.add(partition)
+
+    def task(self, task_id: str) -> Task | None:
+        """Find a task, in memory or in the store."""
+        found = self.active.get(task_id) or self._dirty.get(task_id)
+        return found or load_task(self._store, self._codec, task_id, Load())
+
+    def task_ids(self) -> list[str]:
+        """List the ids of all tasks."""
+        self.flush()
+        return [key[1:-1].decode() for key, _ in self._store.scan(b"t")]
+
+    def details(self, task_id: str) -> Iterator[tuple[int, Detail]]:
+        """Walk what is known of a task's children, in order; children of which nothing is known are left out."""
+        self.flush()
+        return load_details(self._store, task_id)
+
+    def detail(self, task_id: str, child: int) -> Detail | None:
+        """Find what is known of one child."""
+        self.flush()
+        return next(
+            (found for index, found in load_details(self._store, task_id, child) if index == child), None
+        )
+
+    def flush(self) -> None:
+        """Write everything that changed, and the positions, in one batch."""
+        if not self._moved and not self._dirty:
+            return
+        rows: dict[bytes, bytes | None] = {}
+        for task_id, task in self._dirty.items():
+            rows |= task_rows(task, self._codec, new=task_id in self._new)
+            rows[active_key(task_id)] = None if task.terminal else self.homes[task_id].to_bytes(2)
+        for partition in self._moved:
+            rows[position_key(partition)] = self.positions[partition].to_bytes(8)
+        self._store.write(rows)
+        for task in self._dirty.values():
+            for child in task.touched:
+                if task.state_of(child) >= ChildState.SUCCEEDED:
+                    del task.details[child]
+            task.changed.clear()
+            task.touched.clear()
+        self._dirty.clear()
+        self._new.clear()
+        self._moved.clear()
+
+    def close(self) -> None:
+        """Write what is left and let go of the store."""
+        self.flush()
+        self._store.close()
+
+    def _fold(self, before: Task | None, event: Event, partition: int) -> Task | None:
+        task = evolve(before, event, self.load)
+        if task is None:
+            return None
+        task_id = task.task_id
+        if before is None:
+            self._new.add(task_id)
+        self._dirty[task_id] = task
+        if task.terminal:
+            self.active.pop(task_id, None)
+            self.homes.pop(task_id, None)
+        else:
+            self.active[task_id] = task
+            self.homes[task_id] = partition
+        return task
+
+
+def open_view(folder: Path | None, cluster_id: str, codec: Codec) -> View:
+    """Open the view of a folder (None: in memory).
+
+    A view that is broken, of another format or of another log is moved aside, with a warning, and begun anew.
+    """
+    if folder is None:
+        return View(MemoryStore(), codec)
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = f"{FORMAT}\n{cluster_id}".encode()
+    store: Store | None = None
+    try:
+        store = RocksStore(folder)
+        found = store.get(META)
+        if found is None and next(store.scan(b""), None) is None:
+            store.write({META: mark})
+        elif found != mark:
+            raise ValueError(f"it is {found!r}, wanted {mark!r}")
+        return View(store, codec)
+    except Exception as error:
+        if store is not None:
+            store.close()
+        if "lock" in str(error).lower():
+            raise
+        aside = folder.with_name(f"{folder.name}.aside-{time.time_ns()}")
+        log.warning(
+            "view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside
+        )
+        folder.rename(aside)
+        folder.mkdir()
+        store = RocksStore(folder)
+        store.write({META: mark})
+        return View(store, codec)

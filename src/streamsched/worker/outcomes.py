@@ -1,0 +1,132 @@
+"""What becomes of a child, in the words of the journal."""
+
+from __future__ import annotations
+
+from streamsched.domain.events import (
+    ChildCancelled,
+    ChildCheckpointed,
+    ChildCompleted,
+    ChildFailed,
+    ChildReturned,
+    ChildStarted,
+    ChildYielded,
+)
+from streamsched.log.codec import header
+from streamsched.log.port import Record
+from streamsched.runtime.identity import Identity
+from streamsched.worker.jobs import Job, JobCompleted, JobFailed
+from streamsched.worker.pending import Child
+
+
+class Outcomes:
+    """Makes the events of one worker's children."""
+
+    def __init__(self, me: Identity) -> None:
+        self._me = me
+
+    def job(self, child: Child, key: int) -> Job:
+        """Make the job of a child's next attempt."""
+        work = child.work
+        return Job(
+            key=key,
+            task_id=work.task_id,
+            child=work.child,
+            attempt=child.attempt,
+            handler=work.handler,
+            args=work.args,
+            state=child.state,
+            sequence=child.sequence,
+            token=child.token,
+            timeout_ms=work.timeout,
+            heartbeat_ms=work.heartbeat,
+        )
+
+    def started(self, child: Child) -> ChildStarted:
+        """It has been running for a while."""
+        return self._me.sign(
+            ChildStarted, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token,
+        )  # fmt: skip
+
+    def completed(self, child: Child, news: JobCompleted) -> ChildCompleted:
+        """The handler returned."""
+        work = child.work
+        return ChildCompleted(
+            self._me.ids(), news.finished_at, self._me.name, work.task_id, work.child, work.ordinal,
+            child.attempt, child.token, news.started_at, child.sequence, news.result,
+        )  # fmt: skip
+
+    def failed(self, child: Child, news: JobFailed) -> ChildFailed:
+        """The attempt failed; its last state goes with it."""
+        sequence, state = child.latest
+        return self._me.sign(
+            ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token, started_at=news.started_at, sequence=sequence,
+            state=state, reason=news.reason, error_type=news.error_type, message=news.message,
+            traceback=news.traceback, retryable=news.retryable, delay=news.delay_ms,
+        )  # fmt: skip
+
+    def worker_lost(self, child: Child) -> ChildFailed:
+        """It took down one worker after another, the last one while it ran alone."""
+        now = self._me.clock.now()
+        return self._me.sign(
+            ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token, started_at=now, sequence=child.sequence,
+            state=child.state, reason="worker_lost", error_type="WorkerLost",
+            message=f"its worker died {child.recoveries + 1} times while it ran, the last time with nothing "
+            "beside it",
+            traceback="", retryable=False, delay=None,
+        )  # fmt: skip
+
+    def poisoned(self, record: Record, reason: str) -> ChildFailed | None:
+        """The work-log record cannot be read: fail the child that its headers name, if they name one."""
+        task_id, child, ordinal = (header(record.headers, name) for name in ("task", "child", "ordinal"))
+        if not (task_id and child and child.isdigit() and ordinal and ordinal.isdigit()):
+            return None
+        now = self._me.clock.now()
+        return self._me.sign(
+            ChildFailed, task_id=task_id, child=int(child), ordinal=int(ordinal), attempt=1, token=0,
+            started_at=now, sequence=0, state=None, reason="poison", error_type="Undecodable", message=reason,
+            traceback="", retryable=False, delay=None,
+        )  # fmt: skip
+
+    def cancelled(self, child: Child, started_at: int, reason: str) -> ChildCancelled:
+        """It was stopped on request."""
+        sequence, state = child.latest
+        return self._me.sign(
+            ChildCancelled, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token, started_at=started_at, sequence=sequence, state=state,
+            reason=reason,
+        )  # fmt: skip
+
+    def returned(self, child: Child, reason: str) -> ChildReturned:
+        """It was not begun here, and another worker may be free."""
+        return self._me.sign(
+            ChildReturned, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token, sequence=child.sequence, state=child.state,
+            recoveries=child.recoveries, reason=reason,
+        )  # fmt: skip
+
+    def yielded(self, child: Child, reason: str) -> ChildYielded:
+        """It stopped at a safe point; its continuation stays in the work log."""
+        return self._me.sign(
+            ChildYielded, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token, sequence=child.latest[0], reason=reason,
+        )  # fmt: skip
+
+    def checkpointed(self, child: Child) -> ChildCheckpointed:
+        """A new resume point, without the work: for the journal."""
+        sequence, state = child.latest
+        return self._me.sign(
+            ChildCheckpointed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token, sequence=sequence, state=state, recoveries=0, work=None,
+        )  # fmt: skip
+
+    def continuation(self, child: Child, *, recoveries: int) -> ChildCheckpointed:
+        """The record that takes the place of the child's record: all that is needed to go on."""
+        sequence, state = child.latest
+        return self._me.sign(
+            ChildCheckpointed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
+            attempt=child.attempt, token=child.token, sequence=sequence, state=state, recoveries=recoveries,
+            work=child.work,
+        )  # fmt: skip

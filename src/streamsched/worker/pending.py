@@ -1,0 +1,177 @@
+"""The pending set of a worker: each dispatched, unfinished child is one unsettled record of the work log."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenStopping, Work
+from streamsched.domain.ids import fencing_token
+from streamsched.runtime.tracker import Tracker
+
+
+@dataclass(slots=True, eq=False)
+class Marker:
+    """A stop marker: settled with, or after, the records of the children that it names."""
+
+    offset: int
+    event: ChildrenStopping
+    waiting: int = 0
+    open: bool = True
+    """Whether a child that it names may still be met further on."""
+
+
+@dataclass(slots=True, eq=False)
+class Unreadable:
+    """A record that this version cannot read: it stays unsettled until a worker comes that can."""
+
+    offset: int
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """One live dispatch on this worker, with the state that its next attempt or owner would go on from."""
+
+    work: ChildCreated
+    partition: int
+    offset: int
+    epoch: int
+    attempt: int
+    sequence: int
+    state: str | None
+    recoveries: int
+    inherited: bool
+    """Found without a release mark: it may have taken its last worker down."""
+    key: int | None = None
+    """Its job's key while the pool holds it."""
+    told: str | None = None
+    """The latest state that the handler gave and that is not durable yet."""
+    told_number: int = 0
+    waits: bool = False
+    """Whether the handler stands still until ``told`` is durable."""
+    next_checkpoint: float = 0.0
+    started_told: bool = False
+    stop_reason: str | None = None
+    yields: bool = False
+    gone: bool = False
+    """Ended or handed over: whoever still has it in a queue passes it over."""
+    markers: list[Marker] = field(default_factory=list)
+
+    @property
+    def token(self) -> int:
+        """The fencing token: grows over the whole life of the child."""
+        return fencing_token(self.work.ordinal, self.epoch)
+
+    @property
+    def latest(self) -> tuple[int, str | None]:
+        """Sequence and state that an outcome written now would carry."""
+        return (self.sequence + 1, self.told) if self.told is not None else (self.sequence, self.state)
+
+
+def child_of(work: Work, *, partition: int, offset: int, epoch: int, inherited: bool) -> Child:
+    """Make the child of a record: a first dispatch, or a continuation that carries it."""
+    created = work.work if isinstance(work, ChildCheckpointed) else work
+    if created is None:
+        raise ValueError("a continuation without its work")
+    return Child(
+        work=created,
+        partition=partition,
+        offset=offset,
+        epoch=epoch,
+        attempt=work.attempt,
+        sequence=work.sequence,
+        state=work.state,
+        recoveries=work.recoveries,
+        inherited=inherited,
+    )
+
+
+class OwnedPartition:
+    """What a worker knows of one partition that it owns."""
+
+    __slots__ = ("children", "end", "epoch", "markers", "number", "released", "tracker")
+
+    def __init__(
+        self, number: int, *, epoch: int, position: int, runs: str, end: int, released: bool
+    ) -> None:
+        self.number = number
+        self.epoch = epoch
+        self.end = end
+        self.released = released
+        self.tracker: Tracker[Child | Marker | Unreadable] = Tracker(position, runs)
+        self.children: dict[tuple[str, int], Child] = {}
+        self.markers: list[Marker] = []
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything was read that was there when the partition was claimed."""
+        return self.tracker.read >= self.end
+
+    def named(self, event: ChildrenStopping) -> Iterator[Child]:
+        """Walk the pending dispatches that a stop marker names."""
+        for release in event.releases:
+            for index in range(release.first, release.last + 1):
+                child = self.children.get((event.task_id, index))
+                if child is not None and child.work.ordinal == release.ordinal:
+                    yield child
+
+    def markers_for(self, child: Child) -> Iterator[Marker]:
+        """Walk the open markers that name a child which was met after them."""
+        work = child.work
+        for marker in self.markers:
+            if marker.open and marker.event.task_id == work.task_id:
+                for release in marker.event.releases:
+                    if release.first <= work.child <= release.last and release.ordinal == work.ordinal:
+                        yield marker
+
+
+class ReadyQueue:
+    """Children that could start: the highest priority first, tasks of equal priority in turn."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[int, dict[str, deque[Child]]] = {}
+
+    def put(self, child: Child) -> None:
+        """Queue a child behind those of its task."""
+        self._queue_of(child).append(child)
+
+    def put_back(self, child: Child) -> None:
+        """Queue a child before those of its task: it was to run already."""
+        self._queue_of(child).appendleft(child)
+
+    def take(self, count: int) -> list[Child]:
+        """Take up to ``count`` children."""
+        taken: list[Child] = []
+        for priority in sorted(self._tasks, reverse=True):
+            tasks = self._tasks[priority]
+            while tasks and len(taken) < count:
+                task_id = next(iter(tasks))
+                queue = tasks.pop(task_id)
+                share = max(1, (count - len(taken)) // (len(tasks) + 1))
+                while queue and share and len(taken) < count:
+                    child = queue.popleft()
+                    if not child.gone:
+                        taken.append(child)
+                        share -= 1
+                if queue:
+                    tasks[task_id] = queue
+            if not tasks:
+                del self._tasks[priority]
+        return taken
+
+    def drain(self) -> Iterable[Child]:
+        """Take all."""
+        children = [
+            child
+            for tasks in self._tasks.values()
+            for queue in tasks.values()
+            for child in queue
+            if not child.gone
+        ]
+        self._tasks.clear()
+        return children
+
+    def _queue_of(self, child: Child) -> deque[Child]:
+        tasks = self._tasks.setdefault(child.work.priority, {})
+        return tasks.setdefault(child.work.task_id, deque())

@@ -1,0 +1,272 @@
+"""Settling: outcomes and checkpoints of a worker become one transaction with the places of its partitions.
+
+A child leaves the pending set only here: its record is settled in the transaction that writes its outcome, or that
+appends the continuation which takes its place. What was settled for a transaction that aborted is restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from streamsched.domain.events import Event
+from streamsched.log.codec import Codec, append_of
+from streamsched.log.port import Append, TransactionAborted, WriterFenced
+from streamsched.log.topics import Topics
+from streamsched.runtime.ownership import Ownership
+from streamsched.runtime.tracker import Place
+from streamsched.worker.outcomes import Outcomes
+from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable
+
+BATCH: Final = 1_000
+"""Outcomes in one transaction."""
+RENEWED: Final = 200
+"""Records renewed at once when a partition's commit gets crowded."""
+SPREAD: Final = 50_000
+"""Records that one unsettled record may hold back before it is renewed."""
+
+Item = Child | Marker | Unreadable
+
+
+@dataclass(slots=True)
+class _Transaction:
+    """One transaction in the making."""
+
+    appends: list[Append] = field(default_factory=list)
+    settled: dict[int, dict[int, Item]] = field(default_factory=dict)
+    continued: list[tuple[int, Child]] = field(default_factory=list)
+    ended: list[Child] = field(default_factory=list)
+    durable: list[Child] = field(default_factory=list)
+    recovered: list[Child] = field(default_factory=list)
+    partitions: set[int] = field(default_factory=set)
+    notes: int = 0
+    lone: int = 0
+
+
+class Settlement:
+    """Collects what has to be written, and writes it."""
+
+    def __init__(
+        self,
+        *,
+        ownership: Ownership,
+        codec: Codec,
+        topics: Topics,
+        outcomes: Outcomes,
+        owned: Mapping[int, OwnedPartition],
+        on_durable: Callable[[Child], None],
+        on_recovered: Callable[[Child], None],
+    ) -> None:
+        self._ownership = ownership
+        self._codec = codec
+        self._topics = topics
+        self._outcomes = outcomes
+        self._owned = owned
+        self._on_durable = on_durable
+        self._on_recovered = on_recovered
+        self._endings: dict[Child, Event] = {}
+        self._notes: list[tuple[Child, Event]] = []
+        self._checkpoints: dict[Child, None] = {}
+        self._recoveries: dict[Child, None] = {}
+        self._lone: list[tuple[OwnedPartition, Item, list[Append]]] = []
+        self._crowded: set[int] = set()
+        self._home = lru_cache(maxsize=4096)(lambda task_id: topics.journal_of(task_id).partition)
+
+    def __len__(self) -> int:
+        return (
+            len(self._endings)
+            + len(self._notes)
+            + len(self._checkpoints)
+            + len(self._recoveries)
+            + len(self._lone)
+        )
+
+    @property
+    def full(self) -> bool:
+        """Whether a transaction's worth is waiting."""
+        return len(self._endings) >= BATCH
+
+    # --- collect ----------------------------------------------------------------------------------------------------
+
+    def ended(self, child: Child, outcome: Event) -> None:
+        """The dispatch is over: write its outcome and settle its record."""
+        child.gone = True
+        self._checkpoints.pop(child, None)
+        self._endings[child] = outcome
+
+    def note(self, child: Child, event: Event) -> None:
+        """Write an event for information."""
+        self._notes.append((child, event))
+
+    def checkpoint(self, child: Child) -> None:
+        """Make the child's latest state durable."""
+        self._checkpoints[child] = None
+
+    def recover(self, child: Child) -> None:
+        """Count a recovery before the child starts."""
+        self._recoveries[child] = None
+
+    def settle_alone(self, partition: OwnedPartition, item: Item, appends: list[Append]) -> None:
+        """Settle a record that is not a child's own: a finished marker, a poison record with its dead letter."""
+        self._lone.append((partition, item, appends))
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Forget what belongs to partitions that are owned no more."""
+        gone = set(partitions)
+        self._endings = {c: event for c, event in self._endings.items() if c.partition not in gone}
+        self._notes = [(c, event) for c, event in self._notes if c.partition not in gone]
+        self._checkpoints = {c: None for c in self._checkpoints if c.partition not in gone}
+        self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
+        self._lone = [entry for entry in self._lone if entry[0].number not in gone]
+        self._crowded -= gone
+
+    # --- write ------------------------------------------------------------------------------------------------------
+
+    def commit(self) -> bool:
+        """Write one transaction of what was collected; False if it was aborted, to be tried again later."""
+        transaction = _Transaction()
+        self._renew(transaction)
+        self._write_recoveries(transaction)
+        self._write_checkpoints(transaction)
+        self._write_notes(transaction)
+        self._write_endings(transaction)
+        self._write_lone(transaction)
+        if not transaction.partitions:
+            return True
+        places = {number: self._owned[number].tracker.place() for number in transaction.partitions}
+        if not all(place.fits for place in places.values()):
+            # Too many isolated settlements: first move the oldest records up, then write the outcomes.
+            self._crowded |= {number for number, place in places.items() if not place.fits}
+            self._restore(transaction)
+            transaction = _Transaction()
+            self._renew(transaction)
+            places = {number: self._owned[number].tracker.place() for number in transaction.partitions}
+        try:
+            offsets = self._ownership.commit(transaction.appends, places)
+        except TransactionAborted:
+            self._restore(transaction)
+            return False
+        except WriterFenced:
+            return False
+        self._landed(transaction, offsets, places)
+        return True
+
+    def release(self, partitions: Collection[int]) -> None:
+        """Commit the release mark of partitions that are handed over in order."""
+        places = {number: self._owned[number].tracker.place() for number in partitions}
+        self._ownership.commit([], places, release=True)
+
+    def _settle(self, transaction: _Transaction, partition: OwnedPartition, offset: int) -> None:
+        transaction.settled.setdefault(partition.number, {})[offset] = partition.tracker.settle(offset)
+        transaction.partitions.add(partition.number)
+
+    def _journal(self, transaction: _Transaction, child: Child, event: Event) -> None:
+        task_id = child.work.task_id
+        home = self._home(task_id)
+        transaction.appends.append(
+            append_of(
+                self._codec, event, topic=self._topics.events, partition=home, key=task_id,
+                traceparent=child.work.traceparent,
+            )
+        )  # fmt: skip
+
+    def _continue(self, transaction: _Transaction, child: Child, *, recoveries: int) -> None:
+        """Append the record that takes the place of the child's record, and settle the old one."""
+        event = self._outcomes.continuation(child, recoveries=recoveries)
+        transaction.continued.append((len(transaction.appends), child))
+        transaction.appends.append(
+            append_of(
+                self._codec, event, topic=self._topics.children, partition=child.partition,
+                key=child.work.task_id, traceparent=child.work.traceparent, track=True,
+            )
+        )  # fmt: skip
+        self._settle(transaction, self._owned[child.partition], child.offset)
+
+    def _renew(self, transaction: _Transaction) -> None:
+        for number, partition in self._owned.items():
+            tracker = partition.tracker
+            if number not in self._crowded and tracker.read - tracker.low <= SPREAD:
+                continue
+            for item in tracker.oldest(RENEWED):
+                if isinstance(item, Child) and item not in self._endings and item not in self._recoveries:
+                    if item.told is not None:
+                        transaction.durable.append(item)
+                        self._journal(transaction, item, self._outcomes.checkpointed(item))
+                    self._continue(transaction, item, recoveries=item.recoveries)
+
+    def _write_recoveries(self, transaction: _Transaction) -> None:
+        for child in self._recoveries:
+            if not child.gone:
+                self._continue(transaction, child, recoveries=child.recoveries + 1)
+                transaction.recovered.append(child)
+
+    def _write_checkpoints(self, transaction: _Transaction) -> None:
+        renewed = set(transaction.durable)
+        for child in self._checkpoints:
+            if child.told is not None and child not in renewed:
+                self._journal(transaction, child, self._outcomes.checkpointed(child))
+                self._continue(transaction, child, recoveries=0)
+                transaction.durable.append(child)
+
+    def _write_notes(self, transaction: _Transaction) -> None:
+        for child, event in self._notes:
+            self._journal(transaction, child, event)
+            transaction.partitions.add(child.partition)
+        transaction.notes = len(self._notes)
+
+    def _write_endings(self, transaction: _Transaction) -> None:
+        for child, event in self._endings.items():
+            if len(transaction.ended) == BATCH:
+                break
+            self._journal(transaction, child, event)
+            partition = self._owned[child.partition]
+            self._settle(transaction, partition, child.offset)
+            transaction.ended.append(child)
+
+    def _write_lone(self, transaction: _Transaction) -> None:
+        for partition, item, appends in self._lone:
+            transaction.appends += appends
+            self._settle(transaction, partition, item.offset)
+        transaction.lone = len(self._lone)
+
+    def _restore(self, transaction: _Transaction) -> None:
+        for number, items in transaction.settled.items():
+            if number in self._owned:
+                self._owned[number].tracker.restore(items)
+
+    def _landed(
+        self, transaction: _Transaction, offsets: Mapping[int, int], places: Mapping[int, Place]
+    ) -> None:
+        for index, child in transaction.continued:
+            child.offset = offsets[index]
+            self._owned[child.partition].tracker.appended(child.offset, child)
+        for child in transaction.recovered:
+            child.recoveries += 1
+            child.inherited = False
+            self._recoveries.pop(child, None)
+            self._on_recovered(child)
+        for child in transaction.durable:
+            child.sequence, child.state = child.latest
+            child.told = None
+            child.recoveries = 0
+            self._checkpoints.pop(child, None)
+            self._on_durable(child)
+        del self._notes[: transaction.notes]
+        del self._lone[: transaction.lone]
+        for child in transaction.ended:
+            del self._endings[child]
+            partition = self._owned[child.partition]
+            if partition.children.get((child.work.task_id, child.work.child)) is child:
+                del partition.children[child.work.task_id, child.work.child]
+            self._close_markers(partition, child)
+        self._crowded = {number for number in self._crowded if number not in places} | {
+            number for number, place in places.items() if place.crowded
+        }
+
+    def _close_markers(self, partition: OwnedPartition, child: Child) -> None:
+        for marker in child.markers:
+            marker.waiting -= 1
+            if not marker.waiting and not marker.open:
+                self.settle_alone(partition, marker, [])
