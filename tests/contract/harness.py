@@ -1,6 +1,6 @@
-"""What the contract suite needs of an adapter beyond the port: second connections, deaths, hanging transactions, time.
+"""What the contract suite needs of an adapter beyond the port: connections, deaths, open transactions, time.
 
-Memory and embedded are driven by ``tests.contract.local``. The Kafka harness lives in ``tests/kafka/harness.py``,
+Memory and embedded are driven by ``tests.contract.local``. The Kafka harness is ``tests/kafka/harness.py``,
 which offers ``open_harness(folder: Path) -> AbstractContextManager[Harness]``.
 """
 
@@ -53,7 +53,7 @@ class Harness(Protocol):
         """Seconds after which the log gives up a transaction made by ``leave_open``."""
 
     def connect(self) -> Log:
-        """Open one more connection to the same log, as another process would have it; closed by the harness."""
+        """Open one more connection to the same log, as another process would; the harness closes it."""
 
     def name(self, stem: str) -> str:
         """Make a name (of a topic, group or transactional id) that no other test uses."""
@@ -71,8 +71,8 @@ class Harness(Protocol):
     ) -> Hanging:
         """Begin a transaction, bring its records and positions to the log, and stop before it is ended.
 
-        ``member`` is one of ``log``. On Kafka: a producer of the same settings as the adapter's, flushed, with its
-        offsets sent.
+        ``member`` is one of ``log``. On Kafka: a producer of the same settings as the adapter's, flushed,
+        with its offsets sent.
         """
 
     def commit_unknown(
@@ -95,9 +95,7 @@ class Harness(Protocol):
         """Let this much time pass: on the virtual clock, or by sleeping."""
 
 
-def until(
-    harness: Harness, condition: Callable[[], bool], *, limit: float = 30.0, what: str = "condition"
-) -> None:
+def until(harness: Harness, condition: Callable[[], bool], *, limit: float = 30.0, what: str = "condition") -> None:
     """Poll until the condition holds; fail after ``limit`` seconds of the harness's time."""
     passed = 0.0
     while not condition():
