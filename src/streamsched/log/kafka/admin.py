@@ -1,0 +1,137 @@
+"""Questions and orders to the cluster: offsets of topics and groups."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+import confluent_kafka.admin
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import TopicPartition as Place
+
+from streamsched.log.kafka import errors
+from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
+from streamsched.log.port import Committed, LogUnreachable, TopicPartition
+
+_kafka: Any = confluent_kafka.admin  # its stubs hide half of what it offers
+
+Request = Callable[..., Mapping[Any, "Future[Any]"]]
+"""Sends one request; takes ``request_timeout`` in seconds."""
+
+
+class Admin:
+    """The administrative client. Every call ends within its limit, retries included."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self.client = make(_kafka.AdminClient, settings.admin())
+
+    def ask(self, doing: str, request: Request, limit: float = REQUEST_LIMIT) -> list[Any]:
+        """Send the request, and again while nobody can answer it yet; returns the results.
+
+        Raises:
+            LogUnreachable: there was no answer within ``limit`` seconds.
+            TopicMismatch: there is no such topic.
+            LogError: the answer is no.
+        """
+        deadline = time.monotonic() + limit
+        while True:
+            left = max(0.1, deadline - time.monotonic())
+            try:
+                return [future.result(left + 1.0) for future in request(request_timeout=left).values()]
+            except KafkaException as failure:
+                error = errors.cause(failure)
+                if not errors.unanswered(error) or time.monotonic() + 0.05 > deadline:
+                    self.client.poll(0)  # hear what the connections say
+                    raise errors.translate(error, doing, self._settings.brokers, self._settings.trouble) from None
+                time.sleep(0.05)
+
+    def cluster_id(self, limit: float) -> str:
+        """Return the cluster's name; the first call of all, it tells whether somebody is there."""
+
+        def request(request_timeout: float) -> Mapping[str, Future[Any]]:
+            return {"cluster": self.client.describe_cluster(request_timeout=request_timeout)}
+
+        return str(self.ask("connect", request, limit)[0].cluster_id)
+
+    def partitions(self, topic: str) -> int:
+        """Count the topic's partitions."""
+        # list_topics() could make the topic, where the broker makes topics by itself.
+        request = partial(self.client.describe_topics, TopicCollection([topic]))
+        return len(self.ask(f"find topic {topic}", request)[0].partitions)
+
+    def start(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset that is still kept."""
+        return self._offsets(partitions, _kafka.OffsetSpec.earliest())
+
+    def end(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the high watermark."""
+        return self._offsets(partitions, _kafka.OffsetSpec.latest())
+
+    def position_at(self, partitions: Collection[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
+        """Return the position of the first record not older than this; the end where there is none."""
+        ends = self.end(partitions)  # first: a record written between the two must not be jumped over
+        spec = _kafka.OffsetSpec.for_timestamp(milliseconds)
+        found = self._offsets(partitions, spec)
+        return {partition: ends[partition] if at < 0 else at for partition, at in found.items()}
+
+    def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Delete the records below these positions."""
+        places = [Place(*partition, position) for partition, position in positions.items()]
+        if places:
+            self.ask("delete records", partial(self.client.delete_records, places))
+
+    def committed(
+        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float
+    ) -> dict[TopicPartition, Committed | None]:
+        """Read the group's positions; stable ones are asked for until no transaction holds them back.
+
+        Raises:
+            LogUnreachable: there was no answer in time, or a transaction stayed open.
+        """
+        doing = f"read the positions of group {group}"
+        deadline = time.monotonic() + timeout
+        found: dict[TopicPartition, Committed | None] = {}
+        missing = list(partitions)
+        while missing:
+            asked = ConsumerGroupTopicPartitions(group, [Place(*partition) for partition in missing])
+            request = partial(self.client.list_consumer_group_offsets, [asked], require_stable=stable)
+            missing = []
+            for place in self.ask(doing, request, max(0.1, deadline - time.monotonic()))[0].topic_partitions:
+                partition = TopicPartition(place.topic, place.partition)
+                if place.error is None:
+                    known = place.offset >= 0
+                    found[partition] = Committed(place.offset, place.metadata or "") if known else None
+                elif place.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
+                    missing.append(partition)
+                else:
+                    raise errors.translate(place.error, doing, self._settings.brokers)
+            if missing and time.monotonic() > deadline:
+                held = ", ".join(f"{topic} {number}" for topic, number in missing)
+                raise LogUnreachable(f"cannot {doing} in {timeout:g} s: a transaction is open on {held}")
+            if missing:
+                time.sleep(0.01)
+        return found
+
+    def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
+        """Commit position 0 with this metadata where the group has no commit yet; it must have no members."""
+        now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT)
+        places = [Place(*partition, 0, metadata=metadata) for partition, at in now.items() if at is None]
+        if not places:
+            return
+        doing = f"commit the first positions of group {group}"
+        wanted = [ConsumerGroupTopicPartitions(group, places)]
+        answer = self.ask(doing, partial(self.client.alter_consumer_group_offsets, wanted))[0]
+        for place in answer.topic_partitions:
+            if place.error is not None:
+                raise errors.translate(place.error, doing, self._settings.brokers)
+
+    def _offsets(self, partitions: Collection[TopicPartition], spec: object) -> dict[TopicPartition, int]:
+        wanted = {Place(*partition): spec for partition in partitions}
+        if not wanted:
+            return {}
+        found = self.ask("look up offsets", partial(self.client.list_offsets, wanted))
+        return {partition: each.offset for partition, each in zip(partitions, found, strict=True)}

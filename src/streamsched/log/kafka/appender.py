@@ -1,0 +1,55 @@
+"""Records without a transaction, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from streamsched.log.kafka import errors
+from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
+from streamsched.log.kafka.produce import check_sizes, produce
+from streamsched.log.port import Append, LogUnreachable
+
+
+class Appender:
+    """An idempotent producer; made anew after a failure: nothing of a failed call may come later."""
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._producer: Producer | None = None
+
+    def append(self, appends: Sequence[Append]) -> list[int]:
+        """Write the records and return their offsets.
+
+        Raises:
+            RecordTooLarge: nothing was written.
+            TopicMismatch: a topic or partition does not exist.
+            LogUnreachable: not all were acknowledged; any of them may have been written.
+        """
+        check_sizes(appends)
+        if self._producer is None:
+            self._producer = make(Producer, self._settings.appender())
+        offsets: dict[int, int] = {}
+        refused: list[KafkaError] = []
+        try:
+            produce(self._producer, [each._replace(track=True) for each in appends], offsets, refused)
+            self._producer.flush(REQUEST_LIMIT + 2)  # each record gives up by itself before that
+        except KafkaException as failure:
+            refused.append(errors.cause(failure))
+        except BufferError as failure:
+            self.close()
+            raise LogUnreachable(f"cannot append: {failure}") from None
+        if len(offsets) == len(appends):
+            return [offsets[index] for index in range(len(appends))]
+        self.close()
+        doing = f"append to topic {appends[0].topic}"
+        if refused:
+            raise errors.translate(refused[0], doing, self._settings.brokers, self._settings.trouble)
+        raise LogUnreachable(f"cannot {doing}: Kafka at {self._settings.brokers} did not answer in time")
+
+    def close(self) -> None:
+        """Drop the producer and what it still has queued."""
+        if self._producer is not None:
+            self._producer.purge()
+            self._producer = None

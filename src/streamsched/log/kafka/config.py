@@ -1,0 +1,125 @@
+"""The settings of every client: defaults, then the user's ``[kafka]`` table, then what safety needs."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streamsched.log.port import LogError
+from streamsched.log.topics import RECORD_LIMIT
+
+TRANSACTION_LIMIT: Final = 10.0
+"""Seconds after which the broker aborts an open transaction, and the client gives a commit up."""
+
+REQUEST_LIMIT: Final = 10.0
+"""Seconds for any other request, its retries included."""
+
+_LOGGER: Final = logging.getLogger("streamsched.kafka")
+_LOGGER.addHandler(logging.NullHandler())  # else what the client says would go to standard error
+
+_GROUP_ONLY: Final = frozenset({"group.protocol", "group.instance.id", "group.remote.assignor"})
+_RECORDS: Final = {
+    "message.max.bytes": RECORD_LIMIT,
+    "linger.ms": 0,
+    "retry.backoff.ms": 10,  # a back-to-back transaction meets CONCURRENT_TRANSACTIONS: the default waits 100
+    "queue.buffering.max.messages": 500_000,
+    "topic.metadata.propagation.max.ms": 5000,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """Makes the settings of each kind of client. ``trouble`` gathers what the clients say went wrong."""
+
+    brokers: str
+    kafka: Mapping[str, Any]
+    trouble: Trouble = field(default_factory=lambda: Trouble())
+
+    def admin(self) -> dict[str, Any]:
+        """Give the settings of the administrative client."""
+        return self._merge({}, {})
+
+    def appender(self) -> dict[str, Any]:
+        """Give the settings of the producer for records without a transaction."""
+        safe = {"enable.idempotence": True, "acks": "all"}
+        return self._merge({**_RECORDS, "message.timeout.ms": int(REQUEST_LIMIT * 1000)}, safe)
+
+    def writer(self, transactional_id: str) -> dict[str, Any]:
+        """Give the settings of a transactional producer."""
+        defaults = {**_RECORDS, "transaction.timeout.ms": int(TRANSACTION_LIMIT * 1000)}
+        safe = {"transactional.id": transactional_id, "enable.idempotence": True, "acks": "all"}
+        return self._merge(defaults, safe)
+
+    def member(self, group: str) -> dict[str, Any]:
+        """Give the settings of a consumer that is a member of a group and never fetches."""
+        defaults: dict[str, Any] = {"max.poll.interval.ms": 120_000, "fetch.message.max.bytes": 1024}
+        if self.kafka.get("group.protocol", "classic") == "classic":  # the other has the broker decide these
+            defaults |= {
+                "partition.assignment.strategy": "cooperative-sticky",
+                "session.timeout.ms": 10_000,
+                "heartbeat.interval.ms": 500,
+            }
+        safe = {"group.id": group, "enable.auto.commit": False, "enable.auto.offset.store": False}
+        return self._merge(defaults, {**safe, "auto.offset.reset": "latest"})  # it reads nothing: no error here
+
+    def reader(self) -> dict[str, Any]:
+        """Give the settings of a consumer that reads chosen partitions, outside any group."""
+        defaults = {
+            "queued.min.messages": 1000,
+            "queued.max.messages.kbytes": 16 * 1024,
+            "fetch.max.bytes": 8 * 1024 * 1024,
+            # The end of a partition, past its last marker, and a newly assigned partition are seen only when
+            # the fetch under way returns.
+            "fetch.wait.max.ms": 50,
+            "fetch.error.backoff.ms": 10,
+            "fetch.queue.backoff.ms": 10,
+        }
+        safe = {
+            "group.id": f"streamsched.reader.{uuid.uuid4()}",  # it must have one; nothing is kept under it
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+        }
+        merged = self._merge(defaults, safe)
+        return {name: value for name, value in merged.items() if name not in _GROUP_ONLY}
+
+    def _merge(self, defaults: Mapping[str, Any], safe: Mapping[str, Any]) -> dict[str, Any]:
+        common = {"client.id": "streamsched", "reconnect.backoff.max.ms": 1000}
+        fixed = {"bootstrap.servers": self.brokers, "logger": _LOGGER, "error_cb": self.trouble.note}
+        return {**common, **defaults, **self.kafka, **safe, **fixed}
+
+
+def make(kind: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> Any:
+    """Make a client.
+
+    Raises:
+        LogError: the client does not take a setting.
+    """
+    try:
+        return kind(settings)
+    except (KafkaException, TypeError, ValueError) as failure:
+        error = failure.args[0]
+        reason = error.str() if isinstance(error, KafkaError) else error
+        raise LogError(f"Kafka's client refuses its settings (see the [kafka] table): {reason}") from None
+
+
+class Trouble:
+    """The latest thing that a client said about its connections: why a broker does not answer."""
+
+    def __init__(self) -> None:
+        self._reason = ""
+
+    def note(self, error: KafkaError) -> None:
+        """Take note of an error that belongs to no call."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001  # its public name; it gives no reason
+            self._reason = error.str()
+
+    def __str__(self) -> str:
+        return f" ({self._reason})" if self._reason else ""

@@ -1,0 +1,100 @@
+"""Kafka's errors, classed by what the caller must do."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException
+
+from streamsched.log.port import LogError, LogUnreachable, TopicMismatch
+
+# The names with an underscore are the client's own errors and public.
+_UNANSWERED: Final = frozenset(
+    getattr(KafkaError, name)
+    for name in (
+        "_TIMED_OUT",
+        "_TIMED_OUT_QUEUE",
+        "_MSG_TIMED_OUT",
+        "_TRANSPORT",
+        "_ALL_BROKERS_DOWN",
+        "_RESOLVE",
+        "_AUTHENTICATION",
+        "_SSL",
+        "_WAIT_COORD",
+        "_RETRY",
+        "REQUEST_TIMED_OUT",
+        "COORDINATOR_NOT_AVAILABLE",
+        "COORDINATOR_LOAD_IN_PROGRESS",
+        "NOT_COORDINATOR",
+        "NOT_CONTROLLER",
+        "LEADER_NOT_AVAILABLE",
+        "NOT_LEADER_FOR_PARTITION",
+        "BROKER_NOT_AVAILABLE",
+        "NETWORK_EXCEPTION",
+        "NOT_ENOUGH_REPLICAS",
+        "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
+        "CONCURRENT_TRANSACTIONS",
+    )
+)
+_NO_TOPIC: Final = frozenset(
+    (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)  # noqa: SLF001
+)
+_TOO_LARGE: Final = frozenset((KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE))
+_NOT_ALLOWED: Final = frozenset(
+    (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+    )
+)
+_PASSING: Final = frozenset((KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF))  # noqa: SLF001
+
+
+def cause(failure: KafkaException) -> Any:
+    """Return the ``KafkaError`` inside the exception."""
+    return failure.args[0]
+
+
+def timed_out(error: Any) -> bool:
+    """Tell whether the client itself gave up waiting: the request may still be on its way."""
+    return bool(error.code() == KafkaError._TIMED_OUT)  # noqa: SLF001
+
+
+def unanswered(error: Any) -> bool:
+    """Tell whether asking again later may help: nobody answered, or the one who could is not ready."""
+    return error.code() in _UNANSWERED or bool(error.retriable())
+
+
+def too_large(error: Any) -> bool:
+    """Tell whether the broker refused a record for its size."""
+    return error.code() in _TOO_LARGE
+
+
+def no_such_topic(error: Any) -> bool:
+    """Tell whether the topic or the partition does not exist."""
+    return error.code() in _NO_TOPIC
+
+
+def not_allowed(error: Any) -> bool:
+    """Tell whether a right is missing: that never heals, even where the client calls it abortable."""
+    return error.code() in _NOT_ALLOWED
+
+
+def passing(error: Any) -> bool:
+    """Tell whether a consumer gets over this by itself."""
+    return not error.fatal() and (unanswered(error) or error.code() in _PASSING)
+
+
+def translate(error: Any, doing: str, brokers: str, reason: object = "") -> LogError:
+    """Return what to raise when ``doing`` failed for good."""
+    if no_such_topic(error):
+        return TopicMismatch(f"cannot {doing}: {error.str()}; create the topics: streamsched topics create")
+    if not_allowed(error):
+        return LogError(f"cannot {doing}: {error.str()}; the broker's rights (ACLs) do not allow it")
+    if unanswered(error):
+        return LogUnreachable(
+            f"cannot {doing}: Kafka at {brokers} does not answer: {error.str()}{reason}; "
+            "check the address (--brokers) and that the broker runs"
+        )
+    return LogError(f"cannot {doing}: {error.str()} ({error.name()})")

@@ -1,0 +1,79 @@
+"""Removes a member from its group: librdkafka cannot, the kafka-python package can."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, Final
+
+from streamsched.log.port import LogError, LogUnreachable
+
+_SAME: Final = {
+    "sasl.username": "sasl_plain_username",
+    "sasl.password": "sasl_plain_password",
+    "ssl.ca.location": "ssl_cafile",
+    "ssl.certificate.location": "ssl_certfile",
+    "ssl.key.location": "ssl_keyfile",
+    "ssl.key.password": "ssl_password",
+    "ssl.crl.location": "ssl_crlfile",
+}
+_MECHANISMS: Final = frozenset(("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"))
+_LIMIT_MS: Final = 5000
+
+
+def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
+    """Derive kafka-python's security settings from the ``[kafka]`` table.
+
+    Raises:
+        LogError: a setting has no counterpart there.
+    """
+    derived: dict[str, Any] = {}
+    for name, value in kafka.items():
+        if name == "security.protocol":
+            derived["security_protocol"] = str(value).upper()
+        elif name in ("sasl.mechanism", "sasl.mechanisms") and str(value).upper() in _MECHANISMS:
+            derived["sasl_mechanism"] = str(value).upper()
+        elif name == "ssl.endpoint.identification.algorithm":
+            derived["ssl_check_hostname"] = str(value).lower() == "https"
+        elif name in _SAME:
+            derived[_SAME[name]] = value
+        elif name.startswith(("sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.")):
+            raise LogError(f"dead members cannot be evicted: kafka-python has no counterpart of {name}={value}")
+    return derived
+
+
+def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) -> None:
+    """Make the member leave its group; one that is not in it (any more) is no error.
+
+    Raises:
+        LogUnreachable: the broker does not answer.
+        LogError: the package is missing, its settings cannot be derived, or the group refuses.
+    """
+    try:
+        admin, failures = import_module("kafka.admin"), import_module("kafka.errors")
+    except ImportError:
+        raise LogError("dead members cannot be evicted: install the package kafka-python") from None
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
+    settings = security(kafka)
+    client = None
+    try:
+        client = admin.KafkaAdminClient(
+            bootstrap_servers=brokers.split(","),
+            request_timeout_ms=_LIMIT_MS,
+            bootstrap_timeout_ms=_LIMIT_MS,
+            **settings,
+        )
+        answers = client.remove_group_members(group, [admin.MemberToRemove(member_id=member_id)])
+    except (failures.KafkaConnectionError, failures.KafkaTimeoutError) as failure:
+        raise LogUnreachable(
+            f"cannot evict from group {group}: Kafka at {brokers} does not answer: {failure}"
+        ) from None
+    except failures.KafkaError as failure:
+        raise LogError(f"cannot evict member {member_id} from group {group}: {failure}") from None
+    finally:
+        if client is not None:
+            client.close()
+    for answer in answers.values():
+        if answer.__name__ not in ("NoError", "UnknownMemberIdError"):
+            raise LogError(f"cannot evict member {member_id} from group {group}: {answer.__name__}")

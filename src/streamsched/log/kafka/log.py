@@ -1,0 +1,134 @@
+"""The port to the log, filled by an Apache Kafka cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from streamsched.log.kafka import eviction, topics
+from streamsched.log.kafka.admin import Admin
+from streamsched.log.kafka.appender import Appender
+from streamsched.log.kafka.config import ClientSettings
+from streamsched.log.kafka.member import GroupMember
+from streamsched.log.kafka.reader import KafkaReader
+from streamsched.log.kafka.watchdog import Watchdog
+from streamsched.log.kafka.writer import KafkaWriter
+from streamsched.log.port import Append, Committed, Listener, TopicPartition, TopicSpec
+
+
+class KafkaLog:
+    """One cluster.
+
+    Args:
+        brokers: addresses, ``host:port`` with commas between.
+        kafka: settings for every client, under librdkafka's names.
+        watchdog: seconds after which a hung ``send_offsets_to_transaction`` ends the process.
+        reach: seconds to wait for the first answer.
+
+    Raises:
+        LogUnreachable: no broker answers.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        kafka: Mapping[str, Any] | None = None,
+        *,
+        watchdog: float = 60.0,
+        reach: float = 5.0,
+    ) -> None:
+        self._settings = ClientSettings(brokers, dict(kafka or {}))
+        self._admin = Admin(self._settings)
+        self._cluster_id = self._admin.cluster_id(reach)
+        self._appender = Appender(self._settings)
+        self._watchdog = Watchdog(watchdog, "send_offsets_to_transaction")
+
+    @property
+    def cluster_id(self) -> str:
+        """Return the cluster's own name."""
+        return self._cluster_id
+
+    def partitions(self, topic: str) -> int:
+        """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
+        return self._admin.partitions(topic)
+
+    def reader(self) -> KafkaReader:
+        """Make a reader."""
+        return KafkaReader(self._settings)
+
+    def member(self, group: str, topic: str, listener: Listener) -> GroupMember:
+        """Make a member of the group; it joins while it is polled."""
+        return GroupMember(self._settings, group, topic, listener)
+
+    def writer(self, transactional_id: str) -> KafkaWriter:
+        """Make the writer of this id, aborting what an earlier one of the same id left open.
+
+        Raises:
+            LogUnreachable: the broker does not answer.
+            LogError: the id may not be used.
+        """
+        return KafkaWriter(self._settings, transactional_id, self._watchdog)
+
+    def fence(self, transactional_id: str) -> None:
+        """Abort what the writer of this id has open and make its later calls fail."""
+        self.writer(transactional_id).close()
+
+    def append(self, appends: Sequence[Append]) -> Sequence[int]:
+        """Write records without a transaction, each once, durable on return; returns their offsets.
+
+        Raises:
+            RecordTooLarge: nothing was written.
+            LogUnreachable: not all were acknowledged; any of them may have been written.
+        """
+        return self._appender.append(appends)
+
+    def committed(
+        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
+    ) -> Mapping[TopicPartition, Committed | None]:
+        """Read the group's positions. ``stable`` waits for open transactions to end."""
+        return self._admin.committed(group, partitions, stable=stable, timeout=timeout)
+
+    def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
+        """Commit position 0 with this metadata where the group has no commit yet; it must have no members."""
+        self._admin.commit_initial(group, partitions, metadata)
+
+    def start(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the first offset that is still kept."""
+        return self._admin.start(partitions)
+
+    def end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the high watermark: beyond every record written so far, committed or not."""
+        return self._admin.end(partitions)
+
+    def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
+        """Return the position of the first record not older than ``time``; the end where there is none."""
+        return self._admin.position_at(partitions, time)
+
+    def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Let go of records below these positions."""
+        self._admin.delete_before(positions)
+
+    def evict(self, group: str, member_id: str) -> None:
+        """Remove a dead member from its group, so that its partitions move at once.
+
+        Raises:
+            LogError: kafka-python is missing, or has no counterpart of the security settings.
+        """
+        eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
+
+    def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
+        """Create the topics that are missing and return their names; existing ones are checked.
+
+        Raises:
+            TopicMismatch: an existing topic differs; the message names every difference.
+        """
+        return topics.create(self._admin, specs)
+
+    def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
+        """Return every difference between the topics and what they must be; empty when all is well."""
+        return topics.check(self._admin, specs)
+
+    def close(self) -> None:
+        """Release the clients of the log itself; readers, members and writers are closed by their users."""
+        self._appender.close()
+        self._watchdog.close()

@@ -1,0 +1,78 @@
+"""A member of a consumer group: carries assignments, reads nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
+
+from streamsched.log.kafka import errors
+from streamsched.log.kafka.config import ClientSettings, make
+from streamsched.log.port import Listener
+
+
+class GroupMember:
+    """A consumer whose partitions are paused as soon as they are assigned.
+
+    They are assigned at an explicit offset, so that no committed offset is asked for. What the listener
+    raises comes out of ``poll`` and ``leave``.
+    """
+
+    def __init__(self, settings: ClientSettings, group: str, topic: str, listener: Listener) -> None:
+        self._settings = settings
+        self._group = group
+        self._topic = topic
+        self._listener = listener
+        self._closed = False
+        self._consumer = make(Consumer, settings.member(group))
+        self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._gone)
+
+    @property
+    def member_id(self) -> str:
+        """Return the group's name for this member; empty while it is not in the group."""
+        return "" if self._closed else self._consumer.memberid() or ""
+
+    def group_metadata(self) -> Any:
+        """Return what a transaction shows to the group; it ages with every rebalance."""
+        return self._consumer.consumer_group_metadata()
+
+    def poll(self, timeout: float = 0.0) -> None:
+        """Serve the group, calling the listener.
+
+        Raises:
+            TopicMismatch: there is no such topic.
+            LogError: the group does not take this member, now or ever.
+        """
+        message = self._consumer.poll(timeout)
+        error = message.error() if message is not None else None
+        if error is not None and not errors.passing(error):
+            doing = f"be a member of group {self._group} on topic {self._topic}"
+            raise errors.translate(error, doing, self._settings.brokers)
+
+    def leave(self) -> None:
+        """Revoke all partitions (the listener is called) and leave the group at once."""
+        if self._closed:
+            return
+        try:
+            self._consumer.close()
+        finally:
+            self._closed = True
+
+    def _assigned(self, consumer: Consumer, given: Collection[TopicPartition]) -> None:
+        places = [TopicPartition(self._topic, place.partition, 0) for place in given]
+        consumer.incremental_assign(places)
+        consumer.pause(places)
+        self._listener.on_assigned([place.partition for place in places])
+
+    def _revoked(self, consumer: Consumer, taken: Collection[TopicPartition]) -> None:
+        try:
+            self._listener.on_revoked([place.partition for place in taken])
+        finally:
+            consumer.incremental_unassign(list(taken))
+
+    def _gone(self, consumer: Consumer, lost: Collection[TopicPartition]) -> None:
+        try:
+            self._listener.on_lost([place.partition for place in lost])
+        finally:
+            consumer.incremental_unassign(list(lost))

@@ -1,0 +1,75 @@
+"""Handing records to a producer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, Producer
+
+from streamsched.log.kafka.config import REQUEST_LIMIT
+from streamsched.log.port import Append, RecordTooLarge
+from streamsched.log.topics import RECORD_LIMIT
+
+_BATCH_OVERHEAD: Final = 128
+_HEADER_OVERHEAD: Final = 12
+
+
+def check_sizes(appends: Sequence[Append]) -> None:
+    """Refuse records that a topic does not take.
+
+    Raises:
+        RecordTooLarge: a record exceeds the limit.
+    """
+    for append in appends:
+        size = len(append.value or b"") + len(append.key or b"") + _BATCH_OVERHEAD
+        for name, value in append.headers:
+            size += len(name) * 4 + len(value) + _HEADER_OVERHEAD  # a character takes at most 4 bytes
+        if size > RECORD_LIMIT:
+            raise RecordTooLarge(f"a record of {size} bytes for topic {append.topic} exceeds {RECORD_LIMIT} bytes")
+
+
+def produce(
+    producer: Producer,
+    appends: Sequence[Append],
+    offsets: MutableMapping[int, int],
+    refused: MutableSequence[KafkaError],
+) -> None:
+    """Queue the records; offsets, or errors, of the tracked ones arrive with the delivery reports.
+
+    Raises:
+        BufferError: the queue stays full.
+    """
+    for index, append in enumerate(appends):
+        headers: Any = list(append.headers) or None
+        told = _tell(index, offsets, refused) if append.track else None
+        deadline = 0.0
+        while True:
+            try:
+                producer.produce(
+                    append.topic,
+                    append.value,
+                    append.key,
+                    append.partition,  # never left to a partitioner: librdkafka's is not Java's
+                    told,
+                    headers=headers,
+                )
+                break
+            except BufferError:
+                deadline = deadline or time.monotonic() + REQUEST_LIMIT
+                if time.monotonic() > deadline:
+                    raise
+                producer.poll(0.05)
+
+
+def _tell(
+    index: int, offsets: MutableMapping[int, int], refused: MutableSequence[KafkaError]
+) -> Callable[[Any, Any], None]:
+    def delivered(error: Any, message: Any) -> None:
+        if error is None:
+            offsets[index] = message.offset()
+        else:
+            refused.append(error)
+
+    return delivered

@@ -1,0 +1,144 @@
+"""Reads committed records from chosen partitions."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaError
+from confluent_kafka import TopicPartition as Place
+
+from streamsched.log.kafka import errors
+from streamsched.log.kafka.config import ClientSettings, make
+from streamsched.log.port import Headers, LogError, PositionLost, TopicPartition
+
+_END = KafkaError._PARTITION_EOF  # noqa: SLF001  # its public name
+_LOST = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))  # noqa: SLF001
+
+
+class KafkaRecord:
+    """One record; all but its place is taken from the client's message when it is asked for."""
+
+    __slots__ = ("_message", "offset", "partition", "topic")
+
+    def __init__(self, message: Any, topic: str, partition: int, offset: int) -> None:
+        self._message = message
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+
+    @property
+    def timestamp(self) -> int:
+        """Return the time of the record, in milliseconds."""
+        return int(self._message.timestamp()[1])
+
+    @property
+    def key(self) -> bytes | None:
+        """Return the key."""
+        key: bytes | None = self._message.key()
+        return key
+
+    @property
+    def value(self) -> bytes | None:
+        """Return the value; None is a tombstone."""
+        value: bytes | None = self._message.value()
+        return value
+
+    @property
+    def headers(self) -> Headers:
+        """Return the headers."""
+        headers: Headers | None = self._message.headers()
+        return headers or ()
+
+
+class KafkaReader:
+    """A consumer without a group, on the partitions that it was told.
+
+    Positions are kept here: they follow the records handed out, and jump to the end of a partition, over the
+    markers that no record shows, when the client says that it was reached.
+    """
+
+    def __init__(self, settings: ClientSettings) -> None:
+        self._settings = settings
+        self._consumer = make(Consumer, settings.reader())
+        self._positions: dict[tuple[str, int], int] = {}
+        self._lost: dict[tuple[str, int], LogError] = {}
+
+    def assign(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions and no others; those that keep their place keep what was prefetched."""
+        moved: dict[tuple[str, int], int] = {
+            place: position
+            for place, position in positions.items()
+            if self._positions.get(place) != position or place in self._lost
+        }
+        ended = [place for place in self._positions if place not in positions or place in moved]
+        if ended:
+            self._consumer.incremental_unassign([Place(*place) for place in ended])
+        if moved:
+            self._consumer.incremental_assign([Place(*place, position) for place, position in moved.items()])
+        for place in ended:
+            del self._positions[place]
+        self._positions |= moved
+        self._lost = {}
+
+    def poll(self, limit: int, timeout: float) -> list[KafkaRecord]:
+        """Return up to ``limit`` records as soon as there is one.
+
+        Returns none after ``timeout``, or earlier when a position moved over markers to the end of the partition.
+
+        Raises:
+            PositionLost: a position is below what the log still has, or beyond its end.
+            TopicMismatch: there is no such topic or partition.
+            LogError: reading is refused.
+        """
+        if self._lost:
+            raise next(iter(self._lost.values()))
+        deadline = time.monotonic() + timeout
+        while True:
+            first = self._consumer.poll(max(0.0, deadline - time.monotonic()))
+            if first is None:
+                return []
+            # With a time-out, consume() would wait until it has all that it may take.
+            rest = self._consumer.consume(limit - 1, 0) if limit > 1 else ()
+            records: list[KafkaRecord] = []
+            moved = self._take(first, records)
+            for message in rest:
+                moved = self._take(message, records) or moved
+            if moved:
+                return records
+            if self._lost:
+                raise next(iter(self._lost.values()))
+
+    def position(self, partition: TopicPartition) -> int:
+        """Return the next offset to read: past markers and gaps once the end was reached."""
+        return self._positions[partition]
+
+    def close(self) -> None:
+        """Close the consumer."""
+        self._consumer.close()
+
+    def _take(self, message: Any, records: list[KafkaRecord]) -> bool:
+        error = message.error()
+        topic, partition, offset = message.topic(), message.partition(), message.offset()
+        place = (topic, partition)  # equal to a TopicPartition, at a tenth of its cost
+        if error is None:
+            self._positions[place] = offset + 1
+            records.append(KafkaRecord(message, topic, partition, offset))
+            return True
+        if error.code() == _END:
+            moved: bool = self._positions[place] != offset
+            self._positions[place] = offset
+            return moved
+        if errors.passing(error) or error.code() == KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return False  # no group is used: that the client may not even look for one does no harm
+        if error.code() in _LOST and place in self._positions:
+            position = self._positions[place]
+            self._lost[place] = PositionLost(
+                f"cannot read topic {topic}, partition {partition} from offset {position}: "
+                "the log does not have it (any more); to go on from what it has: streamsched topics repair"
+            )
+            return False
+        doing = f"read topic {topic}, partition {partition}" if topic else "read"
+        self._lost[place] = errors.translate(error, doing, self._settings.brokers)
+        return False

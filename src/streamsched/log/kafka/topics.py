@@ -1,0 +1,104 @@
+"""Topics on the cluster, made and compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not export them
+    ConfigResource,
+    NewTopic,
+)
+
+from streamsched.log.kafka import errors
+from streamsched.log.kafka.admin import Admin
+from streamsched.log.kafka.config import REQUEST_LIMIT
+from streamsched.log.port import LogUnreachable, TopicMismatch, TopicSpec
+
+
+def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
+    """Create the topics that are missing and return their names; the replication factor is the broker's.
+
+    Raises:
+        TopicMismatch: an existing topic differs; the message names every difference. Nothing was created.
+    """
+    counts = _partitions(admin, specs)
+    wrong = _differences(admin, [spec for spec in specs if spec.name in counts], counts)
+    if wrong:
+        raise TopicMismatch("; ".join(wrong))
+    missing = [spec for spec in specs if spec.name not in counts]
+    for spec in missing:
+        topic = NewTopic(spec.name, spec.partitions, -1, config=dict(spec.config))
+        admin.ask(f"create topic {spec.name}", partial(_create, admin, topic))
+    _await(admin, missing)
+    return [spec.name for spec in missing]
+
+
+def check(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
+    """Return every difference between the topics and what they must be, in words."""
+    return _differences(admin, specs, _partitions(admin, specs))
+
+
+def _create(admin: Admin, topic: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+    answers: Mapping[str, Future[Any]] = admin.client.create_topics(
+        [topic], operation_timeout=request_timeout, request_timeout=request_timeout
+    )
+    # Exists: another was faster, or an earlier try came through after all.
+    return _without(answers, lambda error: error.code() == KafkaError.TOPIC_ALREADY_EXISTS, request_timeout)
+
+
+def _await(admin: Admin, specs: Sequence[TopicSpec]) -> None:
+    deadline = time.monotonic() + REQUEST_LIMIT
+    while len(_partitions(admin, specs)) < len(specs):
+        if time.monotonic() > deadline:
+            raise LogUnreachable("the new topics do not show up: wait, then try again: streamsched topics create")
+        time.sleep(0.05)
+
+
+def _partitions(admin: Admin, specs: Sequence[TopicSpec]) -> dict[str, int]:
+    """Count the partitions of those topics that exist."""
+    if not specs:
+        return {}
+    found = admin.ask("look up topics", partial(_describe, admin, [spec.name for spec in specs]))
+    return {topic.name: len(topic.partitions) for topic in found}
+
+
+def _describe(admin: Admin, names: list[str], *, request_timeout: float) -> Mapping[str, Future[Any]]:
+    answers: Mapping[str, Future[Any]] = admin.client.describe_topics(
+        TopicCollection(names), request_timeout=request_timeout
+    )
+    return _without(answers, errors.no_such_topic, request_timeout)
+
+
+def _without(
+    answers: Mapping[str, Future[Any]], ignored: Callable[[Any], bool], limit: float
+) -> Mapping[str, Future[Any]]:
+    """Leave those answers out that failed in a way that is no failure here."""
+
+    def counts(answer: Future[Any]) -> bool:
+        failure = answer.exception(limit + 1.0)
+        return not (isinstance(failure, KafkaException) and ignored(errors.cause(failure)))
+
+    return {name: answer for name, answer in answers.items() if counts(answer)}
+
+
+def _differences(admin: Admin, specs: Sequence[TopicSpec], counts: Mapping[str, int]) -> list[str]:
+    wrong = []
+    for spec in specs:
+        if spec.name not in counts:
+            wrong.append(f"topic {spec.name} is missing")
+            continue
+        if counts[spec.name] != spec.partitions:
+            wrong.append(f"topic {spec.name} has {counts[spec.name]} partitions, not {spec.partitions}")
+        resource = ConfigResource(ConfigResource.Type.TOPIC, spec.name)
+        request = partial(admin.client.describe_configs, [resource])
+        settings = admin.ask(f"read the settings of topic {spec.name}", request)[0]
+        for name, value in spec.config.items():
+            actual = settings[name].value if name in settings else "unknown to the broker"
+            if actual != value:
+                wrong.append(f"topic {spec.name} has {name}={actual}, not {value}")
+    return wrong

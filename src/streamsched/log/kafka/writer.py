@@ -1,0 +1,157 @@
+"""Transactions: the records, the group's positions, and the end, in one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
+
+from confluent_kafka import KafkaException, Producer
+from confluent_kafka import TopicPartition as Place
+
+from streamsched.log.kafka import errors
+from streamsched.log.kafka.config import TRANSACTION_LIMIT, ClientSettings, make
+from streamsched.log.kafka.member import GroupMember
+from streamsched.log.kafka.produce import check_sizes, produce
+from streamsched.log.kafka.watchdog import Watchdog
+from streamsched.log.port import (
+    Append,
+    Committed,
+    LogError,
+    Member,
+    OutcomeUnknown,
+    RecordTooLarge,
+    TopicPartition,
+    TransactionAborted,
+    WriterFenced,
+)
+
+
+class KafkaWriter:
+    """A transactional producer. After a fence, or an unknown outcome, it is spent."""
+
+    def __init__(self, settings: ClientSettings, transactional_id: str, watchdog: Watchdog) -> None:
+        self.transactional_id = transactional_id
+        self._watchdog = watchdog
+        self._spent = ""
+        self._producer = make(Producer, settings.writer(transactional_id))
+        deadline = time.monotonic() + TRANSACTION_LIMIT
+        try:
+            _insist(lambda: self._producer.init_transactions(_left(deadline)), deadline)
+        except KafkaException as failure:
+            self.close()
+            doing = f"take transactional id {transactional_id}"
+            error = errors.cause(failure)
+            raise errors.translate(error, doing, settings.brokers, settings.trouble) from None
+
+    def commit(
+        self,
+        appends: Sequence[Append],
+        positions: Mapping[TopicPartition, Committed],
+        member: Member,
+    ) -> Mapping[int, int]:
+        """Write all appends and the member's group positions in one transaction.
+
+        Raises:
+            TransactionAborted: nothing was written; the writer can go on.
+            WriterFenced: nothing was written and nothing ever will be by this writer.
+            OutcomeUnknown: it may have been written; the writer is spent.
+            RecordTooLarge: nothing was written.
+            TopicMismatch: a topic or partition does not exist; nothing was written.
+            LogError: a right is missing; nothing was written.
+        """
+        if self._spent:
+            raise WriterFenced(f"writer {self.transactional_id} is spent: {self._spent}")
+        check_sizes(appends)
+        group = _group_of(member) if positions else None
+        places = [Place(*place, at.position, metadata=at.metadata) for place, at in positions.items()]
+        offsets: dict[int, int] = {}
+        deadline = time.monotonic() + TRANSACTION_LIMIT
+        try:
+            self._producer.begin_transaction()
+            produce(self._producer, appends, offsets, [])
+            if self._producer.flush(_left(deadline)):
+                self._give_up("its records were not answered in time")
+            if group is not None:
+                with self._watchdog:
+                    _insist(
+                        lambda: self._producer.send_offsets_to_transaction(places, group, _left(deadline)),
+                        deadline,
+                    )
+        except BufferError as failure:
+            self._give_up(str(failure))
+        except KafkaException as failure:
+            self._abort(errors.cause(failure), deadline)
+        try:
+            _insist(lambda: self._producer.commit_transaction(_left(deadline)), deadline)
+        except KafkaException as failure:
+            error = errors.cause(failure)
+            if not error.fatal() and error.txn_requires_abort():
+                self._abort(error, deadline)
+            # Even "fenced": the end may have been written, its answer lost, and the id taken over since.
+            self._give_up(error.str())
+        return offsets
+
+    def close(self) -> None:
+        """Drop the producer at once; an open transaction is left to be fenced."""
+        self._spent = self._spent or "it was closed"
+        self._producer = None  # its close() would abort first, and hang while the broker does not answer
+
+    def _abort(self, error: Any, deadline: float) -> NoReturn:
+        """Abort what cannot be committed and raise what the caller must know; nothing was written."""
+        if error.fatal():
+            self._fenced(error)
+        if not (error.txn_requires_abort() or errors.too_large(error) or errors.no_such_topic(error)):
+            if errors.unanswered(error):
+                self._give_up(error.str())
+            self._fenced(error)
+        try:
+            _insist(lambda: self._producer.abort_transaction(_left(deadline)), deadline)
+        except KafkaException as failure:
+            if errors.unanswered(errors.cause(failure)):
+                self._give_up(error.str())
+            self._fenced(errors.cause(failure))
+        said = f"the transaction of {self.transactional_id} was aborted: {error.str()}"
+        if errors.not_allowed(error):
+            self._spent = error.str()
+            raise LogError(f"{said}; the broker's rights (ACLs) do not allow it")
+        if errors.too_large(error):
+            raise RecordTooLarge(f"{said}; see the topic's max.message.bytes: streamsched topics check")
+        if errors.no_such_topic(error):
+            raise errors.translate(error, f"commit a transaction of {self.transactional_id}", "")
+        raise TransactionAborted(said)
+
+    def _fenced(self, error: Any) -> NoReturn:
+        self._spent = error.str()
+        raise WriterFenced(f"writer {self.transactional_id} can write no more: {error.str()}")
+
+    def _give_up(self, reason: str) -> NoReturn:
+        self._spent = reason
+        raise OutcomeUnknown(f"the outcome of a transaction of {self.transactional_id} is unknown: {reason}")
+
+
+def _group_of(member: Member) -> Any:
+    if not isinstance(member, GroupMember):
+        raise TypeError(f"a Kafka transaction needs a member of a Kafka group, not {type(member).__name__}")
+    if not member.member_id:  # the broker would take its offsets all the same, into a live group
+        raise TransactionAborted("not a member of the group (any more, or yet): poll until it is joined")
+    return member.group_metadata()
+
+
+def _left(deadline: float) -> float:
+    return max(1.0, deadline - time.monotonic())
+
+
+def _insist(call: Callable[[], object], deadline: float) -> None:
+    """Call again while the error asks for exactly that; a time-out is for the caller to judge."""
+    while True:
+        try:
+            call()
+        except KafkaException as failure:
+            error = errors.cause(failure)
+            final = error.fatal() or error.txn_requires_abort() or not error.retriable()
+            if final or errors.timed_out(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
