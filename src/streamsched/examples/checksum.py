@@ -1,10 +1,10 @@
 """The SHA-256 of a big file, with checkpoints inside the file.
 
-``hashlib`` cannot save the state of a hash, and a hash of block hashes would be another number than everybody
-else's. So the state is taken from OpenSSL's own ``SHA256_CTX``: after a multiple of 64 bytes it is eight words
-and a length, the same on every machine. Where libcrypto or these (old, but stable) functions are missing, or do
-not pass a test against ``hashlib``, the file is hashed in one go, with heartbeats but without checkpoints: slower
-to recover, and still the true SHA-256.
+``hashlib`` cannot save the state of a hash, and a hash of block hashes would be another number than
+everybody else's. So the state is taken from OpenSSL's own ``SHA256_CTX``: after a multiple of 64 bytes it
+is eight words and a length, the same on every machine. Where libcrypto or these (old, but stable) functions
+are missing, or do not pass a test against ``hashlib``, the file is hashed in one go, with heartbeats but
+without checkpoints: slower to recover, and still the true SHA-256.
 """
 
 from __future__ import annotations
