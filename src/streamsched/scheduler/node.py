@@ -83,7 +83,7 @@ class Scheduler:
         self._log = log
         self._topics = topics
         self._codec = codec
-        self._view = view
+        self.view = view
         self._me = me
         self._workers = Workers()
         self._agenda = Agenda()
@@ -120,15 +120,20 @@ class Scheduler:
         self._pulse.beat(lambda: Condition("running"), "running")
         if self._me.clock.monotonic() >= self._next_flush:
             self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL
-            self._view.flush()
+            self.view.flush()
         return bool(records) or decided
+
+    @property
+    def membership(self) -> tuple[str, str]:
+        """Who this node is to its group: member id and transactional id."""
+        return self._ownership.member_id, self._ownership.transactional_id
 
     def stop(self) -> None:
         """Hand everything over and leave."""
         self._ownership.leave()
         self._pulse.stop()
         self._reader.close()
-        self._view.close()
+        self.view.close()
 
     # --- read and fold ----------------------------------------------------------------------------------------------
 
@@ -146,10 +151,10 @@ class Scheduler:
                 log.error("journal: %s", error)
                 if record.partition in self._ready:
                     self._log.append([dead_letter(self._codec, self._topics, self._me, record, str(error))])
-                self._view.moved(record.partition, record.offset + 1)
+                self.view.moved(record.partition, record.offset + 1)
                 continue
-            task = self._view.apply(event, record.partition)
-            self._view.moved(record.partition, record.offset + 1)
+            task = self.view.apply(event, record.partition)
+            self.view.moved(record.partition, record.offset + 1)
             if task is not None:
                 touched[task.task_id] = task
                 flight = self._flights.get(task.task_id)
@@ -159,7 +164,7 @@ class Scheduler:
             if task.terminal:
                 self._hungry.pop(task_id, None)
                 self._dispatcher.forget(task_id)
-            elif self._view.homes[task_id] in self._ready:
+            elif self.view.homes[task_id] in self._ready:
                 self._agenda.touch(task)
 
     def _hear(self, record: Record) -> None:
@@ -179,14 +184,14 @@ class Scheduler:
             claim = self._ownership.claims[partition]
             if self._reader.position(place) < claim.end:
                 continue
-            self._view.moved(
-                partition, max(self._reader.position(place), self._view.positions.get(partition, 0))
+            self.view.moved(
+                partition, max(self._reader.position(place), self.view.positions.get(partition, 0))
             )
             self._unready.discard(partition)
             self._ready.add(partition)
-            for task_id, home in self._view.homes.items():
+            for task_id, home in self.view.homes.items():
                 if home == partition:
-                    self._agenda.touch(self._view.active[task_id])
+                    self._agenda.touch(self.view.active[task_id])
 
     # --- decide and commit ------------------------------------------------------------------------------------------
 
@@ -194,8 +199,8 @@ class Scheduler:
         now = self._me.clock.now()
         decisions: list[_Decision] = []
         for task_id in self._agenda.take(now):
-            task = self._view.active.get(task_id)
-            if task is None or task_id in self._flights or self._view.homes[task_id] not in self._ready:
+            task = self.view.active.get(task_id)
+            if task is None or task_id in self._flights or self.view.homes[task_id] not in self._ready:
                 continue
             debt = owed(task, now)
             if debt is Debt.DISPATCH:
@@ -226,15 +231,15 @@ class Scheduler:
             if isinstance(decision.events[0], e.TaskPlanned)
         }
         hungry = [
-            self._view.active[task_id]
+            self.view.active[task_id]
             for task_id in list(self._hungry)
-            if task_id not in self._flights and task_id in self._view.active
+            if task_id not in self._flights and task_id in self.view.active
         ]
         tasks = hungry + [task for _, task in planned.values()]
         if not tasks:
             return decisions
         workers = list(self._workers.present(self._me.clock.monotonic()))
-        load = Load(self._view.load)
+        load = Load(self.view.load)
         for partition, count in self._reserved.items():
             load[partition] += count
         chosen = self._dispatcher.choose(tasks, workers, load, now)
@@ -298,7 +303,7 @@ class Scheduler:
         homes: set[int] = set()
         for decision in decisions:
             task_id = decision.task.task_id
-            home = self._view.homes[task_id]
+            home = self.view.homes[task_id]
             homes.add(home)
             for event in decision.events:
                 appends.append(
@@ -325,10 +330,10 @@ class Scheduler:
         return True
 
     def _places(self, partitions: Collection[int]) -> Mapping[int, Place]:
-        return {partition: Place(self._view.positions.get(partition, 0)) for partition in partitions}
+        return {partition: Place(self.view.positions.get(partition, 0)) for partition in partitions}
 
     def _basis(self, task: Task) -> int:
-        return self._view.positions.get(self._view.homes[task.task_id], 0)
+        return self.view.positions.get(self.view.homes[task.task_id], 0)
 
     def _land(self, task_id: str) -> None:
         flight = self._flights.pop(task_id, None)
@@ -356,5 +361,5 @@ class Scheduler:
         self._ready -= gone
         for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:
             self._land(task_id)
-        for task_id in [task_id for task_id in self._hungry if self._view.homes.get(task_id) in gone]:
+        for task_id in [task_id for task_id in self._hungry if self.view.homes.get(task_id) in gone]:
             del self._hungry[task_id]

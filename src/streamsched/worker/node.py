@@ -111,6 +111,11 @@ class Worker:
         )
 
     @property
+    def membership(self) -> tuple[str, str]:
+        """Who this node is to its group: member id and transactional id."""
+        return self._ownership.member_id, self._ownership.transactional_id
+
+    @property
     def stopped(self) -> bool:
         """Whether the drain is over; call ``stop`` then."""
         return self._life is Life.STOPPED

@@ -1,0 +1,5 @@
+"""Run the command line as ``python -m streamsched``."""
+
+from streamsched.cli.main import main
+
+main()

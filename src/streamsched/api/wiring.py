@@ -1,0 +1,140 @@
+"""The one place that builds the object graph: from settings to a log, a view, a scheduler, a worker."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from streamsched.api.settings import Settings
+from streamsched.domain.ids import uuid7
+from streamsched.log.codec import Codec
+from streamsched.log.port import Log, TopicMismatch
+from streamsched.log.topics import Topics
+from streamsched.runtime.clock import SystemClock
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.mark import INITIAL
+from streamsched.scheduler.node import Scheduler
+from streamsched.view.view import View, open_view
+from streamsched.worker.jobs import Pool
+from streamsched.worker.node import Pace, Worker
+
+VIEW_SLOTS = 8
+
+
+class Installation:
+    """An open log with its topics: what every command starts from."""
+
+    def __init__(self, settings: Settings, *, write: bool = False) -> None:
+        """Open the log.
+
+        Args:
+            settings: where it is.
+            write: open the embedded log for writing, and create it where there is none; Kafka is always both.
+
+        Raises:
+            LogUnreachable: no broker answers, or the folder cannot be used.
+
+        """
+        self.settings = settings
+        self.codec = Codec()
+        self.clock = SystemClock()
+        self._locks: list[IO[str]] = []
+        self.log: Log
+        if settings.brokers:
+            from streamsched.log.kafka.log import KafkaLog
+
+            self.log = KafkaLog(settings.brokers, settings.kafka)
+        else:
+            from streamsched.log.embedded import EmbeddedLog
+
+            self.log = EmbeddedLog(settings.data_dir / "log", read_only=not write)
+        self.topics = Topics(settings.prefix, child_partitions=settings.child_partitions)
+        if not settings.brokers and write:
+            self.create_topics()
+
+    def create_topics(self) -> Sequence[str]:
+        """Create what is missing, with position 0 for every partition of both groups; returns the new topics."""
+        created = self.log.create_topics(self.topics.specs())
+        self.log.commit_initial(self.topics.scheduler_group, self.topics.journal(), INITIAL.encode())
+        self.log.commit_initial(self.topics.worker_group, self.topics.work_log(), INITIAL.encode())
+        return created
+
+    def discover(self) -> Installation:
+        """Learn the sizes of the topics as they are.
+
+        Raises:
+            TopicMismatch: there are none; the message says how to create them.
+
+        """
+        prefix = self.settings.prefix
+        try:
+            events = self.log.partitions(f"{prefix}.events")
+            children = self.log.partitions(f"{prefix}.children")
+        except TopicMismatch as error:
+            raise TopicMismatch(f"{error}; run 'streamsched topics create' once for this cluster") from error
+        self.topics = Topics(prefix, event_partitions=events, child_partitions=children)
+        return self
+
+    def identity(self, role: str, name: str | None = None) -> Identity:
+        """Make the identity of a node or client of this process."""
+        node_id = uuid7(self.clock.now())
+        return Identity(node_id, name or f"{role}-{socket.gethostname()}-{os.getpid()}", self.clock)
+
+    def view(self, kind: str) -> View:
+        """Open a view of this kind in the data folder, in the first slot that is free; in memory if all are taken."""
+        folder = self.settings.data_dir / "views" / self.log.cluster_id.replace("/", "_") / self.settings.prefix
+        for slot in range(VIEW_SLOTS):
+            place = folder / f"{kind}-{slot}"
+            if self._lock(place.with_suffix(".lock")):
+                return open_view(place, self.log.cluster_id, self.codec)
+        return open_view(None, self.log.cluster_id, self.codec)
+
+    def scheduler(self, name: str | None = None) -> Scheduler:
+        """Build a scheduler node."""
+        return Scheduler(
+            log=self.log,
+            topics=self.topics,
+            codec=self.codec,
+            view=self.view("scheduler"),
+            me=self.identity("scheduler", name),
+            pause=time.sleep,
+        )
+
+    def worker(self, pool: Pool, slots: int, name: str | None = None, pace: Pace | None = None) -> Worker:
+        """Build a worker node around a pool."""
+        return Worker(
+            log=self.log,
+            topics=self.topics,
+            codec=self.codec,
+            pool=pool,
+            me=self.identity("worker", name),
+            slots=slots,
+            pause=time.sleep,
+            pace=pace or Pace(),
+        )
+
+    def close(self) -> None:
+        """Let go of the log and the views' locks."""
+        self.log.close()
+        for lock in self._locks:
+            lock.close()
+
+    def _lock(self, path: Path) -> bool:
+        """Take the lock of a view; it goes with the process."""
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                return False
+            self._locks.append(lock)
+            return True
+        return False
