@@ -151,9 +151,7 @@ def test_any_value_arrives_as_it_was(value: object, text: str) -> None:
 )
 def test_what_was_validated_is_never_above_the_limit(first: int, count: int, size: int, pad: int) -> None:
     args = {**RANGE.child.args, "pad": "x" * (ARGS_LIMIT - 120 + pad)}
-    template = Template(
-        name="t", params=RANGE.params, split=RANGE.split, child=ChildSpec(handler="a:b", args=args)
-    )
+    template = Template(name="t", params=RANGE.params, split=RANGE.split, child=ChildSpec(handler="a:b", args=args))
     try:
         made, arguments = cut(template, {"first": first, "last": first + count - 1, "size": size})
     except TemplateError:

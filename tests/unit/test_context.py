@@ -129,6 +129,16 @@ def test_resume_checkpoints_by_time(transport: Recorder, monkeypatch: pytest.Mon
     assert transport.total == 0
 
 
+def test_resume_by_count_is_alive_all_the_same(transport: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("streamsched.worker.context._monotonic", lambda: now)
+    ctx = ChildContext(transport)
+    for _ in ctx.resume(range(6), every=1000):
+        now += 1.0
+    assert transport.beats == 6
+    assert ctx.tell() is None
+
+
 def test_resume_stops_between_two_elements(transport: Recorder) -> None:
     ctx = ChildContext(transport)
     seen = []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -145,6 +146,28 @@ def test_kill_9_of_an_executor(case: Case) -> None:
     assert "SIGKILL" in failed.message
     assert isinstance(fine, JobCompleted)
     assert len(case.pool.pids()) == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_kills_at_any_moment_leave_each_job_one_ending(case: Case, seed: int) -> None:
+    chance = random.Random(seed)
+    jobs = [make_job("streamsched.examples.bench:noop", args={"i": i}) for i in range(6000)]
+    waiting = jobs[::-1]
+    kills = 0
+    while len(case.news) < len(jobs):
+        room = case.pool.room()
+        if room and waiting:
+            case.pool.submit([waiting.pop() for _ in range(min(room, len(waiting)))])
+        pids = case.pool.pids()
+        if kills < 10 and pids and len(case.news) > kills * 500:
+            kills += 1
+            time.sleep(chance.random() * 0.002)
+            os.kill(chance.choice(pids), signal.SIGKILL)
+        case.news += case.pool.poll(0.01)
+    assert sorted(n.key for n in case.news) == [job.key for job in jobs]
+    failed = [n for n in case.news if isinstance(n, JobFailed)]
+    assert len(failed) <= kills
+    assert all(n.error_type == "ExecutorDied" for n in failed)
 
 
 def test_the_time_limit_of_an_attempt(single: Case) -> None:

@@ -29,9 +29,7 @@ TEMPLATE = Template(
     name="t",
     params={
         "n": Param(type="integer", minimum=1),
-        "where": Param(
-            type="string", default="${not} a placeholder", pattern="(?s)^.{0,40}$", description="d"
-        ),
+        "where": Param(type="string", default="${not} a placeholder", pattern="(?s)^.{0,40}$", description="d"),
         "mode": Param(type="string", enum=("fast", "slow"), default="fast"),
         "tree": Param(type="object", default={"a": [1, None, True, 0.5]}),
     },
@@ -86,9 +84,7 @@ def test_list_variables() -> None:
     template = replace(
         TEMPLATE,
         split=ListSplit(items=["é", {"k": 1}, "${n}", "<${n}>"]),
-        child=ChildSpec(
-            handler="a:b", args={"i": "${child.item}", "t": "<${child.item}>", "all": "${child.items}"}
-        ),
+        child=ChildSpec(handler="a:b", args={"i": "${child.item}", "t": "<${child.item}>", "all": "${child.items}"}),
     )
     got = [arguments(template, {"n": 7}, index) for index in range(4)]
     assert got == [
@@ -123,9 +119,9 @@ def test_canonical_json_and_version() -> None:
 
 
 def test_the_version_of_a_template_never_changes() -> None:
-    assert version(
-        Template(name="t", split=RangeSplit(first=1, last=2, size=1), child=ChildSpec(handler="a:b"))
-    ) == ("af51300bf362")
+    assert version(Template(name="t", split=RangeSplit(first=1, last=2, size=1), child=ChildSpec(handler="a:b"))) == (
+        "af51300bf362"
+    )
 
 
 @pytest.mark.parametrize(
@@ -183,6 +179,11 @@ def test_wrong_variables(given: dict[str, object], said: str) -> None:
     assert said in str(caught.value)
 
 
+def test_variables_that_are_no_object_are_refused() -> None:
+    with pytest.raises(TemplateError, match="template t: the variables are no object"):
+        resolve_params(TEMPLATE, json.loads("[]"))
+
+
 def test_an_enum_tells_one_from_true() -> None:
     param = Param(type="number", enum=(1,))
     assert param.fault(1) is None
@@ -196,8 +197,8 @@ def test_an_enum_tells_one_from_true() -> None:
         (FailurePolicy(count=0), 1, 10, True), (FailurePolicy(count=5), 5, 10, False),
         (FailurePolicy(count=5), 6, 0, True), (FailurePolicy(percent=0), 1, 10**7, True),
         (FailurePolicy(percent=1), 1, 100, False), (FailurePolicy(percent=1), 2, 100, True),
-        (FailurePolicy(percent=1), 2, 0, False), (FailurePolicy(percent=0.29), 29, 10_000, False),
-        (FailurePolicy(percent=0.29), 30, 10_000, True), (FailurePolicy(percent=100), 10, 10, False),
+        (FailurePolicy(percent=1), 2, 0, False), (FailurePolicy(percent=0.57), 57, 10_000, False),
+        (FailurePolicy(percent=0.57), 58, 10_000, True), (FailurePolicy(percent=100), 10, 10, False),
         (FailurePolicy(count=1, percent=50), 2, 10, True), (FailurePolicy(count=9, percent=50), 6, 10, True),
         (FailurePolicy(count=9, percent=50), 5, 10, False),
     ],
@@ -240,9 +241,7 @@ def test_arguments_that_grow_too_large_are_refused_before_they_are_built() -> No
 def test_a_list_that_grows_too_large_is_refused() -> None:
     template = replace(TEMPLATE, split=ListSplit(items=["${tree}"] * 10_000), child=ChildSpec(handler="a:b"))
     params = resolve_params(template, {"n": 1, "tree": {"x": "y" * 200_000}})
-    with pytest.raises(
-        TemplateError, match=r"split\.list\.items with its variables filled in is above 1024 KiB"
-    ):
+    with pytest.raises(TemplateError, match=r"split\.list\.items with its variables filled in is above 1024 KiB"):
         plan(template, params)
 
 
@@ -262,9 +261,7 @@ def test_unresolved_variables_are_refused_by_the_planner() -> None:
         plan(replace(TEMPLATE, split=RangeSplit(first=1, last=2, size=1)), {})
 
 
-@pytest.mark.parametrize(
-    "document", ["", "{}", "null", '{"glob":{}}', '{"range":{"first":1}}', '{"list":[]}']
-)
+@pytest.mark.parametrize("document", ["", "{}", "null", '{"glob":{}}', '{"range":{"first":1}}', '{"list":[]}'])
 def test_foreign_plans_are_refused(document: str) -> None:
     params = resolve_params(TEMPLATE, {"n": 1})
     with pytest.raises(TemplateError, match="no plan of a splitter known here"):

@@ -67,6 +67,8 @@ WRONG = [
     wrong("backoff:", "back_of:", 20, "child.retry.back_of", "did you mean backoff?"),
     wrong("1%", "{count: 1, prcent: 2}", 22, "failure.tolerate.prcent", "did you mean percent?"),
     wrong("name: good\n", "", 1, "name", "is missing", "add it"),
+    wrong("params:", '"a\\e[1m\\nb":', 2, "a\x1b[1m\nb", r"unknown key a\x1b[1m\nb; known here"),
+    wrong("params:", "p" * 900 + ":", 2, "p" * 900, "unknown key ppp", "...; known here"),
     wrong("  handler: package.module:function\n", "", 11, "child.handler", "is missing"),
     wrong("    last: \"${n}\"\n", "", 7, "split.range.last", "is missing"),
     wrong("name: good", "name: good\nname: other", 2, "name", "occurs twice (first in line 1)", "remove one"),
@@ -168,7 +170,8 @@ def test_a_wrong_file_is_refused_at_its_line(case: Wrong, tmp_path: Path) -> Non
         assert words in message
     place = f"{path}:{case.line}: " if case.line else f"{path}: "
     assert message.startswith(place)
-    assert "\n" not in message
+    assert message.isprintable()
+    assert len(message) < 1000
     assert error.reason
     assert error.remedy
 
@@ -188,9 +191,7 @@ def test_a_bom_and_windows_line_ends_are_fine(tmp_path: Path) -> None:
 def test_chunks_have_no_single_item(tmp_path: Path) -> None:
     path = tmp_path / "list.yaml"
     path.write_text(GOOD.replace(*LIST).replace("${child.first}", "${child.item}"), encoding="utf-8")
-    with pytest.raises(
-        InputError, match=r"list\.yaml:11: child\.args\.first: child\.item is for chunks of size 1"
-    ):
+    with pytest.raises(InputError, match=r"list\.yaml:11: child\.args\.first: child\.item is for chunks of size 1"):
         load_template(path)
 
 
@@ -234,6 +235,20 @@ def test_the_first_of_several_mistakes_is_told(tmp_path: Path) -> None:
     assert caught.value.line == 3
 
 
+def test_the_lines_of_the_reference_are_true(tmp_path: Path) -> None:
+    reference = (EXAMPLES.parent / "docs" / "template.md").read_text(encoding="utf-8")
+    said = []
+    for case in WRONG:
+        path = tmp_path / "job.yaml"
+        path.write_text(GOOD.replace(case.old, case.new, 1), encoding="utf-8")
+        with pytest.raises(InputError) as caught:
+            load_template(path)
+        said.append(str(caught.value).replace(str(path), "job.yaml"))
+    lines = [line for line in reference.splitlines() if line.startswith("job.yaml:")]
+    assert len(lines) > 5
+    assert [line for line in lines if line not in said] == []
+
+
 def test_scalars_are_those_of_yaml_1_2(tmp_path: Path) -> None:
     path = tmp_path / "good.yaml"
     args = "{a: no, b: 12:30, c: 010, d: 1_000, e: 2026-01-01, f: true, g: 1e3, h: '5', i: ~, j: 0x10}"
@@ -254,9 +269,7 @@ def test_durations(written: object, milliseconds: int) -> None:
     assert duration_ms(written) == milliseconds
 
 
-@pytest.mark.parametrize(
-    "written", ["", "10", "m", "1m1h", "-1s", "1 s", True, None, 0.0001, "9999d", float("nan")]
-)
+@pytest.mark.parametrize("written", ["", "10", "m", "1m1h", "-1s", "1 s", True, None, 0.0001, "9999d", float("nan")])
 def test_wrong_durations(written: object) -> None:
     with pytest.raises(TemplateError, match="is no duration"):
         duration_ms(written)
@@ -279,6 +292,12 @@ def test_print_numbers_is_what_the_design_says() -> None:
         ),
         failure=FailurePolicy(percent=0.0),
     )
+
+
+def test_the_reference_shows_print_numbers() -> None:
+    reference = (EXAMPLES.parent / "docs" / "template.md").read_text(encoding="utf-8")
+    _, sample = (EXAMPLES / "print-numbers.yaml").read_text(encoding="utf-8").split("\n", 1)
+    assert f"```yaml\n{sample}```" in reference
 
 
 def test_checksum_files_cuts_a_list() -> None:

@@ -123,9 +123,7 @@ def test_a_wrong_file_of_variables_is_refused(name: str, text: str, said: str, t
 
 def test_too_many_bytes_of_variables_are_refused() -> None:
     params = {"files": ["x" * 1000] * 300}
-    with pytest.raises(
-        InputError, match=r"-p: the variables have 300,9\d\d bytes of JSON, the limit is 262,144"
-    ):
+    with pytest.raises(InputError, match=r"-p: the variables have 300,9\d\d bytes of JSON, the limit is 262,144"):
         load_params(TEMPLATE, [f"files={json.dumps(params['files'])}"])
     with pytest.raises(InputError, match="the limit is 262,144"):
         prepare(TEMPLATE, params)
@@ -161,9 +159,7 @@ def test_prepare_refuses_with_the_line_of_the_template(params: dict[str, object]
 
 
 def test_without_a_file_an_error_names_the_template() -> None:
-    with pytest.raises(
-        InputError, match=r"params\.n: template all-types: variable n -1 is below the minimum"
-    ):
+    with pytest.raises(InputError, match=r"params\.n: template all-types: variable n -1 is below the minimum"):
         prepare(TEMPLATE, {"n": -1})
 
 

@@ -163,7 +163,7 @@ class Client:
         """
         return status_of(self._task(task_id))
 
-    def list(self) -> list[TaskStatus]:
+    def tasks(self) -> list[TaskStatus]:
         """List all tasks, the youngest last."""
         view = self._folded(self._site.topics.journal())
         tasks = [task for task_id in view.task_ids() if (task := view.task(task_id))]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+_LONGEST: Final = 300
+
 
 class InputError(Exception):
     """What the caller gave cannot be used, and nothing has been written (exit code 2).
@@ -10,13 +14,21 @@ class InputError(Exception):
     ``child.args.first``.
     """
 
-    def __init__(
-        self, reason: str, remedy: str, *, source: str = "", line: int | None = None, field: str = ""
-    ) -> None:
+    def __init__(self, reason: str, remedy: str, *, source: str = "", line: int | None = None, field: str = "") -> None:
         self.reason = reason
         self.remedy = remedy
         self.source = source
         self.line = line
         self.field = field
         place = source if line is None else f"{source}:{line}"
-        super().__init__(": ".join(part for part in (place, field, f"{reason}; {remedy}") if part))
+        parts = (place, _short(field), f"{_short(reason)}; {remedy}")
+        super().__init__(_one_line(": ".join(part for part in parts if part)))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _one_line(text: str) -> str:
+    # Keys and values of a file may hold anything, a terminal's control sequences too.
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -112,9 +112,7 @@ class Param:
         if self.enum:
             words.append(f"one of {', '.join(encode(value) for value in self.enum)}")
         if self.minimum is not None:
-            words.append(
-                f"at least {self.minimum:g}" if self.minimum % 1 else f"at least {int(self.minimum)}"
-            )
+            words.append(f"at least {self.minimum:g}" if self.minimum % 1 else f"at least {int(self.minimum)}")
         if self.maximum is not None:
             words.append(f"at most {self.maximum:g}" if self.maximum % 1 else f"at most {int(self.maximum)}")
         if self.min_length is not None:

@@ -49,9 +49,7 @@ def parse(text: str, path: Path = ()) -> tuple[str | Reference, ...]:
             literal += "${"
             continue
         if not token[3]:
-            raise TemplateError(
-                "a placeholder is not closed", "write ${name}, or $${ for a plain ${", path=path
-            )
+            raise TemplateError("a placeholder is not closed", "write ${name}, or $${ for a plain ${", path=path)
         if not _REFERENCE.fullmatch(token[2]):
             reason = f"{token[0]} is no placeholder"
             raise TemplateError(reason, "write ${name} or ${child.name}, or $${ for a plain ${", path=path)
@@ -144,7 +142,11 @@ class JsonText:
         self._path = path
         self._limit = limit
         self._size = 0
-        self._value(value)
+        plain = encode(value)
+        if "${" in plain:
+            self._value(value)
+        else:
+            self._add(plain)
 
     def _add(self, text: str) -> None:
         self._size += len(text)

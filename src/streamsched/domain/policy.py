@@ -51,9 +51,7 @@ class RetryPolicy:
             reason = "must be a list of error type names"
             raise TemplateError(reason, "write [ValueError]", path=(*_RETRY, "non_retryable"))
         if not isinstance(self.reset_on_progress, bool):
-            raise TemplateError(
-                "must be true or false", "write true or false", path=(*_RETRY, "reset_on_progress")
-            )
+            raise TemplateError("must be true or false", "write true or false", path=(*_RETRY, "reset_on_progress"))
         # One spelling for one policy, so that equal policies have equal canonical JSON.
         object.__setattr__(self, "backoff", float(self.backoff))
         if self.max_interval_ms == 0:
@@ -117,5 +115,5 @@ class FailurePolicy:
             return True
         if self.percent is None or total == 0:
             return False
-        # Decimal: 0.29 % of 10,000 is 29 to people, a little less in binary.
+        # Decimal: 0.57 % of 10,000 is 57 to people, a little less in binary.
         return failed * 100 > Decimal(repr(self.percent)) * total

@@ -15,9 +15,7 @@ class TemplateError(ValueError):
     file can add its line. ``variable`` is set when a parameter's value is to blame, not the template.
     """
 
-    def __init__(
-        self, reason: str, remedy: str, *, path: Path = (), template: str = "", variable: str = ""
-    ) -> None:
+    def __init__(self, reason: str, remedy: str, *, path: Path = (), template: str = "", variable: str = "") -> None:
         self.reason = reason
         self.remedy = remedy
         self.path = path
@@ -35,9 +33,7 @@ class TemplateError(ValueError):
 
     def of(self, template: str) -> TemplateError:
         """Name the template, where the error was found before its name was known."""
-        return TemplateError(
-            self.reason, self.remedy, path=self.path, template=template, variable=self.variable
-        )
+        return TemplateError(self.reason, self.remedy, path=self.path, template=template, variable=self.variable)
 
 
 def dotted(path: Path) -> str:

@@ -170,11 +170,11 @@ class _List:
 
     def widths(self) -> dict[str, int]:
         """Give the greatest width of each variable's text."""
-        widest = dict.fromkeys(self._getters, 0)
-        for index in range(self.children):
-            for name, value in self.variables(index).items():
-                widest[name] = max(widest[name], len(str(value)))
-        return widest
+        size, length = self._size, self._length
+        return {
+            name: max(len(str(get(first, min(first + size, length)))) for first in range(0, length, size))
+            for name, get in self._getters.items()
+        }
 
 
 def _inner(text: str) -> str:
@@ -194,15 +194,11 @@ def _list_input(split: ListSplit, params: Mapping[str, object]) -> dict[str, obj
     text = JsonText(split.items, params, path=path, limit=ITEMS_LIMIT)
     items = json.loads("".join(part for part in text.parts if isinstance(part, str)))
     if not isinstance(items, list):
-        raise TemplateError(
-            "is not an array", "give it an array", path=path, variable=whole(split.items) or ""
-        )
+        raise TemplateError("is not an array", "give it an array", path=path, variable=whole(split.items) or "")
     return {"items": items, "size": _integer(split.size, params, ("split", "list", "size"), minimum=1)}
 
 
-def _integer(
-    value: int | str, params: Mapping[str, object], path: Path, minimum: int = -INTEGER_LIMIT
-) -> int:
+def _integer(value: int | str, params: Mapping[str, object], path: Path, minimum: int = -INTEGER_LIMIT) -> int:
     name = whole(value)
     number = value if name is None else params.get(name)
     if not isinstance(number, int) or isinstance(number, bool) or not minimum <= number < INTEGER_LIMIT:

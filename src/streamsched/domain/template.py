@@ -45,9 +45,7 @@ class RangeSplit:
     def check(self, params: Mapping[str, Param]) -> None:
         """Refuse anything but integers and placeholders of integer variables."""
         for name in ("first", "last", "size"):
-            _check_integer(
-                getattr(self, name), ("split", "range", name), params, 1 if name == "size" else None
-            )
+            _check_integer(getattr(self, name), ("split", "range", name), params, 1 if name == "size" else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +178,8 @@ def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str,
     Raise TemplateError for an unknown, missing or ill-typed one, naming template, variable, reason and
     remedy.
     """
+    if not isinstance(given, Mapping):
+        raise TemplateError("the variables are no object", "give name and value of each", template=template.name)
     for name in given:
         if name not in template.params:
             remedy = suggest(name, template.params)
@@ -225,9 +225,7 @@ def _check_integer(value: object, path: Path, params: Mapping[str, Param], minim
         check_whole(value, path, -INTEGER_LIMIT if minimum is None else minimum)
 
 
-def _check_known(
-    name: str, path: Path, params: Mapping[str, Param], variables: frozenset[str], where: str
-) -> None:
+def _check_known(name: str, path: Path, params: Mapping[str, Param], variables: frozenset[str], where: str) -> None:
     known = {*params, *(CHILD + variable for variable in variables)}
     if name not in known:
         raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)

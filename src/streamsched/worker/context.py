@@ -178,19 +178,21 @@ class ChildContext:
         else:
             rest = islice(iterable, done, None)
         total = len(iterable) if isinstance(iterable, Sized) else 0
-        many, pause = (every, inf) if every is not None else (inf, RESUME_EVERY)
-        count, due = done + many, _monotonic() + pause
+        # With ``every`` the time only says when to tell that the child is alive.
+        count, due = done + (every or inf), _monotonic() + RESUME_EVERY
         for item in rest:
             yield item
             done += 1
             self._done = done
             if done >= count or self._stop or _monotonic() >= due:
-                self._save()
+                if every is None or done >= count or self._stop:
+                    self._save()
+                    count = done + (every or inf)
                 self._transport.progress(done, total)
                 self._transport.heartbeat()
                 if self._stop:
                     raise StopChild
-                count, due = done + many, _monotonic() + pause
+                due = _monotonic() + RESUME_EVERY
 
     def _save(self) -> None:
         self._state = b'{"resume":%d}' % self._done

@@ -7,7 +7,9 @@ they are sent, so that a kill loses none. The process ends when its pool closes 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import faulthandler
 import gc
 import os
 import select
@@ -205,6 +207,15 @@ class Executor:
     # --- the other thread: the link ---
 
     def _serve(self) -> None:
+        try:
+            self._listen()
+        except BaseException:  # an executor that hears nothing any more is worse than none
+            import traceback
+
+            os.write(2, traceback.format_exc().encode())
+            os._exit(70)
+
+    def _listen(self) -> None:
         frames = wire.Frames()
         poller = select.poll()
         poller.register(self._link, select.POLLIN)
@@ -329,8 +340,9 @@ def main() -> None:
     page = Page(setup.page)
     os.close(setup.page)
     os.set_inheritable(setup.link, False)
-    here = str(os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
-    sys.path.insert(0, here)
+    with contextlib.suppress(FileNotFoundError):  # it may have been deleted
+        sys.path.insert(0, os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
+    faulthandler.enable(2)
     output = install(sys.stdout.fileno())
     gc.freeze()
     Executor(setup, link, page, output).run()

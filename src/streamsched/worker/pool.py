@@ -15,18 +15,10 @@ from typing import Final
 
 from streamsched.worker import wire
 from streamsched.worker.context import PAYLOAD_LIMIT
-from streamsched.worker.jobs import (
-    Job,
-    JobCheckpointed,
-    JobFailed,
-    JobReturned,
-    JobStopped,
-    News,
-    Reason,
-    Running,
-)
-from streamsched.worker.page import STARTING, Current
-from streamsched.worker.process import ExecutorProcess, Outfit, Verdict
+from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, News, Running
+from streamsched.worker.page import STARTING
+from streamsched.worker.process import ExecutorProcess, Outfit
+from streamsched.worker.verdict import Verdict, judge, obituary
 
 AHEAD_NS: Final = 20_000_000  # work that an executor should hold
 LONG_NS: Final = 10_000_000  # nothing waits behind a job of this length
@@ -256,10 +248,12 @@ class ExecutorPool:
     def _take(self, executor: ExecutorProcess, news: list[News]) -> None:
         held = executor.held
         for item in news:
+            ended = not isinstance(item, JobCheckpointed)
             if item.key not in held:  # dropped, or told twice: sent just before a kill and still on the page
-                executor.dropped.discard(item.key)
+                if ended:
+                    executor.dropped.discard(item.key)
                 continue
-            if not isinstance(item, JobCheckpointed):
+            if ended:
                 del held[item.key]
                 if executor.stopping:
                     executor.stopping.pop(item.key, None)
@@ -291,7 +285,7 @@ class ExecutorPool:
         job = executor.held.get(current.key)
         if job is None:
             return  # its ending is here already
-        verdict = self._judge(executor, job, current, now)
+        verdict = judge(job, current, now, executor.stopping.get(job.key))
         if verdict is not None:
             # Seen twice: the first look may have fallen between two jobs.
             if executor.suspect == job.key:
@@ -301,18 +295,6 @@ class ExecutorPool:
             executor.recalled = job.key
             self._send(executor, wire.Recall(None))
 
-    def _judge(self, executor: ExecutorProcess, job: Job, current: Current, now: int) -> Verdict | None:
-        deadline = executor.stopping.get(job.key)
-        if deadline is not None and now >= deadline:
-            return Verdict(job.key, "stopped")
-        if job.timeout_ms and now - current.started > job.timeout_ms * 1_000_000:
-            return Verdict(job.key, "timeout", f"the attempt ran longer than {job.timeout_ms / 1000:g} s")
-        if job.heartbeat_ms and now - current.beat > job.heartbeat_ms * 1_000_000:
-            return Verdict(
-                job.key, "heartbeat", f"no heartbeat or checkpoint for {job.heartbeat_ms / 1000:g} s"
-            )
-        return None
-
     def _bury(self, executor: ExecutorProcess) -> None:
         self._selector.unregister(executor)
         self._executors.remove(executor)
@@ -321,44 +303,17 @@ class ExecutorPool:
         current = executor.page.current()
         if current is not None and current.key in executor.held:
             del executor.held[current.key]
-            self._news.append(self._obituary(executor, current))
+            self._news.append(obituary(executor.verdict, current, self._clock(), executor.cause()))
         self._news += [JobReturned(key=key) for key in executor.held]
         cause = executor.cause()
         executor.close()
-        if not never_ready:
+        if self._closed or not never_ready:
             self._failures = 0
             return
         self._failures += 1
         if self._failures >= START_ATTEMPTS:
             raise ExecutorsDoNotStart(f"{self._failures} times in a row {cause} before it was ready")
         self._start_at = self._clock() + 100_000_000 * 2**self._failures
-
-    def _obituary(self, executor: ExecutorProcess, current: Current) -> News:
-        verdict = executor.verdict
-        if verdict is not None and verdict.key != current.key:
-            return JobReturned(key=current.key)  # it began in the moment between the verdict and the kill
-        at = current.started_at
-        ended_at = at + (self._clock() - current.started) // 1_000_000
-        if verdict is not None and verdict.reason == "stopped":
-            return JobStopped(key=current.key, started_at=at, finished_at=ended_at, state=None)
-        reason: Reason = "error"
-        error_type, message = "ExecutorDied", executor.cause()
-        if verdict is not None and verdict.reason == "timeout":
-            reason, error_type, message = "timeout", "Timeout", verdict.message
-        elif verdict is not None:
-            reason, error_type, message = "heartbeat", "HeartbeatLost", verdict.message
-        return JobFailed(
-            key=current.key,
-            started_at=at,
-            finished_at=ended_at,
-            reason=reason,
-            error_type=error_type,
-            message=message,
-            traceback="",
-            retryable=True,
-            delay_ms=None,
-            state=None,
-        )
 
     def _start(self) -> None:
         if self._closed or self._clock() < self._start_at:

@@ -15,6 +15,7 @@ import msgspec
 from streamsched.worker import page as pages
 from streamsched.worker import wire
 from streamsched.worker.jobs import Job, News
+from streamsched.worker.verdict import Verdict
 
 _READ: Final = 256 * 1024
 _QUIET: Final = (signal.SIGINT, signal.SIGTERM)
@@ -28,15 +29,6 @@ class Outfit:
     output_fd: int | None
     checkpoint_tick: float
     payload_limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Why the pool killed an executor: for this job, which broke a limit, did not stop, or is not wanted."""
-
-    key: int
-    reason: str
-    message: str = ""
 
 
 class ExecutorProcess:
