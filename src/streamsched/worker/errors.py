@@ -21,14 +21,14 @@ class ChildError(Exception):
         self.retryable = retryable
 
 
-class NonRetryable(ChildError):  # noqa: N818 - it reads as what it says: raise NonRetryable("no such account")
+class NonRetryable(ChildError):
     """Trying again cannot help."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=False)
 
 
-class RetryAfter(ChildError):  # noqa: N818
+class RetryAfter(ChildError):
     """Try again, but not before so many seconds."""
 
     def __init__(self, seconds: float, message: str = "") -> None:

@@ -126,9 +126,7 @@ class Executor:
         try:
             handler = self._handlers.resolve(job.handler)
             result = self._serialise(handler(context, **self._arguments(job)))
-        except (
-            BaseException
-        ) as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             context.finish()
             stopped = isinstance(error, errors.StopChild) and context.should_stop
             failure = None if stopped else errors.tell(error)

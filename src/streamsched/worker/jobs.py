@@ -31,9 +31,7 @@ class Job(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
     heartbeat_ms: int
 
 
-class JobCheckpointed(
-    msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="checkpointed"
-):
+class JobCheckpointed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="checkpointed"):
     """A running job's latest state. ``number`` counts up within the job, with gaps where states were skipped.
 
     ``wait`` says that the handler stands still until ``Pool.confirm`` names this number, or a higher one.

@@ -29,7 +29,7 @@ WEIGHT: Final = 0.9  # of the old mean, for each job
 START_ATTEMPTS: Final = 5
 
 
-class ExecutorsDoNotStart(Exception):  # noqa: N818
+class ExecutorsDoNotStart(Exception):
     """Executor processes end before they are ready, again and again; their standard error says why."""
 
 
@@ -333,8 +333,4 @@ def _latest(news: list[News]) -> list[News]:
             last[item.key] = place
     if not last:
         return news
-    return [
-        item
-        for place, item in enumerate(news)
-        if not isinstance(item, JobCheckpointed) or last[item.key] == place
-    ]
+    return [item for place, item in enumerate(news) if not isinstance(item, JobCheckpointed) or last[item.key] == place]

@@ -1,0 +1,58 @@
+"""When an executor is to be killed, and what is said of the job that ran in one that died. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from streamsched.worker.jobs import Job, JobFailed, JobReturned, JobStopped, News, Reason
+from streamsched.worker.page import Current
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Why the pool killed an executor: for this job, which broke a limit, did not stop, or is not wanted."""
+
+    key: int
+    reason: Literal["timeout", "heartbeat", "stopped", "dropped"]
+    message: str = ""
+
+
+def judge(job: Job, current: Current, now: int, stop_by: int | None) -> Verdict | None:
+    """Say whether the running job has to go; times in nanoseconds of the monotonic clock."""
+    if stop_by is not None and now >= stop_by:
+        return Verdict(job.key, "stopped")
+    if job.timeout_ms and now - current.started > job.timeout_ms * 1_000_000:
+        return Verdict(job.key, "timeout", f"the attempt ran longer than {job.timeout_ms / 1000:g} s")
+    if job.heartbeat_ms and now - current.beat > job.heartbeat_ms * 1_000_000:
+        limit = f"{job.heartbeat_ms / 1000:g} s"
+        return Verdict(job.key, "heartbeat", f"no heartbeat or checkpoint for {limit}")
+    return None
+
+
+def obituary(verdict: Verdict | None, current: Current, now: int, cause: str) -> News:
+    """Say what became of the job that ran when its executor died; without a verdict it died by itself."""
+    if verdict is not None and verdict.key != current.key:
+        return JobReturned(key=current.key)  # it began in the moment between the verdict and the kill
+    ended_at = current.started_at + (now - current.started) // 1_000_000
+    reason: Reason = "error"
+    error_type, message = "ExecutorDied", cause
+    if verdict is not None:
+        if verdict.reason == "stopped":
+            return JobStopped(key=current.key, started_at=current.started_at, finished_at=ended_at, state=None)
+        if verdict.reason == "timeout":
+            reason, error_type, message = "timeout", "Timeout", verdict.message
+        elif verdict.reason == "heartbeat":
+            reason, error_type, message = "heartbeat", "HeartbeatLost", verdict.message
+    return JobFailed(
+        key=current.key,
+        started_at=current.started_at,
+        finished_at=ended_at,
+        reason=reason,
+        error_type=error_type,
+        message=message,
+        traceback="",
+        retryable=True,
+        delay_ms=None,
+        state=None,
+    )
