@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
@@ -17,7 +19,7 @@ class Appender:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._producer: Producer | None = None
+        self._producer: Any = None
 
     def append(self, appends: Sequence[Append]) -> list[int]:
         """Write the records and return their offsets.
@@ -28,13 +30,12 @@ class Appender:
             LogUnreachable: not all were acknowledged; any of them may have been written.
         """
         check_sizes(appends)
-        if self._producer is None:
-            self._producer = make(Producer, self._settings.appender())
+        producer = self._ready()
         offsets: dict[int, int] = {}
         refused: list[KafkaError] = []
         try:
-            produce(self._producer, [each._replace(track=True) for each in appends], offsets, refused)
-            self._producer.flush(REQUEST_LIMIT + 2)  # each record gives up by itself before that
+            produce(producer, [each._replace(track=True) for each in appends], offsets, refused)
+            producer.flush(REQUEST_LIMIT + 2)  # each record gives up by itself before that
         except KafkaException as failure:
             refused.append(errors.cause(failure))
         except BufferError as failure:
@@ -47,6 +48,23 @@ class Appender:
         if refused:
             raise errors.translate(refused[0], doing, self._settings.brokers, self._settings.trouble)
         raise LogUnreachable(f"cannot {doing}: Kafka at {self._settings.brokers} did not answer in time")
+
+    def post(self, append: Append) -> None:
+        """Queue the record; what becomes of it is not asked.
+
+        Raises:
+            RecordTooLarge: it is not written.
+        """
+        check_sizes([append])
+        producer = self._ready()
+        with suppress(BufferError, KafkaException):
+            producer.produce(append.topic, append.value, append.key, append.partition, headers=list(append.headers))
+            producer.poll(0)
+
+    def _ready(self) -> Any:
+        if self._producer is None:
+            self._producer = make(Producer, self._settings.appender())
+        return self._producer
 
     def close(self) -> None:
         """Drop the producer and what it still has queued."""

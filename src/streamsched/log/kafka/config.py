@@ -13,9 +13,7 @@ from confluent_kafka import KafkaError, KafkaException
 from streamsched.log.port import LogError
 from streamsched.log.topics import RECORD_LIMIT
 
-TRANSACTION_LIMIT: Final = 10.0
-"""Seconds after which the broker aborts an open transaction, and the client gives a commit up."""
-
+_TRANSACTION_LIMIT_MS: Final = 10_000
 REQUEST_LIMIT: Final = 10.0
 """Seconds for any other request, its retries included."""
 
@@ -40,6 +38,11 @@ class ClientSettings:
     kafka: Mapping[str, Any]
     trouble: Trouble = field(default_factory=lambda: Trouble())
 
+    @property
+    def transaction_limit(self) -> float:
+        """Seconds after which the broker aborts an open transaction, and the client gives a commit up."""
+        return float(self.kafka.get("transaction.timeout.ms", _TRANSACTION_LIMIT_MS)) / 1000
+
     def admin(self) -> dict[str, Any]:
         """Give the settings of the administrative client."""
         return self._merge({}, {})
@@ -51,7 +54,7 @@ class ClientSettings:
 
     def writer(self, transactional_id: str) -> dict[str, Any]:
         """Give the settings of a transactional producer."""
-        defaults = {**_RECORDS, "transaction.timeout.ms": int(TRANSACTION_LIMIT * 1000)}
+        defaults = {**_RECORDS, "transaction.timeout.ms": _TRANSACTION_LIMIT_MS}
         safe = {"transactional.id": transactional_id, "enable.idempotence": True, "acks": "all"}
         return self._merge(defaults, safe)
 

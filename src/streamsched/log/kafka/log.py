@@ -73,6 +73,10 @@ class KafkaLog:
         """Abort what the writer of this id has open and make its later calls fail."""
         self.writer(transactional_id).close()
 
+    def post(self, append: Append) -> None:
+        """Write a record without waiting; it may be lost (beats)."""
+        self._appender.post(append)
+
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
         """Write records without a transaction, each once, durable on return; returns their offsets.
 

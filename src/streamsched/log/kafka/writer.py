@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
-from streamsched.log.kafka.config import TRANSACTION_LIMIT, ClientSettings, make
+from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.produce import check_sizes, produce
 from streamsched.log.kafka.watchdog import Watchdog
@@ -33,9 +33,10 @@ class KafkaWriter:
     def __init__(self, settings: ClientSettings, transactional_id: str, watchdog: Watchdog) -> None:
         self.transactional_id = transactional_id
         self._watchdog = watchdog
+        self._limit = settings.transaction_limit
         self._spent = ""
         self._producer = make(Producer, settings.writer(transactional_id))
-        deadline = time.monotonic() + TRANSACTION_LIMIT
+        deadline = time.monotonic() + self._limit
         try:
             _insist(lambda: self._producer.init_transactions(_left(deadline)), deadline)
         except KafkaException as failure:
@@ -66,7 +67,7 @@ class KafkaWriter:
         group = _group_of(member) if positions else None
         places = [Place(*place, at.position, metadata=at.metadata) for place, at in positions.items()]
         offsets: dict[int, int] = {}
-        deadline = time.monotonic() + TRANSACTION_LIMIT
+        deadline = time.monotonic() + self._limit
         try:
             self._producer.begin_transaction()
             produce(self._producer, appends, offsets, [])
@@ -89,7 +90,7 @@ class KafkaWriter:
             if not error.fatal() and error.txn_requires_abort():
                 self._abort(error, deadline)
             # Even "fenced": the end may have been written, its answer lost, and the id taken over since.
-            self._give_up(error.str())
+            self._give_up(error.str(), offsets)
         return offsets
 
     def close(self) -> None:
@@ -125,9 +126,10 @@ class KafkaWriter:
         self._spent = error.str()
         raise WriterFenced(f"writer {self.transactional_id} can write no more: {error.str()}")
 
-    def _give_up(self, reason: str) -> NoReturn:
+    def _give_up(self, reason: str, offsets: Mapping[int, int] | None = None) -> NoReturn:
         self._spent = reason
-        raise OutcomeUnknown(f"the outcome of a transaction of {self.transactional_id} is unknown: {reason}")
+        said = f"the outcome of a transaction of {self.transactional_id} is unknown: {reason}"
+        raise OutcomeUnknown(said, offsets)
 
 
 def _group_of(member: Member) -> Any:
