@@ -182,7 +182,7 @@ def test_the_time_limit_of_an_attempt(single: Case) -> None:
 
 
 def test_the_heartbeat_limit(case: Case) -> None:
-    dead, alive = make_job("hang", heartbeat_ms=150), make_job("beat", args={"seconds": 0.6}, heartbeat_ms=400)
+    dead, alive = make_job("hang", heartbeat_ms=150), make_job("beat", args={"seconds": 1.5}, heartbeat_ms=1000)
     failed, fine = case.run(dead, alive)
     assert isinstance(failed, JobFailed)
     assert failed.reason == "heartbeat"
@@ -248,7 +248,7 @@ def test_killed_jobs_leave_no_news(single: Case) -> None:
 
 
 def test_a_killed_job_that_waits_is_not_run(single: Case, tmp_path: Path) -> None:
-    first = make_job("beat", args={"seconds": 0.06})
+    first = make_job("beat", args={"seconds": 0.5})
     dropped = make_job("crash_in_loop", args={"path": str(tmp_path / "out"), "at": -1})
     single.pool.submit([first, dropped])
     single.until(lambda: single.runs(first))
