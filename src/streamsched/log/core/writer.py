@@ -16,6 +16,7 @@ from streamsched.log.port import (
     Member,
     OutcomeUnknown,
     RecordTooLarge,
+    TopicMismatch,
     TopicPartition,
     TransactionAborted,
     WriterFenced,
@@ -51,13 +52,14 @@ class CoreWriter:
         death of a Kafka client does: it blocks readers until its id is fenced or its time is over.
         """
         coordinator = self._cluster.coordinator
-        self._step("commit.begin")
-        self._check()
-        batch = Batch(self._cluster.partitions_by_place, appends)
-        offsets = batch.place()
-        transaction = Transaction(batch, self._cluster.now())
-        coordinator.begin(self._id, transaction)
+        offsets: Mapping[int, int] = {}
         try:
+            self._step("commit.begin")
+            self._check()
+            batch = Batch(self._cluster.partitions_by_place, appends)
+            offsets = batch.place()
+            transaction = Transaction(batch, self._cluster.now())
+            coordinator.begin(self._id, transaction)
             self._step("commit.appended")
             self._check()
             transaction.positions = self._positions(positions, member)
@@ -65,8 +67,9 @@ class CoreWriter:
             self._step("commit.offsets")
             self._step("commit.before_end")
             self._check()
-        except (TransactionAborted, RecordTooLarge):
-            coordinator.abort(self._id)
+        except (TransactionAborted, RecordTooLarge, TopicMismatch):
+            if coordinator.current(self._id, self._epoch):  # else what is open is a successor's
+                coordinator.abort(self._id)
             raise
         except WriterFenced:
             self._give_up("was fenced")

@@ -66,6 +66,8 @@ class EmbeddedLog(Connection):
         self._pid_file = None if read_only else folder / "writer.pid"
         self._store = _follow(folder) if read_only else _open(folder)
         try:
+            if self._pid_file is not None:
+                self._pid_file.write_text(f"{os.getpid()}\n")
             _check_format(self._store, folder, create=not read_only)
             cluster = Cluster(
                 self._store,
@@ -79,8 +81,6 @@ class EmbeddedLog(Connection):
         except BaseException:
             self._store.close()
             raise
-        if self._pid_file is not None:
-            self._pid_file.write_text(f"{os.getpid()}\n")
         super().__init__(cluster, f"process-{os.getpid()}")
 
     def connect(self, client: str) -> Connection:
@@ -103,7 +103,7 @@ def _open(folder: Path) -> RocksStore:
     except OSError as error:
         raise LogUnreachable(f"the folder {folder} cannot be used for the log: {error}") from error
     except Exception as error:
-        if "lock" not in str(error).lower():
+        if "/LOCK:" not in str(error):
             raise LogUnreachable(f"the embedded log in {folder} cannot be opened: {error}") from error
         raise LogUnreachable(
             f"the embedded log in {folder} is being written by {_writer_of(folder)}; wait until it "
@@ -132,7 +132,9 @@ def _writer_of(folder: Path) -> str:
 def _check_format(store: RocksStore, folder: Path, *, create: bool) -> None:
     """Refuse a store of another layout; mark a new one as ours."""
     version = store.get(FORMAT_KEY)
-    if version is None and create and next(store.scan(b"", b"\xff"), None) is None:
+    if version is None and next(store.scan(b"", b"\xff"), None) is None:
+        if not create:
+            raise LogUnreachable(f"the log in {folder} is still empty; try again in a moment")
         store.write([(FORMAT_KEY, FORMAT), (CLUSTER_KEY, str(uuid.uuid4()).encode())])
         return
     if version != FORMAT:

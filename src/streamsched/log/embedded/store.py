@@ -114,9 +114,7 @@ class FollowingStore(RocksStore):
         self._folder = folder
         self._scratch = tempfile.mkdtemp(prefix="streamsched-reader-")
         try:
-            self._db = Rdict(
-                str(folder), _options(create=False), access_type=AccessType.secondary(self._scratch)
-            )
+            self._db = Rdict(str(folder), _options(create=False), access_type=AccessType.secondary(self._scratch))
         except BaseException:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
