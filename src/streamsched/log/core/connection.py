@@ -86,7 +86,6 @@ class Connection:
         Only this thread could end that transaction, so waiting would not help.
         """
         self._step("committed.stable" if stable else "committed.unstable")
-        self._cluster.expire()
         self._cluster.refresh()
         return self._cluster.committed(group, partitions, stable=stable)
 
@@ -171,9 +170,11 @@ class Connection:
         self._step("close")
 
     def _step(self, name: str) -> None:
+        """Let faults happen, and time take effect: a broker ends overdue transactions by itself."""
         faults = self._cluster.faults
         if faults is not None:
             faults.at(name, self._client)
+        self._cluster.expire()
 
     def _writable(self, purpose: str) -> None:
         if self._cluster.follows:

@@ -80,7 +80,6 @@ class CoreReader:
         at once. A follower waits, and catches up with the writing process, in slices.
         """
         self._step("reader.poll")
-        self._cluster.expire()
         records = self._collect(limit)
         if records or not self._cluster.follows:
             return records

@@ -92,7 +92,6 @@ class CoreWriter:
         self._spent = self._spent or "was closed"
 
     def _check(self) -> None:
-        self._cluster.expire()
         if not self._cluster.coordinator.current(self._id, self._epoch):
             raise WriterFenced(
                 f"the transactional id {self._id} was taken over, or its transaction timed out: "
