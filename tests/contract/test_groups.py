@@ -8,7 +8,7 @@ import pytest
 from tests.contract.harness import Harness, until
 from tests.contract.node import Node, read, stable, values
 
-from streamsched.log.port import Committed, Log, LogError, TransactionAborted
+from streamsched.log.port import Committed, Log, LogError, TopicPartition, TransactionAborted
 
 Join = Callable[[], Node]
 
@@ -154,11 +154,11 @@ def test_a_live_member_may_commit_for_a_partition_of_another(harness: Harness, l
     assert stable(log, one.group, one.place(partition)).position == 5
 
 
-def test_initial_positions_are_set_once(harness: Harness, log: Log, join: Join) -> None:
+def test_initial_positions_are_set_once(log: Log, join: Join, group: str, topic: str) -> None:
+    places = [TopicPartition(topic, p) for p in range(4)]
+    log.commit_initial(group, places, "epoch 0")
+    assert log.committed(group, places, stable=True) == dict.fromkeys(places, Committed(0, "epoch 0"))
     node = join()
-    places = [node.place(p) for p in range(4)]
-    log.commit_initial(node.group, places, "epoch 0")
-    assert log.committed(node.group, places, stable=True) == dict.fromkeys(places, Committed(0, "epoch 0"))
     node.settle(4)
     node.write(2, position=4, metadata="epoch 1")
     with pytest.raises(LogError):

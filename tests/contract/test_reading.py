@@ -107,8 +107,9 @@ def test_reading_from_a_time(harness: Harness, log: Log, node: Node) -> None:
         found = log.position_at([place], record.timestamp - 1)[place]
         assert found == record.offset or record.offset > found >= record.offset - 2
     assert log.position_at([place], 0) == {place: 0}
-    end = log.end([place])
-    assert log.position_at([place], records[-1].timestamp + 1) == end
+    end = log.end([place])[place]
+    beyond = log.position_at([place], records[-1].timestamp + 1)[place]
+    assert records[-1].offset < beyond <= end  # Kafka may name the last marker
 
 
 def test_records_below_a_position_can_be_let_go(harness: Harness, log: Log, node: Node) -> None:

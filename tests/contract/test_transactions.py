@@ -62,8 +62,8 @@ def test_a_transaction_of_positions_only(log: Log, node: Node) -> None:
     assert log.end([node.place(0)]) == {node.place(0): 0}
 
 
-def test_metadata_of_4096_bytes_is_kept_and_more_is_refused(harness: Harness, log: Log, node: Node) -> None:
-    largest = "x" * 4096
+def test_metadata_of_4095_bytes_is_kept_and_more_is_refused(harness: Harness, log: Log, node: Node) -> None:
+    largest = "x" * 4095
     node.write(0, b"kept", metadata=largest)
     assert stable(log, node.group, node.place(0)).metadata == largest
     with pytest.raises(TransactionAborted):

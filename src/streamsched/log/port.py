@@ -53,7 +53,7 @@ class Append(NamedTuple):
 
 
 class Committed(NamedTuple):
-    """A group's committed position of one partition, with the metadata (at most 4096 bytes) written beside it."""
+    """A group's committed position of one partition, with the metadata (at most 4095 bytes) written beside it."""
 
     position: int
     metadata: str

@@ -22,7 +22,7 @@ from streamsched.log.port import (
     WriterFenced,
 )
 
-METADATA_LIMIT: Final = 4096
+METADATA_LIMIT: Final = 4095  # measured: 4096 bytes sent by confluent-kafka 2.16 are refused by Kafka 4.3
 
 
 class CoreWriter:
