@@ -1,0 +1,46 @@
+# `make` alone lists the targets. Everything is installed into .venv; nothing else on the machine is touched.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo broker test test-fast lint format bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## install everything into .venv
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "streamsched needs Python 3.11 or later; set PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY) ## work through a million numbers on this machine; interrupted, it goes on where it was
+	@$(BIN)/python -m tools.demo
+
+broker: $(READY) ## run a real Kafka broker on loopback (needs Java 17 and Maven, no Docker)
+	@$(BIN)/python -m tools.broker
+
+lint: $(READY) ## ruff, mypy, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+test: lint ## everything, with a real Kafka broker
+	$(BIN)/pytest
+
+test-fast: $(READY) ## the tests that need no broker
+	$(BIN)/pytest -m 'not kafka and not fault'
+
+format: $(READY) ## lay the code out
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY) ## measure on a real broker; writes bench/results/latest.json
+	$(BIN)/python -m bench
+
+clean: ## remove what the other targets made, data included
+	rm -rf .venv .kafka .streamsched bench/results .mypy_cache .ruff_cache .pytest_cache .hypothesis
