@@ -1,6 +1,6 @@
 """The mark: what a commit writes beside its position, so that the next owner inherits everything.
 
-Text of at most 4096 bytes: ``1 TRANSACTIONAL_ID EPOCH COUNTER STATE RUNS``. ``STATE`` is ``released`` when the owner
+Text of at most 4095 bytes: ``1 TRANSACTIONAL_ID EPOCH COUNTER STATE RUNS``. ``STATE`` is ``released`` when the owner
 handed the partition over in order, else ``held``. ``RUNS`` holds the settled offsets above the position: lengths of
 runs, unsettled and settled in turn, as base64 of varints (LEB128), or ``-``.
 """
@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-LIMIT: Final = 4096
-"""What a broker takes (``offset.metadata.max.bytes``)."""
+LIMIT: Final = 4095
+"""What a broker takes through this client: one less than its ``offset.metadata.max.bytes``, as measured."""
 RUNS_LIMIT: Final = LIMIT - 400
 """What runs may take of it: the rest is for names and numbers."""
 
