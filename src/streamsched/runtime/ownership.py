@@ -93,6 +93,8 @@ class Ownership:
         self._clock = clock
         self._pause = pause
         self._writers = 0
+        self._abandoned: list[str] = []
+        """Own ids whose last transaction may still be open, until they are fenced."""
         self._writer = log.writer(self._next_id())
         self._member = log.member(group, topic, self)
         self._assigned: set[int] = set()
@@ -112,14 +114,15 @@ class Ownership:
         """Serve the group, then claim what was assigned."""
         self._member.poll(0.0)
         wanted = self._assigned - self.claims.keys()
-        if wanted:
+        if wanted or self._abandoned:
             try:
+                self._fence_abandoned()
                 self._claim(sorted(wanted))
             except (TransactionAborted, LogUnreachable) as error:
                 log.warning("claim of %s %s put off: %s", self._topic, sorted(wanted), error)
             except (WriterFenced, OutcomeUnknown) as error:
                 log.warning("claim of %s %s begun anew: %s", self._topic, sorted(wanted), error)
-                self._renew_writer()
+                self._abandon_writer()
 
     def commit(
         self, appends: Sequence[Append], places: Mapping[int, Place], *, release: bool = False
@@ -152,8 +155,9 @@ class Ownership:
             self._renew_writer()
             raise
         for partition, place in places.items():
-            claim = self.claims[partition]
-            self.claims[partition] = replace(claim, counter=claim.counter + 1, position=place.position)
+            claim = self.claims.get(partition)
+            if claim is not None:  # the witness may have found it lost
+                self.claims[partition] = replace(claim, counter=claim.counter + 1, position=place.position)
         return offsets
 
     def leave(self) -> None:
@@ -186,6 +190,8 @@ class Ownership:
     # --- the claim --------------------------------------------------------------------------------------------------
 
     def _claim(self, wanted: Sequence[int]) -> None:
+        if not wanted:
+            return
         places = [TopicPartition(self._topic, partition) for partition in wanted]
         for predecessor in self._unreleased(places):
             log.info("fencing %s, which did not release its partitions", predecessor)
@@ -252,27 +258,28 @@ class Ownership:
     # --- outcomes ---------------------------------------------------------------------------------------------------
 
     def _witness(self, marks: Mapping[int, Mark], unknown: OutcomeUnknown) -> Mapping[int, int]:
-        """Find out from the stable commit whether our last transaction landed."""
-        old = self.transactional_id
-        self._renew_writer()
-        self._log.fence(old)
-        found = self._marks([TopicPartition(self._topic, partition) for partition in marks], stable=True)
+        """Find out from the stable commit whether our last transaction landed.
+
+        What another node claimed meanwhile is lost. Any other partition of the transaction tells of the whole.
+        """
+        self._abandon_writer()
+        try:
+            self._fence_abandoned()
+            found = self._marks([TopicPartition(self._topic, partition) for partition in marks], stable=True)
+        except LogUnreachable as error:
+            # Nothing is known of this work any more: claim it anew, from what the log says then.
+            self._drop(list(marks))
+            raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
         landed = {place.partition: mark for place, (_, mark) in found.items()}
-        foreign = [
-            partition
-            for partition, mark in marks.items()
-            if (landed[partition].epoch, landed[partition].transactional_id) != (mark.epoch, old)
-            and landed[partition].epoch > mark.epoch
-        ]
+        foreign = {partition for partition, mark in marks.items() if landed[partition].epoch > mark.epoch}
         if foreign:
+            self._assigned -= foreign
             self._drop(foreign)
-            self._assigned |= set(foreign)
-            raise TransactionAborted(
-                f"{self._topic} {foreign} were claimed by another node meanwhile"
-            ) from unknown
-        if all(landed[partition].counter == mark.counter for partition, mark in marks.items()):
+        kept = marks.keys() - foreign
+        if all(landed[partition].counter == marks[partition].counter for partition in kept) and (kept or not marks):
             return unknown.offsets
-        raise TransactionAborted("the transaction was not committed") from unknown
+        lost = f"; {self._topic} {sorted(foreign)} were claimed by another node" if foreign else ""
+        raise TransactionAborted(f"the transaction was not committed{lost}") from unknown
 
     def _drop_all(self) -> None:
         self._drop(list(self.claims))
@@ -285,6 +292,16 @@ class Ownership:
     def _renew_writer(self) -> None:
         self._writer.close()
         self._writer = self._log.writer(self._next_id())
+
+    def _abandon_writer(self) -> None:
+        """Take a new id; what the old one may have open is aborted before anything else is written."""
+        self._abandoned.append(self.transactional_id)
+        self._renew_writer()
+
+    def _fence_abandoned(self) -> None:
+        while self._abandoned:
+            self._log.fence(self._abandoned[-1])
+            self._abandoned.pop()
 
     def _next_id(self) -> str:
         self._writers += 1
