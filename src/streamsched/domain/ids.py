@@ -26,6 +26,7 @@ class EventIds:
         self._counter = count()
 
     def __call__(self) -> bytes:
+        """Make the next id."""
         return self._prefix + next(self._counter).to_bytes(8)
 
 

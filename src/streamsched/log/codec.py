@@ -120,7 +120,8 @@ class Codec:
         body = BytesIO(value)
         body.seek(_HEAD)
         try:
-            event = decoder.build(fastavro.schemaless_reader(body, decoder.written, decoder.today))
+            datum: Any = fastavro.schemaless_reader(body, decoder.written, decoder.today)
+            event = decoder.build(datum)
         except Exception as error:
             raise Undecodable(
                 f"{_place(record)}: broken body of schema {value[2:_HEAD].hex()}: {type(error).__name__}: {error}"

@@ -23,19 +23,32 @@ class Record(Protocol):
     """One record as it was read. ``headers`` may be computed when it is asked for."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """The topic's name."""
+
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """The partition's number."""
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Where it stands in the partition."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """When it was written, in milliseconds."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Its key."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Its body; None is a tombstone."""
+
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> Headers:
+        """Its headers, in their order."""
 
 
 class Append(NamedTuple):
@@ -163,7 +176,8 @@ class Writer(Protocol):
     """Writes transactions under one transactional id; making one fences whoever had the id before."""
 
     @property
-    def transactional_id(self) -> str: ...
+    def transactional_id(self) -> str:
+        """The id that another writer would fence."""
 
     def commit(
         self,
@@ -197,9 +211,11 @@ class Log(Protocol):
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
 
-    def reader(self) -> Reader: ...
+    def reader(self) -> Reader:
+        """Make a reader of no partition."""
 
-    def member(self, group: str, topic: str, listener: Listener) -> Member: ...
+    def member(self, group: str, topic: str, listener: Listener) -> Member:
+        """Join a group, while it is polled."""
 
     def writer(self, transactional_id: str) -> Writer:
         """Make the writer of this id, aborting what an earlier one of the same id left open."""
@@ -250,4 +266,5 @@ class Log(Protocol):
     def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """Return every difference between the topics and what they must be, in words; empty when all is well."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what the log holds; readers, members and writers are closed by their users."""

@@ -8,11 +8,10 @@ from typing import Final
 
 from streamsched import __version__
 from streamsched.domain.events import NodeBeat, RunningChild
-from streamsched.log.codec import Codec, headers_of
-from streamsched.log.port import Append, Headers, Log
-from streamsched.log.topics import Topics
+from streamsched.log.port import Log
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
+from streamsched.runtime.records import Records
 
 INTERVAL: Final = 0.5
 """Seconds between the beats of a node."""
@@ -32,12 +31,9 @@ class Condition:
 class Pulse:
     """Sends the beats of one node: each half second, and at once when its partitions or its state change."""
 
-    def __init__(
-        self, *, log: Log, topics: Topics, codec: Codec, me: Identity, role: str, ownership: Ownership
-    ) -> None:
+    def __init__(self, *, log: Log, records: Records, me: Identity, role: str, ownership: Ownership) -> None:
         self._log = log
-        self._topics = topics
-        self._codec = codec
+        self._records = records
         self._me = me
         self._role = role
         self._ownership = ownership
@@ -71,11 +67,8 @@ class Pulse:
             running=told.running,
             loop_age=int(age * 1000),
         )
-        self._log.post(self._record(self._codec.encode(event), headers_of(event)))
+        self._log.post(self._records.beat(event, self._me.node_id))
 
     def stop(self) -> None:
         """Take the node off the list."""
-        self._log.post(self._record(None, ()))
-
-    def _record(self, value: bytes | None, headers: Headers) -> Append:
-        return Append(self._topics.workers, 0, self._me.node_id.encode(), value, headers)
+        self._log.post(self._records.beat(None, self._me.node_id))

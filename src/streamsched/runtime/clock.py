@@ -20,7 +20,9 @@ class SystemClock:
     """The time of this machine."""
 
     def now(self) -> int:
+        """Wall time in milliseconds since the Unix epoch."""
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
+        """Seconds that only ever grow."""
         return time.monotonic()

@@ -135,9 +135,7 @@ class Ownership:
 
         """
         marks = {
-            partition: Mark(
-                self.transactional_id, claim.epoch, claim.counter + 1, released=release, runs=place.runs
-            )
+            partition: Mark(self.transactional_id, claim.epoch, claim.counter + 1, released=release, runs=place.runs)
             for partition, place in places.items()
             for claim in (self.claims[partition],)
         }
@@ -198,9 +196,7 @@ class Ownership:
             self._log.fence(predecessor)
         stable = self._marks(places, stable=True)
         marks = {
-            partition: Mark(
-                self.transactional_id, mark.epoch + 1, mark.counter + 1, released=False, runs=mark.runs
-            )
+            partition: Mark(self.transactional_id, mark.epoch + 1, mark.counter + 1, released=False, runs=mark.runs)
             for partition, (_, mark) in stable.items()
         }
         self._writer.commit(
@@ -210,9 +206,7 @@ class Ownership:
         )
         ends = self._log.end(places)
         claims = [
-            Claim(
-                place.partition, mine.epoch, mine.counter, position, before.runs, before.released, ends[place]
-            )
+            Claim(place.partition, mine.epoch, mine.counter, position, before.runs, before.released, ends[place])
             for place, (position, before) in stable.items()
             for mine in (marks[place],)
         ]
@@ -244,9 +238,7 @@ class Ownership:
         self, places: Sequence[TopicPartition], *, stable: bool, timeout: float = 10.0
     ) -> dict[TopicPartition, tuple[int, Mark]]:
         found: dict[TopicPartition, tuple[int, Mark]] = {}
-        for place, committed in self._log.committed(
-            self._group, places, stable=stable, timeout=timeout
-        ).items():
+        for place, committed in self._log.committed(self._group, places, stable=stable, timeout=timeout).items():
             if committed is None:
                 raise PositionLost(
                     f"group {self._group} has no committed position for {place.topic}-{place.partition}: "

@@ -43,9 +43,7 @@ def cancel_rest(task: Task, me: Identity, basis: int) -> ChildrenCancelled:
 
 def end(task: Task, me: Identity, basis: int) -> Event:
     """Write the terminal event."""
-    return me.sign(
-        ENDINGS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=task.reason, basis=basis
-    )
+    return me.sign(ENDINGS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=task.reason, basis=basis)
 
 
 def _running(task: Task) -> Iterator[Release]:

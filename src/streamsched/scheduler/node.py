@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.task import Load, Task
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema, append_of
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema
 from streamsched.log.port import (
     Append,
     Log,
@@ -30,6 +30,7 @@ from streamsched.runtime.beats import Condition, Pulse
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.scheduler import aggregator
 from streamsched.scheduler.dispatcher import Dispatcher
@@ -83,6 +84,7 @@ class Scheduler:
         self._log = log
         self._topics = topics
         self._codec = codec
+        self._records = Records(codec, topics)
         self.view = view
         self._me = me
         self._workers = Workers()
@@ -99,9 +101,7 @@ class Scheduler:
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
             clock=me.clock, pause=pause,
         )  # fmt: skip
-        self._pulse = Pulse(
-            log=log, topics=topics, codec=codec, me=me, role="scheduler", ownership=self._ownership
-        )
+        self._pulse = Pulse(log=log, records=self._records, me=me, role="scheduler", ownership=self._ownership)
         self._beats = TopicPartition(topics.workers, 0)
         journal = topics.journal()
         starts = log.start([*journal, self._beats])
@@ -150,7 +150,7 @@ class Scheduler:
             except Undecodable as error:
                 log.error("journal: %s", error)
                 if record.partition in self._ready:
-                    self._log.append([dead_letter(self._codec, self._topics, self._me, record, str(error))])
+                    self._log.append([dead_letter(self._records, self._me, record, str(error))])
                 self.view.moved(record.partition, record.offset + 1)
                 continue
             task = self.view.apply(event, record.partition)
@@ -178,15 +178,13 @@ class Scheduler:
             self._workers.heard(node_id, beat, self._me.clock.monotonic())
 
     def _catch_up(self) -> None:
-        """A new owner folds to the end it found after its claim, then looks at every task that goes on."""
+        """Fold to the end that was found after the claim, then look at every task that goes on."""
         for partition in list(self._unready):
             place = TopicPartition(self._topics.events, partition)
             claim = self._ownership.claims[partition]
             if self._reader.position(place) < claim.end:
                 continue
-            self.view.moved(
-                partition, max(self._reader.position(place), self.view.positions.get(partition, 0))
-            )
+            self.view.moved(partition, max(self._reader.position(place), self.view.positions.get(partition, 0)))
             self._unready.discard(partition)
             self._ready.add(partition)
             for task_id, home in self.view.homes.items():
@@ -256,14 +254,7 @@ class Scheduler:
                 basis=self._basis(decision.task),
             )
             work = tuple(
-                append_of(
-                    self._codec,
-                    record,
-                    topic=self._topics.children,
-                    partition=partition,
-                    key=task.task_id,
-                    traceparent=record.traceparent,
-                )
+                self._records.work(record, task.task_id, partition, record.traceparent)
                 for partition, record in self._dispatcher.records(task, releases)
             )
             fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
@@ -281,22 +272,12 @@ class Scheduler:
         by_partition: dict[int, list[e.Release]] = {}
         for release in stopping.releases:
             by_partition.setdefault(release.partition, []).append(release)
-        markers = []
-        for partition, releases in by_partition.items():
-            marker = self._me.sign(
-                e.ChildrenStopping, task_id=stopping.task_id, releases=tuple(releases), reason=stopping.reason,
-                basis=stopping.basis,
-            )  # fmt: skip
-            markers.append(
-                append_of(
-                    self._codec,
-                    marker,
-                    topic=self._topics.children,
-                    partition=partition,
-                    key=stopping.task_id,
-                )
+        return [
+            self._records.work(
+                replace(stopping, event_id=self._me.ids(), releases=tuple(releases)), stopping.task_id, partition
             )
-        return markers
+            for partition, releases in by_partition.items()
+        ]
 
     def _commit(self, decisions: Sequence[_Decision]) -> bool:
         appends: list[Append] = []
@@ -305,17 +286,8 @@ class Scheduler:
             task_id = decision.task.task_id
             home = self.view.homes[task_id]
             homes.add(home)
-            for event in decision.events:
-                appends.append(
-                    append_of(
-                        self._codec,
-                        event,
-                        topic=self._topics.events,
-                        partition=home,
-                        key=task_id,
-                        traceparent=decision.task.request.traceparent,
-                    )
-                )
+            trace = decision.task.request.traceparent
+            appends += [self._records.journal(event, task_id, trace) for event in decision.events]
             appends += decision.work
             self._flights[task_id] = _Flight(decision.events[-1].event_id, home, decision.releases)
             for release in decision.releases:
@@ -347,7 +319,7 @@ class Scheduler:
         self._unready |= {claim.partition for claim in claims}
 
     def hand_over(self, partitions: Collection[int]) -> None:
-        """Release: decisions in flight are committed, so nothing is left to do."""
+        """Write the release mark: decisions in flight are committed, nothing else is left to do."""
         try:
             self._ownership.commit([], self._places(partitions), release=True)
         except LogError as error:

@@ -16,9 +16,7 @@ def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused
     try:
         made = plan(task.template, resolve_params(task.template, json.loads(task.request.params)))
     except TemplateError as error:
-        return me.sign(
-            TaskRefused, task_id=task.task_id, request=task.request.event_id, reason=str(error), basis=basis
-        )
+        return me.sign(TaskRefused, task_id=task.task_id, request=task.request.event_id, reason=str(error), basis=basis)
     return me.sign(
         TaskPlanned,
         task_id=task.task_id,

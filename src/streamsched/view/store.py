@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from rocksdict import Options, Rdict, WriteBatch
 
@@ -40,16 +40,20 @@ class RocksStore:
         self._db = Rdict(str(folder), options)
 
     def get(self, key: bytes) -> bytes | None:
+        """Read one row."""
         value: bytes | None = self._db.get(key)
         return value
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        for key, value in self._db.items(from_key=max(prefix, start)):
+        """Walk rows in order."""
+        rows: Any = self._db.items(from_key=max(prefix, start))
+        for key, value in rows:
             if not key.startswith(prefix):
                 return
             yield key, value
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
+        """Write one batch."""
         batch = WriteBatch(raw_mode=True)
         for key, value in rows.items():
             if value is None:
@@ -59,6 +63,7 @@ class RocksStore:
         self._db.write(batch)
 
     def close(self) -> None:
+        """Close the folder."""
         self._db.close()
 
 
@@ -69,14 +74,17 @@ class MemoryStore:
         self._rows: dict[bytes, bytes] = {}
 
     def get(self, key: bytes) -> bytes | None:
+        """Read one row."""
         return self._rows.get(key)
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Walk rows in order."""
         first = max(prefix, start)
         for key in sorted(key for key in self._rows if key.startswith(prefix) and key >= first):
             yield key, self._rows[key]
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
+        """Write one batch."""
         for key, value in rows.items():
             if value is None:
                 self._rows.pop(key, None)
@@ -84,4 +92,5 @@ class MemoryStore:
                 self._rows[key] = value
 
     def close(self) -> None:
+        """Forget all."""
         self._rows.clear()

@@ -14,14 +14,15 @@ from itertools import count
 from typing import Final
 
 from streamsched.domain import events as e
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema, append_of
-from streamsched.log.port import Log, LogError, Record, TopicPartition
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.port import Log, LogError, PositionLost, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.beats import Condition, Pulse
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import Life, become
 from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Met
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
@@ -80,6 +81,7 @@ class Worker:
         self._log = log
         self._topics = topics
         self._codec = codec
+        self._records = Records(codec, topics)
         self._pool = pool
         self._me = me
         self._slots = slots
@@ -103,12 +105,10 @@ class Worker:
             clock=me.clock, pause=pause,
         )  # fmt: skip
         self._settlement = Settlement(
-            ownership=self._ownership, codec=codec, topics=topics, outcomes=self._outcomes, owned=self._owned,
+            ownership=self._ownership, records=self._records, outcomes=self._outcomes, owned=self._owned,
             on_durable=self._confirm, on_recovered=self._recovered,
         )  # fmt: skip
-        self._pulse = Pulse(
-            log=log, topics=topics, codec=codec, me=me, role="worker", ownership=self._ownership
-        )
+        self._pulse = Pulse(log=log, records=self._records, me=me, role="worker", ownership=self._ownership)
 
     @property
     def membership(self) -> tuple[str, str]:
@@ -123,9 +123,7 @@ class Worker:
     def drain(self) -> None:
         """Begin to stop gracefully; called again, stop now."""
         if self._life is Life.RUNNING:
-            log.info(
-                "draining: returning what has not begun, asking what runs to stop at its next checkpoint"
-            )
+            log.info("draining: returning what has not begun, asking what runs to stop at its next checkpoint")
             self._life = become(self._life, Life.DRAINING)
             self._deadline = self._me.clock.monotonic() + self._pace.drain
         elif self._life is not Life.STOPPED:
@@ -166,16 +164,19 @@ class Worker:
     def _read(self, timeout: float) -> int:
         if sum(len(owned.children) for owned in self._owned.values()) >= HELD:
             return 0
-        records = self._reader.poll(READ, timeout)
+        try:
+            records = self._reader.poll(READ, timeout)
+        except PositionLost:
+            # A successor may have deleted what we were frozen over: the group tells. If it does not, it is true.
+            self._ownership.poll()
+            records = self._reader.poll(READ, timeout)
         for record in records:
             owned = self._owned.get(record.partition)
             if owned is not None:
                 self._meet(owned, record)
         for owned in self._owned.values():
             if owned.markers or not owned.caught_up:
-                owned.tracker.advance(
-                    self._reader.position(TopicPartition(self._topics.children, owned.number))
-                )
+                owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
                 self._close_markers(owned)
         return len(records)
 
@@ -198,9 +199,7 @@ class Worker:
 
     def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
         inherited = not owned.released and record.offset < owned.end
-        child = child_of(
-            work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited
-        )
+        child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
         owned.tracker.add(record.offset, child)
         owned.children[child.work.task_id, child.work.child] = child
         for marker in owned.markers_for(child):
@@ -247,15 +246,10 @@ class Worker:
         log.error("dead letter: %s", reason)
         unreadable = Unreadable(record.offset)
         owned.tracker.add(record.offset, unreadable)
-        appends = [dead_letter(self._codec, self._topics, self._me, record, reason)]
+        appends = [dead_letter(self._records, self._me, record, reason)]
         failure = self._outcomes.poisoned(record, reason)
         if failure is not None:
-            home = self._topics.journal_of(failure.task_id)
-            appends.append(
-                append_of(
-                    self._codec, failure, topic=home.topic, partition=home.partition, key=failure.task_id
-                )
-            )
+            appends.append(self._records.journal(failure, failure.task_id))
         self._settlement.settle_alone(owned, unreadable, appends)
 
     # --- hear -------------------------------------------------------------------------------------------------------
@@ -319,6 +313,8 @@ class Worker:
         if room <= 0:
             return
         self._recover(room)
+        while self._alone and self._alone[0].gone:
+            self._alone.popleft()
         if self._alone:
             if self._pool.busy() == 0:
                 self._submit([self._alone.popleft()])
@@ -407,9 +403,7 @@ class Worker:
 
     def _condition(self) -> Condition:
         running = tuple(
-            e.RunningChild(
-                child.work.task_id, child.work.child, child.attempt, item.started_at, item.done, item.total
-            )
+            e.RunningChild(child.work.task_id, child.work.child, child.attempt, item.started_at, item.done, item.total)
             for item in self._pool.running()
             for child in (self._jobs.get(item.key),)
             if child is not None

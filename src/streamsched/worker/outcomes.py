@@ -42,14 +42,14 @@ class Outcomes:
         )
 
     def started(self, child: Child) -> ChildStarted:
-        """It has been running for a while."""
+        """Tell that it has been running for a while."""
         return self._me.sign(
             ChildStarted, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
             attempt=child.attempt, token=child.token,
         )  # fmt: skip
 
     def completed(self, child: Child, news: JobCompleted) -> ChildCompleted:
-        """The handler returned."""
+        """Tell that the handler returned."""
         work = child.work
         return ChildCompleted(
             self._me.ids(), news.finished_at, self._me.name, work.task_id, work.child, work.ordinal,
@@ -57,7 +57,7 @@ class Outcomes:
         )  # fmt: skip
 
     def failed(self, child: Child, news: JobFailed) -> ChildFailed:
-        """The attempt failed; its last state goes with it."""
+        """Tell that the attempt failed; its last state goes with it."""
         sequence, state = child.latest
         return self._me.sign(
             ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
@@ -67,7 +67,7 @@ class Outcomes:
         )  # fmt: skip
 
     def worker_lost(self, child: Child) -> ChildFailed:
-        """It took down one worker after another, the last one while it ran alone."""
+        """Fail it: it took down one worker after another, the last one while it ran alone."""
         now = self._me.clock.now()
         return self._me.sign(
             ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
@@ -79,7 +79,7 @@ class Outcomes:
         )  # fmt: skip
 
     def poisoned(self, record: Record, reason: str) -> ChildFailed | None:
-        """The work-log record cannot be read: fail the child that its headers name, if they name one."""
+        """Fail the child that the headers of an unreadable record name, if they name one."""
         task_id, child, ordinal = (header(record.headers, name) for name in ("task", "child", "ordinal"))
         if not (task_id and child and child.isdigit() and ordinal and ordinal.isdigit()):
             return None
@@ -91,7 +91,7 @@ class Outcomes:
         )  # fmt: skip
 
     def cancelled(self, child: Child, started_at: int, reason: str) -> ChildCancelled:
-        """It was stopped on request."""
+        """Tell that it was stopped on request."""
         sequence, state = child.latest
         return self._me.sign(
             ChildCancelled, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
@@ -100,7 +100,7 @@ class Outcomes:
         )  # fmt: skip
 
     def returned(self, child: Child, reason: str) -> ChildReturned:
-        """It was not begun here, and another worker may be free."""
+        """Give it back: it was not begun here, and another worker may be free."""
         return self._me.sign(
             ChildReturned, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
             attempt=child.attempt, token=child.token, sequence=child.sequence, state=child.state,
@@ -108,14 +108,14 @@ class Outcomes:
         )  # fmt: skip
 
     def yielded(self, child: Child, reason: str) -> ChildYielded:
-        """It stopped at a safe point; its continuation stays in the work log."""
+        """Tell that it stopped at a safe point; its continuation stays in the work log."""
         return self._me.sign(
             ChildYielded, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
             attempt=child.attempt, token=child.token, sequence=child.latest[0], reason=reason,
         )  # fmt: skip
 
     def checkpointed(self, child: Child) -> ChildCheckpointed:
-        """A new resume point, without the work: for the journal."""
+        """Make the new resume point, without the work: for the journal."""
         sequence, state = child.latest
         return self._me.sign(
             ChildCheckpointed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
@@ -123,7 +123,7 @@ class Outcomes:
         )  # fmt: skip
 
     def continuation(self, child: Child, *, recoveries: int) -> ChildCheckpointed:
-        """The record that takes the place of the child's record: all that is needed to go on."""
+        """Make the record that takes the place of the child's record: all that is needed to go on."""
         sequence, state = child.latest
         return self._me.sign(
             ChildCheckpointed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from streamsched.domain.events import Event
-from streamsched.log.codec import Codec, append_of
 from streamsched.log.port import Append, TransactionAborted, WriterFenced
-from streamsched.log.topics import Topics
 from streamsched.runtime.ownership import Ownership
+from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable
@@ -44,6 +42,12 @@ class _Transaction:
     notes: int = 0
     lone: int = 0
 
+    def forget(self, partition: int) -> None:
+        """Leave out what is of no interest here any more, though it was written."""
+        self.continued = [(index, child) for index, child in self.continued if child.partition != partition]
+        for children in (self.ended, self.durable, self.recovered):
+            children[:] = [child for child in children if child.partition != partition]
+
 
 class Settlement:
     """Collects what has to be written, and writes it."""
@@ -52,16 +56,14 @@ class Settlement:
         self,
         *,
         ownership: Ownership,
-        codec: Codec,
-        topics: Topics,
+        records: Records,
         outcomes: Outcomes,
         owned: Mapping[int, OwnedPartition],
         on_durable: Callable[[Child], None],
         on_recovered: Callable[[Child], None],
     ) -> None:
         self._ownership = ownership
-        self._codec = codec
-        self._topics = topics
+        self._records = records
         self._outcomes = outcomes
         self._owned = owned
         self._on_durable = on_durable
@@ -72,16 +74,9 @@ class Settlement:
         self._recoveries: dict[Child, None] = {}
         self._lone: list[tuple[OwnedPartition, Item, list[Append]]] = []
         self._crowded: set[int] = set()
-        self._home = lru_cache(maxsize=4096)(lambda task_id: topics.journal_of(task_id).partition)
 
     def __len__(self) -> int:
-        return (
-            len(self._endings)
-            + len(self._notes)
-            + len(self._checkpoints)
-            + len(self._recoveries)
-            + len(self._lone)
-        )
+        return len(self._endings) + len(self._notes) + len(self._checkpoints) + len(self._recoveries) + len(self._lone)
 
     @property
     def full(self) -> bool:
@@ -91,9 +86,10 @@ class Settlement:
     # --- collect ----------------------------------------------------------------------------------------------------
 
     def ended(self, child: Child, outcome: Event) -> None:
-        """The dispatch is over: write its outcome and settle its record."""
+        """Write the outcome of a dispatch that is over, and settle its record."""
         child.gone = True
         self._checkpoints.pop(child, None)
+        self._recoveries.pop(child, None)
         self._endings[child] = outcome
 
     def note(self, child: Child, event: Event) -> None:
@@ -163,25 +159,17 @@ class Settlement:
         transaction.partitions.add(partition.number)
 
     def _journal(self, transaction: _Transaction, child: Child, event: Event) -> None:
-        task_id = child.work.task_id
-        home = self._home(task_id)
-        transaction.appends.append(
-            append_of(
-                self._codec, event, topic=self._topics.events, partition=home, key=task_id,
-                traceparent=child.work.traceparent,
-            )
-        )  # fmt: skip
+        work = child.work
+        transaction.appends.append(self._records.journal(event, work.task_id, work.traceparent))
 
     def _continue(self, transaction: _Transaction, child: Child, *, recoveries: int) -> None:
         """Append the record that takes the place of the child's record, and settle the old one."""
         event = self._outcomes.continuation(child, recoveries=recoveries)
         transaction.continued.append((len(transaction.appends), child))
+        work = child.work
         transaction.appends.append(
-            append_of(
-                self._codec, event, topic=self._topics.children, partition=child.partition,
-                key=child.work.task_id, traceparent=child.work.traceparent, track=True,
-            )
-        )  # fmt: skip
+            self._records.work(event, work.task_id, child.partition, work.traceparent, track=True)
+        )
         self._settle(transaction, self._owned[child.partition], child.offset)
 
     def _renew(self, transaction: _Transaction) -> None:
@@ -198,9 +186,8 @@ class Settlement:
 
     def _write_recoveries(self, transaction: _Transaction) -> None:
         for child in self._recoveries:
-            if not child.gone:
-                self._continue(transaction, child, recoveries=child.recoveries + 1)
-                transaction.recovered.append(child)
+            self._continue(transaction, child, recoveries=child.recoveries + 1)
+            transaction.recovered.append(child)
 
     def _write_checkpoints(self, transaction: _Transaction) -> None:
         renewed = set(transaction.durable)
@@ -236,9 +223,9 @@ class Settlement:
             if number in self._owned:
                 self._owned[number].tracker.restore(items)
 
-    def _landed(
-        self, transaction: _Transaction, offsets: Mapping[int, int], places: Mapping[int, Place]
-    ) -> None:
+    def _landed(self, transaction: _Transaction, offsets: Mapping[int, int], places: Mapping[int, Place]) -> None:
+        for number in transaction.partitions - self._owned.keys():
+            transaction.forget(number)  # found lost when the outcome was unknown
         for index, child in transaction.continued:
             child.offset = offsets[index]
             self._owned[child.partition].tracker.appended(child.offset, child)
