@@ -6,48 +6,42 @@ import getpass
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from streamsched.api.errors import InputError
-from streamsched.api.mailbox import Mailbox
-from streamsched.api.settings import Settings, load_settings
+from streamsched.api.request import (
+    NoSuchTask,
+    Submitted,
+    TaskConflict,
+    compare,
+    first_request,
+    make_request,
+    record_of,
+)
+from streamsched.api.settings import Settings, load_settings, refuse_embedded
 from streamsched.api.status import ChildStatus, TaskStatus, children_of, status_of
 from streamsched.api.wiring import Installation
-from streamsched.domain.events import Event, NodeBeat, TaskCancelRequested, TaskRequested
-from streamsched.domain.ids import uuid7
+from streamsched.domain.events import Event, NodeBeat, TaskCancelRequested
 from streamsched.domain.task import Task
 from streamsched.domain.template import Template
-from streamsched.log.codec import Undecodable, append_of, header
+from streamsched.log.codec import Undecodable
 from streamsched.log.port import Record, TopicPartition
 from streamsched.runtime.identity import Identity
-from streamsched.view.follow import Follower
-from streamsched.view.view import View, open_view
+
+if TYPE_CHECKING:
+    from streamsched.view.view import View
+
+__all__ = ["Client", "NoSuchTask", "Submitted", "TaskConflict"]
 
 Progress = Callable[[int, int], None]
-
-
-class NoSuchTask(Exception):
-    """There is no task of this id in this log."""
-
-
-class TaskConflict(InputError):
-    """The task id is taken by a task with another template or other parameters."""
-
-
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """What became of a submit: ``first`` is False where the task was there already."""
-
-    task_id: str
-    first: bool
+FLUSH_EVERY = 20_000
+"""Events between writes of the view while following: what is written is let go of."""
 
 
 class Client:
-    """A connection to one installation. ``brokers`` empty: the embedded log in ``data_dir``.
+    """A connection to one installation. ``brokers`` empty: the embedded log in ``data_dir``, for reading.
 
     Use it as a context manager, from one thread.
     """
@@ -60,18 +54,20 @@ class Client:
         prefix: str | None = None,
         config: Path | str | None = None,
         settings: Settings | None = None,
-        installation: Installation | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> None:
         if settings is None:
-            settings = load_settings(
-                Path(config) if config else None, brokers=brokers, data_dir=data_dir, prefix=prefix
-            )
-        self._borrowed = installation is not None
-        self._site = installation or Installation(settings).discover()
+            path = Path(config) if config else None
+            settings = load_settings(path, brokers=brokers, data_dir=data_dir, prefix=prefix)
+        self._site = Installation(settings)
+        try:
+            self._site.discover()
+        except BaseException:
+            self._site.close()
+            raise
         self._view: View | None = None
         self._on_progress = on_progress
-        self._me: Identity = self._site.identity("client", f"{getpass.getuser()}@{socket.gethostname()}")
+        self._me: Identity = self._site.identity("client", user_name())
 
     def __enter__(self) -> Self:
         return self
@@ -86,8 +82,12 @@ class Client:
         if self._view is not None:
             self._view.close()
             self._view = None
-        if not self._borrowed:
-            self._site.close()
+        self._site.close()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the embedded log, which another process may write."""
+        return not self._site.settings.brokers
 
     # --- write ------------------------------------------------------------------------------------------------------
 
@@ -103,54 +103,37 @@ class Client:
         """Request a task; durable on return. A given ``task_id`` makes it idempotent.
 
         Raises:
-            InputError: the template or a parameter is wrong; nothing was written.
+            InputError: the template or a parameter is wrong, or this is the embedded log; nothing was written.
             TaskConflict: the id is taken by a different task.
             LogError: the log could not be written.
 
         """
-        from streamsched.api.template_file import load_template, prepare
-
-        path = None if isinstance(template, Template) else Path(template)
-        loaded = template if isinstance(template, Template) else load_template(Path(template))
-        prepared = prepare(loaded, params or {}, path)
-        if task_id is not None:
-            check_task_id(task_id)
-        request = self._me.sign(
-            TaskRequested,
-            task_id=task_id or uuid7(self._me.clock.now()),
-            template_name=loaded.name,
-            template_version=prepared.version,
-            template=prepared.template_json,
-            params=prepared.params_json,
-            priority=priority,
-            origin=origin,
-            traceparent=os.environ.get("TRACEPARENT"),
-        )
-        home = self._site.topics.journal_of(request.task_id)
-        start = self._site.log.start([home])[home] if task_id else 0
-        (offset,) = self._site.log.append(
-            [append_of(self._site.codec, request, topic=home.topic, partition=home.partition, key=request.task_id,
-                       traceparent=request.traceparent)]
-        )  # fmt: skip
+        request = make_request(self._me, template, params, task_id=task_id, priority=priority, origin=origin)
+        refuse_embedded(self._site.settings, "submit")
+        record = record_of(self._site, request, request.task_id, request.traceparent)
+        (offset,) = self._site.log.append([record])
         if task_id is None:
             return Submitted(request.task_id, first=True)
-        return self._compare(self._first_request(home, start, offset, request), request)
+        return compare(first_request(self._site, request, offset), request)
 
-    def cancel(self, task_id: str, reason: str = "") -> None:
-        """Ask for the end of a task. On the embedded log the running process is asked through its mailbox."""
+    def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
+        """Ask for the end of a task and return its status before that; nothing is asked of one that is done.
+
+        On the embedded log the running process is asked through its mailbox, or the next one to run.
+        """
         task = self._task(task_id)
-        event = self._me.sign(
-            TaskCancelRequested, task_id=task_id, redrive=task.redrive, reason=reason or f"cancelled by {self._me.name}"
-        )
-        home = self._site.topics.journal_of(task_id)
-        record = append_of(
-            self._site.codec, event, topic=home.topic, partition=home.partition, key=task_id,
-            traceparent=task.request.traceparent,
-        )  # fmt: skip
-        if self._site.settings.brokers or self._borrowed:
+        if task.terminal:
+            return status_of(task)
+        reason = reason or f"cancelled by {self._me.name}"
+        event = self._me.sign(TaskCancelRequested, task_id=task_id, redrive=task.redrive, reason=reason)
+        record = record_of(self._site, event, task_id, task.request.traceparent)
+        if self._site.settings.brokers:
             self._site.log.append([record])
         else:
+            from streamsched.api.mailbox import Mailbox
+
             Mailbox(self._site.settings.data_dir).put(record)
+        return status_of(task)
 
     # --- read -------------------------------------------------------------------------------------------------------
 
@@ -180,19 +163,26 @@ class Client:
         return self.children(task_id, "succeeded")
 
     def follow(self, task_id: str, interval: float = 0.1) -> Iterator[TaskStatus]:
-        """Give the status of a task now and after each change, until it is done."""
-        home = self._site.topics.journal_of(task_id)
+        """Give the status of a task now, after each change and each ``interval`` seconds, until it is done."""
         task = self._task(task_id)
-        assert self._view is not None  # noqa: S101 - _task opened it
-        follower = Follower(log=self._site.log, codec=self._site.codec, view=self._view, partitions=[home])
-        try:
+        yield status_of(task)
+        if task.terminal:
+            return
+        for _ in self._changes([self._site.topics.journal_of(task_id)], interval):
+            assert self._view is not None  # noqa: S101 - _task opened it
+            task = self._view.task(task_id) or task
             yield status_of(task)
-            while not task.terminal:
-                if any(event for _, event in follower.poll(interval)):
-                    task = self._view.task(task_id) or task
-                    yield status_of(task)
-        finally:
-            follower.close()
+            if task.terminal:
+                return
+
+    def follow_active(self, interval: float = 0.1) -> Iterator[list[TaskStatus]]:
+        """Give the statuses of all tasks that go on, as ``follow`` does, without an end."""
+        places = self._site.topics.journal()
+        view = self._folded(places)
+        changes = self._changes(places, interval)
+        while True:
+            yield sorted(map(status_of, view.active.values()), key=lambda status: status.submitted_at)
+            next(changes)
 
     def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
         """Wait until a task is done; after ``timeout`` seconds return its status as it is."""
@@ -204,118 +194,82 @@ class Client:
 
     def history(
         self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None
-    ) -> Iterator[tuple[Record, Event]]:
-        """Replay the journal, of one task or of all, in order within each partition.
+    ) -> Iterator[tuple[Record, Event | Undecodable]]:
+        """Replay the journal; see ``history.history``."""
+        from streamsched.api.history import history
 
-        ``until_position`` ends before that offset, ``until_time`` (milliseconds) after that time; records that
-        cannot be decoded are left out.
-        """
-        topics = self._site.topics
-        places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
-        ends = self._site.log.end(places)
-        reader = self._site.log.reader()
+        return history(self._site, task_id, until_position=until_position, until_time=until_time)
+
+    def rebuild(
+        self, folder: Path, task_id: str | None, *, until_position: int | None = None, until_time: int | None = None
+    ) -> int:
+        """Fold the history into a new view in ``folder``; returns the number of events."""
+        from streamsched.view.view import open_view
+
+        view = open_view(folder, self._site.log.cluster_id, self._site.codec)
+        events = 0
         try:
-            reader.assign(self._site.log.start(places))
-            while any(reader.position(place) < ends[place] for place in places):
-                for record in reader.poll(5_000, 0.2):
-                    if record.offset >= ends[TopicPartition(record.topic, record.partition)]:
-                        continue
-                    if until_position is not None and record.offset >= until_position:
-                        continue
-                    if until_time is not None and record.timestamp > until_time:
-                        continue
-                    if task_id is not None and record.key != task_id.encode():
-                        continue
-                    try:
-                        yield record, self._site.codec.decode(record)
-                    except Undecodable:
-                        continue
+            for record, event in self.history(task_id, until_position=until_position, until_time=until_time):
+                if isinstance(event, Event):
+                    view.apply(event, record.partition)
+                    events += 1
+                view.moved(record.partition, record.offset + 1)
+                if events % FLUSH_EVERY == 0:
+                    view.flush()
         finally:
-            reader.close()
+            view.close()
+        return events
 
     def nodes(self) -> list[tuple[NodeBeat, int]]:
         """List the latest beat of each node that has not left, with its age in milliseconds."""
-        place = TopicPartition(self._site.topics.workers, 0)
-        end = self._site.log.end([place])[place]
-        reader = self._site.log.reader()
-        reader.assign(self._site.log.start([place]))
-        beats: dict[bytes, NodeBeat] = {}
-        while reader.position(place) < end:
-            for record in reader.poll(1_000, 0.2):
-                try:
-                    beat = self._site.codec.decode(record) if record.value else None
-                except Undecodable:
-                    continue
-                if isinstance(beat, NodeBeat):
-                    beats[record.key or b""] = beat
-                else:
-                    beats.pop(record.key or b"", None)
-        reader.close()
-        now = self._me.clock.now()
-        return [(beat, now - beat.at) for beat in sorted(beats.values(), key=lambda beat: (beat.role, beat.name))]
+        from streamsched.api.history import nodes
 
-    def handler_of(self, task_id: str) -> str:
-        """Tell which handler the children of a task run."""
-        return self._task(task_id).template.child.handler
+        return nodes(self._site, self._me.clock.now())
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
     def _task(self, task_id: str) -> Task:
         task = self._folded([self._site.topics.journal_of(task_id)]).task(task_id)
         if task is None:
-            raise NoSuchTask(f"no task {task_id!r} in {self._where()}; 'streamsched list' shows all")
+            raise NoSuchTask(f"no task {task_id!r} in {self._site.settings.where}; 'streamsched list' shows all")
         return task
 
-    def _folded(self, places: list[TopicPartition]) -> View:
+    def _folded(self, places: Collection[TopicPartition]) -> View:
         """Fold what is new of these partitions into the view of this process."""
+        from streamsched.view.follow import Follower
+
         if self._view is None:
-            in_memory = self._borrowed
-            self._view = (
-                open_view(None, self._site.log.cluster_id, self._site.codec) if in_memory else self._site.view("client")
-            )
+            self._view = self._site.view("client")
         follower = Follower(log=self._site.log, codec=self._site.codec, view=self._view, partitions=places)
-        follower.catch_up(self._on_progress)
-        follower.close()
+        try:
+            follower.catch_up(self._on_progress)
+        finally:
+            follower.close()
         return self._view
 
-    def _first_request(self, home: TopicPartition, start: int, offset: int, own: TaskRequested) -> TaskRequested:
-        """Read to our own record, looking at headers only, and find who made the task."""
-        reader = self._site.log.reader()
-        reader.assign({home: start})
+    def _changes(self, places: Collection[TopicPartition], interval: float) -> Iterator[int]:
+        """Fold what comes, and tell the number of events each time."""
+        from streamsched.view.follow import Follower
+
+        view = self._folded(places)
+        follower = Follower(log=self._site.log, codec=self._site.codec, view=view, partitions=places)
+        unwritten = 0
         try:
             while True:
-                for record in reader.poll(5_000, 0.2):
-                    if record.key == own.task_id.encode() and header(record.headers, "event_type") == "TaskRequested":
-                        event = self._site.codec.decode(record)
-                        if isinstance(event, TaskRequested):
-                            return event
-                    if record.offset >= offset:
-                        return own
+                folded = sum(1 for _ in follower.poll(interval))
+                unwritten += folded
+                if unwritten >= FLUSH_EVERY:
+                    view.flush()
+                    unwritten = 0
+                yield folded
         finally:
-            reader.close()
-
-    def _compare(self, first: TaskRequested, own: TaskRequested) -> Submitted:
-        if (first.template, first.params) != (own.template, own.params):
-            from streamsched.api.status import rfc3339
-
-            what = "template" if first.template != own.template else "parameters"
-            raise TaskConflict(
-                f"task id {own.task_id!r} is taken: it was submitted at {rfc3339(first.at)} by {first.by} with another "
-                f"{what} (template {first.template_name}, parameters {first.params})",
-                "choose another --task-id",
-            )
-        return Submitted(own.task_id, first=first.event_id == own.event_id)
-
-    def _where(self) -> str:
-        settings = self._site.settings
-        return f"the cluster {settings.brokers}" if settings.brokers else f"the embedded log in {settings.data_dir}"
+            follower.close()
 
 
-def check_task_id(task_id: str) -> None:
-    """Refuse ids that cannot be."""
-    if not task_id or len(task_id) > 200 or "@" in task_id or any(ord(c) < 33 or c == "/" for c in task_id):
-        raise InputError(
-            f"{task_id!r} is no task id",
-            "use 1 to 200 characters without spaces, '/' and '@' (kept for schedules)",
-            field="task-id",
-        )
+def user_name() -> str:
+    """Name whoever runs this process, and the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

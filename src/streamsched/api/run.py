@@ -2,33 +2,92 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Final
 
-from streamsched.api.client import Client
+from streamsched.api.client import Progress, user_name
 from streamsched.api.mailbox import Mailbox
+from streamsched.api.request import Submitted, compare, first_request, make_request, record_of
+from streamsched.api.settings import Settings
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.wiring import Installation
-from streamsched.domain.task import Task
+from streamsched.scheduler.node import Scheduler
+from streamsched.view.follow import Follower
 from streamsched.view.view import View
+from streamsched.worker.node import Worker
 from streamsched.worker.pool import ExecutorPool
 
 IDLE: Final = 0.01
-"""Seconds that a turn waits for the executors when the log has no news."""
+"""Seconds that a turn waits when neither the log nor the executors have news."""
 LOOK_EVERY: Final = 0.1
 """Seconds between two looks at the task and the mailbox."""
 
+log = logging.getLogger(__name__)
+
 
 class Run:
-    """A scheduler, a worker and a client over one log, in one thread."""
+    """A scheduler and a worker over one log, in one thread. Close it."""
 
-    def __init__(self, site: Installation, *, slots: int) -> None:
-        self.site = site
-        self.client = Client(settings=site.settings, installation=site)
+    def __init__(self, settings: Settings, *, slots: int, on_progress: Progress = lambda done, total: None) -> None:
+        """Open the log and fold its journal.
+
+        Raises:
+            LogUnreachable: another process has the embedded log, or no broker answers.
+
+        """
         self._slots = slots
         self._stopping = False
+        self._lent = False
+        self._site = Installation(settings, write=True)
+        try:
+            self._site.discover()
+            self._view: View = self._site.view("scheduler")
+            self._fold(on_progress)
+        except BaseException:
+            self._site.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the view and the log."""
+        if not self._lent:
+            self._view.close()
+        self._site.close()
+
+    def submit(
+        self, template: Path, params: Mapping[str, object], *, task_id: str | None, priority: int = 0
+    ) -> Submitted:
+        """Request the task, unless it is there already.
+
+        Raises:
+            InputError: template or parameters are wrong.
+            TaskConflict: the id is taken by a different task.
+
+        """
+        me = self._site.identity("run", user_name())
+        own = make_request(me, template, params, task_id=task_id, priority=priority, origin="run")
+        there = self._view.task(own.task_id)
+        if there is not None:
+            return compare(there.request, own)
+        (offset,) = self._site.log.append([record_of(self._site, own, own.task_id, own.traceparent)])
+        first = own if task_id is None else first_request(self._site, own, offset)
+        self._fold()
+        return compare(first, own)
+
+    def status(self, task_id: str) -> TaskStatus:
+        """Tell how a task stands that was submitted here."""
+        task = self._view.task(task_id)
+        assert task is not None, task_id  # noqa: S101 - submit folded its request
+        return status_of(task)
+
+    @property
+    def output(self) -> Path:
+        """Where the handlers' output goes."""
+        return self._site.settings.data_dir / "output.log"
 
     def stop(self) -> None:
         """End gracefully: what runs stops at its next checkpoint. Safe to call from a signal handler."""
@@ -37,47 +96,59 @@ class Run:
     def until_done(self, task_id: str, on_status: Callable[[TaskStatus], None]) -> TaskStatus:
         """Work until the task is done (or ``stop`` was called); ``on_status`` hears about ten times a second.
 
-        Other tasks of this log that were not finished go on as well. What handlers print goes to
-        ``output.log`` in the data folder.
+        Other tasks of this log that were not finished go on as well.
         """
-        scheduler = self.site.scheduler("run")
-        view = scheduler.view
-        output = os.open(self._output_path(), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        pool = ExecutorPool(self._slots, allow=self._modules(view, task_id), output_fd=output)
-        os.close(output)
-        worker = self.site.worker(pool, self._slots, "run")
-        mailbox = Mailbox(self.site.settings.data_dir)
-        next_look = 0.0
-        task: Task | None = None
-        try:
-            while not (self._stopping or (task and task.terminal)):
-                progress = scheduler.step(0.0)
-                worker.step(0.0 if progress else IDLE)
-                if time.monotonic() >= next_look:
-                    next_look = time.monotonic() + LOOK_EVERY
-                    for letter, record in mailbox.letters():
-                        self.site.log.append([record])
-                        letter.unlink()
-                    if (task := view.task(task_id)) is not None:
-                        on_status(status_of(task))
-                elif task is not None:
-                    task = view.task(task_id) or task
+        with ExitStack() as stack:
+            scheduler = self._site.scheduler("run", self._view)
+            self._lent = True
+            stack.callback(scheduler.stop)
+            worker = self._worker(task_id)
+            stack.callback(worker.stop)
+            self._work(scheduler, worker, task_id, on_status)
             worker.drain()
             while not worker.stopped:
-                scheduler.step(0.0)
-                worker.step(IDLE)
+                if not (scheduler.step(0.0) | worker.step(IDLE)):
+                    time.sleep(IDLE)
+            return self.status(task_id)
+
+    def _work(
+        self, scheduler: Scheduler, worker: Worker, task_id: str, on_status: Callable[[TaskStatus], None]
+    ) -> None:
+        next_look = 0.0
+        while not self._stopping:
+            # The embedded log answers at once where it has nothing: whoever waits, waits here.
+            if not (scheduler.step(0.0) | worker.step(IDLE)):
+                time.sleep(IDLE / 10)
+            task = self._view.active.get(task_id)
+            if task is None:
+                break
+            if time.monotonic() >= next_look:
+                next_look = time.monotonic() + LOOK_EVERY
+                self._open_letters()
+                on_status(status_of(task))
+        on_status(self.status(task_id))
+
+    def _open_letters(self) -> None:
+        for letter, record in Mailbox(self._site.settings.data_dir).letters():
+            self._site.log.append([record])
+            letter.unlink()
+
+    def _worker(self, task_id: str) -> Worker:
+        """Build a worker that may run what this task's template and the unfinished ones name."""
+        handlers = {task.template.child.handler for task in self._view.active.values()}
+        modules = sorted({handler.partition(":")[0] for handler in handlers})
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            pool = ExecutorPool(self._slots, allow=modules, output_fd=output)
         finally:
-            worker.stop()
-            scheduler.stop()
-        return self.client.status(task_id)
+            os.close(output)
+        return self._site.worker(pool, self._slots, "run")
 
-    def _modules(self, view: View, task_id: str) -> list[str]:
-        """Allow what the templates of this task and of the unfinished ones name."""
-        handlers = {task.template.child.handler for task in view.active.values()}
-        handlers.add(self.client.handler_of(task_id))
-        return sorted({handler.partition(":")[0] for handler in handlers})
-
-    def _output_path(self) -> str:
-        folder = self.site.settings.data_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder / "output.log")
+    def _fold(self, on_progress: Progress = lambda done, total: None) -> None:
+        places = self._site.topics.journal()
+        follower = Follower(log=self._site.log, codec=self._site.codec, view=self._view, partitions=places)
+        try:
+            follower.catch_up(on_progress)
+        finally:
+            follower.close()

@@ -1,54 +1,133 @@
-"""Settings: from the command line, then the environment (``STREAMSCHED_…``), then a TOML file, then defaults."""
+"""Settings: from the command line, then the environment (``STREAMSCHED_…``), then a TOML file, then defaults.
+
+Plain data, checked by hand: every command reads them, and pydantic would cost each of them a tenth of a second.
+"""
 
 from __future__ import annotations
 
+import os
+import re
 import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from typing import Any, Final
 
 from streamsched.api.errors import InputError
 
-DEFAULT_DATA_DIR = Path(".streamsched")
+DEFAULT_DATA_DIR: Final = Path(".streamsched")
+_PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions")
 
 
-class Settings(BaseSettings):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
     """Where the log is and how to reach it. ``brokers`` empty means the embedded log in ``data_dir``."""
-
-    model_config = SettingsConfigDict(env_prefix="STREAMSCHED_", extra="forbid", frozen=True)
 
     brokers: str = ""
     data_dir: Path = DEFAULT_DATA_DIR
-    prefix: str = Field(default="streamsched", pattern=r"^[A-Za-z0-9._-]{1,100}$")
-    child_partitions: int = Field(default=64, ge=1, le=10_000)
-    kafka: dict[str, str] = Field(default_factory=dict)
+    prefix: str = "streamsched"
+    child_partitions: int = 64
+    kafka: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def where(self) -> str:
+        """Name the log in a sentence."""
+        return f"the cluster {self.brokers}" if self.brokers else f"the embedded log in {self.data_dir}"
 
 
-def load_settings(config: Path | None = None, **given: Any) -> Settings:
+def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
     """Join all sources; ``given`` are the caller's, None where it has none.
 
     Raises:
         InputError: a file that cannot be read, or a value that cannot be.
 
     """
+    if config is None and environ.get("STREAMSCHED_CONFIG"):
+        config = Path(environ["STREAMSCHED_CONFIG"])
     values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
     if config is not None:
-        try:
-            values = tomllib.loads(config.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(str(error), "give a TOML file with a [kafka] table", source=str(config)) from error
-        values["kafka"] = {key: _text(value) for key, value in values.get("kafka", {}).items()}
+        values = _read(config)
+        sources = dict.fromkeys(values, str(config))
+    for key in _KEYS:
+        name = f"STREAMSCHED_{key.upper()}"
+        if environ.get(name):
+            values[key], sources[key] = environ[name], name
+        if given.get(key) is not None:
+            values[key], sources[key] = given[key], f"--{key.replace('_', '-')}"
+    for key, check in _CHECKS.items():
+        if key in values:
+            values[key] = check(values[key], sources[key])
+    return Settings(**values)
+
+
+def refuse_embedded(settings: Settings, command: str) -> None:
+    """Refuse what needs a broker. Raise InputError."""
+    if not settings.brokers:
+        raise InputError(
+            f"'{command}' needs a Kafka broker, and none is given",
+            "use 'streamsched run' for the embedded log, or give --brokers HOST:PORT (or STREAMSCHED_BROKERS)",
+        )
+
+
+def _read(config: Path) -> dict[str, Any]:
     try:
-        from_environment = Settings().model_dump(exclude_unset=True)
-        return Settings(**{**values, **from_environment, **{k: v for k, v in given.items() if v is not None}})
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        remedy = "see 'streamsched --help' for the settings"
-        raise InputError(f"{first['msg']} (got {first.get('input')!r})", remedy, field=field) from error
+        values = tomllib.loads(config.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(reason, "give a TOML file with a [kafka] table", source=str(config)) from error
+    for key in values:
+        if key not in (*_KEYS, "kafka"):
+            remedy = f"there are {', '.join(_KEYS)} and the table [kafka]"
+            raise InputError("is no setting", remedy, source=str(config), field=key)
+    table = values.get("kafka", {})
+    if not isinstance(table, dict) or any(isinstance(value, dict | list) for value in table.values()):
+        remedy = "write name = value lines under [kafka], with the names of librdkafka in quotes"
+        raise InputError("must be a table of plain values", remedy, source=str(config), field="kafka")
+    return {**values, "kafka": {key: _text(value) for key, value in table.items()}}
+
+
+def _brokers(value: object, source: str) -> str:
+    if value == "":
+        return ""
+    if not isinstance(value, str) or not all(part.strip() for part in value.split(",")):
+        raise InputError(f"{value!r} is no address", "write host:port,host:port", source=source)
+    for part in value.split(","):
+        port = part.rpartition(":")[2]
+        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536 and len(part) > len(port) + 1):
+            raise InputError(f"{part.strip()!r} is no address", "write host:port, as in localhost:9092", source=source)
+    return value
+
+
+def _data_dir(value: object, source: str) -> Path:
+    if not isinstance(value, str | Path) or not str(value):
+        raise InputError(f"{value!r} is no folder", "give a path", source=source)
+    return Path(value)
+
+
+def _prefix(value: object, source: str) -> str:
+    if not isinstance(value, str) or not _PREFIX.fullmatch(value):
+        raise InputError(
+            f"{value!r} cannot begin the names of topics", "use letters, digits, '.', '_' and '-'", source=source
+        )
+    return value
+
+
+def _child_partitions(value: object, source: str) -> int:
+    text = str(value)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 10_000):
+        raise InputError(f"{value!r} is no number of partitions", "give 1 to 10000", source=source)
+    return int(text)
 
 
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_CHECKS: Final = {
+    "brokers": _brokers,
+    "data_dir": _data_dir,
+    "prefix": _prefix,
+    "child_partitions": _child_partitions,
+}

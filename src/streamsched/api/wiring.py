@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from streamsched.api.settings import Settings
 from streamsched.domain.ids import uuid7
@@ -18,11 +18,13 @@ from streamsched.log.port import Log, TopicMismatch
 from streamsched.log.topics import Topics
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
-from streamsched.scheduler.node import Scheduler
-from streamsched.view.view import View, open_view
-from streamsched.worker.jobs import Pool
-from streamsched.worker.node import Pace, Worker
+
+# What only some commands need is imported where it is made: submit and status are as fast as what they import.
+if TYPE_CHECKING:
+    from streamsched.scheduler.node import Scheduler
+    from streamsched.view.view import View
+    from streamsched.worker.jobs import Pool
+    from streamsched.worker.node import Pace, Worker
 
 VIEW_SLOTS = 8
 
@@ -60,6 +62,8 @@ class Installation:
 
     def create_topics(self) -> Sequence[str]:
         """Create what is missing, with position 0 for every partition of both groups; returns the new topics."""
+        from streamsched.runtime.mark import INITIAL
+
         created = self.log.create_topics(self.topics.specs())
         self.log.commit_initial(self.topics.scheduler_group, self.topics.journal(), INITIAL.encode())
         self.log.commit_initial(self.topics.worker_group, self.topics.work_log(), INITIAL.encode())
@@ -84,10 +88,12 @@ class Installation:
     def identity(self, role: str, name: str | None = None) -> Identity:
         """Make the identity of a node or client of this process."""
         node_id = uuid7(self.clock.now())
-        return Identity(node_id, name or f"{role}-{socket.gethostname()}-{os.getpid()}", self.clock)
+        return Identity(node_id, name or node_name(role), self.clock)
 
     def view(self, kind: str) -> View:
         """Open a view of this kind in the data folder, in the first slot that is free; in memory if all are taken."""
+        from streamsched.view.view import open_view
+
         folder = self.settings.data_dir / "views" / self.log.cluster_id.replace("/", "_") / self.settings.prefix
         for slot in range(VIEW_SLOTS):
             place = folder / f"{kind}-{slot}"
@@ -95,19 +101,23 @@ class Installation:
                 return open_view(place, self.log.cluster_id, self.codec)
         return open_view(None, self.log.cluster_id, self.codec)
 
-    def scheduler(self, name: str | None = None) -> Scheduler:
-        """Build a scheduler node."""
+    def scheduler(self, name: str | None = None, view: View | None = None) -> Scheduler:
+        """Build a scheduler node, around its view if that is open already."""
+        from streamsched.scheduler.node import Scheduler
+
         return Scheduler(
             log=self.log,
             topics=self.topics,
             codec=self.codec,
-            view=self.view("scheduler"),
+            view=view or self.view("scheduler"),
             me=self.identity("scheduler", name),
             pause=time.sleep,
         )
 
     def worker(self, pool: Pool, slots: int, name: str | None = None, pace: Pace | None = None) -> Worker:
         """Build a worker node around a pool."""
+        from streamsched.worker.node import Pace, Worker
+
         return Worker(
             log=self.log,
             topics=self.topics,
@@ -138,3 +148,8 @@ class Installation:
             self._locks.append(lock)
             return True
         return False
+
+
+def node_name(role: str) -> str:
+    """Name a node that was given no name."""
+    return f"{role}-{socket.gethostname()}-{os.getpid()}"

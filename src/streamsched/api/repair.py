@@ -1,0 +1,124 @@
+"""Positions that a group has lost: find them, and give them anew with the fact that makes up for it.
+
+A lost position of the work log is set to the log's end, so what was pending there is read by nobody any more. In the
+same transaction every partition of the journal is told by a PartitionReset, and the fold counts the children that
+were live there as returned: they are dispatched anew, and outcomes of their old dispatches are void.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from streamsched.api.wiring import Installation
+from streamsched.domain.events import PartitionReset
+from streamsched.log.codec import headers_of
+from streamsched.log.port import Append, Committed, LogError, TopicPartition
+from streamsched.runtime.mark import INITIAL
+
+JOIN_LIMIT: Final = 20.0
+"""Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
+
+
+def differences(site: Installation) -> list[str]:
+    """Tell every difference of topics and positions from what they must be."""
+    found = list(site.log.check_topics(site.topics.specs()))
+    if found:
+        return found
+    site.discover()
+    for group, lost in _lost(site).items():
+        found += [
+            f"group {group} has no position for {place.topic}-{place.partition}: run 'streamsched topics repair'"
+            for place in lost
+        ]
+    return found
+
+
+def repair(site: Installation) -> list[str]:
+    """Give every lost position anew; tells what was done.
+
+    Raises:
+        LogError: a group has members.
+
+    """
+    lost = _lost(site)
+    done = []
+    journal = lost[site.topics.scheduler_group]
+    if journal:
+        site.log.commit_initial(site.topics.scheduler_group, journal, INITIAL.encode())
+        done.append(f"{_named(journal)}: group {site.topics.scheduler_group} begins at 0")
+    work = lost[site.topics.worker_group]
+    if work:
+        ends = _reset(site, work)
+        done += [
+            f"{_named([place])}: group {site.topics.worker_group} goes on at {ends[place]}; "
+            "children that were live there are dispatched anew"
+            for place in work
+        ]
+    return done
+
+
+def _lost(site: Installation) -> dict[str, list[TopicPartition]]:
+    groups = {
+        site.topics.scheduler_group: site.topics.journal(),
+        site.topics.worker_group: site.topics.work_log(),
+    }
+    lost = {}
+    for group, places in groups.items():
+        committed = site.log.committed(group, places, stable=True)
+        lost[group] = [place for place in places if committed[place] is None]
+    return lost
+
+
+def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+    """Write the facts and the positions in one transaction, as the one member of the group."""
+    topics = site.topics
+    me = site.identity("repair")
+    member = site.log.member(topics.worker_group, topics.children, joined := _Joined())
+    writer = site.log.writer(f"{topics.worker_group}.{me.node_id}.repair")
+    try:
+        deadline = time.monotonic() + JOIN_LIMIT
+        while len(joined.partitions) < topics.child_partitions:
+            member.poll(0.1)
+            if time.monotonic() > deadline:
+                raise LogError(
+                    f"group {topics.worker_group} has other members: stop all workers, then run "
+                    "'streamsched topics repair' again"
+                )
+        ends = site.log.end(lost)
+        appends = []
+        for place in lost:
+            for home in topics.journal():
+                event = me.sign(PartitionReset, partition=place.partition)
+                value = site.codec.encode(event)
+                appends.append(Append(home.topic, home.partition, None, value, headers_of(event)))
+        positions = {place: Committed(ends[place], INITIAL.encode()) for place in lost}
+        writer.commit(appends, positions, member)
+    finally:
+        member.leave()
+        writer.close()
+    return ends
+
+
+def _named(places: Collection[TopicPartition]) -> str:
+    return ", ".join(f"{place.topic}-{place.partition}" for place in places)
+
+
+class _Joined:
+    """Counts the partitions that a member was given."""
+
+    def __init__(self) -> None:
+        self.partitions: set[int] = set()
+
+    def on_assigned(self, partitions: Collection[int]) -> None:
+        """Add them."""
+        self.partitions |= set(partitions)
+
+    def on_revoked(self, partitions: Collection[int]) -> None:
+        """Take them away."""
+        self.partitions -= set(partitions)
+
+    def on_lost(self, partitions: Collection[int]) -> None:
+        """Take them away."""
+        self.partitions -= set(partitions)

@@ -1,0 +1,117 @@
+"""Requesting a task: the event, and whether it was the first of its id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streamsched.api.errors import InputError
+from streamsched.api.status import rfc3339
+from streamsched.api.wiring import Installation
+from streamsched.domain.events import TaskRequested
+from streamsched.domain.ids import uuid7
+from streamsched.domain.template import Template
+from streamsched.log.codec import append_of, header
+from streamsched.log.port import Append
+from streamsched.runtime.identity import Identity
+
+
+class NoSuchTask(Exception):
+    """There is no task of this id in this log."""
+
+
+class TaskConflict(InputError):
+    """The task id is taken by a task with another template or other parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submit: ``first`` is False where the task was there already."""
+
+    task_id: str
+    first: bool
+
+
+def make_request(
+    me: Identity,
+    template: Template | Path | str,
+    params: Mapping[str, object] | None = None,
+    *,
+    task_id: str | None = None,
+    priority: int = 0,
+    origin: str = "submit",
+) -> TaskRequested:
+    """Make the event that requests a task, with everything resolved. Raise InputError for what cannot be."""
+    from streamsched.api.template_file import load_template, prepare
+
+    path = None if isinstance(template, Template) else Path(template)
+    loaded = template if isinstance(template, Template) else load_template(Path(template))
+    prepared = prepare(loaded, params or {}, path)
+    if task_id is not None:
+        check_task_id(task_id)
+    if not -(2**31) <= priority < 2**31:
+        raise InputError(f"{priority} is no priority", "give a number of at most 31 bits", field="priority")
+    return me.sign(
+        TaskRequested,
+        task_id=task_id if task_id is not None else uuid7(me.clock.now()),
+        template_name=loaded.name,
+        template_version=prepared.version,
+        template=prepared.template_json,
+        params=prepared.params_json,
+        priority=priority,
+        origin=origin,
+        traceparent=os.environ.get("TRACEPARENT"),
+    )
+
+
+def record_of(site: Installation, event: Any, task_id: str, traceparent: str | None) -> Append:
+    """Make the journal record of an event about a task."""
+    home = site.topics.journal_of(task_id)
+    return append_of(
+        site.codec, event, topic=home.topic, partition=home.partition, key=task_id, traceparent=traceparent
+    )
+
+
+def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
+    """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
+    home = site.topics.journal_of(own.task_id)
+    reader = site.log.reader()
+    reader.assign(site.log.start([home]))
+    try:
+        while True:
+            for record in reader.poll(5_000, 0.2):
+                if record.offset >= offset:
+                    return own
+                if record.key == own.task_id.encode() and header(record.headers, "event_type") == "TaskRequested":
+                    event = site.codec.decode(record)
+                    if isinstance(event, TaskRequested):
+                        return event
+            if reader.position(home) > offset:
+                return own
+    finally:
+        reader.close()
+
+
+def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
+    """Tell whether our request made the task. Raise TaskConflict where another one did, for something else."""
+    if (first.template, first.params) != (own.template, own.params):
+        what = "template" if first.template != own.template else "parameters"
+        raise TaskConflict(
+            f"task id {own.task_id!r} is taken: it was submitted at {rfc3339(first.at)} by {first.by} with another "
+            f"{what} (template {first.template_name}, parameters {first.params})",
+            "choose another --task-id",
+        )
+    return Submitted(own.task_id, first=first.event_id == own.event_id)
+
+
+def check_task_id(task_id: str) -> None:
+    """Refuse ids that cannot be."""
+    if not task_id or len(task_id) > 200 or any(ord(sign) < 33 or sign in "/@\x7f" for sign in task_id):
+        raise InputError(
+            f"{task_id!r} is no task id",
+            "use 1 to 200 characters without spaces, '/' and '@' (kept for schedules)",
+            field="task-id",
+        )

@@ -1,0 +1,121 @@
+"""The parent of a ``worker`` or ``scheduler``: starts the node, passes signals on, and exits with the node's code.
+
+It never restarts the node: that is systemd's or Kubernetes' work. When the node dies without having left, its
+membership is handed to whoever can evict it, so that another node has its partitions within a second. The node and the
+parent hold the two ends of one socket: the node tells its membership through it, and its end is the parent's death.
+Imports the standard library only: the parent lives as long as the node and is to stay small.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Final
+
+ENVIRONMENT: Final = "STREAMSCHED_NODE"
+PR_SET_PDEATHSIG: Final = 1
+SIGNALS: Final = {
+    signal.SIGTERM: signal.SIGTERM,
+    signal.SIGINT: signal.SIGTERM,
+    signal.SIGHUP: signal.SIGTERM,  # the terminal is gone
+}
+"""What the parent hears, and what it says to the node."""
+
+
+def is_node() -> bool:
+    """Tell whether this process was started by ``supervise``."""
+    return ENVIRONMENT in os.environ
+
+
+def supervise(arguments: Sequence[str], evict: Callable[[dict[str, str]], None]) -> int:
+    """Run this command line as a node in a child process until it ends; returns the exit code.
+
+    ``evict`` gets the ``group``, ``member`` and ``writer`` of a node that died as a member of its group.
+    """
+    ours, its = socket.socketpair()
+    # Blocked until there is somebody to hear them, here and in the node, which inherits the mask.
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    child = subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "streamsched", *arguments],
+        env={**os.environ, ENVIRONMENT: f"{its.fileno()}:{os.getpid()}"},
+        pass_fds=[its.fileno()],
+        stdin=subprocess.DEVNULL,
+        process_group=0,  # a Ctrl-C is one signal for the node: ours
+    )
+    its.close()
+
+    def pass_on(number: int, _: object) -> None:
+        with suppress(ProcessLookupError):
+            child.send_signal(SIGNALS[signal.Signals(number)])
+
+    for number in SIGNALS:
+        signal.signal(number, pass_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    with ours, ours.makefile() as memberships:
+        membership = _last_line(memberships)
+        code = child.wait()
+    if membership and membership["group"]:
+        sys.stderr.write(f"streamsched: the node died (exit code {code}): evicting it\n")
+        evict(membership)
+    return code if code >= 0 else 128 - code
+
+
+class Membership:
+    """A node's line to its parent. Without a parent it says nothing.
+
+    Made first of all in the node: from then on the node dies with its parent.
+    """
+
+    def __init__(self) -> None:
+        self._told: tuple[str, str, str] | None = None
+        self._link: socket.socket | None = None
+        descriptor, _, parent = os.environ.pop(ENVIRONMENT, "").partition(":")
+        if not parent:
+            return
+        if sys.platform == "linux":
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != int(parent):
+            raise SystemExit("streamsched: the parent process is gone")
+        self._link = socket.socket(fileno=int(descriptor))
+        self._link.set_inheritable(False)
+        threading.Thread(target=self._watch, args=(self._link,), name="parent", daemon=True).start()
+
+    def tell(self, group: str, membership: tuple[str, str]) -> None:
+        """Tell who the node is in its group, where that is news."""
+        self._say(group, *membership)
+
+    def left(self) -> None:
+        """Tell that the node has left its group."""
+        self._say("", "", "")
+
+    def _say(self, group: str, member: str, writer: str) -> None:
+        if self._link is None or self._told == (group, member, writer):
+            return
+        self._told = (group, member, writer)
+        line = json.dumps({"group": group, "member": member, "writer": writer})
+        with suppress(OSError):
+            self._link.sendall(f"{line}\n".encode())
+
+    @staticmethod
+    def _watch(link: socket.socket) -> None:
+        with suppress(OSError):
+            link.recv(1)
+        os._exit(1)
+
+
+def _last_line(lines: Iterable[str]) -> dict[str, str] | None:
+    """Read to the end of the node and keep its last word."""
+    last = None
+    with suppress(OSError):
+        for line in lines:
+            with suppress(ValueError):
+                last = json.loads(line)
+    return last

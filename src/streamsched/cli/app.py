@@ -1,0 +1,95 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.main import get_command
+
+from streamsched import __version__
+from streamsched.cli.look_commands import children, list_tasks, results, status, workers
+from streamsched.cli.node_commands import scheduler, worker
+from streamsched.cli.options import Command, global_options
+from streamsched.cli.replay_commands import replay
+from streamsched.cli.run_commands import run, submit
+from streamsched.cli.topics_commands import check, create, repair
+from streamsched.cli.try_commands import plan, try_child
+from streamsched.cli.watch_commands import cancel, watch
+
+HELP = """Run long work cut into many pieces, each piece exactly once, on one machine or many.
+
+Begin with: streamsched run examples/print-numbers.yaml -p n=1000000
+
+Exit codes: 0 well, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task,
+70 watchdog, 130 interrupted.
+"""
+Commands = dict[str, tuple[Callable[..., Any], str]]
+COMMANDS: Commands = {
+    "run": (
+        run,
+        "streamsched run examples/print-numbers.yaml -p n=1000000\n"
+        "streamsched run job.yaml --params job.json --task-id nightly-7 --slots 8",
+    ),
+    "submit": (
+        submit,
+        "streamsched --brokers localhost:9092 submit job.yaml -p n=100\n"
+        "streamsched submit job.yaml -p n=100 --task-id nightly-7 --wait",
+    ),
+    "status": (status, "streamsched status nightly-7\nstreamsched status nightly-7 --json"),
+    "list": (list_tasks, "streamsched list --state running"),
+    "watch": (watch, "streamsched watch nightly-7\nstreamsched watch"),
+    "cancel": (cancel, 'streamsched cancel nightly-7 --reason "wrong input"'),
+    "children": (children, "streamsched children nightly-7 --state failed"),
+    "results": (results, "streamsched results nightly-7 --json | jq .result.count"),
+    "plan": (plan, "streamsched plan examples/print-numbers.yaml -p n=1000000"),
+    "try": (
+        try_child,
+        "streamsched try examples/print-numbers.yaml -p n=10 --child 0\n"
+        "python -m pdb -m streamsched try job.yaml -p n=10",
+    ),
+    "worker": (worker, "streamsched --brokers localhost:9092 worker --slots 4 --allow myjobs"),
+    "scheduler": (scheduler, "streamsched --brokers localhost:9092 scheduler"),
+    "workers": (workers, "streamsched --brokers localhost:9092 workers"),
+    "replay": (
+        replay,
+        "streamsched replay --task nightly-7\n"
+        "streamsched replay --until 2026-11-23T12:00:00Z --json\n"
+        "streamsched replay --until 5000 --view view-at-5000",
+    ),
+}
+TOPICS: Commands = {
+    "create": (create, "streamsched --brokers localhost:9092 topics create"),
+    "check": (check, "streamsched --brokers localhost:9092 topics check"),
+    "repair": (repair, "streamsched --brokers localhost:9092 topics repair"),
+}
+
+
+def command() -> Any:
+    """Build the command line."""
+    app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback(help=HELP)(_root)
+    topics = typer.Typer(help="The topics on the broker.", no_args_is_help=True, rich_markup_mode=None)
+    app.add_typer(topics, name="topics")
+    for home, commands in ((app, COMMANDS), (topics, TOPICS)):
+        for name, (function, examples) in commands.items():
+            home.command(name, cls=Command, epilog=examples)(function)
+    group: Any = get_command(app)
+    group.params.extend(global_options())
+    group.commands["topics"].params.extend(global_options())
+    return group
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"streamsched {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
+    ] = False,
+) -> None:
+    """Take the options that stand before the command."""

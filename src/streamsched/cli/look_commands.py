@@ -1,0 +1,162 @@
+"""``status``, ``list``, ``children``, ``results`` and ``workers``."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from streamsched.cli.options import Json, Task, client_of
+from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, ranges
+from streamsched.cli.progress import counted, span
+
+if TYPE_CHECKING:
+    from streamsched.api.status import ChildStatus, TaskStatus
+
+BAR: Final = 30
+TASK_STATES: Final = (
+    "requested", "planning", "running", "failing", "succeeding", "cancelling",
+    "succeeded", "failed", "cancelled", "refused",
+)  # fmt: skip
+CHILD_STATES: Final = ("waiting", "running", "succeeded", "failed", "cancelled")
+CHILD_LINE: Final = "{:>9}  {:<9}  {:>7}  {:>10}  {:<19}  {:>9}  {:<28}  {}"
+NODE_FIELDS: Final = ("node_id", "name", "role", "version", "state", "slots", "free", "pending", "loop_age")
+RUNNING_FIELDS: Final = ("task_id", "child", "attempt", "started_at", "done", "total")
+
+
+def status(context: typer.Context, task: Task, as_json: Json = False) -> None:
+    """Show how a task stands. Exits 0 for every task that there is, also for a failed one."""
+    with client_of(context) as client:
+        found = client.status(task)
+    if as_json:
+        out_json(found.document())
+        return
+    for name, text in describe(found):
+        out(f"{name:<11} {text}")
+
+
+def describe(found: TaskStatus) -> list[tuple[str, str]]:
+    """Tell everything of a task, as names and texts."""
+    counts = found.children
+    ended = counts.succeeded + counts.failed + counts.cancelled
+    lines = [
+        ("task", found.task_id),
+        ("state", found.state),
+        ("reason", plain(found.reason, 500)),
+        ("template", f"{found.template}, version {found.template_version[:12]}"),
+        ("parameters", compact(found.params, 500)),
+        ("submitted", f"{local_time(found.submitted_at)} by {plain(found.submitted_by)} ({found.origin})"),
+        ("priority", str(found.priority) if found.priority else ""),
+        ("started", local_time(found.started_at)),
+        ("finished", local_time(found.finished_at)),
+    ]
+    if found.started_at is not None:
+        seconds = max(0.001, (found.finished_at or time.time() * 1000) / 1000 - found.started_at / 1000)
+        lines.append(("time", f"{span(seconds)}, {ended / seconds:,.1f} children/s"))
+    share = ended / counts.total if counts.total else float(found.done)
+    filled = int(share * BAR)
+    lines.append(("children", f"[{'#' * filled}{'.' * (BAR - filled)}] {share:.0%}  {counted(found)}"))
+    return [(name, text) for name, text in lines if text not in ("", "-")]
+
+
+def list_tasks(
+    context: typer.Context,
+    state: Annotated[str | None, typer.Option(metavar="STATE", help=f"One of {', '.join(TASK_STATES)}.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the tasks, the youngest last."""
+    _check_state(state, TASK_STATES)
+    with client_of(context) as client:
+        found = [task for task in client.tasks() if state in (None, task.state)]
+    if as_json:
+        for task in found:
+            out_json(task.document())
+    elif not found:
+        note("no tasks" if state is None else f"no task is {state}")
+    else:
+        head = ("TASK", "TEMPLATE", "STATE", "CHILDREN", "DONE", "FAILED", "SUBMITTED", "BY")
+        rows = [
+            (task.task_id, task.template, task.state, task.children.total, task.children.succeeded,
+             task.children.failed, local_time(task.submitted_at), plain(task.submitted_by))
+            for task in found
+        ]  # fmt: skip
+        for line in columns([head, *rows]):
+            out(line)
+
+
+def children(
+    context: typer.Context,
+    task: Task,
+    state: Annotated[str | None, typer.Option(metavar="STATE", help=f"One of {', '.join(CHILD_STATES)}.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the children of a task, one a line."""
+    _check_state(state, CHILD_STATES)
+    with client_of(context) as client:
+        found = client.children(task, state)
+        if as_json:
+            for child in found:
+                out_json(child.document())
+            return
+        out(CHILD_LINE.format("CHILD", "STATE", "ATTEMPT", "CHECKPOINT", "STARTED", "SECONDS", "WORKER", "OUTCOME"))
+        for child in found:
+            out(_child_line(child))
+
+
+def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
+    """Print the results of the children that succeeded, in order."""
+    with client_of(context) as client:
+        for child in client.results(task):
+            if as_json:
+                out_json({"child": child.child, "result": child.result})
+            else:
+                out(f"{child.child}\t{compact(child.result, 10_000)}")
+
+
+def workers(context: typer.Context, as_json: Json = False) -> None:
+    """List the workers and schedulers that are there, with what runs on them."""
+    with client_of(context) as client:
+        nodes = client.nodes()
+    if as_json:
+        for beat, age in nodes:
+            document = {name: getattr(beat, name) for name in NODE_FIELDS}
+            running = [{name: getattr(child, name) for name in RUNNING_FIELDS} for child in beat.running]
+            out_json({**document, "age_ms": age, "partitions": list(beat.partitions), "running": running})
+        return
+    if not nodes:
+        note("no worker and no scheduler is there; start them with 'streamsched worker' and 'streamsched scheduler'")
+        return
+    head = ("NAME", "ROLE", "STATE", "SLOTS", "FREE", "PENDING", "PARTITIONS", "AGE", "VERSION")
+    rows = [
+        (plain(beat.name), beat.role, beat.state, beat.slots, beat.free, beat.pending, ranges(beat.partitions),
+         span(max(0, age) / 1000), beat.version)
+        for beat, age in nodes
+    ]  # fmt: skip
+    for line in columns([head, *rows]):
+        out(line)
+    for beat, _ in nodes:
+        for child in beat.running:
+            done = f"{child.done:g} of {child.total:g}" if child.total else "no progress told"
+            since = span(max(0.0, (beat.at - child.started_at) / 1000))
+            out(f"  {plain(beat.name)}: {child.task_id} child {child.child}, attempt {child.attempt}, {since}, {done}")
+
+
+def _check_state(state: str | None, states: tuple[str, ...]) -> None:
+    if state is not None and state not in states:
+        from streamsched.api.errors import InputError
+
+        raise InputError(f"{state!r} is no state", f"choose one of {', '.join(states)}", source="--state")
+
+
+def _child_line(child: ChildStatus) -> str:
+    seconds = "-"
+    if child.started_at is not None and child.finished_at is not None:
+        seconds = f"{(child.finished_at - child.started_at) / 1000:,.3f}"
+    outcome = compact(child.result, 100) if child.state == "succeeded" else plain(child.reason or "", 100)
+    if child.error_type and child.state != "succeeded":
+        outcome = plain(f"{child.error_type}: {child.message}", 100)
+    return CHILD_LINE.format(
+        child.child, child.state, child.attempt, child.sequence, local_time(child.started_at), seconds,
+        plain(child.worker or "-", 28), outcome,
+    ).rstrip()  # fmt: skip

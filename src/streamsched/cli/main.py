@@ -1,0 +1,84 @@
+"""The entry point: runs a command and turns whatever goes wrong into one line and an exit code.
+
+====  ==========================================
+0     well
+1     the task did not succeed; an unexpected fault
+2     wrong input
+3     broker or log unreachable
+4     no such task
+70    watchdog
+130   interrupted
+141   nobody reads what is printed any more
+====  ==========================================
+
+Imports nothing at the top: an interrupt is heard as early as can be.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+WRONG_INPUT = 2
+UNREACHABLE = 3
+NO_SUCH_TASK = 4
+INTERRUPTED = 130
+NOBODY_READS = 141
+
+
+def main() -> None:
+    """Run the command line of this process and exit."""
+    try:
+        from streamsched.cli.app import command
+
+        command()(prog_name="streamsched")
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 0 if end.code is None else complain(str(end.code), 1))
+    except KeyboardInterrupt:
+        leave(INTERRUPTED)
+    except BaseException as error:
+        leave(explain(error))
+
+
+def explain(error: BaseException) -> int:
+    """Say what went wrong, in one line, and return the exit code."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, BrokenPipeError):
+        return NOBODY_READS
+    if "--debug" in sys.argv or os.environ.get("STREAMSCHED_DEBUG"):
+        import traceback
+
+        traceback.print_exception(error)
+    names = {cls.__name__ for cls in type(error).__mro__}
+    # By name: most commands end without these modules, and importing them here could fail as well.
+    if names & {"InputError", "TemplateError"}:
+        return complain(str(error), WRONG_INPUT)
+    if "NoSuchTask" in names:
+        return complain(str(error), NO_SUCH_TASK)
+    if names & {"LogError", "Undecodable"}:
+        return complain(str(error), UNREACHABLE)
+    if isinstance(error, MemoryError):
+        return complain("out of memory", 1)
+    return complain(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1)
+
+
+def complain(text: str, code: int) -> int:
+    """Print one line on stderr; returns the code."""
+    try:
+        sys.stderr.write(f"streamsched: {' '.join(text.split())}\n")
+        sys.stderr.flush()
+    except OSError:
+        pass
+    return code
+
+
+def leave(code: int) -> None:
+    """Exit, without a word about pipes that nobody reads."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or NOBODY_READS
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    sys.exit(code)

@@ -1,0 +1,84 @@
+"""``worker`` and ``scheduler``: a small parent, and the node that it starts from the same command line."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamsched.api import supervise
+from streamsched.cli.options import Name, Slots, cpus, settings_of
+
+if TYPE_CHECKING:
+    from streamsched.api.settings import Settings
+
+EXAMPLES = "streamsched.examples"
+
+
+def worker(
+    context: typer.Context,
+    slots: Slots = None,
+    name: Name = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE",
+            help="A module whose handlers may run here, with those below it; may be repeated. "
+            f"{EXAMPLES} is always allowed.",
+            show_default=False,
+        ),
+    ] = None,
+    drain_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
+    ] = 30.0,
+    checkpoint_interval: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="Least time between durable checkpoints of one child.")
+    ] = 1.0,
+) -> int:
+    """Run a worker: it runs children until it is stopped.
+
+    SIGTERM and Ctrl-C drain it: what runs stops at its next checkpoint and goes on elsewhere; a second one stops it
+    at once. What handlers print goes to stdout.
+    """
+    settings = _settings(context, "worker")
+    if not supervise.is_node():
+        return _supervise(settings)
+    from streamsched.api.node import serve_worker
+    from streamsched.worker.node import Pace
+
+    modules = list(dict.fromkeys([EXAMPLES, *(allow or [])]))
+    pace = Pace(drain=drain_timeout, checkpoint=checkpoint_interval)
+    serve_worker(settings, name=name, slots=slots or cpus(), allow=modules, pace=pace)
+    return 0
+
+
+def scheduler(context: typer.Context, name: Name = None) -> int:
+    """Run a scheduler: it plans and dispatches tasks until it is stopped.
+
+    Run two or more: they share the work and stand by for each other.
+    """
+    settings = _settings(context, "scheduler")
+    if not supervise.is_node():
+        return _supervise(settings)
+    from streamsched.api.node import serve_scheduler
+
+    serve_scheduler(settings, name=name)
+    return 0
+
+
+def _settings(context: typer.Context, command: str) -> Settings:
+    from streamsched.api.settings import refuse_embedded
+
+    settings = settings_of(context)
+    refuse_embedded(settings, command)
+    return settings
+
+
+def _supervise(settings: Settings) -> int:
+    def evict(membership: dict[str, str]) -> None:
+        from streamsched.api.node import evict
+
+        evict(settings, membership)
+
+    return supervise.supervise(sys.argv[1:], evict)

@@ -1,0 +1,188 @@
+"""The options that every command takes, before or after its name, and those that several share."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+from streamsched.cli.main import explain, leave
+
+if TYPE_CHECKING:
+    from streamsched.api.client import Client
+    from streamsched.api.settings import Settings
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+def _keep(context: typer.Context, option: typer.CallbackParam, value: Any) -> None:
+    if value not in (None, False):
+        context.ensure_object(dict)[option.name] = value
+
+
+def _option(*names: str, help: str, metavar: str | None = None) -> Any:
+    return typer.Option(*names, help=help, metavar=metavar, callback=_keep, expose_value=False, show_default=False)
+
+
+def _every_command(
+    brokers: Annotated[
+        str | None,
+        _option(
+            "--brokers",
+            metavar="HOST:PORT",
+            help="Kafka, with commas between several; without it the embedded log is used [env: STREAMSCHED_BROKERS]",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        str | None,
+        _option(
+            "--data-dir",
+            metavar="DIR",
+            help="Folder of the embedded log and of views [env: STREAMSCHED_DATA_DIR; default: .streamsched]",
+        ),
+    ] = None,
+    prefix: Annotated[
+        str | None,
+        _option(
+            "--prefix",
+            metavar="NAME",
+            help="Begin of the topics' names [env: STREAMSCHED_PREFIX; default: streamsched]",
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        _option(
+            "--config",
+            metavar="FILE",
+            help="TOML file with these settings, and a [kafka] table for the client [env: STREAMSCHED_CONFIG]",
+        ),
+    ] = None,
+    log_level: Annotated[
+        str | None,
+        _option(
+            "--log-level",
+            metavar="LEVEL",
+            help=f"What is logged on stderr: {', '.join(LEVELS)} [env: STREAMSCHED_LOG_LEVEL]",
+        ),
+    ] = None,
+    debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False,
+) -> None:
+    """Declare the options that may stand before and after a command's name."""
+
+
+@cache
+def global_options() -> Sequence[Any]:
+    """Make the options that every command takes, from their declaration above."""
+    app = typer.Typer(add_completion=False)
+    app.command()(_every_command)
+    return get_command(app).params
+
+
+class Command(TyperCommand):
+    """A command that takes the global options too, and whose failures are one line and an exit code."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(global_options())
+
+    def format_epilog(self, context: Any, formatter: Any) -> None:
+        """Show the examples, line by line as they are."""
+        if self.epilog:
+            with formatter.section("Examples"):
+                for line in self.epilog.splitlines():
+                    formatter.write(f"{' ' * formatter.current_indent}{line}\n")
+
+    def invoke(self, context: Any) -> Any:
+        """Run the command; its result is the exit code."""
+        code: object = 0
+        try:
+            set_up_logging(context.ensure_object(dict))
+            code = super().invoke(context)
+            sys.stdout.flush()
+        except typer.Exit as end:
+            code = end.exit_code
+        except Exception as error:
+            code = explain(error)
+        except KeyboardInterrupt as error:
+            code = explain(error)
+        leave(code if isinstance(code, int) else 0)
+
+
+def set_up_logging(given: dict[str, Any]) -> None:
+    """Log one line each on stderr."""
+    from streamsched.api.errors import InputError
+
+    level = given.get("log_level") or os.environ.get("STREAMSCHED_LOG_LEVEL") or "warning"
+    if level.lower() not in LEVELS:
+        raise InputError(f"{level!r} is no level", f"choose one of {', '.join(LEVELS)}", source="--log-level")
+    logging.basicConfig(
+        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def settings_of(context: typer.Context) -> Settings:
+    """Join the global options with environment, file and defaults."""
+    from streamsched.api.settings import load_settings
+
+    given = context.ensure_object(dict)
+    config = given.get("config")
+    return load_settings(
+        Path(config) if config else None,
+        brokers=given.get("brokers"),
+        data_dir=given.get("data_dir"),
+        prefix=given.get("prefix"),
+    )
+
+
+def client_of(context: typer.Context, settings: Settings | None = None) -> Client:
+    """Connect to the log; a long first fold is told on stderr."""
+    from streamsched.api.client import Client
+    from streamsched.cli.progress import FoldNotice
+
+    return Client(settings=settings or settings_of(context), on_progress=FoldNotice())
+
+
+Template = Annotated[Path, typer.Argument(metavar="TEMPLATE", help="The template file (YAML).", show_default=False)]
+Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", show_default=False)]
+Pairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p", "--param", metavar="NAME=VALUE", help="A variable of the template; may be repeated.", show_default=False
+    ),
+]
+ParamsFile = Annotated[
+    Path | None,
+    typer.Option("--params", metavar="FILE", help="A YAML or JSON file of variables.", show_default=False),
+]
+TaskId = Annotated[
+    str | None,
+    typer.Option(
+        "--task-id", metavar="ID", help="The task's id; given again, it is the same task.", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Slots = Annotated[
+    int | None,
+    typer.Option("--slots", metavar="N", min=1, max=1024, help="Executor processes [default: number of CPUs].",
+                 show_default=False),
+]  # fmt: skip
+Name = Annotated[
+    str | None,
+    typer.Option("--name", metavar="NAME", help="What people call this node [default: from host and process].",
+                 show_default=False),
+]  # fmt: skip
+
+
+def cpus() -> int:
+    """Count the CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,129 @@
+"""Progress on stderr: a bar on a terminal, a line every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from streamsched.cli.printing import note
+
+if TYPE_CHECKING:
+    from streamsched.api.status import TaskStatus
+
+PLAIN_EVERY: Final = 3.0
+"""Seconds between plain lines."""
+FOLD_AFTER: Final = 1.0
+"""Seconds after which reading the journal is worth a line."""
+
+
+class Rate:
+    """Children that ended per second, over the last seconds."""
+
+    WINDOW: Final = 5.0
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, int]] = []
+
+    def add(self, ended: int) -> float:
+        """Note how many have ended by now; returns the rate."""
+        now = time.monotonic()
+        self._seen.append((now, ended))
+        while len(self._seen) > 2 and self._seen[1][0] < now - self.WINDOW:
+            self._seen.pop(0)
+        (then, before), (last, ended) = self._seen[0], self._seen[-1]
+        return (ended - before) / (last - then) if last > then else 0.0
+
+
+class TaskProgress:
+    """Shows how a task gets on. Use it as a context, and call it with each status."""
+
+    def __init__(self) -> None:
+        self._rate = Rate()
+        self._next = 0.0
+        self._told = ""
+        self._bar: Any = None
+        self._row: Any = None
+        self._terminal = sys.stderr.isatty()
+
+    def __enter__(self) -> Self:
+        if self._terminal:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            self._bar = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.fields[state]:<10}"),
+                BarColumn(bar_width=24),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TextColumn("{task.fields[counts]}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=Console(stderr=True),
+                refresh_per_second=8,
+                transient=False,
+            )
+            self._bar.start()
+            self._row = self._bar.add_task("", total=None, state="", counts="", left="")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def __call__(self, status: TaskStatus) -> None:
+        """Show this status."""
+        children = status.children
+        ended = children.succeeded + children.failed + children.cancelled
+        rate = self._rate.add(ended)
+        left = (children.total - ended) / rate if rate > 0 and not status.done else None
+        counts = counted(status)
+        if rate > 0 and not status.done:
+            counts += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
+        remaining = f"{span(left)} left" if left is not None else ""
+        if self._bar is not None:
+            self._bar.update(
+                self._row, total=children.total or None, completed=ended, state=status.state, counts=counts,
+                left=remaining,
+            )  # fmt: skip
+            return
+        now = time.monotonic()
+        if status.state != self._told or now >= self._next:
+            self._told, self._next = status.state, now + PLAIN_EVERY
+            note(f"{status.state}: {counts}{f', {remaining}' if remaining else ''}")
+
+
+class FoldNotice:
+    """Tells of a long first fold of the journal."""
+
+    def __init__(self) -> None:
+        self._next = time.monotonic() + FOLD_AFTER
+
+    def __call__(self, done: int, total: int) -> None:
+        """Note progress, in records."""
+        if time.monotonic() >= self._next and total:
+            self._next = time.monotonic() + PLAIN_EVERY
+            note(f"reading the journal: {done:,} of {total:,} records")
+
+
+def counted(status: TaskStatus) -> str:
+    """Say in words how many children are where."""
+    children = status.children
+    words = [f"{children.succeeded:,} of {children.total:,} done"]
+    for name in ("running", "waiting", "failed", "cancelled"):
+        count = getattr(children, name)
+        if count:
+            words.append(f"{count:,} {name}")
+    return ", ".join(words)
+
+
+def span(seconds: float) -> str:
+    """Write a length of time for people."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02} min"
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

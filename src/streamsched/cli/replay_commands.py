@@ -1,0 +1,94 @@
+"""``replay``: the history, from the log."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from streamsched.cli.options import Json, client_of
+from streamsched.cli.printing import note, out, out_json, plain
+
+if TYPE_CHECKING:
+    from streamsched.api.client import Client
+    from streamsched.log.port import Record
+
+LINE: Final = "{:<23}  {:>10}  {:<36}  {:<19}  {}"
+
+
+def replay(
+    context: typer.Context,
+    task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task.")] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POSITION|TIME",
+            help="End before this offset of each partition, or after this time (RFC 3339, or a date).",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Json = False,
+    view: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Rebuild a view in this empty folder instead.", show_default=False),
+    ] = None,
+) -> None:
+    """Print the history of one task or of all, in order."""
+    position, moment = _read_until(until)
+    if view is not None and view.exists() and (not view.is_dir() or any(view.iterdir())):
+        from streamsched.api.errors import InputError
+
+        raise InputError("is not an empty folder", "name a new one", source=f"--view {view}")
+    with client_of(context) as client:
+        if task is not None:
+            client.status(task)
+        if view is not None:
+            events = client.rebuild(view, task, until_position=position, until_time=moment)
+            note(f"{events:,} events folded into a view in {view}")
+            return
+        _print(client, task, position, moment, as_json=as_json)
+
+
+def _print(client: Client, task: str | None, position: int | None, moment: int | None, *, as_json: bool) -> None:
+    from streamsched.cli.words import document, words
+
+    if not as_json:
+        out(LINE.format("TIME", "PLACE", "TASK", "EVENT", "DETAILS"))
+    for record, event in client.history(task, until_position=position, until_time=moment):
+        if isinstance(event, Exception):
+            if as_json:
+                out_json({"event": None, **_place(record), "error": str(event)})
+            else:
+                out(_line(record, "?", "(undecodable)", str(event)))
+        elif as_json:
+            out_json({"event": type(event).__name__, **_place(record), **document(event)})
+        else:
+            out(_line(record, getattr(event, "task_id", "-"), type(event).__name__, words(event)))
+
+
+def _place(record: Record) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in ("topic", "partition", "offset", "timestamp")}
+
+
+def _line(record: Record, task: str, event: str, details: str) -> str:
+    moment = datetime.fromtimestamp(record.timestamp / 1000, UTC).astimezone()
+    stamp = f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03}"
+    return LINE.format(stamp, f"{record.partition}:{record.offset}", plain(task), event, plain(details, 400))
+
+
+def _read_until(text: str | None) -> tuple[int | None, int | None]:
+    """Read an offset, or a time in milliseconds; one without a zone is local."""
+    if text is None:
+        return None, None
+    if text.isascii() and text.isdigit():
+        return int(text), None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        from streamsched.api.errors import InputError
+
+        reason = f"{text!r} is neither an offset nor a time"
+        raise InputError(reason, "write 5000, 2026-11-23 or 2026-11-23T12:00:00Z", source="--until") from None
+    return None, int(moment.astimezone(UTC).timestamp() * 1000)

@@ -1,0 +1,162 @@
+"""``run`` and ``submit``."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from streamsched.cli.main import INTERRUPTED
+from streamsched.cli.options import Json, Pairs, ParamsFile, Slots, TaskId, Template, client_of, cpus, settings_of
+from streamsched.cli.printing import note, out, out_json
+from streamsched.cli.progress import FoldNotice, TaskProgress, counted, span
+
+if TYPE_CHECKING:
+    from streamsched.api.run import Run
+    from streamsched.api.status import TaskStatus
+
+
+def run(
+    context: typer.Context,
+    template: Template,
+    param: Pairs = None,
+    params: ParamsFile = None,
+    task_id: TaskId = None,
+    slots: Slots = None,
+    as_json: Json = False,
+) -> int:
+    """Submit a task and work on it here until it is done.
+
+    Without --brokers it uses the embedded log in the data folder. After an interruption, even kill -9, the same
+    command with the same --task-id goes on where it was. What handlers print goes to output.log in the data folder.
+    """
+    settings = settings_of(context)
+    values = load_variables(template, param or [], params)
+    from streamsched.api.run import Run
+
+    worker = Run(settings, slots=slots or cpus(), on_progress=FoldNotice())
+    try:
+        submitted = worker.submit(template, values, task_id=task_id)
+        before = worker.status(submitted.task_id)
+        again = how_to_go_on(sys.argv, submitted.task_id)
+        note(f"task {submitted.task_id}" + ("" if submitted.first else f" is there already: {before.state}"))
+        if before.done:
+            return report(before, as_json, seconds=0.0, fresh=0, output=worker.output)
+        note(f"after an interruption, go on with: {again}")
+        return _work(worker, before, again, as_json)
+    finally:
+        worker.close()
+
+
+def submit(
+    context: typer.Context,
+    template: Template,
+    param: Pairs = None,
+    params: ParamsFile = None,
+    task_id: TaskId = None,
+    priority: Annotated[int, typer.Option(metavar="N", help="Larger goes first.")] = 0,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Submit a task to the schedulers and workers of a Kafka cluster.
+
+    A task id that is given again with the same parameters is the same task: its status is printed. With other
+    parameters it is refused.
+    """
+    from streamsched.api.settings import refuse_embedded
+
+    settings = settings_of(context)
+    values = load_variables(template, param or [], params)
+    refuse_embedded(settings, "submit")
+    with client_of(context, settings) as client:
+        submitted = client.submit(template, values, task_id=task_id, priority=priority)
+        document: dict[str, Any] = {"task_id": submitted.task_id, "first": submitted.first}
+        there = None if submitted.first else client.status(submitted.task_id)
+        if wait:
+            note(f"task {submitted.task_id}")
+            with TaskProgress() as progress:
+                for status in client.follow(submitted.task_id):
+                    progress(status)
+            if as_json:
+                out_json({**document, "status": status.document()})
+            else:
+                out(f"{status.task_id} {status.state}: {counted(status)}{_because(status)}")
+            return 0 if status.state == "succeeded" else 1
+        if as_json:
+            out_json(document if there is None else {**document, "status": there.document()})
+            return 0
+        out(submitted.task_id)
+        if there is not None:
+            note(f"it is there already: {there.state}, {counted(there)}")
+        return 0
+
+
+def load_variables(template: Path, pairs: Sequence[str], file: Path | None) -> dict[str, object]:
+    """Read the variables that the caller gave."""
+    from streamsched.api.template_file import load_params, load_template
+
+    return load_params(load_template(template), pairs, file)
+
+
+def how_to_go_on(arguments: Sequence[str], task_id: str) -> str:
+    """Write the command line that goes on with this task."""
+    words = ["streamsched", *arguments[1:]]
+    if not any(word == "--task-id" or word.startswith("--task-id=") for word in words):
+        words += ["--task-id", task_id]
+    return shlex.join(words)
+
+
+def report(status: TaskStatus, as_json: bool, *, seconds: float, fresh: int, output: Path) -> int:
+    """Print the summary of a run; returns the exit code."""
+    rate = fresh / seconds if seconds else 0.0
+    if as_json:
+        out_json({
+            **status.document(), "seconds": round(seconds, 3), "children_per_second": round(rate, 1),
+            "output": str(output),
+        })  # fmt: skip
+    else:
+        out(f"task      {status.task_id}")
+        out(f"state     {status.state}{_because(status)}")
+        out(f"children  {counted(status)}")
+        if seconds:
+            out(f"time      {span(seconds)}, {rate:,.0f} children/s in this run")
+        out(f"output    {output}")
+        out(f"results   streamsched results {shlex.quote(status.task_id)}")
+    return 0 if status.state == "succeeded" else 1
+
+
+def _work(worker: Run, before: TaskStatus, again: str, as_json: bool) -> int:
+    interrupted = False
+
+    def on_signal(number: int, _: object) -> None:
+        nonlocal interrupted
+        if interrupted:
+            raise KeyboardInterrupt
+        interrupted = True
+        worker.stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+    began = time.monotonic()
+    with TaskProgress() as progress:
+        status = worker.until_done(before.task_id, progress)
+    seconds = time.monotonic() - began
+    if interrupted and not status.done:
+        note(f"interrupted: {counted(status)}; go on with: {again}")
+        return INTERRUPTED
+    fresh = _ended(status) - _ended(before)
+    return report(status, as_json, seconds=seconds, fresh=fresh, output=worker.output)
+
+
+def _ended(status: TaskStatus) -> int:
+    return status.children.succeeded + status.children.failed + status.children.cancelled
+
+
+def _because(status: TaskStatus) -> str:
+    return f" ({status.reason})" if status.reason and status.state != "succeeded" else ""

@@ -1,0 +1,91 @@
+"""``plan`` and ``try``: look at a template without submitting anything."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from streamsched.cli.options import Json, Pairs, ParamsFile, Template
+from streamsched.cli.printing import compact, note, out, out_json, plain
+
+if TYPE_CHECKING:
+    from streamsched.api.template_file import Prepared
+    from streamsched.domain.splitting import ChildArguments
+
+SHOWN: Final = 3
+"""Children that are shown of each end."""
+
+
+def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_json: Json = False) -> None:
+    """Show how a task would be split, and write nothing."""
+    prepared, arguments = _prepared(template, param or [], params)
+    count = prepared.plan.children
+    shown = sorted({*range(min(SHOWN, count)), *range(max(0, count - SHOWN), count)})
+    if as_json:
+        out_json({
+            "template": prepared.template.name, "template_version": prepared.version,
+            "params": json.loads(prepared.params_json), "children": count, "digest": prepared.plan.digest,
+            "handler": prepared.template.child.handler,
+            "shown": [{"child": child, "args": json.loads(arguments(child))} for child in shown],
+        })  # fmt: skip
+        return
+    out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
+    out(f"parameters  {plain(prepared.params_json, 500)}")
+    out(f"handler     {prepared.template.child.handler}")
+    out(f"children    {count:,}")
+    last = -1
+    for child in shown:
+        if child > last + 1:
+            out("      ...")
+        out(f"{child:>9,}  {plain(arguments(child))}")
+        last = child
+
+
+def try_child(
+    template: Template,
+    param: Pairs = None,
+    params: ParamsFile = None,
+    child: Annotated[int, typer.Option(metavar="K", min=0, help="Which child, from 0.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Run one child in this process, without a log: for a debugger.
+
+    What the handler prints and its result go to stdout. Its checkpoints are kept nowhere.
+    """
+    from streamsched.api.errors import InputError
+    from streamsched.worker.context import ChildContext, LocalTransport
+    from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound
+    from streamsched.worker.handlers import Handlers
+
+    prepared, arguments = _prepared(template, param or [], params)
+    if child >= prepared.plan.children:
+        reason = f"there is no child {child}: the task has {prepared.plan.children:,}, counted from 0"
+        raise InputError(reason, "choose another", source="--child")
+    handler = prepared.template.child.handler
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        function = Handlers([handler.partition(":")[0]]).resolve(handler)
+    except (HandlerNotFound, HandlerNotAllowed) as error:
+        remedy = "correct child.handler, or start where its module can be imported"
+        raise InputError(str(error), remedy, source=str(template)) from error
+    text = arguments(child)
+    note(f"child {child} of {prepared.plan.children:,}: {handler} {plain(text)}")
+    ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=handler)
+    result: Any = function(ctx, **json.loads(text))
+    if as_json:
+        out_json({"child": child, "result": result})
+    else:
+        out(compact(result, 10_000))
+
+
+def _prepared(template: Path, pairs: list[str], file: Path | None) -> tuple[Prepared, ChildArguments]:
+    from streamsched.api.template_file import load_params, load_template, prepare
+    from streamsched.domain.splitting import ChildArguments
+
+    loaded = load_template(template)
+    prepared = prepare(loaded, load_params(loaded, pairs, file), template)
+    return prepared, ChildArguments(loaded, json.loads(prepared.params_json), prepared.plan.document)

@@ -1,0 +1,90 @@
+"""``watch`` and ``cancel``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streamsched.cli.options import Task, client_of
+from streamsched.cli.printing import note, out
+from streamsched.cli.progress import PLAIN_EVERY, TaskProgress, counted
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from streamsched.api.status import TaskStatus
+
+
+def watch(
+    context: typer.Context,
+    task: Annotated[
+        str | None, typer.Argument(metavar="[TASK]", help="The task's id; all active tasks without it.")
+    ] = None,
+) -> None:
+    """Watch a task until it is done, or all that are active until Ctrl-C."""
+    with client_of(context) as client:
+        if task is None:
+            _watch_all(client.follow_active(0.25))
+            return
+        with TaskProgress() as progress:
+            for status in client.follow(task):
+                progress(status)
+    out(f"{status.task_id} {status.state}: {counted(status)}")
+
+
+def cancel(
+    context: typer.Context,
+    task: Task,
+    reason: Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")] = "",
+) -> None:
+    """Ask for the end of a task. What runs is stopped within a second."""
+    with client_of(context) as client:
+        status = client.cancel(task, reason)
+        if status.done:
+            note(f"task {task} is done already: {status.state}; nothing was asked for")
+        elif client.embedded:
+            out(f"task {task}: the end was asked for; the 'streamsched run' of this folder obeys, or the next one")
+        else:
+            out(f"task {task}: the end was asked for")
+
+
+def _watch_all(rounds: Iterable[list[TaskStatus]]) -> None:
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.live import Live
+
+        with Live(console=Console(stderr=True), refresh_per_second=8) as live:
+            for statuses in rounds:
+                live.update(_table(statuses))
+        return
+    told: dict[str, str] = {}
+    due = 0.0
+    for statuses in rounds:
+        all_of_them = time.monotonic() >= due
+        if all_of_them:
+            due = time.monotonic() + PLAIN_EVERY
+        for status in statuses:
+            if all_of_them or told.get(status.task_id) != status.state:
+                note(f"{status.task_id} {status.state}: {counted(status)}")
+        told = {status.task_id: status.state for status in statuses}
+
+
+def _table(statuses: list[TaskStatus]) -> Table:
+    from rich import box
+    from rich.progress_bar import ProgressBar
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, caption=None if statuses else "no active task")
+    for name in ("task", "template", "state", "", "children"):
+        table.add_column(name, no_wrap=name != "children")
+    for status in statuses:
+        children = status.children
+        ended = children.succeeded + children.failed + children.cancelled
+        bar = ProgressBar(total=children.total or 1, completed=ended, width=24)
+        table.add_row(Text(status.task_id), Text(status.template), status.state, bar, counted(status))
+    return table

@@ -1,0 +1,104 @@
+"""Events in words, for people, and as JSON documents, for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "state", "result"})
+"""Fields that hold JSON text."""
+ENVELOPE: Final = frozenset({"event_id", "at", "by", "task_id", "basis", "redrive", "request", "reason"})
+
+
+def document(event: Any) -> dict[str, Any]:
+    """Make the JSON form of an event: bytes as hex, payloads decoded."""
+    return {field.name: _value(field.name, getattr(event, field.name)) for field in fields(event)}
+
+
+def words(event: Any) -> str:
+    """Tell what an event says, and who says it."""
+    name = type(event).__name__
+    tell = _WORDS.get(name, _child if name.startswith("Child") else _others)
+    text = tell(event)
+    reason = getattr(event, "reason", "")
+    if reason and name != "ChildFailed":
+        text = f"{text}, because {reason}" if text else f"because {reason}"
+    return f"{text}, by {event.by}" if text else f"by {event.by}"
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple):
+        return [_value("", item) for item in value]
+    if is_dataclass(value):
+        return document(value)
+    if name in PAYLOADS and isinstance(value, str):
+        try:
+            return json.loads(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _requested(event: Any) -> str:
+    priority = f", priority {event.priority}" if event.priority else ""
+    return f"{event.template_name} with {event.params}{priority}"
+
+
+def _planned(event: Any) -> str:
+    return f"{event.children:,} children: {event.plan}"
+
+
+def _releases(event: Any) -> str:
+    return ", ".join(
+        f"{_children(release)} of partition {release.partition} (dispatch {release.ordinal})"
+        for release in event.releases
+    )
+
+
+def _spans(event: Any) -> str:
+    return ", ".join(map(_children, event.spans))
+
+
+def _children(span: Any) -> str:
+    return f"child {span.first}" if span.first == span.last else f"children {span.first} to {span.last}"
+
+
+def _child(event: Any) -> str:
+    text = f"child {event.child}, dispatch {event.ordinal}, attempt {event.attempt}"
+    if getattr(event, "sequence", 0):
+        text += f", checkpoint {event.sequence}"
+    return text
+
+
+def _completed(event: Any) -> str:
+    return f"{_child(event)}, {event.at - event.started_at} ms, result {event.result}"
+
+
+def _checkpointed(event: Any) -> str:
+    return f"{_child(event)}, state {event.state}"
+
+
+def _failed(event: Any) -> str:
+    final = "" if event.retryable else ", not to be retried"
+    return f"{_child(event)}, {event.reason}: {event.error_type}: {event.message}{final}"
+
+
+def _others(event: Any) -> str:
+    values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name not in ENVELOPE)
+    return ", ".join(f"{name} {value}" for name, value in values if value not in ("", None))
+
+
+_WORDS: Final[dict[str, Callable[[Any], str]]] = {
+    "TaskRequested": _requested,
+    "TaskPlanned": _planned,
+    "ChildrenDispatched": _releases,
+    "ChildrenStopping": _releases,
+    "ChildrenCancelled": _spans,
+    "ChildCompleted": _completed,
+    "ChildCheckpointed": _checkpointed,
+    "ChildFailed": _failed,
+}
