@@ -63,28 +63,29 @@ def _refused(task: Task, event: e.TaskRefused) -> bool:
 
 
 def _dispatched(task: Task, event: e.ChildrenDispatched) -> bool:
-    for release in event.releases:
-        task.release(release)
-    return True
+    accepted = [task.release(release) for release in event.releases]
+    return any(accepted)
 
 
 def _stopping(task: Task, event: e.ChildrenStopping) -> bool:
+    told = task.stopping
     for release in event.releases:
         for child in range(release.first, release.last + 1):
             if task.is_current(child, release.ordinal):
                 task.mark_stopping(child)
                 task.detail(child).reason = event.reason
-    return True
+    return task.stopping > told
 
 
 def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
+    cancelled = task.cancelled
     for span in event.spans:
-        for child in range(span.first, span.last + 1):
+        for child in range(span.first, min(span.last + 1, task.children)):
             if task.state_of(child) in (ChildState.WAITING, ChildState.DUE):
                 task.set_idle(child, ChildState.CANCELLED)
                 task.cancelled += 1
-        task.fresh = max(task.fresh, span.last + 1)
-    return True
+        task.fresh = max(task.fresh, min(span.last + 1, task.children))
+    return task.cancelled > cancelled
 
 
 def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:

@@ -152,9 +152,11 @@ class Task:
         cell = self.table[child]
         return (cell >> 4 & LAST_ORDINAL) == ordinal and cell & _STATE in (_RUNNING, _STOPPING)
 
-    def release(self, release: Release) -> None:
-        """Make idle children live."""
+    def release(self, release: Release) -> bool:
+        """Make idle children live; False, and nothing done, where one of them is not idle or not at this ordinal."""
         first, count = release.first, release.last - release.first + 1
+        if not self._awaits(release):
+            return False
         cell = release.partition << 16 | release.ordinal << 4 | _RUNNING
         self.table[first : release.last + 1] = array("I", [cell]) * count
         self.fresh = max(self.fresh, release.last + 1)
@@ -164,6 +166,15 @@ class Task:
             inside = min(release.last + 1, (chunk + 1) * CHUNK) - max(first, chunk * CHUNK)
             self.live_chunks[chunk] = self.live_chunks.get(chunk, 0) + inside
             self.changed.add(chunk)
+        return True
+
+    def _awaits(self, release: Release) -> bool:
+        if not 0 <= release.first <= release.last < self.children:
+            return False
+        if release.first >= self.fresh:
+            return release.ordinal == 1
+        cells = self.table[release.first : release.last + 1]
+        return all(cell & _STATE == _DUE and (cell >> 4 & LAST_ORDINAL) + 1 == release.ordinal for cell in cells)
 
     def settle(self, child: int, state: ChildState) -> None:
         """Take a live child out of the live set."""
@@ -195,8 +206,10 @@ class Task:
 
     def wait_until(self, child: int, due: int) -> None:
         """Queue a child for another dispatch, at ``due`` or later."""
-        self.detail(child).due = due
-        heappush(self.due, (due, child))
+        detail = self.detail(child)
+        # Later than ever before: an entry of the heap that an earlier wait left behind never names this one.
+        detail.due = max(due, detail.due + 1)
+        heappush(self.due, (detail.due, child))
 
     def detail(self, child: int) -> Detail:
         """Find or make the detail of a child, for a change."""
@@ -217,7 +230,7 @@ class Task:
 
     def idle_spans(self) -> Iterator[Span]:
         """Walk the children that are neither live nor ended, as few spans as there are."""
-        for child in sorted(child for _, child in self.due if self.table[child] & _STATE == _DUE):
+        for child in sorted(child for due, child in self.due if self._waits(due, child)):
             yield Span(child, child)
         if self.fresh < self.children:
             yield Span(self.fresh, self.children - 1)
