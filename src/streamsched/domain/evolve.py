@@ -85,6 +85,7 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
                 task.set_idle(child, ChildState.CANCELLED)
                 task.cancelled += 1
         task.fresh = max(task.fresh, min(span.last + 1, task.children))
+    _close_when_done(task)
     return task.cancelled > cancelled
 
 
@@ -151,12 +152,7 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
         task.settle(event.child, ChildState.DUE)
         task.wait_until(event.child, event.at + delay)
     else:
-        task.settle(event.child, ChildState.FAILED)
-        task.failed += 1
-        if task.phase is Phase.RUNNING and task.template.failure.exceeded(task.failed, task.children):
-            task.enter(Phase.FAILING)
-            task.reason = f"child {event.child} failed: {event.error_type}: {event.message}"
-        _close_when_done(task)
+        _fail_live(task, event.child)
     return True
 
 
@@ -177,22 +173,14 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
     _keep_state(detail, event)
-    if task.state_of(event.child) is ChildState.STOPPING or event.ordinal >= LAST_ORDINAL:
-        _cancel_live(task, event.child)
-    else:
-        task.settle(event.child, ChildState.DUE)
-        task.wait_until(event.child, event.at)
+    _come_back(task, event.child, event.at)
     return True
 
 
 def _partition_reset(task: Task, event: e.PartitionReset) -> bool:
     lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
     for child in lost:
-        if task.state_of(child) is ChildState.STOPPING:
-            _cancel_live(task, child)
-        else:
-            task.settle(child, ChildState.DUE)
-            task.wait_until(child, event.at)
+        _come_back(task, child, event.at)
     return bool(lost)
 
 
@@ -244,9 +232,34 @@ def _keep_state(detail: Detail, event: e.ChildFailed | e.ChildCancelled | e.Chil
         detail.state = event.state
 
 
+def _come_back(task: Task, child: int, at: int) -> None:
+    """Let a live child wait for another dispatch, unless it was told to stop or has had its last one."""
+    if task.state_of(child) is ChildState.STOPPING:
+        _cancel_live(task, child)
+    elif task.ordinal_of(child) < LAST_ORDINAL:
+        task.settle(child, ChildState.DUE)
+        task.wait_until(child, at)
+    else:
+        detail = task.detail(child)
+        detail.reason, detail.error_type = "returned", "TooManyDispatches"
+        detail.message = f"it came back from each of {LAST_ORDINAL} dispatches"
+        _fail_live(task, child)
+
+
+def _fail_live(task: Task, child: int) -> None:
+    task.settle(child, ChildState.FAILED)
+    task.failed += 1
+    if task.phase is Phase.RUNNING and task.template.failure.exceeded(task.failed, task.children):
+        detail = task.detail(child)
+        task.enter(Phase.FAILING)
+        task.reason = f"child {child} failed: {detail.error_type}: {detail.message}"
+    _close_when_done(task)
+
+
 def _cancel_live(task: Task, child: int) -> None:
     task.settle(child, ChildState.CANCELLED)
     task.cancelled += 1
+    _close_when_done(task)
 
 
 def _close_when_done(task: Task) -> None:

@@ -160,6 +160,9 @@ class Scheduler:
                 flight = self._flights.get(task.task_id)
                 if flight is not None and flight.last_event == event.event_id:
                     self._land(task.task_id)
+            elif isinstance(event, e.PartitionReset):
+                home = record.partition
+                touched |= {task_id: self.view.active[task_id] for task_id, at in self.view.homes.items() if at == home}
         for task_id, task in touched.items():
             if task.terminal:
                 self._hungry.pop(task_id, None)
