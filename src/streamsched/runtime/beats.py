@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from streamsched import __version__
 from streamsched.domain.events import NodeBeat, RunningChild
 from streamsched.log.port import Log
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
+from streamsched.version import __version__
 from streamsched.runtime.records import Records
 
 INTERVAL: Final = 0.5
