@@ -98,9 +98,9 @@ def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRe
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
     """Tell whether our request made the task. Raise TaskConflict where another one did, for something else."""
     if (first.template, first.params) != (own.template, own.params):
-        what = "template" if first.template != own.template else "parameters"
+        what = "another template" if first.template != own.template else "other parameters"
         raise TaskConflict(
-            f"task id {own.task_id!r} is taken: it was submitted at {rfc3339(first.at)} by {first.by} with another "
+            f"task id {own.task_id!r} is taken: it was submitted at {rfc3339(first.at)} by {first.by} with "
             f"{what} (template {first.template_name}, parameters {first.params})",
             "choose another --task-id",
         )

@@ -81,7 +81,11 @@ class Installation:
             events = self.log.partitions(f"{prefix}.events")
             children = self.log.partitions(f"{prefix}.children")
         except TopicMismatch as error:
-            raise TopicMismatch(f"{error}; run 'streamsched topics create' once for this cluster") from error
+            if self.settings.brokers:
+                raise
+            raise TopicMismatch(
+                f"nothing with prefix {prefix!r} is in {self.settings.where}; 'streamsched run' makes it"
+            ) from error
         self.topics = Topics(prefix, event_partitions=events, child_partitions=children)
         return self
 

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from streamsched import __version__
 from streamsched.cli.look_commands import children, list_tasks, results, status, workers
 from streamsched.cli.node_commands import scheduler, worker
 from streamsched.cli.options import Command, global_options
@@ -17,6 +16,7 @@ from streamsched.cli.run_commands import run, submit
 from streamsched.cli.topics_commands import check, create, repair
 from streamsched.cli.try_commands import plan, try_child
 from streamsched.cli.watch_commands import cancel, watch
+from streamsched.version import __version__
 
 HELP = """Run long work cut into many pieces, each piece exactly once, on one machine or many.
 
