@@ -14,7 +14,7 @@ from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
-from streamsched.log.port import Committed, LogUnreachable, TopicPartition
+from streamsched.log.port import Committed, LogError, LogUnreachable, TopicPartition
 
 _kafka: Any = confluent_kafka.admin  # its stubs hide half of what it offers
 
@@ -117,12 +117,18 @@ class Admin:
         return found
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where the group has no commit yet; it must have no members."""
+        """Commit position 0 with this metadata where the group has no commit yet.
+
+        Raises:
+            LogError: the group has members.
+        """
+        doing = f"commit the first positions of group {group}"
+        if self.ask(doing, partial(self.client.describe_consumer_groups, [group]))[0].members:
+            raise LogError(f"cannot {doing}: it has members; stop them first")
         now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT)
         places = [Place(*partition, 0, metadata=metadata) for partition, at in now.items() if at is None]
         if not places:
             return
-        doing = f"commit the first positions of group {group}"
         wanted = [ConsumerGroupTopicPartitions(group, places)]
         answer = self.ask(doing, partial(self.client.alter_consumer_group_offsets, wanted))[0]
         for place in answer.topic_partitions:

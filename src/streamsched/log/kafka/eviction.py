@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Final
@@ -50,10 +51,7 @@ def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) ->
         LogUnreachable: the broker does not answer.
         LogError: the package is missing, its settings cannot be derived, or the group refuses.
     """
-    try:
-        admin, failures = import_module("kafka.admin"), import_module("kafka.errors")
-    except ImportError:
-        raise LogError("dead members cannot be evicted: install the package kafka-python") from None
+    admin, failures = _package()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
     settings = security(kafka)
     client = None
@@ -77,3 +75,11 @@ def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) ->
     for answer in answers.values():
         if answer.__name__ not in ("NoError", "UnknownMemberIdError"):
             raise LogError(f"cannot evict member {member_id} from group {group}: {answer.__name__}")
+
+
+def _package() -> tuple[Any, Any]:
+    try:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of its own code
+            return import_module("kafka.admin"), import_module("kafka.errors")
+    except ImportError:
+        raise LogError("dead members cannot be evicted: install the package kafka-python") from None

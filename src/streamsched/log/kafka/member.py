@@ -24,6 +24,7 @@ class GroupMember:
         self._group = group
         self._topic = topic
         self._listener = listener
+        self._joined = False
         self._closed = False
         self._consumer = make(Consumer, settings.member(group))
         self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._gone)
@@ -31,7 +32,8 @@ class GroupMember:
     @property
     def member_id(self) -> str:
         """Return the group's name for this member; empty while it is not in the group."""
-        return "" if self._closed else self._consumer.memberid() or ""
+        # The client joins, and comes back after a loss, behind our back: what counts is what the listener was told.
+        return (self._consumer.memberid() or "") if self._joined and not self._closed else ""
 
     def group_metadata(self) -> Any:
         """Return what a transaction shows to the group; it ages with every rebalance."""
@@ -63,6 +65,7 @@ class GroupMember:
         places = [TopicPartition(self._topic, place.partition, 0) for place in given]
         consumer.incremental_assign(places)
         consumer.pause(places)
+        self._joined = True
         self._listener.on_assigned([place.partition for place in places])
 
     def _revoked(self, consumer: Consumer, taken: Collection[TopicPartition]) -> None:
@@ -72,6 +75,7 @@ class GroupMember:
             consumer.incremental_unassign(list(taken))
 
     def _gone(self, consumer: Consumer, lost: Collection[TopicPartition]) -> None:
+        self._joined = False
         try:
             self._listener.on_lost([place.partition for place in lost])
         finally:
