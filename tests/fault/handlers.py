@@ -1,0 +1,20 @@
+"""Handlers whose every step leaves a line in a file: the evidence that the checker reads."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from streamsched import ChildContext
+
+
+def steps(ctx: ChildContext, count: int, seconds: float, folder: str) -> dict[str, int]:
+    """Make ``count`` steps of so many seconds, each noted in the folder and then checkpointed."""
+    begun = (ctx.last_checkpoint or {"step": 0})["step"]
+    with (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1) as notes:
+        for step in range(begun, count):
+            time.sleep(seconds)
+            notes.write(f"{ctx.child_index} {step} {ctx.attempt} {ctx.fencing_token}\n")
+            ctx.checkpoint({"step": step + 1})
+    return {"steps": count}
