@@ -201,6 +201,9 @@ class Worker:
         inherited = not owned.released and record.offset < owned.end
         child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
         owned.tracker.add(record.offset, child)
+        known = owned.children.get((child.work.task_id, child.work.child))
+        if known is not None:
+            known.gone = True  # a successor has moved it on: this worker was frozen, and will hear that it is lost
         owned.children[child.work.task_id, child.work.child] = child
         for marker in owned.markers_for(child):
             self._obey(child, marker)
