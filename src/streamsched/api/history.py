@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import Event, NodeBeat
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import Record, TopicPartition
 
-BATCH = 2_000
+BATCH: Final = 2_000
+FORGOTTEN: Final = 300_000
+"""Milliseconds after which a node that died without a word is listed no more."""
 
 
 def history(
@@ -51,7 +54,11 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
             continue
         if isinstance(beat, NodeBeat):
             beats[key] = beat
-    return [(beat, now - beat.at) for beat in sorted(beats.values(), key=lambda beat: (beat.role, beat.name))]
+    return [
+        (beat, now - beat.at)
+        for beat in sorted(beats.values(), key=lambda beat: (beat.role, beat.name))
+        if now - beat.at < FORGOTTEN
+    ]
 
 
 def _merged(site: Installation, places: Sequence[TopicPartition], until: int | None) -> Iterator[Record]:

@@ -1,9 +1,10 @@
 """The parent of a ``worker`` or ``scheduler``: starts the node, passes signals on, and exits with the node's code.
 
-It never restarts the node: that is systemd's or Kubernetes' work. When the node dies without having left, its
-membership is handed to whoever can evict it, so that another node has its partitions within a second. The node and the
+It never restarts the node: that is systemd's or Kubernetes' work. When the node dies without having left, the same
+command line is run once more to evict it, so that another node has its partitions within a second. The node and the
 parent hold the two ends of one socket: the node tells its membership through it, and its end is the parent's death.
-Imports the standard library only: the parent lives as long as the node and is to stay small.
+Imports the standard library only, and is executed anew (``become_parent``): the parent lives as long as the node and
+is to stay small.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
-ENVIRONMENT: Final = "STREAMSCHED_NODE"
+NODE: Final = "STREAMSCHED_NODE"
+EVICT: Final = "STREAMSCHED_EVICT"
+_COMMAND: Final = (sys.executable, "-P", "-m", "streamsched")
 PR_SET_PDEATHSIG: Final = 1
 SIGNALS: Final = {
     signal.SIGTERM: signal.SIGTERM,
@@ -31,21 +34,31 @@ SIGNALS: Final = {
 
 
 def is_node() -> bool:
-    """Tell whether this process was started by ``supervise``."""
-    return ENVIRONMENT in os.environ
+    """Tell whether this process was started by the parent, as the node."""
+    return NODE in os.environ
 
 
-def supervise(arguments: Sequence[str], evict: Callable[[dict[str, str]], None]) -> int:
-    """Run this command line as a node in a child process until it ends; returns the exit code.
+def to_evict() -> dict[str, str] | None:
+    """Tell the membership that the parent started this process to evict: ``group``, ``member`` and ``writer``."""
+    found = os.environ.get(EVICT)
+    return None if found is None else dict(json.loads(found))
 
-    ``evict`` gets the ``group``, ``member`` and ``writer`` of a node that died as a member of its group.
-    """
+
+def become_parent(arguments: Sequence[str]) -> NoReturn:
+    """Go on as the parent of a node that runs this command line, in a process that has imported nothing else."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamsched.api.supervise", *arguments])  # noqa: S606
+
+
+def supervise(arguments: Sequence[str]) -> int:
+    """Run this command line as a node in a child process until it ends; returns the exit code."""
     ours, its = socket.socketpair()
     # Blocked until there is somebody to hear them, here and in the node, which inherits the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    child = subprocess.Popen(  # noqa: S603 - our own command line
-        [sys.executable, "-m", "streamsched", *arguments],
-        env={**os.environ, ENVIRONMENT: f"{its.fileno()}:{os.getpid()}"},
+    node = subprocess.Popen(  # noqa: S603 - our own command line
+        [*_COMMAND, *arguments],
+        env={**os.environ, NODE: f"{its.fileno()}:{os.getpid()}"},
         pass_fds=[its.fileno()],
         stdin=subprocess.DEVNULL,
         process_group=0,  # a Ctrl-C is one signal for the node: ours
@@ -54,17 +67,20 @@ def supervise(arguments: Sequence[str], evict: Callable[[dict[str, str]], None])
 
     def pass_on(number: int, _: object) -> None:
         with suppress(ProcessLookupError):
-            child.send_signal(SIGNALS[signal.Signals(number)])
+            node.send_signal(SIGNALS[signal.Signals(number)])
 
     for number in SIGNALS:
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     with ours, ours.makefile() as memberships:
         membership = _last_line(memberships)
-        code = child.wait()
-    if membership and membership["group"]:
-        sys.stderr.write(f"streamsched: the node died (exit code {code}): evicting it\n")
-        evict(membership)
+        code = node.wait()
+    if membership is not None and membership["group"]:
+        sys.stderr.write(f"streamsched: the node died (exit code {code}), its membership is evicted\n")
+        sys.stderr.flush()
+        subprocess.run(  # noqa: S603 - our own command line
+            [*_COMMAND, *arguments], env={**os.environ, EVICT: json.dumps(membership)}, check=False
+        )
     return code if code >= 0 else 128 - code
 
 
@@ -77,7 +93,7 @@ class Membership:
     def __init__(self) -> None:
         self._told: tuple[str, str, str] | None = None
         self._link: socket.socket | None = None
-        descriptor, _, parent = os.environ.pop(ENVIRONMENT, "").partition(":")
+        descriptor, _, parent = os.environ.pop(NODE, "").partition(":")
         if not parent:
             return
         if sys.platform == "linux":
@@ -119,3 +135,7 @@ def _last_line(lines: Iterable[str]) -> dict[str, str] | None:
             with suppress(ValueError):
                 last = json.loads(line)
     return last
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(sys.argv[1:]))

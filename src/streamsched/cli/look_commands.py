@@ -13,12 +13,15 @@ from streamsched.cli.progress import counted, span
 
 if TYPE_CHECKING:
     from streamsched.api.status import ChildStatus, TaskStatus
+    from streamsched.domain.events import NodeBeat
 
 BAR: Final = 30
 TASK_STATES: Final = (
     "requested", "planning", "running", "failing", "succeeding", "cancelling",
     "succeeded", "failed", "cancelled", "refused",
 )  # fmt: skip
+SILENT: Final = 3_000
+"""Milliseconds without a beat from which on a node is likely dead."""
 CHILD_STATES: Final = ("waiting", "running", "succeeded", "failed", "cancelled")
 CHILD_LINE: Final = "{:>9}  {:<9}  {:>7}  {:>10}  {:<19}  {:>9}  {:<28}  {}"
 NODE_FIELDS: Final = ("node_id", "name", "role", "version", "state", "slots", "free", "pending", "loop_age")
@@ -128,18 +131,21 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
         note("no worker and no scheduler is there; start them with 'streamsched worker' and 'streamsched scheduler'")
         return
     head = ("NAME", "ROLE", "STATE", "SLOTS", "FREE", "PENDING", "PARTITIONS", "AGE", "VERSION")
-    rows = [
-        (plain(beat.name), beat.role, beat.state, beat.slots, beat.free, beat.pending, ranges(beat.partitions),
-         span(max(0, age) / 1000), beat.version)
-        for beat, age in nodes
-    ]  # fmt: skip
+    rows = [_node_row(beat, age) for beat, age in nodes]
     for line in columns([head, *rows]):
         out(line)
-    for beat, _ in nodes:
-        for child in beat.running:
+    for beat, age in nodes:
+        for child in beat.running if age < SILENT else ():
             done = f"{child.done:g} of {child.total:g}" if child.total else "no progress told"
             since = span(max(0.0, (beat.at - child.started_at) / 1000))
             out(f"  {plain(beat.name)}: {child.task_id} child {child.child}, attempt {child.attempt}, {since}, {done}")
+
+
+def _node_row(beat: NodeBeat, age: int) -> tuple[object, ...]:
+    state = beat.state if age < SILENT else "silent"
+    owned = ranges(beat.partitions)
+    since = span(max(0, age) / 1000)
+    return (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)
 
 
 def _check_state(state: str | None, states: tuple[str, ...]) -> None:

@@ -41,9 +41,7 @@ def worker(
     SIGTERM and Ctrl-C drain it: what runs stops at its next checkpoint and goes on elsewhere; a second one stops it
     at once. What handlers print goes to stdout.
     """
-    settings = _settings(context, "worker")
-    if not supervise.is_node():
-        return _supervise(settings)
+    settings = _node_settings(context, "worker")
     from streamsched.api.node import serve_worker
     from streamsched.worker.node import Pace
 
@@ -58,27 +56,25 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
 
     Run two or more: they share the work and stand by for each other.
     """
-    settings = _settings(context, "scheduler")
-    if not supervise.is_node():
-        return _supervise(settings)
+    settings = _node_settings(context, "scheduler")
     from streamsched.api.node import serve_scheduler
 
     serve_scheduler(settings, name=name)
     return 0
 
 
-def _settings(context: typer.Context, command: str) -> Settings:
+def _node_settings(context: typer.Context, command: str) -> Settings:
+    """Return the settings in the node; the process that the user started becomes its parent here."""
     from streamsched.api.settings import refuse_embedded
 
     settings = settings_of(context)
     refuse_embedded(settings, command)
-    return settings
-
-
-def _supervise(settings: Settings) -> int:
-    def evict(membership: dict[str, str]) -> None:
+    membership = supervise.to_evict()
+    if membership is not None:
         from streamsched.api.node import evict
 
         evict(settings, membership)
-
-    return supervise.supervise(sys.argv[1:], evict)
+        raise typer.Exit
+    if not supervise.is_node():
+        supervise.become_parent(sys.argv[1:])
+    return settings

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamsched.api.client import Client
     from streamsched.api.settings import Settings
 
+_NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -123,9 +124,32 @@ def set_up_logging(given: dict[str, Any]) -> None:
     level = given.get("log_level") or os.environ.get("STREAMSCHED_LOG_LEVEL") or "warning"
     if level.lower() not in LEVELS:
         raise InputError(f"{level!r} is no level", f"choose one of {', '.join(LEVELS)}", source="--log-level")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(Repetitions())
     logging.basicConfig(
-        stream=sys.stderr, level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        handlers=[handler], level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+
+
+class Repetitions(logging.Filter):
+    """Drops lines that differ only in numbers from one of the last seconds: clients of a dead broker repeat."""
+
+    QUIET: Final = 10.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let the first one pass."""
+        text = f"{record.name} {record.getMessage()}".translate(_NO_DIGITS)
+        before = self._told.get(text)
+        if before is not None and record.created - before < self.QUIET:
+            return False
+        if len(self._told) > 1_000:
+            self._told.clear()
+        self._told[text] = record.created
+        return True
 
 
 def settings_of(context: typer.Context) -> Settings:

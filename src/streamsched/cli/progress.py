@@ -98,12 +98,15 @@ class FoldNotice:
     """Tells of a long first fold of the journal."""
 
     def __init__(self) -> None:
-        self._next = time.monotonic() + FOLD_AFTER
+        self._next = 0.0
 
     def __call__(self, done: int, total: int) -> None:
         """Note progress, in records."""
-        if time.monotonic() >= self._next and total:
-            self._next = time.monotonic() + PLAIN_EVERY
+        now = time.monotonic()
+        if not self._next:
+            self._next = now + FOLD_AFTER
+        elif now >= self._next and done < total:
+            self._next = now + PLAIN_EVERY
             note(f"reading the journal: {done:,} of {total:,} records")
 
 

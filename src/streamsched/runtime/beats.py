@@ -10,8 +10,8 @@ from streamsched.domain.events import NodeBeat, RunningChild
 from streamsched.log.port import Log
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
-from streamsched.version import __version__
 from streamsched.runtime.records import Records
+from streamsched.version import __version__
 
 INTERVAL: Final = 0.5
 """Seconds between the beats of a node."""
