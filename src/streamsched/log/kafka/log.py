@@ -22,7 +22,7 @@ class KafkaLog:
     Args:
         brokers: addresses, ``host:port`` with commas between.
         kafka: settings for every client, under librdkafka's names.
-        watchdog: seconds after which a hung ``send_offsets_to_transaction`` ends the process.
+        watchdog: seconds after which a call that hangs in the client ends the process.
         reach: seconds to wait for the first answer.
 
     Raises:
@@ -41,7 +41,7 @@ class KafkaLog:
         self._admin = Admin(self._settings)
         self._cluster_id = self._admin.cluster_id(reach)
         self._appender = Appender(self._settings)
-        self._watchdog = Watchdog(watchdog, "send_offsets_to_transaction")
+        self._watchdog = Watchdog(watchdog)
 
     @property
     def cluster_id(self) -> str:
@@ -58,7 +58,7 @@ class KafkaLog:
 
     def member(self, group: str, topic: str, listener: Listener) -> GroupMember:
         """Make a member of the group; it joins while it is polled."""
-        return GroupMember(self._settings, group, topic, listener)
+        return GroupMember(self._settings, group, topic, listener, self._watchdog)
 
     def writer(self, transactional_id: str) -> KafkaWriter:
         """Make the writer of this id, aborting what an earlier one of the same id left open.

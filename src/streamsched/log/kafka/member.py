@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
 from confluent_kafka import Consumer, TopicPartition
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import ClientSettings, make
+from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.port import Listener
+
+_PAUSE: Final = 0.01
+_LEAVE_LIMIT: Final = 10.0
 
 
 class GroupMember:
@@ -19,11 +24,14 @@ class GroupMember:
     raises comes out of ``poll`` and ``leave``.
     """
 
-    def __init__(self, settings: ClientSettings, group: str, topic: str, listener: Listener) -> None:
+    def __init__(
+        self, settings: ClientSettings, group: str, topic: str, listener: Listener, watchdog: Watchdog
+    ) -> None:
         self._settings = settings
         self._group = group
         self._topic = topic
         self._listener = listener
+        self._watchdog = watchdog
         self._joined = False
         self._closed = False
         self._consumer = make(Consumer, settings.member(group))
@@ -57,9 +65,19 @@ class GroupMember:
         if self._closed:
             return
         try:
-            self._consumer.close()
+            # All callbacks are served before the close: one that meets the end of the client's group thread waits
+            # for ever, as when an older hand-over is still queued.
+            self._consumer.unsubscribe()
+            deadline = time.monotonic() + _LEAVE_LIMIT
+            self._consumer.poll(_PAUSE)
+            while self._consumer.assignment() and time.monotonic() < deadline:
+                self._consumer.poll(_PAUSE)
         finally:
-            self._closed = True
+            try:
+                with self._watchdog.over("close of a group's member"):
+                    self._consumer.close()
+            finally:
+                self._closed = True
 
     def _assigned(self, consumer: Consumer, given: Collection[TopicPartition]) -> None:
         places = [TopicPartition(self._topic, place.partition, 0) for place in given]

@@ -1,7 +1,8 @@
 """The end of a process that hangs inside the client.
 
-``send_offsets_to_transaction`` ignores its time-out while the group's coordinator is down (librdkafka#5456).
-A node that hangs there neither polls nor beats: ending it lets others take over.
+Two of its calls are known to wait for ever: ``send_offsets_to_transaction``, which ignores its time-out while the
+group's coordinator is down (librdkafka#5456), and ``close`` of a consumer, which can lose the answer that it waits
+for. A node that hangs neither polls nor beats: ending it lets others take over.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import math
 import os
 import threading
 import time
-from typing import Final, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
 
 EXIT_CODE: Final = 70
 
@@ -18,25 +21,26 @@ EXIT_CODE: Final = 70
 class Watchdog:
     """Ends the process with exit code 70 when a guarded call takes more than ``limit`` seconds.
 
-    Use it as a context around the call. One thread serves all calls, started with the first.
+    One thread serves all calls, started with the first.
     """
 
-    def __init__(self, limit: float, call: str) -> None:
+    def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._call = call
-        self._deadline = math.inf
+        self._guarded = (math.inf, "")
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> Self:
-        self._deadline = time.monotonic() + self._limit
+    @contextmanager
+    def over(self, call: str) -> Iterator[None]:
+        """Guard a call while the context lasts; another inside it takes its place for as long."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="streamsched-watchdog", daemon=True)
             self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._deadline = math.inf
+        before, self._guarded = self._guarded, (time.monotonic() + self._limit, call)
+        try:
+            yield
+        finally:
+            self._guarded = before
 
     def close(self) -> None:
         """Stop watching."""
@@ -46,7 +50,8 @@ class Watchdog:
 
     def _watch(self) -> None:
         while not self._closed.wait(min(1.0, self._limit / 4)):
-            if time.monotonic() > self._deadline:
-                line = f"streamsched: {self._call} did not return in {self._limit:g} s: ending this process\n"
+            deadline, call = self._guarded
+            if time.monotonic() > deadline:
+                line = f"streamsched: {call} did not return in {self._limit:g} s: ending this process\n"
                 os.write(2, line.encode())
                 os._exit(EXIT_CODE)

@@ -74,7 +74,7 @@ class KafkaWriter:
             if self._producer.flush(_left(deadline)):
                 self._give_up("its records were not answered in time")
             if group is not None:
-                with self._watchdog:
+                with self._watchdog.over("send_offsets_to_transaction"):
                     _insist(
                         lambda: self._producer.send_offsets_to_transaction(places, group, _left(deadline)),
                         deadline,
