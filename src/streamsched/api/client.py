@@ -19,6 +19,7 @@ from streamsched.api.request import (
     first_request,
     make_request,
     record_of,
+    want,
 )
 from streamsched.api.settings import Settings, load_settings, refuse_embedded
 from streamsched.api.status import ChildStatus, TaskStatus, children_of, status_of
@@ -108,7 +109,8 @@ class Client:
             LogError: the log could not be written.
 
         """
-        request = make_request(self._me, template, params, task_id=task_id, priority=priority, origin=origin)
+        wanted = want(template, params, task_id=task_id, priority=priority)
+        request = make_request(self._me, wanted, origin)
         refuse_embedded(self._site.settings, "submit")
         record = record_of(self._site, request, request.task_id, request.traceparent)
         (offset,) = self._site.log.append([record])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ from pathlib import Path
 import msgspec
 
 from streamsched.log.port import Append
+
+log = logging.getLogger(__name__)
 
 
 class Mailbox:
@@ -26,10 +29,15 @@ class Mailbox:
         draft.rename(self._folder / f"{os.getpid()}-{uuid.uuid4()}.letter")
 
     def letters(self) -> Iterator[tuple[Path, Append]]:
-        """Walk the letters; the reader removes each once its record is durable."""
+        """Walk the letters; the reader removes each once its record is durable. A broken one is set aside."""
         if not self._folder.is_dir():
             return
         for path in sorted(self._folder.glob("*.letter")):
-            topic, partition, key, value, headers, track = msgspec.msgpack.decode(path.read_bytes())
-            pairs = tuple((name, text) for name, text in headers)
+            try:
+                topic, partition, key, value, headers, track = msgspec.msgpack.decode(path.read_bytes())
+                pairs = tuple((name, text) for name, text in headers)
+            except (OSError, ValueError, TypeError, msgspec.DecodeError) as error:
+                log.warning("letter %s cannot be read (%s): set aside", path, error)
+                path.rename(path.with_suffix(".broken"))
+                continue
             yield path, Append(topic, partition, key, value, pairs, track)

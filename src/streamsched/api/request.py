@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamsched.api.errors import InputError
 from streamsched.api.status import rfc3339
@@ -17,6 +17,9 @@ from streamsched.domain.template import Template
 from streamsched.log.codec import append_of, header
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
+
+if TYPE_CHECKING:
+    from streamsched.api.template_file import Prepared
 
 
 class NoSuchTask(Exception):
@@ -35,33 +38,45 @@ class Submitted:
     first: bool
 
 
-def make_request(
-    me: Identity,
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A task that can be requested: everything about it is checked and resolved."""
+
+    prepared: Prepared
+    task_id: str | None
+    priority: int
+
+
+def want(
     template: Template | Path | str,
     params: Mapping[str, object] | None = None,
     *,
     task_id: str | None = None,
     priority: int = 0,
-    origin: str = "submit",
-) -> TaskRequested:
-    """Make the event that requests a task, with everything resolved. Raise InputError for what cannot be."""
+) -> Wanted:
+    """Check and resolve what a task is to be. Raise InputError for what cannot be."""
     from streamsched.api.template_file import load_template, prepare
 
-    path = None if isinstance(template, Template) else Path(template)
-    loaded = template if isinstance(template, Template) else load_template(Path(template))
-    prepared = prepare(loaded, params or {}, path)
     if task_id is not None:
         check_task_id(task_id)
     if not -(2**31) <= priority < 2**31:
         raise InputError(f"{priority} is no priority", "give a number of at most 31 bits", field="priority")
+    path = None if isinstance(template, Template) else Path(template)
+    loaded = template if isinstance(template, Template) else load_template(Path(template))
+    return Wanted(prepare(loaded, params or {}, path), task_id, priority)
+
+
+def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
+    """Make the event that requests a task, under its given id or a new one."""
+    prepared = wanted.prepared
     return me.sign(
         TaskRequested,
-        task_id=task_id if task_id is not None else uuid7(me.clock.now()),
-        template_name=loaded.name,
+        task_id=wanted.task_id if wanted.task_id is not None else uuid7(me.clock.now()),
+        template_name=prepared.template.name,
         template_version=prepared.version,
         template=prepared.template_json,
         params=prepared.params_json,
-        priority=priority,
+        priority=wanted.priority,
         origin=origin,
         traceparent=os.environ.get("TRACEPARENT"),
     )

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from streamsched.api.client import Progress, user_name
 from streamsched.api.mailbox import Mailbox
-from streamsched.api.request import Submitted, compare, first_request, make_request, record_of
+from streamsched.api.request import Submitted, Wanted, compare, first_request, make_request, record_of
 from streamsched.api.settings import Settings
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.wiring import Installation
@@ -58,23 +58,19 @@ class Run:
             self._view.close()
         self._site.close()
 
-    def submit(
-        self, template: Path, params: Mapping[str, object], *, task_id: str | None, priority: int = 0
-    ) -> Submitted:
+    def submit(self, wanted: Wanted) -> Submitted:
         """Request the task, unless it is there already.
 
         Raises:
-            InputError: template or parameters are wrong.
             TaskConflict: the id is taken by a different task.
 
         """
-        me = self._site.identity("run", user_name())
-        own = make_request(me, template, params, task_id=task_id, priority=priority, origin="run")
+        own = make_request(self._site.identity("run", user_name()), wanted, "run")
         there = self._view.task(own.task_id)
         if there is not None:
             return compare(there.request, own)
         (offset,) = self._site.log.append([record_of(self._site, own, own.task_id, own.traceparent)])
-        first = own if task_id is None else first_request(self._site, own, offset)
+        first = own if wanted.task_id is None else first_request(self._site, own, offset)
         self._fold()
         return compare(first, own)
 

@@ -37,12 +37,14 @@ def run(
     command with the same --task-id goes on where it was. What handlers print goes to output.log in the data folder.
     """
     settings = settings_of(context)
-    values = load_variables(template, param or [], params)
+    from streamsched.api.request import want
+
+    wanted = want(template, load_variables(template, param or [], params), task_id=task_id)
     from streamsched.api.run import Run
 
     worker = Run(settings, slots=slots or cpus(), on_progress=FoldNotice())
     try:
-        submitted = worker.submit(template, values, task_id=task_id)
+        submitted = worker.submit(wanted)
         before = worker.status(submitted.task_id)
         again = how_to_go_on(sys.argv, submitted.task_id)
         note(f"task {submitted.task_id}" + ("" if submitted.first else f" is there already: {before.state}"))

@@ -1,0 +1,157 @@
+"""Exit codes and messages: what scripts rely on, and what people get for their mistakes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from tests.unit.cli_case import Cli
+
+from streamsched import __version__
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+def one_line(text: str) -> str:
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").stdout == f"streamsched {__version__}\n"
+
+
+def test_every_command_has_help_with_an_example(cli: Cli) -> None:
+    from streamsched.cli.app import COMMANDS, TOPICS, command
+
+    group = command()
+    names = [(name,) for name in COMMANDS] + [("topics", name) for name in TOPICS]
+    for path in names:
+        node = group
+        for name in path:
+            node = node.commands[name]
+        assert node.help.strip()
+        assert f"streamsched {' '.join(path)}" in node.epilog or f" {' '.join(path)}" in node.epilog
+        options = {option for parameter in node.params for option in parameter.opts}
+        assert {"--brokers", "--data-dir", "--prefix", "--config"} <= options
+    shown = cli("run", "--help").stdout
+    assert "Examples:\n  streamsched run examples/print-numbers.yaml -p n=1000000\n" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["run"],
+        ["run", "none.yaml"],
+        ["run", "count.yaml", "-p", "m=1"],
+        ["run", "count.yaml", "-p", "n=x"],
+        ["run", "count.yaml", "-p", "n"],
+        ["run", "count.yaml", "-p", "size=0"],
+        ["run", "count.yaml", "-p", "n=100000000"],
+        ["run", "count.yaml", "--params", "none.json"],
+        ["run", "count.yaml", "--slots", "0"],
+        ["run", "count.yaml", "--task-id", "a b"],
+        ["run", "count.yaml", "--task-id", "tick@1"],
+        ["run", "count.yaml", "--task-id", ""],
+        ["run", "count.yaml", "--frobnicate"],
+        ["plan", "count.yaml", "-p", "n=x"],
+        ["try", "count.yaml", "--child", "4"],
+        ["submit", "count.yaml"],
+        ["worker"],
+        ["scheduler"],
+        ["topics", "create"],
+        ["topics", "check"],
+        ["topics", "repair"],
+        ["list", "--state", "asleep"],
+        ["list", "--brokers", "nowhere"],
+        ["list", "--config", "none.toml"],
+        ["list", "--prefix", "a b"],
+        ["list", "--log-level", "loud"],
+        ["replay", "--until", "yesterday"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_exits_2_and_writes_nothing(arguments: list[str], cli: Cli) -> None:
+    cli.template("count")
+    done = cli(*arguments, code=2)
+    assert done.stdout == ""
+    assert done.stderr
+    assert [path.name for path in cli.folder.iterdir()] == ["count.yaml"]
+
+
+def test_messages_name_the_thing_and_the_remedy(cli: Cli) -> None:
+    cli.template("count")
+    assert "known here: n, size" in one_line(cli("run", "count.yaml", "-p", "m=1", code=2).stderr)
+    message = one_line(cli("submit", "count.yaml", code=2).stderr)
+    assert "streamsched run" in message
+    assert "--brokers" in message
+
+
+def test_no_broker_exits_3_within_10_seconds_naming_the_address(cli: Cli) -> None:
+    cli.template("count")
+    began = time.monotonic()
+    error = cli("--brokers", "127.0.0.1:1", "submit", "count.yaml", code=3).stderr
+    assert time.monotonic() - began < 10
+    assert "127.0.0.1:1" in error.splitlines()[-1]
+    assert "--brokers" in error.splitlines()[-1]
+
+
+def test_no_log_exits_3(cli: Cli) -> None:
+    assert "streamsched run" in one_line(cli("status", "x", code=3).stderr)
+
+
+def test_global_options_before_and_after_the_command(cli: Cli) -> None:
+    assert "here/log" in cli("--data-dir", "here", "status", "x", code=3).stderr
+    assert "there/log" in cli("status", "x", "--data-dir", "there", code=3).stderr
+    assert "there/log" in cli("--data-dir", "here", "status", "x", "--data-dir", "there", code=3).stderr
+
+
+def test_settings_from_environment_and_file(cli: Cli) -> None:
+    (cli.folder / "s.toml").write_text('data_dir = "filed"\n[kafka]\n"client.id" = "me"\n')
+    assert "filed/log" in cli("--config", "s.toml", "list", code=3).stderr
+    cli.environment["STREAMSCHED_CONFIG"] = "s.toml"
+    assert "filed/log" in cli("list", code=3).stderr
+    cli.environment["STREAMSCHED_DATA_DIR"] = "set"
+    assert "set/log" in cli("list", code=3).stderr
+    assert "given/log" in cli("list", "--data-dir", "given", code=3).stderr
+    (cli.folder / "s.toml").write_text("datadir = 1\n")
+    assert "datadir" in one_line(cli("list", code=2).stderr)
+
+
+def test_plan_shows_the_ends_and_writes_nothing(cli: Cli) -> None:
+    cli.template("count")
+    document = cli.json("plan", "count.yaml", "-p", "n=1000000", "-p", "size=1000")
+    assert document["children"] == 1000
+    assert [entry["child"] for entry in document["shown"]] == [0, 1, 2, 997, 998, 999]
+    assert document["shown"][-1]["args"] == {"first": 999001, "last": 1000000}
+    assert "1,000" in cli("plan", "count.yaml", "-p", "n=1000000", "-p", "size=1000").stdout
+    assert [path.name for path in cli.folder.iterdir()] == ["count.yaml"]
+
+
+def test_try_runs_one_child_here(cli: Cli) -> None:
+    cli.template("count")
+    done = cli("try", "count.yaml", "-p", "size=2", "--child", "1")
+    assert done.stdout.splitlines() == ["3", "4", '{"count": 2}']
+
+
+def test_try_of_a_handler_that_raises_shows_where(cli: Cli) -> None:
+    path = cli.template("fail")
+    done = cli.start("try", path)
+    _, err = done.communicate(timeout=60)
+    assert done.returncode == 1
+    assert "RuntimeError" in err
+
+
+def test_completion_script(cli: Cli) -> None:
+    cli.environment["_STREAMSCHED_COMPLETE"] = "complete_bash"
+    cli.environment["COMP_WORDS"] = "streamsched wor"
+    cli.environment["COMP_CWORD"] = "1"
+    assert cli(code=0).stdout.split() == ["worker", "workers"]
