@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
@@ -10,6 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
+
+from streamsched.cli.main import main
 
 LIMIT = 60.0
 TEMPLATES = {
@@ -66,13 +71,33 @@ class Cli:
         assert code in (None, process.returncode), (process.returncode, out, err)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def here(self, *arguments: str | Path, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run a command in this process, which has imported everything already."""
+        out, err = io.StringIO(), io.StringIO()
+        words = ["streamsched", *map(str, arguments)]
+        with (
+            mock.patch.object(sys, "argv", words),
+            mock.patch.dict(os.environ, self.environment, clear=True),
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                found = end.code
+        assert "Traceback" not in err.getvalue()
+        assert isinstance(found, int)
+        assert code in (None, found), (found, out.getvalue(), err.getvalue())
+        return subprocess.CompletedProcess(words, found, out.getvalue(), err.getvalue())
+
     def json(self, *arguments: str | Path, code: int = 0) -> Any:
-        """Run a command with ``--json`` and read its one document."""
-        return json.loads(self(*arguments, "--json", code=code).stdout)
+        """Run a command with ``--json`` here and read its one document."""
+        return json.loads(self.here(*arguments, "--json", code=code).stdout)
 
     def lines(self, *arguments: str | Path) -> list[Any]:
-        """Run a command with ``--json`` and read its documents, one a line."""
-        return [json.loads(line) for line in self(*arguments, "--json").stdout.splitlines()]
+        """Run a command with ``--json`` here and read its documents, one a line."""
+        return [json.loads(line) for line in self.here(*arguments, "--json").stdout.splitlines()]
 
     def template(self, kind: str) -> Path:
         """Write a template into the folder."""
@@ -82,7 +107,7 @@ class Cli:
         """Look at a task until its status is as wanted."""
         deadline = time.monotonic() + LIMIT
         while time.monotonic() < deadline:
-            found = self("status", task, "--json", code=None)
+            found = self.here("status", task, "--json", code=None)
             if found.returncode == 0 and condition(status := json.loads(found.stdout)):
                 return status
             time.sleep(0.1)

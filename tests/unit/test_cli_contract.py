@@ -81,7 +81,7 @@ def test_every_command_has_help_with_an_example(cli: Cli) -> None:
 )
 def test_wrong_input_exits_2_and_writes_nothing(arguments: list[str], cli: Cli) -> None:
     cli.template("count")
-    done = cli(*arguments, code=2)
+    done = cli.here(*arguments, code=2)
     assert done.stdout == ""
     assert done.stderr
     assert [path.name for path in cli.folder.iterdir()] == ["count.yaml"]
@@ -89,8 +89,8 @@ def test_wrong_input_exits_2_and_writes_nothing(arguments: list[str], cli: Cli) 
 
 def test_messages_name_the_thing_and_the_remedy(cli: Cli) -> None:
     cli.template("count")
-    assert "known here: n, size" in one_line(cli("run", "count.yaml", "-p", "m=1", code=2).stderr)
-    message = one_line(cli("submit", "count.yaml", code=2).stderr)
+    assert "known here: n, size" in one_line(cli.here("run", "count.yaml", "-p", "m=1", code=2).stderr)
+    message = one_line(cli.here("submit", "count.yaml", code=2).stderr)
     assert "streamsched run" in message
     assert "--brokers" in message
 
@@ -98,32 +98,32 @@ def test_messages_name_the_thing_and_the_remedy(cli: Cli) -> None:
 def test_no_broker_exits_3_within_10_seconds_naming_the_address(cli: Cli) -> None:
     cli.template("count")
     began = time.monotonic()
-    error = cli("--brokers", "127.0.0.1:1", "submit", "count.yaml", code=3).stderr
+    error = cli.here("--brokers", "127.0.0.1:1", "submit", "count.yaml", code=3).stderr
     assert time.monotonic() - began < 10
     assert "127.0.0.1:1" in error.splitlines()[-1]
     assert "--brokers" in error.splitlines()[-1]
 
 
 def test_no_log_exits_3(cli: Cli) -> None:
-    assert "streamsched run" in one_line(cli("status", "x", code=3).stderr)
+    assert "streamsched run" in one_line(cli.here("status", "x", code=3).stderr)
 
 
 def test_global_options_before_and_after_the_command(cli: Cli) -> None:
-    assert "here/log" in cli("--data-dir", "here", "status", "x", code=3).stderr
-    assert "there/log" in cli("status", "x", "--data-dir", "there", code=3).stderr
-    assert "there/log" in cli("--data-dir", "here", "status", "x", "--data-dir", "there", code=3).stderr
+    assert "here/log" in cli.here("--data-dir", "here", "status", "x", code=3).stderr
+    assert "there/log" in cli.here("status", "x", "--data-dir", "there", code=3).stderr
+    assert "there/log" in cli.here("--data-dir", "here", "status", "x", "--data-dir", "there", code=3).stderr
 
 
 def test_settings_from_environment_and_file(cli: Cli) -> None:
     (cli.folder / "s.toml").write_text('data_dir = "filed"\n[kafka]\n"client.id" = "me"\n')
-    assert "filed/log" in cli("--config", "s.toml", "list", code=3).stderr
+    assert "filed/log" in cli.here("--config", "s.toml", "list", code=3).stderr
     cli.environment["STREAMSCHED_CONFIG"] = "s.toml"
-    assert "filed/log" in cli("list", code=3).stderr
+    assert "filed/log" in cli.here("list", code=3).stderr
     cli.environment["STREAMSCHED_DATA_DIR"] = "set"
-    assert "set/log" in cli("list", code=3).stderr
-    assert "given/log" in cli("list", "--data-dir", "given", code=3).stderr
+    assert "set/log" in cli.here("list", code=3).stderr
+    assert "given/log" in cli.here("list", "--data-dir", "given", code=3).stderr
     (cli.folder / "s.toml").write_text("datadir = 1\n")
-    assert "datadir" in one_line(cli("list", code=2).stderr)
+    assert "datadir" in one_line(cli.here("list", code=2).stderr)
 
 
 def test_plan_shows_the_ends_and_writes_nothing(cli: Cli) -> None:
@@ -132,7 +132,7 @@ def test_plan_shows_the_ends_and_writes_nothing(cli: Cli) -> None:
     assert document["children"] == 1000
     assert [entry["child"] for entry in document["shown"]] == [0, 1, 2, 997, 998, 999]
     assert document["shown"][-1]["args"] == {"first": 999001, "last": 1000000}
-    assert "1,000" in cli("plan", "count.yaml", "-p", "n=1000000", "-p", "size=1000").stdout
+    assert "1,000" in cli.here("plan", "count.yaml", "-p", "n=1000000", "-p", "size=1000").stdout
     assert [path.name for path in cli.folder.iterdir()] == ["count.yaml"]
 
 

@@ -16,6 +16,7 @@ Imports nothing at the top: an interrupt is heard as early as can be.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 
@@ -29,6 +30,9 @@ NOBODY_READS = 141
 def main() -> None:
     """Run the command line of this process and exit."""
     try:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a file name need not be text
         from streamsched.cli.app import command
 
         command()(prog_name="streamsched")
