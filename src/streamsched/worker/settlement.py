@@ -6,7 +6,7 @@ appends the continuation which takes its place. What was settled for a transacti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -123,7 +123,7 @@ class Settlement:
     def commit(self) -> bool:
         """Write one transaction of what was collected; False if it was aborted, to be tried again later."""
         transaction = _Transaction()
-        self._renew(transaction)
+        self._renew(transaction, spared=self._endings)
         self._write_recoveries(transaction)
         self._write_checkpoints(transaction)
         self._write_notes(transaction)
@@ -137,8 +137,10 @@ class Settlement:
             self._crowded |= {number for number, place in places.items() if not place.fits}
             self._restore(transaction)
             transaction = _Transaction()
-            self._renew(transaction)
+            self._renew(transaction, spared=())
             places = {number: self._owned[number].tracker.place() for number in transaction.partitions}
+            if not places:
+                return False
         try:
             offsets = self._ownership.commit(transaction.appends, places)
         except TransactionAborted:
@@ -172,14 +174,15 @@ class Settlement:
         )
         self._settle(transaction, self._owned[child.partition], child.offset)
 
-    def _renew(self, transaction: _Transaction) -> None:
+    def _renew(self, transaction: _Transaction, spared: Container[Child]) -> None:
+        """Move the oldest records of partitions that are crowded, or that reach back too far, to the end."""
         for number, partition in self._owned.items():
             tracker = partition.tracker
             if number not in self._crowded and tracker.read - tracker.low <= SPREAD:
                 continue
             for item in tracker.oldest(RENEWED):
-                if isinstance(item, Child) and item not in self._endings and item not in self._recoveries:
-                    if item.told is not None:
+                if isinstance(item, Child) and item not in self._recoveries and item not in spared:
+                    if item.told is not None and item not in self._endings:
                         transaction.durable.append(item)
                         self._journal(transaction, item, self._outcomes.checkpointed(item))
                     self._continue(transaction, item, recoveries=item.recoveries)
