@@ -1,0 +1,80 @@
+"""What was once written is read for ever: a lock of fingerprints, and one recorded sample of each schema."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.golden.sampling import SAMPLES, Sample
+
+from streamsched.domain.events import Event
+from streamsched.log.codec import Codec, schema_folder
+
+pytestmark = pytest.mark.golden
+
+CODEC: Final = Codec()
+RECORDED: Final = Path(__file__).with_name("samples.jsonl")
+LINES: Final = [json.loads(line) for line in RECORDED.read_text().splitlines()]
+
+
+def as_json(value: Any) -> Any:
+    """Make plain JSON of an event's fields; bytes become base64."""
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, tuple | list):
+        return [as_json(item) for item in value]
+    return {name: as_json(item) for name, item in value.items()} if isinstance(value, dict) else value
+
+
+def line_of(event: Event) -> dict[str, Any]:
+    """Make the line that records a sample."""
+    value = CODEC.encode(event)
+    return {
+        "event": type(event).__name__,
+        "fingerprint": value[2:10].hex(),
+        "value": value.hex(),
+        "fields": as_json(dataclasses.asdict(event)),
+    }
+
+
+def includes(whole: Any, part: Any) -> bool:
+    """Tell whether everything recorded is there; fields that were added since have their defaults."""
+    if isinstance(part, dict):
+        return all(name in whole and includes(whole[name], item) for name, item in part.items())
+    if isinstance(part, list):
+        return len(whole) == len(part) and all(map(includes, whole, part))
+    return bool(whole == part)
+
+
+def test_every_schema_stands_in_the_lock() -> None:
+    folder = schema_folder()
+    locked = {tuple(line.split()) for line in (folder / "fingerprints.lock").read_text().splitlines()}
+    today = set(CODEC.fingerprints())
+    history = {(path.stem.split(".")[1], path.stem.split(".")[0]) for path in (folder / "history").glob("*.avsc")}
+    for fingerprint, name in sorted(today - locked):
+        former = next((mark for mark, event in locked - history if event == name), None)
+        pytest.fail(
+            f"schemas/{name}.avsc is new or has changed: records of the former schema must be read for ever.\n"
+            f"1. git show HEAD:schemas/{name}.avsc > schemas/history/{name}.{former}.avsc (unless it is a new event)\n"
+            f"2. give every new field a default\n"
+            f"3. add the line '{fingerprint} {name}' to schemas/fingerprints.lock; remove none"
+        )
+    lost = locked - today - history
+    assert not lost, f"schemas that records were written with are gone; bring them back to schemas/history/: {lost}"
+
+
+@pytest.mark.parametrize("line", LINES, ids=[f"{line['event']}.{line['fingerprint']}" for line in LINES])
+def test_what_was_recorded_is_read_as_it_was(line: dict[str, Any]) -> None:
+    event = CODEC.decode(Sample(bytes.fromhex(line["value"])))
+    assert type(event).__name__ == line["event"]
+    assert includes(as_json(dataclasses.asdict(event)), line["fields"])
+
+
+def test_every_schema_of_today_has_a_recorded_sample() -> None:
+    recorded = {line["fingerprint"] for line in LINES}
+    missing = [json.dumps(line) for line in map(line_of, SAMPLES.values()) if line["fingerprint"] not in recorded]
+    assert not missing, "add to tests/golden/samples.jsonl:\n" + "\n".join(missing)

@@ -1,0 +1,175 @@
+"""The wire format: every event there and back, and what is no event is refused with its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+from fastavro.schema import to_parsing_canonical_form
+from tests.golden.sampling import SAMPLES, Sample
+
+from streamsched.domain import events
+from streamsched.domain.events import ChildCompleted, Event, TaskRequested, TimerFired
+from streamsched.log.codec import (
+    Codec,
+    Undecodable,
+    UnknownSchema,
+    append_of,
+    header,
+    headers_of,
+    schema_folder,
+    wire_fingerprint,
+)
+
+pytestmark = pytest.mark.unit
+
+CODEC = Codec()
+FIRED = TimerFired(b"\1" * 16, 1_700_000_000_000, "me", "task", 7)
+
+
+@pytest.mark.parametrize("event", SAMPLES.values(), ids=list(SAMPLES))
+def test_every_event_comes_back_equal(event: Event) -> None:
+    assert CODEC.decode(Sample(CODEC.encode(event))) == event
+
+
+def test_every_event_has_a_sample() -> None:
+    assert [type(event) for event in SAMPLES.values()] == list(events.EVENTS)
+
+
+@pytest.mark.parametrize("cls", events.EVENTS, ids=[cls.__name__ for cls in events.EVENTS])
+def test_fields_are_those_of_the_schema_in_its_order(cls: type[Event]) -> None:
+    schema = json.loads((schema_folder() / f"{cls.__name__}.avsc").read_text())
+    assert schema["name"] == cls.__name__
+    assert [field["name"] for field in schema["fields"]] == [field.name for field in dataclasses.fields(cls)]
+
+
+def test_no_schema_without_an_event() -> None:
+    assert {path.stem for path in schema_folder().glob("*.avsc")} == {cls.__name__ for cls in events.EVENTS}
+
+
+def test_single_object_encoding_begins_with_marker_and_fingerprint() -> None:
+    schema = json.loads((schema_folder() / "TimerFired.avsc").read_text())
+    assert CODEC.encode(FIRED)[:10] == b"\xc3\x01" + wire_fingerprint(schema)
+
+
+def test_the_fingerprint_of_null_is_that_of_the_specification() -> None:
+    # Avro 1.12, "Schema Fingerprints": 7195948357588979594 for "null"; little-endian on the wire.
+    assert crc_64_avro(b'"null"') == 7195948357588979594
+    for cls in events.EVENTS:
+        schema = json.loads((schema_folder() / f"{cls.__name__}.avsc").read_text())
+        canonical = to_parsing_canonical_form(schema).encode()
+        assert wire_fingerprint(schema) == crc_64_avro(canonical).to_bytes(8, "little")
+
+
+def crc_64_avro(data: bytes) -> int:
+    """Compute a fingerprint bit by bit, as the specification says it."""
+    empty = 0xC15D213AA4D7A795
+    crc = empty
+    for byte in data:
+        low = (crc ^ byte) & 0xFF
+        for _ in range(8):
+            low = low >> 1 ^ (empty if low & 1 else 0)
+        crc = crc >> 8 ^ low
+    return crc
+
+
+WHERE = "events-3 offset 42"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (None, "begins with nothing"),
+        (b"", "begins with nothing"),
+        (b"{}", "begins with 7b 7d"),
+        (b"\xc3\x01\x00\x00", "not an event"),
+        (CODEC.encode(FIRED) + b"\0", "bytes left over after the body of schema "),
+        (CODEC.encode(FIRED)[:-1], "broken body of schema "),
+        (CODEC.encode(FIRED)[:10], "broken body of schema "),
+        (CODEC.encode(FIRED)[:10] + b"\xff" * 40, "broken body of schema "),
+    ],
+)
+def test_what_is_no_event_is_refused_with_its_place(value: bytes | None, words: str) -> None:
+    with pytest.raises(Undecodable) as caught:
+        CODEC.decode(Sample(value))
+    assert WHERE in str(caught.value)
+    assert words in str(caught.value)
+    assert not isinstance(caught.value, UnknownSchema)
+    if words.endswith("schema "):
+        assert CODEC.encode(FIRED)[2:10].hex() in str(caught.value)
+
+
+def test_every_truncation_is_refused() -> None:
+    whole = CODEC.encode(SAMPLES["ChildFailed"])
+    for length in range(len(whole)):
+        with pytest.raises(Undecodable):
+            CODEC.decode(Sample(whole[:length]))
+
+
+def test_an_unknown_fingerprint_is_a_newer_version() -> None:
+    with pytest.raises(UnknownSchema) as caught:
+        CODEC.decode(Sample(b"\xc3\x01" + b"\xab" * 8 + b"rest"))
+    assert WHERE in str(caught.value)
+    assert "ab" * 8 in str(caught.value)
+    assert "upgrade" in str(caught.value)
+
+
+def test_headers_tell_what_a_record_is_about() -> None:
+    done = SAMPLES["ChildCompleted"]
+    assert isinstance(done, ChildCompleted)
+    headers = headers_of(done, "00-trace")
+    assert dict(headers) == {
+        "event_type": b"ChildCompleted",
+        "task": done.task_id.encode(),
+        "child": str(done.child).encode(),
+        "ordinal": str(done.ordinal).encode(),
+        "traceparent": b"00-trace",
+    }
+    assert header(headers, "task") == done.task_id
+    assert header(headers, "nothing") is None
+    assert header([("task", b"\xff")], "task") == "�"
+    assert dict(headers_of(SAMPLES["PartitionReset"])) == {"event_type": b"PartitionReset"}
+
+
+def test_append_of_makes_a_whole_record() -> None:
+    append = append_of(CODEC, FIRED, topic="events", partition=3, key="task", track=True)
+    assert append.key == b"task"
+    assert append.value == CODEC.encode(FIRED)
+    assert append.track
+    assert header(append.headers, "event_type") == "TimerFired"
+
+
+def test_a_field_that_was_added_takes_its_default_in_what_was_written_before(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(schema_folder(), tmp_path / "schemas"))
+    today = json.loads((folder / "TaskRequested.avsc").read_text())
+    before: dict[str, Any] = {**today, "fields": [field for field in today["fields"] if field["name"] != "origin"]}
+    for field in today["fields"]:
+        if field["name"] == "origin":
+            field["default"] = "unknown"
+    (folder / "TaskRequested.avsc").write_text(json.dumps(today))
+    (folder / "history").mkdir(exist_ok=True)
+    mark = wire_fingerprint(before).hex()
+    (folder / "history" / f"TaskRequested.{mark}.avsc").write_text(json.dumps(before))
+
+    event = SAMPLES["TaskRequested"]
+    assert isinstance(event, TaskRequested)
+    old = dataclasses.asdict(event)
+    del old["origin"]
+    written = _encode(before, old)
+
+    assert Codec(folder).decode(Sample(written)) == dataclasses.replace(event, origin="unknown")
+    assert Codec(folder).decode(Sample(Codec(folder).encode(event))) == event
+    with pytest.raises(UnknownSchema):
+        CODEC.decode(Sample(written))
+
+
+def _encode(schema: dict[str, Any], datum: dict[str, Any]) -> bytes:
+    out = BytesIO()
+    fastavro.schemaless_writer(out, fastavro.parse_schema(schema), datum)
+    return b"\xc3\x01" + wire_fingerprint(schema) + out.getvalue()
