@@ -80,6 +80,8 @@ def _stopping(task: Task, event: e.ChildrenStopping) -> bool:
 def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
     cancelled = task.cancelled
     for span in event.spans:
+        if span.first > task.fresh:
+            continue  # it would leave children behind that nobody looks at again
         for child in range(span.first, min(span.last + 1, task.children)):
             if task.state_of(child) in (ChildState.WAITING, ChildState.DUE):
                 task.set_idle(child, ChildState.CANCELLED)

@@ -172,7 +172,7 @@ class Task:
         if not 0 <= release.first <= release.last < self.children:
             return False
         if release.first >= self.fresh:
-            return release.ordinal == 1
+            return release.first == self.fresh and release.ordinal == 1
         cells = self.table[release.first : release.last + 1]
         return all(cell & _STATE == _DUE and (cell >> 4 & LAST_ORDINAL) + 1 == release.ordinal for cell in cells)
 
