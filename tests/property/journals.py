@@ -1,0 +1,116 @@
+"""Journals of one task made up by hypothesis: events that fit, and events that come too late or never fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from hypothesis import strategies as st
+
+from streamsched.domain import events as e
+from streamsched.domain.evolve import evolve
+from streamsched.domain.owed import Debt, owed
+from streamsched.domain.param import Param
+from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.task import Load, Task
+from streamsched.domain.template import ChildSpec, RangeSplit, Template
+
+CHILDREN: Final = 4
+
+
+def template(*, retry: RetryPolicy | None = None, failure: FailurePolicy | None = None) -> Template:
+    """Make a template of a range split."""
+    return Template(
+        name="made-up",
+        params={"n": Param(type="integer")},
+        split=RangeSplit(first=1, last="${n}", size=1),
+        child=ChildSpec(handler="some.module:handler", retry=retry or RetryPolicy()),
+        failure=failure or FailurePolicy(),
+    )
+
+
+def request(made: Template, task_id: str = "task", number: int = 0) -> e.TaskRequested:
+    """Make the request of a task."""
+    return e.TaskRequested(number.to_bytes(16), 1_000, "me", task_id, "made-up", "1", made.to_json(), "{}", 0, "", None)
+
+
+policies = st.builds(
+    template,
+    retry=st.builds(
+        RetryPolicy,
+        max_attempts=st.integers(0, 3),
+        initial_interval_ms=st.sampled_from((0, 100)),
+        non_retryable=st.sampled_from(((), ("Hopeless",))),
+        reset_on_progress=st.booleans(),
+    ),
+    failure=st.builds(
+        FailurePolicy, count=st.none() | st.integers(0, 2), percent=st.none() | st.sampled_from((0, 50, 100))
+    ),
+)
+
+
+@st.composite
+def journals(draw: st.DrawFn, task_id: str = "task", size: int = 40) -> list[e.Event]:
+    """Draw the events of one task, the request first. Most fit the state at their place; any may come twice."""
+    first = request(draw(policies), task_id)
+    journal: list[e.Event] = [first]
+    task = evolve(None, first, Load())
+    assert task is not None
+    for number in range(1, draw(st.integers(1, size))):
+        event = draw(st.sampled_from(journal)) if draw(st.integers(0, 9)) == 0 else draw(_next(task, number))
+        journal.append(event)
+        evolve(task, event, task.load)
+    return journal
+
+
+@st.composite
+def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
+    head = (number.to_bytes(16), 1_000 + number // 3, "me", task.task_id)
+    child = draw(st.integers(0, max(0, task.children - 1)))
+    ordinal = task.ordinal_of(child) if child < task.children else 1
+    ordinal = max(0, ordinal + draw(st.sampled_from((0, 0, 0, 0, 0, 0, -1, 1))))
+    sequence = draw(st.integers(0, 3))
+    running = (*head, child, ordinal, draw(st.integers(1, 3)), 1)
+    state = draw(st.sampled_from((None, "1")))
+    last = draw(st.integers(child, min(child + 2, CHILDREN)))
+    fresh = child >= task.fresh
+    release = e.Release(child, last if fresh else child, 1 if fresh else ordinal + 1, draw(st.integers(0, 2)))
+    kinds: list[e.Event] = [
+        e.ChildrenDispatched(*head, (release,), 0),
+        e.ChildCompleted(*running, 1_000, sequence, "1"),
+        e.ChildFailed(
+            *running, 1_000, sequence, state, "error", draw(st.sampled_from(("Hopeless", "Error"))), "", "",
+            draw(st.booleans()), draw(st.sampled_from((None, 0, 5))),
+        ),
+        e.ChildReturned(*running, sequence, state, 0, "drain"),
+        e.ChildCheckpointed(*running, sequence, state, 0, None),
+        e.ChildStarted(*running),
+        e.ChildrenStopping(*head, (e.Release(child, child, ordinal, 0),), "stop", 0),
+        e.ChildCancelled(*running, 1_000, sequence, state, "stop"),
+        e.TaskPlanned(*head, 0, draw(st.integers(0, CHILDREN)), "{}", "", 0),
+        e.TaskPlanProgressed(*head, 0, "{}", 0),
+        e.ChildrenCancelled(*head, (e.Span(child, last),), "over", 0),
+        e.TaskCancelRequested(*head, draw(st.sampled_from((0, 0, 1))), "enough"),
+        e.PartitionReset(*head[:3], draw(st.integers(0, 2))),
+        e.TaskSucceeded(*head, 0, "", 0), e.TaskFailed(*head, 0, "", 0), e.TaskCancelled(*head, 0, "", 0),
+        e.TaskRefused(*head, task.request.event_id, "no", 0),
+    ]  # fmt: skip
+    if not task.plan and draw(st.booleans()):
+        return kinds[8]
+    # Deciders are careful: they end a task, or cancel its rest, only where that is owed.
+    careful = (e.ChildrenCancelled, e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.TaskRefused, e.ChildrenStopping)
+    wild = [event for event in kinds if not isinstance(event, careful)]
+    return draw(st.sampled_from(wild + list(_owed_now(task, kinds))))
+
+
+def _owed_now(task: Task, kinds: list[e.Event]) -> Iterator[e.Event]:
+    debt = owed(task, 1 << 60)
+    head = (kinds[0].event_id, kinds[0].at, "me", task.task_id)
+    if debt is Debt.STOP:
+        yield from (event for event in kinds if isinstance(event, e.ChildrenStopping))
+    elif debt is Debt.CANCEL:
+        yield e.ChildrenCancelled(*head, tuple(task.idle_spans()), "over", 0)
+    elif debt is Debt.END:
+        yield from kinds[-4:-1]
+    elif debt is Debt.PLAN:
+        yield kinds[-1]

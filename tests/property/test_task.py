@@ -1,0 +1,98 @@
+"""Whatever stands in a journal, in whatever order: the fold's counters, phases, endings and debts hold."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from tests.property.journals import journals
+
+from streamsched.domain import events as e
+from streamsched.domain.evolve import evolve
+from streamsched.domain.owed import owed
+from streamsched.domain.phases import CLOSING, TERMINAL, TRANSITIONS, ChildState, Phase
+from streamsched.domain.task import Load, Task
+
+pytestmark = pytest.mark.property
+
+LIVE = (ChildState.RUNNING, ChildState.STOPPING)
+ENDED = (ChildState.SUCCEEDED, ChildState.FAILED, ChildState.CANCELLED)
+FOREVER = 1 << 60
+
+
+def snapshot(task: Task) -> object:
+    """Everything of a task that the journal decides, but for what it counted as void."""
+    plain = ("phase", "reason", "plan", "children", "fresh", "live", "stopping", "succeeded", "failed", "cancelled")
+    return [getattr(task, name) for name in plain], task.table.tobytes(), dict(task.details), task.next_due()
+
+
+def recount(task: Task) -> None:
+    states = [task.state_of(child) for child in range(task.children)]
+    assert task.live == sum(state in LIVE for state in states)
+    assert task.stopping == states.count(ChildState.STOPPING)
+    assert task.succeeded == states.count(ChildState.SUCCEEDED)
+    assert task.failed == states.count(ChildState.FAILED)
+    assert task.cancelled == states.count(ChildState.CANCELLED)
+    assert list(task.live_children()) == [child for child, state in enumerate(states) if state in LIVE]
+    assert sum(task.live_chunks.values()) == task.live
+    for partition in range(3):
+        there = [child for child in task.live_children() if task.partition_of(child) == partition]
+        assert task.load[partition] == len(there)
+    idle = {child for span in task.idle_spans() for child in range(span.first, span.last + 1)}
+    assert idle == {child for child, state in enumerate(states) if state in (ChildState.WAITING, ChildState.DUE)}
+    due = task.due_children(FOREVER, 100)
+    assert sorted(due) == [child for child, state in enumerate(states) if state is ChildState.DUE]
+
+
+def speaks(task: Task) -> None:
+    """A task is silent only at its end, or while a worker still has a child that it was told all about."""
+    debt = owed(task, FOREVER)
+    if task.phase in TERMINAL:
+        assert debt is None
+    elif task.phase is Phase.RUNNING:
+        assert debt is not None or task.live
+    elif task.phase in CLOSING:
+        assert debt is not None or (task.live and task.live == task.stopping)
+    else:
+        assert debt is not None
+
+
+@given(journals())
+@settings(max_examples=150, deadline=None)
+def test_every_step_of_every_journal(journal: list[e.Event]) -> None:
+    task: Task | None = None
+    load = Load()
+    for event in journal:
+        before = task and (task.phase, [task.state_of(child) for child in range(task.children)], task.void)
+        task = evolve(task, event, load)
+        assert task is not None
+        recount(task)
+        speaks(task)
+        if before:
+            phase, states, void = before
+            assert task.phase == phase or task.phase in TRANSITIONS[phase]
+            for child, state in enumerate(states):
+                assert state not in ENDED or task.state_of(child) is state
+            assert task.void in (void, void + 1)
+            if task.phase in TERMINAL and phase is not task.phase:
+                assert not task.live
+                assert not task.idle or task.phase is Phase.REFUSED
+
+
+@given(journals())
+@settings(max_examples=75, deadline=None)
+def test_a_journal_that_repeats_itself_folds_to_the_same(journal: list[e.Event]) -> None:
+    once: Task | None = None
+    twice: Task | None = None
+    decisions = (e.TaskRequested, e.TaskPlanned, e.TaskRefused, e.ChildrenDispatched, e.ChildrenStopping)
+    outcomes = (e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned, e.ChildCheckpointed)
+    for event in journal:
+        once = evolve(once, event, Load())
+        twice = evolve(twice, event, Load())
+        if isinstance(event, decisions + outcomes):
+            void = twice.void if twice else 0
+            twice = evolve(twice, event, Load())
+            assert twice is not None
+            assert twice.void == void + 1
+    assert once is not None
+    assert twice is not None
+    assert snapshot(once) == snapshot(twice)
