@@ -32,6 +32,7 @@ from streamsched.log.port import Record, TopicPartition
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
+    from streamsched.view.follow import Follower
     from streamsched.view.view import View
 
 __all__ = ["Client", "NoSuchTask", "Submitted", "TaskConflict"]
@@ -66,7 +67,7 @@ class Client:
         except BaseException:
             self._site.close()
             raise
-        self._view: View | None = None
+        self._follower: Follower | None = None
         self._on_progress = on_progress
         self._me: Identity = self._site.identity("client", user_name())
 
@@ -80,9 +81,10 @@ class Client:
 
     def close(self) -> None:
         """Let go of the view and the log."""
-        if self._view is not None:
-            self._view.close()
-            self._view = None
+        if self._follower is not None:
+            self._follower.close()
+            self._follower.view.close()
+            self._follower = None
         self._site.close()
 
     @property
@@ -157,8 +159,7 @@ class Client:
     def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
         """Walk the children of a task in order, those in one state if it is given."""
         task = self._task(task_id)
-        assert self._view is not None  # noqa: S101 - _task opened it
-        return children_of(self._view, task, state)
+        return children_of(self._following().view, task, state)
 
     def results(self, task_id: str) -> Iterator[ChildStatus]:
         """Walk the children that succeeded, in order, with their results."""
@@ -171,8 +172,7 @@ class Client:
         if task.terminal:
             return
         for _ in self._changes([self._site.topics.journal_of(task_id)], interval):
-            assert self._view is not None  # noqa: S101 - _task opened it
-            task = self._view.task(task_id) or task
+            task = self._following().view.task(task_id) or task
             yield status_of(task)
             if task.terminal:
                 return
@@ -238,34 +238,31 @@ class Client:
 
     def _folded(self, places: Collection[TopicPartition]) -> View:
         """Fold what is new of these partitions into the view of this process."""
-        from streamsched.view.follow import Follower
-
-        if self._view is None:
-            self._view = self._site.view("client")
-        follower = Follower(log=self._site.log, codec=self._site.codec, view=self._view, partitions=places)
-        try:
-            follower.catch_up(self._on_progress)
-        finally:
-            follower.close()
-        return self._view
+        follower = self._following()
+        follower.catch_up(places, self._on_progress)
+        return follower.view
 
     def _changes(self, places: Collection[TopicPartition], interval: float) -> Iterator[int]:
         """Fold what comes, and tell the number of events each time."""
+        follower = self._following()
+        follower.include(places)
+        unwritten = 0
+        while True:
+            folded = sum(1 for _ in follower.poll(interval))
+            unwritten += folded
+            if unwritten >= FLUSH_EVERY:
+                follower.view.flush()
+                unwritten = 0
+            yield folded
+
+    def _following(self) -> Follower:
+        """Open the view of this process when it is first needed."""
         from streamsched.view.follow import Follower
 
-        view = self._folded(places)
-        follower = Follower(log=self._site.log, codec=self._site.codec, view=view, partitions=places)
-        unwritten = 0
-        try:
-            while True:
-                folded = sum(1 for _ in follower.poll(interval))
-                unwritten += folded
-                if unwritten >= FLUSH_EVERY:
-                    view.flush()
-                    unwritten = 0
-                yield folded
-        finally:
-            follower.close()
+        if self._follower is None:
+            view = self._site.view("client")
+            self._follower = Follower(log=self._site.log, codec=self._site.codec, view=view)
+        return self._follower
 
 
 def user_name() -> str:

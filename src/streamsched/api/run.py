@@ -142,9 +142,8 @@ class Run:
         return self._site.worker(pool, self._slots, "run")
 
     def _fold(self, on_progress: Progress = lambda done, total: None) -> None:
-        places = self._site.topics.journal()
-        follower = Follower(log=self._site.log, codec=self._site.codec, view=self._view, partitions=places)
+        follower = Follower(log=self._site.log, codec=self._site.codec, view=self._view)
         try:
-            follower.catch_up(on_progress)
+            follower.catch_up(self._site.topics.journal(), on_progress)
         finally:
             follower.close()

@@ -16,35 +16,43 @@ FLUSH_EVERY: Final = 100_000
 
 
 class Follower:
-    """A view that reads some partitions of the journal."""
+    """Keeps a view up to date with the partitions of the journal that it was asked for."""
 
-    def __init__(self, *, log: Log, codec: Codec, view: View, partitions: Collection[TopicPartition]) -> None:
+    def __init__(self, *, log: Log, codec: Codec, view: View) -> None:
         self._log = log
         self._codec = codec
-        self._partitions = list(partitions)
-        self.view = view
-        starts = log.start(self._partitions)
         self._reader = log.reader()
-        self._reader.assign(
-            {place: max(starts[place], view.positions.get(place.partition, 0)) for place in self._partitions}
-        )
+        self._places: dict[TopicPartition, None] = {}
+        self.view = view
 
-    def catch_up(self, on_progress: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Fold to the end as it is now; ``on_progress`` hears of offsets done and to do."""
-        ends = self._log.end(self._partitions)
-        first = {place: self._reader.position(place) for place in self._partitions}
-        total = sum(ends[place] - first[place] for place in self._partitions)
-        folded = 0
-        while True:
-            left = sum(max(0, ends[place] - self._reader.position(place)) for place in self._partitions)
-            if not left:
-                break
-            folded += sum(1 for _ in self.poll(0.2))
+    def include(self, places: Collection[TopicPartition]) -> None:
+        """Read these partitions too from now on, from where the view has folded them to."""
+        new = [place for place in places if place not in self._places]
+        if not new:
+            return
+        unknown = [place for place in new if place.partition not in self.view.positions]
+        starts = self._log.start(unknown) if unknown else {}
+        positions = {place: self._reader.position(place) for place in self._places}
+        self._reader.assign(
+            {**positions, **{place: starts.get(place, self.view.positions.get(place.partition, 0)) for place in new}}
+        )
+        self._places |= dict.fromkeys(new)
+
+    def catch_up(
+        self, places: Collection[TopicPartition], on_progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> None:
+        """Fold these partitions to their ends as they are now; ``on_progress`` hears of offsets done and to do."""
+        self.include(places)
+        ends = self._log.end(places)
+        total = sum(ends[place] - self._reader.position(place) for place in places)
+        unwritten = 0
+        while left := sum(max(0, ends[place] - self._reader.position(place)) for place in places):
+            unwritten += sum(1 for _ in self.poll(0.2))
             on_progress(total - left, total)
-            if folded >= FLUSH_EVERY:
+            if unwritten >= FLUSH_EVERY:
                 self.view.flush()
-                folded = 0
-        for place in self._partitions:
+                unwritten = 0
+        for place in places:
             self.view.moved(place.partition, self._reader.position(place))
 
     def poll(self, timeout: float) -> Iterator[tuple[Record, Event]]:

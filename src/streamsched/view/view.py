@@ -84,9 +84,7 @@ class View:
     def detail(self, task_id: str, child: int) -> Detail | None:
         """Find what is known of one child."""
         self.flush()
-        return next(
-            (found for index, found in load_details(self._store, task_id, child) if index == child), None
-        )
+        return next((found for index, found in load_details(self._store, task_id, child) if index == child), None)
 
     def flush(self) -> None:
         """Write everything that changed, and the positions, in one batch."""
@@ -155,9 +153,7 @@ def open_view(folder: Path | None, cluster_id: str, codec: Codec) -> View:
         if "lock" in str(error).lower():
             raise
         aside = folder.with_name(f"{folder.name}.aside-{time.time_ns()}")
-        log.warning(
-            "view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside
-        )
+        log.warning("view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside)
         folder.rename(aside)
         folder.mkdir()
         store = RocksStore(folder)
