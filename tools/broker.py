@@ -12,10 +12,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Final, Self
+from typing import IO, Final, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -127,9 +129,7 @@ class Broker:
         stock_timeouts: leave the time-outs of groups and transactions as Kafka ships them.
     """
 
-    def __init__(
-        self, data: Path, *, port: int = 0, full_jit: bool = False, stock_timeouts: bool = False
-    ) -> None:
+    def __init__(self, data: Path, *, port: int = 0, full_jit: bool = False, stock_timeouts: bool = False) -> None:
         self.data = data
         self.port = port or _free_port()
         self._controller = _free_port()
@@ -182,14 +182,7 @@ class Broker:
                 ]
                 if subprocess.run(tool, stdout=output, stderr=output, check=False).returncode != 0:
                     raise BrokerError(f"the data folder could not be made: see {output.name}")
-            self._process = subprocess.Popen(
-                [*java, "kafka.Kafka", str(file)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                preexec_fn=_die_with_parent,
-                start_new_session=True,  # Ctrl-C is for the parent, which stops it in order
-            )
+            self._process = _spawn([*java, "kafka.Kafka", str(file)], output)
         self._await_answer()
 
     def stop(self) -> None:
@@ -229,9 +222,7 @@ class Broker:
         return self._process
 
     def _await_answer(self) -> None:
-        client = AdminClient(
-            {"bootstrap.servers": self.address, "reconnect.backoff.max.ms": 200, "log_level": 0}
-        )
+        client = AdminClient({"bootstrap.servers": self.address, "reconnect.backoff.max.ms": 200, "log_level": 0})
         limit = time.monotonic() + START_LIMIT
         while time.monotonic() < limit:
             if self._running().poll() is not None:
@@ -250,6 +241,31 @@ def _program(name: str, title: str) -> str:
     if found is None:
         raise BrokerError(f"{title} is missing: install it so that '{name}' is on the PATH")
     return found
+
+
+def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a child that dies with this process."""
+    started: Future[subprocess.Popen[bytes]] = Future()
+
+    def keep() -> None:
+        try:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,  # Ctrl-C is for the parent, which stops it in order
+            )
+        except BaseException as failure:
+            started.set_exception(failure)
+        else:
+            started.set_result(process)
+            process.wait()
+
+    # The child dies with the thread that made it: one that waits for the child cannot end too early.
+    threading.Thread(target=keep, name="broker", daemon=True).start()
+    return started.result()
 
 
 def _free_port() -> int:
@@ -277,9 +293,7 @@ def main() -> int:
     parser.add_argument("--full-jit", action="store_true", help="for benchmarks")
     parser.add_argument("--stock-timeouts", action="store_true", help="Kafka's own session limits")
     options = parser.parse_args()
-    broker = Broker(
-        options.data, port=options.port, full_jit=options.full_jit, stock_timeouts=options.stock_timeouts
-    )
+    broker = Broker(options.data, port=options.port, full_jit=options.full_jit, stock_timeouts=options.stock_timeouts)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with broker:

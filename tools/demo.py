@@ -15,14 +15,10 @@ STREAMSCHED = [sys.executable, "-m", "streamsched"]
 
 def unfinished() -> str | None:
     """Find the demo that was interrupted, if there is one."""
-    listed = subprocess.run(
-        [*STREAMSCHED, "list", "--json"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    listed = subprocess.run([*STREAMSCHED, "list", "--json"], cwd=ROOT, capture_output=True, text=True, check=False)
     tasks = [json.loads(line) for line in listed.stdout.splitlines()]
     done = {"succeeded", "failed", "cancelled", "refused"}
-    return next(
-        (t["task_id"] for t in tasks if t["task_id"].startswith("demo-") and t["state"] not in done), None
-    )
+    return next((t["task_id"] for t in tasks if t["task_id"].startswith("demo-") and t["state"] not in done), None)
 
 
 def main() -> int:

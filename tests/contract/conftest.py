@@ -8,12 +8,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from tests.contract.harness import Harness
-from tests.contract.local import open_embedded, open_memory
-from tests.contract.node import Node
 
 from streamsched.log.port import Log, TopicSpec
 from streamsched.log.topics import RECORD_LIMIT
+from tests.contract.harness import Harness
+from tests.contract.local import open_embedded, open_memory
+from tests.contract.node import Node
 
 HERE = Path(__file__).parent
 PARTITIONS = 4

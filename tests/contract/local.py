@@ -8,12 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.contract.harness import Hanging, Harness, RemoteMember
-
 from streamsched.log.core import Connection
 from streamsched.log.embedded import EmbeddedLog
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, Committed, Log, Member, OutcomeUnknown, TopicPartition
+from tests.contract.harness import Hanging, Harness, RemoteMember
 
 SESSION_MS = 10_000
 TRANSACTION_MS = 10_000

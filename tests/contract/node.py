@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from tests.contract.harness import Harness, until
-
 from streamsched.log.port import Append, Committed, Log, Record, TopicPartition
+from tests.contract.harness import Harness, until
 
 
 class Node:

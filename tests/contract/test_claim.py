@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import pytest
-from tests.contract.harness import Hanging, Harness, until
-from tests.contract.node import Node, read, stable, values
 
 from streamsched.log.port import Append, Committed, Log, LogUnreachable, TransactionAborted, WriterFenced
+from tests.contract.harness import Hanging, Harness, until
+from tests.contract.node import Node, read, stable, values
 
 Join = Callable[[], Node]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import pytest
-from tests.contract.harness import Harness, until
-from tests.contract.node import Node, read, stable, values
 
 from streamsched.log.port import Committed, Log, LogError, TopicPartition, TransactionAborted
+from tests.contract.harness import Harness, until
+from tests.contract.node import Node, read, stable, values
 
 Join = Callable[[], Node]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.contract.harness import Harness, until
-from tests.contract.node import Node, read, values
 
 from streamsched.log.port import Append, Committed, Log, LogError, PositionLost, Reader, Record, TopicPartition
+from tests.contract.harness import Harness, until
+from tests.contract.node import Node, read, values
 
 
 def reach(harness: Harness, reader: Reader, place: TopicPartition, end: int) -> list[Record]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.contract.harness import Harness
 
 from streamsched.log.port import Log, TopicMismatch, TopicPartition, TopicSpec
+from tests.contract.harness import Harness
 
 CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1"}
 

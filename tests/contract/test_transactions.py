@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.contract.harness import Harness, until
-from tests.contract.node import Node, read, stable, values
 
 from streamsched.log.port import (
     Append,
@@ -17,6 +15,8 @@ from streamsched.log.port import (
     TransactionAborted,
     WriterFenced,
 )
+from tests.contract.harness import Harness, until
+from tests.contract.node import Node, read, stable, values
 
 MEGABYTE = 1024 * 1024
 

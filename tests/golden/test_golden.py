@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.golden.sampling import SAMPLES, Sample
 
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec, schema_folder
+from tests.golden.sampling import SAMPLES, Sample
 
 pytestmark = pytest.mark.golden
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
-from tests.contract.harness import Harness
-from tests.kafka import shared
 
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.port import Append, Committed, Listener, Log, Member, TopicPartition, WriterFenced
+from tests.contract.harness import Harness
+from tests.kafka import shared
 
 ROOT = Path(__file__).parent.parent.parent
 CLASSIC = {"session.timeout.ms": 3000, "transaction.timeout.ms": 3000}

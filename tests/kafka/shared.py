@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
 from tools.broker import Broker, BrokerError
 
 

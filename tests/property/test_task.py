@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 from hypothesis import given, settings
-from tests.property.journals import journals
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import owed
 from streamsched.domain.phases import CLOSING, TERMINAL, TRANSITIONS, ChildState, Phase
 from streamsched.domain.task import Load, Task
+from tests.property.journals import journals
 
 pytestmark = pytest.mark.property
 

@@ -13,8 +13,6 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Final
 
-from tests.simulation.pool import FakePool, VirtualClock
-
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.param import Param
@@ -32,6 +30,7 @@ from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker.node import Pace, Worker
+from tests.simulation.pool import FakePool, VirtualClock
 
 CODEC: Final = Codec()
 TOPICS: Final = Topics(event_partitions=2, child_partitions=4)
@@ -350,7 +349,7 @@ def history(seed: int) -> World:
             world.cancel(f"task-{number}")
     for _ in range(rng.randint(50, 800)):
         world.turn()
-        if rng.random() < 0.0007:
+        if rng.random() < 0.002:
             world.cancel(rng.choice(list(world.tasks)))
     world.heal()
     return world

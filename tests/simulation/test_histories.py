@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.simulation.checker import check
-from tests.simulation.harness import World, fold, history
 
 from streamsched.domain.events import ChildCreated
 from streamsched.runtime import tracker
 from streamsched.worker import settlement
+from tests.simulation.checker import check
+from tests.simulation.harness import World, fold, history
 
 FIRST, _, LAST = os.environ.get("STREAMSCHED_SEEDS", "1-200").partition("-")
 SEEDS = range(int(FIRST), int(LAST or FIRST) + 1)

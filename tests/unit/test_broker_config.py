@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from tools.broker import DEFAULT_PORT, KAFKA, SHORT_TIMEOUTS, properties
 
 pytestmark = pytest.mark.unit

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.cli_case import Cli
 
 from streamsched import __version__
+from tests.unit.cli_case import Cli
 
 pytestmark = pytest.mark.unit
 

@@ -10,11 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.cli_case import LIMIT, Cli
 
 from streamsched import Client
 from streamsched.api.errors import InputError
 from streamsched.api.request import NoSuchTask
+from tests.unit.cli_case import LIMIT, Cli
 
 pytestmark = pytest.mark.unit
 COUNTS = ["total", "waiting", "running", "succeeded", "failed", "cancelled"]

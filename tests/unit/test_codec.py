@@ -12,7 +12,6 @@ from typing import Any
 import fastavro
 import pytest
 from fastavro.schema import to_parsing_canonical_form
-from tests.golden.sampling import SAMPLES, Sample
 
 from streamsched.domain import events
 from streamsched.domain.events import ChildCompleted, Event, TaskRequested, TimerFired
@@ -26,6 +25,7 @@ from streamsched.log.codec import (
     schema_folder,
     wire_fingerprint,
 )
+from tests.golden.sampling import SAMPLES, Sample
 
 pytestmark = pytest.mark.unit
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.property.journals import request, template
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.task import LAST_ORDINAL, Load, Task
+from tests.property.journals import request, template
 
 pytestmark = pytest.mark.unit
 

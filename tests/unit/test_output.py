@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.unit.pool_case import Case, make_job
 
 from streamsched.worker.jobs import JobCompleted
 from streamsched.worker.output import CHUNK, LONGEST, Output, Stream, chunks
 from streamsched.worker.pool import ExecutorPool
+from tests.unit.pool_case import Case, make_job
 
 pytestmark = pytest.mark.unit
 

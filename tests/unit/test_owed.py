@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.test_evolve import ONCE, Story
 
 from streamsched.domain import events as e
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.phases import Phase
+from tests.unit.test_evolve import ONCE, Story
 
 pytestmark = pytest.mark.unit
 

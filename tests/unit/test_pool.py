@@ -12,10 +12,10 @@ from pathlib import Path
 import msgspec
 import psutil
 import pytest
-from tests.unit.pool_case import PATIENCE, Case, make_job
 
 from streamsched.worker.jobs import JobCompleted, JobFailed, JobReturned, JobStopped, Pool
 from streamsched.worker.pool import DEPTH, ExecutorPool, ExecutorsDoNotStart
+from tests.unit.pool_case import PATIENCE, Case, make_job
 
 pytestmark = pytest.mark.unit
 HERE = Path(__file__).parent

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.property.journals import journals, request, template
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.view import view as module
 from streamsched.view.store import MemoryStore, RocksStore
 from streamsched.view.view import View, open_view
+from tests.property.journals import journals, request, template
 
 CODEC = Codec()
 

@@ -206,9 +206,7 @@ def _task_cancelled(task: Task, event: e.TaskCancelled) -> bool:
     return _end(task, event, Phase.CANCELLING, Phase.CANCELLED)
 
 
-def _end(
-    task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled, closing: Phase, end: Phase
-) -> bool:
+def _end(task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled, closing: Phase, end: Phase) -> bool:
     if task.phase is not closing or event.redrive != task.redrive:
         return False
     task.enter(end)

@@ -34,9 +34,7 @@ class Phase(StrEnum):
 
 
 TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
-    Phase.REQUESTED: frozenset(
-        {Phase.PLANNING, Phase.RUNNING, Phase.SUCCEEDING, Phase.CANCELLING, Phase.REFUSED}
-    ),
+    Phase.REQUESTED: frozenset({Phase.PLANNING, Phase.RUNNING, Phase.SUCCEEDING, Phase.CANCELLING, Phase.REFUSED}),
     Phase.PLANNING: frozenset({Phase.RUNNING, Phase.SUCCEEDING, Phase.CANCELLING, Phase.REFUSED}),
     Phase.RUNNING: frozenset({Phase.SUCCEEDING, Phase.FAILING, Phase.CANCELLING}),
     Phase.SUCCEEDING: frozenset({Phase.SUCCEEDED}),

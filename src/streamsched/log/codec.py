@@ -79,15 +79,11 @@ class Codec:
             mark = wire_fingerprint(source)
             names = tuple(field["name"] for field in source["fields"])
             builder = _builder(cls)
-            self._encoders[cls] = _Encoder(
-                MAGIC + mark, today, names, attrgetter(*names), flat=not _nested_fields(cls)
-            )
+            self._encoders[cls] = _Encoder(MAGIC + mark, today, names, attrgetter(*names), flat=not _nested_fields(cls))
             self._decoders[mark] = _Decoder(today, None, builder)
             for old in sorted((folder / "history").glob(f"{cls.__name__}.*.avsc")):
                 written = json.loads(old.read_text())
-                self._decoders[wire_fingerprint(written)] = _Decoder(
-                    fastavro.parse_schema(written), today, builder
-                )
+                self._decoders[wire_fingerprint(written)] = _Decoder(fastavro.parse_schema(written), today, builder)
 
     def encode(self, event: Event) -> bytes:
         """Encode one event."""

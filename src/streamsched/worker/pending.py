@@ -92,9 +92,7 @@ class OwnedPartition:
 
     __slots__ = ("children", "end", "epoch", "markers", "number", "released", "tracker")
 
-    def __init__(
-        self, number: int, *, epoch: int, position: int, runs: str, end: int, released: bool
-    ) -> None:
+    def __init__(self, number: int, *, epoch: int, position: int, runs: str, end: int, released: bool) -> None:
         self.number = number
         self.epoch = epoch
         self.end = end
@@ -163,11 +161,7 @@ class ReadyQueue:
     def drain(self) -> Iterable[Child]:
         """Take all."""
         children = [
-            child
-            for tasks in self._tasks.values()
-            for queue in tasks.values()
-            for child in queue
-            if not child.gone
+            child for tasks in self._tasks.values() for queue in tasks.values() for child in queue if not child.gone
         ]
         self._tasks.clear()
         return children
