@@ -1,0 +1,29 @@
+"""All cases by name, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final, NamedTuple
+
+from bench import latency, throughput
+from bench.cluster import Bench
+from bench.figures import Figures
+
+
+class Case(NamedTuple):
+    """What measures a case, and whether the quick run has it."""
+
+    measure: Callable[[Bench], Iterator[Figures]]
+    quick: bool = True
+
+
+CASES: Final[dict[str, Case]] = {
+    "limit": Case(throughput.bare_protocol),
+    "noop_1000": Case(partial(throughput.noop, children=1_000)),
+    "noop_10000": Case(partial(throughput.noop, children=10_000)),
+    "noop_100000": Case(partial(throughput.noop, children=100_000)),
+    "noop_1000000": Case(partial(throughput.noop, children=1_000_000), quick=False),
+    "embedded_noop_10000": Case(partial(throughput.embedded_noop, children=10_000)),
+    "single": Case(latency.single),
+}

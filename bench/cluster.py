@@ -1,0 +1,175 @@
+"""One real broker, and installations on it: topics of their own, real node processes, clients."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from streamsched.api.client import Client
+from streamsched.api.settings import Settings
+from streamsched.api.wiring import Installation
+from tools.broker import ROOT, Broker
+
+TEMPLATES: Final = Path(__file__).parent / "templates"
+READY_LIMIT: Final = 60.0
+STOP_LIMIT: Final = 15.0
+TASK_LIMIT: Final = 900.0
+"""Seconds after which a task that is not done fails its case."""
+
+
+class BenchError(Exception):
+    """A case could not be measured; the message says why."""
+
+
+class Node:
+    """One ``streamsched worker`` or ``scheduler``, with the processes below it."""
+
+    def __init__(self, site: Site, role: str, *arguments: str) -> None:
+        self.role = role
+        self._said = site.folder / f"{role}-{time.time_ns()}.log"
+        with self._said.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "streamsched", role, *arguments],
+                cwd=ROOT,
+                env=site.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,  # Ctrl-C is for this process, which stops its nodes in order
+            )
+
+    def await_ready(self) -> None:
+        """Return when the node has joined its group."""
+        limit = time.monotonic() + READY_LIMIT
+        while b" ready" not in self._said.read_bytes():
+            if self.process.poll() is not None or time.monotonic() > limit:
+                raise BenchError(f"{self.role} did not start: {self.said()}")
+            time.sleep(0.002)
+
+    def said(self) -> str:
+        """Return the end of what the node wrote."""
+        return self._said.read_text(errors="replace")[-2000:]
+
+    def tree(self) -> list[psutil.Process]:
+        """List the parent, the node, and its executors, in this order."""
+        try:
+            parent = psutil.Process(self.process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def stop(self) -> None:
+        """Stop in order; what is left after that is killed, by pid."""
+        tree = self.tree()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for process in tree:
+            if process.is_running() and process.pid != self.process.pid:
+                process.kill()
+
+
+class Site:
+    """One installation: a prefix, a data folder, and the nodes that were started on it."""
+
+    def __init__(self, brokers: str, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.settings = Settings(brokers=brokers, data_dir=folder / "data", prefix=folder.name)
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMSCHED_")},
+            "STREAMSCHED_BROKERS": brokers,
+            "STREAMSCHED_DATA_DIR": str(self.settings.data_dir),
+            "STREAMSCHED_PREFIX": self.settings.prefix,
+        }
+        self.nodes: list[Node] = []
+
+    def start(self, role: str, *arguments: str) -> Node:
+        """Start a node, which is stopped with the site."""
+        node = Node(self, role, *arguments)
+        self.nodes.append(node)
+        return node
+
+    def client(self) -> Client:
+        """Connect."""
+        return Client(settings=self.settings)
+
+    def run(self, client: Client, template: str, **params: object) -> float:
+        """Run one task to its end; returns the seconds from submit to its end as this client sees it."""
+        begun = time.perf_counter()
+        task = client.submit(TEMPLATES / template, params)
+        status = client.wait(task.task_id, TASK_LIMIT)
+        seconds = time.perf_counter() - begun
+        if status.state != "succeeded":
+            raise BenchError(f"the task is {status.state} ({status.children}) after {seconds:.0f} s: {status.reason}")
+        return seconds
+
+    def stop(self) -> None:
+        """Stop all nodes, workers first: they hand nothing over then."""
+        with ExitStack() as stack:
+            for node in self.nodes:
+                stack.callback(node.stop)
+
+
+class Bench:
+    """What a case is given: how much to measure, and where."""
+
+    def __init__(self, folder: Path, *, quick: bool) -> None:
+        self.folder = folder
+        self.quick = quick
+        self.repeats = 1 if quick else 3
+        self._sites = 0
+        self._broker: Broker | None = None
+
+    @property
+    def broker(self) -> Broker:
+        """The broker of this run, started when it is first needed, with Java's full compiler."""
+        if self._broker is None:
+            self._broker = Broker(self.folder / "broker", full_jit=True)
+            self._broker.start()
+        return self._broker
+
+    @contextmanager
+    def site(self, *, workers: int = 1, slots: int = 2, options: tuple[str, ...] = ()) -> Iterator[Site]:
+        """Give a new installation with one scheduler and so many workers, warmed up by a small task."""
+        self._sites += 1
+        site = Site(self.broker.address, self.folder / f"bench-{self._sites}")
+        installation = Installation(site.settings)
+        installation.create_topics()
+        installation.close()
+        try:
+            site.start("scheduler")
+            for _ in range(workers):
+                site.start("worker", "--slots", str(slots), "--allow", "bench", *options)
+            for node in site.nodes:
+                node.await_ready()
+            with site.client() as client:
+                site.run(client, "noop.yaml", children=100 * workers)
+            yield site
+        finally:
+            site.stop()
+
+    def close(self) -> None:
+        """Stop the broker."""
+        if self._broker is not None:
+            self._broker.stop()
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

@@ -1,0 +1,17 @@
+"""How long a task of one child takes: one after the other, and a thousand at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bench.cluster import Bench
+from bench.figures import Figures, percentile
+
+
+def single(bench: Bench) -> Iterator[Figures]:
+    """Submit tasks of one child one after the other; the time is from submit to the end that the client sees."""
+    tasks = 100 if bench.quick else 200
+    with bench.site() as site, site.client() as client:
+        for _ in range(bench.repeats):
+            took = [1000 * site.run(client, "noop.yaml", children=1) for _ in range(tasks)]
+            yield {"p50_ms": percentile(took, 0.5), "p99_ms": percentile(took, 0.99), "max_ms": max(took)}
