@@ -227,7 +227,10 @@ class Log(Protocol):
         """Write a record without waiting; it may be lost (beats)."""
 
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
-        """Write records without a transaction, each once, durable on return; returns their offsets."""
+        """Write records without a transaction, durable on return; returns their offsets.
+
+        A record may be written twice where an acknowledgement was lost: it must be void the second time.
+        """
 
     def committed(
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0

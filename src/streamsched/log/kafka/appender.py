@@ -1,4 +1,4 @@
-"""Records without a transaction, each written once."""
+"""Records without a transaction, durable when acknowledged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from streamsched.log.port import Append, LogUnreachable
 
 
 class Appender:
-    """An idempotent producer; made anew after a failure: nothing of a failed call may come later."""
+    """A producer that waits for all replicas; made anew after a failure: nothing of a failed call may come later."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 import warnings
 from collections.abc import Mapping
+from contextlib import closing
 from importlib import import_module
 from typing import Any, Final
 
@@ -40,7 +42,7 @@ def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
         elif name in _SAME:
             derived[_SAME[name]] = value
         elif name.startswith(("sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.")):
-            raise LogError(f"dead members cannot be evicted: kafka-python has no counterpart of {name}={value}")
+            raise LogError(f"dead members cannot be evicted: kafka-python has no counterpart of this {name}")
     return derived
 
 
@@ -54,24 +56,27 @@ def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) ->
     admin, failures = _package()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
     settings = security(kafka)
-    client = None
-    try:
-        client = admin.KafkaAdminClient(
-            bootstrap_servers=brokers.split(","),
-            request_timeout_ms=_LIMIT_MS,
-            bootstrap_timeout_ms=_LIMIT_MS,
-            **settings,
-        )
-        answers = client.remove_group_members(group, [admin.MemberToRemove(member_id=member_id)])
-    except (failures.KafkaConnectionError, failures.KafkaTimeoutError) as failure:
-        raise LogUnreachable(
-            f"cannot evict from group {group}: Kafka at {brokers} does not answer: {failure}"
-        ) from None
-    except failures.KafkaError as failure:
-        raise LogError(f"cannot evict member {member_id} from group {group}: {failure}") from None
-    finally:
-        if client is not None:
-            client.close()
+    deadline = time.monotonic() + _LIMIT_MS / 1000
+    while True:
+        try:
+            with closing(
+                admin.KafkaAdminClient(
+                    bootstrap_servers=brokers.split(","),
+                    request_timeout_ms=_LIMIT_MS,
+                    bootstrap_timeout_ms=_LIMIT_MS,
+                    **settings,
+                )
+            ) as client:
+                answers = client.remove_group_members(group, [admin.MemberToRemove(member_id=member_id)])
+            break
+        except failures.KafkaError as failure:
+            if not failure.retriable:
+                raise LogError(f"cannot evict member {member_id} from group {group}: {failure}") from None
+            if time.monotonic() > deadline:
+                raise LogUnreachable(
+                    f"cannot evict from group {group}: Kafka at {brokers} does not answer: {failure}"
+                ) from None
+            time.sleep(0.1)
     for answer in answers.values():
         if answer.__name__ not in ("NoError", "UnknownMemberIdError"):
             raise LogError(f"cannot evict member {member_id} from group {group}: {answer.__name__}")
