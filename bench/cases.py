@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-from bench import latency, throughput
+from bench import checkpoints, crowd, folding, latency, recovery, resources, sleeping, startup, throughput
 from bench.cluster import Bench
 from bench.figures import Figures
 
@@ -26,4 +26,16 @@ CASES: Final[dict[str, Case]] = {
     "noop_1000000": Case(partial(throughput.noop, children=1_000_000), quick=False),
     "embedded_noop_10000": Case(partial(throughput.embedded_noop, children=10_000)),
     "single": Case(latency.single),
+    "tasks_1000": Case(partial(crowd.at_once, tasks=1_000)),
+    "many_owners": Case(crowd.many_owners),
+    "checkpoints": Case(checkpoints.coalesced),
+    "checkpoints_10ms": Case(checkpoints.every_10_ms),
+    "checkpoints_durable": Case(checkpoints.durable),
+    "sleeping": Case(sleeping.sleeping),
+    "node_killed": Case(partial(recovery.recovery, strike=recovery.kill_node)),
+    "tree_killed": Case(partial(recovery.recovery, strike=recovery.kill_tree)),
+    "drained": Case(partial(recovery.recovery, strike=recovery.drain)),
+    "startup": Case(startup.startup),
+    "fold": Case(folding.fold),
+    "idle": Case(resources.idle),
 }

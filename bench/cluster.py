@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import psutil
 
@@ -29,6 +29,13 @@ TASK_LIMIT: Final = 900.0
 
 class BenchError(Exception):
     """A case could not be measured; the message says why."""
+
+
+class Done(NamedTuple):
+    """A task that succeeded, and the seconds from submit until its end was seen."""
+
+    task_id: str
+    seconds: float
 
 
 class Node:
@@ -109,15 +116,15 @@ class Site:
         """Connect."""
         return Client(settings=self.settings)
 
-    def run(self, client: Client, template: str, **params: object) -> float:
-        """Run one task to its end; returns the seconds from submit to its end as this client sees it."""
+    def run(self, client: Client, template: str, **params: object) -> Done:
+        """Run one task until this client sees its end."""
         begun = time.perf_counter()
         task = client.submit(TEMPLATES / template, params)
         status = client.wait(task.task_id, TASK_LIMIT)
         seconds = time.perf_counter() - begun
         if status.state != "succeeded":
             raise BenchError(f"the task is {status.state} ({status.children}) after {seconds:.0f} s: {status.reason}")
-        return seconds
+        return Done(task.task_id, seconds)
 
     def stop(self) -> None:
         """Stop all nodes, workers first: they hand nothing over then."""

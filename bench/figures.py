@@ -33,7 +33,7 @@ def summary(runs: Sequence[Figures]) -> dict[str, Any]:
     return {
         **{name: _rounded(median(found)) for name, found in values.items()},
         "spread": {name: [_rounded(min(found)), _rounded(max(found))] for name, found in values.items()},
-        "repetitions": len(runs),
+        "repetitions": max(map(len, values.values()), default=0),
     }
 
 

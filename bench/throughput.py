@@ -28,7 +28,7 @@ def noop(bench: Bench, children: int) -> Iterator[Figures]:
     with bench.site() as site, site.client() as client:
         for _ in range(bench.repeats):
             with sampled(bench, site) as samples:
-                seconds = site.run(client, "noop.yaml", children=children)
+                seconds = site.run(client, "noop.yaml", children=children).seconds
             yield {
                 "children_per_s": children / seconds,
                 "seconds": seconds,
