@@ -18,13 +18,14 @@ from streamsched.domain.ids import EventIds
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
-from streamsched.log.codec import Codec, append_of
+from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Log, OutcomeUnknown, Record, TopicPartition, TransactionAborted
 from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL, decode_mark, decode_runs
+from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
@@ -34,6 +35,7 @@ from tests.simulation.pool import FakePool, VirtualClock
 
 CODEC: Final = Codec()
 TOPICS: Final = Topics(event_partitions=2, child_partitions=4)
+RECORDS: Final = Records(CODEC, TOPICS)
 PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 CLIENT: Final = "client"
 HEALING: Final = 6_000
@@ -269,8 +271,7 @@ class World:
         self._write(self.me.sign(e.TaskCancelRequested, task_id=task_id, redrive=0, reason="test"))
 
     def _write(self, event: e.TaskRequested | e.TaskCancelRequested) -> None:
-        home = TOPICS.journal_of(event.task_id)
-        self.client.append([append_of(CODEC, event, topic=home.topic, partition=home.partition, key=event.task_id)])
+        self.client.append([RECORDS.journal(event, event.task_id)])
 
     # --- what is in the log -----------------------------------------------------------------------------------------
 

@@ -7,11 +7,13 @@ import json
 import shutil
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import fastavro
 import pytest
 from fastavro.schema import to_parsing_canonical_form
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamsched.domain import events
 from streamsched.domain.events import ChildCompleted, Event, TaskRequested, TimerFired
@@ -19,12 +21,13 @@ from streamsched.log.codec import (
     Codec,
     Undecodable,
     UnknownSchema,
-    append_of,
     header,
     headers_of,
     schema_folder,
     wire_fingerprint,
 )
+from streamsched.log.topics import Topics
+from streamsched.runtime.records import Records
 from tests.golden.sampling import SAMPLES, Sample
 
 pytestmark = pytest.mark.unit
@@ -137,12 +140,44 @@ def test_headers_tell_what_a_record_is_about() -> None:
     assert dict(headers_of(SAMPLES["PartitionReset"])) == {"event_type": b"PartitionReset"}
 
 
-def test_append_of_makes_a_whole_record() -> None:
-    append = append_of(CODEC, FIRED, topic="events", partition=3, key="task", track=True)
+def test_records_are_whole() -> None:
+    topics = Topics()
+    append = Records(CODEC, topics).journal(FIRED, "task")
+    assert (append.topic, append.partition) == topics.journal_of("task")
     assert append.key == b"task"
     assert append.value == CODEC.encode(FIRED)
-    assert append.track
     assert header(append.headers, "event_type") == "TimerFired"
+
+
+@given(data=st.data(), cls=st.sampled_from(events.EVENTS))
+def test_bodies_are_as_fastavro_writes_them(data: st.DataObject, cls: type[events.Event]) -> None:
+    event = data.draw(st.builds(cls, **{name: _values(hint) for name, hint in get_type_hints(cls).items()}))
+    schema = fastavro.parse_schema(json.loads((schema_folder() / f"{cls.__name__}.avsc").read_text()))
+    out = BytesIO()
+    fastavro.schemaless_writer(out, schema, dataclasses.asdict(event))
+    value = CODEC.encode(event)
+    assert value[10:] == out.getvalue()
+    assert CODEC.decode(Sample(value)) == event
+    for end in range(10, len(value)):
+        with pytest.raises(Undecodable):
+            CODEC.decode(Sample(value[:end]))
+
+
+def _values(hint: Any) -> st.SearchStrategy[Any]:
+    """Draw values that a field of this type can have."""
+    if hint is int:
+        return st.integers(-(2**63), 2**63 - 1)
+    if get_origin(hint) is tuple:
+        return st.lists(_values(get_args(hint)[0]), max_size=3).map(tuple)
+    if type(None) in get_args(hint):
+        return st.none() | _values(get_args(hint)[0])
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return st.builds(hint, **{name: _values(inner) for name, inner in get_type_hints(hint).items()})
+    if hint is float:
+        return st.floats(allow_nan=False)
+    if hint is str:
+        return st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
+    return st.from_type(hint)
 
 
 def test_a_field_that_was_added_takes_its_default_in_what_was_written_before(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import uuid7
 from streamsched.domain.template import Template
-from streamsched.log.codec import append_of, header
+from streamsched.log.codec import header
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
 
@@ -84,10 +84,7 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
 
 def record_of(site: Installation, event: Any, task_id: str, traceparent: str | None) -> Append:
     """Make the journal record of an event about a task."""
-    home = site.topics.journal_of(task_id)
-    return append_of(
-        site.codec, event, topic=home.topic, partition=home.partition, key=task_id, traceparent=traceparent
-    )
+    return site.records.journal(event, task_id, traceparent)
 
 
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:

@@ -18,6 +18,7 @@ from streamsched.log.port import Log, TopicMismatch
 from streamsched.log.topics import Topics
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
+from streamsched.runtime.records import Records
 
 # What only some commands need is imported where it is made: submit and status are as fast as what they import.
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ class Installation:
             ) from error
         self.topics = Topics(prefix, event_partitions=events, child_partitions=children)
         return self
+
+    @property
+    def records(self) -> Records:
+        """Make the records of this installation."""
+        return Records(self.codec, self.topics)
 
     def identity(self, role: str, name: str | None = None) -> Identity:
         """Make the identity of a node or client of this process."""

@@ -6,22 +6,20 @@ that were written once and must be read for ever. Source: Apache Avro 1.12 speci
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from importlib import resources
 from io import BytesIO
-from operator import attrgetter
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import fastavro
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from streamsched.domain import events
 from streamsched.domain.events import Event
-from streamsched.log.port import Append, Headers, Record
+from streamsched.log.avro import Read, Write, compile_reader, compile_writer
+from streamsched.log.port import Headers, Record
 
 MAGIC: Final = b"\xc3\x01"
 _HEAD: Final = 10
@@ -46,56 +44,27 @@ def wire_fingerprint(schema: dict[str, Any]) -> bytes:
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Encoder:
-    """How one event class is written."""
-
-    head: bytes
-    schema: Any
-    names: tuple[str, ...]
-    values: Callable[[Event], tuple[Any, ...]]
-    flat: bool
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Decoder:
-    """How one fingerprint is read: the schema it was written with, and the class and schema of today."""
-
-    written: Any
-    today: Any
-    build: Callable[[dict[str, Any]], Event]
-
-
 class Codec:
     """Encodes events and decodes records; made once for a process, for it compiles every schema."""
 
     def __init__(self, folder: Path | None = None) -> None:
         folder = schema_folder() if folder is None else folder
-        self._encoders: dict[type[Event], _Encoder] = {}
-        self._decoders: dict[bytes, _Decoder] = {}
+        self._heads: dict[type[Event], bytes] = {}
+        self._writers: dict[type[Event], Write] = {}
+        self._readers: dict[bytes, Read] = {}
         for cls in events.EVENTS:
             source = json.loads((folder / f"{cls.__name__}.avsc").read_text())
-            today = fastavro.parse_schema(source)
             mark = wire_fingerprint(source)
-            names = tuple(field["name"] for field in source["fields"])
-            builder = _builder(cls)
-            self._encoders[cls] = _Encoder(MAGIC + mark, today, names, attrgetter(*names), flat=not _nested_fields(cls))
-            self._decoders[mark] = _Decoder(today, None, builder)
+            self._heads[cls] = MAGIC + mark
+            self._writers[cls] = compile_writer(cls, source, MAGIC + mark)
+            self._readers[mark] = compile_reader(cls, source)
             for old in sorted((folder / "history").glob(f"{cls.__name__}.*.avsc")):
                 written = json.loads(old.read_text())
-                self._decoders[wire_fingerprint(written)] = _Decoder(fastavro.parse_schema(written), today, builder)
+                self._readers[wire_fingerprint(written)] = _historic_reader(written, source, self._readers[mark])
 
     def encode(self, event: Event) -> bytes:
         """Encode one event."""
-        encoder = self._encoders[type(event)]
-        out = BytesIO()
-        out.write(encoder.head)
-        if encoder.flat:
-            datum = dict(zip(encoder.names, encoder.values(event), strict=True))
-        else:
-            datum = dataclasses.asdict(event)
-        fastavro.schemaless_writer(out, encoder.schema, datum)
-        return out.getvalue()
+        return self._writers[type(event)](event)
 
     def decode(self, record: Record) -> Event:
         """Decode the event of a record.
@@ -107,29 +76,27 @@ class Codec:
         value = record.value or b""
         if value[:2] != MAGIC or len(value) < _HEAD:
             raise Undecodable(f"{_place(record)}: not an event (it begins with {value[:4].hex(' ') or 'nothing'})")
-        decoder = self._decoders.get(value[2:_HEAD])
-        if decoder is None:
+        read = self._readers.get(value[2:_HEAD])
+        if read is None:
             raise UnknownSchema(
                 f"{_place(record)}: unknown schema fingerprint {value[2:_HEAD].hex()}; "
                 "it was written by a newer version of streamsched: upgrade this node"
             )
-        body = BytesIO(value)
-        body.seek(_HEAD)
         try:
-            datum: Any = fastavro.schemaless_reader(body, decoder.written, decoder.today)
-            event = decoder.build(datum)
+            event, end = read(value, _HEAD)
         except Exception as error:
             raise Undecodable(
                 f"{_place(record)}: broken body of schema {value[2:_HEAD].hex()}: {type(error).__name__}: {error}"
             ) from error
-        if body.read(1):
-            raise Undecodable(f"{_place(record)}: bytes left over after the body of schema {value[2:_HEAD].hex()}")
-        return event
+        if end != len(value):
+            found = "bytes left over after" if end < len(value) else "bytes missing at the end of"
+            raise Undecodable(f"{_place(record)}: {found} the body of schema {value[2:_HEAD].hex()}")
+        return cast(Event, event)
 
     def fingerprints(self) -> Iterator[tuple[str, str]]:
         """Tell the fingerprint (hex, wire order) and the event name of every schema written today."""
-        for cls, encoder in self._encoders.items():
-            yield encoder.head[2:].hex(), cls.__name__
+        for cls, head in self._heads.items():
+            yield head[2:].hex(), cls.__name__
 
 
 def headers_of(event: Event, traceparent: str | None = None) -> Headers:
@@ -156,46 +123,16 @@ def _place(record: Record) -> str:
     return f"{record.topic}-{record.partition} offset {record.offset}"
 
 
-def _nested_fields(cls: type) -> Mapping[str, tuple[type, bool]]:
-    """Find the fields that hold other records: the record's class, and whether they hold a row of them."""
-    nested: dict[str, tuple[type, bool]] = {}
-    for name, hint in typing.get_type_hints(cls).items():
-        many = typing.get_origin(hint) is tuple
-        for inner in typing.get_args(hint):
-            if dataclasses.is_dataclass(inner) and isinstance(inner, type):
-                nested[name] = (inner, many)
-            elif many and inner is not Ellipsis:
-                nested[name] = (inner, True)
-    return nested
+def _historic_reader(written: dict[str, Any], today: dict[str, Any], read: Read) -> Read:
+    """Make the reader of a former schema: resolve it to today's, as Avro defines, then read that."""
+    former, current = fastavro.parse_schema(written), fastavro.parse_schema(today)
 
+    def read_former(body: bytes, at: int) -> tuple[Any, int]:
+        source, resolved = BytesIO(body), BytesIO()
+        source.seek(at)
+        datum: Any = fastavro.schemaless_reader(source, former, current)
+        fastavro.schemaless_writer(resolved, current, datum)
+        event, _ = read(resolved.getvalue(), 0)
+        return event, source.tell()
 
-def _builder(cls: type[Event]) -> Callable[[dict[str, Any]], Event]:
-    nested = _nested_fields(cls)
-    if not nested:
-        return lambda datum: cls(**datum)
-
-    def build(datum: dict[str, Any]) -> Event:
-        for name, (inner, many) in nested.items():
-            value = datum[name]
-            if many:
-                plain = not dataclasses.is_dataclass(inner)
-                datum[name] = tuple(value) if plain else tuple(inner(**item) for item in value)
-            elif value is not None:
-                datum[name] = inner(**value)
-        return cls(**datum)
-
-    return build
-
-
-def append_of(
-    codec: Codec,
-    event: Event,
-    *,
-    topic: str,
-    partition: int,
-    key: str,
-    track: bool = False,
-    traceparent: str | None = None,
-) -> Append:
-    """Make the record of an event, with its headers."""
-    return Append(topic, partition, key.encode(), codec.encode(event), headers_of(event, traceparent), track)
+    return read_former
