@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from rich.console import Console
 
-from bench import figures, machine, report
+from bench import figures, machine, plot, report
 from bench.cases import CASES
 from bench.cluster import Bench
 
@@ -46,7 +46,7 @@ def main() -> int:
     path = RESULTS / ("partial.json" if options.case else "latest.json")
     report.write(document, path)
     report.show(console, document)
-    console.print(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    console.print(f"written: {path.name} in bench/results; {plot.draw(document, path.with_suffix('.png'))}")
     failed = any("error" in case for case in document["cases"].values())
     return 1 if failed or (not options.case and figures.missing(document)) else 0
 

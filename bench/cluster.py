@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -112,6 +113,11 @@ class Site:
         self.nodes.append(node)
         return node
 
+    @property
+    def alive(self) -> bool:
+        """Whether all of its nodes run."""
+        return all(node.process.poll() is None for node in self.nodes)
+
     def client(self) -> Client:
         """Connect."""
         return Client(settings=self.settings)
@@ -141,19 +147,30 @@ class Bench:
         self.quick = quick
         self.repeats = 1 if quick else 3
         self._sites = 0
-        self._broker: Broker | None = None
+        self._shared: Site | None = None
+        self._stack = ExitStack()
 
-    @property
+    @cached_property
     def broker(self) -> Broker:
         """The broker of this run, started when it is first needed, with Java's full compiler."""
-        if self._broker is None:
-            self._broker = Broker(self.folder / "broker", full_jit=True)
-            self._broker.start()
-        return self._broker
+        return self._stack.enter_context(Broker(self.folder / "broker", full_jit=True))
 
     @contextmanager
     def site(self, *, workers: int = 1, slots: int = 2, options: tuple[str, ...] = ()) -> Iterator[Site]:
-        """Give a new installation with one scheduler and so many workers, warmed up by a small task."""
+        """Give an installation with one scheduler and so many workers, warmed up by a small task.
+
+        It is a new one for each case, but for the quick run, whose cases share the plain one.
+        """
+        if not self.quick or (workers, slots, options) != (1, 2, ()):
+            with self._fresh(workers, slots, options) as site:
+                yield site
+            return
+        if self._shared is None or not self._shared.alive:
+            self._shared = self._stack.enter_context(self._fresh(workers, slots, options))
+        yield self._shared
+
+    @contextmanager
+    def _fresh(self, workers: int, slots: int, options: tuple[str, ...]) -> Iterator[Site]:
         self._sites += 1
         site = Site(self.broker.address, self.folder / f"bench-{self._sites}")
         installation = Installation(site.settings)
@@ -172,9 +189,8 @@ class Bench:
             site.stop()
 
     def close(self) -> None:
-        """Stop the broker."""
-        if self._broker is not None:
-            self._broker.stop()
+        """Stop what is shared, and the broker."""
+        self._stack.close()
 
 
 def _die_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any, Final
@@ -43,6 +44,26 @@ def add_ratios(cases: dict[str, dict[str, Any]]) -> None:
     for name, case in cases.items():
         if limit and name.startswith("noop_") and "children_per_s" in case:
             case["ratio_to_limit"] = round(case["children_per_s"] / limit, 3)
+
+
+def series(
+    cases: Mapping[str, Mapping[str, Any]], case_form: str, figure_form: str
+) -> list[tuple[int, float, float, float]]:
+    """Collect one figure over a count that stands at ``{}`` in the name of the case or of the figure.
+
+    Returns:
+        The count, the median, the least and the largest, by count.
+
+    """
+    case_pattern, figure_pattern = (re.compile(form.replace("{}", "([0-9]+)")) for form in (case_form, figure_form))
+    points = []
+    for name, case in cases.items():
+        for figure, (least, largest) in case.get("spread", {}).items():
+            in_case, in_figure = case_pattern.fullmatch(name), figure_pattern.fullmatch(figure)
+            if in_case and in_figure:
+                count = int((*in_case.groups(), *in_figure.groups())[0])
+                points.append((count, case[figure], least, largest))
+    return sorted(points)
 
 
 def missing(document: Mapping[str, Any]) -> list[str]:

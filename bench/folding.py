@@ -10,8 +10,8 @@ from bench.figures import Figures
 
 
 def fold(bench: Bench) -> Iterator[Figures]:
-    """Run one task, then fold all of its events into new views."""
-    children = 20_000 if bench.quick else 1_000_000
+    """Run one task, then fold all events that there are into new views."""
+    children = 10_000 if bench.quick else 1_000_000
     with bench.site() as site, site.client() as client:
         site.run(client, "noop.yaml", children=children)
         for repetition in range(bench.repeats):

@@ -39,16 +39,26 @@ def drain(worker: Node) -> None:
     worker.process.send_signal(signal.SIGTERM)
 
 
-def recovery(bench: Bench, strike: Callable[[Node], None]) -> Iterator[Figures]:
+STRIKES: Final[dict[str, Callable[[Node], None]]] = {
+    "node_killed": kill_node,
+    "tree_killed": kill_tree,
+    "drained": drain,
+}
+
+
+def recovery(bench: Bench) -> Iterator[Figures]:
     """Strike one of two workers that have children running, and see when the other has begun them again."""
     with bench.site(workers=2, slots=CHILDREN) as site, site.client() as client:
         for repetition in range(bench.repeats):
-            folder = site.folder / f"starts-{repetition}"
-            folder.mkdir()
-            yield _strike(site, client, folder, strike)
-            if repetition + 1 < bench.repeats:
+            figures: dict[str, float] = {}
+            for name, strike in STRIKES.items():
+                folder = site.folder / f"{name}-{repetition}"
+                folder.mkdir()
+                struck = _strike(site, client, folder, strike)
+                figures |= {f"{name}_{figure}": value for figure, value in struck.items()}
                 site.start("worker", "--slots", str(CHILDREN), "--allow", "bench").await_ready()
                 site.run(client, "noop.yaml", children=200)
+            yield figures
 
 
 def _strike(site: Site, client: Client, folder: Path, strike: Callable[[Node], None]) -> Figures:

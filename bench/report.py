@@ -18,7 +18,7 @@ def show(console: Console, document: Mapping[str, Any]) -> None:
         column.justify = "right"
     for name, case in document["cases"].items():
         if "error" in case:
-            table.add_row(name, "[red]failed[/red]", case["error"][:100], "", "")
+            console.print(f"{name} failed: {case['error']}", style="red", markup=False)
         title = name
         for figure, value in case.items():
             if isinstance(value, int | float) and figure != "repetitions":
