@@ -45,6 +45,8 @@ FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
 SLICE: Final = 0.1
 """Seconds to wait for the journal before the group is served again."""
+CATCH_UP: Final = 0.005
+"""The same while the end of a newly claimed partition has not been reached."""
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +97,7 @@ class Scheduler:
         self._reserved = Load()
         self._unready: set[int] = set()
         self._ready: set[int] = set()
+        self._halted: set[int] = set()
         self._next_flush = 0.0
         self._reader = log.reader()
         self._ownership = Ownership(
@@ -112,7 +115,7 @@ class Scheduler:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
         now = self._me.clock.now()
-        wait = self._agenda.wait(now, 0.0 if self._unready else min(timeout, SLICE))
+        wait = self._agenda.wait(now, min(timeout, CATCH_UP if self._unready else SLICE))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)
         self._catch_up()
@@ -142,33 +145,50 @@ class Scheduler:
         for record in records:
             if record.topic == self._topics.workers:
                 self._hear(record)
-                continue
-            try:
-                event = self._codec.decode(record)
-            except UnknownSchema:
-                raise
-            except Undecodable as error:
-                log.error("journal: %s", error)
-                if record.partition in self._ready:
-                    self._log.append([dead_letter(self._records, self._me, record, str(error))])
-                self.view.moved(record.partition, record.offset + 1)
-                continue
-            task = self.view.apply(event, record.partition)
-            self.view.moved(record.partition, record.offset + 1)
-            if task is not None:
-                touched[task.task_id] = task
-                flight = self._flights.get(task.task_id)
-                if flight is not None and flight.last_event == event.event_id:
-                    self._land(task.task_id)
-            elif isinstance(event, e.PartitionReset):
-                home = record.partition
-                touched |= {task_id: self.view.active[task_id] for task_id, at in self.view.homes.items() if at == home}
+            elif record.partition not in self._halted:
+                event = self._decode(record)
+                if event is not None:
+                    touched |= self._apply(event, record.partition)
+                if record.partition not in self._halted:
+                    self.view.moved(record.partition, record.offset + 1)
         for task_id, task in touched.items():
             if task.terminal:
                 self._hungry.pop(task_id, None)
                 self._dispatcher.forget(task_id)
             elif self.view.homes[task_id] in self._ready:
                 self._agenda.touch(task)
+
+    def _decode(self, record: Record) -> e.Event | None:
+        """Decode a record of the journal; one that is none becomes a dead letter, written by its owner."""
+        try:
+            return self._codec.decode(record)
+        except UnknownSchema as error:
+            self._halt(record.partition, error)
+        except Undecodable as error:
+            log.error("journal: %s", error)
+            if record.partition in self._ready:
+                self._log.append([dead_letter(self._records, self._me, record, str(error))])
+        return None
+
+    def _apply(self, event: e.Event, partition: int) -> dict[str, Task]:
+        """Fold an event, and tell which tasks it touched."""
+        task = self.view.apply(event, partition)
+        if task is not None:
+            flight = self._flights.get(task.task_id)
+            if flight is not None and flight.last_event == event.event_id:
+                self._land(task.task_id)
+            return {task.task_id: task}
+        if isinstance(event, e.PartitionReset):
+            return {
+                task_id: self.view.active[task_id] for task_id, home in self.view.homes.items() if home == partition
+            }
+        return {}
+
+    def _halt(self, partition: int, error: UnknownSchema) -> None:
+        """Fold and decide no further in this partition: only a newer version knows what came to pass there."""
+        log.error("journal: %s; partition %d stands still on this node", error, partition)
+        self._halted.add(partition)
+        self.dropped([partition])
 
     def _hear(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
@@ -319,7 +339,7 @@ class Scheduler:
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
-        self._unready |= {claim.partition for claim in claims}
+        self._unready |= {claim.partition for claim in claims} - self._halted
 
     def hand_over(self, partitions: Collection[int]) -> None:
         """Write the release mark: decisions in flight are committed, nothing else is left to do."""
