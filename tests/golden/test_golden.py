@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from streamsched.domain.events import Event
-from streamsched.log.codec import Codec, schema_folder
+from streamsched.log.codec import Codec, schema_folder, wire_fingerprint
 from tests.golden.sampling import SAMPLES, Sample
 
 pytestmark = pytest.mark.golden
@@ -52,8 +52,9 @@ def includes(whole: Any, part: Any) -> bool:
 
 def test_every_schema_stands_in_the_lock() -> None:
     folder = schema_folder()
-    locked = {tuple(line.split()) for line in (folder / "fingerprints.lock").read_text().splitlines()}
-    today = set(CODEC.fingerprints())
+    lines = [line.split() for line in (folder / "fingerprints.lock").read_text().splitlines()]
+    locked = {(mark, name) for mark, name in lines}
+    today = {(wire_fingerprint(json.loads(path.read_text())).hex(), path.stem) for path in folder.glob("*.avsc")}
     history = {(path.stem.split(".")[1], path.stem.split(".")[0]) for path in (folder / "history").glob("*.avsc")}
     for fingerprint, name in sorted(today - locked):
         former = next((mark for mark, event in locked - history if event == name), None)
@@ -61,8 +62,10 @@ def test_every_schema_stands_in_the_lock() -> None:
             f"schemas/{name}.avsc is new or has changed: records of the former schema must be read for ever.\n"
             f"1. git show HEAD:schemas/{name}.avsc > schemas/history/{name}.{former}.avsc (unless it is a new event)\n"
             f"2. give every new field a default\n"
-            f"3. add the line '{fingerprint} {name}' to schemas/fingerprints.lock; remove none"
+            f"3. add the line '{fingerprint} {name}' to the end of schemas/fingerprints.lock; remove none"
         )
+    last = {name: mark for mark, name in lines}
+    assert {(mark, name) for name, mark in last.items()} == today, "the last line of each event is what is written"
     lost = locked - today - history
     assert not lost, f"schemas that records were written with are gone; bring them back to schemas/history/: {lost}"
 

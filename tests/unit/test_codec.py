@@ -191,6 +191,8 @@ def test_a_field_that_was_added_takes_its_default_in_what_was_written_before(tmp
     (folder / "history").mkdir(exist_ok=True)
     mark = wire_fingerprint(before).hex()
     (folder / "history" / f"TaskRequested.{mark}.avsc").write_text(json.dumps(before))
+    lock = folder / "fingerprints.lock"
+    lock.write_text(f"{mark} TaskRequested\n{lock.read_text()}")
 
     event = SAMPLES["TaskRequested"]
     assert isinstance(event, TaskRequested)

@@ -7,14 +7,10 @@ that were written once and must be read for ever. Source: Apache Avro 1.12 speci
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final, cast
-
-import fastavro
-from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from streamsched.domain import events
 from streamsched.domain.events import Event
@@ -41,30 +37,36 @@ def schema_folder() -> Path:
 
 def wire_fingerprint(schema: dict[str, Any]) -> bytes:
     """Compute the eight fingerprint bytes as they stand on the wire (little-endian CRC-64-AVRO)."""
+    from fastavro.schema import fingerprint, to_parsing_canonical_form
+
     return bytes.fromhex(fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO"))
 
 
 class Codec:
-    """Encodes events and decodes records; made once for a process, for it compiles every schema."""
+    """Encodes events and decodes records. Each schema is compiled when it is first met.
+
+    ``fingerprints.lock`` names every schema that was ever written, the one of today last for each event.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
-        folder = schema_folder() if folder is None else folder
-        self._heads: dict[type[Event], bytes] = {}
+        self._folder = schema_folder() if folder is None else folder
+        classes = {cls.__name__: cls for cls in events.EVENTS}
+        self._classes: dict[bytes, type[Event]] = {}
+        self._marks: dict[type[Event], bytes] = {}
+        for line in (self._folder / "fingerprints.lock").read_text().splitlines():
+            mark, name = line.split()
+            self._classes[bytes.fromhex(mark)] = classes[name]
+            self._marks[classes[name]] = bytes.fromhex(mark)
         self._writers: dict[type[Event], Write] = {}
         self._readers: dict[bytes, Read] = {}
-        for cls in events.EVENTS:
-            source = json.loads((folder / f"{cls.__name__}.avsc").read_text())
-            mark = wire_fingerprint(source)
-            self._heads[cls] = MAGIC + mark
-            self._writers[cls] = compile_writer(cls, source, MAGIC + mark)
-            self._readers[mark] = compile_reader(cls, source)
-            for old in sorted((folder / "history").glob(f"{cls.__name__}.*.avsc")):
-                written = json.loads(old.read_text())
-                self._readers[wire_fingerprint(written)] = _historic_reader(written, source, self._readers[mark])
 
     def encode(self, event: Event) -> bytes:
         """Encode one event."""
-        return self._writers[type(event)](event)
+        write = self._writers.get(type(event))
+        if write is None:
+            cls = type(event)
+            write = self._writers[cls] = compile_writer(cls, self._schema(cls.__name__), MAGIC + self._marks[cls])
+        return write(event)
 
     def decode(self, record: Record) -> Event:
         """Decode the event of a record.
@@ -76,27 +78,37 @@ class Codec:
         value = record.value or b""
         if value[:2] != MAGIC or len(value) < _HEAD:
             raise Undecodable(f"{_place(record)}: not an event (it begins with {value[:4].hex(' ') or 'nothing'})")
-        read = self._readers.get(value[2:_HEAD])
+        mark = value[2:_HEAD]
+        read = self._readers.get(mark)
         if read is None:
-            raise UnknownSchema(
-                f"{_place(record)}: unknown schema fingerprint {value[2:_HEAD].hex()}; "
-                "it was written by a newer version of streamsched: upgrade this node"
-            )
+            if mark not in self._classes:
+                raise UnknownSchema(
+                    f"{_place(record)}: unknown schema fingerprint {mark.hex()}; "
+                    "it was written by a newer version of streamsched: upgrade this node"
+                )
+            read = self._readers[mark] = self._reader(mark)
         try:
             event, end = read(value, _HEAD)
         except Exception as error:
             raise Undecodable(
-                f"{_place(record)}: broken body of schema {value[2:_HEAD].hex()}: {type(error).__name__}: {error}"
+                f"{_place(record)}: broken body of schema {mark.hex()}: {type(error).__name__}: {error}"
             ) from error
         if end != len(value):
             found = "bytes left over after" if end < len(value) else "bytes missing at the end of"
-            raise Undecodable(f"{_place(record)}: {found} the body of schema {value[2:_HEAD].hex()}")
+            raise Undecodable(f"{_place(record)}: {found} the body of schema {mark.hex()}")
         return cast(Event, event)
 
-    def fingerprints(self) -> Iterator[tuple[str, str]]:
-        """Tell the fingerprint (hex, wire order) and the event name of every schema written today."""
-        for cls, head in self._heads.items():
-            yield head[2:].hex(), cls.__name__
+    def _reader(self, mark: bytes) -> Read:
+        cls = self._classes[mark]
+        today = self._schema(cls.__name__)
+        read = compile_reader(cls, today)
+        if mark == self._marks[cls]:
+            return read
+        return _historic_reader(self._schema(f"history/{cls.__name__}.{mark.hex()}"), today, read)
+
+    def _schema(self, name: str) -> dict[str, Any]:
+        schema: dict[str, Any] = json.loads((self._folder / f"{name}.avsc").read_text())
+        return schema
 
 
 def headers_of(event: Event, traceparent: str | None = None) -> Headers:
@@ -125,6 +137,8 @@ def _place(record: Record) -> str:
 
 def _historic_reader(written: dict[str, Any], today: dict[str, Any], read: Read) -> Read:
     """Make the reader of a former schema: resolve it to today's, as Avro defines, then read that."""
+    import fastavro
+
     former, current = fastavro.parse_schema(written), fastavro.parse_schema(today)
 
     def read_former(body: bytes, at: int) -> tuple[Any, int]:
