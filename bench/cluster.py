@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from bench import limit
 from streamsched.api.client import Client
 from streamsched.api.settings import Settings
 from streamsched.api.wiring import Installation
@@ -24,6 +25,7 @@ from tools.broker import ROOT, Broker
 TEMPLATES: Final = Path(__file__).parent / "templates"
 READY_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 15.0
+WARM_UP: Final = 60_000
 TASK_LIMIT: Final = 900.0
 """Seconds after which a task that is not done fails its case."""
 
@@ -152,8 +154,13 @@ class Bench:
 
     @cached_property
     def broker(self) -> Broker:
-        """The broker of this run, started when it is first needed, with Java's full compiler."""
-        return self._stack.enter_context(Broker(self.folder / "broker", full_jit=True))
+        """The broker of this run, started when it is first needed, with Java's full compiler, and warmed up.
+
+        Its first transactions cost it several times what later ones do.
+        """
+        broker = self._stack.enter_context(Broker(self.folder / "broker", full_jit=True))
+        limit.children_per_s(broker.address, WARM_UP)
+        return broker
 
     @contextmanager
     def site(self, *, workers: int = 1, slots: int = 2, options: tuple[str, ...] = ()) -> Iterator[Site]:

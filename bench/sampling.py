@@ -20,9 +20,13 @@ MB: Final = 1_000_000
 
 @dataclass(slots=True)
 class Samples:
-    """For each role the resident memory over time, in bytes, and the processor time spent, in seconds."""
+    """For each role the resident memory over time, in bytes, and the processor time spent, in seconds.
+
+    ``busy`` is the processor time of the whole machine.
+    """
 
     seconds: float = 0.0
+    busy: float = 0.0
     rss: dict[str, list[int]] = field(default_factory=dict)
     cpu: dict[str, float] = field(default_factory=dict)
 
@@ -40,8 +44,14 @@ class Samples:
         return figures
 
     def load(self) -> dict[str, float]:
-        """Return the share of one core that each role took, in percent; executors together."""
-        return {f"{role}_cpu_pct": 100 * spent / self.seconds for role, spent in self.cpu.items()}
+        """Return the share of one core that each role took, in percent; executors together.
+
+        ``others`` is what has nothing to do with the run: with much of it, the figures say little.
+        """
+        others = max(0.0, self.busy - sum(self.cpu.values()))
+        return {
+            f"{role}_cpu_pct": 100 * spent / self.seconds for role, spent in (self.cpu | {"others": others}).items()
+        }
 
 
 def roles(bench: Bench, site: Site) -> list[tuple[str, psutil.Process]]:
@@ -64,7 +74,7 @@ def sampled(bench: Bench, site: Site) -> Iterator[Samples]:
         while not done.wait(EVERY):
             _take(samples, processes)
 
-    before = _spent(processes)
+    before, busy = _spent(processes), _busy()
     begun = time.monotonic()
     _take(samples, processes)
     watcher = threading.Thread(target=watch, daemon=True)
@@ -77,6 +87,7 @@ def sampled(bench: Bench, site: Site) -> Iterator[Samples]:
         _take(samples, processes)
         samples.seconds = time.monotonic() - begun
         after = _spent(processes)
+        samples.busy = _busy() - busy
         samples.cpu = {role: spent - before.get(role, 0.0) for role, spent in after.items()}
 
 
@@ -96,3 +107,8 @@ def _spent(processes: list[tuple[str, psutil.Process]]) -> dict[str, float]:
             times = process.cpu_times()
             spent[role] = spent.get(role, 0.0) + times.user + times.system
     return spent
+
+
+def _busy() -> float:
+    times = psutil.cpu_times()
+    return float(times.user + times.nice + times.system)

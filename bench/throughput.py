@@ -18,7 +18,6 @@ from streamsched.api.status import TaskStatus
 def bare_protocol(bench: Bench) -> Iterator[Figures]:
     """Measure what the protocol alone can do on this machine, now."""
     total = 50_000 if bench.quick else 200_000
-    limit.children_per_s(bench.broker.address, 20_000)  # the broker's code is compiled by then
     for _ in range(bench.repeats):
         yield {"children_per_s": limit.children_per_s(bench.broker.address, total)}
 
