@@ -32,10 +32,10 @@ class GroupMember:
         self._topic = topic
         self._listener = listener
         self._watchdog = watchdog
+        self._subscribed = False
         self._joined = False
         self._closed = False
         self._consumer = make(Consumer, settings.member(group))
-        self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._gone)
 
     @property
     def member_id(self) -> str:
@@ -54,6 +54,9 @@ class GroupMember:
             TopicMismatch: there is no such topic.
             LogError: the group does not take this member, now or ever.
         """
+        if not self._subscribed:  # not before: once it is, the client joins without being polled
+            self._subscribed = True
+            self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._gone)
         message = self._consumer.poll(timeout)
         error = message.error() if message is not None else None
         if error is not None and not errors.passing(error):

@@ -95,8 +95,7 @@ class KafkaWriter:
 
     def close(self) -> None:
         """Drop the producer at once; an open transaction is left to be fenced."""
-        self._spent = self._spent or "it was closed"
-        self._producer = None  # its close() would abort first, and hang while the broker does not answer
+        self._drop(self._spent or "it was closed")
 
     def _abort(self, error: Any, deadline: float) -> NoReturn:
         """Abort what cannot be committed and raise what the caller must know; nothing was written."""
@@ -114,7 +113,7 @@ class KafkaWriter:
             self._fenced(errors.cause(failure))
         said = f"the transaction of {self.transactional_id} was aborted: {error.str()}"
         if errors.not_allowed(error):
-            self._spent = error.str()
+            self._drop(error.str())
             raise LogError(f"{said}; the broker's rights (ACLs) do not allow it")
         if errors.too_large(error):
             raise RecordTooLarge(f"{said}; see the topic's max.message.bytes: streamsched topics check")
@@ -123,11 +122,17 @@ class KafkaWriter:
         raise TransactionAborted(said)
 
     def _fenced(self, error: Any) -> NoReturn:
-        self._spent = error.str()
+        self._drop(error.str())
         raise WriterFenced(f"writer {self.transactional_id} can write no more: {error.str()}")
 
-    def _give_up(self, reason: str, offsets: Mapping[int, int] | None = None) -> NoReturn:
+    def _drop(self, reason: str) -> None:
         self._spent = reason
+        # None of its requests may come late, after a fence. Its close() would abort first, and hang while the
+        # broker does not answer.
+        self._producer = None
+
+    def _give_up(self, reason: str, offsets: Mapping[int, int] | None = None) -> NoReturn:
+        self._drop(reason)
         said = f"the outcome of a transaction of {self.transactional_id} is unknown: {reason}"
         raise OutcomeUnknown(said, offsets)
 
