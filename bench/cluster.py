@@ -25,7 +25,7 @@ from tools.broker import ROOT, Broker
 TEMPLATES: Final = Path(__file__).parent / "templates"
 READY_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 15.0
-WARM_UP: Final = 60_000
+WARM_UP: Final = 100_000
 TASK_LIMIT: Final = 900.0
 """Seconds after which a task that is not done fails its case."""
 
@@ -134,6 +134,11 @@ class Site:
             raise BenchError(f"the task is {status.state} ({status.children}) after {seconds:.0f} s: {status.reason}")
         return Done(task.task_id, seconds)
 
+    def warm_up(self, client: Client, slots: int) -> None:
+        """Have every executor of these slots run something: its first child takes several times as long."""
+        self.run(client, "noop.yaml", children=100)
+        self.run(client, "sleep.yaml", children=2 * slots, seconds=0.1)
+
     def stop(self) -> None:
         """Stop all nodes, workers first: they hand nothing over then."""
         with ExitStack() as stack:
@@ -164,7 +169,7 @@ class Bench:
 
     @contextmanager
     def site(self, *, workers: int = 1, slots: int = 2, options: tuple[str, ...] = ()) -> Iterator[Site]:
-        """Give an installation with one scheduler and so many workers, warmed up by a small task.
+        """Give an installation with one scheduler and so many workers, all warmed up.
 
         It is a new one for each case, but for the quick run, whose cases share the plain one.
         """
@@ -190,7 +195,7 @@ class Bench:
             for node in site.nodes:
                 node.await_ready()
             with site.client() as client:
-                site.run(client, "noop.yaml", children=100 * workers)
+                site.warm_up(client, workers * slots)
             yield site
         finally:
             site.stop()

@@ -57,7 +57,7 @@ def recovery(bench: Bench) -> Iterator[Figures]:
                 struck = _strike(site, client, folder, strike)
                 figures |= {f"{name}_{figure}": value for figure, value in struck.items()}
                 site.start("worker", "--slots", str(CHILDREN), "--allow", "bench").await_ready()
-                site.run(client, "noop.yaml", children=200)
+                site.warm_up(client, 2 * CHILDREN)
             yield figures
 
 

@@ -12,13 +12,13 @@ from bench.cluster import Bench, Site
 from bench.figures import Figures
 from bench.sampling import roles, sampled
 
-SETTLE = 3.0
+SETTLE = 2.0
 """Seconds after which a node that was busy has nothing left to tidy up."""
 
 
 def idle(bench: Bench) -> Iterator[Figures]:
     """Look at one scheduler and one worker without tasks: memory, processor time, and how often they wake."""
-    seconds = 8.0 if bench.quick else 30.0
+    seconds = 6.0 if bench.quick else 30.0
     with bench.site() as site:
         time.sleep(SETTLE)
         for _ in range(bench.repeats):
