@@ -56,7 +56,9 @@ class GroupMember:
         """
         if not self._subscribed:  # not before: once it is, the client joins without being polled
             self._subscribed = True
-            self._consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._gone)
+            self._consumer.subscribe(
+                [self._topic], on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._gone
+            )
         message = self._consumer.poll(timeout)
         error = message.error() if message is not None else None
         if error is not None and not errors.passing(error):
