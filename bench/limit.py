@@ -77,7 +77,12 @@ def children_per_s(brokers: str, total: int) -> float:
     for hop in hops:
         hop.start()
     try:
-        return total / _seconds(log, run, topics, total, [ready] * len(hops))
+        begin_by = time.monotonic() + LIMIT
+        for _ in hops:
+            while not ready.acquire(timeout=0.5):
+                if time.monotonic() > begin_by or not all(hop.is_alive() for hop in hops):
+                    raise RuntimeError("a hop of the bare protocol did not start")
+        return total / _seconds(log, run, topics, total)
     finally:
         for hop in hops:
             hop.join(10)
@@ -85,11 +90,9 @@ def children_per_s(brokers: str, total: int) -> float:
         log.close()
 
 
-def _seconds(log: KafkaLog, run: str, topics: list[str], total: int, ready: list[Any]) -> float:
-    """Write the first records when the hops are ready, and return the time until the last was read."""
+def _seconds(log: KafkaLog, run: str, topics: list[str], total: int) -> float:
+    """Write the first records and return the seconds until the last was read behind the hops."""
     limit = time.monotonic() + LIMIT
-    if not all(hop.acquire(timeout=LIMIT) for hop in ready):
-        raise TimeoutError("the hops did not start")
     writer = log.writer(f"{run}.first")
     nobody = log.member(f"{run}.first", topics[0], _Quiet())
     reader = log.reader()
