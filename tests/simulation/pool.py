@@ -6,11 +6,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Final
 
 from streamsched.worker import jobs
 
-GRACE: Final = 0.3
 """Seconds from a stop to the kill of a job that does not heed it."""
 
 
@@ -72,10 +70,10 @@ class FakePool:
         news, self._news = self._news, []
         return news
 
-    def stop(self, key: int) -> None:
+    def stop(self, key: int, grace: float) -> None:
         run = self._runs.get(key)
         if run is not None and run.stop_at is None:
-            run.stop_at = self._clock.monotonic() + GRACE
+            run.stop_at = self._clock.monotonic() + grace
 
     def kill(self, keys: Iterable[int]) -> None:
         gone = set(keys)

@@ -171,6 +171,9 @@ def test_what_was_fenced_is_claimed_again_with_another_id(site: Site) -> None:
     with pytest.raises(WriterFenced):
         owner.write(b"refused", 0)
     owner.polled()
+    assert not owner.ownership.claims, "a fenced owner gives the group time to tell what is still its own"
+    site.pass_time(2)
+    owner.polled()
     assert owner.told == [("claimed", [0, 1]), ("dropped", [0, 1]), ("claimed", [0, 1])]
     assert owner.ownership.transactional_id != old
     owner.write(b"taken", 0)

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     monkeypatch.chdir(HERE)
-    pool = ExecutorPool(2, allow=["pool_handlers", "streamsched.examples"], grace=0.3)
+    pool = ExecutorPool(2, allow=["pool_handlers", "streamsched.examples"])
     yield Case(pool)
     pool.close()
 
@@ -32,7 +32,7 @@ def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
 @pytest.fixture
 def single(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     monkeypatch.chdir(HERE)
-    pool = ExecutorPool(1, allow=["pool_handlers"], grace=0.3)
+    pool = ExecutorPool(1, allow=["pool_handlers"])
     yield Case(pool)
     pool.close()
 
@@ -195,8 +195,8 @@ def test_a_stop_at_a_safe_point_keeps_the_state(single: Case) -> None:
     single.until(lambda: single.runs(job) and single.pool.running()[0].done > 3)
     assert single.pool.running()[0].total == 1000
     (pid,) = single.pool.pids()
-    single.pool.stop(job.key)
-    single.pool.stop(job.key)
+    single.pool.stop(job.key, 0.3)
+    single.pool.stop(job.key, 0.3)
     (stopped,) = single.endings(job)
     assert isinstance(stopped, JobStopped)
     assert stopped.state is not None
@@ -212,7 +212,7 @@ def test_a_job_that_does_not_stop_is_killed_after_the_grace_period(single: Case)
     single.pool.submit([job])
     single.until(lambda: single.checkpoints(job))
     single.pool.confirm(job.key, single.checkpoints(job)[-1].number)
-    single.pool.stop(job.key)
+    single.pool.stop(job.key, 0.3)
     (stopped,) = single.endings(job)
     assert isinstance(stopped, JobStopped)
     assert single.checkpoints(job)[-1].state == '{"before":"hanging"}'
@@ -221,7 +221,7 @@ def test_a_job_that_does_not_stop_is_killed_after_the_grace_period(single: Case)
 def test_a_queued_job_that_is_stopped_is_returned(single: Case) -> None:
     first, second = make_job("beat", args={"seconds": 0.05}), make_job()
     single.pool.submit([first, second])
-    single.pool.stop(second.key)
+    single.pool.stop(second.key, 0.3)
     assert isinstance(single.endings(second)[0], JobReturned)
     assert isinstance(single.endings(first)[0], JobCompleted)
 
@@ -277,7 +277,7 @@ def test_a_stop_ends_the_wait_for_a_checkpoint(single: Case) -> None:
     job = make_job("durable")
     single.pool.submit([job])
     single.until(lambda: single.checkpoints(job))
-    single.pool.stop(job.key)
+    single.pool.stop(job.key, 0.3)
     assert isinstance(single.endings(job)[0], JobStopped)
 
 

@@ -99,6 +99,7 @@ def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
         return False
     detail.sequence = event.sequence
     detail.state = event.state
+    detail.recoveries = event.recoveries
     detail.worker = event.by
     return True
 

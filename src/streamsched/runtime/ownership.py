@@ -36,6 +36,8 @@ from streamsched.runtime.tracker import Place
 
 PATIENCE: Final = 0.3
 """Seconds that a predecessor has to release or to make progress before it is fenced."""
+AFTER_FENCE: Final = 1.0
+"""Seconds after being fenced before anything is claimed."""
 ROUNDS: Final = 10
 """How often progress buys it another wait."""
 
@@ -98,6 +100,7 @@ class Ownership:
         self._writer = log.writer(self._next_id())
         self._member = log.member(group, topic, self)
         self._assigned: set[int] = set()
+        self._claim_at = 0.0
         self.claims: dict[int, Claim] = {}
 
     @property
@@ -113,7 +116,7 @@ class Ownership:
     def poll(self) -> None:
         """Serve the group, then claim what was assigned."""
         self._member.poll(0.0)
-        wanted = self._assigned - self.claims.keys()
+        wanted = self._assigned - self.claims.keys() if self._clock.monotonic() >= self._claim_at else set()
         if wanted or self._abandoned:
             try:
                 self._fence_abandoned()
@@ -149,6 +152,8 @@ class Ownership:
             log.warning("outcome of a transaction unknown, asking the witness: %s", error)
             offsets = self._witness(marks, error)
         except WriterFenced:
+            # Whoever fenced us has the partitions, or will: first the group may tell which are still ours.
+            self._claim_at = self._clock.monotonic() + AFTER_FENCE
             self._drop_all()
             self._renew_writer()
             raise
@@ -219,14 +224,12 @@ class Ownership:
         if not held:
             return []
         try:
-            for _ in range(ROUNDS):
-                later = self._held(self._marks(list(held), stable=True, timeout=PATIENCE))
-                if not later:
-                    return []
-                if later == held:
-                    break
-                held = later
+            held = self._held(self._marks(list(held), stable=True, timeout=PATIENCE))
+            for _ in range(ROUNDS if held else 0):
                 self._pause(PATIENCE)
+                before, held = held, self._held(self._marks(list(held), stable=True, timeout=PATIENCE))
+                if held in ({}, before):
+                    break
         except LogUnreachable:
             pass  # an open transaction is in the way: fencing its owner is what ends it
         return sorted({mark.transactional_id for mark in held.values()} - {self.transactional_id})

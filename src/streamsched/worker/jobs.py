@@ -126,10 +126,11 @@ class Pool(Protocol):
         """Wait up to ``timeout`` seconds for news, and return all there is, in order for each job."""
         ...
 
-    def stop(self, key: int) -> None:
+    def stop(self, key: int, grace: float) -> None:
         """Ask for the end of a job.
 
-        It stops at its next safe point, or is killed after the grace period; recalled if it has not begun.
+        It stops at its next safe point, or is killed after ``grace`` seconds; recalled if it has not begun.
+        Asked again, the shorter time counts.
         A job may still complete or fail instead. Unknown keys are ignored.
         """
         ...

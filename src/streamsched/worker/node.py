@@ -7,7 +7,6 @@ unsettled records of the log; everything here can be lost at any time and is rea
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -27,6 +26,7 @@ from streamsched.runtime.tracker import Met
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, ReadyQueue, Unreadable, child_of
+from streamsched.worker.recovery import Recovery
 from streamsched.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ SLICE: Final = 0.1
 """Seconds to wait for the log before the group is served again."""
 RETRY: Final = 0.05
 """Seconds after an aborted transaction before the next one: the group is served in between."""
-MAX_RECOVERIES: Final = 3
-"""Recoveries from which on a child runs alone; one more, and it is failed."""
+LAST_TENTH: Final = 0.9
+"""Part of the time to yield after which a child is killed: what it told is still written."""
 LONG: Final = 0.5
 """Seconds after which a running child is worth a ChildStarted."""
 
@@ -55,6 +55,8 @@ class Pace:
     """Age at which a batch of outcomes is committed though more is coming."""
     checkpoint: float = 1.0
     """Least time between durable checkpoints of one child."""
+    cancel: float = 0.7
+    """Time that a running child has to stop when it was cancelled, before it is killed."""
     hand_over: float = 10.0
     """Time that running children have to yield when a partition is revoked."""
     drain: float = 30.0
@@ -89,8 +91,6 @@ class Worker:
         self._outcomes = Outcomes(me)
         self._owned: dict[int, OwnedPartition] = {}
         self._ready = ReadyQueue()
-        self._inherited: deque[Child] = deque()
-        self._alone: deque[Child] = deque()
         self._jobs: dict[int, Child] = {}
         self._keys = count(1)
         self._life = Life.RUNNING
@@ -104,6 +104,7 @@ class Worker:
             log=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id, tenant=self,
             clock=me.clock, pause=pause,
         )  # fmt: skip
+        self._recovery = Recovery(count=self._count_recovery, fail=self._fail_lost)
         self._settlement = Settlement(
             ownership=self._ownership, records=self._records, outcomes=self._outcomes, owned=self._owned,
             on_durable=self._confirm, on_recovered=self._recovered,
@@ -211,9 +212,7 @@ class Worker:
             return
         if self._life is not Life.RUNNING:
             self._settlement.ended(child, self._outcomes.returned(child, "its worker drains"))
-        elif inherited:
-            self._inherited.append(child)
-        else:
+        elif not self._recovery.meet(child):
             self._ready.put(child)
 
     def _meet_marker(self, owned: OwnedPartition, marker: Marker) -> None:
@@ -232,7 +231,7 @@ class Worker:
         if child.key is None:
             self._cancel(child, self._me.clock.now())
         else:
-            self._pool.stop(child.key)
+            self._pool.stop(child.key, self._pace.cancel)
 
     def _close_markers(self, owned: OwnedPartition) -> None:
         """Once all was read that was there at the claim, a marker names nothing that we have not met."""
@@ -281,7 +280,7 @@ class Worker:
         elif child.yields:
             self._yielded(child)
         else:
-            self._ready.put_back(child)
+            self._requeue(child)
 
     def _unbegun(self, child: Child) -> None:
         if child.stop_reason is not None:
@@ -289,7 +288,7 @@ class Worker:
         elif self._life is not Life.RUNNING:
             self._settlement.ended(child, self._outcomes.returned(child, "its worker drains"))
         elif not child.yields:
-            self._ready.put_back(child)
+            self._requeue(child)
 
     def _cancel(self, child: Child, started_at: int) -> None:
         reason = child.stop_reason or ""
@@ -315,16 +314,11 @@ class Worker:
         room = self._pool.room()
         if room <= 0:
             return
-        self._recover(room)
-        while self._alone and self._alone[0].gone:
-            self._alone.popleft()
-        if self._alone:
-            if self._pool.busy() == 0:
-                self._submit([self._alone.popleft()])
-            return
-        children = self._ready.take(room)
-        if children:
-            self._submit(children)
+        self._recovery.advance(room)
+        if not self._recovery.claims_worker:
+            self._submit(self._ready.take(room))
+        elif self._pool.busy() == 0 and (child := self._recovery.next_alone()):
+            self._submit([child])
 
     def _submit(self, children: Sequence[Child]) -> None:
         submitted = []
@@ -335,25 +329,20 @@ class Worker:
             submitted.append(self._outcomes.job(child, child.key))
         self._pool.submit(submitted)
 
-    def _recover(self, room: int) -> None:
-        """Before an inherited child starts, its recovery is counted in the log: it may be what kills workers."""
-        while self._inherited and room > 0:
-            child = self._inherited.popleft()
-            if child.gone:
-                continue
-            if child.recoveries >= MAX_RECOVERIES:
-                self._settlement.ended(child, self._outcomes.worker_lost(child))
-            else:
-                self._settlement.recover(child)
-            room -= 1
+    def _requeue(self, child: Child) -> None:
+        """Let a child start again that was to run already."""
+        if not self._recovery.meet(child):
+            self._ready.put_back(child)
+
+    def _count_recovery(self, child: Child) -> None:
+        self._settlement.recover(child)
 
     def _recovered(self, child: Child) -> None:
-        if child.gone:
-            return
-        if child.recoveries >= MAX_RECOVERIES:
-            self._alone.append(child)
-        else:
+        if not child.gone and self._recovery.counted(child):
             self._ready.put_back(child)
+
+    def _fail_lost(self, child: Child) -> None:
+        self._settlement.ended(child, self._outcomes.worker_lost(child))
 
     # --- commit -----------------------------------------------------------------------------------------------------
 
@@ -418,12 +407,9 @@ class Worker:
 
     def _wind_down(self) -> None:
         if self._life is Life.DRAINING:
-            for child in [*self._ready.drain(), *self._inherited, *self._alone]:
-                if not child.gone:
-                    self._settlement.ended(child, self._outcomes.returned(child, "its worker drains"))
-            self._inherited.clear()
-            self._alone.clear()
-            self._ask_to_yield(list(self._jobs.values()))
+            for child in [*self._ready.drain(), *self._recovery.drain()]:
+                self._settlement.ended(child, self._outcomes.returned(child, "its worker drains"))
+            self._ask_to_yield(list(self._jobs.values()), self._pace.drain)
             self._life = become(self._life, Life.YIELDING)
         elif self._life is Life.YIELDING:
             over = self._me.clock.monotonic() >= self._deadline
@@ -433,11 +419,12 @@ class Worker:
             if over or not (self._jobs or self._settlement):
                 self._life = become(self._life, Life.STOPPED)
 
-    def _ask_to_yield(self, children: Collection[Child]) -> None:
+    def _ask_to_yield(self, children: Collection[Child], seconds: float) -> None:
+        """Ask running children to stop at a safe point; one that does not in time goes on from what it told."""
         for child in children:
             if child.key is not None:
                 child.yields = True
-                self._pool.stop(child.key)
+                self._pool.stop(child.key, LAST_TENTH * seconds)
 
     # --- tenant -----------------------------------------------------------------------------------------------------
 
@@ -453,7 +440,8 @@ class Worker:
     def hand_over(self, partitions: Collection[int]) -> None:
         """Let running children yield, write what there is, and release."""
         gone = set(partitions)
-        self._ask_to_yield([child for child in self._jobs.values() if child.partition in gone])
+        running = [child for child in self._jobs.values() if child.partition in gone]
+        self._ask_to_yield(running, self._pace.hand_over)
         deadline = self._me.clock.monotonic() + self._pace.hand_over
         while any(child.partition in gone for child in self._jobs.values()):
             if self._me.clock.monotonic() >= deadline:

@@ -37,8 +37,8 @@ class ExecutorPool:
     """Runs jobs in ``slots`` executor processes; see ``jobs.Pool`` for the calls.
 
     ``allow``: the modules whose handlers may run. ``output_fd`` gets what they print, each line with its
-    child; ``None`` drops it. ``grace`` is how long a job may go on after ``stop``, ``checkpoint_tick`` the
-    shortest time between two checkpoints of one job, both in seconds. ``clock`` must be the monotonic clock
+    child; ``None`` drops it. ``checkpoint_tick`` is the shortest time between two checkpoints of one job, in
+    seconds. ``clock`` must be the monotonic clock
     of the machine, in nanoseconds. On Linux executors die with the *thread* that made them: use a pool in
     the thread that lives longest.
     """
@@ -49,7 +49,6 @@ class ExecutorPool:
         *,
         allow: Sequence[str],
         output_fd: int | None = None,
-        grace: float = 5.0,
         checkpoint_tick: float = 0.05,
         payload_limit: int = PAYLOAD_LIMIT,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -63,7 +62,6 @@ class ExecutorPool:
             payload_limit=payload_limit,
         )
         self._slots = slots
-        self._grace_ns = round(grace * 1e9)
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._executors: list[ExecutorProcess] = []
@@ -110,12 +108,14 @@ class ExecutorPool:
             executor.recalled = -1
             self._send(executor, wire.Begin(share))
 
-    def stop(self, key: int) -> None:
-        """Ask a job to stop at its next safe point; kill it after the grace period."""
+    def stop(self, key: int, grace: float) -> None:
+        """Ask a job to stop at its next safe point; kill it after ``grace`` seconds."""
         executor = self._holder(key)
-        if executor is not None and key not in executor.stopping:
-            executor.stopping[key] = self._clock() + self._grace_ns
-            self._send(executor, wire.Stop(key))
+        if executor is not None:
+            if key not in executor.stopping:
+                self._send(executor, wire.Stop(key))
+            deadline = self._clock() + round(grace * 1e9)
+            executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
 
     def confirm(self, key: int, number: int) -> None:
         """Tell a job that this checkpoint is durable."""
@@ -193,7 +193,7 @@ class ExecutorPool:
         deadline = self._clock() + round(grace * 1e9)
         for executor in self._executors:
             for key in list(executor.held):
-                self.stop(key)
+                self.stop(key, grace)
         while self.busy() and (left := deadline - self._clock()) > 0:
             self.poll(left / 1e9)
         for executor in self._executors:

@@ -182,10 +182,11 @@ class Settlement:
                 continue
             for item in tracker.oldest(RENEWED):
                 if isinstance(item, Child) and item not in self._recoveries and item not in spared:
-                    if item.told is not None and item not in self._endings:
+                    advanced = item.told is not None and item not in self._endings
+                    if advanced:
                         transaction.durable.append(item)
                         self._journal(transaction, item, self._outcomes.checkpointed(item))
-                    self._continue(transaction, item, recoveries=item.recoveries)
+                    self._continue(transaction, item, recoveries=0 if advanced else item.recoveries)
 
     def _write_recoveries(self, transaction: _Transaction) -> None:
         for child in self._recoveries:

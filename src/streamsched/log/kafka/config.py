@@ -53,7 +53,7 @@ class ClientSettings:
         Not an idempotent one: that takes half a second to begin with, and a request, a beat or a letter that a retry
         writes twice is void the second time.
         """
-        safe = {"enable.idempotence": True, "acks": "all"}
+        safe = {"enable.idempotence": False, "acks": "all"}
         return self._merge({**_RECORDS, "message.timeout.ms": int(REQUEST_LIMIT * 1000)}, safe)
 
     def writer(self, transactional_id: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streamsched.log.port import LogError, LogUnreachable, TopicMismatch
+from streamsched.log.port import LogError, LogUnreachable, RecordTooLarge, TopicMismatch
 
 # The names with an underscore are the client's own errors and public.
 _UNANSWERED: Final = frozenset(
@@ -90,6 +90,10 @@ def translate(error: Any, doing: str, brokers: str, reason: object = "") -> LogE
     """Return what to raise when ``doing`` failed for good."""
     if no_such_topic(error):
         return TopicMismatch(f"cannot {doing}: {error.str()}; create the topics: streamsched topics create")
+    if too_large(error):
+        return RecordTooLarge(
+            f"cannot {doing}: {error.str()}; see the topic's max.message.bytes: streamsched topics check"
+        )
     if not_allowed(error):
         return LogError(f"cannot {doing}: {error.str()}; the broker's rights (ACLs) do not allow it")
     if unanswered(error):

@@ -20,7 +20,6 @@ from streamsched.log.port import (
     LogError,
     Member,
     OutcomeUnknown,
-    RecordTooLarge,
     TopicPartition,
     TransactionAborted,
     WriterFenced,
@@ -115,9 +114,7 @@ class KafkaWriter:
         if errors.not_allowed(error):
             self._drop(error.str())
             raise LogError(f"{said}; the broker's rights (ACLs) do not allow it")
-        if errors.too_large(error):
-            raise RecordTooLarge(f"{said}; see the topic's max.message.bytes: streamsched topics check")
-        if errors.no_such_topic(error):
+        if errors.too_large(error) or errors.no_such_topic(error):
             raise errors.translate(error, f"commit a transaction of {self.transactional_id}", "")
         raise TransactionAborted(said)
 
