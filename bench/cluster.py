@@ -136,8 +136,9 @@ class Site:
 
     def warm_up(self, client: Client, slots: int) -> None:
         """Have every executor of these slots run something: its first child takes several times as long."""
-        self.run(client, "noop.yaml", children=100)
         self.run(client, "sleep.yaml", children=2 * slots, seconds=0.1)
+        # Last: a worker sizes what it reads ahead by how long its latest children took.
+        self.run(client, "noop.yaml", children=150 * slots)
 
     def stop(self) -> None:
         """Stop all nodes, workers first: they hand nothing over then."""
