@@ -349,7 +349,6 @@ class DeadLetter(Event):
     value: bytes | None
 
 
-Outcome = ChildCompleted | ChildFailed | ChildCancelled | ChildReturned
 Work = ChildCreated | ChildCheckpointed
 EVENTS: tuple[type[Event], ...] = (
     TaskRequested, TaskCancelRequested, TimerFired, PartitionReset,

@@ -159,7 +159,7 @@ class Scheduler:
                 self._agenda.touch(task)
 
     def _decode(self, record: Record) -> e.Event | None:
-        """Decode a record of the journal; one that is none becomes a dead letter, written by its owner."""
+        """Decode a record of the journal; of one that is none its owner posts a dead letter, the record stays."""
         try:
             return self._codec.decode(record)
         except UnknownSchema as error:
@@ -167,7 +167,7 @@ class Scheduler:
         except Undecodable as error:
             log.error("journal: %s", error)
             if record.partition in self._ready:
-                self._log.append([dead_letter(self._records, self._me, record, str(error))])
+                self._log.post(dead_letter(self._records, self._me, record, str(error)))
         return None
 
     def _apply(self, event: e.Event, partition: int) -> dict[str, Task]:

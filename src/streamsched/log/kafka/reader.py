@@ -89,7 +89,6 @@ class KafkaReader:
 
         Raises:
             PositionLost: a position is below what the log still has, or beyond its end.
-            TopicMismatch: there is no such topic or partition.
             LogError: reading is refused.
         """
         if self._lost:
