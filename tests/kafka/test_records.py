@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from streamsched.log.port import Append, Committed, RecordTooLarge, TransactionAborted
+from streamsched.log.port import Append, Committed, RecordTooLarge, TopicSpec, TransactionAborted
 from streamsched.log.topics import RECORD_LIMIT
 from tests.contract.node import Node, read
 from tests.kafka.harness import KafkaHarness
@@ -51,8 +51,6 @@ def test_many_large_records_in_one_transaction(harness: KafkaHarness, node: Node
 
 
 def test_a_topic_that_takes_less_refuses_and_the_writer_goes_on(harness: KafkaHarness, node: Node) -> None:
-    from streamsched.log.port import TopicSpec
-
     small = harness.name("small")
     node.log.create_topics([TopicSpec(small, 1, {"max.message.bytes": "10000"})])
     positions = {node.place(0): Committed(1, "")}

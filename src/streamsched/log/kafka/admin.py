@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import confluent_kafka.admin
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
@@ -15,6 +15,10 @@ from confluent_kafka import TopicPartition as Place
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
 from streamsched.log.port import Committed, LogError, LogUnreachable, TopicPartition
+
+# The client ends the process (an assertion) when the group's coordinator is found after the request for it timed
+# out. So its requests never do: what waits here gives up, and a late answer is dropped.
+_NEVER: Final = 3600.0
 
 _kafka: Any = confluent_kafka.admin  # its stubs hide half of what it offers
 
@@ -39,15 +43,17 @@ class Admin:
         """
         deadline = time.monotonic() + limit
         while True:
-            left = max(0.1, deadline - time.monotonic())
             try:
-                return [future.result(left + 1.0) for future in request(request_timeout=left).values()]
+                answers = request(request_timeout=_NEVER).values()
+                return [answer.result(max(0.0, deadline - time.monotonic())) for answer in answers]
+            except TimeoutError:
+                error = KafkaError(KafkaError._TIMED_OUT, f"no answer in {limit:g} s")  # noqa: SLF001  # public
             except KafkaException as failure:
                 error = errors.cause(failure)
-                if not errors.unanswered(error) or time.monotonic() + 0.05 > deadline:
-                    self.client.poll(0)  # hear what the connections say
-                    raise errors.translate(error, doing, self._settings.brokers, self._settings.trouble) from None
-                time.sleep(0.05)
+            if not errors.unanswered(error) or time.monotonic() + 0.05 > deadline:
+                self.client.poll(0)  # hear what the connections say
+                raise errors.translate(error, doing, self._settings.brokers, self._settings.trouble)
+            time.sleep(0.05)
 
     def cluster_id(self, limit: float) -> str:
         """Return the cluster's name; the first call of all, it tells whether somebody is there."""

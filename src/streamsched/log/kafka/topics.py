@@ -45,10 +45,10 @@ def check(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
 
 def _create(admin: Admin, topic: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
     answers: Mapping[str, Future[Any]] = admin.client.create_topics(
-        [topic], operation_timeout=request_timeout, request_timeout=request_timeout
+        [topic], operation_timeout=REQUEST_LIMIT, request_timeout=request_timeout
     )
     # Exists: another was faster, or an earlier try came through after all.
-    return _without(answers, lambda error: error.code() == KafkaError.TOPIC_ALREADY_EXISTS, request_timeout)
+    return _without(answers, lambda error: error.code() == KafkaError.TOPIC_ALREADY_EXISTS)
 
 
 def _await(admin: Admin, specs: Sequence[TopicSpec]) -> None:
@@ -71,16 +71,14 @@ def _describe(admin: Admin, names: list[str], *, request_timeout: float) -> Mapp
     answers: Mapping[str, Future[Any]] = admin.client.describe_topics(
         TopicCollection(names), request_timeout=request_timeout
     )
-    return _without(answers, errors.no_such_topic, request_timeout)
+    return _without(answers, errors.no_such_topic)
 
 
-def _without(
-    answers: Mapping[str, Future[Any]], ignored: Callable[[Any], bool], limit: float
-) -> Mapping[str, Future[Any]]:
+def _without(answers: Mapping[str, Future[Any]], ignored: Callable[[Any], bool]) -> Mapping[str, Future[Any]]:
     """Leave those answers out that failed in a way that is no failure here."""
 
     def counts(answer: Future[Any]) -> bool:
-        failure = answer.exception(limit + 1.0)
+        failure = answer.exception(REQUEST_LIMIT)
         return not (isinstance(failure, KafkaException) and ignored(errors.cause(failure)))
 
     return {name: answer for name, answer in answers.items() if counts(answer)}
