@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from streamsched.log.kafka import KafkaLog
+from streamsched.log.kafka import KafkaLog, eviction
 from streamsched.log.kafka.eviction import evict, security
 from streamsched.log.port import LogError, LogUnreachable
 
@@ -62,7 +62,8 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.timeout(30)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the package forgets a socket
-def test_a_broker_that_is_not_there() -> None:
+def test_a_broker_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eviction, "_LIMIT_MS", 1000)
     with pytest.raises(LogUnreachable, match=r"127\.0\.0\.1:1"):
         evict("127.0.0.1:1", {}, "group", "member")
     gc.collect()

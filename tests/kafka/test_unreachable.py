@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("silent")]
 @pytest.mark.timeout(20)
 def test_a_wrong_address_is_named(address: str) -> None:
     with pytest.raises(LogUnreachable, match=address):
-        KafkaLog(address)
+        KafkaLog(address, reach=1.5)
 
 
 def test_one_good_address_is_enough(broker: Broker) -> None:
