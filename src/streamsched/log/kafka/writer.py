@@ -78,7 +78,8 @@ class KafkaWriter:
                         lambda: self._producer.send_offsets_to_transaction(places, group, _left(deadline)),
                         deadline,
                     )
-        except BufferError as failure:
+        except (BufferError, SystemError) as failure:
+            # SystemError: a log line of the client, forwarded while it raises "fenced", trips over that exception.
             self._give_up(str(failure))
         except KafkaException as failure:
             self._abort(errors.cause(failure), deadline)
@@ -90,6 +91,8 @@ class KafkaWriter:
                 self._abort(error, deadline)
             # Even "fenced": the end may have been written, its answer lost, and the id taken over since.
             self._give_up(error.str(), offsets)
+        except SystemError as failure:
+            self._give_up(str(failure), offsets)
         return offsets
 
     def close(self) -> None:
