@@ -194,3 +194,22 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(LogUnreachable, match="file"):
         EmbeddedLog(tmp_path / "file" / "log")
+
+
+def test_a_follower_sees_what_was_written_before_the_writer_closed(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    place = TopicPartition("t", 0)
+    writer = EmbeddedLog(folder)
+    writer.create_topics([TopicSpec("t", 1, {})])
+    follower = EmbeddedLog(folder, read_only=True)
+    reader = follower.reader()
+    reader.assign({place: 0})
+    for number in range(200):
+        writer.append([Append("t", 0, None, b"%d" % number)])
+    writer.close()
+    seen: list[bytes | None] = []
+    deadline = time.monotonic() + 20
+    while len(seen) < 200 and time.monotonic() < deadline:
+        seen += [record.value for record in reader.poll(50, 0.2)]
+    follower.close()
+    assert seen == [b"%d" % number for number in range(200)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,8 @@ from rocksdict import (
 from streamsched.log.port import LogUnreachable
 
 _BUFFER: Final = 8 * 1024 * 1024
+_OPEN_AGAIN: Final = 1.0
+"""Seconds after which a follower opens the database anew."""
 
 
 def _options(*, create: bool) -> Options:
@@ -114,14 +117,23 @@ class FollowingStore(RocksStore):
         self._folder = folder
         self._scratch = tempfile.mkdtemp(prefix="streamsched-reader-")
         try:
-            self._db = Rdict(str(folder), _options(create=False), access_type=AccessType.secondary(self._scratch))
+            self._open()
         except BaseException:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
 
     def refresh(self) -> None:
-        """Catch up with the writer."""
-        self._db.try_catch_up_with_primary()
+        """Catch up with the writer; once a second by opening anew: a secondary can miss what a closing writer wrote."""
+        if time.monotonic() < self._open_again:
+            self._db.try_catch_up_with_primary()
+        else:
+            self._db.close()
+            self._open()
+
+    def _open(self) -> None:
+        access = AccessType.secondary(self._scratch)
+        self._db = Rdict(str(self._folder), _options(create=False), access_type=access)
+        self._open_again = time.monotonic() + _OPEN_AGAIN
 
     def close(self) -> None:
         """Close, and remove the folder that a secondary needs for its own notes."""
