@@ -42,8 +42,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]:
-    if request.param == "kafka" and not (HERE.parent / "kafka" / "harness.py").exists():
-        pytest.skip("there is no harness for Kafka in tests/kafka")
     with OPEN[request.param](tmp_path) as opened:
         yield opened
 

@@ -78,7 +78,7 @@ class KafkaLog:
         self._appender.post(append)
 
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
-        """Write records without a transaction, each once, durable on return; returns their offsets.
+        """Write records without a transaction, durable on return; returns their offsets.
 
         Raises:
             RecordTooLarge: nothing was written.
