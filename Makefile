@@ -4,7 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo broker test test-fast lint format bench bench-quick clean
+HISTORIES ?= 10000
+FIRST ?= 1
+
+.PHONY: help setup demo broker test test-fast soak lint format bench bench-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -34,6 +37,9 @@ test: lint ## everything, with a real Kafka broker
 
 test-fast: $(READY) ## the tests that need no broker
 	$(BIN)/pytest -m 'not kafka and not fault'
+
+soak: $(READY) ## live through HISTORIES=10000 simulated histories from seed FIRST=1, on all cores
+	@$(BIN)/python -m tests.simulation --histories $(HISTORIES) --first $(FIRST)
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
