@@ -23,8 +23,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) ## work through a million numbers on this machine; interrupted, it goes on where it was
 	@$(BIN)/python -m tools.demo
 
-broker: $(READY) ## run a real Kafka broker on loopback (needs Java 17 and Maven, no Docker)
-	@$(BIN)/python -m tools.broker
+BROKERS ?= 1
+broker: $(READY) ## run a real Kafka broker, or BROKERS=3 of them, on loopback (needs Java 17 and Maven, no Docker)
+	@$(BIN)/python -m tools.cluster --brokers $(BROKERS)
 
 lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/ruff check .

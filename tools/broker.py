@@ -1,8 +1,7 @@
-"""Run Apache Kafka on loopback without Docker: for the tests, the benchmarks and ``make broker``."""
+"""Run one broker of Apache Kafka on loopback without Docker: for tests, benchmarks and ``tools.cluster``."""
 
 from __future__ import annotations
 
-import argparse
 import base64
 import ctypes
 import os
@@ -15,9 +14,10 @@ import sys
 import threading
 import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import IO, Final, Self
+from typing import IO, Final, NamedTuple, Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -42,25 +42,18 @@ _POM: Final = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
 </project>
 """
 
-ONE_NODE: Final = {
+COMMON: Final = {
     "process.roles": "broker,controller",
-    "node.id": "1",
     "controller.listener.names": "CONTROLLER",
     "inter.broker.listener.name": "PLAINTEXT",
     "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
     "auto.create.topics.enable": "false",
     "offsets.topic.num.partitions": "4",
-    "offsets.topic.replication.factor": "1",
-    "default.replication.factor": "1",
     "transaction.state.log.num.partitions": "4",
-    "transaction.state.log.replication.factor": "1",
-    "transaction.state.log.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "1",
-    "share.coordinator.state.topic.replication.factor": "1",
-    "share.coordinator.state.topic.min.isr": "1",
     "log.cleaner.dedupe.buffer.size": "8388608",
 }
-"""What one broker alone needs."""
+"""What a broker needs, alone or among others."""
 
 SHORT_TIMEOUTS: Final = {
     "group.initial.rebalance.delay.ms": "0",
@@ -74,20 +67,42 @@ SHORT_TIMEOUTS: Final = {
 }
 """What lets groups and transactions give up sooner than on a stock broker."""
 
+SHORT_SESSION: Final = {"broker.session.timeout.ms": "4000", "broker.heartbeat.interval.ms": "500"}
+"""What lets a cluster notice a dead broker sooner; one that is alone has nobody to take over."""
+
 
 class BrokerError(Exception):
     """The broker cannot be fetched or started; the message says why in one line."""
 
 
-def properties(*, port: int, controller: int, logs: Path, stock_timeouts: bool = False) -> dict[str, str]:
-    """Return the broker's settings."""
+class Seat(NamedTuple):
+    """A broker's place in its cluster: its number, and the port of every controller, its own too, by number."""
+
+    node: int
+    controllers: Mapping[int, int]
+
+
+def properties(*, port: int, seat: Seat, logs: Path, stock_timeouts: bool = False) -> dict[str, str]:
+    """Return the broker's settings; everything has as many copies as there are brokers, at most three."""
+    brokers = len(seat.controllers)
+    copies, in_sync = str(min(3, brokers)), str(min(2, brokers))
+    voters = (f"{node}@127.0.0.1:{controller}" for node, controller in seat.controllers.items())
     return {
-        **ONE_NODE,
+        **COMMON,
         **({} if stock_timeouts else SHORT_TIMEOUTS),
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
+        **({} if stock_timeouts or brokers == 1 else SHORT_SESSION),
+        "node.id": str(seat.node),
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{seat.controllers[seat.node]}",
         "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+        "controller.quorum.voters": ",".join(voters),
         "log.dirs": str(logs),
+        "default.replication.factor": copies,
+        "min.insync.replicas": in_sync,
+        "offsets.topic.replication.factor": copies,
+        "transaction.state.log.replication.factor": copies,
+        "transaction.state.log.min.isr": in_sync,
+        "share.coordinator.state.topic.replication.factor": copies,
+        "share.coordinator.state.topic.min.isr": in_sync,
     }
 
 
@@ -126,15 +141,30 @@ class Broker:
         data: its folder, kept over restarts; the topics live under it, and ``broker.log``.
         port: 0 takes a free one and keeps it over restarts.
         full_jit: let Java compile fully: for benchmarks, slower to start.
-        stock_timeouts: leave the time-outs of groups and transactions as Kafka ships them.
+        stock_timeouts: leave the time-outs of groups, transactions and brokers as Kafka ships them.
+        seat: its place among others; alone without.
+        cluster: the cluster's id, which all members share; a new one without.
+        heap: megabytes that Java may use for objects.
     """
 
-    def __init__(self, data: Path, *, port: int = 0, full_jit: bool = False, stock_timeouts: bool = False) -> None:
+    def __init__(
+        self,
+        data: Path,
+        *,
+        port: int = 0,
+        full_jit: bool = False,
+        stock_timeouts: bool = False,
+        seat: Seat | None = None,
+        cluster: str = "",
+        heap: int = 384,
+    ) -> None:
         self.data = data
-        self.port = port or _free_port()
-        self._controller = _free_port()
-        self._jit = [] if full_jit else ["-XX:TieredStopAtLevel=1"]
+        self.port = port or free_port()
+        self.seat = seat or Seat(1, {1: free_port()})
+        self._java = [f"-Xmx{heap}m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
+        self._java += [] if full_jit else ["-XX:TieredStopAtLevel=1"]
         self._stock_timeouts = stock_timeouts
+        self._cluster = cluster or new_cluster()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -145,7 +175,7 @@ class Broker:
     @property
     def pid(self) -> int:
         """Return the process id of the running broker."""
-        return self._running().pid
+        return self._started().pid
 
     def __enter__(self) -> Self:
         self.start()
@@ -154,36 +184,54 @@ class Broker:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
+    @property
+    def running(self) -> bool:
+        """Tell whether it was started and neither stopped nor killed since; a paused one runs."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start on the same data and port, and return when clients are answered.
 
         Raises:
             BrokerError: Java or the jars are missing, or the broker does not come up.
         """
-        java = [_program("java", "Java"), "-Xmx384m", "-XX:+UseSerialGC", *self._jit]
-        java += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{libraries()}/*"]
+        self.launch()
+        self.await_answer()
+
+    def launch(self) -> None:
+        """Start it without waiting: the first of a cluster answers nobody before there is a majority."""
+        java = [_program("java", "Java"), *self._java, "-cp", f"{libraries()}/*"]
         logs = self.data.resolve() / "topics"
         logs.mkdir(parents=True, exist_ok=True)
-        settings = properties(
-            port=self.port, controller=self._controller, logs=logs, stock_timeouts=self._stock_timeouts
-        )
+        settings = properties(port=self.port, seat=self.seat, logs=logs, stock_timeouts=self._stock_timeouts)
         file = self.data / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
         with (self.data / "broker.log").open("ab") as output:
             if not (logs / "meta.properties").exists():
-                cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-                tool = [
-                    *java,
-                    "kafka.tools.StorageTool",
-                    "format",
-                    f"--cluster-id={cluster.replace('-', '0')}",
-                    "-c",
-                    str(file),
-                ]
-                if subprocess.run(tool, stdout=output, stderr=output, check=False).returncode != 0:
+                tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster}", "-c", str(file)]
+                if subprocess.run([*java, *tool], stdout=output, stderr=output, check=False).returncode != 0:
                     raise BrokerError(f"the data folder could not be made: see {output.name}")
             self._process = _spawn([*java, "kafka.Kafka", str(file)], output)
-        self._await_answer()
+
+    def await_answer(self) -> None:
+        """Return when it answers, and counts itself among the cluster's brokers.
+
+        Raises:
+            BrokerError: it ended, or takes too long; it is stopped.
+        """
+        client = AdminClient({"bootstrap.servers": self.address, "reconnect.backoff.max.ms": 200, "log_level": 0})
+        limit = time.monotonic() + START_LIMIT
+        while time.monotonic() < limit:
+            if self._started().poll() is not None:
+                break
+            try:
+                if self.seat.node in client.list_topics(timeout=0.5).brokers:
+                    return
+            except KafkaException:
+                pass
+            time.sleep(0.05)
+        self.stop()
+        raise BrokerError(f"the broker did not start: see {self.data / 'broker.log'}")
 
     def stop(self) -> None:
         """Stop in order; a broker that takes too long, or is paused, is killed."""
@@ -199,41 +247,32 @@ class Broker:
 
     def kill(self) -> None:
         """Kill it (-9): nothing is flushed, nobody is told."""
-        process = self._running()
+        process = self._started()
         process.kill()
         process.wait()
         self._process = None
 
     def pause(self) -> None:
         """Freeze it: connections stay open and nothing is answered."""
-        self._running().send_signal(signal.SIGSTOP)
+        self._started().send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Thaw it."""
-        self._running().send_signal(signal.SIGCONT)
+        self._started().send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
         """Wait until it ends by itself, and return its exit code."""
-        return self._running().wait()
+        return self._started().wait()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             raise BrokerError("the broker is not running")
         return self._process
 
-    def _await_answer(self) -> None:
-        client = AdminClient({"bootstrap.servers": self.address, "reconnect.backoff.max.ms": 200, "log_level": 0})
-        limit = time.monotonic() + START_LIMIT
-        while time.monotonic() < limit:
-            if self._running().poll() is not None:
-                break
-            try:
-                if client.list_topics(timeout=0.5).brokers:
-                    return
-            except KafkaException:
-                time.sleep(0.05)
-        self.stop()
-        raise BrokerError(f"the broker did not start: see {self.data / 'broker.log'}")
+
+def new_cluster() -> str:
+    """Make up the id of a new cluster."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "0")
 
 
 def _program(name: str, title: str) -> str:
@@ -268,7 +307,8 @@ def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     return started.result()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port on loopback that nobody listens on."""
     # Below the range that connections draw from: there, a client that retries a dead port can meet itself.
     for port in random.sample(range(15000, 32000), 100):
         with socket.socket() as probe:
@@ -283,29 +323,3 @@ def _free_port() -> int:
 def _die_with_parent() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-
-
-def main() -> int:
-    """Run a broker until Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="broker", description=__doc__)
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT)
-    parser.add_argument("--data", type=Path, default=ROOT / ".kafka" / "data", help="kept over restarts")
-    parser.add_argument("--full-jit", action="store_true", help="for benchmarks")
-    parser.add_argument("--stock-timeouts", action="store_true", help="Kafka's own session limits")
-    options = parser.parse_args()
-    broker = Broker(options.data, port=options.port, full_jit=options.full_jit, stock_timeouts=options.stock_timeouts)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with broker:
-            print(f"Kafka {KAFKA} answers on {broker.address}; Ctrl-C stops it")
-            print(f"export STREAMSCHED_BROKERS={broker.address}", flush=True)
-            return broker.wait()
-    except KeyboardInterrupt:
-        return 0
-    except BrokerError as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

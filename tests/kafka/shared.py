@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools.broker import Broker, BrokerError
+from tools.cluster import Cluster
 
 
 @functools.cache
@@ -19,18 +20,29 @@ def broker() -> Broker:
     """Start the broker, or skip the test (fail it where CI is set) because Java or Maven is missing."""
     folder = Path(tempfile.mkdtemp(prefix="streamsched-kafka-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    try:
-        started = start(folder)
-    except BrokerError as error:
-        if os.environ.get("CI"):
-            pytest.fail(f"no broker: {error}", pytrace=False)
-        pytest.skip(f"NO KAFKA TESTS WERE RUN: {error}")
-    atexit.register(started.stop)
-    return started
+    own = start(folder)
+    atexit.register(own.stop)
+    return own
 
 
 def start(folder: Path) -> Broker:
     """Start a broker of a test's own, which it may kill and pause as it likes; it has to stop it."""
     own = Broker(folder)
-    own.start()
+    _start(own)
     return own
+
+
+def start_cluster(folder: Path) -> Cluster:
+    """Start three brokers of a test's own; it has to stop them."""
+    own = Cluster(folder)
+    _start(own)
+    return own
+
+
+def _start(own: Broker | Cluster) -> None:
+    try:
+        own.start()
+    except BrokerError as error:
+        if os.environ.get("CI"):
+            pytest.fail(f"no broker: {error}", pytrace=False)
+        pytest.skip(f"NO KAFKA TESTS WERE RUN: {error}")

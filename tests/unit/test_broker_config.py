@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tools.broker import DEFAULT_PORT, KAFKA, SHORT_TIMEOUTS, properties
+from tools.broker import KAFKA, SHORT_TIMEOUTS, Seat, properties
+from tools.cluster import DEFAULT_PORT
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +21,7 @@ def test_compose_file_says_what_the_tool_says() -> None:
     composed = {
         name.removeprefix("KAFKA_").replace("_", ".").lower(): value for name, value in service["environment"].items()
     }
-    own = properties(port=DEFAULT_PORT, controller=DEFAULT_PORT + 1, logs=Path("/kafka"))
+    own = properties(port=DEFAULT_PORT, seat=Seat(1, {1: DEFAULT_PORT + 1}), logs=Path("/kafka"))
     assert composed.keys() == own.keys()
     assert {name for name in own if own[name] != composed[name]} == MUST_DIFFER
     assert service["image"] == f"apache/kafka:{KAFKA}"
@@ -28,5 +29,15 @@ def test_compose_file_says_what_the_tool_says() -> None:
 
 
 def test_stock_timeouts_leave_kafkas_own() -> None:
-    stock = properties(port=1, controller=2, logs=Path("/kafka"), stock_timeouts=True)
+    stock = properties(port=1, seat=Seat(1, {1: 2}), logs=Path("/kafka"), stock_timeouts=True)
     assert stock.keys().isdisjoint(SHORT_TIMEOUTS)
+
+
+def test_a_cluster_survives_the_loss_of_one() -> None:
+    settings = properties(port=1, seat=Seat(2, {1: 4, 2: 5, 3: 6}), logs=Path("/kafka"))
+    assert settings["controller.quorum.voters"] == "1@127.0.0.1:4,2@127.0.0.1:5,3@127.0.0.1:6"
+    assert settings["listeners"] == "PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:5"
+    copies = {name for name in settings if name.endswith("replication.factor")}
+    in_sync = {name for name in settings if name.endswith(("min.isr", "min.insync.replicas"))}
+    assert {settings[name] for name in copies} == {"3"}
+    assert {settings[name] for name in in_sync} == {"2"}
