@@ -1,0 +1,163 @@
+"""Reading the work log: what was read and is not settled becomes the pending set of a partition.
+
+Children go to whoever starts them, a stop marker to the children that it names, rubbish to the dead letters. All of it
+can be lost at any time and is read again by the next owner.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from streamsched.domain import events as e
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.port import Log, PositionLost, Record, TopicPartition
+from streamsched.log.topics import Topics
+from streamsched.runtime.dead_letter import dead_letter
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.records import Records
+from streamsched.runtime.tracker import Met
+from streamsched.worker.outcomes import Outcomes
+from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
+from streamsched.worker.settlement import Settlement
+
+log = logging.getLogger(__name__)
+
+READ: Final = 2_000
+"""Records read in one step."""
+HELD: Final = 20_000
+"""Pending children from which on the worker reads no further."""
+
+
+class Reading:
+    """Reads the owned partitions.
+
+    ``ask_group`` has the group tell what is still ours, ``begin`` takes a child that is new here, ``stop`` ends one
+    that a marker names.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Log,
+        topics: Topics,
+        codec: Codec,
+        me: Identity,
+        owned: Mapping[int, OwnedPartition],
+        outcomes: Outcomes,
+        settlement: Settlement,
+        ask_group: Callable[[], None],
+        begin: Callable[[Child], None],
+        stop: Callable[[Child], None],
+    ) -> None:
+        self._topics = topics
+        self._codec = codec
+        self._records = Records(codec, topics)
+        self._me = me
+        self._owned = owned
+        self._outcomes = outcomes
+        self._settlement = settlement
+        self._ask_group = ask_group
+        self._begin = begin
+        self._stop = stop
+        self._reader = log.reader()
+
+    def read(self, timeout: float) -> int:
+        """Read on, where there is room for more; returns the number of records."""
+        if sum(len(owned.children) for owned in self._owned.values()) >= HELD:
+            return 0
+        try:
+            records = self._reader.poll(READ, timeout)
+        except PositionLost:
+            # A successor may have deleted what we were frozen over: the group tells. If it does not, it is true.
+            self._ask_group()
+            records = self._reader.poll(READ, timeout)
+        for record in records:
+            owned = self._owned.get(record.partition)
+            if owned is not None:
+                self._meet(owned, record)
+        for owned in self._owned.values():
+            if owned.markers or not owned.caught_up:
+                owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
+                self._close_markers(owned)
+        return len(records)
+
+    def assign(self, new: Mapping[int, int]) -> None:
+        """Read what is owned now: new partitions from these positions, the others from where they are."""
+        positions = {}
+        for number in self._owned:
+            place = TopicPartition(self._topics.children, number)
+            positions[place] = new[number] if number in new else self._reader.position(place)
+        self._reader.assign(positions)
+
+    def close(self) -> None:
+        """Release the reader."""
+        self._reader.close()
+
+    # --- one record -------------------------------------------------------------------------------------------------
+
+    def _meet(self, owned: OwnedPartition, record: Record) -> None:
+        if owned.tracker.meet(record.offset) is not Met.NEW:
+            return
+        try:
+            event = self._codec.decode(record)
+            if isinstance(event, e.ChildrenStopping):
+                self._meet_marker(owned, Marker(record.offset, event))
+            elif isinstance(event, e.ChildCreated | e.ChildCheckpointed):
+                self._meet_child(owned, record, event)
+            else:
+                raise Undecodable(f"{type(event).__name__} is no work")
+        except UnknownSchema as error:
+            log.error("%s", error)
+            owned.tracker.add(record.offset, Unreadable(record.offset))
+        except (Undecodable, ValueError) as error:
+            self._poison(owned, record, str(error))
+
+    def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
+        inherited = not owned.released and record.offset < owned.end
+        child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
+        owned.tracker.add(record.offset, child)
+        known = owned.children.get((child.work.task_id, child.work.child))
+        if known is not None:
+            known.gone = True  # a successor has moved it on: this worker was frozen, and will hear that it is lost
+        owned.children[child.work.task_id, child.work.child] = child
+        for marker in owned.markers_for(child):
+            self._obey(child, marker)
+        if not child.gone:
+            self._begin(child)
+
+    def _meet_marker(self, owned: OwnedPartition, marker: Marker) -> None:
+        owned.tracker.add(marker.offset, marker)
+        owned.markers.append(marker)
+        for child in list(owned.named(marker.event)):
+            self._obey(child, marker)
+
+    def _obey(self, child: Child, marker: Marker) -> None:
+        """Stop a child that a marker names; the marker is settled with it or later."""
+        marker.waiting += 1
+        child.markers.append(marker)
+        if not child.gone:
+            child.stop_reason = marker.event.reason
+            self._stop(child)
+
+    def _close_markers(self, owned: OwnedPartition) -> None:
+        """Once all was read that was there at the claim, a marker names nothing that we have not met."""
+        if not owned.caught_up:
+            return
+        for marker in owned.markers:
+            marker.open = False
+            if not marker.waiting:
+                self._settlement.settle_alone(owned, marker, [])
+        owned.markers.clear()
+
+    def _poison(self, owned: OwnedPartition, record: Record, reason: str) -> None:
+        """Set a broken record aside: dead letter, and failure of the child that its headers name."""
+        log.error("dead letter: %s", reason)
+        unreadable = Unreadable(record.offset)
+        owned.tracker.add(record.offset, unreadable)
+        appends = [dead_letter(self._records, self._me, record, reason)]
+        failure = self._outcomes.poisoned(record, reason)
+        if failure is not None:
+            appends.append(self._records.journal(failure, failure.task_id))
+        self._settlement.settle_alone(owned, unreadable, appends)
