@@ -66,6 +66,7 @@ class Owner:
         self.told: list[tuple[str, list[int]]] = []
         self.claims: dict[int, Claim] = {}
         self.releases = True
+        self.waited = 0
         self.ownership = Ownership(
             log=site.cluster.connect(name), group=GROUP, topic=TOPIC, node_id=name, tenant=self, clock=site,
             pause=site.pass_time,
@@ -74,6 +75,9 @@ class Owner:
     def claimed(self, claims: Sequence[Claim]) -> None:
         self.told.append(("claimed", [claim.partition for claim in claims]))
         self.claims |= {claim.partition: claim for claim in claims}
+
+    def waiting(self) -> None:
+        self.waited += 1
 
     def hand_over(self, partitions: Collection[int]) -> None:
         self.told.append(("hand over", sorted(partitions)))

@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from threading import Event, Thread
 from typing import Final
 
 from streamsched.api.settings import Settings
 from streamsched.api.supervise import SIGNALS, Membership
 from streamsched.api.wiring import Installation, node_name
-from streamsched.log.port import LogError
+from streamsched.log.port import CannotEvict, LogError
 from streamsched.worker.node import Pace
 from streamsched.worker.pool import ExecutorPool
 
 STEP: Final = 1.0
 """Seconds that a turn of an idle node may wait."""
+LOOK: Final = 0.5
+"""Seconds that a look at the beats may wait: some come sooner."""
+LOOK_AGAIN: Final = 2.0
+"""Seconds before a lookout whose log failed begins anew."""
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +35,12 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
         ready = _Ready(f"scheduler {name} ready")
-        while not signals.received:
-            scheduler.step(STEP)
-            line.tell(group, scheduler.membership)
-            ready(scheduler.membership)
-        scheduler.stop()
+        with _looking_out(settings, scheduler.node_id):
+            while not signals.received:
+                scheduler.step(STEP)
+                line.tell(scheduler.node_id, group, scheduler.membership)
+                ready(scheduler.membership)
+            scheduler.stop()
         line.left()
 
 
@@ -47,39 +53,77 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
         worker = site.worker(pool, slots, name, pace)
         group = site.topics.worker_group
         ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow)}")
-        obeyed = 0
+        signals.tell(worker.drain)
         while not worker.stopped:
             worker.step(STEP)
-            line.tell(group, worker.membership)
+            line.tell(worker.node_id, group, worker.membership)
             ready(worker.membership)
-            while obeyed < signals.received:
-                obeyed += 1
-                worker.drain()
         worker.stop()
         line.left()
 
 
-def evict(settings: Settings, membership: dict[str, str]) -> None:
-    """Remove a dead node from its group and fence its writer."""
+def evict(settings: Settings, dead: dict[str, str]) -> None:
+    """Remove a dead node from its group, fence its writer, and take it off the list."""
     try:
         with closing(Installation(settings)) as site:
-            site.log.evict(membership["group"], membership["member"])
-            site.log.fence(membership["writer"])
+            if dead["member"]:
+                site.log.evict(dead["group"], dead["member"])
+            site.log.fence(dead["writer"])
+            site.log.post(site.records.beat(None, dead["node"]))
     except LogError as error:
-        log.warning("the dead node was not evicted, its session will run out: %s", error)
+        log.warning("the dead node was not evicted, a scheduler or the end of its session will do it: %s", error)
+
+
+@contextmanager
+def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
+    """Evict silent nodes meanwhile, in a thread of its own over a log of its own."""
+    ended = Event()
+    thread = Thread(target=_look_out, args=(settings, node_id, ended), name="lookout", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _look_out(settings: Settings, node_id: str, ended: Event) -> None:
+    while not ended.is_set():
+        try:
+            with closing(Installation(settings)) as site, closing(site.lookout(node_id)) as lookout:
+                while not ended.is_set():
+                    lookout.step(LOOK)
+        except CannotEvict as error:
+            log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
+            return
+        except LogError as error:
+            log.warning("looking out for silent nodes begins anew: %s", error)
+        except Exception:
+            log.exception("looking out for silent nodes begins anew")
+        ended.wait(LOOK_AGAIN)
 
 
 class _Signals:
-    """Counts SIGTERM and SIGINT."""
+    """Counts SIGTERM and SIGINT, and passes them on."""
 
     def __init__(self) -> None:
         self.received = 0
+        self._listener: Callable[[], None] = lambda: None
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the parent blocked them until now
 
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call this once for each signal, those that came already included."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none falls between the two
+        self._listener = listener
+        for _ in range(self.received):
+            listener()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
     def _on_signal(self, *_: object) -> None:
         self.received += 1
+        self._listener()
 
 
 class _Ready:

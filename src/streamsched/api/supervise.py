@@ -39,7 +39,7 @@ def is_node() -> bool:
 
 
 def to_evict() -> dict[str, str] | None:
-    """Tell the membership that the parent started this process to evict: ``group``, ``member`` and ``writer``."""
+    """Tell whom the parent started this process to evict: ``node``, ``group``, ``member`` and ``writer``."""
     found = os.environ.get(EVICT)
     return None if found is None else dict(json.loads(found))
 
@@ -91,7 +91,7 @@ class Membership:
     """
 
     def __init__(self) -> None:
-        self._told: tuple[str, str, str] | None = None
+        self._told: tuple[str, ...] | None = None
         self._link: socket.socket | None = None
         descriptor, _, parent = os.environ.pop(NODE, "").partition(":")
         if not parent:
@@ -104,19 +104,19 @@ class Membership:
         self._link.set_inheritable(False)
         threading.Thread(target=self._watch, args=(self._link,), name="parent", daemon=True).start()
 
-    def tell(self, group: str, membership: tuple[str, str]) -> None:
+    def tell(self, node: str, group: str, membership: tuple[str, str]) -> None:
         """Tell who the node is in its group, where that is news."""
-        self._say(group, *membership)
+        self._say(node, group, *membership)
 
     def left(self) -> None:
         """Tell that the node has left its group."""
-        self._say("", "", "")
+        self._say("", "", "", "")
 
-    def _say(self, group: str, member: str, writer: str) -> None:
-        if self._link is None or self._told == (group, member, writer):
+    def _say(self, *told: str) -> None:
+        if self._link is None or self._told == told:
             return
-        self._told = (group, member, writer)
-        line = json.dumps({"group": group, "member": member, "writer": writer})
+        self._told = told
+        line = json.dumps(dict(zip(("node", "group", "member", "writer"), told, strict=True)))
         with suppress(OSError):
             self._link.sendall(f"{line}\n".encode())
 

@@ -22,6 +22,7 @@ from streamsched.runtime.records import Records
 
 # What only some commands need is imported where it is made: submit and status are as fast as what they import.
 if TYPE_CHECKING:
+    from streamsched.scheduler.lookout import Lookout
     from streamsched.scheduler.node import Scheduler
     from streamsched.view.view import View
     from streamsched.worker.jobs import Pool
@@ -123,6 +124,17 @@ class Installation:
             me=self.identity("scheduler", name),
             pause=time.sleep,
         )
+
+    def lookout(self, me: str) -> Lookout:
+        """Build the lookout of the scheduler that has this node id.
+
+        Raises:
+            CannotEvict: nobody can be evicted from here.
+
+        """
+        from streamsched.scheduler.lookout import Lookout
+
+        return Lookout(log=self.log, topics=self.topics, codec=self.codec, me=me, clock=self.clock)
 
     def worker(self, pool: Pool, slots: int, name: str | None = None, pace: Pace | None = None) -> Worker:
         """Build a worker node around a pool."""

@@ -115,6 +115,10 @@ class PositionLost(LogError):
     """A position to read from (or a group's commit) is gone. Never start anywhere else silently."""
 
 
+class CannotEvict(LogError):
+    """Dead members cannot be evicted from here, now or ever: the message names what is missing."""
+
+
 class TopicMismatch(LogError):
     """A topic is missing, or its partitions or settings are not what they must be."""
 
@@ -255,6 +259,9 @@ class Log(Protocol):
 
     def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
         """Let go of records below these positions."""
+
+    def check_eviction(self) -> None:
+        """Tell whether ``evict`` can be used, and make it quick. Raises ``CannotEvict``."""
 
     def evict(self, group: str, member_id: str) -> None:
         """Remove a dead member from its group, so that its partitions move at once."""

@@ -14,7 +14,14 @@ from streamsched.runtime.records import Records
 from streamsched.version import __version__
 
 INTERVAL: Final = 0.5
-"""Seconds between the beats of a node."""
+"""Seconds between the beats of a node, in all but very large clusters."""
+MOST: Final = 500
+"""Beats a second that all nodes together may send."""
+
+
+def interval_of(nodes: float) -> float:
+    """Return the seconds between the beats of one of so many nodes."""
+    return max(INTERVAL, nodes / MOST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +36,20 @@ class Condition:
 
 
 class Pulse:
-    """Sends the beats of one node: each half second, and at once when its partitions or its state change."""
+    """Sends the beats of one node: each half second, and at once when its partitions or its state change.
 
-    def __init__(self, *, log: Log, records: Records, me: Identity, role: str, ownership: Ownership) -> None:
+    ``partitions`` is how many the group shares out: a node's part of them tells how many nodes there are.
+    """
+
+    def __init__(
+        self, *, log: Log, records: Records, me: Identity, role: str, ownership: Ownership, partitions: int
+    ) -> None:
         self._log = log
         self._records = records
         self._me = me
         self._role = role
         self._ownership = ownership
+        self._partitions = partitions
         self._next = 0.0
         self._last_loop = me.clock.monotonic()
         self._told: tuple[object, ...] = ()
@@ -48,7 +61,8 @@ class Pulse:
         news = (state, frozenset(self._ownership.claims))
         if now < self._next and news == self._told:
             return
-        self._next = now + INTERVAL
+        owned = len(self._ownership.claims)
+        self._next = now + interval_of(self._partitions / owned if owned else 1)
         self._told = news
         told = condition()
         event = self._me.sign(

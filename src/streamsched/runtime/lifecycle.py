@@ -5,8 +5,8 @@
     running ──SIGTERM──▶ draining ──nothing unbegun left──▶ yielding ──nothing runs──▶ stopped
        └──────────────────────second signal, or the deadline passed──────────────────────▲
 
-Draining: announced, takes nothing new, returns what it has not begun. Yielding: what runs stops at its next safe point
-and goes on elsewhere from its checkpoint. The group is served until the end.
+Draining: announced, takes nothing new, returns what it has not begun. Yielding: what runs stops at its next safe point,
+is returned, and goes on elsewhere from its checkpoint. The group is served until the end.
 """
 
 from __future__ import annotations

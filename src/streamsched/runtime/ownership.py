@@ -72,6 +72,9 @@ class Tenant(Protocol):
     def dropped(self, partitions: Collection[int]) -> None:
         """Forget all work on these partitions without writing anything."""
 
+    def waiting(self) -> None:
+        """Show a sign of life: a claim is taking its time."""
+
 
 class Ownership:
     """A member of a group, its writer, and its claims. All calls from one thread."""
@@ -198,6 +201,7 @@ class Ownership:
         places = [TopicPartition(self._topic, partition) for partition in wanted]
         for predecessor in self._unreleased(places):
             log.info("fencing %s, which did not release its partitions", predecessor)
+            self._tenant.waiting()
             self._log.fence(predecessor)
         stable = self._marks(places, stable=True)
         marks = {
@@ -226,6 +230,7 @@ class Ownership:
         try:
             held = self._held(self._marks(list(held), stable=True, timeout=PATIENCE))
             for _ in range(ROUNDS if held else 0):
+                self._tenant.waiting()
                 self._pause(PATIENCE)
                 before, held = held, self._held(self._marks(list(held), stable=True, timeout=PATIENCE))
                 if held in ({}, before):

@@ -104,7 +104,14 @@ class Scheduler:
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
             clock=me.clock, pause=pause,
         )  # fmt: skip
-        self._pulse = Pulse(log=log, records=self._records, me=me, role="scheduler", ownership=self._ownership)
+        self._pulse = Pulse(
+            log=log,
+            records=self._records,
+            me=me,
+            role="scheduler",
+            ownership=self._ownership,
+            partitions=topics.event_partitions,
+        )
         self._beats = TopicPartition(topics.workers, 0)
         journal = topics.journal()
         starts = log.start([*journal, self._beats])
@@ -120,11 +127,16 @@ class Scheduler:
         self._fold(records)
         self._catch_up()
         decided = self._decide()
-        self._pulse.beat(lambda: Condition("running"), "running")
+        self.waiting()
         if self._me.clock.monotonic() >= self._next_flush:
             self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL
             self.view.flush()
         return bool(records) or decided
+
+    @property
+    def node_id(self) -> str:
+        """What this node is called in its beats."""
+        return self._me.node_id
 
     @property
     def membership(self) -> tuple[str, str]:
@@ -348,6 +360,10 @@ class Scheduler:
         except LogError as error:
             log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
         self.dropped(partitions)
+
+    def waiting(self) -> None:
+        """Beat."""
+        self._pulse.beat(lambda: Condition("running"), "running")
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""

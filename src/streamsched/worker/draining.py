@@ -1,7 +1,9 @@
 """Letting go of what runs: all of it when the worker is drained, some of it when partitions are revoked.
 
-``runtime/lifecycle.py`` has the drawing. What has not begun is returned, what runs is asked to stop at its next
-checkpoint, and what does not in time is killed and goes on elsewhere from what it last told.
+``runtime/lifecycle.py`` has the drawing. What runs is asked to stop at its next checkpoint, and what does not in time
+is killed and goes on elsewhere from what it last told. A drained worker *returns* its children, each as soon as it has
+stopped: they are dispatched anew, and none waits for the slowest, nor for the group to move the partitions. Children
+of a revoked partition stay in it, for the next owner: the scheduler need not know.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ LAST_TENTH: Final = 0.9
 class Draining:
     """The life of a worker, and how its children leave it.
 
-    ``running`` are the children that the pool holds, by the keys of their jobs; ``listen`` waits a little for the pool
-    and hears what it has to tell.
+    ``running`` are the children that the pool holds, by the keys of their jobs; ``work`` goes on with everything else
+    for so many seconds.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Draining:
         running: MutableMapping[int, Child],
         outcomes: Outcomes,
         settlement: Settlement,
-        listen: Callable[[], None],
+        work: Callable[[float], bool],
     ) -> None:
         self._clock = clock
         self._pace = pace
@@ -49,19 +51,23 @@ class Draining:
         self._running = running
         self._outcomes = outcomes
         self._settlement = settlement
-        self._listen = listen
+        self._work = work
         self._deadline = float("inf")
+        self._asked = 0
+        self._obeyed = 0
         self.life = Life.RUNNING
 
-    def begin(self) -> None:
-        """Begin to stop gracefully; called again, stop now."""
-        if self.life is Life.RUNNING:
-            log.info("draining: returning what has not begun, asking what runs to stop at its next checkpoint")
-            self.life = become(self.life, Life.DRAINING)
-            self._deadline = self._clock.monotonic() + self._pace.drain
-        elif self.life is not Life.STOPPED:
-            log.info("stopping now")
-            self._deadline = self._clock.monotonic()
+    def ask(self) -> None:
+        """Ask for the end: the first time for a graceful one, then for one now. ``obey`` does it."""
+        self._asked += 1
+
+    def obey(self) -> bool:
+        """Do what was asked since the last time; tells whether there was anything."""
+        asked = self._asked
+        for _ in range(self._obeyed, asked):
+            self._begin()
+        news, self._obeyed = asked != self._obeyed, asked
+        return news
 
     def wind_down(self, unbegun: Iterable[Child]) -> None:
         """Go on with the drain; ``unbegun`` are the children that wait to start."""
@@ -74,18 +80,24 @@ class Draining:
             over = self._clock.monotonic() >= self._deadline
             if over:
                 self._pool.kill(list(self._running))
+                for child in self._running.values():
+                    child.key = None
+                    self.give_back(child)
                 self._running.clear()
             if over or not (self._running or self._settlement):
                 self.life = become(self.life, Life.STOPPED)
 
     def give_back(self, child: Child) -> None:
-        """Return a child that has not begun here."""
-        self._settlement.ended(child, self._outcomes.returned(child, "its worker drains"))
+        """Return a child that does not run here (any more), with the last state that it told."""
+        returned = self._outcomes.returned(child, "its worker drains")
+        if child.told is None:
+            self._settlement.ended(child, returned)
+        else:
+            self._settlement.ended(child, self._outcomes.checkpointed(child), returned)
 
     def yielded(self, child: Child) -> None:
         """Make the last state of a child that stopped its continuation: the next owner of its partition goes on."""
-        reason = "drain" if self.life is not Life.RUNNING else "revoke"
-        self._settlement.note(child, self._outcomes.yielded(child, reason))
+        self._settlement.note(child, self._outcomes.yielded(child, "revoke"))
         if child.told is not None:
             self._settlement.checkpoint(child)
         child.gone = True
@@ -98,13 +110,22 @@ class Draining:
         while any(child.partition in gone for child in self._running.values()):
             if self._clock.monotonic() >= deadline:
                 break
-            self._listen()
+            self._work(self._pace.poll)
         try:
             while self._settlement and self._settlement.commit():
                 pass
             self._settlement.release(partitions)
         except LogError as error:
             log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
+
+    def _begin(self) -> None:
+        if self.life is Life.RUNNING:
+            log.info("draining: returning what has not begun, asking what runs to stop at its next checkpoint")
+            self.life = become(self.life, Life.DRAINING)
+            self._deadline = self._clock.monotonic() + self._pace.drain
+        elif self.life is not Life.STOPPED:
+            log.info("stopping now")
+            self._deadline = self._clock.monotonic()
 
     def _ask_to_yield(self, children: Collection[Child], seconds: float) -> None:
         """Ask running children to stop at a safe point; one that does not in time goes on from what it told."""

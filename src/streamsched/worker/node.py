@@ -88,9 +88,21 @@ class Worker:
         )  # fmt: skip
         self._draining = Draining(
             clock=me.clock, pace=pace, pool=pool, running=self._jobs, outcomes=self._outcomes,
-            settlement=self._settlement, listen=self._listen,
+            settlement=self._settlement, work=self._work,
         )  # fmt: skip
-        self._pulse = Pulse(log=log, records=records, me=me, role="worker", ownership=self._ownership)
+        self._pulse = Pulse(
+            log=log,
+            records=records,
+            me=me,
+            role="worker",
+            ownership=self._ownership,
+            partitions=topics.child_partitions,
+        )
+
+    @property
+    def node_id(self) -> str:
+        """What this node is called in its beats."""
+        return self._me.node_id
 
     @property
     def membership(self) -> tuple[str, str]:
@@ -103,8 +115,8 @@ class Worker:
         return self._draining.life is Life.STOPPED
 
     def drain(self) -> None:
-        """Begin to stop gracefully; called again, stop now."""
-        self._draining.begin()
+        """Begin to stop gracefully; called again, stop now. May be called from a signal handler."""
+        self._draining.ask()
 
     def step(self, timeout: float) -> bool:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
@@ -112,18 +124,25 @@ class Worker:
         busy = self._pool.busy()
         waiting = busy or len(self._settlement)
         read = self._reading.read(0.0 if waiting else min(timeout, SLICE))
-        news = self._pool.poll(0.0 if read or not waiting else min(timeout, self._pace.poll))
+        worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
+        self._trim()
+        return bool(read) or worked
+
+    def _work(self, timeout: float) -> bool:
+        """Do all but serving the group and reading: also while a hand-over takes its time."""
+        news = self._pool.poll(timeout)
         for item in news:
             self._hear(item)
+        if self._draining.obey():
+            self.waiting()  # before anything is returned: it is not to come back here
         if self._draining.life is Life.RUNNING:
             self._feed()
         else:
             self._draining.wind_down([*self._ready.drain(), *self._recovery.drain()])
         self._tell_long()
         committed = self._commit()
-        self._pulse.beat(self._condition, self._draining.life)
-        self._trim()
-        return bool(read or news or committed)
+        self.waiting()
+        return bool(news) or committed
 
     def stop(self) -> None:
         """Hand everything over, leave the group, end the executors."""
@@ -158,6 +177,8 @@ class Worker:
             self._cancel(child, news.started_at)
         elif isinstance(news, jobs.JobFailed):
             self._settlement.ended(child, self._outcomes.failed(child, news))
+        elif self._draining.life is not Life.RUNNING:
+            self._draining.give_back(child)
         elif child.yields:
             self._draining.yielded(child)
         else:
@@ -187,10 +208,6 @@ class Worker:
         if child.key is not None and child.waits:
             self._pool.confirm(child.key, child.told_number)
         child.waits = False
-
-    def _listen(self) -> None:
-        for item in self._pool.poll(self._pace.poll):
-            self._hear(item)
 
     # --- feed -------------------------------------------------------------------------------------------------------
 
@@ -306,9 +323,16 @@ class Worker:
         self._reading.assign({claim.partition: claim.position for claim in claims})
 
     def hand_over(self, partitions: Collection[int]) -> None:
-        """Let running children yield, write what there is, and release."""
-        self._draining.hand_over([number for number in partitions if number in self._owned])
+        """Let running children yield, write what there is, and release; the other partitions go on meanwhile."""
+        for number in partitions:
+            for child in self._owned[number].children.values() if number in self._owned else ():
+                child.gone = child.gone or child.key is None
+        self._draining.hand_over(partitions)
         self.dropped(partitions)
+
+    def waiting(self) -> None:
+        """Beat."""
+        self._pulse.beat(self._condition, self._draining.life)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Kill what runs for these partitions and forget them."""

@@ -100,11 +100,12 @@ class Outcomes:
         )  # fmt: skip
 
     def returned(self, child: Child, reason: str) -> ChildReturned:
-        """Give it back: it was not begun here, and another worker may be free."""
+        """Give it back with its last state: it does not run here (any more), and another worker may be free."""
+        sequence, state = child.latest
         return self._me.sign(
             ChildReturned, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, sequence=child.sequence, state=child.state,
-            recoveries=child.recoveries, reason=reason,
+            attempt=child.attempt, token=child.token, sequence=sequence, state=state,
+            recoveries=child.recoveries if child.told is None else 0, reason=reason,
         )  # fmt: skip
 
     def yielded(self, child: Child, reason: str) -> ChildYielded:

@@ -68,7 +68,7 @@ class Settlement:
         self._owned = owned
         self._on_durable = on_durable
         self._on_recovered = on_recovered
-        self._endings: dict[Child, Event] = {}
+        self._endings: dict[Child, tuple[Event, ...]] = {}
         self._notes: list[tuple[Child, Event]] = []
         self._checkpoints: dict[Child, None] = {}
         self._recoveries: dict[Child, None] = {}
@@ -85,8 +85,8 @@ class Settlement:
 
     # --- collect ----------------------------------------------------------------------------------------------------
 
-    def ended(self, child: Child, outcome: Event) -> None:
-        """Write the outcome of a dispatch that is over, and settle its record."""
+    def ended(self, child: Child, *outcome: Event) -> None:
+        """Write the outcome of a dispatch that is over (and what goes before it), and settle its record."""
         child.gone = True
         self._checkpoints.pop(child, None)
         self._recoveries.pop(child, None)
@@ -111,7 +111,7 @@ class Settlement:
     def drop(self, partitions: Collection[int]) -> None:
         """Forget what belongs to partitions that are owned no more."""
         gone = set(partitions)
-        self._endings = {c: event for c, event in self._endings.items() if c.partition not in gone}
+        self._endings = {c: events for c, events in self._endings.items() if c.partition not in gone}
         self._notes = [(c, event) for c, event in self._notes if c.partition not in gone]
         self._checkpoints = {c: None for c in self._checkpoints if c.partition not in gone}
         self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
@@ -152,9 +152,10 @@ class Settlement:
         return True
 
     def release(self, partitions: Collection[int]) -> None:
-        """Commit the release mark of partitions that are handed over in order."""
-        places = {number: self._owned[number].tracker.place() for number in partitions}
-        self._ownership.commit([], places, release=True)
+        """Commit the release mark of those partitions that are still owned and are handed over in order."""
+        places = {number: self._owned[number].tracker.place() for number in partitions if number in self._owned}
+        if places:
+            self._ownership.commit([], places, release=True)
 
     def _settle(self, transaction: _Transaction, partition: OwnedPartition, offset: int) -> None:
         transaction.settled.setdefault(partition.number, {})[offset] = partition.tracker.settle(offset)
@@ -208,10 +209,11 @@ class Settlement:
         transaction.notes = len(self._notes)
 
     def _write_endings(self, transaction: _Transaction) -> None:
-        for child, event in self._endings.items():
+        for child, events in self._endings.items():
             if len(transaction.ended) == BATCH:
                 break
-            self._journal(transaction, child, event)
+            for event in events:
+                self._journal(transaction, child, event)
             partition = self._owned[child.partition]
             self._settle(transaction, partition, child.offset)
             transaction.ended.append(child)

@@ -61,6 +61,11 @@ class Appender:
             producer.produce(append.topic, append.value, append.key, append.partition, headers=list(append.headers))
             producer.poll(0)
 
+    def flush(self, seconds: float) -> None:
+        """Give what was posted so long to arrive."""
+        if self._producer is not None:
+            self._producer.flush(seconds)
+
     def _ready(self) -> Any:
         if self._producer is None:
             self._producer = make(Producer, self._settings.appender())

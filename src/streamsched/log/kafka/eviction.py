@@ -10,7 +10,7 @@ from contextlib import closing
 from importlib import import_module
 from typing import Any, Final
 
-from streamsched.log.port import LogError, LogUnreachable
+from streamsched.log.port import CannotEvict, LogError, LogUnreachable
 
 _SAME: Final = {
     "sasl.username": "sasl_plain_username",
@@ -29,7 +29,7 @@ def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
     """Derive kafka-python's security settings from the ``[kafka]`` table.
 
     Raises:
-        LogError: a setting has no counterpart there.
+        CannotEvict: a setting has no counterpart there.
     """
     derived: dict[str, Any] = {}
     for name, value in kafka.items():
@@ -42,8 +42,18 @@ def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
         elif name in _SAME:
             derived[_SAME[name]] = value
         elif name.startswith(("sasl.", "ssl.", "enable.ssl.", "enable.sasl.", "https.")):
-            raise LogError(f"dead members cannot be evicted: kafka-python has no counterpart of this {name}")
+            raise CannotEvict(f"dead members cannot be evicted: kafka-python has no counterpart of this {name}")
     return derived
+
+
+def check(kafka: Mapping[str, Any]) -> None:
+    """Load the package and derive its settings.
+
+    Raises:
+        CannotEvict: the package is missing, or its settings cannot be derived.
+    """
+    _package()
+    security(kafka)
 
 
 def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) -> None:
@@ -51,7 +61,8 @@ def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) ->
 
     Raises:
         LogUnreachable: the broker does not answer.
-        LogError: the package is missing, its settings cannot be derived, or the group refuses.
+        CannotEvict: the package is missing, or its settings cannot be derived.
+        LogError: the group refuses.
     """
     admin, failures = _package()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
@@ -87,4 +98,4 @@ def _package() -> tuple[Any, Any]:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of its own code
             return import_module("kafka.admin"), import_module("kafka.errors")
     except ImportError:
-        raise LogError("dead members cannot be evicted: install the package kafka-python") from None
+        raise CannotEvict("dead members cannot be evicted: install the package kafka-python") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from streamsched.log.kafka import eviction, topics
 from streamsched.log.kafka.admin import Admin
@@ -14,6 +14,9 @@ from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.kafka.writer import KafkaWriter
 from streamsched.log.port import Append, Committed, Listener, TopicPartition, TopicSpec
+
+_LAST_WORDS: Final = 1.0
+"""Seconds that what was posted last, such as that a node has left, has to arrive."""
 
 
 class KafkaLog:
@@ -112,11 +115,21 @@ class KafkaLog:
         """Let go of records below these positions."""
         self._admin.delete_before(positions)
 
+    def check_eviction(self) -> None:
+        """Tell whether members can be evicted; the package is loaded then.
+
+        Raises:
+            CannotEvict: kafka-python is missing, or has no counterpart of the security settings.
+        """
+        eviction.check(self._settings.kafka)
+
     def evict(self, group: str, member_id: str) -> None:
         """Remove a dead member from its group, so that its partitions move at once.
 
         Raises:
-            LogError: kafka-python is missing, or has no counterpart of the security settings.
+            CannotEvict: kafka-python is missing, or has no counterpart of the security settings.
+            LogUnreachable: the broker does not answer.
+            LogError: the group refuses.
         """
         eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
 
@@ -134,5 +147,6 @@ class KafkaLog:
 
     def close(self) -> None:
         """Release the clients of the log itself; readers, members and writers are closed by their users."""
+        self._appender.flush(_LAST_WORDS)
         self._appender.close()
         self._watchdog.close()

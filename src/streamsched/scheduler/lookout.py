@@ -1,0 +1,89 @@
+"""The lookout of a scheduler: reads the beats of all nodes, and evicts those that fell silent.
+
+It runs beside the loop, over a log of its own: there no long fold delays what it reads, and an eviction, which may
+wait for the broker, delays nobody. It shares nothing with the loop but the node id.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from streamsched.domain.events import NodeBeat
+from streamsched.log.codec import Codec, Undecodable
+from streamsched.log.port import Log, LogError, Record, TopicPartition
+from streamsched.log.topics import Topics
+from streamsched.runtime.clock import Clock
+from streamsched.runtime.records import Records
+from streamsched.scheduler.judge import Judge
+
+READ: Final = 1_000
+"""Beats read in one step."""
+
+log = logging.getLogger(__name__)
+
+
+class Lookout:
+    """``step`` is one look; nothing happens between steps.
+
+    Args:
+        me: the node id of the scheduler whose beats are the measure.
+
+    """
+
+    def __init__(self, *, log: Log, topics: Topics, codec: Codec, me: str, clock: Clock) -> None:
+        """Begin at the first beat that the log has.
+
+        Raises:
+            CannotEvict: this log takes no evictions from here.
+
+        """
+        log.check_eviction()
+        self._log = log
+        self._topics = topics
+        self._codec = codec
+        self._records = Records(codec, topics)
+        self._clock = clock
+        self._judge = Judge(me)
+        self._reader = log.reader()
+        beats = TopicPartition(topics.workers, 0)
+        self._reader.assign(log.start([beats]))
+
+    def step(self, timeout: float) -> int:
+        """Read beats, waiting up to ``timeout`` seconds for some, and evict who is silent; returns how many were."""
+        evicted = 0
+        for record in self._reader.poll(READ, timeout):
+            silent = self._hear(record)
+            for beat in silent:
+                evicted += self._evict(beat)
+            if silent:
+                self._judge.excuse(self._clock.monotonic())
+        return evicted
+
+    def close(self) -> None:
+        """Release the reader."""
+        self._reader.close()
+
+    def _hear(self, record: Record) -> list[NodeBeat]:
+        node_id = (record.key or b"").decode(errors="replace")
+        try:
+            beat = self._codec.decode(record) if record.value else None
+        except Undecodable:
+            return []  # the loop, which reads it too, says so
+        if beat is not None and not isinstance(beat, NodeBeat):
+            return []
+        return self._judge.hear(node_id, beat, self._clock.monotonic())
+
+    def _evict(self, dead: NodeBeat) -> bool:
+        """Remove a node from its group, fence its writer, and take it off the list."""
+        group = self._topics.worker_group if dead.role == "worker" else self._topics.scheduler_group
+        try:
+            if dead.member_id:
+                self._log.evict(group, dead.member_id)
+            log.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
+            self._log.fence(dead.transactional_id)
+            self._log.post(self._records.beat(None, dead.node_id))
+        except LogError as error:
+            log.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
+            return False
+        return True
