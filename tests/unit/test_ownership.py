@@ -9,7 +9,15 @@ import pytest
 
 from streamsched.log.core.chunks import pack
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import Append, OutcomeUnknown, TopicPartition, TopicSpec, TransactionAborted, WriterFenced
+from streamsched.log.port import (
+    Append,
+    LogUnreachable,
+    OutcomeUnknown,
+    TopicPartition,
+    TopicSpec,
+    TransactionAborted,
+    WriterFenced,
+)
 from streamsched.runtime.mark import INITIAL, Mark, decode_mark
 from streamsched.runtime.ownership import Claim, Ownership
 from streamsched.runtime.tracker import Place
@@ -250,3 +258,46 @@ def test_leaving_releases_everything(site: Site) -> None:
     assert site.mark(0).released
     assert site.mark(1).released
     assert Owner(site, "b").polled().claims[0].released
+
+
+def unreachable() -> None:
+    raise LogUnreachable("made up")
+
+
+def test_a_fenced_owner_outlives_a_broker_that_does_not_answer(site: Site) -> None:
+    owner = Owner(site, "a").polled()
+    site.log.fence(owner.ownership.transactional_id)
+    site.hooks["a", "writer.begin"] = unreachable
+    with pytest.raises(WriterFenced):
+        owner.write(b"refused", 0)
+    site.pass_time(2)
+    owner.polled()
+    owner.write(b"taken", 0)
+    assert site.records() == [b"taken"]
+
+
+@pytest.mark.parametrize(("step", "landed"), [("commit.before_end", False), ("commit.after_end", True)])
+def test_an_unknown_outcome_is_resolved_though_no_new_writer_can_be_made_at_once(
+    site: Site, step: str, landed: bool
+) -> None:
+    owner = Owner(site, "a").polled()
+    site.hooks["a", step] = unknown
+    site.hooks["a", "writer.begin"] = unreachable
+    if landed:
+        owner.write(b"one", 0)
+    else:
+        with pytest.raises(TransactionAborted):
+            owner.write(b"one", 0)
+    with pytest.raises(TransactionAborted):
+        owner.write(b"nobody there", 0)
+    owner.write(b"two", 0)
+    assert site.records() == ([b"one"] if landed else []) + [b"two"]
+    assert owner.told == [("claimed", [0, 1])], "nothing was lost by it"
+
+
+def test_a_member_that_the_group_gave_up_comes_back_when_the_broker_does(site: Site) -> None:
+    owner = Owner(site, "a").polled()
+    site.pass_time(11)
+    site.hooks["a", "writer.begin"] = unreachable
+    owner.polled(5)
+    assert owner.told == [("claimed", [0, 1]), ("dropped", [0, 1]), ("claimed", [0, 1])]

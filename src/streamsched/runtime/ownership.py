@@ -28,6 +28,7 @@ from streamsched.log.port import (
     PositionLost,
     TopicPartition,
     TransactionAborted,
+    Writer,
     WriterFenced,
 )
 from streamsched.runtime.clock import Clock
@@ -100,7 +101,8 @@ class Ownership:
         self._writers = 0
         self._abandoned: list[str] = []
         """Own ids whose last transaction may still be open, until they are fenced."""
-        self._writer = log.writer(self._next_id())
+        self._id = self._next_id()
+        self._writer: Writer | None = log.writer(self._id)
         self._member = log.member(group, topic, self)
         self._assigned: set[int] = set()
         self._claim_at = 0.0
@@ -114,7 +116,7 @@ class Ownership:
     @property
     def transactional_id(self) -> str:
         """The id that a successor fences."""
-        return self._writer.transactional_id
+        return self._id
 
     def poll(self) -> None:
         """Serve the group, then claim what was assigned."""
@@ -150,7 +152,7 @@ class Ownership:
             for partition, place in places.items()
         }
         try:
-            offsets = self._writer.commit(appends, positions, self._member)
+            offsets = self._ready_writer().commit(appends, positions, self._member)
         except OutcomeUnknown as error:
             log.warning("outcome of a transaction unknown, asking the witness: %s", error)
             offsets = self._witness(marks, error)
@@ -169,7 +171,8 @@ class Ownership:
     def leave(self) -> None:
         """Hand everything over and leave the group."""
         self._member.leave()
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     # --- the group's listener ---------------------------------------------------------------------------------------
 
@@ -208,7 +211,7 @@ class Ownership:
             partition: Mark(self.transactional_id, mark.epoch + 1, mark.counter + 1, released=False, runs=mark.runs)
             for partition, (_, mark) in stable.items()
         }
-        self._writer.commit(
+        self._ready_writer().commit(
             [],
             {partition: Committed(stable[partition][0], mark.encode()) for partition, mark in marks.items()},
             self._member,
@@ -290,8 +293,19 @@ class Ownership:
             self._tenant.dropped(held)
 
     def _renew_writer(self) -> None:
-        self._writer.close()
-        self._writer = self._log.writer(self._next_id())
+        """Take a new id; its writer is made when it is needed, for the broker may not answer now."""
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+        self._id = self._next_id()
+
+    def _ready_writer(self) -> Writer:
+        if self._writer is None:
+            try:
+                self._writer = self._log.writer(self._id)
+            except LogUnreachable as error:
+                raise TransactionAborted(f"nothing was written: {error}") from error
+        return self._writer
 
     def _abandon_writer(self) -> None:
         """Take a new id; what the old one may have open is aborted before anything else is written."""
