@@ -29,10 +29,11 @@ def test_version(cli: Cli) -> None:
 
 
 def test_every_command_has_help_with_an_example(cli: Cli) -> None:
-    from streamsched.cli.app import COMMANDS, TOPICS, command
+    from streamsched.cli.app import COMMANDS, GROUPS, command
 
     group = command()
-    names = [(name,) for name in COMMANDS] + [("topics", name) for name in TOPICS]
+    names: list[tuple[str, ...]] = [(name,) for name in COMMANDS]
+    names += [(group_name, name) for group_name, (_, commands) in GROUPS.items() for name in commands]
     for path in names:
         node = group
         for name in path:
@@ -76,6 +77,7 @@ def test_every_command_has_help_with_an_example(cli: Cli) -> None:
         ["list", "--prefix", "a b"],
         ["list", "--log-level", "loud"],
         ["replay", "--until", "yesterday"],
+        ["audit", "verify", "--until", "yesterday"],
     ],
     ids=" ".join,
 )

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
+from streamsched.cli.audit_commands import verify
 from streamsched.cli.look_commands import children, list_tasks, results, status, workers
 from streamsched.cli.node_commands import scheduler, worker
 from streamsched.cli.options import Command, global_options
@@ -65,20 +66,39 @@ TOPICS: Commands = {
     "repair": (repair, "streamsched --brokers localhost:9092 topics repair"),
 }
 
+AUDIT: Commands = {
+    "verify": (
+        verify,
+        "streamsched audit verify\n"
+        "streamsched --brokers localhost:9092 audit verify --task nightly-7\n"
+        "streamsched audit verify --until 2026-11-23T12:00:00Z --json",
+    ),
+}
+GROUPS: dict[str, tuple[str, Commands]] = {
+    "topics": ("The topics on the broker.", TOPICS),
+    "audit": ("The history, held against what is promised.", AUDIT),
+}
+
 
 def command() -> Any:
     """Build the command line."""
     app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback(help=HELP)(_root)
-    topics = typer.Typer(help="The topics on the broker.", no_args_is_help=True, rich_markup_mode=None)
-    app.add_typer(topics, name="topics")
-    for home, commands in ((app, COMMANDS), (topics, TOPICS)):
-        for name, (function, examples) in commands.items():
-            home.command(name, cls=Command, epilog=examples)(function)
+    _add(app, COMMANDS)
+    for name, (purpose, commands) in GROUPS.items():
+        below = typer.Typer(help=purpose, no_args_is_help=True, rich_markup_mode=None)
+        _add(below, commands)
+        app.add_typer(below, name=name)
     group: Any = get_command(app)
     group.params.extend(global_options())
-    group.commands["topics"].params.extend(global_options())
+    for name in GROUPS:
+        group.commands[name].params.extend(global_options())
     return group
+
+
+def _add(app: typer.Typer, commands: Commands) -> None:
+    for name, (function, examples) in commands.items():
+        app.command(name, cls=Command, epilog=examples)(function)
 
 
 def _show_version(wanted: bool) -> None:

@@ -110,6 +110,44 @@ class FoldNotice:
             note(f"reading the journal: {done:,} of {total:,} records")
 
 
+class ReadProgress:
+    """Shows how far a long reading of the journal has come. Use it as a context, and call it with offsets."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._row: Any = None
+        self._notice = FoldNotice()
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            self._bar = Progress(
+                TextColumn("reading the journal"),
+                BarColumn(bar_width=32),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                refresh_per_second=8,
+                transient=True,
+            )
+            self._bar.start()
+            self._row = self._bar.add_task("", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show this."""
+        if self._bar is not None:
+            self._bar.update(self._row, total=total, completed=done)
+        else:
+            self._notice(done, total)
+
+
 def counted(status: TaskStatus) -> str:
     """Say in words how many children are where."""
     children = status.children

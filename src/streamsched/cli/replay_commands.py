@@ -36,7 +36,7 @@ def replay(
     ] = None,
 ) -> None:
     """Print the history of one task or of all, in order."""
-    position, moment = _read_until(until)
+    position, moment = read_until(until)
     if view is not None and view.exists() and (not view.is_dir() or any(view.iterdir())):
         from streamsched.api.errors import InputError
 
@@ -78,8 +78,8 @@ def _line(record: Record, task: str, event: str, details: str) -> str:
     return LINE.format(stamp, f"{record.partition}:{record.offset}", plain(task), event, plain(details, 400))
 
 
-def _read_until(text: str | None) -> tuple[int | None, int | None]:
-    """Read an offset, or a time in milliseconds; one without a zone is local."""
+def read_until(text: str | None) -> tuple[int | None, int | None]:
+    """Read ``--until``: an offset, or a time in milliseconds; one without a zone is local."""
     if text is None:
         return None, None
     if text.isascii() and text.isdigit():

@@ -219,6 +219,14 @@ class Task:
             found = self.details[child] = Detail()
         return found
 
+    def stored(self) -> None:
+        """Forget which rows had changed, and what is known of children that have ended: a view has it by now."""
+        for child in self.touched:
+            if self.state_of(child) >= ChildState.SUCCEEDED:
+                del self.details[child]
+        self.changed.clear()
+        self.touched.clear()
+
     # --- walks ------------------------------------------------------------------------------------------------------
 
     def live_children(self) -> Iterator[int]:

@@ -13,7 +13,6 @@ from typing import Final
 
 from streamsched.domain.events import Event, PartitionReset
 from streamsched.domain.evolve import evolve
-from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Detail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.view.rows import (
@@ -98,11 +97,7 @@ class View:
             rows[position_key(partition)] = self.positions[partition].to_bytes(8)
         self._store.write(rows)
         for task in self._dirty.values():
-            for child in task.touched:
-                if task.state_of(child) >= ChildState.SUCCEEDED:
-                    del task.details[child]
-            task.changed.clear()
-            task.touched.clear()
+            task.stored()
         self._dirty.clear()
         self._new.clear()
         self._moved.clear()

@@ -1,0 +1,1 @@
+"""The audit: asks the topics themselves whether the invariants hold."""

@@ -1,0 +1,101 @@
+"""What workers say of children: outcomes (invariant 3), checkpoints and fencing tokens (invariant 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final
+
+from streamsched.audit.report import Fault
+from streamsched.domain import events as e
+from streamsched.domain.ids import MASK
+from streamsched.domain.phases import ChildState
+from streamsched.domain.task import Task
+
+Outcome = e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned
+Word = Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded
+OUTCOMES: Final = frozenset({e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned})
+WORDS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
+Epochs = dict[int, tuple[int, str, int, int]]
+"""The highest epoch that was heard of for each work-log partition: of which task and child, at which offset."""
+
+
+class Owners:
+    """Who spoke for each work-log partition last, and in which epoch, as far as one task has heard."""
+
+    __slots__ = ("_known", "highest")
+
+    def __init__(self, highest: Epochs) -> None:
+        self._known: dict[int, tuple[int, str]] = {}
+        self.highest = highest
+        """The same for all tasks of a journal partition, to be held against the marks."""
+
+    def reset(self, partition: int) -> None:
+        """Forget a partition whose epochs begin anew."""
+        self._known.pop(partition, None)
+
+    def judge(self, partition: int, event: Word, offset: int) -> Fault | None:
+        """Compare the fencing token of a word with those before it."""
+        epoch = event.token & MASK
+        known = self._known.get(partition)
+        if known is None or epoch > known[0]:
+            self._known[partition] = (epoch, event.by)
+            if partition not in self.highest or epoch > self.highest[partition][0]:
+                self.highest[partition] = (epoch, event.task_id, event.child, offset)
+        elif epoch < known[0]:
+            expected = f"epoch {known[0]} of partition {partition} or a later one"
+            return Fault(4, event.child, expected, f"epoch {epoch}: a former owner's, {event.by}")
+        elif event.by != known[1]:
+            expected = f"one owner of partition {partition} in epoch {epoch}: {known[1]}"
+            return Fault(4, event.child, expected, f"another one: {event.by}")
+        return None
+
+
+def is_poison(event: e.Event) -> bool:
+    """Tell whether a record of the work log that could not be read ended this child: it is named by headers alone."""
+    return isinstance(event, e.ChildFailed) and event.reason == "poison" and event.token == 0
+
+
+def judge_word(task: Task, event: Word, offset: int, owners: Owners, excused: Collection[int]) -> Fault | None:
+    """Hold what a worker says of a child against the dispatches and checkpoints before it."""
+    child = event.child
+    if not task.is_current(child, event.ordinal):
+        return None if child in excused and 1 <= event.ordinal <= task.ordinal_of(child) else _stray(task, event)
+    detail = task.details.get(child)
+    known = detail.sequence if detail else 0
+    if event.token >> 32 != event.ordinal:
+        return Fault(4, child, f"a fencing token of ordinal {event.ordinal}", f"one of ordinal {event.token >> 32}")
+    return owners.judge(task.partition_of(child), event, offset) or _judge_sequence(task, event, known)
+
+
+def _stray(task: Task, event: Word) -> Fault:
+    """Say what is wrong with a word about no live dispatch."""
+    child, name = event.child, type(event).__name__
+    invariant = 3 if type(event) in OUTCOMES else 4
+    if not 0 <= child < task.children:
+        return Fault(invariant, child, f"a child of the plan's {task.children}", name)
+    last = task.ordinal_of(child)
+    if not 1 <= event.ordinal <= last:
+        before = f"its last dispatch has ordinal {last}" if last else "it was never dispatched"
+        return Fault(invariant, child, f"a dispatch with ordinal {event.ordinal} before", f"{name}, but {before}")
+    ended = f"ordinal {event.ordinal} had its outcome"
+    if invariant == 3:
+        return Fault(3, child, f"one outcome of ordinal {event.ordinal}", f"another one: {name}")
+    return Fault(4, child, f"nothing of ordinal {event.ordinal} after its outcome", f"{name}, though {ended}")
+
+
+def _judge_sequence(task: Task, event: Word, known: int) -> Fault | None:
+    if isinstance(event, e.ChildStarted | e.ChildYielded):
+        return None
+    sequence, name = event.sequence, type(event).__name__
+    if isinstance(event, e.ChildCheckpointed):
+        if sequence == known + 1:
+            return None
+        what = "the sequence does not rise" if sequence <= known else "the checkpoints before it are missing"
+        return Fault(4, event.child, f"checkpoint {known + 1}", f"checkpoint {sequence}: {what}")
+    # An outcome of an attempt that told more than was durable carries that last state itself.
+    if sequence != known and not (sequence == known + 1 and isinstance(event, e.ChildFailed | e.ChildCancelled)):
+        what = "an earlier checkpoint than" if sequence < known else "a checkpoint that is missing after"
+        return Fault(4, event.child, f"{name} from checkpoint {known}", f"from {sequence}: {what} the journal's last")
+    if isinstance(event, e.ChildCancelled) and task.state_of(event.child) is not ChildState.STOPPING:
+        return Fault(3, event.child, "ChildrenStopping that names it before it is cancelled", "nobody told it to stop")
+    return None

@@ -1,0 +1,264 @@
+"""Decisions: whether each was owed at its basis (invariant 10), and what it does where it stands (1, 2, 3, 5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from streamsched.audit.report import Fault
+from streamsched.domain import events as e
+from streamsched.domain.owed import Debt, owed
+from streamsched.domain.phases import ChildState, Phase
+from streamsched.domain.splitting import CHILDREN_LIMIT, plan
+from streamsched.domain.task import Task
+from streamsched.domain.template import TemplateError, resolve_params
+
+Decision = (
+    e.TaskPlanned
+    | e.TaskPlanProgressed
+    | e.TaskRefused
+    | e.ChildrenDispatched
+    | e.ChildrenStopping
+    | e.ChildrenCancelled
+    | e.TaskSucceeded
+    | e.TaskFailed
+    | e.TaskCancelled
+)
+DEBTS: Final[dict[type[e.Event], Debt]] = {
+    e.TaskPlanned: Debt.PLAN,
+    e.TaskPlanProgressed: Debt.PLAN,
+    e.TaskRefused: Debt.PLAN,
+    e.ChildrenDispatched: Debt.DISPATCH,
+    e.ChildrenStopping: Debt.STOP,
+    e.ChildrenCancelled: Debt.CANCEL,
+    e.TaskSucceeded: Debt.END,
+    e.TaskFailed: Debt.END,
+    e.TaskCancelled: Debt.END,
+}
+"""The decisions, and the debt that each one pays."""
+_OWED: Final = {
+    None: "nothing",
+    Debt.PLAN: "a plan",
+    Debt.DISPATCH: "a dispatch",
+    Debt.STOP: "stop markers",
+    Debt.CANCEL: "the end of what will not be dispatched",
+    Debt.END: "its terminal event",
+}
+_LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
+
+
+def name_of(event: e.Event) -> str:
+    """Name the kind of an event."""
+    return type(event).__name__
+
+
+# --- at the basis ---------------------------------------------------------------------------------------------------
+
+
+def judge_at_basis(task: Task | None, event: Decision) -> Fault | None:
+    """Hold a decision against the state that its maker had folded."""
+    if task is None:
+        return Fault(10, None, f"the task's request below basis {event.basis}", "no request there")
+    debt = owed(task, event.at)
+    if debt is not DEBTS[type(event)]:
+        expected = f"at basis {event.basis} the {task.phase} task owed {_OWED[debt]}"
+        return Fault(10, None, expected, name_of(event))
+    if isinstance(event, e.ChildrenDispatched):
+        return _unready(task, event)
+    if isinstance(event, e.ChildrenStopping):
+        return _unstoppable(task, event)
+    if isinstance(event, e.ChildrenCancelled):
+        return _busy(task, event)
+    return None
+
+
+def is_companion(before: Decision, event: Decision) -> bool:
+    """Tell whether this is the first dispatch of a plan, decided and written together with it."""
+    return (
+        isinstance(before, e.TaskPlanned)
+        and isinstance(event, e.ChildrenDispatched)
+        and (before.basis, before.by) == (event.basis, event.by)
+    )
+
+
+def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Fault | None:
+    """Hold the first dispatch against the plan that it was decided with."""
+    fresh = 0
+    for release in event.releases:
+        if release.first != fresh or release.ordinal != 1:
+            return Fault(10, release.first, f"children from {fresh} on, with ordinal 1", _release(release))
+        fresh = release.last + 1
+    return None if fresh <= planned.children and event.releases else _empty(event)
+
+
+def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
+    """Find a child that was not to be dispatched at this basis."""
+    fresh = task.fresh
+    for release in event.releases:
+        if release.first == fresh:
+            fresh = release.last + 1
+            continue
+        for child in _known(task, release):
+            due = task.details[child].due if task.state_of(child) is ChildState.DUE else None
+            if due is None:
+                expected = f"at basis {event.basis} a child that waits for its next dispatch"
+                return Fault(10, child, expected, f"it was {_where(task, child)}")
+            if due > event.at:
+                return Fault(10, child, f"its next dispatch at {due} or later", f"it was dispatched at {event.at}")
+    return None if event.releases else _empty(event)
+
+
+def _unstoppable(task: Task, event: e.ChildrenStopping) -> Fault | None:
+    for release in event.releases:
+        for child in _known(task, release):
+            named = (ChildState.RUNNING, release.ordinal, release.partition)
+            if (task.state_of(child), task.ordinal_of(child), task.partition_of(child)) != named:
+                expected = f"at basis {event.basis} a live dispatch that was not told to stop: {_release(release)}"
+                return Fault(
+                    10, child, expected, f"it was {_where(task, child)} in partition {task.partition_of(child)}"
+                )
+    return None if event.releases else _empty(event)
+
+
+def _busy(task: Task, event: e.ChildrenCancelled) -> Fault | None:
+    for span in event.spans:
+        for child in _known(task, span):
+            if task.state_of(child) not in (ChildState.WAITING, ChildState.DUE):
+                expected = f"at basis {event.basis} a child that is neither live nor ended"
+                return Fault(10, child, expected, f"it was {_where(task, child)}")
+    return None if event.spans else _empty(event)
+
+
+def _empty(event: Decision) -> Fault:
+    return Fault(10, None, "a decision about children of the plan", f"{name_of(event)} that names none")
+
+
+# --- in its place ---------------------------------------------------------------------------------------------------
+
+
+def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None:
+    """Find the harm that a decision does in the state in which the fold meets it."""
+    if isinstance(event, e.TaskPlanned):
+        return _judge_plan(task, event)
+    if isinstance(event, e.ChildrenDispatched):
+        return _judge_releases(task, event, partitions)
+    if isinstance(event, e.ChildrenStopping):
+        return _outside(task, event.releases)
+    if isinstance(event, e.ChildrenCancelled):
+        return _outside(task, event.spans) or _judge_spans(task, event)
+    if isinstance(event, e.TaskSucceeded | e.TaskFailed | e.TaskCancelled):
+        return _judge_end(task, event)
+    return None
+
+
+def is_bearable(task: Task, event: Decision, partitions: int) -> bool:
+    """Tell whether the fold can take a decision in: its numbers are such as a cell of the table can hold."""
+    if isinstance(event, e.TaskPlanned):
+        return 0 <= event.children <= CHILDREN_LIMIT
+    if isinstance(event, e.ChildrenDispatched):
+        return all(0 <= release.partition < partitions for release in event.releases)
+    if isinstance(event, e.ChildrenStopping):
+        return _outside(task, event.releases) is None
+    if isinstance(event, e.ChildrenCancelled):
+        return _outside(task, event.spans) is None
+    return True
+
+
+def judge_effect(task: Task, event: Decision, *, void: bool, released: int) -> Fault | None:
+    """Find a decision that had not the effect that it names: none is ever void, but where an event overtook it."""
+    if isinstance(event, e.ChildrenDispatched):
+        named = sum(release.last - release.first + 1 for release in event.releases)
+        return None if named == released else Fault(10, None, f"{named} children dispatched", f"{released} could be")
+    if not void or isinstance(event, e.ChildrenStopping):  # its children may have ended meanwhile
+        return None
+    if isinstance(event, e.TaskRefused) and task.phase is Phase.CANCELLING:
+        return None
+    return Fault(10, None, f"{name_of(event)} with an effect", f"none: the task is {task.phase}")
+
+
+def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
+    if task.plan:
+        return Fault(1, None, "one TaskPlanned", "another one")
+    try:
+        made = plan(task.template, resolve_params(task.template, json.loads(task.request.params)))
+    except TemplateError as error:
+        return Fault(2, None, f"no plan, for the request cannot be planned: {error}", f"{event.children} children")
+    if event.children != made.children:
+        return Fault(2, None, f"{made.children} children by the request", f"{event.children} in TaskPlanned")
+    if (event.plan, event.digest) != (made.document, made.digest):
+        expected = f"the plan of the request, digest {made.digest[:16]}"
+        return Fault(2, None, expected, f"another plan, digest {event.digest[:16]}")
+    return None
+
+
+def _judge_releases(task: Task, event: e.ChildrenDispatched, partitions: int) -> Fault | None:
+    fresh = task.fresh
+    for release in event.releases:
+        if fault := _outside(task, [release]):
+            return fault
+        if not 0 <= release.partition < partitions:
+            return Fault(8, release.first, f"one of {partitions} work-log partitions", _release(release))
+        if release.first >= fresh:
+            if release.first > fresh:
+                return Fault(10, release.first, f"children from {fresh} on", _release(release))
+            if release.ordinal != 1:
+                return Fault(3, release.first, "ordinal 1 for its first dispatch", _release(release))
+            fresh = release.last + 1
+            continue
+        for child in range(release.first, release.last + 1):
+            state, ordinal = task.state_of(child), task.ordinal_of(child)
+            if state in _LIVE:
+                expected = f"an outcome of ordinal {ordinal} before the next dispatch"
+                return Fault(3, child, expected, f"dispatched with ordinal {release.ordinal}")
+            if state is not ChildState.DUE:
+                return Fault(3, child, f"no dispatch: it is {_where(task, child)}", _release(release))
+            if release.ordinal != ordinal + 1:
+                return Fault(3, child, f"ordinal {ordinal + 1}", _release(release))
+    return None
+
+
+def _judge_spans(task: Task, event: e.ChildrenCancelled) -> Fault | None:
+    for span in event.spans:
+        for child in range(span.first, span.last + 1):
+            if task.state_of(child) not in (ChildState.WAITING, ChildState.DUE):
+                expected = "one ending, and none while it is live"
+                return Fault(3, child, expected, f"cancelled while it is {_where(task, child)}")
+    return None
+
+
+def _judge_end(task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled) -> Fault | None:
+    if task.live:
+        child = next(task.live_children())
+        return Fault(5, child, f"no live child at {name_of(event)}", f"{task.live} live: {_where(task, child)}")
+    if task.idle:
+        child = next(task.idle_spans()).first
+        return Fault(3, child, f"an ending of every child at {name_of(event)}", f"{task.idle} without")
+    return None
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _outside(task: Task, ranges: Iterable[e.Release | e.Span]) -> Fault | None:
+    for item in ranges:
+        if not 0 <= item.first <= item.last < task.children:
+            planned = f"children of the plan: 0..{task.children - 1}" if task.plan else "a plan first"
+            child = item.last if item.last >= task.children else item.first
+            return Fault(2, child, planned, f"{item.first}..{item.last}")
+    return None
+
+
+def _known(task: Task, item: e.Release | e.Span) -> Iterator[int]:
+    """Walk the children of a range that are in the plan; the others are judged in their place."""
+    return iter(range(max(0, item.first), min(item.last + 1, task.children)))
+
+
+def _release(release: e.Release) -> str:
+    children = f"{release.first}..{release.last}" if release.first != release.last else f"{release.first}"
+    return f"{children} with ordinal {release.ordinal} in partition {release.partition}"
+
+
+def _where(task: Task, child: int) -> str:
+    ordinal = task.ordinal_of(child)
+    return task.state_of(child).name.lower() + (f" with ordinal {ordinal}" if ordinal else "")

@@ -1,0 +1,212 @@
+"""One partition of the journal: the stories of its tasks, told as its events come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple
+
+from streamsched.audit import children, decisions
+from streamsched.audit.report import Fault, Findings
+from streamsched.audit.seen import Ended, EventIds
+from streamsched.audit.story import END, Story
+from streamsched.domain import events as e
+from streamsched.domain.phases import ChildState
+from streamsched.domain.task import Load, Task
+from streamsched.log.port import TopicPartition
+from streamsched.log.topics import Topics
+
+HELD: Final = 100_000
+"""Events that may be held back for the bases to come; of more, the older half is folded."""
+FEW: Final = 8
+"""Events that any task may hold back besides."""
+HEAVY: Final = 2_048
+"""Bytes from which on an event's payload is not kept: no invariant asks for it."""
+_PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
+_FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TimerFired})
+"""What people and time may write again, and at any time: void then."""
+
+
+class Standing(Enum):
+    """Where a dispatch is, as the journal tells."""
+
+    UNKNOWN = auto()
+    LIVE = auto()
+    ENDED = auto()
+
+
+class Live(NamedTuple):
+    """A live dispatch."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    partition: int
+    stopping: bool
+    sequence: int
+
+
+class PartitionAudit:
+    """Follows one partition. ``complete``: it is kept from its first record on."""
+
+    def __init__(self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool) -> None:
+        self.place = place
+        self._topics = topics
+        self._findings = findings
+        self.complete = complete
+        self._stories: dict[str, Story] = {}
+        self._ended = Ended()
+        self._excused: set[str] = set()
+        self._ids = EventIds()
+        self._load = Load()
+        self.epochs: children.Epochs = {}
+        """The highest epoch that was heard of for each work-log partition."""
+        self._room = HELD
+        self.resets: set[int] = set()
+        """Work-log partitions that were reset: epochs begin anew there."""
+
+    def take(self, offset: int, event: e.Event, size: int) -> None:
+        """Take in the next event, whose record has this many bytes."""
+        self._findings.events += 1
+        task_id: str | None = getattr(event, "task_id", None)
+        if task_id is None:
+            if isinstance(event, e.PartitionReset):
+                self._reset(offset, event)
+            return
+        kind = type(event)
+        if self._ids.repeated(event.event_id):
+            self._repeated(task_id, offset, event)
+            return
+        story = self._stories.get(task_id)
+        if story is None:
+            self._begin(task_id, offset, event)
+        elif kind in decisions.DEBTS:
+            if story.decide(offset, event):  # type: ignore[arg-type]
+                self._close(task_id, story)
+        else:
+            if size > HEAVY and kind in children.WORDS:
+                event = replace(event, **{name: value for name, value in _PAYLOADS.items() if hasattr(event, name)})
+            story.held.append((offset, event, None))
+            self._room -= 1
+            if self._room < 0:
+                self._make_room()
+
+    def settle(self) -> None:
+        """Fold everything that is held back: there is nothing more to come for now."""
+        for story in self._stories.values():
+            story.advance(END)
+
+    def close(self) -> None:
+        """Count what the tasks that go on have come to."""
+        self.settle()
+        for story in self._stories.values():
+            self._count(story)
+
+    def task(self, task_id: str) -> Task | None:
+        """Find a task that goes on."""
+        story = self._stories.get(task_id)
+        return story.task if story else None
+
+    def is_excused(self, task_id: str) -> bool:
+        """Tell whether late words and records of a task are no wonder."""
+        story = self._stories.get(task_id)
+        return story.excused if story else task_id in self._excused
+
+    def standing(self, task_id: str, child: int, ordinal: int) -> Standing:
+        """Tell where a dispatch is."""
+        task = self.task(task_id)
+        if task is None:
+            return Standing.ENDED if task_id in self._ended else Standing.UNKNOWN
+        if task.is_current(child, ordinal):
+            return Standing.LIVE
+        known = 0 <= child < task.children and ordinal <= task.ordinal_of(child)
+        return Standing.ENDED if known else Standing.UNKNOWN
+
+    def live(self) -> Iterator[Live]:
+        """Walk the live dispatches."""
+        for task_id, story in self._stories.items():
+            if (task := story.task) is None:
+                continue
+            for child in task.live_children():
+                detail = task.details.get(child)
+                yield Live(
+                    task_id, child, task.ordinal_of(child), task.partition_of(child),
+                    task.state_of(child) is ChildState.STOPPING, detail.sequence if detail else 0,
+                )  # fmt: skip
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _begin(self, task_id: str, offset: int, event: e.Event) -> None:
+        """Take in an event of a task of which nothing is kept."""
+        ended = task_id in self._ended
+        if isinstance(event, e.TaskRequested) and not ended:
+            home = self._topics.journal_of(task_id)
+            if home != self.place:
+                expected = f"the task in its partition {home.partition}"
+                self._tell(Fault(1, None, expected, f"requested in {self.place.partition}"), task_id, offset)
+            self._findings.tasks += 1
+            self._stories[task_id] = Story(
+                event, offset, load=self._load, partitions=self._topics.child_partitions, epochs=self.epochs,
+                tell=self._tell,
+            )  # fmt: skip
+            self._room += FEW
+        elif type(event) in _FACTS or children.is_poison(event) or task_id in self._excused:
+            self._findings.void += 1
+        elif ended or self.complete:
+            name = decisions.name_of(event)
+            expected = "nothing after its terminal event" if ended else "a TaskRequested before"
+            invariant = 5 if ended else 10 if type(event) in decisions.DEBTS else 3
+            if isinstance(event, e.TaskPlanned) and ended:
+                invariant = 1
+            self._tell(Fault(invariant, getattr(event, "child", None), expected, name), task_id, offset)
+
+    def _repeated(self, task_id: str, offset: int, event: e.Event) -> None:
+        """Judge an event that stands twice: only a client may write one again, where it was not acknowledged."""
+        self._findings.void += 1
+        kind = type(event)
+        if kind in _FACTS:
+            return
+        invariant = 10 if kind in decisions.DEBTS else 3 if kind in children.OUTCOMES else 4
+        if isinstance(event, e.TaskPlanned):
+            invariant = 1
+        elif isinstance(event, e.TaskSucceeded | e.TaskFailed | e.TaskCancelled):
+            invariant = 5
+        expected = f"event {event.event_id.hex()} once"
+        self._tell(
+            Fault(invariant, getattr(event, "child", None), expected, f"{kind.__name__} a second time"), task_id, offset
+        )
+
+    def _close(self, task_id: str, story: Story) -> None:
+        self._count(story)
+        self._findings.ended += 1
+        self._ended.add(task_id)
+        if story.excused:
+            self._excused.add(task_id)
+        del self._stories[task_id]
+        self._room -= FEW
+
+    def _count(self, story: Story) -> None:
+        self._findings.unjudged += story.unjudged
+        self._findings.void += story.task.void if story.task else 0
+
+    def _reset(self, offset: int, event: e.PartitionReset) -> None:
+        self.resets.add(event.partition)
+        for story in self._stories.values():
+            story.held.append((offset, event, None))
+
+    def _make_room(self) -> None:
+        """Count again what is held back; where it is too much, fold the older half of what any task holds."""
+        held = 0
+        for story in self._stories.values():
+            if len(story.held) > FEW:
+                held += len(story.held) - FEW
+        if held > HELD // 2:
+            for story in self._stories.values():
+                if len(story.held) > FEW:
+                    story.advance(story.held[len(story.held) // 2][0])
+            held //= 2
+        self._room = HELD - held
+
+    def _tell(self, fault: Fault, task_id: str, offset: int) -> None:
+        self._findings.add(fault, task_id, f"{self.place.topic}-{self.place.partition}-{offset}")

@@ -1,0 +1,147 @@
+"""The story of one task: its events in the journal's order, held back until the basis of its next decision is passed.
+
+::
+
+    applied                basis              decision
+       │                     │                   │
+    ───●───●───●───●───●───●─┼─●───●───●───●─────◆────
+       folded: the state     │   held: will be folded
+       that the decision is held against         with the next decision
+
+Each event is folded once, when a decision's basis passes it (or at the end); what it does is judged then, in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from streamsched.audit import children, decisions
+from streamsched.audit.report import Fault
+from streamsched.domain import events as e
+from streamsched.domain.evolve import evolve
+from streamsched.domain.task import Load, Task
+
+END: Final = 1 << 63
+"""A position beyond every other."""
+_ENDS: Final = frozenset({e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.TaskRefused})
+
+Held = tuple[int, e.Event, Fault | None]
+Tell = Callable[[Fault, str, int], None]
+"""Reports a fault of a task at an offset."""
+
+
+class Story:
+    """One task that goes on."""
+
+    __slots__ = (
+        "_applied",
+        "_decided",
+        "_excused",
+        "_load",
+        "_owners",
+        "_partitions",
+        "_tell",
+        "held",
+        "task",
+        "unjudged",
+    )
+
+    def __init__(
+        self, request: e.TaskRequested, offset: int, *, load: Load, partitions: int, epochs: children.Epochs, tell: Tell
+    ) -> None:
+        self.task: Task | None = None
+        self.held: list[Held] = [(offset, request, None)]
+        self.unjudged = 0
+        """Decisions whose basis had been passed when they came."""
+        self._load = load
+        self._partitions = partitions
+        self._tell = tell
+        self._applied = 0
+        self._decided: tuple[int, decisions.Decision] | None = None
+        self._owners = children.Owners(epochs)
+        self._excused: set[int] | None = None
+
+    @property
+    def excused(self) -> bool:
+        """Whether late words about its children are no wonder: a partition was reset, or a record was poison."""
+        return self._excused is not None
+
+    def decide(self, offset: int, event: decisions.Decision) -> bool:
+        """Take in a decision; tells whether it ends the task."""
+        fault = self._judge(offset, event)
+        self._decided = offset, event
+        self.held.append((offset, event, fault))
+        if type(event) not in _ENDS:
+            return False
+        self.advance(END)
+        return self.task is not None and self.task.terminal
+
+    def advance(self, position: int) -> None:
+        """Fold what is held below a position."""
+        count = 0
+        for offset, event, fault in self.held:
+            if offset >= position:
+                break
+            count += 1
+            self._apply(offset, event, fault)
+        if count:
+            self._applied = self.held[count - 1][0] + 1
+            del self.held[:count]
+
+    def _judge(self, offset: int, event: decisions.Decision) -> Fault | None:
+        """Hold a decision against the state at its basis."""
+        basis = event.basis
+        if not 0 <= basis <= offset:
+            self.advance(offset)
+            return Fault(10, None, f"a basis at or below its own offset {offset}", f"basis {basis}")
+        if self._decided is not None and self._decided[0] >= basis:
+            place, before = self._decided
+            if decisions.is_companion(before, event):
+                return decisions.judge_companion(before, event)  # type: ignore[arg-type]
+            expected = f"no other decision of this task from basis {basis} on"
+            return Fault(10, None, expected, f"{decisions.name_of(before)} at offset {place}")
+        if basis < self._applied:
+            self.unjudged += 1
+            return None
+        self.advance(basis)
+        return decisions.judge_at_basis(self.task, event)
+
+    def _apply(self, offset: int, event: e.Event, fault: Fault | None) -> None:
+        task = self.task
+        if task is None:
+            self.task = evolve(None, event, self._load)
+            return
+        kind = type(event)
+        if kind in children.WORDS:
+            self._hear(task, offset, event)  # type: ignore[arg-type]
+        elif kind in decisions.DEBTS:
+            self._follow(task, offset, event, fault)  # type: ignore[arg-type]
+        elif isinstance(event, e.PartitionReset):
+            lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
+            self._excuse(lost)
+            self._owners.reset(event.partition)
+            evolve(task, event, self._load)
+        else:
+            evolve(task, event, self._load)
+        task.stored()
+
+    def _hear(self, task: Task, offset: int, event: children.Word) -> None:
+        if children.is_poison(event):
+            self._excuse([event.child])
+        elif fault := children.judge_word(task, event, offset, self._owners, self._excused or ()):
+            self._tell(fault, task.task_id, offset)
+        evolve(task, event, self._load)
+
+    def _follow(self, task: Task, offset: int, event: decisions.Decision, fault: Fault | None) -> None:
+        fault = decisions.judge_in_place(task, event, self._partitions) or fault
+        if decisions.is_bearable(task, event, self._partitions):
+            void, live = task.void, task.live
+            evolve(task, event, self._load)
+            fault = fault or decisions.judge_effect(task, event, void=task.void > void, released=task.live - live)
+        if fault:
+            self._tell(fault, task.task_id, offset)
+
+    def _excuse(self, lost: list[int]) -> None:
+        if lost:
+            self._excused = (self._excused or set()).union(lost)

@@ -1,0 +1,171 @@
+"""``verify``: hold every invariant that the topics can show against them, in one pass and bounded memory.
+
+The journal is read once, each event judged where it stands. What holds *as of now* (the work log against the journal
+and the groups' positions) is asked afterwards, and only of a history that was read to its end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from streamsched.audit.journal import Live, PartitionAudit, Standing
+from streamsched.audit.report import Findings, Report, Violation
+from streamsched.audit.work import WorkAudit
+from streamsched.domain.task import Task
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.port import Log, LogUnreachable, TopicPartition
+from streamsched.log.topics import Topics
+
+__all__ = ["Report", "Violation", "verify"]
+
+BATCH: Final = 5_000
+STALL: Final = 60.0
+"""Seconds without a record, short of the end, after which an open transaction is blamed."""
+
+Progress = Callable[[int, int], None]
+
+
+def verify(
+    *,
+    log: Log,
+    topics: Topics,
+    codec: Codec,
+    task_id: str | None = None,
+    until_position: int | None = None,
+    until_time: int | None = None,
+    on_progress: Progress = lambda done, total: None,
+) -> Report:
+    """Judge the history: of all tasks or one, to its end or up to an offset of each partition or a time.
+
+    ``until_position`` ends each partition before that offset, ``until_time`` (milliseconds) after that time; then the
+    work log is not looked at, for it is only known as of now. ``on_progress`` hears of offsets done and to do.
+
+    Raises:
+        LogError: the log cannot be read to its end.
+        UnknownSchema: a newer version wrote to this log.
+
+    """
+    findings = Findings()
+    journal = Journal(log=log, topics=topics, codec=codec, task_id=task_id, findings=findings)
+    try:
+        if until_time is not None:
+            journal.read(log.position_at(journal.places, until_time + 1), on_progress, exact=True)
+        elif until_position is not None:
+            ends = log.end(journal.places)
+            journal.read({place: min(end, until_position) for place, end in ends.items()}, on_progress, exact=True)
+        else:
+            journal.catch_up(on_progress)
+            work = WorkAudit(log=log, topics=topics, codec=codec, journal=journal, findings=findings, task_id=task_id)
+            work.judge()
+        journal.finish()
+    finally:
+        journal.close()
+    return findings.report()
+
+
+class Journal:
+    """The journal as it is read: all of its partitions, or the one of a task."""
+
+    def __init__(self, *, log: Log, topics: Topics, codec: Codec, task_id: str | None, findings: Findings) -> None:
+        self._log = log
+        self._topics = topics
+        self._codec = codec
+        self._findings = findings
+        self._key = None if task_id is None else task_id.encode()
+        self.places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
+        self._reader = log.reader()
+        starts = log.start(self.places)
+        self._reader.assign(starts)
+        self.partitions = {
+            place.partition: PartitionAudit(place, topics=topics, findings=findings, complete=not starts[place])
+            for place in self.places
+        }
+        findings.notes += [
+            f"{place.topic}-{place.partition} begins at offset {start}: tasks from before are passed over"
+            for place, start in starts.items()
+            if start
+        ]
+
+    def catch_up(self, on_progress: Progress = lambda done, total: None) -> None:
+        """Read on to the end as it is now, and fold everything."""
+        self.read(self._log.end(self.places), on_progress)
+        for audit in self.partitions.values():
+            audit.settle()
+
+    def read(self, ends: Mapping[TopicPartition, int], on_progress: Progress, *, exact: bool = False) -> None:
+        """Read on up to these positions; unless ``exact``, what was written meanwhile is taken along."""
+        total = sum(max(0, ends[place] - self._reader.position(place)) for place in self.places)
+        limits = {place.partition: ends[place] for place in self.places} if exact else None
+        deadline = time.monotonic() + STALL
+        while left := sum(max(0, ends[place] - self._reader.position(place)) for place in self.places):
+            on_progress(total - left, total)
+            if self._take(limits):
+                deadline = time.monotonic() + STALL
+            elif time.monotonic() > deadline:
+                raise LogUnreachable(
+                    f"nothing of the last {left:,} offsets of {self._topics.events} can be read for {STALL:.0f} s: an "
+                    "open transaction is before them; it ends with its writer's time-out, then try again"
+                )
+        on_progress(total, total)
+
+    def finish(self) -> None:
+        """Count what goes on."""
+        for audit in self.partitions.values():
+            audit.close()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.close()
+
+    # --- what is known by now ---------------------------------------------------------------------------------------
+
+    def standing(self, task_id: str, child: int, ordinal: int) -> Standing:
+        """Tell where a dispatch is."""
+        return self._home(task_id).standing(task_id, child, ordinal)
+
+    def task(self, task_id: str) -> Task | None:
+        """Find a task that goes on."""
+        return self._home(task_id).task(task_id)
+
+    def is_excused(self, task_id: str) -> bool:
+        """Tell whether records of a task that has ended, or is not known, are no wonder."""
+        home = self._home(task_id)
+        return home.is_excused(task_id) or not home.complete
+
+    def live(self) -> Iterator[Live]:
+        """Walk the live dispatches."""
+        for audit in self.partitions.values():
+            yield from audit.live()
+
+    def epochs(self) -> Iterator[tuple[TopicPartition, int, int, tuple[str, int, int]]]:
+        """Walk the highest epochs of work-log partitions that were heard of: where, of which, and by whom."""
+        resets = {partition for audit in self.partitions.values() for partition in audit.resets}
+        for audit in self.partitions.values():
+            for partition, (epoch, task_id, child, offset) in audit.epochs.items():
+                if partition not in resets:
+                    yield audit.place, partition, epoch, (task_id, child, offset)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _home(self, task_id: str) -> PartitionAudit:
+        return self.partitions[self._topics.journal_of(task_id).partition]
+
+    def _take(self, limits: Mapping[int, int] | None) -> int:
+        decode, key = self._codec.decode, self._key
+        records = self._reader.poll(BATCH, 0.2)
+        for record in records:
+            if limits is not None and record.offset >= limits[record.partition]:
+                continue
+            if key is not None and record.key != key and record.key is not None:
+                continue
+            try:
+                event = decode(record)
+            except UnknownSchema:
+                raise
+            except Undecodable:
+                self._findings.unreadable += 1
+                continue
+            self.partitions[record.partition].take(record.offset, event, len(record.value or b""))
+        return len(records)
