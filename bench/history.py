@@ -116,14 +116,18 @@ def fill(
         worker = site.worker(pool, SLOTS, "filler")
         wanted = want(template, {"children": children})
         at_once = max(2, min(500, IN_FLIGHT // children))
-        tasks = 0
+        tasks = -(-events // children)
+        requested = 0
+        unseen: set[str] = set()
         try:
-            while pool.events < events or scheduler.view.active:
-                new = at_once - len(scheduler.view.active) if pool.events < events else 0
-                if new > at_once // 2:
+            while requested < tasks or unseen or scheduler.view.active:
+                unseen -= scheduler.view.active.keys()
+                new = min(at_once - len(unseen) - len(scheduler.view.active), tasks - requested)
+                if new > 0:
                     requests = [make_request(me, wanted, "bench") for _ in range(new)]
                     site.log.append([record_of(site, request, request.task_id, None) for request in requests])
-                    tasks += new
+                    unseen |= {request.task_id for request in requests}
+                    requested += new
                 if not (scheduler.step(0.0) | worker.step(0.0)):
                     time.sleep(0.001)
                 on_progress(pool.events)
