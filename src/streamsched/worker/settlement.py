@@ -6,12 +6,12 @@ appends the continuation which takes its place. What was settled for a transacti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from streamsched.domain.events import Event
-from streamsched.log.port import Append, TransactionAborted, WriterFenced
+from streamsched.log.port import Append, LogError, TransactionAborted, WriterFenced
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
@@ -123,7 +123,7 @@ class Settlement:
     def commit(self) -> bool:
         """Write one transaction of what was collected; False if it was aborted, to be tried again later."""
         transaction = _Transaction()
-        self._renew(transaction, spared=self._endings)
+        self._renew(transaction)
         self._write_recoveries(transaction)
         self._write_checkpoints(transaction)
         self._write_notes(transaction)
@@ -131,31 +131,41 @@ class Settlement:
         self._write_lone(transaction)
         if not transaction.partitions:
             return True
-        places = {number: self._owned[number].tracker.place() for number in transaction.partitions}
+        places = self._places(transaction.partitions)
         if not all(place.fits for place in places.values()):
             # Too many isolated settlements: first move the oldest records up, then write the outcomes.
-            self._crowded |= {number for number, place in places.items() if not place.fits}
             self._restore(transaction)
-            transaction = _Transaction()
-            self._renew(transaction, spared=())
-            places = {number: self._owned[number].tracker.place() for number in transaction.partitions}
-            if not places:
+            transaction = self._make_room([number for number, place in places.items() if not place.fits])
+            if not transaction.partitions:
                 return False
-        try:
-            offsets = self._ownership.commit(transaction.appends, places)
-        except TransactionAborted:
-            self._restore(transaction)
-            return False
-        except WriterFenced:
-            return False
-        self._landed(transaction, offsets, places)
-        return True
+        return self._write(transaction)
 
     def release(self, partitions: Collection[int]) -> None:
         """Commit the release mark of those partitions that are still owned and are handed over in order."""
-        places = {number: self._owned[number].tracker.place() for number in partitions if number in self._owned}
+        mine = [number for number in partitions if number in self._owned]
+        tight = [number for number, place in self._places(mine).items() if not place.fits]
+        if tight:
+            self._write(self._make_room(tight))
+        places = self._places(number for number in mine if number in self._owned)
         if places:
             self._ownership.commit([], places, release=True)
+
+    def _write(self, transaction: _Transaction) -> bool:
+        places = self._places(transaction.partitions)
+        try:
+            offsets = self._ownership.commit(transaction.appends, places)
+        except WriterFenced:
+            return False
+        except LogError as error:
+            self._restore(transaction)
+            if isinstance(error, TransactionAborted):
+                return False
+            raise
+        self._landed(transaction, offsets, places)
+        return True
+
+    def _places(self, partitions: Iterable[int]) -> dict[int, Place]:
+        return {number: self._owned[number].tracker.place() for number in partitions}
 
     def _settle(self, transaction: _Transaction, partition: OwnedPartition, offset: int) -> None:
         transaction.settled.setdefault(partition.number, {})[offset] = partition.tracker.settle(offset)
@@ -175,19 +185,36 @@ class Settlement:
         )
         self._settle(transaction, self._owned[child.partition], child.offset)
 
-    def _renew(self, transaction: _Transaction, spared: Container[Child]) -> None:
-        """Move the oldest records of partitions that are crowded, or that reach back too far, to the end."""
+    def _renew(self, transaction: _Transaction) -> None:
+        """Move up the oldest records of partitions that are crowded, or that reach back too far."""
         for number, partition in self._owned.items():
             tracker = partition.tracker
             if number not in self._crowded and tracker.read - tracker.low <= SPREAD:
                 continue
             for item in tracker.oldest(RENEWED):
-                if isinstance(item, Child) and item not in self._recoveries and item not in spared:
-                    advanced = item.told is not None and item not in self._endings
-                    if advanced:
-                        transaction.durable.append(item)
-                        self._journal(transaction, item, self._outcomes.checkpointed(item))
-                    self._continue(transaction, item, recoveries=0 if advanced else item.recoveries)
+                if isinstance(item, Child) and item not in self._recoveries and item not in self._endings:
+                    self._move_up(transaction, item)
+
+    def _make_room(self, partitions: Iterable[int]) -> _Transaction:
+        """Move up as many of the oldest records as it takes for the places to fit."""
+        transaction = _Transaction()
+        for number in partitions:
+            tracker = self._owned[number].tracker
+            oldest = [item for item in tracker.oldest(len(tracker)) if isinstance(item, Child)]
+            for first in range(0, len(oldest), RENEWED):
+                for child in oldest[first : first + RENEWED]:
+                    self._move_up(transaction, child)
+                if tracker.place().fits:
+                    break
+        return transaction
+
+    def _move_up(self, transaction: _Transaction, child: Child) -> None:
+        """Renew a record: append it again, at the end of its partition, with what was told since."""
+        advanced = child.told is not None and child not in self._endings
+        if advanced:
+            transaction.durable.append(child)
+            self._journal(transaction, child, self._outcomes.checkpointed(child))
+        self._continue(transaction, child, recoveries=0 if advanced else child.recoveries)
 
     def _write_recoveries(self, transaction: _Transaction) -> None:
         for child in self._recoveries:

@@ -1,0 +1,173 @@
+"""One worker over a log in memory: its pool does what a test says, its work is what a test writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from streamsched.domain import events as e
+from streamsched.domain.ids import EventIds
+from streamsched.log.codec import Codec
+from streamsched.log.memory import MemoryCluster
+from streamsched.log.port import Append, Record, TopicPartition
+from streamsched.log.topics import Topics
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.mark import INITIAL, decode_mark, decode_runs
+from streamsched.runtime.records import Records
+from streamsched.worker import jobs
+from streamsched.worker.node import Worker
+
+
+class TestClock:
+    """Time that a test moves."""
+
+    def __init__(self) -> None:
+        self.ms = 1_000_000
+
+    def now(self) -> int:
+        return self.ms
+
+    def monotonic(self) -> float:
+        return self.ms / 1000
+
+    def advance(self, seconds: float) -> None:
+        self.ms += int(seconds * 1000)
+
+
+class ToldPool:
+    """Holds jobs until a test says what became of them."""
+
+    def __init__(self, slots: int = 2) -> None:
+        self.slots = slots
+        self.held: dict[int, jobs.Job] = {}
+        self.begun: list[jobs.Job] = []
+        """Every job that was ever submitted."""
+        self.confirmed: list[tuple[int, int]] = []
+        self.news: list[jobs.News] = []
+
+    def complete(self, *keys: int) -> None:
+        for key in keys or list(self.held):
+            self.news.append(jobs.JobCompleted(key=key, started_at=1, finished_at=1, result="1", state=None))
+
+    def room(self) -> int:
+        return max(0, self.slots - len(self.held))
+
+    def submit(self, new: Sequence[jobs.Job]) -> None:
+        self.held |= {job.key: job for job in new}
+        self.begun += new
+
+    def poll(self, timeout: float) -> list[jobs.News]:
+        news, self.news = self.news, []
+        for item in news:
+            if not isinstance(item, jobs.JobCheckpointed):
+                self.held.pop(item.key, None)
+        return news
+
+    def stop(self, key: int, grace: float) -> None:
+        self.news.append(jobs.JobStopped(key=key, started_at=1, finished_at=1, state=None))
+
+    def kill(self, keys: Iterable[int]) -> None:
+        for key in keys:
+            self.held.pop(key, None)
+
+    def confirm(self, key: int, number: int) -> None:
+        self.confirmed.append((key, number))
+
+    def running(self) -> list[jobs.Running]:
+        return []
+
+    def busy(self) -> int:
+        return len(self.held)
+
+    def close(self, grace: float) -> None: ...
+
+
+class Shop:
+    """A work log, and workers that own it."""
+
+    __test__ = False
+
+    def __init__(self, partitions: int = 1) -> None:
+        self.clock = TestClock()
+        self.topics = Topics(event_partitions=1, child_partitions=partitions)
+        self.codec = Codec()
+        self.records = Records(self.codec, self.topics)
+        self.me = Identity("me", "me", self.clock, EventIds())
+        self.hooks: dict[tuple[str, str], Callable[[], None]] = {}
+        """What happens once, at one step of one client."""
+        self.cluster = MemoryCluster(clock=self.clock.now, faults=self)
+        self.log = self.cluster.connect("test")
+        self.log.create_topics(self.topics.specs())
+        self.log.commit_initial(self.topics.worker_group, self.topics.work_log(), INITIAL.encode())
+        self._writer = self.log.writer("dispatcher")
+        self._member = self.log.member("nobody", self.topics.children, _Deaf())
+
+    def at(self, step: str, client: str) -> None:
+        hook = self.hooks.pop((client, step), None)
+        if hook is not None:
+            hook()
+
+    def worker(self, name: str, pool: ToldPool) -> Worker:
+        return Worker(
+            log=self.cluster.connect(name), topics=self.topics, codec=self.codec, pool=pool,
+            me=Identity(name, name, self.clock, EventIds()), slots=pool.slots, pause=self.clock.advance,
+        )  # fmt: skip
+
+    def dispatch(self, first: int, last: int, partition: int = 0, **changed: int) -> None:
+        """Write the dispatches of these children, each in a transaction of its own."""
+        for child in range(first, last + 1):
+            work = self.me.sign(
+                e.ChildCreated, task_id="task", child=child, handler="m:f", args="{}", state=None, traceparent=None,
+                **({"ordinal": 1, "attempt": 1, "timeout": 0, "heartbeat": 0, "priority": 0, "sequence": 0,
+                    "recoveries": 0} | changed),
+            )  # fmt: skip
+            self.write(self.records.work(work, "task", partition))
+
+    def write(self, *appends: Append) -> None:
+        self._writer.commit(appends, {}, self._member)
+
+    def turn(self, *workers: Worker, times: int = 20) -> None:
+        for _ in range(times):
+            for worker in workers:
+                worker.step(0.0)
+            self.clock.advance(0.06)
+
+    def released(self, partition: int = 0) -> bool:
+        place = TopicPartition(self.topics.children, partition)
+        committed = self.log.committed(self.topics.worker_group, [place], stable=True)[place]
+        assert committed is not None
+        return decode_mark(committed.metadata).released
+
+    def journal(self) -> list[e.Event]:
+        return [self.codec.decode(record) for record in self._read(self.topics.journal())]
+
+    def work(self) -> list[e.Event]:
+        return [self.codec.decode(record) for record in self._read(self.topics.work_log())]
+
+    def unsettled(self, partition: int = 0) -> list[e.Event]:
+        """Read the records that the last commit leaves unsettled: what the next owner would find."""
+        place = TopicPartition(self.topics.children, partition)
+        committed = self.log.committed(self.topics.worker_group, [place], stable=True)[place]
+        assert committed is not None
+        settled: set[int] = set()
+        edge = committed.position
+        for turn, length in enumerate(decode_runs(decode_mark(committed.metadata).runs)):
+            settled |= set(range(edge, edge + length)) if turn % 2 else set()
+            edge += length
+        return [
+            self.codec.decode(record)
+            for record in self._read([place])
+            if record.offset >= committed.position and record.offset not in settled
+        ]
+
+    def _read(self, places: Sequence[TopicPartition]) -> list[Record]:
+        reader = self.log.reader()
+        reader.assign(self.log.start(places))
+        return list(reader.poll(100_000, 0.0))
+
+
+class _Deaf:
+    def on_assigned(self, partitions: Iterable[int]) -> None: ...
+
+    def on_revoked(self, partitions: Iterable[int]) -> None: ...
+
+    def on_lost(self, partitions: Iterable[int]) -> None: ...
