@@ -166,6 +166,7 @@ class Worker:
             return
         del self._jobs[news.key]
         child.key = None
+        child.waits = False
         if isinstance(news, jobs.JobReturned):
             self._unbegun(child)
             return

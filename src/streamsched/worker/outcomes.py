@@ -25,8 +25,9 @@ class Outcomes:
         self._me = me
 
     def job(self, child: Child, key: int) -> Job:
-        """Make the job of a child's next attempt."""
+        """Make the job of a child's next attempt, from the latest state, durable or not: older ones are of the past."""
         work = child.work
+        sequence, state = child.latest
         return Job(
             key=key,
             task_id=work.task_id,
@@ -34,8 +35,8 @@ class Outcomes:
             attempt=child.attempt,
             handler=work.handler,
             args=work.args,
-            state=child.state,
-            sequence=child.sequence,
+            state=state,
+            sequence=sequence,
             token=child.token,
             timeout_ms=work.timeout,
             heartbeat_ms=work.heartbeat,

@@ -1,0 +1,30 @@
+"""From one attempt at a child to the next on the same worker: nothing told is lost, nothing is believed too early."""
+
+from __future__ import annotations
+
+import pytest
+
+from streamsched.worker import jobs
+from tests.unit.worker_case import Shop, ToldPool
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_job_that_came_back_after_it_had_begun_goes_on_from_what_it_told() -> None:
+    shop, pool = Shop(), ToldPool(slots=1)
+    worker = shop.worker("w", pool)
+    shop.dispatch(0, 0)
+    shop.turn(worker)
+    (first,) = pool.begun
+    pool.news += [
+        jobs.JobCheckpointed(key=first.key, state='"half"', number=3, wait=True),
+        jobs.JobReturned(key=first.key),  # its executor was killed for the job before it
+    ]
+    worker.step(0.0)
+    again = pool.begun[1]
+    assert again.state == '"half"'
+    shop.turn(worker, times=40)
+    assert pool.confirmed == [], "the new attempt has asked for nothing yet"
+    pool.news.append(jobs.JobCheckpointed(key=again.key, state='"more"', number=1, wait=True))
+    shop.turn(worker, times=2)
+    assert pool.confirmed == [(again.key, 1)]
