@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from streamsched.domain import events as e
 from streamsched.worker import jobs
 from tests.unit.worker_case import Shop, ToldPool
 
@@ -28,3 +29,29 @@ def test_a_job_that_came_back_after_it_had_begun_goes_on_from_what_it_told() -> 
     pool.news.append(jobs.JobCheckpointed(key=again.key, state='"more"', number=1, wait=True))
     shop.turn(worker, times=2)
     assert pool.confirmed == [(again.key, 1)]
+
+
+def test_a_worker_that_was_away_for_a_while_does_not_take_its_children_for_its_murderers() -> None:
+    shop, pool = Shop(), ToldPool(slots=2)
+    worker = shop.worker("w", pool)
+    shop.dispatch(0, 1)
+    shop.turn(worker)
+    for _ in range(5):  # the machine slept, or the broker was away
+        shop.clock.advance(11)
+        shop.turn(worker)
+        assert sorted(job.child for job in pool.held.values()) == [0, 1]
+    pool.complete()
+    shop.turn(worker)
+    assert [type(event).__name__ for event in shop.journal()] == ["ChildCompleted", "ChildCompleted"]
+
+
+def test_a_child_whose_worker_died_is_counted_by_the_next_one() -> None:
+    shop, pool = Shop(), ToldPool(slots=2)
+    dead = shop.worker("dead", pool)
+    shop.dispatch(0, 0)
+    shop.turn(dead)
+    shop.clock.advance(11)
+    shop.turn(shop.worker("next", ToldPool()))
+    (record,) = shop.unsettled()
+    assert isinstance(record, e.ChildCheckpointed)
+    assert record.recoveries == 1

@@ -49,7 +49,8 @@ log = logging.getLogger(__name__)
 class Claim:
     """One owned partition: our epoch, counter and position of our last transaction, and what we inherited.
 
-    ``released`` tells whether the predecessor handed over in order; ``end`` was captured after the claim.
+    ``released`` tells whether the predecessor handed over in order, or was this process, which did not die of its work;
+    ``end`` was captured after the claim.
     """
 
     partition: int
@@ -94,10 +95,10 @@ class Ownership:
         self._log = log
         self._group = group
         self._topic = topic
-        self._node_id = node_id
         self._tenant = tenant
         self._clock = clock
         self._pause = pause
+        self._ids = f"{group}.{node_id}."
         self._writers = 0
         self._abandoned: list[str] = []
         """Own ids whose last transaction may still be open, until they are fenced."""
@@ -218,9 +219,10 @@ class Ownership:
         )
         ends = self._log.end(places)
         claims = [
-            Claim(place.partition, mine.epoch, mine.counter, position, before.runs, before.released, ends[place])
+            Claim(place.partition, mine.epoch, mine.counter, position, before.runs, released, ends[place])
             for place, (position, before) in stable.items()
             for mine in (marks[place],)
+            for released in (before.released or before.transactional_id.startswith(self._ids),)
         ]
         self.claims |= {claim.partition: claim for claim in claims}
         self._tenant.claimed(claims)
@@ -319,4 +321,4 @@ class Ownership:
 
     def _next_id(self) -> str:
         self._writers += 1
-        return f"{self._group}.{self._node_id}.{self._writers}"
+        return f"{self._ids}{self._writers}"
