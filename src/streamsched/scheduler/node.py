@@ -41,6 +41,8 @@ from streamsched.view.view import View
 
 BATCH: Final = 4_000
 """Records read in one step."""
+DECISIONS: Final = 2_000
+"""Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
 FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
 SLICE: Final = 0.1
@@ -231,7 +233,7 @@ class Scheduler:
     def _decide(self) -> bool:
         now = self._me.clock.now()
         decisions: list[_Decision] = []
-        for task_id in self._agenda.take(now):
+        for task_id in self._agenda.take(now, DECISIONS):
             task = self.view.active.get(task_id)
             if task is None or task_id in self._flights or self.view.homes[task_id] not in self._ready:
                 continue
@@ -264,9 +266,11 @@ class Scheduler:
             if isinstance(decision.events[0], e.TaskPlanned)
         }
         hungry = [
-            self.view.active[task_id]
-            for task_id in list(self._hungry)
-            if task_id not in self._flights and task_id in self.view.active
+            task
+            for task_id in self._hungry
+            if task_id not in self._flights
+            # It may have been cancelled since, and not been looked at.
+            if (task := self.view.active.get(task_id)) is not None and owed(task, now) is Debt.DISPATCH
         ]
         tasks = hungry + [task for _, task in planned.values()]
         if not tasks:

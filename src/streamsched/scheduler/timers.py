@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from heapq import heappop, heappush
+from itertools import islice
 
 from streamsched.domain.phases import Phase
 from streamsched.domain.task import Task
@@ -24,14 +25,15 @@ class Agenda:
             self._noted[task.task_id] = due
             heappush(self._due, (due, task.task_id))
 
-    def take(self, now: int) -> list[str]:
-        """Take all ids to look at now."""
+    def take(self, now: int, limit: int) -> list[str]:
+        """Take up to ``limit`` ids to look at now."""
         while self._due and self._due[0][0] <= now:
             _, task_id = heappop(self._due)
             self._noted.pop(task_id, None)
             self._touched[task_id] = None
-        taken = list(self._touched)
-        self._touched.clear()
+        taken = list(islice(self._touched, limit))
+        for task_id in taken:
+            del self._touched[task_id]
         return taken
 
     def wait(self, now: int, at_most: float) -> float:

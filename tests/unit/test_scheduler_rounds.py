@@ -1,0 +1,103 @@
+"""The scheduler's rounds: bounded, whatever has piled up."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from streamsched.domain import events as e
+from streamsched.domain.ids import EventIds
+from streamsched.domain.param import Param
+from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.log.codec import Codec
+from streamsched.log.memory import MemoryLog
+from streamsched.log.topics import Topics
+from streamsched.runtime.clock import SystemClock
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.mark import INITIAL
+from streamsched.runtime.records import Records
+from streamsched.scheduler import node
+from streamsched.scheduler.node import Scheduler
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
+
+pytestmark = pytest.mark.unit
+
+TEMPLATE = Template(
+    name="t",
+    params={"n": Param(type="integer")},
+    split=RangeSplit(first=1, last="${n}", size=1),
+    child=ChildSpec(handler="m:f"),
+)
+
+
+class Office:
+    """A scheduler without workers."""
+
+    def __init__(self) -> None:
+        self.topics = Topics(event_partitions=1, child_partitions=1)
+        self.codec = Codec()
+        self.log = MemoryLog()
+        self.log.create_topics(self.topics.specs())
+        self.log.commit_initial(self.topics.scheduler_group, self.topics.journal(), INITIAL.encode())
+        self.records = Records(self.codec, self.topics)
+        self.me = Identity("me", "me", SystemClock(), EventIds())
+        self.view = View(MemoryStore(), self.codec)
+
+    def submit(self, *task_ids: str, children: int = 1) -> None:
+        for task_id in task_ids:
+            request = self.me.sign(
+                e.TaskRequested, task_id=task_id, template_name="t", template_version="1",
+                template=TEMPLATE.to_json(), params=json.dumps({"n": children}), priority=0, origin="test",
+                traceparent=None,
+            )  # fmt: skip
+            self.log.append([self.records.journal(request, task_id)])
+
+    def scheduler(self) -> Scheduler:
+        return Scheduler(
+            log=self.log, topics=self.topics, codec=self.codec, view=self.view,
+            me=Identity("s", "s", SystemClock()), pause=lambda seconds: None,
+        )  # fmt: skip
+
+    def rounds(self, scheduler: Scheduler, turns: int) -> list[Counter[str]]:
+        """Let it work; count the new events of each turn."""
+        reader = self.log.reader()
+        reader.assign(self.log.end(self.topics.journal()))
+        found = []
+        for _ in range(turns):
+            scheduler.step(0.0)
+            records = reader.poll(100_000, 0.0)
+            found.append(Counter(type(self.codec.decode(record)).__name__ for record in records))
+        return found
+
+
+def test_a_pile_of_requests_is_planned_in_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "DECISIONS", 10)
+    office = Office()
+    office.submit(*map(str, range(55)))
+    planned = [each["TaskPlanned"] for each in office.rounds(office.scheduler(), 12)]
+    assert max(planned) == 10
+    assert sum(planned) == 55
+
+
+def test_a_hungry_task_that_was_cancelled_is_not_fed_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    office = Office()
+    office.submit("hungry")
+    scheduler = office.scheduler()
+    office.rounds(scheduler, 5)
+    monkeypatch.setattr(node, "DECISIONS", 1)
+    office.submit("one", "two", "three")
+    cancel = office.me.sign(e.TaskCancelRequested, task_id="hungry", redrive=0, reason="")
+    office.log.append([office.records.journal(cancel, "hungry")])
+    beat = office.me.sign(
+        e.NodeBeat, node_id="w", name="w", role="worker", version="1", state="running", member_id="m",
+        transactional_id="t", slots=9, free=9, pending=0, partitions=(0,), running=(), loop_age=0,
+    )  # fmt: skip
+    office.log.append([office.records.beat(beat, "w")])
+    office.rounds(scheduler, 20)
+    task = office.view.task("hungry")
+    assert task is not None
+    assert task.phase == "cancelled"
+    assert task.ordinal_of(0) == 0, "never dispatched"
