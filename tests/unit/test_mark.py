@@ -24,7 +24,9 @@ def test_the_initial_mark_is_released_and_empty() -> None:
     assert decode_runs(INITIAL.runs) == []
 
 
-@pytest.mark.parametrize("text", ["", "2 a 1 2 held -", "1 a 1 2 kept -", "1 a 1 2 held", "1 a b 2 held -", "garbage"])
+@pytest.mark.parametrize(
+    "text", ["", "²", "0 a 1 2 held -", "2 a 1 2 held -", "1 a 1 2 kept -", "1 a 1 2 held", "1 a b 2 held -", "garbage"]
+)
 def test_what_somebody_else_committed_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         decode_mark(text)

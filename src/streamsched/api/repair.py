@@ -1,21 +1,23 @@
 """Positions that a group has lost: find them, and give them anew with the fact that makes up for it.
 
-A lost position of the work log is set to the log's end, so what was pending there is read by nobody any more. In the
-same transaction every partition of the journal is told by a PartitionReset, and the fold counts the children that
-were live there as returned: they are dispatched anew, and outcomes of their old dispatches are void.
+A position that an administrator has set is lost too: what was settled above it stood beside the one before. A lost
+position of the work log is set to the log's end, so what was pending there is read by nobody any more. In the same
+transaction every partition of the journal is told by a PartitionReset, and the fold counts the children that were live
+there as returned: they are dispatched anew, and outcomes of their old dispatches are void.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import PartitionReset
 from streamsched.log.codec import headers_of
-from streamsched.log.port import Append, Committed, LogError, TopicPartition
-from streamsched.runtime.mark import INITIAL
+from streamsched.log.port import Append, Committed, LogError, Member, TopicPartition, Writer
+from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
 
 JOIN_LIMIT: Final = 20.0
 """Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
@@ -29,7 +31,7 @@ def differences(site: Installation) -> list[str]:
     site.discover()
     for group, lost in _lost(site).items():
         found += [
-            f"group {group} has no position for {place.topic}-{place.partition}: run 'streamsched topics repair'"
+            f"group {group} has no valid position for {place.topic}-{place.partition}: run 'streamsched topics repair'"
             for place in lost
         ]
     return found
@@ -46,7 +48,8 @@ def repair(site: Installation) -> list[str]:
     done = []
     journal = lost[site.topics.scheduler_group]
     if journal:
-        site.log.commit_initial(site.topics.scheduler_group, journal, INITIAL.encode())
+        with _alone(site, site.topics.scheduler_group, site.topics.journal()) as (writer, member):
+            writer.commit([], {place: Committed(0, INITIAL.encode()) for place in journal}, member)
         done.append(f"{_named(journal)}: group {site.topics.scheduler_group} begins at 0")
     work = lost[site.topics.worker_group]
     if work:
@@ -67,25 +70,24 @@ def _lost(site: Installation) -> dict[str, list[TopicPartition]]:
     lost = {}
     for group, places in groups.items():
         committed = site.log.committed(group, places, stable=True)
-        lost[group] = [place for place in places if committed[place] is None]
+        lost[group] = [place for place in places if not _is_ours(committed[place])]
     return lost
 
 
+def _is_ours(committed: Committed | None) -> bool:
+    try:
+        return committed is not None and bool(decode_mark(committed.metadata))
+    except NewerMark as error:
+        raise LogError(f"nothing was repaired, there is {error}: use the version that wrote it") from error
+    except ValueError:
+        return False
+
+
 def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-    """Write the facts and the positions in one transaction, as the one member of the group."""
+    """Write the facts and the positions in one transaction."""
     topics = site.topics
     me = site.identity("repair")
-    member = site.log.member(topics.worker_group, topics.children, joined := _Joined())
-    writer = site.log.writer(f"{topics.worker_group}.{me.node_id}.repair")
-    try:
-        deadline = time.monotonic() + JOIN_LIMIT
-        while len(joined.partitions) < topics.child_partitions:
-            member.poll(0.1)
-            if time.monotonic() > deadline:
-                raise LogError(
-                    f"group {topics.worker_group} has other members: stop all workers, then run "
-                    "'streamsched topics repair' again"
-                )
+    with _alone(site, topics.worker_group, topics.work_log()) as (writer, member):
         ends = site.log.end(lost)
         appends = []
         for place in lost:
@@ -95,10 +97,28 @@ def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[Topi
                 appends.append(Append(home.topic, home.partition, None, value, headers_of(event)))
         positions = {place: Committed(ends[place], INITIAL.encode()) for place in lost}
         writer.commit(appends, positions, member)
+    return ends
+
+
+@contextmanager
+def _alone(site: Installation, group: str, places: Collection[TopicPartition]) -> Iterator[tuple[Writer, Member]]:
+    """Be the one member of a group, with a writer."""
+    joined = _Joined()
+    member = site.log.member(group, next(iter(places)).topic, joined)
+    writer = site.log.writer(f"{group}.{site.identity('repair').node_id}.repair")
+    try:
+        deadline = time.monotonic() + JOIN_LIMIT
+        while len(joined.partitions) < len(places):
+            member.poll(0.1)
+            if time.monotonic() > deadline:
+                raise LogError(
+                    f"group {group} has other members: stop all workers and schedulers, then run "
+                    "'streamsched topics repair' again"
+                )
+        yield writer, member
     finally:
         member.leave()
         writer.close()
-    return ends
 
 
 def _named(places: Collection[TopicPartition]) -> str:

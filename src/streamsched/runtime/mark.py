@@ -38,16 +38,23 @@ INITIAL: Final = Mark("-", 0, 0, released=True)
 """What ``topics create`` commits for every partition."""
 
 
+class NewerMark(ValueError):
+    """A mark of a newer version of streamsched."""
+
+
 def decode_mark(metadata: str) -> Mark:
     """Read commit metadata back.
 
     Raises:
-        ValueError: written by something else, or by a newer version.
+        NewerMark: written by a newer version.
+        ValueError: written by something else, as the admin tools of Kafka do.
 
     """
     match metadata.split(" "):
         case ["1", transactional_id, epoch, counter, ("released" | "held") as state, runs]:
             return Mark(transactional_id, int(epoch), int(counter), state == "released", runs)
+        case [version, *_] if version.isdecimal() and int(version) > 1:
+            raise NewerMark(f"a commit of a newer version of streamsched: {metadata[:80]!r}")
     raise ValueError(f"not a commit of streamsched: {metadata[:80]!r}")
 
 

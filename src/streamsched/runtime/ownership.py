@@ -23,6 +23,7 @@ from streamsched.log.port import (
     Append,
     Committed,
     Log,
+    LogError,
     LogUnreachable,
     OutcomeUnknown,
     PositionLost,
@@ -32,7 +33,7 @@ from streamsched.log.port import (
     WriterFenced,
 )
 from streamsched.runtime.clock import Clock
-from streamsched.runtime.mark import Mark, decode_mark
+from streamsched.runtime.mark import Mark, NewerMark, decode_mark
 from streamsched.runtime.tracker import Place
 
 PATIENCE: Final = 0.3
@@ -252,12 +253,18 @@ class Ownership:
     ) -> dict[TopicPartition, tuple[int, Mark]]:
         found: dict[TopicPartition, tuple[int, Mark]] = {}
         for place, committed in self._log.committed(self._group, places, stable=stable, timeout=timeout).items():
+            where = f"group {self._group} for {place.topic}-{place.partition}"
             if committed is None:
+                raise PositionLost(f"there is no committed position of {where}: run 'streamsched topics repair'")
+            try:
+                found[place] = (committed.position, decode_mark(committed.metadata))
+            except NewerMark as error:
+                raise LogError(f"the committed position of {where} is {error}: upgrade this node") from error
+            except ValueError as error:
+                # An admin has set it: what was settled above it is not known any more.
                 raise PositionLost(
-                    f"group {self._group} has no committed position for {place.topic}-{place.partition}: "
-                    "run 'streamsched topics repair'"
-                )
-            found[place] = (committed.position, decode_mark(committed.metadata))
+                    f"the committed position of {where} is {error}: run 'streamsched topics repair'"
+                ) from error
         return found
 
     # --- outcomes ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""``topics repair`` over the embedded log: positions that are gone, or that an administrator has set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from streamsched.api import repair
+from streamsched.api.settings import Settings
+from streamsched.api.wiring import Installation
+from streamsched.domain import events as e
+from streamsched.log.port import Committed, LogError, PositionLost, TopicPartition
+from streamsched.runtime.mark import INITIAL, decode_mark
+from tests.unit.worker_case import ToldPool
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Installation]:
+    with closing(Installation(Settings(data_dir=tmp_path, child_partitions=2), write=True)) as opened:
+        yield opened.discover()
+
+
+def set_position(site: Installation, group: str, place: TopicPartition, metadata: str) -> None:
+    """Do what ``kafka-consumer-groups --reset-offsets`` does."""
+    member = site.log.member(group, place.topic, repair._Joined())
+    member.poll()
+    site.log.writer("admin").commit([], {place: Committed(0, metadata)}, member)
+    member.leave()
+
+
+def test_nothing_is_repaired_where_nothing_is_lost(site: Installation) -> None:
+    assert repair.differences(site) == []
+    assert repair.repair(site) == []
+
+
+def test_a_position_that_an_administrator_has_set_stops_a_worker_with_the_remedy(site: Installation) -> None:
+    set_position(site, site.topics.worker_group, site.topics.work_log()[1], "")
+    worker = site.worker(ToldPool(), 2)
+    with pytest.raises(PositionLost, match="topics repair"):
+        worker.step(0.0)
+
+
+def test_positions_that_an_administrator_has_set_are_given_anew(site: Installation) -> None:
+    work, journal = site.topics.work_log()[1], site.topics.journal()[3]
+    set_position(site, site.topics.worker_group, work, "")
+    set_position(site, site.topics.scheduler_group, journal, "by hand")
+    site.log.append([site.records.work(e.ChildrenStopping(b"", 1, "me", "task", (), "", 0), "task", 1)])
+    assert [line.partition(":")[0] for line in repair.differences(site)] == [
+        f"group {site.topics.scheduler_group} has no valid position for {journal.topic}-3",
+        f"group {site.topics.worker_group} has no valid position for {work.topic}-1",
+    ]
+    assert len(repair.repair(site)) == 2
+    assert repair.differences(site) == []
+    assert site.log.committed(site.topics.worker_group, [work], stable=True)[work] == Committed(1, INITIAL.encode())
+    reader = site.log.reader()
+    reader.assign(dict.fromkeys(site.topics.journal(), 0))
+    facts = [site.codec.decode(record) for record in reader.poll(100, 0.0)]
+    assert [fact.partition for fact in facts if isinstance(fact, e.PartitionReset)] == [1] * len(site.topics.journal())
+    worker = site.worker(ToldPool(), 2)
+    worker.step(0.0)
+    claimed = site.log.committed(site.topics.worker_group, [work], stable=True)[work]
+    assert claimed is not None
+    assert decode_mark(claimed.metadata).epoch == 1
+
+
+def test_what_a_newer_version_committed_is_left_alone(site: Installation) -> None:
+    set_position(site, site.topics.worker_group, site.topics.work_log()[1], "2 something new")
+    with pytest.raises(LogError, match="newer version"):
+        repair.repair(site)
+    with pytest.raises(LogError, match="upgrade"):
+        site.worker(ToldPool(), 2).step(0.0)
