@@ -70,3 +70,11 @@ def test_a_missing_topic_is_named(harness: Harness, log: Log) -> None:
 def test_all_connections_are_of_one_cluster(harness: Harness, log: Log) -> None:
     assert log.cluster_id
     assert harness.connect().cluster_id == log.cluster_id
+
+
+def test_a_topic_has_an_id_of_its_own(harness: Harness, log: Log) -> None:
+    one, two = (TopicSpec(harness.name("topic"), 1, CONFIG) for _ in range(2))
+    log.create_topics([one, two])
+    assert log.topic_id(one.name) == harness.connect().topic_id(one.name) != log.topic_id(two.name)
+    with pytest.raises(TopicMismatch):
+        log.topic_id(harness.name("topic"))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from streamsched.log.kafka import KafkaLog
-from streamsched.log.port import Append, PositionLost, Reader, Record, TopicPartition
+from streamsched.log.port import Append, PositionLost, Reader, Record, TopicPartition, TopicSpec
 from tests.contract.harness import until
 from tests.contract.node import Node, values
+from tests.kafka.conftest import PARTITIONS
 from tests.kafka.harness import KafkaHarness
+from tools.broker import Broker
 
 pytestmark = pytest.mark.kafka
 
@@ -103,3 +106,13 @@ def test_partitions_come_and_go_without_loss_or_repetition(harness: KafkaHarness
     for found in seen.values():
         assert found == [b"%d" % i for i in range(100)]
     reader.close()
+
+
+def test_a_topic_that_was_deleted_and_created_again_has_another_id(
+    harness: KafkaHarness, broker: Broker, log: KafkaLog, topic: str
+) -> None:
+    before = log.topic_id(topic)
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.delete_topics([topic])[topic].result(10)
+    until(harness, lambda: bool(log.create_topics([TopicSpec(topic, PARTITIONS, {})])), what="the topic is gone")
+    until(harness, lambda: log.topic_id(topic) != before, what="the new topic is seen")

@@ -132,7 +132,7 @@ def test_replay_into_a_view(done: Cli, tmp_path: Path) -> None:
     folder = tmp_path / "view"
     done.here("replay", "--view", folder)
     cluster = next((done.folder / ".streamsched" / "views").iterdir()).name
-    view = open_view(folder, cluster, Codec())
+    view = open_view(folder, f"{cluster} streamsched.events-0", Codec())
     assert sorted(view.task_ids()) == ["counted", "failed", "flaky"]
     task = view.task("counted")
     assert task is not None

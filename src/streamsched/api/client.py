@@ -208,7 +208,7 @@ class Client:
         """Fold the history into a new view in ``folder``; returns the number of events."""
         from streamsched.view.view import open_view
 
-        view = open_view(folder, self._site.log.cluster_id, self._site.codec)
+        view = open_view(folder, self._site.journal_id, self._site.codec)
         events = 0
         try:
             for record, event in self.history(task_id, until_position=until_position, until_time=until_time):

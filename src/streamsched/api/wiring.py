@@ -96,6 +96,11 @@ class Installation:
         """Make the records of this installation."""
         return Records(self.codec, self.topics)
 
+    @property
+    def journal_id(self) -> str:
+        """Tell which journal this is: views of one never serve another, of the same cluster and name either."""
+        return f"{self.log.cluster_id} {self.log.topic_id(self.topics.events)}"
+
     def identity(self, role: str, name: str | None = None) -> Identity:
         """Make the identity of a node or client of this process."""
         node_id = uuid7(self.clock.now())
@@ -106,11 +111,12 @@ class Installation:
         from streamsched.view.view import open_view
 
         folder = self.settings.data_dir / "views" / self.log.cluster_id.replace("/", "_") / self.settings.prefix
+        journal_id = self.journal_id
         for slot in range(VIEW_SLOTS):
             place = folder / f"{kind}-{slot}"
             if self._lock(place.with_suffix(".lock")):
-                return open_view(place, self.log.cluster_id, self.codec)
-        return open_view(None, self.log.cluster_id, self.codec)
+                return open_view(place, journal_id, self.codec)
+        return open_view(None, journal_id, self.codec)
 
     def scheduler(self, name: str | None = None, view: View | None = None) -> Scheduler:
         """Build a scheduler node, around its view if that is open already."""

@@ -215,6 +215,9 @@ class Log(Protocol):
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
 
+    def topic_id(self, topic: str) -> str:
+        """Tell which topic of this name it is: one that is deleted and created again is another."""
+
     def reader(self) -> Reader:
         """Make a reader of no partition."""
 

@@ -1,7 +1,7 @@
 """The rows of a view: keys, and how a task's state becomes bytes and comes back.
 
 ======================  ==============================================
-``m``                   format and cluster id
+``m``                   format and journal
 ``p`` partition         position in that journal partition
 ``t`` task 00           the task's counters
 ``q`` task 00           its TaskRequested, as encoded in the journal

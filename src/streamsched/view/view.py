@@ -124,15 +124,15 @@ class View:
         return task
 
 
-def open_view(folder: Path | None, cluster_id: str, codec: Codec) -> View:
+def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
     """Open the view of a folder (None: in memory).
 
-    A view that is broken, of another format or of another log is moved aside, with a warning, and begun anew.
+    A view that is broken, of another format or of another journal is moved aside, with a warning, and begun anew.
     """
     if folder is None:
         return View(MemoryStore(), codec)
     folder.mkdir(parents=True, exist_ok=True)
-    mark = f"{FORMAT}\n{cluster_id}".encode()
+    mark = f"{FORMAT}\n{journal_id}".encode()
     store: Store | None = None
     try:
         store = RocksStore(folder)

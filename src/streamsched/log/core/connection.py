@@ -39,6 +39,10 @@ class Connection:
         """Count the topic's partitions."""
         return self._cluster.partition_count(topic)
 
+    def topic_id(self, topic: str) -> str:
+        """Tell which topic of this name it is: here none is ever deleted."""
+        return f"{topic}-{self._cluster.partition(topic, 0).number}"
+
     def reader(self) -> CoreReader:
         """Make a reader."""
         return CoreReader(self._cluster, self._step)

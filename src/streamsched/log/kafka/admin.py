@@ -63,11 +63,11 @@ class Admin:
 
         return str(self.ask("connect", request, limit)[0].cluster_id)
 
-    def partitions(self, topic: str) -> int:
-        """Count the topic's partitions."""
+    def topic(self, topic: str) -> Any:
+        """Describe a topic."""
         # list_topics() could make the topic, where the broker makes topics by itself.
         request = partial(self.client.describe_topics, TopicCollection([topic]))
-        return len(self.ask(f"find topic {topic}", request)[0].partitions)
+        return self.ask(f"find topic {topic}", request)[0]
 
     def start(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset that is still kept."""

@@ -53,7 +53,11 @@ class KafkaLog:
 
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
-        return self._admin.partitions(topic)
+        return len(self._admin.topic(topic).partitions)
+
+    def topic_id(self, topic: str) -> str:
+        """Tell which topic of this name it is. Raises ``TopicMismatch`` where there is none."""
+        return str(self._admin.topic(topic).topic_id)
 
     def reader(self) -> KafkaReader:
         """Make a reader."""
