@@ -189,6 +189,20 @@ def test_the_heartbeat_limit(case: Case) -> None:
     assert isinstance(fine, JobCompleted)
 
 
+def test_silence_does_not_count_while_the_whole_node_was_frozen(single: Case) -> None:
+    job = make_job("beat", args={"seconds": 3.5}, heartbeat_ms=1000)
+    single.pool.submit([job])
+    single.until(lambda: single.runs(job))
+    (pid,) = single.pool.pids()
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(2.2)  # and nobody polls
+    for _ in range(5):  # the pool is back a moment before the executor
+        single.news += single.pool.poll(0.02)
+    os.kill(pid, signal.SIGCONT)
+    (ended,) = single.endings(job)
+    assert isinstance(ended, JobCompleted)
+
+
 def test_a_stop_at_a_safe_point_keeps_the_state(single: Case) -> None:
     job = make_job("step")
     single.pool.submit([job])

@@ -25,6 +25,7 @@ LONG_NS: Final = 10_000_000  # nothing waits behind a job of this length
 RECALL_NS: Final = 100_000_000  # what waits behind a job that turned out this long is recalled
 DEPTH: Final = 256
 SLICE: Final = 0.020  # seconds between two looks at the pages
+BLIND_NS: Final = 2_000_000_000  # after so long without a look the jobs were frozen too, perhaps
 WEIGHT: Final = 0.9  # of the old mean, for each job
 START_ATTEMPTS: Final = 5
 
@@ -69,6 +70,8 @@ class ExecutorPool:
         self._mean: float | None = None
         self._failures = 0
         self._start_at = 0
+        self._looked = clock()
+        self._awake = 0
         self._closed = False
         self._start()
 
@@ -154,6 +157,9 @@ class ExecutorPool:
                 left = min(left, 0.002)
             self._exchange(left)
             now = self._clock()
+            if now - self._looked > BLIND_NS:
+                self._awake = now
+            self._looked = now
             for executor in list(self._executors):
                 self._watch(executor, now)
             self._start()
@@ -285,7 +291,7 @@ class ExecutorPool:
         job = executor.held.get(current.key)
         if job is None:
             return  # its ending is here already
-        verdict = judge(job, current, now, executor.stopping.get(job.key))
+        verdict = judge(job, current, now, executor.stopping.get(job.key), self._awake)
         if verdict is not None:
             # Seen twice: the first look may have fallen between two jobs.
             if executor.suspect == job.key:

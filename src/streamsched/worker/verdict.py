@@ -18,13 +18,16 @@ class Verdict:
     message: str = ""
 
 
-def judge(job: Job, current: Current, now: int, stop_by: int | None) -> Verdict | None:
-    """Say whether the running job has to go; times in nanoseconds of the monotonic clock."""
+def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int = 0) -> Verdict | None:
+    """Say whether the running job has to go; times in nanoseconds of the monotonic clock.
+
+    Silence counts from ``awake`` on, when the judge itself was back: where a whole node was frozen, so were its jobs.
+    """
     if stop_by is not None and now >= stop_by:
         return Verdict(job.key, "stopped")
     if job.timeout_ms and now - current.started > job.timeout_ms * 1_000_000:
         return Verdict(job.key, "timeout", f"the attempt ran longer than {job.timeout_ms / 1000:g} s")
-    if job.heartbeat_ms and now - current.beat > job.heartbeat_ms * 1_000_000:
+    if job.heartbeat_ms and now - max(current.beat, awake) > job.heartbeat_ms * 1_000_000:
         limit = f"{job.heartbeat_ms / 1000:g} s"
         return Verdict(job.key, "heartbeat", f"no heartbeat or checkpoint for {limit}")
     return None
