@@ -249,9 +249,10 @@ class Executor:
         elif isinstance(order, wire.Recall):
             self._recall(order.keys)
         elif isinstance(order, wire.Confirm):
-            with self._news:
+            with self._lock:  # or the next job could begin in between, and believe it
                 if order.key == self._key:
                     self._confirmed = max(self._confirmed, order.number)
+            with self._news:
                 self._news.notify_all()
         elif isinstance(order, wire.Stop):
             self._recall((order.key,))
