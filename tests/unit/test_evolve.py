@@ -77,6 +77,13 @@ def test_only_the_first_outcome_of_the_current_ordinal_counts() -> None:
     assert (story.task.succeeded, story.task.void) == (1, 2)
 
 
+def test_a_child_that_came_back_is_due_at_once_whatever_the_clock_of_its_worker_says() -> None:
+    story = Story().dispatch(0, 2).tell(e.ChildReturned, 1, 1, 1, 1, 0, None, 0, "drain", at=9_000_000)
+    assert story.task.due_children(1_000, 10) == [1]
+    evolve(story.task, e.PartitionReset(ID, 9_000_000, "admin", 7), story.load)
+    assert story.task.due_children(1_000, 10) == [0, 1, 2]
+
+
 def test_a_failed_attempt_is_tried_again_after_its_delay() -> None:
     story = Story().dispatch(0, 2).fail(1, delay=500)
     assert story.states()[1] is ChildState.DUE

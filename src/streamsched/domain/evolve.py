@@ -176,14 +176,14 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
     _keep_state(detail, event)
-    _come_back(task, event.child, event.at)
+    _come_back(task, event.child)
     return True
 
 
 def _partition_reset(task: Task, event: e.PartitionReset) -> bool:
     lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
     for child in lost:
-        _come_back(task, child, event.at)
+        _come_back(task, child)
     return bool(lost)
 
 
@@ -233,13 +233,13 @@ def _keep_state(detail: Detail, event: e.ChildFailed | e.ChildCancelled | e.Chil
         detail.state = event.state
 
 
-def _come_back(task: Task, child: int, at: int) -> None:
-    """Let a live child wait for another dispatch, unless it was told to stop or has had its last one."""
+def _come_back(task: Task, child: int) -> None:
+    """Let a live child have another dispatch at once, unless it was told to stop or has had its last one."""
     if task.state_of(child) is ChildState.STOPPING:
         _cancel_live(task, child)
     elif task.ordinal_of(child) < LAST_ORDINAL:
         task.settle(child, ChildState.DUE)
-        task.wait_until(child, at)
+        task.wait_until(child, 0)  # no time of day: the clock of who gave it back may be ahead
     else:
         detail = task.detail(child)
         detail.reason, detail.error_type = "returned", "TooManyDispatches"
