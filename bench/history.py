@@ -112,7 +112,7 @@ def fill(
         pool = InstantPool(site.clock.now)
         me = site.identity("client", "bench")
         template = TEMPLATES / "noop.yaml"
-        scheduler = site.scheduler("filler", open_view(None, site.log.cluster_id, site.codec))
+        scheduler = site.scheduler("filler", open_view(None, site.journal_id, site.codec))
         worker = site.worker(pool, SLOTS, "filler")
         wanted = want(template, {"children": children})
         at_once = max(2, min(500, IN_FLIGHT // children))
