@@ -55,3 +55,36 @@ def test_a_child_whose_worker_died_is_counted_by_the_next_one() -> None:
     (record,) = shop.unsettled()
     assert isinstance(record, e.ChildCheckpointed)
     assert record.recoveries == 1
+
+
+def test_a_death_is_counted_though_the_child_moves_on_before_it_starts_again() -> None:
+    shop = Shop()
+    dead = shop.worker("dead", ToldPool())
+    shop.dispatch(0, 1)
+    shop.turn(dead)
+    shop.clock.advance(11)
+    full = shop.worker("full", ToldPool(slots=0))
+    shop.turn(full)
+    full.stop()
+    assert shop.released()
+    records = shop.unsettled()
+    assert [record.recoveries for record in records if isinstance(record, e.ChildCheckpointed)] == [1, 1]
+    pool = ToldPool()
+    shop.turn(shop.worker("next", pool))
+    assert len(pool.begun) == 2
+    assert shop.unsettled() == records, "and counted once"
+
+
+def test_a_death_is_counted_though_the_child_is_returned_by_a_drain() -> None:
+    shop = Shop()
+    dead = shop.worker("dead", ToldPool())
+    shop.dispatch(0, 0, recoveries=1)
+    shop.turn(dead)
+    shop.clock.advance(11)
+    full = shop.worker("full", ToldPool(slots=0))
+    shop.turn(full)
+    full.drain()
+    shop.turn(full)
+    (returned,) = shop.journal()
+    assert isinstance(returned, e.ChildReturned)
+    assert returned.recoveries == 2

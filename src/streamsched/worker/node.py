@@ -327,7 +327,10 @@ class Worker:
         """Let running children yield, write what there is, and release; the other partitions go on meanwhile."""
         for number in partitions:
             for child in self._owned[number].children.values() if number in self._owned else ():
-                child.gone = child.gone or child.key is None
+                if child.key is None and not child.gone:
+                    child.gone = True
+                    if child.inherited:  # the next owner, who sees a release, would start it uncounted
+                        self._count_recovery(child)
         self._draining.hand_over(partitions)
         self.dropped(partitions)
 

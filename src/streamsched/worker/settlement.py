@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from streamsched.domain.events import Event
@@ -19,7 +20,7 @@ from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable
 
 BATCH: Final = 1_000
-"""Outcomes in one transaction."""
+"""Outcomes, or counts of recoveries, in one transaction."""
 RENEWED: Final = 200
 """Records renewed at once when a partition's commit gets crowded."""
 SPREAD: Final = 50_000
@@ -217,7 +218,7 @@ class Settlement:
         self._continue(transaction, child, recoveries=0 if advanced else child.recoveries)
 
     def _write_recoveries(self, transaction: _Transaction) -> None:
-        for child in self._recoveries:
+        for child in islice(self._recoveries, BATCH):
             self._continue(transaction, child, recoveries=child.recoveries + 1)
             transaction.recovered.append(child)
 
