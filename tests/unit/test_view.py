@@ -132,11 +132,12 @@ def test_a_folder_is_used_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.unit
-@pytest.mark.parametrize("harm", ["foreign", "older", "broken file", "broken row", "not ours"])
+@pytest.mark.parametrize("harm", ["foreign", "older", "broken file", "missing file", "broken row", "not ours"])
 def test_a_folder_that_cannot_be_used_is_moved_aside(
     tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = tmp_path / "view"
+    folder = tmp_path / "blocks" / "view"  # of which an error may speak, and it is no lock all the same
+    folder.parent.mkdir()
     view = open_view(folder, "another cluster" if harm == "foreign" else "cluster", CODEC)
     fold(view, long_journal(10, 3))
     view.close()
@@ -144,6 +145,8 @@ def test_a_folder_that_cannot_be_used_is_moved_aside(
         monkeypatch.setattr(module, "FORMAT", "streamsched view 2")
     elif harm == "broken file":
         (folder / "CURRENT").write_bytes(b"nonsense\n")
+    elif harm == "missing file":
+        next(folder.glob("MANIFEST-*")).unlink()
     elif harm == "broken row":
         store = RocksStore(folder)
         store.write({b"ttask\0": b"\xc1"})
@@ -157,7 +160,7 @@ def test_a_folder_that_cannot_be_used_is_moved_aside(
     assert again.task("task") is None
     fold(again, long_journal(10, 3))
     again.close()
-    assert len(list(tmp_path.glob("view.aside-*"))) == 1
+    assert len(list(folder.parent.glob("view.aside-*"))) == 1
     assert "moved to" in caplog.text
     assert open_view(folder, "cluster", CODEC).positions == {0: 6}
 

@@ -145,7 +145,7 @@ def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
     except Exception as error:
         if store is not None:
             store.close()
-        if "lock" in str(error).lower():
+        if "/LOCK:" in str(error):  # another process has it open
             raise
         aside = folder.with_name(f"{folder.name}.aside-{time.time_ns()}")
         log.warning("view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside)
