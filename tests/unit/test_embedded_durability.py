@@ -173,3 +173,27 @@ def test_large_transactions_are_cut_into_chunks_that_read_as_one(tmp_path: Path)
     assert [r.value for r in records] == values[1:]
     assert log.position_at([ONE], 0) == {ONE: 0}
     log.close()
+
+
+def test_a_machine_that_slept_does_not_cost_the_one_process_its_partitions(tmp_path: Path) -> None:
+    now = [1_000_000]
+    told: list[tuple[str, list[int]]] = []
+
+    class Listener:
+        def on_assigned(self, partitions: Collection[int]) -> None:
+            told.append(("assigned", list(partitions)))
+
+        def on_revoked(self, partitions: Collection[int]) -> None:
+            told.append(("revoked", list(partitions)))
+
+        def on_lost(self, partitions: Collection[int]) -> None:
+            told.append(("lost", list(partitions)))
+
+    log = EmbeddedLog(tmp_path, clock=lambda: now[0])
+    log.create_topics([TopicSpec("topic", 1, {})])
+    member = log.member("group", "topic", Listener())
+    member.poll()
+    now[0] += 3 * 24 * 3600 * 1000
+    member.poll()
+    assert told == [("assigned", [0])]
+    log.close()

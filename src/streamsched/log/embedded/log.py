@@ -22,7 +22,7 @@ from streamsched.log.core import (
 from streamsched.log.embedded.store import FollowingStore, RocksStore
 from streamsched.log.port import LogUnreachable
 
-EMBEDDED_SESSION: Final = 120_000
+EMBEDDED_SESSION: Final = 1 << 62
 
 
 def _wall_clock() -> int:
@@ -40,8 +40,8 @@ class EmbeddedLog(Connection):
         read_only: follow the log while another process writes it; every call that would write is refused.
         clock: tells the time in milliseconds.
         faults: hook for simulations.
-        session_timeout: milliseconds after which a member that does not poll is out of its group. Long,
-            because members of one process die together, and a slow step must not cost it its partitions.
+        session_timeout: milliseconds after which a member that does not poll is out of its group: never,
+            because members of one process die together, and a machine that slept must not cost them what runs.
         transaction_timeout: milliseconds after which an open transaction is aborted and its writer fenced.
         tail_bytes: how much of the most recent records is kept in memory.
 
