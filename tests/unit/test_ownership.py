@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 import pytest
 
+from streamsched.log.core import Connection
 from streamsched.log.core.chunks import pack
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import (
     Append,
+    Committed,
     LogUnreachable,
     OutcomeUnknown,
     TopicPartition,
@@ -21,6 +23,7 @@ from streamsched.log.port import (
 from streamsched.runtime.mark import INITIAL, Mark, decode_mark
 from streamsched.runtime.ownership import Claim, Ownership
 from streamsched.runtime.tracker import Place
+from streamsched.scheduler.judge import SILENCE
 
 pytestmark = pytest.mark.unit
 
@@ -301,3 +304,26 @@ def test_a_member_that_the_group_gave_up_comes_back_when_the_broker_does(site: S
     site.hooks["a", "writer.begin"] = unreachable
     owner.polled(5)
     assert owner.told == [("claimed", [0, 1]), ("dropped", [0, 1]), ("claimed", [0, 1])]
+
+
+def test_an_open_transaction_does_not_make_a_claim_silent_for_long(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    Owner(site, "dead").polled()
+    site.pass_time(11)
+    read = Connection.committed
+
+    def committed(
+        self: Connection, group: str, places: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
+    ) -> Mapping[TopicPartition, Committed | None]:
+        if stable:  # as Kafka does while an offset is held by a transaction that nobody knows whom to fence for
+            site.pass_time(timeout)
+            raise LogUnreachable("made up")
+        return read(self, group, places, stable=stable)
+
+    monkeypatch.setattr(Connection, "committed", committed)
+    owner = Owner(site, "next")
+    begun = site.monotonic()
+    owner.ownership.poll()
+    assert not owner.ownership.claims
+    assert site.monotonic() - begun < SILENCE
+    monkeypatch.undo()
+    assert owner.polled().told == [("claimed", [0, 1])]

@@ -38,6 +38,8 @@ from streamsched.runtime.tracker import Place
 
 PATIENCE: Final = 0.3
 """Seconds that a predecessor has to release or to make progress before it is fenced."""
+HOLD: Final = 1.0
+"""Seconds to wait for another's open transaction before the loop goes round again: a silent node is evicted."""
 AFTER_FENCE: Final = 1.0
 """Seconds after being fenced before anything is claimed."""
 ROUNDS: Final = 10
@@ -208,7 +210,7 @@ class Ownership:
             log.info("fencing %s, which did not release its partitions", predecessor)
             self._tenant.waiting()
             self._log.fence(predecessor)
-        stable = self._marks(places, stable=True)
+        stable = self._marks(places, stable=True, timeout=HOLD)
         marks = {
             partition: Mark(self.transactional_id, mark.epoch + 1, mark.counter + 1, released=False, runs=mark.runs)
             for partition, (_, mark) in stable.items()
