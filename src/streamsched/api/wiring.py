@@ -98,8 +98,8 @@ class Installation:
 
     @property
     def journal_id(self) -> str:
-        """Tell which journal this is: views of one never serve another, of the same cluster and name either."""
-        return f"{self.log.cluster_id} {self.log.topic_id(self.topics.events)}"
+        """Tell which journal this is."""
+        return self.topics.journal_id(self.log)
 
     def identity(self, role: str, name: str | None = None) -> Identity:
         """Make the identity of a node or client of this process."""

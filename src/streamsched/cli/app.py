@@ -71,7 +71,8 @@ AUDIT: Commands = {
         verify,
         "streamsched audit verify\n"
         "streamsched --brokers localhost:9092 audit verify --task nightly-7\n"
-        "streamsched audit verify --until 2026-11-23T12:00:00Z --json",
+        "streamsched audit verify --until 2026-11-23T12:00:00Z --json\n"
+        "streamsched audit verify --view view-at-5000",
     ),
 }
 GROUPS: dict[str, tuple[str, Commands]] = {

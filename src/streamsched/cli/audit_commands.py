@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +14,9 @@ from streamsched.cli.printing import note, out, out_json, plain
 from streamsched.cli.replay_commands import read_until
 
 if TYPE_CHECKING:
+    from streamsched.api.wiring import Installation
     from streamsched.audit.report import Report, Violation
+    from streamsched.cli.progress import ReadProgress
 
 
 def verify(
@@ -29,6 +32,12 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    view: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Hold a view's folder against the fold too, byte for byte.", show_default=False
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> int:
     """Hold the history against what is promised; exits 1 at a violation.
@@ -38,15 +47,17 @@ def verify(
     one terminal event, and nothing live at it (5); every decision owed where it was decided (10). Then of the work log
     and the positions, as they are now: each live child has one unsettled record, and nothing else has one (8).
 
-    With --until the last of these is left out, for the work log is only known as of now. A cluster may be running
-    meanwhile.
+    With --until the last of these is left out, for the work log is only known as of now. With --view a view's folder is
+    compared with the fold up to the positions that it holds (7). A cluster may be running meanwhile.
     """
     position, moment = read_until(until)
+    if view is not None and not (view / "CURRENT").is_file():
+        raise _wrong_view(view, "holds no view")
     from streamsched.api.wiring import Installation
     from streamsched.audit.verify import verify as verify_history
-    from streamsched.cli.progress import ReadProgress
+    from streamsched.cli.progress import ReadProgress as Progress
 
-    with closing(Installation(settings_of(context))) as site, ReadProgress() as progress:
+    with closing(Installation(settings_of(context))) as site, Progress() as progress:
         site.discover()
         report = verify_history(
             log=site.log, topics=site.topics, codec=site.codec, task_id=task, until_position=position,
@@ -56,30 +67,52 @@ def verify(
             from streamsched.api.request import NoSuchTask
 
             raise NoSuchTask(f"no task {task!r} in {site.settings.where}; 'streamsched list' shows all")
+        compared = _compare(site, view, task, progress) if view is not None else None
+    reports = [report] if compared is None else [report, compared]
     if as_json:
-        out_json(asdict(report))
+        out_json(asdict(report) | ({} if compared is None else {"view": asdict(compared)}))
     else:
-        _print(report)
-    return 1 if report.total else 0
+        for one in reports:
+            _print(one, "a view of " if one is compared else "")
+    return 1 if any(one.total for one in reports) else 0
 
 
-def _print(report: Report) -> None:
+def _compare(site: Installation, view: Path, task: str | None, progress: ReadProgress) -> Report:
+    from streamsched.audit.views import ForeignView, verify_view
+
+    try:
+        return verify_view(
+            log=site.log, topics=site.topics, codec=site.codec, folder=view, task_id=task, on_progress=progress
+        )
+    except ForeignView as error:
+        raise _wrong_view(view, str(error)) from None
+
+
+def _wrong_view(view: Path, reason: str) -> Exception:
+    from streamsched.api.errors import InputError
+
+    return InputError(
+        reason, "name the folder of a view: 'streamsched replay --view' makes one", source=f"--view {view}"
+    )
+
+
+def _print(report: Report, what: str) -> None:
     for violation in report.violations:
         out(_line(violation))
     if report.total > len(report.violations):
         out(f"... and {report.total - len(report.violations):,} more")
     tasks = "1 task" if report.tasks == 1 else f"{report.tasks:,} tasks"
-    verdict = "no violation" if not report.total else f"{report.total:,} violations"
-    out(f"{report.events:,} events of {tasks}: {verdict if report.total != 1 else '1 violation'}")
+    verdict = {0: "no violation", 1: "1 violation"}.get(report.total, f"{report.total:,} violations")
+    out(f"{what}{report.events:,} events of {tasks}: {verdict}")
     for told in report.notes:
         note(told)
-    for count, what in (
+    for count, about in (
         (report.void, "events without effect: late or repeated ones"),
         (report.unreadable, "records of the journal that cannot be read: 'streamsched dead-letters' shows them"),
         (report.unjudged, "decisions not judged: their basis lies too far back"),
     ):
         if count:
-            note(f"{count:,} {what}")
+            note(f"{count:,} {about}")
 
 
 def _line(violation: Violation) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsched.domain.ids import partition_of
-from streamsched.log.port import TopicPartition, TopicSpec
+from streamsched.log.port import Log, TopicPartition, TopicSpec
 
 RECORD_LIMIT: Final = 2 * 1024 * 1024
 PAYLOAD_LIMIT: Final = 256 * 1024
@@ -58,6 +58,10 @@ class Topics:
     def worker_group(self) -> str:
         """The consumer group of the workers, on the work log."""
         return f"{self.prefix}.workers"
+
+    def journal_id(self, log: Log) -> str:
+        """Tell which journal this is: views of one never serve another, of the same cluster and name either."""
+        return f"{log.cluster_id} {log.topic_id(self.events)}"
 
     def journal_of(self, task_id: str) -> TopicPartition:
         """Find the journal partition that holds all events of this task."""

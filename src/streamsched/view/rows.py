@@ -13,18 +13,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from heapq import heapify
 from operator import attrgetter
 from types import SimpleNamespace
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.phases import ChildState, Phase
-from streamsched.domain.task import CHUNK, Detail, Load, Task
+from streamsched.domain.task import CHUNK, LAST_ORDINAL, Detail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
 from streamsched.view.store import Store
@@ -95,6 +95,42 @@ def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[i
     prefix = task_key(b"d", task_id)
     for key, value in store.scan(prefix, prefix + first.to_bytes(4)):
         yield int.from_bytes(key[len(prefix) :]), Detail(*_decode(value))
+
+
+class Row(NamedTuple):
+    """A row in words: what it says, of which task and child."""
+
+    task_id: str
+    child: int | None
+    """The child; of a piece of the table its first one."""
+    values: Mapping[str, object]
+
+
+def explain(key: bytes, value: bytes) -> Row:
+    """Put a row into words; a piece of the table has one value for each child: state, ordinal, partition."""
+    kind, rest = key[:1], key[1:]
+    if kind == b"p":
+        return Row("", None, {f"position of journal partition {int.from_bytes(rest)}": int.from_bytes(value)})
+    name, _, tail = rest.partition(b"\0")
+    task_id, number = name.decode(errors="replace"), int.from_bytes(tail) if tail else None
+    if kind == b"a":
+        return Row(task_id, None, {"journal partition of the unfinished task": int.from_bytes(value)})
+    if kind == b"q":
+        return Row(task_id, None, {"request": value.hex()})
+    if kind == b"c":
+        first = (number or 0) * CHUNK
+        cells = memoryview(value).cast("I")
+        return Row(task_id, first, {f"child {first + at}": _cell(cell) for at, cell in enumerate(cells)})
+    if kind not in (b"t", b"d"):
+        return Row(task_id, None, {key.hex(): value.hex()})
+    names = _HEADER if kind == b"t" else [field.name for field in fields(Detail)]
+    return Row(task_id, number, dict(zip(names, _decode(value), strict=True)))
+
+
+def _cell(cell: int) -> str:
+    state, ordinal, partition = cell & 0xF, cell >> 4 & LAST_ORDINAL, cell >> 16
+    name = ChildState(state).name.lower() if state in list(ChildState) else f"state {state}"
+    return f"{name}, ordinal {ordinal}, partition {partition}"
 
 
 def _load_open_children(task: Task, store: Store) -> None:

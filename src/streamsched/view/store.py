@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from rocksdict import Options, Rdict, WriteBatch
+from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 MIB = 1 << 20
 
@@ -65,6 +67,28 @@ class RocksStore:
     def close(self) -> None:
         """Close the folder."""
         self._db.close()
+
+
+class FrozenStore:
+    """Rows of a RocksDB folder as they are at the opening, for reading; another process may go on to write it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._notes = tempfile.mkdtemp(prefix="streamsched-view-")
+        try:
+            self._db = Rdict(str(folder), Options(raw_mode=True), access_type=AccessType.secondary(self._notes))
+        except BaseException:
+            shutil.rmtree(self._notes, ignore_errors=True)
+            raise
+
+    def rows(self) -> Iterator[tuple[bytes, bytes]]:
+        """Walk all rows in order."""
+        rows: Any = self._db.items()
+        yield from rows
+
+    def close(self) -> None:
+        """Close, and remove the folder that RocksDB needs for its own notes."""
+        self._db.close()
+        shutil.rmtree(self._notes, ignore_errors=True)
 
 
 class MemoryStore:

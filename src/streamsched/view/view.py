@@ -124,6 +124,11 @@ class View:
         return task
 
 
+def view_mark(journal_id: str) -> bytes:
+    """Say what a view's mark is: its format, and the journal that it was folded from."""
+    return f"{FORMAT}\n{journal_id}".encode()
+
+
 def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
     """Open the view of a folder (None: in memory).
 
@@ -132,7 +137,7 @@ def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
     if folder is None:
         return View(MemoryStore(), codec)
     folder.mkdir(parents=True, exist_ok=True)
-    mark = f"{FORMAT}\n{journal_id}".encode()
+    mark = view_mark(journal_id)
     store: Store | None = None
     try:
         store = RocksStore(folder)

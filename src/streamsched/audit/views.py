@@ -1,0 +1,168 @@
+"""A view against the fold (invariant 7): every row of its folder, byte for byte, at the positions that it holds."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from streamsched.audit.report import Fault, Findings, Report
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.port import Log, TopicPartition
+from streamsched.log.topics import Topics
+from streamsched.view.rows import META, Row, explain
+from streamsched.view.store import FrozenStore, RocksStore
+from streamsched.view.view import View, view_mark
+
+BATCH: Final = 5_000
+FLUSH_EVERY: Final = 50_000
+"""Events between writes of the fold."""
+SHOWN: Final = 200
+"""Signs of a value that are shown."""
+
+Rows = Iterator[tuple[bytes, bytes]]
+
+
+class ForeignView(Exception):
+    """A folder holds no view of this log."""
+
+
+def verify_view(
+    *,
+    log: Log,
+    topics: Topics,
+    codec: Codec,
+    folder: Path,
+    task_id: str | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Report:
+    """Fold the journal from nothing up to the positions of a view and compare all rows.
+
+    Args:
+        log: where the history is.
+        topics: its topics.
+        codec: reads them.
+        folder: of the view; it may be in use, it is looked at as it is now.
+        task_id: the view was made of this task alone.
+        on_progress: hears of offsets done and to do.
+
+    Raises:
+        ForeignView: it is none of this log.
+        LogError: the log cannot be read.
+        UnknownSchema: a newer version wrote to it.
+
+    """
+    findings = Findings()
+    view = FrozenStore(folder)
+    try:
+        mark = next((value for key, value in view.rows() if key == META), b"")
+        if mark != view_mark(topics.journal_id(log)):
+            raise ForeignView(f"it is {mark.decode(errors='replace')!r}, not a view of this journal")
+        with tempfile.TemporaryDirectory(prefix="streamsched-fold-") as scratch:
+            store = RocksStore(Path(scratch) / "fold")
+            try:
+                positions = {
+                    int.from_bytes(key[1:]): int.from_bytes(value) for key, value in view.rows() if key[:1] == b"p"
+                }
+                fold = View(store, codec)
+                _fold(fold, positions, task_id, log, topics, codec, findings, on_progress)
+                fold.flush()
+                _compare(view.rows(), store.scan(b""), folder, findings)
+            finally:
+                store.close()
+    finally:
+        view.close()
+    return findings.report()
+
+
+def _fold(
+    view: View,
+    positions: dict[int, int],
+    task_id: str | None,
+    log: Log,
+    topics: Topics,
+    codec: Codec,
+    findings: Findings,
+    on_progress: Callable[[int, int], None],
+) -> None:
+    """Fold each partition up to its position."""
+    places = [TopicPartition(topics.events, partition) for partition in positions]
+    starts, ends = log.start(places), log.end(places)
+    for place in places:
+        if positions[place.partition] > ends[place]:
+            expected = f"a position in the journal, which ends at {ends[place]}"
+            fault = Fault(7, None, expected, f"the view's position {positions[place.partition]}")
+            findings.add(fault, "", f"{place.topic}-{place.partition}-{ends[place]}")
+    limits = {place: min(positions[place.partition], ends[place]) for place in places}
+    total = sum(max(0, limits[place] - starts[place]) for place in places)
+    reader = log.reader()
+    try:
+        reader.assign(starts)
+        while left := sum(max(0, limits[place] - reader.position(place)) for place in places):
+            on_progress(total - left, total)
+            for record in reader.poll(BATCH, 0.2):
+                if record.offset >= positions[record.partition]:
+                    continue
+                if task_id is not None and record.key != task_id.encode():
+                    continue
+                try:
+                    view.apply(codec.decode(record), record.partition)
+                except UnknownSchema:
+                    raise
+                except Undecodable:
+                    findings.unreadable += 1
+                    continue
+                findings.events += 1
+                if findings.events % FLUSH_EVERY == 0:
+                    view.flush()
+    finally:
+        reader.close()
+    on_progress(total, total)
+    for partition, position in positions.items():
+        view.moved(partition, position)
+
+
+def _compare(found: Rows, folded: Rows, folder: Path, findings: Findings) -> None:
+    """Walk both in the order of their keys."""
+    theirs, ours = next(found, None), next(folded, None)
+    while theirs or ours:
+        key = min(row[0] for row in (theirs, ours) if row)
+        there = theirs[1] if theirs and theirs[0] == key else None
+        here = ours[1] if ours and ours[0] == key else None
+        if key != META and there != here:
+            _tell(key, here, there, folder, findings)
+        if there is not None:
+            theirs = next(found, None)
+        if here is not None:
+            ours = next(folded, None)
+            findings.tasks += key[:1] == b"t"
+
+
+def _tell(key: bytes, here: bytes | None, there: bytes | None, folder: Path, findings: Findings) -> None:
+    """Say in which value two rows differ first."""
+    ours, theirs = _explained(key, here), _explained(key, there)
+    row = ours or theirs or Row("", None, {key.hex(): None})
+    child = row.child
+    if here is None or there is None:
+        what = f"the row of {', '.join(list(row.values)[:3])}"
+        expected, found = ("no such row", what) if here is None else (what, "no such row")
+    elif ours is None or theirs is None or list(ours.values) != list(theirs.values):
+        expected, found = f"the bytes {here.hex()}", there.hex()
+    else:
+        name = next((name for name, value in ours.values.items() if theirs.values[name] != value), "bytes")
+        expected, found = f"{name} {ours.values.get(name, here.hex())}", str(theirs.values.get(name, there.hex()))
+        if key[:1] == b"c":
+            child = int(name.removeprefix("child "))
+    findings.add(Fault(7, child, _shown(expected), _shown(found)), row.task_id, str(folder))
+
+
+def _explained(key: bytes, value: bytes | None) -> Row | None:
+    try:
+        return None if value is None else explain(key, value)
+    except Exception:  # whatever is wrong with these bytes, they differ
+        return None
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
