@@ -124,11 +124,11 @@ class Outcomes:
             attempt=child.attempt, token=child.token, sequence=sequence, state=state, recoveries=0, work=None,
         )  # fmt: skip
 
-    def continuation(self, child: Child, *, recoveries: int) -> ChildCheckpointed:
-        """Make the record that takes the place of the child's record: all that is needed to go on."""
-        sequence, state = child.latest
+    def continuation(self, child: Child, state: tuple[int, str | None], *, recoveries: int) -> ChildCheckpointed:
+        """Make the record that takes the place of the child's record: all that is needed to go on from this state."""
+        sequence, text = state
         return self._me.sign(
             ChildCheckpointed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, sequence=sequence, state=state, recoveries=recoveries,
+            attempt=child.attempt, token=child.token, sequence=sequence, state=text, recoveries=recoveries,
             work=child.work,
         )  # fmt: skip

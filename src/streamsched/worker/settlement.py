@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from streamsched.domain.events import Event
+from streamsched.domain.events import ChildCheckpointed, Event
 from streamsched.log.port import Append, LogError, TransactionAborted, WriterFenced
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
@@ -176,9 +176,19 @@ class Settlement:
         work = child.work
         transaction.appends.append(self._records.journal(event, work.task_id, work.traceparent))
 
-    def _continue(self, transaction: _Transaction, child: Child, *, recoveries: int) -> None:
+    def _advance(self, transaction: _Transaction, child: Child) -> None:
+        """Make the child's latest state durable: in the journal, and as its record."""
+        self._journal(transaction, child, self._outcomes.checkpointed(child))
+        self._replace(transaction, child, self._outcomes.continuation(child, child.latest, recoveries=0))
+        transaction.durable.append(child)
+
+    def _move(self, transaction: _Transaction, child: Child, *, recoveries: int) -> None:
+        """Append the child's record again, with the durable state: never one that the journal does not know."""
+        durable = (child.sequence, child.state)
+        self._replace(transaction, child, self._outcomes.continuation(child, durable, recoveries=recoveries))
+
+    def _replace(self, transaction: _Transaction, child: Child, event: ChildCheckpointed) -> None:
         """Append the record that takes the place of the child's record, and settle the old one."""
-        event = self._outcomes.continuation(child, recoveries=recoveries)
         transaction.continued.append((len(transaction.appends), child))
         work = child.work
         transaction.appends.append(
@@ -211,24 +221,21 @@ class Settlement:
 
     def _move_up(self, transaction: _Transaction, child: Child) -> None:
         """Renew a record: append it again, at the end of its partition, with what was told since."""
-        advanced = child.told is not None and child not in self._endings
-        if advanced:
-            transaction.durable.append(child)
-            self._journal(transaction, child, self._outcomes.checkpointed(child))
-        self._continue(transaction, child, recoveries=0 if advanced else child.recoveries)
+        if child.told is not None and child not in self._endings:
+            self._advance(transaction, child)
+        else:
+            self._move(transaction, child, recoveries=child.recoveries)
 
     def _write_recoveries(self, transaction: _Transaction) -> None:
         for child in islice(self._recoveries, BATCH):
-            self._continue(transaction, child, recoveries=child.recoveries + 1)
+            self._move(transaction, child, recoveries=child.recoveries + 1)
             transaction.recovered.append(child)
 
     def _write_checkpoints(self, transaction: _Transaction) -> None:
         renewed = set(transaction.durable)
         for child in self._checkpoints:
             if child.told is not None and child not in renewed:
-                self._journal(transaction, child, self._outcomes.checkpointed(child))
-                self._continue(transaction, child, recoveries=0)
-                transaction.durable.append(child)
+                self._advance(transaction, child)
 
     def _write_notes(self, transaction: _Transaction) -> None:
         for child, event in self._notes:
