@@ -93,7 +93,7 @@ def _judge_sequence(task: Task, event: Word, known: int) -> Fault | None:
         what = "the sequence does not rise" if sequence <= known else "the checkpoints before it are missing"
         return Fault(4, event.child, f"checkpoint {known + 1}", f"checkpoint {sequence}: {what}")
     # An outcome of an attempt that told more than was durable carries that last state itself.
-    if sequence != known and not (sequence == known + 1 and isinstance(event, e.ChildFailed | e.ChildCancelled)):
+    if sequence != known and (sequence != known + 1 or isinstance(event, e.ChildCompleted)):
         what = "an earlier checkpoint than" if sequence < known else "a checkpoint that is missing after"
         return Fault(4, event.child, f"{name} from checkpoint {known}", f"from {sequence}: {what} the journal's last")
     if isinstance(event, e.ChildCancelled) and task.state_of(event.child) is not ChildState.STOPPING:

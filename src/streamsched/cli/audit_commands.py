@@ -68,13 +68,13 @@ def verify(
 
             raise NoSuchTask(f"no task {task!r} in {site.settings.where}; 'streamsched list' shows all")
         compared = _compare(site, view, task, progress) if view is not None else None
-    reports = [report] if compared is None else [report, compared]
     if as_json:
         out_json(asdict(report) | ({} if compared is None else {"view": asdict(compared)}))
     else:
-        for one in reports:
-            _print(one, "a view of " if one is compared else "")
-    return 1 if any(one.total for one in reports) else 0
+        _print(report)
+        if compared is not None:
+            _print(compared, f"view {plain(view)}: ")
+    return 1 if report.total or (compared is not None and compared.total) else 0
 
 
 def _compare(site: Installation, view: Path, task: str | None, progress: ReadProgress) -> Report:
@@ -96,7 +96,7 @@ def _wrong_view(view: Path, reason: str) -> Exception:
     )
 
 
-def _print(report: Report, what: str) -> None:
+def _print(report: Report, what: str = "") -> None:
     for violation in report.violations:
         out(_line(violation))
     if report.total > len(report.violations):
