@@ -17,6 +17,8 @@ from tests.unit.audit_case import CODEC, TOPICS, History, live
 
 pytestmark = pytest.mark.unit
 
+JOURNAL = "memory 1"
+
 
 @pytest.fixture(scope="module")
 def log() -> Log:
@@ -25,7 +27,7 @@ def log() -> Log:
 
 @pytest.fixture
 def folder(log: Log, tmp_path: Path) -> Path:
-    view = open_view(tmp_path / "view", log.cluster_id, CODEC)
+    view = open_view(tmp_path / "view", JOURNAL, CODEC)
     follower = Follower(log=log, codec=CODEC, view=view)
     follower.catch_up(TOPICS.journal()[:1])
     view.flush()
@@ -48,38 +50,40 @@ def alter(folder: Path, key: bytes, change: bytes | None, at: int = 0) -> None:
 
 
 def named(log: Log, folder: Path) -> list[tuple[int, str, int | None, str, str]]:
-    report = verify_view(log=log, topics=TOPICS, codec=CODEC, folder=folder)
+    report = verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=folder)
     assert all(violation.place == str(folder) for violation in report.violations)
     return [(one.invariant, one.task_id, one.child, one.expected, one.found) for one in report.violations]
 
 
 def test_a_view_is_the_fold(log: Log, folder: Path) -> None:
-    report = verify_view(log=log, topics=TOPICS, codec=CODEC, folder=folder)
+    report = verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=folder)
     assert not report.violations
     assert (report.events, report.tasks) == (34, 4)
 
 
 def test_a_view_of_the_past_is_the_fold_up_to_there(log: Log, tmp_path: Path) -> None:
-    view = open_view(tmp_path, log.cluster_id, CODEC)
+    view = open_view(tmp_path, JOURNAL, CODEC)
     entries = [entry for entry in History(log).journal if entry.place.partition == 1][:7]
     for entry in entries:
         view.apply(entry.event, 1)
     view.moved(1, entries[-1].offset // 10 + 1)
     view.close()
     # The copy's bases differ from the original's, and no row holds a basis.
-    report = verify_view(log=log, topics=TOPICS, codec=CODEC, folder=tmp_path)
+    report = verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=tmp_path)
     assert not report.violations
     assert report.events == 7
 
 
 def test_a_view_of_one_task_is_the_fold_of_its_events(log: Log, tmp_path: Path) -> None:
-    view = open_view(tmp_path, log.cluster_id, CODEC)
+    view = open_view(tmp_path, JOURNAL, CODEC)
     for entry in History(log).journal:
         if getattr(entry.event, "task_id", "") == "going":
             view.apply(entry.event, 0)
             view.moved(0, entry.offset // 10 + 1)
     view.close()
-    assert not verify_view(log=log, topics=TOPICS, codec=CODEC, folder=tmp_path, task_id="going").violations
+    assert not verify_view(
+        log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=tmp_path, task_id="going"
+    ).violations
 
 
 def test_an_altered_cell_is_named_with_its_child(log: Log, folder: Path) -> None:
@@ -134,7 +138,7 @@ def test_a_position_beyond_the_end_is_named(log: Log, folder: Path) -> None:
     db = Rdict(str(folder), Options(raw_mode=True))
     db[position_key(0)] = (10**6).to_bytes(8)
     db.close()
-    report = verify_view(log=log, topics=TOPICS, codec=CODEC, folder=folder)
+    report = verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=folder)
     assert [violation.invariant for violation in report.violations] == [7]
     assert report.violations[0].place.startswith(f"{TOPICS.events}-0-")
 
@@ -142,7 +146,7 @@ def test_a_position_beyond_the_end_is_named(log: Log, folder: Path) -> None:
 def test_a_view_of_another_log_is_refused(log: Log, tmp_path: Path) -> None:
     open_view(tmp_path, "another", CODEC).close()
     with pytest.raises(ForeignView, match="another"):
-        verify_view(log=log, topics=TOPICS, codec=CODEC, folder=tmp_path)
+        verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=tmp_path)
 
 
 def test_a_history_with_every_kind_of_row(log: Log) -> None:

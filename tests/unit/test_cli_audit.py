@@ -82,7 +82,7 @@ def test_a_view_is_held_against_the_fold(done: Cli) -> None:
     (done.folder / "other").mkdir()
     done("run", done.template("count"), "--data-dir", "other/data")
     assert (
-        "not a view of this log"
+        "not a view of this journal"
         in done.here("audit", "verify", "--view", str(own), "--data-dir", "other/data", code=2).stderr
     )
 

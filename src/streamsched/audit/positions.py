@@ -9,8 +9,8 @@ from itertools import accumulate
 from typing import Final
 
 from streamsched.audit.report import Fault, Findings
-from streamsched.log.port import Log, TopicPartition
-from streamsched.runtime.mark import Mark, decode_mark, decode_runs
+from streamsched.log.port import Log, LogError, TopicPartition
+from streamsched.runtime.mark import Mark, NewerMark, decode_mark, decode_runs
 
 PATIENCE: Final = 30.0
 """Seconds to wait for transactions that hold a position: longer than any of them lasts."""
@@ -51,6 +51,8 @@ def read_commits(
             try:
                 mark = decode_mark(committed.metadata)
                 edges = list(accumulate(decode_runs(mark.runs), initial=position))
+            except NewerMark as error:
+                raise LogError(f"{error}: use the version that wrote it") from error
             except ValueError as error:
                 fault = Fault(8, None, f"a mark beside the position of group {group}", str(error))
             else:

@@ -25,7 +25,7 @@ Rows = Iterator[tuple[bytes, bytes]]
 
 
 class ForeignView(Exception):
-    """A folder holds no view of this log."""
+    """A folder holds no view of this journal."""
 
 
 def verify_view(
@@ -34,6 +34,7 @@ def verify_view(
     topics: Topics,
     codec: Codec,
     folder: Path,
+    journal_id: str,
     task_id: str | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
@@ -44,11 +45,12 @@ def verify_view(
         topics: its topics.
         codec: reads them.
         folder: of the view; it may be in use, it is looked at as it is now.
+        journal_id: which journal this is, as views name it.
         task_id: the view was made of this task alone.
         on_progress: hears of offsets done and to do.
 
     Raises:
-        ForeignView: it is none of this log.
+        ForeignView: it is none of this journal.
         LogError: the log cannot be read.
         UnknownSchema: a newer version wrote to it.
 
@@ -57,7 +59,7 @@ def verify_view(
     view = FrozenStore(folder)
     try:
         mark = next((value for key, value in view.rows() if key == META), b"")
-        if mark != view_mark(topics.journal_id(log)):
+        if mark != view_mark(journal_id):
             raise ForeignView(f"it is {mark.decode(errors='replace')!r}, not a view of this journal")
         with tempfile.TemporaryDirectory(prefix="streamsched-fold-") as scratch:
             store = RocksStore(Path(scratch) / "fold")

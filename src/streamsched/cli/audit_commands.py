@@ -82,7 +82,13 @@ def _compare(site: Installation, view: Path, task: str | None, progress: ReadPro
 
     try:
         return verify_view(
-            log=site.log, topics=site.topics, codec=site.codec, folder=view, task_id=task, on_progress=progress
+            log=site.log,
+            topics=site.topics,
+            codec=site.codec,
+            folder=view,
+            journal_id=site.journal_id,
+            task_id=task,
+            on_progress=progress,
         )
     except ForeignView as error:
         raise _wrong_view(view, str(error)) from None
