@@ -76,7 +76,7 @@ def evict(settings: Settings, dead: dict[str, str]) -> None:
 
 @contextmanager
 def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
-    """Evict silent nodes meanwhile, in a thread of its own over a log of its own."""
+    """Evict silent nodes and end forgotten transactions meanwhile, in a thread of its own over a log of its own."""
     ended = Event()
     thread = Thread(target=_look_out, args=(settings, node_id, ended), name="lookout", daemon=True)
     thread.start()
@@ -90,9 +90,11 @@ def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
 def _look_out(settings: Settings, node_id: str, ended: Event) -> None:
     while not ended.is_set():
         try:
-            with closing(Installation(settings)) as site, closing(site.lookout(node_id)) as lookout:
+            with closing(Installation(settings).discover()) as site, closing(site.lookout(node_id)) as lookout:
+                healing = site.healing()
                 while not ended.is_set():
                     lookout.step(LOOK)
+                    healing.step()
         except CannotEvict as error:
             log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
             return

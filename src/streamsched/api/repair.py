@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from streamsched.api import hanging
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import PartitionReset
 from streamsched.log.codec import headers_of
@@ -29,6 +30,9 @@ def differences(site: Installation) -> list[str]:
     if found:
         return found
     site.discover()
+    found += [f"{each}: a scheduler ends it, or: streamsched topics repair" for each in hanging.find(site)]
+    if found:
+        return found  # nobody can tell a position that is held back
     for group, lost in _lost(site).items():
         found += [
             f"group {group} has no valid position for {place.topic}-{place.partition}: run 'streamsched topics repair'"
@@ -38,14 +42,14 @@ def differences(site: Installation) -> list[str]:
 
 
 def repair(site: Installation) -> list[str]:
-    """Give every lost position anew; tells what was done.
+    """End what the log forgot to end, and give every lost position anew; tells what was done.
 
     Raises:
         LogError: a group has members.
 
     """
+    done = hanging.end(site)
     lost = _lost(site)
-    done = []
     journal = lost[site.topics.scheduler_group]
     if journal:
         with _alone(site, site.topics.scheduler_group, site.topics.journal()) as (writer, member):

@@ -22,6 +22,7 @@ from streamsched.runtime.records import Records
 
 # What only some commands need is imported where it is made: submit and status are as fast as what they import.
 if TYPE_CHECKING:
+    from streamsched.scheduler.healing import Healing
     from streamsched.scheduler.lookout import Lookout
     from streamsched.scheduler.node import Scheduler
     from streamsched.view.view import View
@@ -141,6 +142,12 @@ class Installation:
         from streamsched.scheduler.lookout import Lookout
 
         return Lookout(log=self.log, topics=self.topics, codec=self.codec, me=me, clock=self.clock)
+
+    def healing(self) -> Healing:
+        """Build what ends transactions that the log has forgotten."""
+        from streamsched.scheduler.healing import Healing
+
+        return Healing(log=self.log, topics=self.topics, clock=self.clock)
 
     def worker(self, pool: Pool, slots: int, name: str | None = None, pace: Pace | None = None) -> Worker:
         """Build a worker node around a pool."""

@@ -41,9 +41,10 @@ def check(context: typer.Context) -> int:
 
 
 def repair(context: typer.Context) -> None:
-    """Give partitions that lost their group's position a new one; their children are dispatched anew.
+    """End transactions that the broker forgot, and give partitions that lost their group's position a new one.
 
-    Stop all workers and schedulers first: a position can only be set for a group without members.
+    Children of the latter are dispatched anew. Stop all workers and schedulers first: a position can only be set for
+    a group without members.
     """
     with closing(_open(context, "topics repair")) as site:
         from streamsched.api.repair import repair as repair_positions
@@ -52,7 +53,7 @@ def repair(context: typer.Context) -> None:
     for line in done:
         out(line)
     if not done:
-        out("nothing to do: every partition of both groups has its position")
+        out("nothing to do: no transaction hangs, and every partition of both groups has its position")
 
 
 def _open(context: typer.Context, command: str) -> Installation:

@@ -80,6 +80,24 @@ class TopicSpec(NamedTuple):
     config: Mapping[str, str]
 
 
+class Hanging(NamedTuple):
+    """A transaction that was decided and never ended in one partition: readers stand still there, at ``position``.
+
+    ``committed`` tells how it was decided; None when nobody knows any more.
+    """
+
+    place: TopicPartition
+    position: int
+    transactional_id: str
+    producer_id: int
+    committed: bool | None
+
+    def __str__(self) -> str:
+        decided = {True: "committed", False: "aborted", None: "decided"}[self.committed]
+        name = f"the transaction of {self.transactional_id or f'producer {self.producer_id}'}"
+        return f"{self.place.topic}-{self.place.partition} at {self.position}: {name} was {decided}, and never ended"
+
+
 class LogError(Exception):
     """Any failure of the log; its message names what was asked, why it failed, and the remedy."""
 
@@ -268,6 +286,15 @@ class Log(Protocol):
 
     def evict(self, group: str, member_id: str) -> None:
         """Remove a dead member from its group, so that its partitions move at once."""
+
+    def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
+        """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
+
+    def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
+        """Find out which of the transactions at these places will never end: the log has forgotten them."""
+
+    def end_hanging(self, hanging: Hanging) -> bool:
+        """End it in its partition, as it was decided; tells whether that was still to be done."""
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """Create the topics that are missing and return their names; existing ones are checked.

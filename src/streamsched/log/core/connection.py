@@ -13,6 +13,7 @@ from streamsched.log.core.writer import CoreWriter
 from streamsched.log.port import (
     Append,
     Committed,
+    Hanging,
     Listener,
     LogError,
     LogUnreachable,
@@ -142,6 +143,18 @@ class Connection:
         ranges = [partition.drop_before(position) for partition, position in moved]
         self._cluster.store.write([partition.bounds() for partition, _ in moved], ranges)
         self._step("delete_before.end")
+
+    def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
+        """Tell of nothing: a transaction is ended everywhere by the write that decides it."""
+        return {}
+
+    def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
+        """Find nothing."""
+        return ()
+
+    def end_hanging(self, hanging: Hanging) -> bool:
+        """Find it ended."""
+        return False
 
     def check_eviction(self) -> None:
         """Say nothing: members can be evicted here."""

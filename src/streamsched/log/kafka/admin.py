@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 import confluent_kafka.admin
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
@@ -77,6 +77,10 @@ class Admin:
         """Return the high watermark."""
         return self._offsets(partitions, _kafka.OffsetSpec.latest())
 
+    def stable_end(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the position up to which every transaction has ended."""
+        return self._offsets(partitions, _kafka.OffsetSpec.latest(), isolation_level=IsolationLevel.READ_COMMITTED)
+
     def position_at(self, partitions: Collection[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
         """Return the position of the first record not older than this; the end where there is none."""
         ends = self.end(partitions)  # first: a record written between the two must not be jumped over
@@ -141,9 +145,11 @@ class Admin:
             if place.error is not None:
                 raise errors.translate(place.error, doing, self._settings.brokers)
 
-    def _offsets(self, partitions: Collection[TopicPartition], spec: object) -> dict[TopicPartition, int]:
+    def _offsets(
+        self, partitions: Collection[TopicPartition], spec: object, **options: object
+    ) -> dict[TopicPartition, int]:
         wanted = {Place(*partition): spec for partition in partitions}
         if not wanted:
             return {}
-        found = self.ask("look up offsets", partial(self.client.list_offsets, wanted))
+        found = self.ask("look up offsets", partial(self.client.list_offsets, wanted, **options))
         return {partition: each.offset for partition, each in zip(partitions, found, strict=True)}

@@ -46,6 +46,22 @@ def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
     return derived
 
 
+def connect(brokers: str, kafka: Mapping[str, Any]) -> Any:
+    """Make the package's administrative client, connected.
+
+    Raises:
+        CannotEvict: the package is missing, or its settings cannot be derived.
+    """
+    admin, _ = _package()
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
+    return admin.KafkaAdminClient(
+        bootstrap_servers=brokers.split(","),
+        request_timeout_ms=_LIMIT_MS,
+        bootstrap_timeout_ms=_LIMIT_MS,
+        **security(kafka),
+    )
+
+
 def check(kafka: Mapping[str, Any]) -> None:
     """Load the package and derive its settings.
 
@@ -65,19 +81,10 @@ def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) ->
         LogError: the group refuses.
     """
     admin, failures = _package()
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
-    settings = security(kafka)
     deadline = time.monotonic() + _LIMIT_MS / 1000
     while True:
         try:
-            with closing(
-                admin.KafkaAdminClient(
-                    bootstrap_servers=brokers.split(","),
-                    request_timeout_ms=_LIMIT_MS,
-                    bootstrap_timeout_ms=_LIMIT_MS,
-                    **settings,
-                )
-            ) as client:
+            with closing(connect(brokers, kafka)) as client:
                 answers = client.remove_group_members(group, [admin.MemberToRemove(member_id=member_id)])
             break
         except failures.KafkaError as failure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from streamsched.log.kafka import eviction, topics
+from streamsched.log.kafka import eviction, hanging, topics
 from streamsched.log.kafka.admin import Admin
 from streamsched.log.kafka.appender import Appender
 from streamsched.log.kafka.config import ClientSettings
@@ -13,7 +13,7 @@ from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.kafka.writer import KafkaWriter
-from streamsched.log.port import Append, Committed, Listener, TopicPartition, TopicSpec
+from streamsched.log.port import Append, Committed, Hanging, Listener, TopicPartition, TopicSpec
 
 _LAST_WORDS: Final = 1.0
 """Seconds that what was posted last, such as that a node has left, has to arrive."""
@@ -136,6 +136,26 @@ class KafkaLog:
             LogError: the group refuses.
         """
         eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
+
+    def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
+        """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
+        return hanging.held(self._admin, partitions, groups)
+
+    def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
+        """Find out which of the transactions at these places will never end.
+
+        Raises:
+            LogError: the cluster does not tell.
+        """
+        return hanging.find(self._admin, self._settings, places)
+
+    def end_hanging(self, hanging_: Hanging) -> bool:
+        """End it in its partition, as it was decided; tells whether that was still to be done.
+
+        Raises:
+            LogError: it is not known how, or not allowed.
+        """
+        return hanging.end(self._settings, hanging_)
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """Create the topics that are missing and return their names; existing ones are checked.
