@@ -19,6 +19,8 @@ Read = Callable[[bytes, int], tuple[Any, int]]
 
 _DOUBLE: Final = Struct("<d")
 _KNOWN_LIMIT: Final = 50_000
+ITEMS_LIMIT: Final = 1 << 16
+"""Items of one array: more are nobody's, and would cost far more memory than the record has bytes."""
 
 
 class _Longs(dict[int, bytes]):
@@ -38,20 +40,22 @@ class _Longs(dict[int, bytes]):
 
 
 def _long(body: bytes, at: int) -> tuple[int, int]:
-    """Read a varint of more than one byte, ten at most."""
+    """Read a varint of more than one byte, ten and 64 bits at most."""
     value = body[at] & 0x7F
     shift = 7
     for byte in body[at + 1 : at + 10]:
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
+            if value >> 64:
+                raise ValueError(f"a number beyond 64 bits at {at}")
             return (value >> 1) ^ -(value & 1), at + 1 + shift // 7
         shift += 7
     raise ValueError(f"a varint without an end at {at}")
 
 
-def _backwards(length: int) -> None:
-    """Refuse a negative length."""
-    raise ValueError(f"a length of {length}")
+def _refuse(what: str, number: int) -> None:
+    """Refuse a length, a count or a branch that cannot be."""
+    raise ValueError(f"{what} of {number}")
 
 
 class _Source:
@@ -63,7 +67,7 @@ class _Source:
             "L": _Longs(),
             "D": _DOUBLE,
             "long_": _long,
-            "no": _backwards,
+            "no": _refuse,
             "new": object.__new__,
         }
         self._count = 0
@@ -145,7 +149,7 @@ def _read(source: _Source, depth: int, schema: Any, hint: Any) -> str:
         _read_long(source, depth, name)
         decode = ".decode()" if kind == "string" else ""
         end = source.new()
-        source.add(depth, f"if {name} < 0: no({name})")
+        source.add(depth, f"if {name} < 0: no('a length', {name})")
         source.add(depth, f"{end} = at + {name}; {name} = body[at:{end}]{decode}; at = {end}")
     elif kind == "boolean":
         source.add(depth, f"{name} = body[at] == 1; at += 1")
@@ -155,6 +159,7 @@ def _read(source: _Source, depth: int, schema: Any, hint: Any) -> str:
         source.add(depth, "at += 1")
         source.add(depth, f"if body[at - 1] == 0: {name} = None")
         source.add(depth, "else:")
+        source.add(depth + 1, "if body[at - 1] != 2: no('a branch', body[at - 1])")
         inner = _read(source, depth + 1, kind[1], _inner(hint))
         source.add(depth + 1, f"{name} = {inner}")
     elif kind == "array":
@@ -175,13 +180,16 @@ def _read_long(source: _Source, depth: int, name: str) -> None:
 
 
 def _read_array(source: _Source, depth: int, name: str, schema: dict[str, Any], hint: Any) -> None:
-    count, items = source.new(), source.new()
+    count, items, size = source.new(), source.new(), source.new()
     source.add(depth, f"{items} = []")
     source.add(depth, "while True:")
     _read_long(source, depth + 1, count)
     source.add(depth + 1, f"if {count} == 0: break")
     # A negative count is followed by the block's size in bytes, which is of no use here.
-    source.add(depth + 1, f"if {count} < 0: {count} = -{count}; _, at = long_(body, at)")
+    source.add(depth + 1, f"if {count} < 0:")
+    source.add(depth + 2, f"{count} = -{count}")
+    _read_long(source, depth + 2, size)
+    source.add(depth + 1, f"if len({items}) + {count} > {ITEMS_LIMIT}: no('an array', len({items}) + {count})")
     source.add(depth + 1, f"for _ in range({count}):")
     inner = _read(source, depth + 2, schema["items"], _inner(hint))
     source.add(depth + 2, f"{items}.append({inner})")
