@@ -70,7 +70,7 @@ def _dispatched(task: Task, event: e.ChildrenDispatched) -> bool:
 def _stopping(task: Task, event: e.ChildrenStopping) -> bool:
     told = task.stopping
     for release in event.releases:
-        for child in range(release.first, release.last + 1):
+        for child in range(release.first, min(release.last + 1, task.children)):
             if task.is_current(child, release.ordinal):
                 task.mark_stopping(child)
                 task.detail(child).reason = event.reason

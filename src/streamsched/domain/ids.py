@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from itertools import count
 from typing import Final
 
 MASK: Final = 0xFFFFFFFF
+_TASK_ID: Final = re.compile(r"[^\x00-\x20\x7f]{1,200}")
 
 
 def uuid7(now_ms: int) -> str:
@@ -50,6 +52,11 @@ def murmur2(data: bytes) -> int:
 def partition_of(key: str, partitions: int) -> int:
     """Find the partition of a keyed topic that holds ``key``, as Kafka's default partitioner would."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
+
+
+def is_task_id(text: str) -> bool:
+    """Tell whether a text can be a task id: 1 to 200 characters, neither blank nor control."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 def fencing_token(ordinal: int, epoch: int) -> int:

@@ -11,13 +11,17 @@ from streamsched.domain.refusal import Path, TemplateError
 
 _RETRY: Final[Path] = ("child", "retry")
 _TOLERATE: Final[Path] = ("failure", "tolerate")
+LONGEST_MS: Final = 1 << 46
+"""Milliseconds that any wait or limit may take: times far beyond would not fit where they are kept."""
 
 
-def check_whole(value: object, path: Path, minimum: int) -> None:
-    """Refuse what is no integer of at least ``minimum``."""
+def check_whole(value: object, path: Path, minimum: int, maximum: int = (1 << 63) - 1) -> None:
+    """Refuse what is no integer from ``minimum`` to ``maximum``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         reason = f"must be a whole number, at least {minimum}, not {value!r}"
         raise TemplateError(reason, f"give {minimum} or more", path=path)
+    if value > maximum:
+        raise TemplateError(f"must be at most {maximum}", f"give {maximum} or less", path=path)
 
 
 def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:
@@ -44,8 +48,8 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         check_whole(self.max_attempts, (*_RETRY, "max_attempts"), 0)
-        check_whole(self.initial_interval_ms, (*_RETRY, "initial_interval"), 0)
-        check_whole(self.max_interval_ms, (*_RETRY, "max_interval"), 0)
+        check_whole(self.initial_interval_ms, (*_RETRY, "initial_interval"), 0, LONGEST_MS // 100)
+        check_whole(self.max_interval_ms, (*_RETRY, "max_interval"), 0, LONGEST_MS)
         _check_number(self.backoff, (*_RETRY, "backoff"), 1, 1000)
         if not all(isinstance(name, str) for name in self.non_retryable):
             reason = "must be a list of error type names"

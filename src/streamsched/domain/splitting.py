@@ -82,7 +82,7 @@ class ChildArguments:
                 self._input = _List(fields["items"], fields["size"], {_key(hole) for hole in holes})
         except TemplateError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError, RecursionError) as error:
             reason = f"this is no plan of a splitter known here ({type(error).__name__}: {error})"
             raise TemplateError(reason, "use a version that knows the splitter", path=("split",)) from None
         self.children = self._input.children
@@ -118,6 +118,7 @@ class _Range:
     __slots__ = ("_first", "_last", "_size", "children")
 
     def __init__(self, first: int, last: int, size: int) -> None:
+        _check_whole(first, last, size)
         self._first = first
         self._last = last
         self._size = size
@@ -140,6 +141,9 @@ class _List:
     __slots__ = ("_getters", "_length", "_size", "children")
 
     def __init__(self, items: Sequence[object], size: int, wanted: set[str]) -> None:
+        _check_whole(size)
+        if not isinstance(items, list):
+            raise TypeError("the items are no list")
         if size != 1 and wanted & {"item", "item~"}:
             reason = f"child.item is for chunks of size 1, the size is {size}"
             raise TemplateError(reason, "use ${child.items}", path=("child", "args"))
@@ -175,6 +179,11 @@ class _List:
             name: max(len(str(get(first, min(first + size, length)))) for first in range(0, length, size))
             for name, get in self._getters.items()
         }
+
+
+def _check_whole(*numbers: object) -> None:
+    if not all(isinstance(number, int) for number in numbers):
+        raise TypeError("what must be integers is not")
 
 
 def _inner(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 
 from streamsched.domain.events import Release, Span, TaskRequested
 from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
-from streamsched.domain.template import Template
+from streamsched.domain.template import ChildSpec, RangeSplit, Template, TemplateError
 
 CHUNK: Final = 2048
 """Children in one stored piece of the table."""
@@ -44,9 +44,18 @@ class Detail:
     traceback: str | None = None
 
 
+_UNREADABLE: Final = Template(
+    name="unreadable", split=RangeSplit(first=1, last=0, size=1), child=ChildSpec(handler="unreadable:unreadable")
+)
+
+
 @lru_cache(maxsize=256)
-def _template(text: str) -> Template:
-    return Template.from_json(text)
+def _template(text: str) -> tuple[Template, str]:
+    """Read a template; where it is none, say why in the second place: its task is there, to be refused."""
+    try:
+        return Template.from_json(text), ""
+    except TemplateError as error:
+        return _UNREADABLE, str(error)
 
 
 class Load(dict[int, int]):
@@ -65,14 +74,14 @@ class Task:
     """
 
     __slots__ = (
-        "busy_ms", "cancelled", "changed", "children", "cursor", "details", "digest", "due", "failed", "finished_at",
-        "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
+        "busy_ms", "cancelled", "changed", "children", "cursor", "details", "digest", "due", "failed", "fault",
+        "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
         "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
         self.request = request
-        self.template = _template(request.template)
+        self.template, self.fault = _template(request.template)
         self.load = load
         self.phase = Phase.REQUESTED
         self.redrive = 0

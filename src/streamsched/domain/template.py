@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, check_json, encode, references, whole
-from streamsched.domain.policy import FailurePolicy, RetryPolicy, check_whole
+from streamsched.domain.policy import LONGEST_MS, FailurePolicy, RetryPolicy, check_whole
 from streamsched.domain.refusal import Path, TemplateError, suggest
 
 __all__ = [
@@ -23,12 +23,14 @@ __all__ = [
     "RetryPolicy",
     "Template",
     "TemplateError",
+    "read_params",
     "resolve_params",
     "version",
 ]
 
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+HANDLER_LIMIT: Final = 1_000
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 _RANGE_VARIABLES: Final = frozenset({"index", "first", "last", "size"})
 _LIST_VARIABLES: Final = frozenset({"index", "first", "last", "item", "items"})
@@ -116,12 +118,15 @@ class Template:
         if not isinstance(child.handler, str) or not _HANDLER.fullmatch(child.handler):
             reason = f"{child.handler!r} is no import path"
             raise TemplateError(reason, "write package.module:function", path=("child", "handler"))
-        check_whole(child.timeout_ms, ("child", "timeout"), 0)
-        check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0)
+        if len(child.handler) > HANDLER_LIMIT:
+            reason = f"has {len(child.handler):,} characters, the limit is {HANDLER_LIMIT:,}"
+            raise TemplateError(reason, "give the function a shorter name", path=("child", "handler"))
+        check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
+        check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
-        kind = "range" if isinstance(self.split, RangeSplit) else "list"
+        kind = self.kind
         variables = _RANGE_VARIABLES if kind == "range" else _LIST_VARIABLES
         for path, name in references(child.args, ("child", "args")):
             _check_known(name, path, self.params, variables, f"child.args with a {kind} splitter")
@@ -129,14 +134,18 @@ class Template:
                 reason = "child.item is for chunks of size 1"
                 raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
 
+    @property
+    def kind(self) -> str:
+        """The name of its splitter."""
+        return "range" if isinstance(self.split, RangeSplit) else "list"
+
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
         child = asdict(self.child)
-        kind = "range" if isinstance(self.split, RangeSplit) else "list"
         body = {
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
-            "split": {kind: asdict(self.split)},
+            "split": {self.kind: asdict(self.split)},
             "child": child,
             "failure": asdict(self.failure),
         }
@@ -165,6 +174,17 @@ class Template:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"this is no template in canonical JSON ({type(error).__name__}: {error})"
             raise TemplateError(reason, "submit it from its file") from None
+
+
+def read_params(text: str) -> Mapping[str, object]:
+    """Read the parameters of a request; TemplateError where they are no JSON object."""
+    try:
+        params: object = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise TemplateError(f"the variables are no JSON ({type(error).__name__})", "submit it anew") from None
+    if not isinstance(params, dict):
+        raise TemplateError("the variables are no object", "give name and value of each")
+    return params
 
 
 def version(template: Template) -> str:

@@ -1,0 +1,194 @@
+"""What no streamsched writes: numbers and texts with which an event cannot be one, whatever schema it fits. Pure.
+
+A record of a topic may come from anywhere. What passes here cannot make the fold, a view's rows, a decision or a
+worker fail by its size: every number fits where it is kept, every text fits into the records that repeat it. Bounds
+follow the names of fields, which mean the same in every event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, Final
+
+from streamsched.domain import events as e
+from streamsched.domain.ids import is_task_id
+from streamsched.domain.policy import LONGEST_MS
+from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
+from streamsched.domain.task import LAST_ORDINAL
+
+TIME_END: Final = 1 << 47
+"""Milliseconds since the epoch: the year 6429."""
+COUNT_END: Final = 1 << 31
+NUMBER_END: Final = 1 << 53
+PARTITION_END: Final = 1 << 16
+PAYLOAD_LIMIT: Final = ARGS_LIMIT
+"""Bytes of one payload (arguments, state, result)."""
+NAME_LIMIT: Final = 1_000
+"""Characters of a handler's name and of a trace's parent, which many records repeat."""
+
+_BOUNDS: Final = {
+    "at": (0, TIME_END),
+    "started_at": (0, TIME_END),
+    "due": (0, TIME_END),
+    "timeout": (0, LONGEST_MS + 1),
+    "heartbeat": (0, LONGEST_MS + 1),
+    "child": (0, CHILDREN_LIMIT),
+    "children": (0, CHILDREN_LIMIT + 1),
+    "ordinal": (1, LAST_ORDINAL + 1),
+    "attempt": (1, COUNT_END),
+    "recoveries": (0, COUNT_END),
+    "redrive": (0, COUNT_END),
+    "priority": (-COUNT_END, COUNT_END),
+    "sequence": (0, NUMBER_END),
+    "token": (0, 1 << 63),
+    "partition": (0, PARTITION_END),
+    "offset": (0, 1 << 63),
+    "slots": (0, COUNT_END),
+    "free": (0, COUNT_END),
+    "pending": (0, COUNT_END),
+}
+"""The numbers that a field may hold: from the first to below the second."""
+
+
+def flaw_of(event: e.Event) -> str | None:
+    """Say what is wrong with an event, or None."""
+    within = _WITHIN.get(type(event))
+    if within is None:
+        within = _WITHIN[type(event)] = _test(type(event))
+    if not within(event):
+        return _broken_bound(event)
+    more = _MORE.get(type(event))
+    return None if more is None else more(event)
+
+
+_WITHIN: Final[dict[type[e.Event], Callable[[Any], bool]]] = {}
+
+
+def _test(cls: type[e.Event]) -> Callable[[Any], bool]:
+    """Make the test of all numbers of an event: one expression, for every record that is read passes through it."""
+    tests = [f"{low} <= event.{name} < {end}" for name, low, end in _bounded(cls)]
+    test: Callable[[Any], bool] = eval(f"lambda event: {' and '.join(tests)}")  # noqa: S307 - our own bounds
+    return test
+
+
+def _bounded(cls: type[e.Event]) -> list[tuple[str, int, int]]:
+    return [(field.name, *_BOUNDS[field.name]) for field in fields(cls) if field.name in _BOUNDS]
+
+
+def _broken_bound(event: e.Event) -> str:
+    for name, low, end in _bounded(type(event)):
+        value = getattr(event, name)
+        if not low <= value < end:
+            return f"{name} {value} is not within {low}..{end - 1}"
+    raise AssertionError(event)
+
+
+# --- texts and lists ------------------------------------------------------------------------------------------------
+
+
+def _requested(event: e.TaskRequested) -> str | None:
+    if not is_task_id(event.task_id):
+        return f"{event.task_id[:200]!r} is no task id"
+    return _long("traceparent", event.traceparent, NAME_LIMIT)
+
+
+def _created(event: e.ChildCreated) -> str | None:
+    if not is_task_id(event.task_id):
+        return f"{event.task_id[:200]!r} is no task id"
+    return (
+        _heavy("args", event.args)
+        or _heavy("state", event.state)
+        or _long("handler", event.handler, NAME_LIMIT)
+        or _long("traceparent", event.traceparent, NAME_LIMIT)
+    )
+
+
+def _checkpointed(event: e.ChildCheckpointed) -> str | None:
+    work = event.work
+    if work is not None:
+        if (work.task_id, work.child, work.ordinal) != (event.task_id, event.child, event.ordinal):
+            return "its work is another child's"
+        flaw = flaw_of(work)
+        if flaw is not None:
+            return f"in its work, {flaw}"
+    return _heavy("state", event.state)
+
+
+def _stateful(event: e.ChildCancelled | e.ChildReturned) -> str | None:
+    return _heavy("state", event.state)
+
+
+def _failed(event: e.ChildFailed) -> str | None:
+    if event.delay is not None and not 0 <= event.delay <= LONGEST_MS:
+        return f"delay {event.delay} is not within 0..{LONGEST_MS}"
+    return _heavy("state", event.state)
+
+
+def _completed(event: e.ChildCompleted) -> str | None:
+    return _heavy("result", event.result)
+
+
+def _ranges(event: e.ChildrenDispatched | e.ChildrenStopping) -> str | None:
+    total = 0
+    for release in event.releases:
+        if not (
+            0 <= release.first <= release.last < CHILDREN_LIMIT
+            and 0 < release.ordinal <= LAST_ORDINAL
+            and 0 <= release.partition < PARTITION_END
+        ):
+            return f"{release} cannot be"
+        total += release.last - release.first + 1
+    return _many(total)
+
+
+def _spans(event: e.ChildrenCancelled) -> str | None:
+    total = 0
+    for span in event.spans:
+        if not 0 <= span.first <= span.last < CHILDREN_LIMIT:
+            return f"{span} cannot be"
+        total += span.last - span.first + 1
+    return _many(total)
+
+
+def _beat(event: e.NodeBeat) -> str | None:
+    for partition in event.partitions:
+        if not 0 <= partition < PARTITION_END:
+            return f"partition {partition} cannot be"
+    for running in event.running:
+        if not (0 <= running.child < CHILDREN_LIMIT and 0 <= running.started_at < TIME_END):
+            return f"child {running.child}, running since {running.started_at}, cannot be"
+    return None
+
+
+def _many(total: int) -> str | None:
+    return f"{total:,} children, more than a task can have" if total > CHILDREN_LIMIT else None
+
+
+def _heavy(name: str, text: str | None) -> str | None:
+    """Refuse a payload beyond its limit."""
+    if text is None or len(text) * 4 <= PAYLOAD_LIMIT:
+        return None
+    size = len(text) if text.isascii() else len(text.encode())
+    return f"{name} has {size:,} bytes, the limit is {PAYLOAD_LIMIT:,}" if size > PAYLOAD_LIMIT else None
+
+
+def _long(name: str, text: str | None, limit: int) -> str | None:
+    if text is None or len(text) <= limit:
+        return None
+    return f"{name} has {len(text):,} characters, the limit is {limit:,}"
+
+
+_MORE: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {
+    e.TaskRequested: _requested,
+    e.ChildCreated: _created,
+    e.ChildCheckpointed: _checkpointed,
+    e.ChildCancelled: _stateful,
+    e.ChildReturned: _stateful,
+    e.ChildFailed: _failed,
+    e.ChildCompleted: _completed,
+    e.ChildrenDispatched: _ranges,
+    e.ChildrenStopping: _ranges,
+    e.ChildrenCancelled: _spans,
+    e.NodeBeat: _beat,
+}
