@@ -48,7 +48,7 @@ def _ends(site: Site, owners: Sequence[str], *, children: int) -> list[float]:
     """Request one task for each owner that is named; returns the seconds until each end was seen, in order."""
     with closing(Installation(site.settings).discover()) as here:
         view = open_view(None, here.journal_id, here.codec)
-        with closing(Follower(log=here.log, codec=here.codec, view=view)) as follower:
+        with closing(Follower(log=here.log, topics=here.topics, codec=here.codec, view=view)) as follower:
             follower.catch_up(here.topics.journal())
             wanted = want(TEMPLATES / "noop.yaml", {"children": children})
             names = {name: here.identity("client", name) for name in owners}

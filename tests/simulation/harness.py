@@ -358,6 +358,6 @@ def history(seed: int) -> World:
 
 def fold(world: World) -> View:
     """Fold the whole journal into a fresh view."""
-    follower = Follower(log=world.client, codec=CODEC, view=View(MemoryStore(), CODEC))
+    follower = Follower(log=world.client, topics=TOPICS, codec=CODEC, view=View(MemoryStore(), CODEC))
     follower.catch_up(TOPICS.journal())
     return follower.view

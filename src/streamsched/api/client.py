@@ -261,7 +261,7 @@ class Client:
 
         if self._follower is None:
             view = self._site.view("client")
-            self._follower = Follower(log=self._site.log, codec=self._site.codec, view=view)
+            self._follower = Follower(log=self._site.log, topics=self._site.topics, codec=self._site.codec, view=view)
         return self._follower
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import Event, NodeBeat
 from streamsched.log.codec import Undecodable
+from streamsched.log.intake import Intake
 from streamsched.log.port import Record, TopicPartition
 
 BATCH: Final = 2_000
@@ -29,13 +30,14 @@ def history(
     """
     topics = site.topics
     places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
+    intake = Intake(site.codec, site.topics)
     for record in _merged(site, places, until_position):
         if until_time is not None and record.timestamp > until_time:
             continue
         if task_id is not None and record.key != task_id.encode():
             continue
         try:
-            yield record, site.codec.decode(record)
+            yield record, intake.journal(record)
         except Undecodable as error:
             yield record, error
 
@@ -43,16 +45,15 @@ def history(
 def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
     """List the latest beat of each node that has not left, with its age in milliseconds."""
     beats: dict[bytes, NodeBeat] = {}
+    intake = Intake(site.codec, site.topics)
     for record in _merged(site, [TopicPartition(site.topics.workers, 0)], None):
-        key = record.key or b""
-        beats.pop(key, None)
-        if not record.value:
-            continue
         try:
-            beat = site.codec.decode(record)
+            beat = intake.beat(record)
         except Undecodable:
             continue
-        if isinstance(beat, NodeBeat):
+        key = record.key or b""
+        beats.pop(key, None)
+        if beat is not None:
             beats[key] = beat
     return [
         (beat, now - beat.at)

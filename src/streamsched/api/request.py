@@ -12,9 +12,11 @@ from streamsched.api.errors import InputError
 from streamsched.api.status import rfc3339
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
-from streamsched.domain.ids import uuid7
+from streamsched.domain.flaws import NAME_LIMIT
+from streamsched.domain.ids import is_task_id, uuid7
 from streamsched.domain.template import Template
-from streamsched.log.codec import header
+from streamsched.log.codec import Undecodable, UnknownSchema, header
+from streamsched.log.intake import Intake
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
 
@@ -78,7 +80,7 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
         params=prepared.params_json,
         priority=wanted.priority,
         origin=origin,
-        traceparent=os.environ.get("TRACEPARENT"),
+        traceparent=os.environ.get("TRACEPARENT", "")[:NAME_LIMIT] or None,
     )
 
 
@@ -90,6 +92,7 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
     """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
     home = site.topics.journal_of(own.task_id)
+    intake = Intake(site.codec, site.topics)
     reader = site.log.reader()
     reader.assign(site.log.start([home]))
     try:
@@ -98,7 +101,12 @@ def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRe
                 if record.offset >= offset:
                     return own
                 if record.key == own.task_id.encode() and header(record.headers, "event_type") == "TaskRequested":
-                    event = site.codec.decode(record)
+                    try:
+                        event = intake.journal(record)
+                    except UnknownSchema:
+                        raise
+                    except Undecodable:
+                        continue
                     if isinstance(event, TaskRequested):
                         return event
             if reader.position(home) > offset:
@@ -121,7 +129,7 @@ def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
 
 def check_task_id(task_id: str) -> None:
     """Refuse ids that cannot be."""
-    if not task_id or len(task_id) > 200 or any(ord(sign) < 33 or sign in "/@\x7f" for sign in task_id):
+    if not is_task_id(task_id) or "/" in task_id or "@" in task_id:
         raise InputError(
             f"{task_id!r} is no task id",
             "use 1 to 200 characters without spaces, '/' and '@' (kept for schedules)",

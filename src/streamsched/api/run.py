@@ -142,7 +142,8 @@ class Run:
         return self._site.worker(pool, self._slots, "run")
 
     def _fold(self, on_progress: Progress = lambda done, total: None) -> None:
-        follower = Follower(log=self._site.log, codec=self._site.codec, view=self._view)
+        site = self._site
+        follower = Follower(log=site.log, topics=site.topics, codec=site.codec, view=self._view)
         try:
             follower.catch_up(self._site.topics.journal(), on_progress)
         finally:

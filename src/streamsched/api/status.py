@@ -30,6 +30,18 @@ def rfc3339(millis: int | None) -> str | None:
     return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def decoded(text: str) -> Any:
+    """Decode a payload; one that is no JSON is told as the text that it is."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
 @dataclass(frozen=True, slots=True)
 class ChildCounts:
     """How many children are where; the states add up to ``total``."""
@@ -58,7 +70,7 @@ class TaskStatus:
     submitted_at: int
     started_at: int | None
     finished_at: int | None
-    params: dict[str, Any]
+    params: Any
     children: ChildCounts
     void: int
 
@@ -128,7 +140,7 @@ def status_of(task: Task) -> TaskStatus:
         submitted_at=request.at,
         started_at=task.started_at,
         finished_at=task.finished_at,
-        params=json.loads(request.params),
+        params=decoded(request.params),
         children=ChildCounts(task.children, task.idle, task.live, task.succeeded, task.failed, task.cancelled),
         void=task.void,
     )
@@ -161,5 +173,5 @@ def _child(task: Task, child: int, state: str, known: Detail | None) -> ChildSta
         error_type=detail.error_type,
         message=detail.message,
         traceback=detail.traceback,
-        result=None if detail.result is None else json.loads(detail.result),
+        result=None if detail.result is None else decoded(detail.result),
     )

@@ -15,6 +15,7 @@ from streamsched.audit.report import Findings, Report, Violation
 from streamsched.audit.work import WorkAudit
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.intake import Intake
 from streamsched.log.port import Log, LogUnreachable, TopicPartition
 from streamsched.log.topics import Topics
 
@@ -71,7 +72,7 @@ class Journal:
     def __init__(self, *, log: Log, topics: Topics, codec: Codec, task_id: str | None, findings: Findings) -> None:
         self._log = log
         self._topics = topics
-        self._codec = codec
+        self._intake = Intake(codec, topics)
         self._findings = findings
         self._key = None if task_id is None else task_id.encode()
         self.places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
@@ -153,7 +154,7 @@ class Journal:
         return self.partitions[self._topics.journal_of(task_id).partition]
 
     def _take(self, limits: Mapping[int, int] | None) -> int:
-        decode, key = self._codec.decode, self._key
+        decode, key = self._intake.journal, self._key
         records = self._reader.poll(BATCH, 0.2)
         for record in records:
             if limits is not None and record.offset >= limits[record.partition]:

@@ -18,7 +18,8 @@ from streamsched.audit.journal import Live, Standing
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
-from streamsched.log.codec import Codec, Undecodable, header
+from streamsched.log.codec import Codec, Undecodable
+from streamsched.log.intake import Intake, blame
 from streamsched.log.port import Log, LogUnreachable, PositionLost, Record, TopicPartition
 from streamsched.log.topics import Topics
 
@@ -68,7 +69,7 @@ class WorkAudit:
     ) -> None:
         self._log = log
         self._topics = topics
-        self._codec = codec
+        self._intake = Intake(codec, topics)
         self._journal = journal
         self._findings = findings
         self._task_id = task_id
@@ -138,15 +139,15 @@ class WorkAudit:
         if self._task_id is not None and record.key != self._task_id.encode():
             return
         try:
-            event = self._codec.decode(record)
+            event = self._intake.work(record)
         except Undecodable:
-            names = [header(record.headers, name) or "" for name in ("task", "child", "ordinal")]
-            if names[1].isdigit() and names[2].isdigit():
-                self._add(place, record.offset, names[0], int(names[1]), int(names[2]), None)
+            blamed = blame(record.headers)
+            if blamed is not None:
+                self._add(place, record.offset, *blamed, None)
             return
         if isinstance(event, e.ChildrenStopping):
             self._markers.append(Marker(place, record.offset, event))
-        elif isinstance(event, e.ChildCreated | e.ChildCheckpointed):
+        else:
             self._add(place, record.offset, event.task_id, event.child, event.ordinal, event.sequence)
 
     def _add(

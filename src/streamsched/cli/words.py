@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any, Final
+
+from streamsched.api.status import decoded
 
 PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "state", "result"})
 """Fields that hold JSON text."""
@@ -36,10 +37,7 @@ def _value(name: str, value: Any) -> Any:
     if is_dataclass(value):
         return document(value)
     if name in PAYLOADS and isinstance(value, str):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
+        return decoded(value)
     return value
 
 

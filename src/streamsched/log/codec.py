@@ -77,25 +77,26 @@ class Codec:
         """
         value = record.value or b""
         if value[:2] != MAGIC or len(value) < _HEAD:
-            raise Undecodable(f"{_place(record)}: not an event (it begins with {value[:4].hex(' ') or 'nothing'})")
+            raise Undecodable(f"{place_of(record)}: not an event (it begins with {value[:4].hex(' ') or 'nothing'})")
         mark = value[2:_HEAD]
         read = self._readers.get(mark)
         if read is None:
             if mark not in self._classes:
                 raise UnknownSchema(
-                    f"{_place(record)}: unknown schema fingerprint {mark.hex()}; "
-                    "it was written by a newer version of streamsched: upgrade this node"
+                    f"{place_of(record)}: unknown schema fingerprint {mark.hex()}; "
+                    "it was written by a newer version of streamsched: upgrade this node "
+                    "(what no version has written cannot be told from that, and is not skipped either)"
                 )
             read = self._readers[mark] = self._reader(mark)
         try:
             event, end = read(value, _HEAD)
         except Exception as error:
             raise Undecodable(
-                f"{_place(record)}: broken body of schema {mark.hex()}: {type(error).__name__}: {error}"
+                f"{place_of(record)}: broken body of schema {mark.hex()}: {type(error).__name__}: {error}"
             ) from error
         if end != len(value):
             found = "bytes left over after" if end < len(value) else "bytes missing at the end of"
-            raise Undecodable(f"{_place(record)}: {found} the body of schema {mark.hex()}")
+            raise Undecodable(f"{place_of(record)}: {found} the body of schema {mark.hex()}")
         return cast(Event, event)
 
     def _reader(self, mark: bytes) -> Read:
@@ -131,7 +132,8 @@ def header(headers: Headers, name: str) -> str | None:
     return next((value.decode(errors="replace") for key, value in headers if key == name), None)
 
 
-def _place(record: Record) -> str:
+def place_of(record: Record) -> str:
+    """Name the place of a record, for messages."""
     return f"{record.topic}-{record.partition} offset {record.offset}"
 
 

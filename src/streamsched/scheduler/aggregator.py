@@ -21,6 +21,8 @@ from streamsched.runtime.identity import Identity
 
 RANGES: Final = 5_000
 """Ranges in one decision, so that its record stays far below the limit of a topic."""
+REASON_LIMIT: Final = 16_000
+"""Characters of a reason: a child's error may have brought it, and one decision repeats it for each partition."""
 ENDINGS: Final[dict[Phase, type[TaskSucceeded] | type[TaskFailed] | type[TaskCancelled]]] = {
     Phase.SUCCEEDING: TaskSucceeded,
     Phase.FAILING: TaskFailed,
@@ -31,7 +33,7 @@ ENDINGS: Final[dict[Phase, type[TaskSucceeded] | type[TaskFailed] | type[TaskCan
 def stop(task: Task, me: Identity, basis: int) -> ChildrenStopping:
     """Tell the live children that were not told yet to stop."""
     releases = tuple(islice(_running(task), RANGES))
-    reason = task.reason or task.phase
+    reason = task.reason[:REASON_LIMIT] or task.phase
     return me.sign(ChildrenStopping, task_id=task.task_id, releases=releases, reason=reason, basis=basis)
 
 
@@ -43,7 +45,8 @@ def cancel_rest(task: Task, me: Identity, basis: int) -> ChildrenCancelled:
 
 def end(task: Task, me: Identity, basis: int) -> Event:
     """Write the terminal event."""
-    return me.sign(ENDINGS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=task.reason, basis=basis)
+    reason = task.reason[:REASON_LIMIT]
+    return me.sign(ENDINGS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=reason, basis=basis)
 
 
 def _running(task: Task) -> Iterator[Release]:

@@ -8,7 +8,6 @@ transaction costs by the partitions that it touches, not by the records.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
@@ -18,7 +17,7 @@ from typing import Final
 from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.splitting import ChildArguments
 from streamsched.domain.task import Task
-from streamsched.domain.template import resolve_params
+from streamsched.domain.template import TemplateError, read_params, resolve_params
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.workers import Capacity
 
@@ -131,7 +130,10 @@ class Dispatcher:
         return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
-        """Make the work-log records of these releases, with the partition of each."""
+        """Make the work-log records of these releases, with the partition of each.
+
+        Raise TemplateError where template, parameters and plan of the task do not fit together.
+        """
         arguments = self._arguments_of(task)
         child_spec = task.template.child
         me = self._me
@@ -168,6 +170,12 @@ class Dispatcher:
     def _arguments_of(self, task: Task) -> ChildArguments:
         found = self._arguments.get(task.task_id)
         if found is None:
-            params = resolve_params(task.template, json.loads(task.request.params))
-            found = self._arguments[task.task_id] = ChildArguments(task.template, params, task.plan)
+            if task.fault:
+                raise TemplateError(task.fault, "cancel it")
+            params = resolve_params(task.template, read_params(task.request.params))
+            found = ChildArguments(task.template, params, task.plan)
+            if found.children != task.children or found.kind != task.template.kind:
+                reason = f"its plan gives {found.children:,} children of a {found.kind} splitter, not {task.children:,}"
+                raise TemplateError(reason, "cancel it", template=task.template.name)
+            self._arguments[task.task_id] = found
         return found

@@ -11,6 +11,7 @@ from typing import Final
 
 from streamsched.domain.events import NodeBeat
 from streamsched.log.codec import Codec, Undecodable
+from streamsched.log.intake import Intake
 from streamsched.log.port import Log, LogError, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.clock import Clock
@@ -41,7 +42,7 @@ class Lookout:
         log.check_eviction()
         self._log = log
         self._topics = topics
-        self._codec = codec
+        self._intake = Intake(codec, topics)
         self._records = Records(codec, topics)
         self._clock = clock
         self._judge = Judge(me)
@@ -67,11 +68,9 @@ class Lookout:
     def _hear(self, record: Record) -> list[NodeBeat]:
         node_id = (record.key or b"").decode(errors="replace")
         try:
-            beat = self._codec.decode(record) if record.value else None
+            beat = self._intake.beat(record)
         except Undecodable:
             return []  # the loop, which reads it too, says so
-        if beat is not None and not isinstance(beat, NodeBeat):
-            return []
         return self._judge.hear(node_id, beat, self._clock.monotonic())
 
     def _evict(self, dead: NodeBeat) -> bool:
@@ -81,7 +80,8 @@ class Lookout:
             if dead.member_id:
                 self._log.evict(group, dead.member_id)
             log.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
-            self._log.fence(dead.transactional_id)
+            if dead.transactional_id:
+                self._log.fence(dead.transactional_id)
             self._log.post(self._records.beat(None, dead.node_id))
         except LogError as error:
             log.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)

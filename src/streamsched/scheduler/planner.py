@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import json
+from typing import Final
 
 from streamsched.domain.events import TaskPlanned, TaskRefused
 from streamsched.domain.splitting import plan
 from streamsched.domain.task import Task
-from streamsched.domain.template import TemplateError, resolve_params
+from streamsched.domain.template import TemplateError, read_params, resolve_params
 from streamsched.runtime.identity import Identity
+
+REASON_LIMIT: Final = 2_000
+"""Characters of a reason: it may quote what was refused, and that may be as large as a record."""
 
 
 def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused:
     """Decide what becomes of a request."""
     try:
-        made = plan(task.template, resolve_params(task.template, json.loads(task.request.params)))
+        if task.fault:
+            return _refused(task, me, basis, task.fault)
+        made = plan(task.template, resolve_params(task.template, read_params(task.request.params)))
     except TemplateError as error:
-        return me.sign(TaskRefused, task_id=task.task_id, request=task.request.event_id, reason=str(error), basis=basis)
+        return _refused(task, me, basis, str(error))
     return me.sign(
         TaskPlanned,
         task_id=task.task_id,
@@ -26,3 +31,8 @@ def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused
         digest=made.digest,
         basis=basis,
     )
+
+
+def _refused(task: Task, me: Identity, basis: int, reason: str) -> TaskRefused:
+    reason = reason[:REASON_LIMIT]
+    return me.sign(TaskRefused, task_id=task.task_id, request=task.request.event_id, reason=reason, basis=basis)

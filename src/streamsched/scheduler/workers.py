@@ -30,7 +30,7 @@ class Workers:
     def heard(self, node_id: str, beat: NodeBeat | None, now: float) -> bool:
         """Note a beat (None: the node has left) at monotonic time ``now``; tells whether capacity changed."""
         before = self._beats.get(node_id)
-        if beat is None or beat.role != "worker" or beat.state != "running" or not beat.partitions:
+        if beat is None or beat.role != "worker" or beat.state != "running" or not (beat.partitions and beat.slots):
             self._beats.pop(node_id, None)
             return before is not None
         capacity = Capacity(node_id, beat.slots, beat.partitions)

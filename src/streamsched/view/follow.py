@@ -7,7 +7,9 @@ from typing import Final
 
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.intake import Intake
 from streamsched.log.port import Log, Record, TopicPartition
+from streamsched.log.topics import Topics
 from streamsched.view.view import View
 
 BATCH: Final = 5_000
@@ -18,9 +20,9 @@ FLUSH_EVERY: Final = 100_000
 class Follower:
     """Keeps a view up to date with the partitions of the journal that it was asked for."""
 
-    def __init__(self, *, log: Log, codec: Codec, view: View) -> None:
+    def __init__(self, *, log: Log, topics: Topics, codec: Codec, view: View) -> None:
         self._log = log
-        self._codec = codec
+        self._intake = Intake(codec, topics)
         self._reader = log.reader()
         self._places: dict[TopicPartition, None] = {}
         self.view = view
@@ -64,7 +66,7 @@ class Follower:
         """
         for record in self._reader.poll(BATCH, timeout):
             try:
-                event = self._codec.decode(record)
+                event = self._intake.journal(record)
             except UnknownSchema:
                 raise
             except Undecodable:

@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 MESSAGE_LIMIT: Final = 4 * 1024
 TRACEBACK_LIMIT: Final = 16 * 1024
+LONGEST_DELAY: Final = 3650 * 86_400.0
+"""Seconds that a wait before the next attempt may take, as in a template."""
 
 
 class ChildError(Exception):
@@ -78,7 +80,7 @@ def tell(error: BaseException) -> Telling:
     if isinstance(error, ChildError):
         retryable = error.retryable
         if error.retry_after is not None:
-            delay_ms = max(0, round(error.retry_after * 1000))
+            delay_ms = round(min(max(0.0, error.retry_after), LONGEST_DELAY) * 1000)
     return Telling(type(error).__name__, _message(error), _traceback(error), retryable, delay_ms)
 
 

@@ -11,7 +11,8 @@ from streamsched.domain.events import (
     ChildStarted,
     ChildYielded,
 )
-from streamsched.log.codec import header
+from streamsched.domain.flaws import flaw_of
+from streamsched.log.intake import blame
 from streamsched.log.port import Record
 from streamsched.runtime.identity import Identity
 from streamsched.worker.jobs import Job, JobCompleted, JobFailed
@@ -81,15 +82,17 @@ class Outcomes:
 
     def poisoned(self, record: Record, reason: str) -> ChildFailed | None:
         """Fail the child that the headers of an unreadable record name, if they name one."""
-        task_id, child, ordinal = (header(record.headers, name) for name in ("task", "child", "ordinal"))
-        if not (task_id and child and child.isdigit() and ordinal and ordinal.isdigit()):
+        blamed = blame(record.headers)
+        if blamed is None:
             return None
+        task_id, child, ordinal = blamed
         now = self._me.clock.now()
-        return self._me.sign(
-            ChildFailed, task_id=task_id, child=int(child), ordinal=int(ordinal), attempt=1, token=0,
+        failure = self._me.sign(
+            ChildFailed, task_id=task_id, child=child, ordinal=ordinal, attempt=1, token=0,
             started_at=now, sequence=0, state=None, reason="poison", error_type="Undecodable", message=reason,
             traceback="", retryable=False, delay=None,
         )  # fmt: skip
+        return failure if flaw_of(failure) is None else None
 
     def cancelled(self, child: Child, started_at: int, reason: str) -> ChildCancelled:
         """Tell that it was stopped on request."""

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenStopping, Work
+from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenStopping, Release, Work
 from streamsched.domain.ids import fencing_token
 from streamsched.runtime.tracker import Tracker
 
@@ -63,6 +63,10 @@ class Child:
         """The fencing token: grows over the whole life of the child."""
         return fencing_token(self.work.ordinal, self.epoch)
 
+    def older_than(self, other: Child) -> bool:
+        """Tell whether another record of the same child is of a later dispatch, or of a later checkpoint."""
+        return (self.work.ordinal, self.sequence) < (other.work.ordinal, other.sequence)
+
     @property
     def latest(self) -> tuple[int, str | None]:
         """Sequence and state that an outcome written now would carry."""
@@ -109,10 +113,20 @@ class OwnedPartition:
     def named(self, event: ChildrenStopping) -> Iterator[Child]:
         """Walk the pending dispatches that a stop marker names."""
         for release in event.releases:
-            for index in range(release.first, release.last + 1):
-                child = self.children.get((event.task_id, index))
-                if child is not None and child.work.ordinal == release.ordinal:
+            for child in self._among(event.task_id, release):
+                if child.work.ordinal == release.ordinal:
                     yield child
+
+    def _among(self, task_id: str, release: Release) -> Iterator[Child]:
+        """Walk the pending children of a range, by the shorter way: a range may be far longer than what is pending."""
+        if release.last - release.first < len(self.children):
+            indexes = range(release.first, release.last + 1)
+            return (self.children[task_id, index] for index in indexes if (task_id, index) in self.children)
+        return (
+            child
+            for (task, index), child in self.children.items()
+            if task == task_id and release.first <= index <= release.last
+        )
 
     def markers_for(self, child: Child) -> Iterator[Marker]:
         """Walk the open markers that name a child which was met after them."""

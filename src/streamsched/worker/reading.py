@@ -12,6 +12,7 @@ from typing import Final
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.intake import Intake
 from streamsched.log.port import Log, PositionLost, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.dead_letter import dead_letter
@@ -52,7 +53,7 @@ class Reading:
         stop: Callable[[Child], None],
     ) -> None:
         self._topics = topics
-        self._codec = codec
+        self._intake = Intake(codec, topics)
         self._records = Records(codec, topics)
         self._me = me
         self._owned = owned
@@ -101,31 +102,43 @@ class Reading:
         if owned.tracker.meet(record.offset) is not Met.NEW:
             return
         try:
-            event = self._codec.decode(record)
+            event = self._intake.work(record)
+        except UnknownSchema as error:
+            log.error("work log: %s; it stays unsettled", error)
+            owned.tracker.add(record.offset, Unreadable(record.offset))
+        except Undecodable as error:
+            self._poison(owned, record, str(error))
+        else:
             if isinstance(event, e.ChildrenStopping):
                 self._meet_marker(owned, Marker(record.offset, event))
-            elif isinstance(event, e.ChildCreated | e.ChildCheckpointed):
-                self._meet_child(owned, record, event)
             else:
-                raise Undecodable(f"{type(event).__name__} is no work")
-        except UnknownSchema as error:
-            log.error("%s", error)
-            owned.tracker.add(record.offset, Unreadable(record.offset))
-        except (Undecodable, ValueError) as error:
-            self._poison(owned, record, str(error))
+                self._meet_child(owned, record, event)
 
     def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
         inherited = not owned.released and record.offset < owned.end
         child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
         owned.tracker.add(record.offset, child)
         known = owned.children.get((child.work.task_id, child.work.child))
+        if known is not None and child.older_than(known):
+            self._settlement.ended(child)  # written again by somebody, long after its turn
+            return
         if known is not None:
-            known.gone = True  # a successor has moved it on: this worker was frozen, and will hear that it is lost
+            self._replace(known)
         owned.children[child.work.task_id, child.work.child] = child
         for marker in owned.markers_for(child):
             self._obey(child, marker)
         if not child.gone:
             self._begin(child)
+
+    def _replace(self, known: Child) -> None:
+        """Let a later record stand for a child that is pending.
+
+        Either a successor has moved it on: this worker was frozen, and will hear that it is lost. Or somebody wrote it
+        twice: what already runs or has ended settles its own record.
+        """
+        if known.key is None and not known.gone:
+            self._settlement.ended(known)
+        known.gone = True
 
     def _meet_marker(self, owned: OwnedPartition, marker: Marker) -> None:
         owned.tracker.add(marker.offset, marker)

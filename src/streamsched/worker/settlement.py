@@ -87,7 +87,10 @@ class Settlement:
     # --- collect ----------------------------------------------------------------------------------------------------
 
     def ended(self, child: Child, *outcome: Event) -> None:
-        """Write the outcome of a dispatch that is over (and what goes before it), and settle its record."""
+        """Write the outcome of a dispatch that is over (and what goes before it), and settle its record.
+
+        Without an outcome its record is settled alone: another one stands for it.
+        """
         child.gone = True
         self._checkpoints.pop(child, None)
         self._recoveries.pop(child, None)

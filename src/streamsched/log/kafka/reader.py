@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError
@@ -47,9 +47,9 @@ class KafkaRecord:
 
     @property
     def headers(self) -> Headers:
-        """Return the headers."""
-        headers: Headers | None = self._message.headers()
-        return headers or ()
+        """Return the headers; a missing value is an empty one."""
+        headers: Sequence[tuple[str, bytes | None]] | None = self._message.headers()
+        return [(name, value or b"") for name, value in headers or ()]
 
 
 class KafkaReader:

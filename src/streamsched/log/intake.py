@@ -1,0 +1,113 @@
+"""From records to events: each topic's records decoded, and refused where they are no events of that topic.
+
+Whoever may write to a topic may write anything. What is refused here as ``Undecodable`` is set aside by everybody in
+the same way, so that all folds agree: a broken body, an event whose numbers or texts cannot be (``domain.flaws``), one
+of another topic, one under another key than its task's, or in a journal partition that is not its task's home.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from streamsched.domain.events import (
+    ChildCheckpointed,
+    ChildCreated,
+    ChildrenStopping,
+    DeadLetter,
+    Event,
+    NodeBeat,
+    PartitionReset,
+    Work,
+)
+from streamsched.domain.flaws import flaw_of
+from streamsched.domain.ids import is_task_id
+from streamsched.log.codec import Codec, Undecodable, header, place_of
+from streamsched.log.port import Headers, Record
+from streamsched.log.topics import RECORD_LIMIT, Topics
+
+_NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_ELSEWHERE: Final = frozenset({ChildCreated, NodeBeat, DeadLetter})
+
+
+class Intake:
+    """Reads the records of one installation.
+
+    Every call raises ``UnknownSchema`` for a record of a newer version, and ``Undecodable`` for what is no event.
+    """
+
+    def __init__(self, codec: Codec, topics: Topics) -> None:
+        self._codec = codec
+        self._topics = topics
+        self._home = lru_cache(maxsize=4096)(self._find_home)
+
+    def journal(self, record: Record) -> Event:
+        """Read an event of the journal."""
+        event = self._event(record)
+        if type(event) is PartitionReset:
+            return event
+        if type(event) in _ELSEWHERE:
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no event of the journal")
+        key, home = self._home(event.task_id)  # type: ignore[attr-defined]
+        if record.key != key:
+            raise _misplaced(record, "its key is not its task's id")
+        if record.partition != home:
+            raise _misplaced(record, f"the home of its task is partition {home}")
+        return event
+
+    def work(self, record: Record) -> Work | ChildrenStopping:
+        """Read a record of the work log: work to do, or a stop marker."""
+        event = self._event(record)
+        if not isinstance(event, ChildCreated | ChildCheckpointed | ChildrenStopping):
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no work")
+        if isinstance(event, ChildCheckpointed) and event.work is None:
+            raise Undecodable(f"{place_of(record)}: a continuation without its work")
+        if record.key != event.task_id.encode():
+            raise _misplaced(record, "its key is not its task's id")
+        return event
+
+    def beat(self, record: Record) -> NodeBeat | None:
+        """Read a node's beat; None where the node has left."""
+        if record.value is None:
+            return None
+        event = self._event(record)
+        if not isinstance(event, NodeBeat):
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no beat")
+        if record.key != event.node_id.encode():
+            raise _misplaced(record, "its key is not its node's id")
+        if event.role == "worker" and event.partitions and max(event.partitions) >= self._topics.child_partitions:
+            raise Undecodable(f"{place_of(record)}: the work log has no partition {max(event.partitions)}")
+        return event
+
+    def dead_letter(self, record: Record) -> DeadLetter:
+        """Read a dead letter."""
+        event = self._event(record)
+        if not isinstance(event, DeadLetter):
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no dead letter")
+        return event
+
+    def _event(self, record: Record) -> Event:
+        value = record.value
+        if value is not None and len(value) > RECORD_LIMIT:
+            raise Undecodable(f"{place_of(record)}: {len(value):,} bytes, the limit is {RECORD_LIMIT:,}")
+        event = self._codec.decode(record)
+        flaw = flaw_of(event)
+        if flaw is not None:
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} cannot be: {flaw}")
+        return event
+
+    def _find_home(self, task_id: str) -> tuple[bytes, int]:
+        return task_id.encode(), self._topics.journal_of(task_id).partition
+
+
+def blame(headers: Headers) -> tuple[str, int, int] | None:
+    """Tell which dispatch the headers of a record name that cannot be read: task, child, ordinal."""
+    task_id, child, ordinal = (header(headers, name) or "" for name in ("task", "child", "ordinal"))
+    if not (is_task_id(task_id) and _NUMBER.fullmatch(child) and _NUMBER.fullmatch(ordinal)):
+        return None
+    return task_id, int(child), int(ordinal)
+
+
+def _misplaced(record: Record, why: str) -> Undecodable:
+    return Undecodable(f"{place_of(record)}: out of place: {why}")
