@@ -15,7 +15,9 @@ from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.task import Load, Task
+from streamsched.domain.template import TemplateError
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.intake import Intake
 from streamsched.log.port import (
     Append,
     Log,
@@ -47,6 +49,8 @@ FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
 SLICE: Final = 0.1
 """Seconds to wait for the journal before the group is served again."""
+LAG: Final = 5_000
+"""Offsets that an owned partition's committed position may lie behind what was folded: its next owner reads them."""
 CATCH_UP: Final = 0.005
 """The same while the end of a newly claimed partition has not been reached."""
 
@@ -87,7 +91,7 @@ class Scheduler:
     ) -> None:
         self._log = log
         self._topics = topics
-        self._codec = codec
+        self._intake = Intake(codec, topics)
         self._records = Records(codec, topics)
         self.view = view
         self._me = me
@@ -100,6 +104,8 @@ class Scheduler:
         self._unready: set[int] = set()
         self._ready: set[int] = set()
         self._halted: set[int] = set()
+        self._letters: dict[int, dict[int, Append]] = {}
+        """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
         self._reader = log.reader()
         self._ownership = Ownership(
@@ -161,10 +167,11 @@ class Scheduler:
                 self._hear(record)
             elif record.partition not in self._halted:
                 event = self._decode(record)
+                if record.partition in self._halted or record.offset < self.view.positions.get(record.partition, 0):
+                    continue  # it was folded before the claim, and is read again for what is to be set aside
                 if event is not None:
                     touched |= self._apply(event, record.partition)
-                if record.partition not in self._halted:
-                    self.view.moved(record.partition, record.offset + 1)
+                self.view.moved(record.partition, record.offset + 1)
         for task_id, task in touched.items():
             if task.terminal:
                 self._hungry.pop(task_id, None)
@@ -173,15 +180,17 @@ class Scheduler:
                 self._agenda.touch(task)
 
     def _decode(self, record: Record) -> e.Event | None:
-        """Decode a record of the journal; of one that is none its owner posts a dead letter, the record stays."""
+        """Read an event of the journal; one that is none is passed over, and set aside by the partition's owner."""
         try:
-            return self._codec.decode(record)
+            return self._intake.journal(record)
         except UnknownSchema as error:
             self._halt(record.partition, error)
         except Undecodable as error:
-            log.error("journal: %s", error)
-            if record.partition in self._ready:
-                self._log.post(dead_letter(self._records, self._me, record, str(error)))
+            claim = self._ownership.claims.get(record.partition)
+            if claim is not None and record.offset >= claim.position:
+                log.error("dead letter: %s", error)
+                letter = dead_letter(self._records, self._me, record, str(error))
+                self._letters.setdefault(record.partition, {})[record.offset] = letter
         return None
 
     def _apply(self, event: e.Event, partition: int) -> dict[str, Task]:
@@ -207,12 +216,9 @@ class Scheduler:
     def _hear(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
         try:
-            beat = self._codec.decode(record) if record.value else None
+            self._workers.heard(node_id, self._intake.beat(record), self._me.clock.monotonic())
         except Undecodable as error:
             log.warning("beat passed over: %s", error)
-            return
-        if beat is None or isinstance(beat, e.NodeBeat):
-            self._workers.heard(node_id, beat, self._me.clock.monotonic())
 
     def _catch_up(self) -> None:
         """Fold to the end that was found after the claim, then look at every task that goes on."""
@@ -245,7 +251,17 @@ class Scheduler:
             if debt is not None and debt is not Debt.DISPATCH:
                 decisions.append(self._pay(task, debt))
         decisions = self._feed(decisions, now)
-        return bool(decisions) and self._commit(decisions)
+        behind = self._behind()
+        return bool(decisions or behind) and self._commit(decisions, behind)
+
+    def _behind(self) -> set[int]:
+        """Find partitions that have dead letters to write, or lie so far back that a successor would read for long."""
+        claims, positions = self._ownership.claims, self.view.positions
+        return {
+            partition
+            for partition in self._ready
+            if partition in self._letters or positions.get(partition, 0) - claims[partition].position >= LAG
+        }
 
     def _pay(self, task: Task, debt: Debt) -> _Decision:
         basis = self._basis(task)
@@ -286,15 +302,22 @@ class Scheduler:
             if releases is None:
                 continue
             decision = planned[task.task_id][0] if task.task_id in planned else _Decision(task, ())
+            try:
+                work = tuple(
+                    self._records.work(record, task.task_id, partition, record.traceparent)
+                    for partition, record in self._dispatcher.records(task, releases)
+                )
+            except TemplateError as error:
+                # Not what this version has planned. Whoever can read it dispatches it, or a person cancels it.
+                log.error("task %s stands still: its children cannot be made: %s", task.task_id, error)
+                self._hungry.pop(task.task_id, None)
+                fed += [decision] if decision.events else []
+                continue
             dispatched = self._me.sign(
                 e.ChildrenDispatched,
                 task_id=task.task_id,
                 releases=releases,
                 basis=self._basis(decision.task),
-            )
-            work = tuple(
-                self._records.work(record, task.task_id, partition, record.traceparent)
-                for partition, record in self._dispatcher.records(task, releases)
             )
             fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
@@ -310,6 +333,8 @@ class Scheduler:
     def _markers(self, stopping: e.ChildrenStopping) -> list[Append]:
         by_partition: dict[int, list[e.Release]] = {}
         for release in stopping.releases:
+            if release.partition >= self._topics.child_partitions:
+                continue  # nobody dispatched anything to where there is no partition
             by_partition.setdefault(release.partition, []).append(release)
         return [
             self._records.work(
@@ -318,9 +343,10 @@ class Scheduler:
             for partition, releases in by_partition.items()
         ]
 
-    def _commit(self, decisions: Sequence[_Decision]) -> bool:
+    def _commit(self, decisions: Sequence[_Decision], behind: Collection[int]) -> bool:
+        """Write decisions, their records, and what there is to tell of their partitions and of those behind."""
         appends: list[Append] = []
-        homes: set[int] = set()
+        homes = set(behind)
         for decision in decisions:
             task_id = decision.task.task_id
             home = self.view.homes[task_id]
@@ -331,8 +357,10 @@ class Scheduler:
             self._flights[task_id] = _Flight(decision.events[-1].event_id, home, decision.releases)
             for release in decision.releases:
                 self._reserved[release.partition] += release.last - release.first + 1
+        appends += self._letters_of(homes)
         try:
             self._ownership.commit(appends, self._places(homes))
+            self._told(homes)
         except (TransactionAborted, WriterFenced) as error:
             log.warning("decisions put off: %s", error)
             for decision in decisions:
@@ -340,8 +368,28 @@ class Scheduler:
                 self._agenda.touch(decision.task)
         return True
 
+    def _letters_of(self, partitions: Collection[int]) -> list[Append]:
+        """List the dead letters that go with the positions of these partitions: what lies below is told, and once."""
+        return [letter for partition in partitions for letter in self._letters.get(partition, {}).values()]
+
+    def _told(self, partitions: Collection[int]) -> None:
+        for partition in partitions:
+            self._letters.pop(partition, None)
+
     def _places(self, partitions: Collection[int]) -> Mapping[int, Place]:
-        return {partition: Place(self.view.positions.get(partition, 0)) for partition in partitions}
+        """Say up to where these partitions are read: what was folded ahead of the claim is still to be looked at."""
+        return {
+            partition: Place(
+                max(
+                    self._ownership.claims[partition].position,
+                    min(
+                        self.view.positions.get(partition, 0),
+                        self._reader.position(TopicPartition(self._topics.events, partition)),
+                    ),
+                )
+            )
+            for partition in partitions
+        }
 
     def _basis(self, task: Task) -> int:
         return self.view.positions.get(self.view.homes[task.task_id], 0)
@@ -356,11 +404,26 @@ class Scheduler:
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
         self._unready |= {claim.partition for claim in claims} - self._halted
+        self._read_again(claims)
+
+    def _read_again(self, claims: Sequence[Claim]) -> None:
+        """Go back to the committed positions, which others may have folded beyond: no dead letter is below them yet."""
+        journal = self._topics.journal()
+        places = {place: self._reader.position(place) for place in (*journal, self._beats)}
+        back = {
+            place: claim.position
+            for claim in claims
+            for place in (TopicPartition(self._topics.events, claim.partition),)
+            if claim.position < places[place] and claim.partition not in self._halted
+        }
+        if back:
+            starts = self._log.start(list(back))
+            self._reader.assign(places | {place: max(at, starts[place]) for place, at in back.items()})
 
     def hand_over(self, partitions: Collection[int]) -> None:
         """Write the release mark: decisions in flight are committed, nothing else is left to do."""
         try:
-            self._ownership.commit([], self._places(partitions), release=True)
+            self._ownership.commit(self._letters_of(partitions), self._places(partitions), release=True)
         except LogError as error:
             log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
         self.dropped(partitions)
@@ -372,6 +435,7 @@ class Scheduler:
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""
         gone = set(partitions)
+        self._told(gone)
         self._unready -= gone
         self._ready -= gone
         for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:
