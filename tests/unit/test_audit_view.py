@@ -28,7 +28,7 @@ def log() -> Log:
 @pytest.fixture
 def folder(log: Log, tmp_path: Path) -> Path:
     view = open_view(tmp_path / "view", JOURNAL, CODEC)
-    follower = Follower(log=log, codec=CODEC, view=view)
+    follower = Follower(log=log, topics=TOPICS, codec=CODEC, view=view)
     follower.catch_up(TOPICS.journal()[:1])
     view.flush()
     follower.catch_up(TOPICS.journal())

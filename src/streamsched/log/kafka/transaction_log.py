@@ -54,7 +54,7 @@ def steps_of(
     Raises:
         LogError: the topic cannot be read, or a record cannot be understood.
     """
-    places = [TopicPartition(TRANSACTIONS, number) for number in range(admin.partitions(TRANSACTIONS))]
+    places = [TopicPartition(TRANSACTIONS, number) for number in range(len(admin.topic(TRANSACTIONS).partitions))]
     ends = admin.end(places)
     starts = {place: at for place, at in admin.position_at(places, since).items() if at < ends[place]}
     found: dict[int, list[Step]] = {producer: [] for producer in producers}
