@@ -8,9 +8,10 @@ from typing import cast
 
 import pytest
 
-from streamsched.api.history import history, nodes
+from streamsched.api.history import nodes
 from streamsched.api.status import children_of, status_of
 from streamsched.api.wiring import Installation
+from streamsched.audit.replay import history
 from streamsched.audit.verify import verify
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import TopicPartition
@@ -105,7 +106,8 @@ def look(house: Besieged) -> None:
     """Look at everything as the commands do."""
     site = cast(Installation, SimpleNamespace(log=house.log, topics=house.topics, codec=house.codec))
     assert {beat.node_id for beat, _ in nodes(site, house.clock.now())} >= {"w"}
-    rubbish = sum(isinstance(event, Undecodable) for _, event in history(site))
+    ends = house.log.end(house.topics.journal())
+    rubbish = sum(isinstance(event, Undecodable) for _, event in history(house.log, house.topics, house.codec, ends))
     assert rubbish == sum(place.topic == house.topics.events for place in map(_place, house.told()))
     report = verify(log=house.log, topics=house.topics, codec=house.codec)
     assert report.unreadable == rubbish

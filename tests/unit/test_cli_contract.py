@@ -29,11 +29,12 @@ def test_version(cli: Cli) -> None:
 
 
 def test_every_command_has_help_with_an_example(cli: Cli) -> None:
-    from streamsched.cli.app import COMMANDS, GROUPS, command
+    from streamsched.cli.app import COMMANDS, GROUPS, LETTER, command
 
     group = command()
     names: list[tuple[str, ...]] = [(name,) for name in COMMANDS]
     names += [(group_name, name) for group_name, (_, commands) in GROUPS.items() for name in commands]
+    names += [("dead-letters",), *(("dead-letters", name) for name in LETTER)]
     for path in names:
         node = group
         for name in path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from streamsched.api.errors import InputError
 from streamsched.api.request import (
     NoSuchTask,
     Submitted,
@@ -32,6 +33,7 @@ from streamsched.log.port import Record, TopicPartition
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
+    from streamsched.api.history import SetAside
     from streamsched.view.follow import Follower
     from streamsched.view.view import View
 
@@ -197,30 +199,51 @@ class Client:
     def history(
         self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None
     ) -> Iterator[tuple[Record, Event | Undecodable]]:
-        """Replay the journal; see ``history.history``."""
-        from streamsched.api.history import history
+        """Replay the journal, merged by time; a record that is no event comes with the reason.
 
-        return history(self._site, task_id, until_position=until_position, until_time=until_time)
+        ``until_position`` ends each partition before that offset, ``until_time`` (milliseconds) before its first record
+        that is later.
+        """
+        from streamsched.audit.replay import history
+
+        ends = self._until(task_id, until_position, until_time)
+        return history(self._site.log, self._site.topics, self._site.codec, ends, task_id)
 
     def rebuild(
         self, folder: Path, task_id: str | None, *, until_position: int | None = None, until_time: int | None = None
     ) -> int:
         """Fold the history into a new view in ``folder``; returns the number of events."""
+        from streamsched.audit.replay import rebuild
         from streamsched.view.view import open_view
 
-        view = open_view(folder, self._site.journal_id, self._site.codec)
-        events = 0
+        site = self._site
+        ends = self._until(task_id, until_position, until_time)
+        view = open_view(folder, site.journal_id, site.codec)
         try:
-            for record, event in self.history(task_id, until_position=until_position, until_time=until_time):
-                if isinstance(event, Event):
-                    view.apply(event, record.partition)
-                    events += 1
-                view.moved(record.partition, record.offset + 1)
-                if events % FLUSH_EVERY == 0:
-                    view.flush()
+            return rebuild(view, site.log, site.topics, site.codec, ends, task_id)
         finally:
             view.close()
-        return events
+
+    def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
+        """Walk the records that were set aside; see ``history.dead_letters``."""
+        from streamsched.api.history import dead_letters
+
+        return dead_letters(self._site, topic=topic, since=since)
+
+    def topic(self, name: str) -> str:
+        """Give the full name of one of this installation's topics. Raise InputError where there is none of the name."""
+        names = [spec.name for spec in self._site.topics.specs()]
+        prefix = f"{self._site.topics.prefix}."
+        if name in names or prefix + name in names:
+            return name if name in names else prefix + name
+        raise InputError(f"{name!r} is no topic here", f"choose one of {', '.join(names)}")
+
+    def dead_letter(self, number: int) -> tuple[SetAside, Record | None] | None:
+        """Find the dead letter of this number, and the record that it is about, if the log still has that."""
+        from streamsched.api.history import dead_letter, origin_of
+
+        found = dead_letter(self._site, number)
+        return None if found is None else (found, origin_of(self._site, found.letter))
 
     def nodes(self) -> list[tuple[NodeBeat, int]]:
         """List the latest beat of each node that has not left, with its age in milliseconds."""
@@ -229,6 +252,13 @@ class Client:
         return nodes(self._site, self._me.clock.now())
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _until(self, task_id: str | None, position: int | None, time: int | None) -> Mapping[TopicPartition, int]:
+        from streamsched.audit.replay import ends_of
+
+        topics = self._site.topics
+        places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
+        return ends_of(self._site.log, places, position=position, time=time)
 
     def _task(self, task_id: str) -> Task:
         task = self._folded([self._site.topics.journal_of(task_id)]).task(task_id)

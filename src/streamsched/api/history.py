@@ -1,52 +1,27 @@
-"""Replaying the journal: one task or all, merged by time, in order within each partition."""
+"""What the topics beside the journal tell: the nodes that are there, and the records that were set aside."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from streamsched.api.wiring import Installation
-from streamsched.domain.events import Event, NodeBeat
+from streamsched.audit.replay import merged
+from streamsched.domain.events import DeadLetter, NodeBeat
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
-from streamsched.log.port import Record, TopicPartition
+from streamsched.log.port import LogError, Record, TopicPartition
 
-BATCH: Final = 2_000
 FORGOTTEN: Final = 300_000
 """Milliseconds after which a node that died without a word is listed no more."""
-
-
-def history(
-    site: Installation,
-    task_id: str | None = None,
-    *,
-    until_position: int | None = None,
-    until_time: int | None = None,
-) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Walk the journal as it is now; a record that is no event comes with the reason.
-
-    ``until_position`` ends each partition before that offset, ``until_time`` after that time in milliseconds.
-    """
-    topics = site.topics
-    places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
-    intake = Intake(site.codec, site.topics)
-    for record in _merged(site, places, until_position):
-        if until_time is not None and record.timestamp > until_time:
-            continue
-        if task_id is not None and record.key != task_id.encode():
-            continue
-        try:
-            yield record, intake.journal(record)
-        except Undecodable as error:
-            yield record, error
 
 
 def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
     """List the latest beat of each node that has not left, with its age in milliseconds."""
     beats: dict[bytes, NodeBeat] = {}
     intake = Intake(site.codec, site.topics)
-    for record in _merged(site, [TopicPartition(site.topics.workers, 0)], None):
+    for record in merged(site.log, site.log.end([TopicPartition(site.topics.workers, 0)])):
         try:
             beat = intake.beat(record)
         except Undecodable:
@@ -62,27 +37,54 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
     ]
 
 
-def _merged(site: Installation, places: Sequence[TopicPartition], until: int | None) -> Iterator[Record]:
-    """Merge partitions by timestamp with a bounded memory: only those are read of which nothing is held."""
-    ends = {place: end if until is None else min(end, until) for place, end in site.log.end(places).items()}
-    positions = dict(site.log.start(places))
-    held: dict[TopicPartition, deque[Record]] = {place: deque() for place in places}
-    reader = site.log.reader()
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A record that was set aside: its dead letter, under the number that names it."""
+
+    number: int
+    letter: DeadLetter
+
+
+def dead_letters(site: Installation, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
+    """Walk the dead letters, the oldest first: of one topic of origin, written at ``since`` (milliseconds) or later.
+
+    What is no dead letter itself is passed over.
+    """
+    place = TopicPartition(site.topics.dead_letters, 0)
+    begin = site.log.start([place]) if since is None else site.log.position_at([place], since)
+    intake = Intake(site.codec, site.topics)
+    for record in merged(site.log, site.log.end([place]), begin):
+        try:
+            letter = intake.dead_letter(record)
+        except Undecodable:
+            continue
+        if topic in (None, letter.topic):
+            yield SetAside(record.offset, letter)
+
+
+def dead_letter(site: Installation, number: int) -> SetAside | None:
+    """Find the dead letter of this number."""
+    record = _record_at(site, TopicPartition(site.topics.dead_letters, 0), number)
+    if record is None:
+        return None
     try:
-        while True:
-            hungry = [place for place in places if not held[place] and positions[place] < ends[place]]
-            if hungry:
-                reader.assign({place: positions[place] for place in hungry})
-                for record in reader.poll(BATCH, 0.2):
-                    place = TopicPartition(record.topic, record.partition)
-                    if record.offset < ends[place]:
-                        held[place].append(record)
-                positions |= {place: reader.position(place) for place in hungry}
-                continue
-            ready = [place for place in places if held[place]]
-            if not ready:
-                return
-            place = min(ready, key=lambda place: held[place][0].timestamp)
-            yield held[place].popleft()
-    finally:
-        reader.close()
+        return SetAside(number, Intake(site.codec, site.topics).dead_letter(record))
+    except Undecodable:
+        return None
+
+
+def origin_of(site: Installation, letter: DeadLetter) -> Record | None:
+    """Find the record that a dead letter is about, if the log still has it."""
+    if letter.topic not in {spec.name for spec in site.topics.specs()}:
+        return None
+    return _record_at(site, TopicPartition(letter.topic, letter.partition), letter.offset)
+
+
+def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record | None:
+    try:
+        if not site.log.start([place])[place] <= offset < site.log.end([place])[place]:
+            return None
+        found = next(merged(site.log, {place: offset + 1}, {place: offset}), None)
+    except LogError:  # no such partition, or deleted this very moment
+        return None
+    return found if found is not None and found.offset == offset else None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from streamsched.audit.journal import Live, PartitionAudit, Standing
+from streamsched.audit.replay import ends_of
 from streamsched.audit.report import Findings, Report, Violation
 from streamsched.audit.work import WorkAudit
 from streamsched.domain.task import Task
@@ -51,11 +52,9 @@ def verify(
     findings = Findings()
     journal = Journal(log=log, topics=topics, codec=codec, task_id=task_id, findings=findings)
     try:
-        if until_time is not None:
-            journal.read(log.position_at(journal.places, until_time + 1), on_progress, exact=True)
-        elif until_position is not None:
-            ends = log.end(journal.places)
-            journal.read({place: min(end, until_position) for place, end in ends.items()}, on_progress, exact=True)
+        if until_time is not None or until_position is not None:
+            ends = ends_of(log, journal.places, position=until_position, time=until_time)
+            journal.read(ends, on_progress, exact=True)
         else:
             journal.catch_up(on_progress)
             work = WorkAudit(log=log, topics=topics, codec=codec, journal=journal, findings=findings, task_id=task_id)

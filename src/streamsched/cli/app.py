@@ -9,9 +9,10 @@ import typer
 from typer.main import get_command
 
 from streamsched.cli.audit_commands import verify
+from streamsched.cli.letter_commands import dead_letters, show
 from streamsched.cli.look_commands import children, list_tasks, results, status, workers
 from streamsched.cli.node_commands import scheduler, worker
-from streamsched.cli.options import Command, global_options
+from streamsched.cli.options import Command, Group, global_options
 from streamsched.cli.replay_commands import replay
 from streamsched.cli.run_commands import run, submit
 from streamsched.cli.topics_commands import check, create, repair
@@ -75,6 +76,14 @@ AUDIT: Commands = {
         "streamsched audit verify --view view-at-5000",
     ),
 }
+LETTERS: tuple[Callable[..., Any], str] = (
+    dead_letters,
+    "streamsched dead-letters\n"
+    "streamsched --brokers localhost:9092 dead-letters --since 2026-11-23 --limit 20\n"
+    "streamsched dead-letters --count --json\n"
+    "streamsched dead-letters show 17",
+)
+LETTER: Commands = {"show": (show, "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json")}
 GROUPS: dict[str, tuple[str, Commands]] = {
     "topics": ("The topics on the broker.", TOPICS),
     "audit": ("The history, held against what is promised.", AUDIT),
@@ -90,11 +99,21 @@ def command() -> Any:
         below = typer.Typer(help=purpose, no_args_is_help=True, rich_markup_mode=None)
         _add(below, commands)
         app.add_typer(below, name=name)
+    app.add_typer(_letters(), name="dead-letters")
     group: Any = get_command(app)
     group.params.extend(global_options())
-    for name in GROUPS:
+    for name in (*GROUPS, "dead-letters"):
         group.commands[name].params.extend(global_options())
     return group
+
+
+def _letters() -> typer.Typer:
+    """Build ``dead-letters``, which lists by itself."""
+    own, examples = LETTERS
+    app = typer.Typer(cls=Group, epilog=examples, invoke_without_command=True, rich_markup_mode=None)
+    app.callback(cls=Group, epilog=examples, invoke_without_command=True)(own)
+    _add(app, LETTER)
+    return app
 
 
 def _add(app: typer.Typer, commands: Commands) -> None:

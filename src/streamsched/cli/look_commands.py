@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -124,7 +125,7 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
     if as_json:
         for beat, age in nodes:
             document = {name: getattr(beat, name) for name in NODE_FIELDS}
-            running = [{name: getattr(child, name) for name in RUNNING_FIELDS} for child in beat.running]
+            running = [{name: _finite(getattr(child, name)) for name in RUNNING_FIELDS} for child in beat.running]
             out_json({**document, "age_ms": age, "partitions": list(beat.partitions), "running": running})
         return
     if not nodes:
@@ -146,6 +147,11 @@ def _node_row(beat: NodeBeat, age: int) -> tuple[object, ...]:
     owned = ranges(beat.partitions)
     since = span(max(0, age) / 1000)
     return (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)
+
+
+def _finite(value: object) -> object:
+    """Leave out what a handler told of its progress and JSON has no word for."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check_state(state: str | None, states: tuple[str, ...]) -> None:

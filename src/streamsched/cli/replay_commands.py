@@ -84,11 +84,14 @@ def read_until(text: str | None) -> tuple[int | None, int | None]:
         return None, None
     if text.isascii() and text.isdigit():
         return int(text), None
+    return None, read_time(text, "--until", f"{text!r} is neither an offset nor a time", "5000, ")
+
+
+def read_time(text: str, option: str, reason: str, others: str = "") -> int:
+    """Read a time of an option, in milliseconds; one without a zone is local."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
+    except (ValueError, OverflowError):
         from streamsched.api.errors import InputError
 
-        reason = f"{text!r} is neither an offset nor a time"
-        raise InputError(reason, "write 5000, 2026-11-23 or 2026-11-23T12:00:00Z", source="--until") from None
-    return None, int(moment.astimezone(UTC).timestamp() * 1000)
+        raise InputError(reason, f"write {others}2026-11-23 or 2026-11-23T12:00:00Z", source=option) from None

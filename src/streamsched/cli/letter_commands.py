@@ -1,0 +1,172 @@
+"""``dead-letters``: the records that were set aside, and why."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from streamsched.cli.options import Json, client_of
+from streamsched.cli.printing import columns, local_time, note, out, out_json, plain
+from streamsched.cli.replay_commands import read_time
+
+if TYPE_CHECKING:
+    from streamsched.api.history import SetAside
+    from streamsched.log.port import Record
+
+LINE: Final = "{:>8}  {:<19}  {:<36}  {:<36}  {}"
+ROW: Final = 32
+"""Bytes of a value in one line of its hexadecimal form."""
+SHOWN: Final = 512
+"""Bytes of a value that are shown to people."""
+
+
+def dead_letters(
+    context: typer.Context,
+    topic: Annotated[
+        str | None,
+        typer.Option(metavar="T", help="Only what came from this topic: events, children, or its full name."),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only what was set aside since then (RFC 3339, or a date).")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only count them, by topic.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the records that were set aside because they are no events, the oldest first.
+
+    Each is kept whole, up to 256 KiB, with the reason and the place that it came from; 'dead-letters show' prints one.
+    They are deleted after four weeks. Beats that cannot be read are passed over without a dead letter.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    begin = None if since is None else read_time(since, "--since", f"{since!r} is no time")
+    with client_of(context) as client:
+        origin = None if topic is None else client.topic(topic)
+        found = client.dead_letters(topic=origin, since=begin)
+        if count:
+            _count(found, as_json=as_json)
+        else:
+            _list(found if limit is None else deque(found, limit), as_json=as_json)
+
+
+def show(
+    context: typer.Context,
+    number: Annotated[int, typer.Argument(metavar="NUMBER", min=0, help="Its number in the list.", show_default=False)],
+    as_json: Json = False,
+) -> None:
+    """Show one dead letter whole: the reason, the key, the value, and the headers if the record is still there."""
+    with client_of(context) as client:
+        found = client.dead_letter(number)
+        if found is None:
+            from streamsched.api.errors import InputError
+
+            raise InputError(f"there is no dead letter {number}", "'streamsched dead-letters' lists them")
+        entry, origin = found
+        document = {**_document(entry), **_contents(entry, origin)}
+    if as_json:
+        out_json(document)
+        return
+    for name, text in _described(entry, origin):
+        out(f"{name:<9} {text}")
+
+
+def _list(found: Iterable[SetAside], *, as_json: bool) -> None:
+    told: Counter[str] = Counter()
+    for entry in found:
+        if not told and not as_json:
+            out(LINE.format("NUMBER", "SET ASIDE", "RECORD", "KEY", "REASON"))
+        told[entry.letter.topic] += 1
+        if as_json:
+            out_json(_document(entry))
+        else:
+            letter = entry.letter
+            when, key = local_time(letter.at), plain(_text(letter.key), 36)
+            out(LINE.format(entry.number, when, plain(_place(entry)), key, plain(_reason(entry), 160)).rstrip())
+    if not as_json:
+        note(f"{told.total():,} of {', '.join(map(plain, sorted(told)))}" if told else "no dead letters")
+
+
+def _count(found: Iterable[SetAside], *, as_json: bool) -> None:
+    counts = Counter(entry.letter.topic for entry in found)
+    if as_json:
+        out_json({"total": counts.total(), "topics": dict(sorted(counts.items()))})
+        return
+    rows = [(plain(topic), number) for topic, number in sorted(counts.items())]
+    for line in columns([("TOPIC", "DEAD LETTERS"), *rows, ("all", counts.total())]):
+        out(line)
+
+
+def _document(entry: SetAside) -> dict[str, Any]:
+    letter = entry.letter
+    return {
+        "number": entry.number,
+        "at": letter.at,
+        "by": letter.by,
+        "topic": letter.topic,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "key": None if letter.key is None else _text(letter.key),
+        "reason": letter.reason,
+    }
+
+
+def _contents(entry: SetAside, origin: Record | None) -> dict[str, Any]:
+    value = entry.letter.value
+    headers = None
+    if origin is not None:
+        headers = [[name, data.decode(errors="backslashreplace")] for name, data in origin.headers]
+    return {
+        "value": None if value is None else value.hex(),
+        "bytes": None if value is None else len(value),
+        "headers": headers,
+        "origin": None
+        if origin is None
+        else {"timestamp": origin.timestamp, "bytes": None if origin.value is None else len(origin.value)},
+    }
+
+
+def _described(entry: SetAside, origin: Record | None) -> list[tuple[str, str]]:
+    letter = entry.letter
+    lines = [
+        ("number", str(entry.number)),
+        ("record", plain(_place(entry))),
+        ("reason", plain(_reason(entry), 2_000)),
+        ("set aside", f"{local_time(letter.at)} by {plain(letter.by)}"),
+        ("key", "none" if letter.key is None else plain(_text(letter.key), 500)),
+    ]
+    if origin is None:
+        lines.append(("origin", "the record itself is kept no more"))
+    else:
+        lines.append(("written", local_time(origin.timestamp)))
+        lines += [("header", plain(f"{name}: {_text(data)}", 500)) for name, data in origin.headers]
+    if letter.value is None:
+        lines.append(("value", "none"))
+        return lines
+    whole = len(letter.value) if origin is None or origin.value is None else len(origin.value)
+    lines.append(("value", f"{whole:,} bytes" + (f", the first {SHOWN} of them" if whole > SHOWN else "")))
+    for begin in range(0, min(len(letter.value), SHOWN), ROW):
+        row = letter.value[begin : min(begin + ROW, SHOWN)]
+        lines.append((f"{begin:>8}", f"{row.hex(' ', 4):<{2 * ROW + ROW // 4}} {_printable(row)}"))
+    return lines
+
+
+def _place(entry: SetAside) -> str:
+    letter = entry.letter
+    return f"{letter.topic}-{letter.partition} offset {letter.offset}"
+
+
+def _reason(entry: SetAside) -> str:
+    """Leave out the place that most reasons begin with: it has a column of its own."""
+    return entry.letter.reason.removeprefix(f"{_place(entry)}: ")
+
+
+def _text(data: bytes | None) -> str:
+    return "-" if data is None else data.decode(errors="backslashreplace")
+
+
+def _printable(data: bytes) -> str:
+    return "".join(chr(byte) if 32 <= byte < 127 else "." for byte in data)
