@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, Literal
@@ -41,8 +42,26 @@ class Poison:
         return Append(getattr(topics, self.topic), self.partition, self.key, self.value, self.headers)
 
 
+Place = tuple[str, int, int]
+
+
+def tally(letters: Iterable[e.DeadLetter]) -> Counter[Place]:
+    """Count the dead letters for each origin; those that the corpus itself made are none."""
+    return Counter((letter.topic, letter.partition, letter.offset) for letter in letters if letter.by != "hostile")
+
+
+def check_fates(thrown: Mapping[Place, Poison], told: Counter[Place]) -> None:
+    """Hold every record that was thrown against its fate."""
+    for place, poison in thrown.items():
+        most = 1 if poison.fate in ("letter", "either") else 0
+        least = 1 if poison.fate == "letter" else 0
+        what = f"{poison.kind} ({poison.fate}) at {place}"
+        assert least <= told[place] <= most, f"{told[place]} dead letters of {what}"
+    assert not told.keys() - thrown.keys(), "dead letters of what nobody threw"
+
+
 class Corpus:
-    """Makes the records of one seed. ``newer``: whether unknown fingerprints may go to the journal, which they stop."""
+    """Makes the records of one seed. Unknown fingerprints go to the work log only: they would stop the journal."""
 
     def __init__(self, seed: int, topics: Topics, codec: Codec) -> None:
         self._rng = Random(seed)

@@ -17,11 +17,10 @@ from streamsched.log.codec import Undecodable
 from streamsched.log.port import TopicPartition
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.poison.corpus import Corpus, Poison
+from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally
 from tests.poison.house import House
 
 pytestmark = pytest.mark.unit
-Place = tuple[str, int, int]
 
 
 class Besieged(House):
@@ -37,20 +36,7 @@ class Besieged(House):
             self.thrown[append.topic, append.partition, offset] = poison
 
     def told(self) -> Counter[Place]:
-        """Count the dead letters for each origin; those that the corpus itself made are none."""
-        letters = [letter for letter in self.dead_letters() if letter.by != "hostile"]
-        return Counter((letter.topic, letter.partition, letter.offset) for letter in letters)
-
-    def check(self) -> None:
-        """Hold every record against its fate."""
-        told = self.told()
-        for place, poison in self.thrown.items():
-            most = {"letter": 1, "either": 1}.get(poison.fate, 0)
-            least = 1 if poison.fate == "letter" else 0
-            assert least <= told[place] <= most, (
-                f"{told[place]} dead letters of {poison.kind} ({poison.fate}) at {place}"
-            )
-        assert not told.keys() - self.thrown.keys(), "dead letters of what nobody threw"
+        return tally(self.dead_letters())
 
 
 def test_the_corpus_is_large_and_reaches_every_topic() -> None:
@@ -78,7 +64,7 @@ def test_tasks_run_before_among_and_after_the_corpus(seed: int) -> None:
     house.submit("after")
     house.turn(150)
     assert {task: house.phase(task) for task in [*tasks, "after"]} == dict.fromkeys([*tasks, "after"], "succeeded")
-    house.check()
+    check_fates(house.thrown, house.told())
 
     assert house.rows() == house.folded(), "the scheduler's view is not the fold of the journal"
     newer = {

@@ -47,8 +47,11 @@ class KafkaRecord:
 
     @property
     def headers(self) -> Headers:
-        """Return the headers; a missing value is an empty one."""
-        headers: Sequence[tuple[str, bytes | None]] | None = self._message.headers()
+        """Return the headers; a missing value is an empty one. Names that are no text cannot be had: there are none."""
+        try:
+            headers: Sequence[tuple[str, bytes | None]] | None = self._message.headers()
+        except (SystemError, UnicodeDecodeError):
+            return ()
         return [(name, value or b"") for name, value in headers or ()]
 
 
