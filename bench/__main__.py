@@ -26,13 +26,14 @@ def main() -> int:
     parser.add_argument(
         "--case", action="append", choices=CASES, metavar="NAME", help=f"only this; may be repeated: {', '.join(CASES)}"
     )
+    parser.add_argument("--repeat", type=int, metavar="N", help="how often each case is measured")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     names = options.case or [name for name, case in CASES.items() if case.quick or not options.quick]
     console = Console()
     document: dict[str, Any] = {"quick": options.quick, **machine.describe(), "cases": {}}
     with tempfile.TemporaryDirectory(prefix="streamsched-bench-") as folder:
-        bench = Bench(Path(folder), quick=options.quick)
+        bench = Bench(Path(folder), quick=options.quick, repeats=options.repeat)
         measured: dict[str, list[figures.Figures]] = {}
         try:
             # The limit once more at the end: if it has moved, so did the machine.

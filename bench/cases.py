@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-from bench import checkpoints, crowd, folding, latency, recovery, resources, sleeping, startup, throughput
+from bench import checkpoints, crowd, folding, latency, recovery, resources, sleeping, startup, takeover, throughput
 from bench.cluster import Bench
 from bench.figures import Figures
 
@@ -32,6 +32,9 @@ CASES: Final[dict[str, Case]] = {
     "checkpoints_durable": Case(checkpoints.durable),
     "sleeping": Case(sleeping.sleeping),
     "recovery": Case(recovery.recovery),
+    "recovery_busy": Case(partial(recovery.recovery, busy=True), quick=False),
+    "hand_over": Case(recovery.hand_over, quick=False),
+    "takeover": Case(takeover.takeover, quick=False),
     "startup": Case(startup.startup),
     "fold": Case(folding.fold),
     "idle": Case(resources.idle),

@@ -150,21 +150,21 @@ class Site:
 class Bench:
     """What a case is given: how much to measure, and where."""
 
-    def __init__(self, folder: Path, *, quick: bool) -> None:
+    def __init__(self, folder: Path, *, quick: bool, repeats: int | None = None) -> None:
         self.folder = folder
         self.quick = quick
-        self.repeats = 1 if quick else 3
+        self.repeats = repeats or (1 if quick else 3)
         self._sites = 0
         self._shared: Site | None = None
         self._stack = ExitStack()
 
     @cached_property
     def broker(self) -> Broker:
-        """The broker of this run, started when it is first needed, with Java's full compiler, and warmed up.
+        """The broker of this run, started when it is first needed: Kafka's own time-outs, Java's full compiler, warm.
 
         Its first transactions cost it several times what later ones do.
         """
-        broker = self._stack.enter_context(Broker(self.folder / "broker", full_jit=True))
+        broker = self._stack.enter_context(Broker(self.folder / "broker", full_jit=True, stock_timeouts=True))
         limit.children_per_s(broker.address, WARM_UP)
         return broker
 

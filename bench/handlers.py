@@ -8,8 +8,6 @@ from pathlib import Path
 
 from streamsched.worker.context import ChildContext
 
-CHECKPOINT_EVERY = 0.05
-
 
 def checkpoints(ctx: ChildContext, seconds: float, pause: float = 0.0, wait: bool = False) -> dict[str, float]:
     """Take checkpoints for so long, one after the other or with a pause between; ``wait``: durable ones."""
@@ -23,11 +21,18 @@ def checkpoints(ctx: ChildContext, seconds: float, pause: float = 0.0, wait: boo
     return {"calls": calls, "seconds": time.monotonic() - begun}
 
 
-def stay(ctx: ChildContext, folder: str, seconds: float) -> None:
-    """Write down when and in which process this attempt began, then stay until the time is over or it is stopped."""
-    with (Path(folder) / str(ctx.child_index)).open("a") as file:
-        file.write(f"{time.monotonic()} {os.getpid()}\n")
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        time.sleep(CHECKPOINT_EVERY)
-        ctx.checkpoint({})
+def stay(ctx: ChildContext, folder: str, seconds: float, every: float, slow: float, wait: bool) -> None:
+    """Stay until the time is over or it is stopped; write down when and in which process this began and ended.
+
+    There is a checkpoint after ``every`` seconds, for the first child after ``slow`` ones if that is not 0.
+    """
+    pause = every if ctx.child_index or not slow else slow
+    with (Path(folder) / str(ctx.child_index)).open("a", buffering=1) as file:
+        file.write(f"began {time.monotonic()} {os.getpid()}\n")
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                time.sleep(pause)
+                ctx.checkpoint({}, wait=wait)
+        finally:
+            file.write(f"stopped {time.monotonic()} {os.getpid()}\n")
