@@ -26,6 +26,7 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL, decode_mark, decode_runs
 from streamsched.runtime.records import Records
+from streamsched.scheduler.lookout import Lookout
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
@@ -55,6 +56,7 @@ class Node:
     log: Log
     pool: FakePool | None = None
     disk: MemoryStore | None = None
+    lookout: Lookout | None = None
     busy: bool = False
     """In the middle of a step: frozen there, while others go on."""
 
@@ -152,7 +154,8 @@ class World:
         machine = Scheduler(
             log=log, topics=TOPICS, codec=CODEC, view=View(disk, CODEC), me=me, pause=self.clock.advance
         )
-        return Node(me.name, machine, log, disk=disk)
+        lookout = Lookout(log=log, topics=TOPICS, codec=CODEC, me=me.node_id, clock=self.clock)
+        return Node(me.name, machine, log, disk=disk, lookout=lookout)
 
     def worker(self, log: Connection, me: Identity) -> Node:
         """Make a worker."""
@@ -199,6 +202,8 @@ class World:
     def _step(self, node: Node) -> None:
         def step() -> None:
             busy = node.machine.step(self.rng.choice((0.0, 0.01)))
+            if node.lookout is not None and self.rng.random() < 0.3 and node.lookout.step(0.0):
+                self._tell(f"{node.name} evicts")
             self.clock.advance(self.rng.uniform(0, 0.003) if busy else self.rng.uniform(0, 0.06))
             if isinstance(node.machine, Worker) and node.machine.stopped:
                 node.machine.stop()
