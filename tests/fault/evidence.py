@@ -36,6 +36,8 @@ def read_topic(brokers: str, topic: str) -> list[e.Event]:
             assert message is not None, f"{topic}-{partition} does not come to its end"
             if message.error() is not None:
                 break
+            if message.value() is None:
+                continue  # a node that has left
             record = SimpleNamespace(topic=topic, partition=partition, offset=message.offset(), value=message.value())
             events.append(codec.decode(cast(Record, record)))
     consumer.close()

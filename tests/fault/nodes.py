@@ -43,6 +43,12 @@ class Nodes:
         self._processes.append(process)
         return process
 
+    def said_by(self, process: subprocess.Popen[bytes]) -> str:
+        """Return all that one node said."""
+        number = self._processes.index(process)
+        (path,) = self.folder.glob(f"{number}-*.log")
+        return path.read_text()
+
     def said(self) -> str:
         """Join what all nodes said, for a failure's message."""
         return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))

@@ -1,0 +1,272 @@
+"""Who falls silent is evicted once, who does not is never; and nothing is lost or done twice.
+
+Nodes are frozen (SIGSTOP) and killed; judged from what the schedulers say, from the topics and from side effects.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import psutil
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from streamsched.domain.events import NodeBeat
+from streamsched.log.codec import Codec
+from streamsched.log.port import Record
+from tests.fault.evidence import check, read_notes, read_topic
+from tests.fault.nodes import Nodes, until
+from tests.kafka.shared import broker
+
+pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+
+STEPS = 10
+WORKER = ("worker", "--slots", "4", "--allow", "tests.fault.handlers", "--checkpoint-interval", "0.1")
+TEMPLATE = """
+name: steps
+params:
+  children: {type: integer}
+  folder: {type: string}
+split:
+  range: {first: 1, last: "${children}", size: 1}
+child:
+  handler: tests.fault.handlers:steps
+  args: {count: 10, seconds: 0.1, folder: "${folder}"}
+"""
+EVICTED = re.compile(r"evicted (worker|scheduler) (\S+) ")
+
+
+class Site:
+    """One installation with a task that runs, and what its schedulers say of evictions."""
+
+    def __init__(self, folder: Path) -> None:
+        self.nodes = Nodes(broker().address, folder)
+        self.folder = folder
+        self.prefix = self.nodes.env["STREAMSCHED_PREFIX"] = folder.name.replace("_", "-")
+        made = self.nodes.run("topics", "create")
+        assert made.returncode == 0, made.stderr
+        self.notes = folder / "notes"
+        self.notes.mkdir()
+        (folder / "steps.yaml").write_text(TEMPLATE)
+        self.children = 0
+        self._codec = Codec()
+        self._beats: list[NodeBeat] = []
+        self._beats_consumer = Consumer({"bootstrap.servers": broker().address, "group.id": "beats"})
+        self._beats_consumer.assign([TopicPartition(f"{self.prefix}.workers", 0, 0)])
+
+    def end(self) -> None:
+        """Kill what still runs."""
+        self.nodes.end()
+        self._beats_consumer.close()
+
+    def start(self, *arguments: str, name: str) -> psutil.Process:
+        """Start a node and return its parent process, once it is in its group."""
+        parent = self.nodes.start(*arguments, "--name", name)
+        until(lambda: f"{name} ready" in self.nodes.said_by(parent), 60, self.nodes.said)
+        return psutil.Process(parent.pid)
+
+    def submit(self, children: int) -> None:
+        self.children = children
+        template, folder = str(self.folder / "steps.yaml"), f"folder={self.notes}"
+        done = self.nodes.run("submit", template, "-p", folder, "-p", f"children={children}", "--task-id", "job")
+        assert done.returncode == 0, done.stderr
+
+    def noted(self) -> int:
+        """Count the steps that the handlers have noted so far."""
+        return len(read_notes(self.notes))
+
+    def until_noted(self, more: int) -> None:
+        """Wait until so many more steps are noted."""
+        enough = self.noted() + more
+        until(lambda: self.noted() >= enough, 90, self.nodes.said)
+
+    def evicted(self) -> list[str]:
+        """List who was evicted, by role and name: once for each scheduler that did it."""
+        return [f"{role} {name}" for role, name in EVICTED.findall(self.nodes.said())]
+
+    def beats(self, name: str) -> list[NodeBeat]:
+        """Read on, and return all beats of a node so far."""
+        while (message := self._beats_consumer.poll(0.2)) is not None:
+            record = cast(Record, SimpleNamespace(topic="", partition=0, offset=0, value=message.value()))
+            event = self._codec.decode(record) if message.error() is None and message.value() is not None else None
+            if isinstance(event, NodeBeat):
+                self._beats.append(event)
+        return [beat for beat in self._beats if beat.name == name]
+
+    def members(self, name: str) -> set[str]:
+        """Return all member ids that a node has had in its group."""
+        return {beat.member_id for beat in self.beats(name)} - {""}
+
+    def until_back(self, name: str) -> None:
+        """Wait for a beat of a node, made from now on, that says that it owns partitions."""
+        thawed = time.time() * 1000
+        until(lambda: any(b.at > thawed and b.partitions for b in self.beats(name)[-1:]), 60, self.nodes.said)
+
+    def finish(self) -> None:
+        """Wait for the end of the task and judge it by what is left behind."""
+
+        def state() -> object:
+            return json.loads(self.nodes.run("status", "job", "--json").stdout)["state"]
+
+        until(lambda: state() == "succeeded", 150, self.nodes.said)
+        journal = read_topic(broker().address, f"{self.prefix}.events")
+        check(journal, read_notes(self.notes), task_id="job", children=self.children, steps=STEPS)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    opened = Site(tmp_path)
+    yield opened
+    opened.end()
+
+
+def node_of(parent: psutil.Process) -> psutil.Process:
+    """Return the node below its parent process."""
+    (node,) = parent.children()
+    return node
+
+
+def freeze(process: psutil.Process, seconds: float) -> None:
+    """Stop a process for so long."""
+    process.suspend()
+    time.sleep(seconds)
+    process.resume()
+
+
+def kill_tree(parent: psutil.Process) -> None:
+    """Kill a node with everything around it: nobody is left to notice."""
+    for process in [parent, *parent.children(recursive=True)]:
+        process.kill()
+
+
+def test_a_short_freeze_is_no_death_and_a_killed_tree_is_one(site: Site) -> None:
+    site.start("scheduler", name="s1")
+    one, two = (node_of(site.start(*WORKER, name=name)) for name in ("w1", "w2"))
+    site.submit(100)
+    site.until_noted(20)
+    freeze(one, 1.0)
+    site.until_noted(40)
+    assert site.evicted() == []
+    kill_tree(two.parent() or two)
+    site.finish()
+    assert site.evicted() == ["worker w2"]
+
+
+def test_a_thawed_zombie_joins_anew_and_nothing_is_done_twice(site: Site) -> None:
+    """Frozen until it is evicted, it wakes while its children run elsewhere; its executors never slept."""
+    site.start("scheduler", name="s1")
+    one = node_of(site.start(*WORKER, name="w1"))
+    site.start(*WORKER, name="w2")
+    site.submit(100)
+    site.until_noted(20)
+    one.suspend()
+    until(lambda: site.evicted() == ["worker w1"], 60, site.nodes.said)
+    site.until_noted(20)
+    one.resume()
+    until(lambda: len(site.members("w1")) == 2, 60, site.nodes.said)
+    site.until_back("w1")
+    site.finish()
+    assert site.evicted() == ["worker w1"]
+    assert len(site.members("w1")) == 2
+    assert len({beat.transactional_id for beat in site.beats("w1")}) >= 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("seconds", "least"), [(3.0, 0), (20.0, 1)])
+def test_one_freeze_is_at_most_one_eviction(site: Site, seconds: float, least: int) -> None:
+    for name in ("s1", "s2"):
+        site.start("scheduler", name=name)
+    one = node_of(site.start(*WORKER, name="w1"))
+    site.start(*WORKER, name="w2")
+    site.submit(round(150 + 80 * seconds))
+    site.until_noted(20)
+    freeze(one, seconds)
+    site.until_back("w1")
+    site.until_noted(100)
+    # Both schedulers may have seen the same silence; the second then evicts a member that is gone.
+    assert least <= len(site.evicted()) <= 2
+    assert set(site.evicted()) <= {"worker w1"}
+    site.finish()
+    assert 1 + least <= len(site.members("w1")) <= 2, "it joined anew once for each eviction"
+
+
+@pytest.mark.long
+def test_a_scheduler_that_was_frozen_accuses_nobody(site: Site) -> None:
+    """The only judge sleeps through three silences: it finds them all alive."""
+    judge = node_of(site.start("scheduler", name="s1"))
+    for name in ("w1", "w2", "w3"):
+        site.start(*WORKER, name=name)
+    site.submit(400)
+    site.until_noted(20)
+    for seconds in (2.5, 8.0, 20.0):
+        freeze(judge, seconds)
+        site.until_noted(60)
+        assert site.evicted() == []
+    site.finish()
+    assert site.evicted() == []
+
+
+@pytest.mark.long
+def test_a_frozen_scheduler_is_evicted_by_the_other_and_thawed_evicts_nobody(site: Site) -> None:
+    frozen = node_of(site.start("scheduler", name="s1"))
+    site.start("scheduler", name="s2")
+    for name in ("w1", "w2"):
+        site.start(*WORKER, name=name)
+    site.submit(400)
+    site.until_noted(20)
+    freeze(frozen, 20.0)
+    site.until_back("s1")
+    site.finish()
+    assert site.evicted() == ["scheduler s1"]
+
+
+@pytest.mark.long
+def test_under_full_load_nobody_is_evicted(site: Site) -> None:
+    """More processes than cores that do nothing but compute, for half a minute."""
+    for name in ("s1", "s2"):
+        site.start("scheduler", name=name)
+    for name in ("w1", "w2"):
+        site.start(*WORKER, name=name)
+    burn = "import time; end = time.monotonic() + 30\nwhile time.monotonic() < end: pass"
+    site.submit(300)
+    burning = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(2 * (psutil.cpu_count() or 1))]
+    for process in burning:
+        process.wait(120)
+    site.finish()
+    assert site.evicted() == []
+
+
+@pytest.mark.long
+def test_a_killed_scheduler_is_evicted_and_the_other_goes_on(site: Site) -> None:
+    doomed = site.start("scheduler", name="s1")
+    site.start("scheduler", name="s2")
+    site.start(*WORKER, name="w1")
+    site.submit(60)
+    site.until_noted(20)
+    kill_tree(doomed)
+    until(lambda: site.evicted() == ["scheduler s1"], 60, site.nodes.said)
+    site.finish()
+
+
+@pytest.mark.long
+def test_a_node_that_leaves_in_order_is_not_evicted(site: Site) -> None:
+    leaving = site.start("scheduler", name="s1"), site.start(*WORKER, name="w1")
+    site.start("scheduler", name="s2")
+    site.start(*WORKER, name="w2")
+    site.submit(100)
+    site.until_noted(20)
+    for parent in leaving:
+        parent.send_signal(signal.SIGTERM)
+    for parent in leaving:
+        parent.wait(60)
+    site.finish()
+    assert site.evicted() == []
