@@ -18,3 +18,12 @@ def steps(ctx: ChildContext, count: int, seconds: float, folder: str) -> dict[st
             notes.write(f"{ctx.child_index} {step} {ctx.attempt} {ctx.fencing_token}\n")
             ctx.checkpoint({"step": step + 1})
     return {"steps": count}
+
+
+def deaf(ctx: ChildContext, count: int, seconds: float, folder: str) -> None:
+    """Note that it began, and never come to a safe point until there is a file ``go`` in the folder."""
+    with (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1) as notes:
+        for step in range(count):
+            notes.write(f"{ctx.child_index} {step} {ctx.attempt} {ctx.fencing_token}\n")
+        while not (Path(folder) / "go").exists():
+            time.sleep(seconds)

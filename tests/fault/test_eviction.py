@@ -5,128 +5,18 @@ Nodes are frozen (SIGSTOP) and killed; judged from what the schedulers say, from
 
 from __future__ import annotations
 
-import json
-import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from types import SimpleNamespace
-from typing import cast
 
 import psutil
 import pytest
-from confluent_kafka import Consumer, TopicPartition
 
-from streamsched.domain.events import NodeBeat
-from streamsched.log.codec import Codec
-from streamsched.log.port import Record
-from tests.fault.evidence import check, read_notes, read_topic
-from tests.fault.nodes import Nodes, until
-from tests.kafka.shared import broker
+from tests.fault.nodes import until
+from tests.fault.site import WORKER, Site
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
-
-STEPS = 10
-WORKER = ("worker", "--slots", "4", "--allow", "tests.fault.handlers", "--checkpoint-interval", "0.1")
-TEMPLATE = """
-name: steps
-params:
-  children: {type: integer}
-  folder: {type: string}
-split:
-  range: {first: 1, last: "${children}", size: 1}
-child:
-  handler: tests.fault.handlers:steps
-  args: {count: 10, seconds: 0.1, folder: "${folder}"}
-"""
-EVICTED = re.compile(r"evicted (worker|scheduler) (\S+) ")
-
-
-class Site:
-    """One installation with a task that runs, and what its schedulers say of evictions."""
-
-    def __init__(self, folder: Path) -> None:
-        self.nodes = Nodes(broker().address, folder)
-        self.folder = folder
-        self.prefix = self.nodes.env["STREAMSCHED_PREFIX"] = folder.name.replace("_", "-")
-        made = self.nodes.run("topics", "create")
-        assert made.returncode == 0, made.stderr
-        self.notes = folder / "notes"
-        self.notes.mkdir()
-        (folder / "steps.yaml").write_text(TEMPLATE)
-        self.children = 0
-        self._codec = Codec()
-        self._beats: list[NodeBeat] = []
-        self._beats_consumer = Consumer({"bootstrap.servers": broker().address, "group.id": "beats"})
-        self._beats_consumer.assign([TopicPartition(f"{self.prefix}.workers", 0, 0)])
-
-    def end(self) -> None:
-        """Kill what still runs."""
-        self.nodes.end()
-        self._beats_consumer.close()
-
-    def start(self, *arguments: str, name: str) -> psutil.Process:
-        """Start a node and return its parent process, once it is in its group."""
-        parent = self.nodes.start(*arguments, "--name", name)
-        until(lambda: f"{name} ready" in self.nodes.said_by(parent), 60, self.nodes.said)
-        return psutil.Process(parent.pid)
-
-    def submit(self, children: int) -> None:
-        self.children = children
-        template, folder = str(self.folder / "steps.yaml"), f"folder={self.notes}"
-        done = self.nodes.run("submit", template, "-p", folder, "-p", f"children={children}", "--task-id", "job")
-        assert done.returncode == 0, done.stderr
-
-    def noted(self) -> int:
-        """Count the steps that the handlers have noted so far."""
-        return len(read_notes(self.notes))
-
-    def until_noted(self, more: int) -> None:
-        """Wait until so many more steps are noted."""
-        enough = self.noted() + more
-        until(lambda: self.noted() >= enough, 90, self.nodes.said)
-
-    def evicted(self) -> list[str]:
-        """List who was evicted, by role and name: once for each scheduler that did it."""
-        return [f"{role} {name}" for role, name in EVICTED.findall(self.nodes.said())]
-
-    def beats(self, name: str) -> list[NodeBeat]:
-        """Read on, and return all beats of a node so far."""
-        while (message := self._beats_consumer.poll(0.2)) is not None:
-            record = cast(Record, SimpleNamespace(topic="", partition=0, offset=0, value=message.value()))
-            event = self._codec.decode(record) if message.error() is None and message.value() is not None else None
-            if isinstance(event, NodeBeat):
-                self._beats.append(event)
-        return [beat for beat in self._beats if beat.name == name]
-
-    def members(self, name: str) -> set[str]:
-        """Return all member ids that a node has had in its group."""
-        return {beat.member_id for beat in self.beats(name)} - {""}
-
-    def until_back(self, name: str) -> None:
-        """Wait for a beat of a node, made from now on, that says that it owns partitions."""
-        thawed = time.time() * 1000
-        until(lambda: any(b.at > thawed and b.partitions for b in self.beats(name)[-1:]), 60, self.nodes.said)
-
-    def finish(self) -> None:
-        """Wait for the end of the task and judge it by what is left behind."""
-
-        def state() -> object:
-            return json.loads(self.nodes.run("status", "job", "--json").stdout)["state"]
-
-        until(lambda: state() == "succeeded", 150, self.nodes.said)
-        journal = read_topic(broker().address, f"{self.prefix}.events")
-        check(journal, read_notes(self.notes), task_id="job", children=self.children, steps=STEPS)
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    opened = Site(tmp_path)
-    yield opened
-    opened.end()
 
 
 def node_of(parent: psutil.Process) -> psutil.Process:

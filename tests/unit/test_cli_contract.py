@@ -24,6 +24,13 @@ def one_line(text: str) -> str:
     return lines[0]
 
 
+def test_a_worker_that_would_be_killed_in_its_drain_is_refused(cli: Cli) -> None:
+    done = cli("worker", "--brokers", "127.0.0.1:1", "--drain-timeout", "30", "--grace-period", "30", code=2)
+    assert done.returncode == 2
+    assert "terminationGracePeriodSeconds" in one_line(done.stderr)
+    assert "--drain-timeout 20" in done.stderr
+
+
 def test_version(cli: Cli) -> None:
     assert cli("--version").stdout == f"streamsched {__version__}\n"
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamsched.api import supervise
+from streamsched.api.errors import InputError
 from streamsched.cli.options import Name, Slots, cpus, settings_of
 
 if TYPE_CHECKING:
     from streamsched.api.settings import Settings
 
 EXAMPLES = "streamsched.examples"
+LEAVING = 10.0
+"""Seconds that a drained worker may need to write its last outcomes and to leave its group."""
 
 
 def worker(
@@ -32,6 +35,17 @@ def worker(
     drain_timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
     ] = 30.0,
+    grace_period: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            envvar="STREAMSCHED_GRACE_PERIOD",
+            help="How long whoever stops this worker waits before it kills (terminationGracePeriodSeconds, "
+            "TimeoutStopSec): must leave time for the drain.",
+            show_default=False,
+        ),
+    ] = None,
     checkpoint_interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="Least time between durable checkpoints of one child.")
     ] = 1.0,
@@ -41,6 +55,7 @@ def worker(
     SIGTERM and Ctrl-C drain it: what runs stops at its next checkpoint and goes on elsewhere; a second one stops it
     at once. What handlers print goes to stdout.
     """
+    _check_grace(grace_period, drain_timeout)
     settings = _node_settings(context, "worker")
     from streamsched.api.node import serve_worker
     from streamsched.worker.node import Pace
@@ -61,6 +76,17 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
 
     serve_scheduler(settings, name=name)
     return 0
+
+
+def _check_grace(grace_period: float | None, drain_timeout: float) -> None:
+    """Refuse a drain that would be killed before its end."""
+    if grace_period is not None and grace_period < drain_timeout + LEAVING:
+        raise InputError(
+            f"{grace_period:g} s are too short for a drain of {drain_timeout:g} s and {LEAVING:g} s to leave",
+            f"give {drain_timeout + LEAVING:g} s or more (Kubernetes: terminationGracePeriodSeconds), "
+            f"or --drain-timeout {max(0.0, grace_period - LEAVING):g}",
+            source="--grace-period",
+        )
 
 
 def _node_settings(context: typer.Context, command: str) -> Settings:
