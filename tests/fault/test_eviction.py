@@ -77,7 +77,7 @@ def test_one_freeze_is_at_most_one_eviction(site: Site, seconds: float, least: i
         site.start("scheduler", name=name)
     one = node_of(site.start(*WORKER, name="w1"))
     site.start(*WORKER, name="w2")
-    site.submit(round(150 + 80 * seconds))
+    site.submit(round(100 + 8 * seconds))
     site.until_noted(20)
     freeze(one, seconds)
     site.until_back("w1")

@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from threading import Event, Thread
 from typing import Final
 
@@ -88,16 +88,23 @@ def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
 
 
 def _look_out(settings: Settings, node_id: str, ended: Event) -> None:
+    evicts = True
     while not ended.is_set():
         try:
-            with closing(Installation(settings).discover()) as site, closing(site.lookout(node_id)) as lookout:
+            with ExitStack() as stack:
+                site = stack.enter_context(closing(Installation(settings).discover()))
                 healing = site.healing()
+                lookout = stack.enter_context(closing(site.lookout(node_id))) if evicts else None
                 while not ended.is_set():
-                    lookout.step(LOOK)
+                    if lookout is not None:
+                        lookout.step(LOOK)
+                    else:
+                        ended.wait(LOOK)
                     healing.step()
         except CannotEvict as error:
             log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
-            return
+            evicts = False
+            continue
         except LogError as error:
             log.warning("looking out for silent nodes begins anew: %s", error)
         except Exception:
