@@ -57,7 +57,7 @@ def speaks(task: Task) -> None:
 
 
 @given(journals())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_every_step_of_every_journal(journal: list[e.Event]) -> None:
     task: Task | None = None
     load = Load()
@@ -79,7 +79,7 @@ def test_every_step_of_every_journal(journal: list[e.Event]) -> None:
 
 
 @given(journals())
-@settings(max_examples=75, deadline=None)
+@settings(max_examples=75)
 def test_a_journal_that_repeats_itself_folds_to_the_same(journal: list[e.Event]) -> None:
     once: Task | None = None
     twice: Task | None = None

@@ -100,4 +100,4 @@ class TrackerMachine(RuleBasedStateMachine):
 
 @pytest.mark.property
 class TestTracker(TrackerMachine.TestCase):  # type: ignore[valid-type,misc]
-    settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+    settings = settings(max_examples=150, stateful_step_count=40)

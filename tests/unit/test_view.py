@@ -42,7 +42,7 @@ def long_journal(children: int, ended: int) -> list[e.Event]:
 
 @pytest.mark.property
 @given(st.lists(journals(size=25), min_size=1, max_size=2), st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_the_rows_are_the_fold_whenever_they_are_written(drawn: list[list[e.Event]], data: st.DataObject) -> None:
     journal = drawn[0]
     whole = MemoryStore()
