@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from streamsched.version import __version__
 
+TYPE_CHECKING = False  # of typing it would cost the start of every command an import
 if TYPE_CHECKING:
     from streamsched.api.client import Client as Client
     from streamsched.worker.context import ChildContext as ChildContext
