@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import Any
 import psutil
 import pytest
 
-from kafka import KafkaProducer  # type: ignore[import-untyped]
 from streamsched.api.history import dead_letters
 from streamsched.api.settings import load_settings
 from streamsched.api.wiring import Installation
@@ -58,6 +58,9 @@ class Siege:
 
     def throw_foreign(self) -> None:
         """Throw what no client of ours writes: records that are large once unpacked, header names that are no text."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from kafka import KafkaProducer  # type: ignore[import-untyped]
         topics = self.site.topics
         producer = KafkaProducer(
             bootstrap_servers=broker().address, compression_type="gzip", max_request_size=32_000_000, acks="all"

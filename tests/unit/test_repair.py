@@ -12,7 +12,7 @@ from streamsched.api import repair
 from streamsched.api.settings import Settings
 from streamsched.api.wiring import Installation
 from streamsched.domain import events as e
-from streamsched.log.port import Committed, LogError, PositionLost, TopicPartition
+from streamsched.log.port import Append, Committed, LogError, TopicPartition
 from streamsched.runtime.mark import INITIAL, decode_mark
 from tests.unit.worker_case import ToldPool
 
@@ -38,11 +38,17 @@ def test_nothing_is_repaired_where_nothing_is_lost(site: Installation) -> None:
     assert repair.repair(site) == []
 
 
-def test_a_position_that_an_administrator_has_set_stops_a_worker_with_the_remedy(site: Installation) -> None:
+def test_a_position_that_an_administrator_has_set_stops_its_partition_with_the_remedy(
+    site: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
     set_position(site, site.topics.worker_group, site.topics.work_log()[1], "")
     worker = site.worker(ToldPool(), 2)
-    with pytest.raises(PositionLost, match="topics repair"):
+    for _ in range(3):
         worker.step(0.0)
+    assert list(worker._ownership.claims) == [0]
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert f"{site.topics.children}-1" in told
+    assert "topics repair" in told
 
 
 def test_positions_that_an_administrator_has_set_are_given_anew(site: Installation) -> None:
@@ -54,12 +60,19 @@ def test_positions_that_an_administrator_has_set_are_given_anew(site: Installati
         f"group {site.topics.scheduler_group} has no valid position for {journal.topic}-3",
         f"group {site.topics.worker_group} has no valid position for {work.topic}-1",
     ]
+    letter = site.identity("me").sign(
+        e.DeadLetter, topic=journal.topic, partition=3, offset=0, reason="", key=None, value=b"rubbish"
+    )
+    site.log.append([Append(*journal, b"", b"rubbish"), Append(*journal, b"", b"more")])
+    site.log.append([site.records.dead_letter(letter, b"")])
     assert len(repair.repair(site)) == 2
+    begun = site.log.committed(site.topics.scheduler_group, [journal], stable=True)[journal]
+    assert begun == Committed(1, INITIAL.encode()), "it goes on behind what the dead letters tell of"
     assert repair.differences(site) == []
     assert site.log.committed(site.topics.worker_group, [work], stable=True)[work] == Committed(1, INITIAL.encode())
     reader = site.log.reader()
     reader.assign(dict.fromkeys(site.topics.journal(), 0))
-    facts = [site.codec.decode(record) for record in reader.poll(100, 0.0)]
+    facts = [site.codec.decode(record) for record in reader.poll(100, 0.0) if record.key is None]
     assert [fact.partition for fact in facts if isinstance(fact, e.PartitionReset)] == [1] * len(site.topics.journal())
     worker = site.worker(ToldPool(), 2)
     worker.step(0.0)

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from streamsched.api import hanging
+from streamsched.api.history import dead_letters
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import PartitionReset
 from streamsched.log.codec import headers_of
@@ -52,9 +53,12 @@ def repair(site: Installation) -> list[str]:
     lost = _lost(site)
     journal = lost[site.topics.scheduler_group]
     if journal:
+        positions = _told_of(site, journal)
         with _alone(site, site.topics.scheduler_group, site.topics.journal()) as (writer, member):
-            writer.commit([], {place: Committed(0, INITIAL.encode()) for place in journal}, member)
-        done.append(f"{_named(journal)}: group {site.topics.scheduler_group} begins at 0")
+            writer.commit([], {place: Committed(at, INITIAL.encode()) for place, at in positions.items()}, member)
+        done += [
+            f"{_named([place])}: group {site.topics.scheduler_group} begins at {positions[place]}" for place in journal
+        ]
     work = lost[site.topics.worker_group]
     if work:
         ends = _reset(site, work)
@@ -85,6 +89,20 @@ def _is_ours(committed: Committed | None) -> bool:
         raise LogError(f"nothing was repaired, there is {error}: use the version that wrote it") from error
     except ValueError:
         return False
+
+
+def _told_of(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+    """Find the positions up to which the dead letters tell of what is no event, so that none is told again.
+
+    State and decisions do not depend on them: whoever owns a partition folds it to its end first.
+    """
+    positions = dict(site.log.start(lost))
+    for entry in dead_letters(site, topic=site.topics.events):
+        place = TopicPartition(entry.letter.topic, entry.letter.partition)
+        if place in positions:
+            positions[place] = max(positions[place], entry.letter.offset + 1)
+    ends = site.log.end(lost)
+    return {place: min(position, ends[place]) for place, position in positions.items()}
 
 
 def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:

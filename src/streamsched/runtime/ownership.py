@@ -109,6 +109,8 @@ class Ownership:
         self._writer: Writer | None = log.writer(self._id)
         self._member = log.member(group, topic, self)
         self._assigned: set[int] = set()
+        self._set_apart: set[int] = set()
+        """Assigned partitions whose committed position is lost: they stand still until they are assigned anew."""
         self._claim_at = 0.0
         self.claims: dict[int, Claim] = {}
 
@@ -125,7 +127,8 @@ class Ownership:
     def poll(self) -> None:
         """Serve the group, then claim what was assigned."""
         self._member.poll(0.0)
-        wanted = self._assigned - self.claims.keys() if self._clock.monotonic() >= self._claim_at else set()
+        waits = self._clock.monotonic() < self._claim_at
+        wanted = set() if waits else self._assigned - self.claims.keys() - self._set_apart
         if wanted or self._abandoned:
             try:
                 self._fence_abandoned()
@@ -183,6 +186,7 @@ class Ownership:
     def on_assigned(self, partitions: Collection[int]) -> None:
         """Take note; ``poll`` claims."""
         self._assigned |= set(partitions)
+        self._set_apart -= set(partitions)
 
     def on_revoked(self, partitions: Collection[int]) -> None:
         """Let the tenant hand over what is claimed."""
@@ -210,7 +214,14 @@ class Ownership:
             log.info("fencing %s, which did not release its partitions", predecessor)
             self._tenant.waiting()
             self._log.fence(predecessor)
-        stable = self._marks(places, stable=True, timeout=HOLD)
+        lost: dict[int, PositionLost] = {}
+        stable = self._marks(
+            places, stable=True, timeout=HOLD, on_lost=lambda place, why: lost.setdefault(place.partition, why)
+        )
+        if lost:
+            self._stand_still(lost)
+        if not stable:
+            return
         marks = {
             partition: Mark(self.transactional_id, mark.epoch + 1, mark.counter + 1, released=False, runs=mark.runs)
             for partition, (_, mark) in stable.items()
@@ -220,7 +231,7 @@ class Ownership:
             {partition: Committed(stable[partition][0], mark.encode()) for partition, mark in marks.items()},
             self._member,
         )
-        ends = self._log.end(places)
+        ends = self._log.end(list(stable))
         claims = [
             Claim(place.partition, mine.epoch, mine.counter, position, before.runs, released, ends[place])
             for place, (position, before) in stable.items()
@@ -232,7 +243,7 @@ class Ownership:
 
     def _unreleased(self, places: Sequence[TopicPartition]) -> list[str]:
         """Find the predecessors to fence: those that hold on without progress, after a patient second look."""
-        held = self._held(self._marks(places, stable=False))
+        held = self._held(self._marks(places, stable=False, on_lost=lambda place, lost: None))
         if not held:
             return []
         try:
@@ -250,23 +261,37 @@ class Ownership:
     def _held(self, marks: Mapping[TopicPartition, tuple[int, Mark]]) -> dict[TopicPartition, Mark]:
         return {place: mark for place, (_, mark) in marks.items() if not mark.released}
 
+    def _stand_still(self, lost: Mapping[int, PositionLost]) -> None:
+        """Leave partitions alone whose position is gone: nothing may begin just anywhere."""
+        self._set_apart |= lost.keys()
+        why = next(iter(lost.values()))
+        log.error("%s; until then these stand still: %s %s", why, self._topic, sorted(self._set_apart))
+
     def _marks(
-        self, places: Sequence[TopicPartition], *, stable: bool, timeout: float = 10.0
+        self,
+        places: Sequence[TopicPartition],
+        *,
+        stable: bool,
+        timeout: float = 10.0,
+        on_lost: Callable[[TopicPartition, PositionLost], object] | None = None,
     ) -> dict[TopicPartition, tuple[int, Mark]]:
+        """Read marks; a position that is lost is raised, or told to ``on_lost`` and left out."""
         found: dict[TopicPartition, tuple[int, Mark]] = {}
         for place, committed in self._log.committed(self._group, places, stable=stable, timeout=timeout).items():
             where = f"group {self._group} for {place.topic}-{place.partition}"
-            if committed is None:
-                raise PositionLost(f"there is no committed position of {where}: run 'streamsched topics repair'")
+            lost = f"there is no committed position of {where}: run 'streamsched topics repair'"
             try:
-                found[place] = (committed.position, decode_mark(committed.metadata))
+                if committed is not None:
+                    found[place] = (committed.position, decode_mark(committed.metadata))
+                    continue
             except NewerMark as error:
                 raise LogError(f"the committed position of {where} is {error}: upgrade this node") from error
             except ValueError as error:
                 # An admin has set it: what was settled above it is not known any more.
-                raise PositionLost(
-                    f"the committed position of {where} is {error}: run 'streamsched topics repair'"
-                ) from error
+                lost = f"the committed position of {where} is {error}: run 'streamsched topics repair'"
+            if on_lost is None:
+                raise PositionLost(lost)
+            on_lost(place, PositionLost(lost))
         return found
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
