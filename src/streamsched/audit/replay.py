@@ -55,7 +55,7 @@ def history(
 def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None) -> int:
     """Fold the history up to these ends into an empty view; returns the number of events.
 
-    The view is, row for row, the one that had folded these partitions so far at the time.
+    The view is, row for row, the one that had folded these partitions up to there.
 
     Raises:
         UnknownSchema: a newer version wrote to this log.
