@@ -117,7 +117,7 @@ def _append(past: Past, event: e.Event) -> Append:
     return Append(past.topics.events, 0, None, CODEC.encode(event))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pasts(3))
 def test_up_to_a_time(past: Past) -> None:
     for time, positions, rows in past.moments:
@@ -129,7 +129,7 @@ def test_up_to_a_time(past: Past) -> None:
         assert list(merged(past.log, ends, begin)) == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(pasts(1))
 def test_up_to_a_position(past: Past) -> None:
     for _, positions, rows in past.moments:
@@ -138,7 +138,7 @@ def test_up_to_a_position(past: Past) -> None:
     assert past.rebuilt(position=positions[0] + 1_000) == past.moments[-1][2]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(pasts(1))
 def test_inside_a_transaction(past: Past) -> None:
     """Every offset is a position: the view then is the fold of the events before it, one after the other."""
