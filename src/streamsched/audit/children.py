@@ -25,17 +25,20 @@ class Owners:
     __slots__ = ("_known", "highest")
 
     def __init__(self, highest: Epochs) -> None:
-        self._known: dict[int, tuple[int, str]] = {}
+        self._known: dict[int, tuple[int, str]] | None = None
         self.highest = highest
         """The same for all tasks of a journal partition, to be held against the marks."""
 
     def reset(self, partition: int) -> None:
         """Forget a partition whose epochs begin anew."""
-        self._known.pop(partition, None)
+        if self._known:
+            self._known.pop(partition, None)
 
     def judge(self, partition: int, event: Word, offset: int) -> Fault | None:
         """Compare the fencing token of a word with those before it."""
         epoch = event.token & MASK
+        if self._known is None:
+            self._known = {}
         known = self._known.get(partition)
         if known is None or epoch > known[0]:
             self._known[partition] = (epoch, event.by)

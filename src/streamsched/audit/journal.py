@@ -21,9 +21,12 @@ HELD: Final = 100_000
 """Events that may be held back for the bases to come; of more, the older half is folded."""
 FEW: Final = 8
 """Events that any task may hold back besides."""
+TEXTS: Final = 1_000
+"""Texts that requests share while they wait."""
 HEAVY: Final = 2_048
 """Bytes from which on an event's payload is not kept: no invariant asks for it."""
 _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
+_COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TimerFired})
 """What people and time may write again, and at any time: void then."""
 
@@ -60,6 +63,7 @@ class PartitionAudit:
         self._excused: set[str] = set()
         self._ids = EventIds()
         self._load = Load()
+        self._texts: dict[str, str] = {}
         self.epochs: children.Epochs = {}
         """The highest epoch that was heard of for each work-log partition."""
         self._room = HELD
@@ -93,9 +97,10 @@ class PartitionAudit:
                 self._make_room()
 
     def settle(self) -> None:
-        """Fold everything that is held back: there is nothing more to come for now."""
+        """Fold everything that is held back, for there is nothing more to come for now; a request alone can wait."""
         for story in self._stories.values():
-            story.advance(END)
+            if story.begun:
+                story.advance(END)
 
     def close(self) -> None:
         """Count what the tasks that go on have come to."""
@@ -141,11 +146,8 @@ class PartitionAudit:
         """Take in an event of a task of which nothing is kept."""
         ended = task_id in self._ended
         if isinstance(event, e.TaskRequested) and not ended:
-            home = self._topics.journal_of(task_id)
-            if home != self.place:
-                expected = f"the task in its partition {home.partition}"
-                self._tell(Fault(1, None, expected, f"requested in {self.place.partition}"), task_id, offset)
             self._findings.tasks += 1
+            event = self._shared(event)
             self._stories[task_id] = Story(
                 event, offset, load=self._load, partitions=self._topics.child_partitions, epochs=self.epochs,
                 tell=self._tell,
@@ -160,6 +162,15 @@ class PartitionAudit:
             if isinstance(event, e.TaskPlanned) and ended:
                 invariant = 1
             self._tell(Fault(invariant, getattr(event, "child", None), expected, name), task_id, offset)
+
+    def _shared(self, request: e.TaskRequested) -> e.TaskRequested:
+        """Keep one copy only of what many requests have in common."""
+        if len(self._texts) > TEXTS:
+            self._texts.clear()
+        texts: dict[str, Any] = {
+            name: self._texts.setdefault(text, text) for name in _COMMON if (text := getattr(request, name))
+        }
+        return replace(request, **texts)
 
     def _repeated(self, task_id: str, offset: int, event: e.Event) -> None:
         """Judge an event that stands twice: only a client may write one again, where it was not acknowledged."""

@@ -63,6 +63,11 @@ class Story:
         self._excused: set[int] | None = None
 
     @property
+    def begun(self) -> bool:
+        """Whether anything was decided about the task."""
+        return self._decided is not None
+
+    @property
     def excused(self) -> bool:
         """Whether late words about its children are no wonder: a partition was reset, or a record was poison."""
         return self._excused is not None
