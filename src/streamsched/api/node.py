@@ -62,18 +62,6 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
         line.left()
 
 
-def evict(settings: Settings, dead: dict[str, str]) -> None:
-    """Remove a dead node from its group, fence its writer, and take it off the list."""
-    try:
-        with closing(Installation(settings)) as site:
-            if dead["member"]:
-                site.log.evict(dead["group"], dead["member"])
-            site.log.fence(dead["writer"])
-            site.log.post(site.records.beat(None, dead["node"]))
-    except LogError as error:
-        log.warning("the dead node was not evicted, a scheduler or the end of its session will do it: %s", error)
-
-
 @contextmanager
 def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
     """Evict silent nodes and end forgotten transactions meanwhile, in a thread of its own over a log of its own."""

@@ -97,7 +97,7 @@ def _node_settings(context: typer.Context, command: str) -> Settings:
     refuse_embedded(settings, command)
     membership = supervise.to_evict()
     if membership is not None:
-        from streamsched.api.node import evict
+        from streamsched.api.evict import evict
 
         evict(settings, membership)
         raise typer.Exit
