@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -19,6 +20,9 @@ from streamsched.log.port import Committed, LogError, LogUnreachable, TopicParti
 # The client ends the process (an assertion) when the group's coordinator is found after the request for it timed
 # out. So its requests never do: what waits here gives up, and a late answer is dropped.
 _NEVER: Final = 3600.0
+
+_DELETE_LIMIT: Final = 2.0
+"""Seconds for what can as well be done the next time."""
 
 _kafka: Any = confluent_kafka.admin  # its stubs hide half of what it offers
 
@@ -53,7 +57,14 @@ class Admin:
             if not errors.unanswered(error) or time.monotonic() + 0.05 > deadline:
                 self.client.poll(0)  # hear what the connections say
                 raise errors.translate(error, doing, self._settings.brokers, self._settings.trouble)
+            if errors.led_by_another(error):
+                self._learn_leaders()
             time.sleep(0.05)
+
+    def _learn_leaders(self) -> None:
+        """Ask who leads what: the client would go on asking the one that it knows, for minutes."""
+        with suppress(KafkaException):
+            self.client.list_topics(timeout=1.0)
 
     def cluster_id(self, limit: float) -> str:
         """Return the cluster's name; the first call of all, it tells whether somebody is there."""
@@ -92,7 +103,7 @@ class Admin:
         """Delete the records below these positions."""
         places = [Place(*partition, position) for partition, position in positions.items()]
         if places:
-            self.ask("delete records", partial(self.client.delete_records, places))
+            self.ask("delete records", partial(self.client.delete_records, places), _DELETE_LIMIT)
 
     def committed(
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float

@@ -69,6 +69,16 @@ def unanswered(error: Any) -> bool:
     return error.code() in _UNANSWERED or bool(error.retriable())
 
 
+def all_gone(error: Any) -> bool:
+    """Tell whether no broker at all is connected any more."""
+    return bool(error.code() == KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
+
+
+def led_by_another(error: Any) -> bool:
+    """Tell whether the partition's leader is another broker by now."""
+    return bool(error.code() == KafkaError.NOT_LEADER_FOR_PARTITION)
+
+
 def too_large(error: Any) -> bool:
     """Tell whether the broker refused a record for its size."""
     return error.code() in _TOO_LARGE

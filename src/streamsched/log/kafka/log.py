@@ -74,7 +74,7 @@ class KafkaLog:
             LogUnreachable: the broker does not answer.
             LogError: the id may not be used.
         """
-        return KafkaWriter(self._settings, transactional_id, self._watchdog)
+        return KafkaWriter(self._settings, transactional_id)
 
     def fence(self, transactional_id: str) -> None:
         """Abort what the writer of this id has open and make its later calls fail."""

@@ -1,8 +1,7 @@
 """The end of a process that hangs inside the client.
 
-Two of its calls are known to wait for ever: ``send_offsets_to_transaction``, which ignores its time-out while the
-group's coordinator is down (librdkafka#5456), and ``close`` of a consumer, which can lose the answer that it waits
-for. A node that hangs neither polls nor beats: ending it lets others take over.
+``close`` of a consumer can lose the answer that it waits for. A node that hangs neither polls nor beats: ending it
+lets others take over.
 """
 
 from __future__ import annotations

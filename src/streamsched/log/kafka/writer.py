@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
+from streamsched.log.kafka.aside import Aside
 from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.produce import check_sizes, produce
-from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.port import (
     Append,
     Committed,
@@ -25,16 +25,28 @@ from streamsched.log.port import (
     WriterFenced,
 )
 
+_SLICE: Final = 0.1
+"""Seconds between looks at whether a broker is there while records are on their way."""
+_GRACE: Final = 1.0
+"""Seconds that a call has to keep its own time-out."""
+
 
 class KafkaWriter:
-    """A transactional producer. After a fence, or an unknown outcome, it is spent."""
+    """A transactional producer. After a fence, or an unknown outcome, it is spent.
 
-    def __init__(self, settings: ClientSettings, transactional_id: str, watchdog: Watchdog) -> None:
+    It does not outlive an outage either. Broker after broker gone, the one that comes back may have forgotten to end
+    our last transaction in some partition (see ``hanging``): an abort of ours would abort it there, too, though it was
+    committed. So nothing more is sent under its id.
+    """
+
+    def __init__(self, settings: ClientSettings, transactional_id: str) -> None:
         self.transactional_id = transactional_id
-        self._watchdog = watchdog
+        self._trouble = settings.trouble
+        self._aside = Aside()
         self._limit = settings.transaction_limit
         self._spent = ""
-        self._producer = make(Producer, settings.writer(transactional_id))
+        self._cut = False
+        self._producer = make(Producer, {**settings.writer(transactional_id), "error_cb": self._hear})
         deadline = time.monotonic() + self._limit
         try:
             _insist(lambda: self._producer.init_transactions(_left(deadline)), deadline)
@@ -67,17 +79,17 @@ class KafkaWriter:
         places = [Place(*place, at.position, metadata=at.metadata) for place, at in positions.items()]
         offsets: dict[int, int] = {}
         deadline = time.monotonic() + self._limit
+        self._producer.poll(0)
+        self._check_cut()
         try:
             self._producer.begin_transaction()
             produce(self._producer, appends, offsets, [])
-            if self._producer.flush(_left(deadline)):
-                self._give_up("its records were not answered in time")
+            while self._producer.flush(_SLICE):
+                self._check_cut()
+                if time.monotonic() > deadline:
+                    self._give_up("its records were not answered in time")
             if group is not None:
-                with self._watchdog.over("send_offsets_to_transaction"):
-                    _insist(
-                        lambda: self._producer.send_offsets_to_transaction(places, group, _left(deadline)),
-                        deadline,
-                    )
+                self._send_positions(places, group, deadline)
         except (BufferError, SystemError) as failure:
             # SystemError: a log line of the client, forwarded while it raises "fenced", trips over that exception.
             self._give_up(str(failure))
@@ -98,6 +110,25 @@ class KafkaWriter:
     def close(self) -> None:
         """Drop the producer at once; an open transaction is left to be fenced."""
         self._drop(self._spent or "it was closed")
+
+    def _send_positions(self, places: list[Place], group: Any, deadline: float) -> None:
+        producer = self._producer
+
+        def send() -> None:
+            _insist(lambda: producer.send_offsets_to_transaction(places, group, _left(deadline)), deadline)
+
+        try:
+            self._aside.call(send, _left(deadline) + _GRACE)
+        except TimeoutError:
+            self._give_up("its positions were not answered in time")
+
+    def _hear(self, error: Any) -> None:
+        self._trouble.note(error)
+        self._cut = self._cut or errors.all_gone(error)
+
+    def _check_cut(self) -> None:
+        if self._cut:
+            self._give_up(f"there was no broker for a while{self._trouble}")
 
     def _abort(self, error: Any, deadline: float) -> NoReturn:
         """Abort what cannot be committed and raise what the caller must know; nothing was written."""
@@ -130,6 +161,7 @@ class KafkaWriter:
         # None of its requests may come late, after a fence. Its close() would abort first, and hang while the
         # broker does not answer.
         self._producer = None
+        self._aside.close()
 
     def _give_up(self, reason: str, offsets: Mapping[int, int] | None = None) -> NoReturn:
         self._drop(reason)
