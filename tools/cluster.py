@@ -13,6 +13,7 @@ from typing import Final, Self
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[attr-defined]  # not in its stubs
 
+from streamsched.log.kafka.coordination import POSITIONS, TRANSACTIONS, coordinating_partition
 from tools.broker import KAFKA, ROOT, Broker, BrokerError, Seat, free_port, new_cluster
 
 DEFAULT_PORT: Final = 9092
@@ -104,11 +105,11 @@ class Cluster:
 
     def group_coordinator(self, group: str) -> Broker:
         """Return the broker that coordinates the group; it must have been used."""
-        return self._coordinator("__consumer_offsets", group)
+        return self._coordinator(POSITIONS, group)
 
     def transaction_coordinator(self, transactional_id: str) -> Broker:
         """Return the broker that coordinates this id's transactions; it must have been used."""
-        return self._coordinator("__transaction_state", transactional_id)
+        return self._coordinator(TRANSACTIONS, transactional_id)
 
     def await_in_step(self) -> None:
         """Return when every copy of every partition is in step: then any one broker may be lost.
@@ -134,7 +135,7 @@ class Cluster:
         found = self._metadata().topics.get(topic)
         if found is None:
             raise BrokerError(f"{topic} is not there: nobody was coordinated yet")
-        return self.leader(topic, (_java_hash(name) & 0x7FFFFFFF) % len(found.partitions))
+        return self.leader(topic, coordinating_partition(name, len(found.partitions)))
 
     def _metadata(self) -> ClusterMetadata:
         """Ask anew each time: a client that lives on would ask the dead first."""
@@ -146,14 +147,6 @@ class Cluster:
             except KafkaException:
                 time.sleep(0.1)
         raise BrokerError(f"no broker answers on {self.address}")
-
-
-def _java_hash(text: str) -> int:
-    """Return what ``String.hashCode()`` does, unsigned: it chooses a coordinator."""
-    value = 0
-    for letter in text:
-        value = (31 * value + ord(letter)) & 0xFFFFFFFF
-    return value
 
 
 def main() -> int:

@@ -11,8 +11,10 @@ TRANSACTIONS: Final = "__transaction_state"
 
 
 def coordinating_partition(name: str, partitions: int) -> int:
-    """Return the partition of a group or transactional id: Java's hash of its name, without the sign."""
+    """Return the partition of a group or transactional id: Java's hash of its name, the sign dropped."""
     value = 0
     for letter in name:
         value = (31 * value + ord(letter)) & 0xFFFFFFFF
-    return (value & 0x7FFFFFFF) % partitions
+    if value >> 31:
+        value = -value & 0x7FFFFFFF  # the least integer has no counterpart: it counts as 0
+    return value % partitions

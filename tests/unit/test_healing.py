@@ -1,0 +1,97 @@
+"""A scheduler ends what the log has forgotten: where readers stand still in two looks, and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pytest
+
+from streamsched.log.memory import MemoryLog
+from streamsched.log.port import Hanging, LogError, TopicPartition
+from streamsched.log.topics import Topics
+from streamsched.scheduler.healing import INTERVAL, Healing
+
+pytestmark = pytest.mark.unit
+TOPICS = Topics("t", event_partitions=2, child_partitions=2)
+FIRST, SECOND = TOPICS.journal()
+
+
+class Forgetful(MemoryLog):
+    """A log that says where readers stand still, and takes every transaction there for a forgotten one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.standing: dict[TopicPartition, int] = {}
+        self.committed_: bool | None = True
+        self.asked: list[dict[TopicPartition, int]] = []
+        self.ended: list[Hanging] = []
+
+    def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
+        assert set(partitions) == {*TOPICS.journal(), *TOPICS.work_log()}
+        assert set(groups) == {TOPICS.scheduler_group, TOPICS.worker_group}
+        return dict(self.standing)
+
+    def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
+        self.asked.append(dict(places))
+        return [Hanging(place, at, "x", 1, self.committed_) for place, at in places.items()]
+
+    def end_hanging(self, hanging: Hanging) -> bool:
+        if hanging.committed is None:
+            raise LogError("nobody knows")
+        self.ended.append(hanging)
+        del self.standing[hanging.place]
+        return True
+
+
+class Ticking:
+    """A clock that goes on by one interval with every look at it."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+
+    def now(self) -> int:
+        return 0
+
+    def monotonic(self) -> float:
+        self._seconds += INTERVAL
+        return self._seconds
+
+
+@pytest.fixture
+def log() -> Forgetful:
+    return Forgetful()
+
+
+@pytest.fixture
+def healing(log: Forgetful) -> Healing:
+    return Healing(log=log, topics=TOPICS, clock=Ticking())
+
+
+def test_what_stands_still_is_ended(log: Forgetful, healing: Healing) -> None:
+    log.standing = {FIRST: 3, SECOND: 5}
+    assert healing.step() == 0
+    log.standing[SECOND] = 6  # this one goes on
+    assert healing.step() == 1
+    assert [(each.place, each.position) for each in log.ended] == [(FIRST, 3)]
+    log.standing = {}
+    assert healing.step() == 0
+    assert log.asked == [{}, {FIRST: 3}, {}]
+
+
+def test_what_nobody_knows_is_said_once(log: Forgetful, healing: Healing, caplog: pytest.LogCaptureFixture) -> None:
+    log.standing, log.committed_ = {FIRST: 3}, None
+    assert [healing.step() for _ in range(4)] == [0, 0, 0, 0]
+    assert [record.getMessage() for record in caplog.records] == [
+        "readers stand still: nobody knows; see: streamsched topics check"
+    ]
+
+
+def test_looks_are_rare(log: Forgetful) -> None:
+    class Still(Ticking):
+        def monotonic(self) -> float:
+            return 1.0
+
+    healing = Healing(log=log, topics=TOPICS, clock=Still())
+    healing.step()
+    healing.step()
+    assert log.asked == [{}]
