@@ -143,6 +143,20 @@ def test_a_position_beyond_the_end_is_named(log: Log, folder: Path) -> None:
     assert report.violations[0].place.startswith(f"{TOPICS.events}-0-")
 
 
+def test_what_no_fold_takes_in_is_in_no_view(tmp_path: Path) -> None:
+    history = History(live())
+    stray = history.insert(history.find(e.TaskRequested, "ended"), history.find(e.ChildCancelled, "cancelled"))
+    assert stray.place.partition != TOPICS.journal_of("ended").partition
+    _, copy = history.write()
+    view = open_view(tmp_path, JOURNAL, CODEC)
+    follower = Follower(log=copy, topics=TOPICS, codec=CODEC, view=view)
+    follower.catch_up(TOPICS.journal())
+    follower.close()
+    view.close()
+    report = verify_view(log=copy, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=tmp_path)
+    assert (report.total, report.unreadable) == (0, 1), report.violations
+
+
 def test_a_view_of_another_log_is_refused(log: Log, tmp_path: Path) -> None:
     open_view(tmp_path, "another", CODEC).close()
     with pytest.raises(ForeignView, match="another"):

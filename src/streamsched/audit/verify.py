@@ -6,25 +6,23 @@ and the groups' positions) is asked afterwards, and only of a history that was r
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from streamsched.audit.journal import Live, PartitionAudit, Standing
+from streamsched.audit.patience import Patience
 from streamsched.audit.replay import ends_of
 from streamsched.audit.report import Findings, Report, Violation
 from streamsched.audit.work import WorkAudit
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
 from streamsched.log.intake import Intake
-from streamsched.log.port import Log, LogUnreachable, TopicPartition
+from streamsched.log.port import Log, TopicPartition
 from streamsched.log.topics import Topics
 
 __all__ = ["Report", "Violation", "verify"]
 
 BATCH: Final = 5_000
-STALL: Final = 60.0
-"""Seconds without a record, short of the end, after which an open transaction is blamed."""
 
 Progress = Callable[[int, int], None]
 
@@ -98,16 +96,10 @@ class Journal:
         """Read on up to these positions; unless ``exact``, what was written meanwhile is taken along."""
         total = sum(max(0, ends[place] - self._reader.position(place)) for place in self.places)
         limits = {place.partition: ends[place] for place in self.places} if exact else None
-        deadline = time.monotonic() + STALL
+        patience = Patience(self._topics.events)
         while left := sum(max(0, ends[place] - self._reader.position(place)) for place in self.places):
             on_progress(total - left, total)
-            if self._take(limits):
-                deadline = time.monotonic() + STALL
-            elif time.monotonic() > deadline:
-                raise LogUnreachable(
-                    f"nothing of the last {left:,} offsets of {self._topics.events} can be read for {STALL:.0f} s: an "
-                    "open transaction is before them; it ends with its writer's time-out, then try again"
-                )
+            patience.heard(self._take(limits))
         on_progress(total, total)
 
     def finish(self) -> None:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
+from streamsched.audit.patience import Patience
 from streamsched.audit.report import Fault, Findings, Report
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.intake import Intake
 from streamsched.log.port import Log, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.view.rows import META, Row, explain
@@ -101,15 +103,18 @@ def _fold(
     reader = log.reader()
     try:
         reader.assign(starts)
+        patience, intake = Patience(topics.events), Intake(codec, topics)
         while left := sum(max(0, limits[place] - reader.position(place)) for place in places):
             on_progress(total - left, total)
-            for record in reader.poll(BATCH, 0.2):
+            records = reader.poll(BATCH, 0.2)
+            patience.heard(len(records))
+            for record in records:
                 if record.offset >= positions[record.partition]:
                     continue
                 if task_id is not None and record.key != task_id.encode():
                     continue
                 try:
-                    view.apply(codec.decode(record), record.partition)
+                    view.apply(intake.journal(record), record.partition)
                 except UnknownSchema:
                     raise
                 except Undecodable:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamsched.audit.journal import Live, Standing
+from streamsched.audit.patience import Patience
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
@@ -127,8 +128,11 @@ class WorkAudit:
         reader = self._log.reader()
         try:
             reader.assign({place: begin[place] for place in places})
+            patience = Patience(self._topics.children)
             while any(reader.position(place) < ends[place] for place in places):
-                for record in reader.poll(BATCH, 0.2):
+                records = reader.poll(BATCH, 0.2)
+                patience.heard(len(records))
+                for record in records:
                     place = TopicPartition(record.topic, record.partition)
                     if record.offset < ends[place]:
                         self._note(place, record)
