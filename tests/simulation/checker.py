@@ -1,187 +1,154 @@
-"""Judges a history by the committed records of its log alone, with a model of its own."""
+"""Judges a history by what was committed, with a model of its own: the invariants of design section 7 that a log shows.
+
+It imports nothing of the product but the event types. Records and evidence are gone through in the order in which they
+came to pass: each piece of evidence says how far the journal had come.
+"""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from streamsched.domain import events as e
-
-Range = TypeVar("Range", e.Release, e.Span)
-
-
-@dataclass
-class Child:
-    """What the journal says of one child."""
-
-    ordinal: int = 0
-    partition: int = -1
-    live: bool = False
-    ending: str | None = None
-    """Its last outcome, which is its ending if no dispatch follows."""
-    sequence: int = 0
-    progress: int = 0
-    """What its latest state says (the fake pool's states are numbers that grow)."""
-    stopping: bool = False
+from tests.simulation.checker_task import TaskModel
+from tests.simulation.checker_work import Dispatch, WorkModel
+from tests.simulation.evidence import Committed, Exhibits, Kept, Lost, Started, Stopped
 
 
 @dataclass
 class Verdict:
-    """Faults found, and what each task came to."""
+    """Faults found, and how many children of each task completed."""
 
     faults: list[str] = field(default_factory=list)
     completed: dict[str, int] = field(default_factory=dict)
 
 
-def _each(ranges: Iterable[Range]) -> Iterator[tuple[int, Range]]:
-    return ((index, item) for item in ranges for index in range(item.first, item.last + 1))
+class JournalModel:
+    """All tasks, up to a moment."""
 
-
-class TaskModel:
-    """Follows one task through its events."""
-
-    def __init__(self, task_id: str, verdict: Verdict) -> None:
-        self._task_id = task_id
-        self._verdict = verdict
-        self._planned: int | None = None
-        self._end: e.Event | None = None
-        self._children: dict[int, Child] = {}
-        self._request: e.TaskRequested | None = None
+    def __init__(self, shown: Exhibits, faults: list[str]) -> None:
+        self.tasks: dict[str, TaskModel] = {}
+        self.outcomes: set[Dispatch] = set()
+        self._homes: dict[str, int] = {}
+        self._faults = faults
+        self._gaps = shown.gaps
+        self._records = shown.journal
+        self._met = [0] * len(shown.journal)
         self._told: set[bytes] = set()
+        self.created: dict[Dispatch, Kept] = {}
+        for record in (record for records in shown.work for record in records):
+            event = record.event
+            if isinstance(event, e.ChildCreated):
+                dispatch = (event.task_id, event.child, event.ordinal)
+                if dispatch in self.created:
+                    faults.append(f"{dispatch} was created twice")
+                self.created[dispatch] = record
 
-    def follow(self, events: Iterable[e.Event]) -> None:
-        for event in events:
-            if event.event_id in self._told:
-                self._fault(f"event {event.event_id.hex()} stands twice in the journal")
-            self._told.add(event.event_id)
-            self._see(event)
-        self._close()
+    def advance(self, ends: tuple[int, ...]) -> None:
+        """Take what was in the journal at this moment."""
+        for number, end in enumerate(ends):
+            records, met = self._records[number], self._met[number]
+            while met < len(records) and records[met].offset < end:
+                self._take(records[met])
+                met += 1
+            self._met[number] = met
 
-    def _fault(self, what: str) -> None:
-        self._verdict.faults.append(f"{self._task_id}: {what}")
+    def finish(self) -> None:
+        """Take the rest, and judge what everything came to."""
+        self.advance(tuple(records[-1].offset + 1 if records else 0 for records in self._records))
+        for task in self.tasks.values():
+            task.close()
+        for task_id, child, ordinal in self.created:
+            task = self.tasks[task_id]
+            if task.children[child].ordinal < ordinal:
+                self._faults.append(f"{task_id}: child {child} was created with ordinal {ordinal}, never dispatched")
 
-    def _see(self, event: e.Event) -> None:
-        match event:
-            case e.TaskRequested():
-                self._request = self._request or event
-            case e.TaskPlanned():
-                self._plan(event.children)
-            case e.ChildrenDispatched():
-                for index, release in _each(event.releases):
-                    self._dispatch(index, release)
-            case e.ChildrenStopping():
-                for index, release in _each(event.releases):
-                    self._children[index].stopping |= self._children[index].ordinal == release.ordinal
-            case e.ChildrenCancelled():
-                for index, _ in _each(event.spans):
-                    self._cancel(index)
-            case e.ChildCheckpointed():
-                self._checkpoint(event)
-            case e.ChildCompleted() | e.ChildFailed() | e.ChildCancelled() | e.ChildReturned():
-                self._outcome(event)
-            case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled() | e.TaskRefused():
-                self._terminal(event)
+    def resume_point(self, dispatch: Dispatch) -> tuple[int, str | None] | None:
+        """Tell sequence and state of a dispatch that is live."""
+        task_id, index, ordinal = dispatch
+        child = self.tasks[task_id].children[index]
+        return (child.sequence, child.state) if child.live and child.ordinal == ordinal else None
 
-    def _plan(self, children: int) -> None:
-        if self._planned is not None:
-            self._fault("planned twice")
-        self._planned = children
-        self._children = {child: Child() for child in range(children)}
-
-    def _terminal(self, event: e.Event) -> None:
-        if self._end is not None:
-            self._fault(f"second terminal event {type(event).__name__}")
-        self._end = event
-        live = [index for index, child in self._children.items() if child.live]
-        if live:
-            self._fault(f"children {live} are live at the terminal event")
-
-    def _dispatch(self, index: int, release: e.Release) -> None:
-        child = self._children.get(index)
-        if child is None:
-            self._fault(f"child {index} dispatched, which was never planned")
+    def _take(self, record: Kept) -> None:
+        event = record.event
+        if event is None:
             return
-        if self._end is not None:
-            self._fault(f"child {index} dispatched after the terminal event")
-        if child.live or child.ending in ("completed", "cancelled"):
-            self._fault(f"child {index} dispatched while {'live' if child.live else child.ending}")
-        if release.ordinal != child.ordinal + 1:
-            self._fault(f"child {index} dispatched with ordinal {release.ordinal} after {child.ordinal}")
-        child.ordinal, child.partition = release.ordinal, release.partition
-        child.live, child.ending, child.stopping = True, None, False
-
-    def _cancel(self, index: int) -> None:
-        child = self._children[index]
-        if child.live or child.ending in ("completed", "cancelled"):
-            self._fault(f"child {index} cancelled while {'live' if child.live else child.ending}")
-        child.ending = "cancelled"
-
-    def _checkpoint(self, event: e.ChildCheckpointed) -> None:
-        child = self._children[event.child]
-        if not child.live or event.ordinal != child.ordinal:
-            self._fault(f"child {event.child}: checkpoint of ordinal {event.ordinal}, which is not live")
-        if event.sequence <= child.sequence:
-            self._fault(f"child {event.child}: checkpoint {event.sequence} after {child.sequence}")
-        self._progress(event.child, event.sequence, event.state)
-
-    def _progress(self, index: int, sequence: int, state: str | None) -> None:
-        child = self._children[index]
-        done = 0 if state is None else int(json.loads(state))
-        if sequence < child.sequence or done < child.progress:
-            self._fault(f"child {index} went back from {child.sequence} ({child.progress}) to {sequence} ({done})")
-        child.sequence, child.progress = sequence, done
-
-    def _outcome(self, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
-        child = self._children.get(event.child)
-        if child is None or not child.live or child.ordinal != event.ordinal:
-            self._fault(f"child {event.child}: {type(event).__name__} of ordinal {event.ordinal}, which is not live")
+        if event.event_id in self._told:
+            self._faults.append(f"event {event} stands twice in the journal")
+        self._told.add(event.event_id)
+        if isinstance(event, e.PartitionReset):
+            for task_id, home in self._homes.items():
+                if home == record.partition:
+                    self.tasks[task_id].see(record.offset, event)
             return
-        child.live = False
-        if isinstance(event, e.ChildCompleted):
-            child.ending = "completed"
-            if event.sequence < child.sequence:
-                self._fault(f"child {event.child} completed from {event.sequence}, not {child.sequence}")
-            return
-        self._progress(event.child, event.sequence, event.state)
-        if isinstance(event, e.ChildCancelled):
-            child.ending = "cancelled"
-            if not child.stopping:
-                self._fault(f"child {event.child} was stopped without a marker")
-        elif isinstance(event, e.ChildFailed):
-            child.ending = "failed"
-        else:
-            child.ending = "cancelled" if child.stopping else None
-
-    def _close(self) -> None:
-        if self._request is None:
-            self._fault("never requested")
-        if self._end is None:
-            self._fault("has no terminal event")
-        for index, child in self._children.items():
-            if child.ending is None:
-                self._fault(f"child {index} has no ending: {child}")
-        endings = Counter(child.ending for child in self._children.values())
-        self._verdict.completed[self._task_id] = endings["completed"]
-        if isinstance(self._end, e.TaskSucceeded) and self._request is not None:
-            policy = json.loads(self._request.template)["failure"]
-            everything = policy["percent"] == 100 and policy["count"] is None
-            if endings["cancelled"] or (not everything and endings["failed"] > (policy["count"] or 0)):
-                self._fault(f"succeeded with {dict(endings)}")
+        task_id = getattr(event, "task_id", "")
+        task = self.tasks.get(task_id)
+        if isinstance(event, e.TaskRequested):
+            if task is None:
+                self._homes[task_id] = record.partition
+                self.tasks[task_id] = TaskModel(
+                    event, created=self.created, outcomes=self.outcomes, gaps=self._gaps, faults=self._faults
+                )
+        elif task is not None:
+            if self._homes[task_id] != record.partition:
+                self._faults.append(f"{event} stands in partition {record.partition}, not {self._homes[task_id]}")
+            task.see(record.offset, event)
+        elif not (event.by == "outside" or (isinstance(event, e.ChildFailed) and event.reason == "poison")):
+            self._faults.append(f"{event} is of a task that nobody requested")
 
 
-def check(
-    journal: Mapping[str, Sequence[e.Event]],
-    created: Sequence[e.ChildCreated],
-    pending: Sequence[tuple[int, int, e.Event]],
-) -> Verdict:
-    """Judge: the journal, the dispatches in the work log, and what is left unsettled there."""
+def check(shown: Exhibits) -> Verdict:
+    """Go through a history and judge it."""
     verdict = Verdict()
-    for task_id, events in journal.items():
-        TaskModel(task_id, verdict).follow(events)
-    dispatches = Counter((work.task_id, work.child, work.ordinal) for work in created)
-    verdict.faults += [f"{dispatch} created {count} times" for dispatch, count in dispatches.items() if count > 1]
-    verdict.faults += [f"left unsettled at {number}/{offset}: {event}" for number, offset, event in pending]
+    faults = verdict.faults
+    journal = JournalModel(shown, faults)
+    work = WorkModel(shown, journal, faults)
+    yields: defaultdict[tuple[int, int], list[Stopped]] = defaultdict(list)
+    for entry in shown.evidence:
+        journal.advance(entry.journal)
+        match entry:
+            case Committed():
+                place = work.commit(entry)
+                if entry.worker_group and place.released:
+                    _released(journal, entry, yields.pop((entry.partition, place.epoch), []), faults)
+            case Lost():
+                work.lost(entry)
+            case Started() | Stopped():
+                task = journal.tasks[entry.task_id]
+                partition = task.dispatched_to(entry.child, entry.token >> 32)
+                epoch = entry.token & 0xFFFFFFFF
+                if partition is None and shown.gaps:
+                    continue
+                if partition is None:
+                    faults.append(f"{entry} was never created")
+                elif isinstance(entry, Stopped):
+                    yields[partition, epoch].append(entry)
+                elif work.epoch(partition) == epoch:
+                    task.started(entry)
+    journal.finish()
+    work.close()
+    _submits(shown, journal, faults)
+    verdict.completed = {
+        task_id: sum(child.ending == "completed" for child in task.children) for task_id, task in journal.tasks.items()
+    }
     return verdict
+
+
+def _released(journal: JournalModel, entry: Committed, yields: list[Stopped], faults: list[str]) -> None:
+    """An owner that was struck by nothing and released in order leaves nothing to be done again."""
+    for told in yields:
+        child = journal.tasks[told.task_id].children[told.child]
+        unhurt = (told.node, told.hurt) == (entry.node, entry.hurt)
+        live = child.live and child.ordinal == told.token >> 32
+        if unhurt and live and child.progress < told.units:
+            faults.append(f"{told} was released in order, and goes on from {child.progress}")
+
+
+def _submits(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:
+    """What submit acknowledged is there, and whoever was told to be first was."""
+    for told, times in Counter(shown.submits).items():
+        task = journal.tasks.get(told.task_id)
+        if task is None:
+            faults.append(f"{told} was acknowledged and is lost")
+        elif times > 1 or (task.request.by == told.by) != (told.first is True):
+            faults.append(f"{told}, but {task.request.by} made the task")

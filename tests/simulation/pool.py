@@ -1,4 +1,4 @@
-"""A pool of executors without processes, and the clock that everything runs by."""
+"""A pool of executors without processes: jobs are a few units of work on the virtual clock."""
 
 from __future__ import annotations
 
@@ -6,26 +6,24 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from streamsched.worker import jobs
+from tests.simulation.clock import MachineClock, VirtualClock
+from tests.simulation.faults import JOB, UNIT, Fault
 
-"""Seconds from a stop to the kill of a job that does not heed it."""
 
+class Surroundings(Protocol):
+    """What a pool is in: who strikes it, and who wants to know what it does."""
 
-class VirtualClock:
-    """Time that passes only when it is told to."""
+    def strike(self, place: str, task_id: str, child: int) -> Fault | None:
+        """Tell what strikes here; does not return where the whole process dies."""
 
-    def __init__(self) -> None:
-        self._ms = 1_000_000.0
+    def started(self, job: jobs.Job) -> None:
+        """Hear that a job runs now."""
 
-    def now(self) -> int:
-        return int(self._ms)
-
-    def monotonic(self) -> float:
-        return self._ms / 1000
-
-    def advance(self, seconds: float) -> None:
-        self._ms += seconds * 1000
+    def stopped(self, job: jobs.Job, units: int) -> None:
+        """Hear that a job stopped at a safe point, after telling of this many units."""
 
 
 @dataclass(slots=True)
@@ -35,7 +33,8 @@ class _Run:
     job: jobs.Job
     units: int
     done: int
-    next_at: float
+    told: int
+    next_at: float = 0.0
     started_at: int | None = None
     number: int = 0
     waits_for: int = 0
@@ -46,13 +45,16 @@ class _Run:
 class FakePool:
     """Runs jobs on the virtual clock: each is a few units of work, and may checkpoint, fail, hang or wait."""
 
-    def __init__(self, clock: VirtualClock, rng: Random, slots: int) -> None:
+    def __init__(
+        self, *, true: VirtualClock, clock: MachineClock, rng: Random, slots: int, around: Surroundings
+    ) -> None:
+        self._true = true
         self._clock = clock
         self._rng = rng
         self._slots = slots
+        self._around = around
         self._runs: dict[int, _Run] = {}
         self._news: list[jobs.News] = []
-        self.trouble = True
 
     def room(self) -> int:
         return max(0, self._slots + 1 - len(self._runs))
@@ -60,26 +62,29 @@ class FakePool:
     def submit(self, new: Sequence[jobs.Job]) -> None:
         for job in new:
             done = 0 if job.state is None else int(json.loads(job.state))
-            self._runs[job.key] = _Run(job, units=1 + json.loads(job.args)["first"] % 5, done=done, next_at=0.0)
+            self._runs[job.key] = _Run(job, units=1 + json.loads(job.args)["first"] % 5, done=done, told=done)
 
     def poll(self, timeout: float) -> list[jobs.News]:
-        self._go_on()
+        if self._runs:
+            self._go_on()
         if not self._news and timeout > 0:
-            self._clock.advance(timeout)
+            self._true.advance(timeout)
             self._go_on()
         news, self._news = self._news, []
         return news
 
     def stop(self, key: int, grace: float) -> None:
         run = self._runs.get(key)
-        if run is not None and run.stop_at is None:
-            run.stop_at = self._clock.monotonic() + grace
+        if run is not None:
+            at = self._clock.monotonic() + grace
+            run.stop_at = at if run.stop_at is None else min(at, run.stop_at)
 
     def kill(self, keys: Iterable[int]) -> None:
         gone = set(keys)
         for key in gone:
             self._runs.pop(key, None)
-        self._news = [news for news in self._news if news.key not in gone]
+        if self._news:
+            self._news = [news for news in self._news if news.key not in gone]
 
     def confirm(self, key: int, number: int) -> None:
         run = self._runs.get(key)
@@ -99,27 +104,44 @@ class FakePool:
     def close(self, grace: float) -> None:
         self.kill(list(self._runs))
 
+    # --- inside -----------------------------------------------------------------------------------------------------
+
     def _go_on(self) -> None:
         now = self._clock.monotonic()
-        for key, run in list(self._runs.items()):
+        runs = self._runs
+        free = self._slots - sum(run.started_at is not None for run in runs.values())
+        for key, run in list(runs.items()):
+            if key not in runs:
+                continue  # it went with an executor
             if run.started_at is None:
                 if run.stop_at is not None:
                     self._end(jobs.JobReturned(key=key))
-                elif sum(other.started_at is not None for other in self._runs.values()) < self._slots:
-                    run.started_at = self._clock.now()
-                    run.next_at = now + self._rng.uniform(0.001, 0.2)
+                elif free > 0 and self._begin(key, run, now):
+                    free -= 1
                 continue
-            while key in self._runs and now >= run.next_at and not run.waits_for and not run.hangs:
-                self._unit(key, run)
-            if key in self._runs and run.stop_at is not None and now >= run.stop_at:
+            while key in runs and now >= run.next_at and not run.waits_for and not run.hangs:
+                self._unit(key, run, now)
+            if key not in runs:
+                continue
+            if run.stop_at is not None and now >= run.stop_at:
                 self._end(self._stopped(run, None))
-            elif key in self._runs and run.hangs and now >= run.next_at + 2:
-                self._end(self._failed(run, "timeout"))
+            elif run.hangs and now >= run.next_at + 2:
+                self._end(self._failed(run, "timeout", "Timeout"))
 
-    def _unit(self, key: int, run: _Run) -> None:
+    def _begin(self, key: int, run: _Run, now: float) -> bool:
+        run.started_at = self._clock.now()
+        run.next_at = now + self._rng.uniform(0.001, 0.2)
+        self._around.started(run.job)
+        if self._around.strike(JOB, run.job.task_id, run.job.child):
+            self._end(jobs.JobReturned(key=key))
+            return False
+        return True
+
+    def _unit(self, key: int, run: _Run, now: float) -> None:
         rng = self._rng
         run.next_at += rng.uniform(0.001, 0.2)
         run.done += 1
+        dice = rng.random()
         if run.done >= run.units:
             self._end(
                 jobs.JobCompleted(
@@ -127,28 +149,41 @@ class FakePool:
                     result=str(run.done), state=None,
                 )
             )  # fmt: skip
-        elif run.stop_at is not None and rng.random() < 0.8:
+        elif fault := self._around.strike(UNIT, run.job.task_id, run.job.child):
+            self._trouble(run, fault, now)
+        elif run.stop_at is not None and dice < 0.8:
             self._end(self._stopped(run, str(run.done) if rng.random() < 0.7 else None))
-        elif self.trouble and rng.random() < 0.1:
-            self._end(self._failed(run, "error"))
-        elif self.trouble and rng.random() < 0.02:
-            run.hangs = True
-        elif rng.random() < 0.6:
+        elif dice < 0.6:
             run.number += 1
+            run.told = run.done
             wait = rng.random() < 0.3
             run.waits_for = run.number if wait else 0
             self._news.append(jobs.JobCheckpointed(key=key, state=str(run.done), number=run.number, wait=wait))
 
+    def _trouble(self, run: _Run, fault: Fault, now: float) -> None:
+        if fault.kind == "handler hangs":
+            run.hangs = True
+            run.next_at = now
+        elif fault.kind == "handler fails":
+            self._end(self._failed(run, "error", "Trouble", fault.amount))
+        else:
+            self._end(self._failed(run, "error", "ExecutorDied"))
+            for key, other in list(self._runs.items()):
+                if other.started_at is None:
+                    self._end(jobs.JobReturned(key=key))
+
     def _stopped(self, run: _Run, state: str | None) -> jobs.JobStopped:
+        self._around.stopped(run.job, run.told if state is None else run.done)
         return jobs.JobStopped(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), state=state
         )
 
-    def _failed(self, run: _Run, reason: jobs.Reason) -> jobs.JobFailed:
+    def _failed(self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0) -> jobs.JobFailed:
+        """Fail a job; how much ``amount`` says: for good, or to be tried again at once, or later."""
         return jobs.JobFailed(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), reason=reason,
-            error_type="Trouble", message="made up", traceback="", retryable=self._rng.random() < 0.9,
-            delay_ms=self._rng.choice((None, None, 0)), state=str(run.done) if self._rng.random() < 0.5 else None,
+            error_type=error_type, message="made up", traceback="", retryable=amount < 0.9,
+            delay_ms=0 if 0.6 < amount < 0.9 else None, state=str(run.done) if amount * 10 % 1 < 0.5 else None,
         )  # fmt: skip
 
     def _end(self, news: jobs.Ending) -> None:

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import Final
 
-from tests.simulation.harness import history
-from tests.simulation.judge import judge
+from tests.simulation.faults import Fault
+from tests.simulation.history import history, judge, live
+from tests.simulation.scenario import Scenario, limited, scenario
 
 BLOCK: Final = 25
 """Histories that a process lives through before it tells of them."""
@@ -26,6 +27,8 @@ class Failure:
     seed: int
     faults: tuple[str, ...]
     story: tuple[str, ...]
+    plan: Scenario
+    script: tuple[Fault, ...]
 
 
 @dataclass
@@ -44,18 +47,20 @@ class Report:
         self.failure = self.failure or other.failure
 
 
-def attempt(seed: int) -> Report:
+def attempt(seed: int, plan: Scenario | None = None, script: Sequence[Fault] | None = None) -> Report:
     """Live through one history and judge it."""
+    plan = plan or scenario(seed)
     report = Report(histories=1)
-    story: list[str] = []
+    world = history(seed, plan, script)
     try:
-        world = history(seed)
-        story = world.story
-        faults = judge(world)
+        with limited(plan.limits):
+            live(world)
+            faults = judge(world)
     except Exception:
-        faults = traceback.format_exc().splitlines()
+        faults = [*world.faults, *traceback.format_exc().splitlines()[-12:]]
+    report.coverage = world.happened
     if faults:
-        report.failure = Failure(seed, tuple(faults), tuple(story))
+        report.failure = Failure(seed, tuple(faults), tuple(world.story), plan, tuple(world.dice.struck))
     return report
 
 

@@ -1,0 +1,98 @@
+"""Everything that was ever committed, read as it comes, so that nothing is missing when the log lets go of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from streamsched.domain import events as e
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.core import Connection
+from streamsched.log.port import PositionLost, Record, TopicPartition
+from streamsched.log.topics import Topics
+from tests.simulation.evidence import Kept
+
+TERMINAL: Final = e.TaskSucceeded | e.TaskFailed | e.TaskCancelled | e.TaskRefused
+
+
+class MemoCodec(Codec):
+    """Decodes each value once, whoever reads it: events are immutable."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[bytes, e.Event] = {}
+
+    def decode(self, record: Record) -> e.Event:
+        value = record.value or b""
+        found = self._known.get(value)
+        if found is None:
+            found = self._known[value] = super().decode(record)
+        return found
+
+    def forget(self) -> None:
+        """Begin another history."""
+        self._known.clear()
+
+
+class Archive:
+    """The committed records of journal, work log and dead letters, in the order of each partition."""
+
+    def __init__(self, log: Connection, topics: Topics, codec: Codec) -> None:
+        self._topics = topics
+        self._codec = codec
+        self._reader = log.reader()
+        places = [*topics.journal(), *topics.work_log()]
+        self._reader.assign(log.start(places))
+        self._log = log
+        self.journal: list[list[Kept]] = [[] for _ in topics.journal()]
+        self.work: list[list[Kept]] = [[] for _ in topics.work_log()]
+        self.gaps: set[int] = set()
+        """Partitions of the work log of which some records were never seen."""
+        self.ended: set[str] = set()
+        self.requested: set[str] = set()
+
+    def read(self) -> None:
+        """Take in what was committed since the last time."""
+        try:
+            self._take_in()
+        except PositionLost:
+            # A repair let go of records whose transaction was still open: they are pending for nobody.
+            places = [*self._topics.journal(), *self._topics.work_log()]
+            starts = self._log.start(places)
+            here = {place: self._reader.position(place) for place in places}
+            self.gaps |= {place.partition for place in places if here[place] < starts[place]}
+            self._reader.assign({place: max(here[place], starts[place]) for place in places})
+            self._take_in()
+
+    def _take_in(self) -> None:
+        journal = self._topics.events
+        while records := self._reader.poll(10_000, 0.0):
+            for record in records:
+                kept = self._keep(record)
+                if record.topic == journal:
+                    self.journal[record.partition].append(kept)
+                    if isinstance(kept.event, TERMINAL):
+                        self.ended.add(kept.event.task_id)
+                    elif isinstance(kept.event, e.TaskRequested):
+                        self.requested.add(kept.event.task_id)
+                else:
+                    self.work[record.partition].append(kept)
+
+    def letters(self) -> set[tuple[int, int]]:
+        """Tell which records of the work log have a dead letter."""
+        found = set()
+        reader = self._log.reader()
+        reader.assign(self._log.start([TopicPartition(self._topics.dead_letters, 0)]))
+        while records := reader.poll(10_000, 0.0):
+            for record in records:
+                event = self._codec.decode(record)
+                if isinstance(event, e.DeadLetter) and event.topic == self._topics.children:
+                    found.add((event.partition, event.offset))
+        return found
+
+    def _keep(self, record: Record) -> Kept:
+        try:
+            return Kept(record.partition, record.offset, self._codec.decode(record))
+        except UnknownSchema:
+            return Kept(record.partition, record.offset, None, newer=True)
+        except Undecodable:
+            return Kept(record.partition, record.offset, None)

@@ -1,0 +1,332 @@
+"""The checker's model of one task: what its events may say, one after another."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from streamsched.domain import events as e
+from tests.simulation.checker_work import Dispatch
+from tests.simulation.evidence import Kept, Started
+
+Range = TypeVar("Range", e.Release, e.Span)
+Outcome = e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned
+Terminal = e.TaskSucceeded | e.TaskFailed | e.TaskCancelled
+Decision = (
+    e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | Terminal
+)  # fmt: skip
+ENDS = {e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled"}
+
+
+@dataclass
+class Child:
+    """What the journal says of one child."""
+
+    ordinal: int = 0
+    partition: int = -1
+    live: bool = False
+    ending: str | None = None
+    dispatched_at: int = -1
+    ended_at: int = -1
+    """Offset of its last outcome."""
+    sequence: int = 0
+    state: str | None = None
+    attempt: int = 1
+    failed_at: int = 0
+    """Sequence of its last failure."""
+    token: int = 0
+    stopping: bool = False
+
+    @property
+    def progress(self) -> int:
+        """What its latest state says (the fake pool's states are numbers that grow)."""
+        return 0 if self.state is None else int(json.loads(self.state))
+
+
+def _each(ranges: Iterable[Range]) -> Iterator[tuple[int, Range]]:
+    return ((index, item) for item in ranges for index in range(item.first, item.last + 1))
+
+
+class TaskModel:
+    """Follows one task through its events. Offsets are those of its journal partition."""
+
+    def __init__(
+        self,
+        request: e.TaskRequested,
+        *,
+        created: Mapping[Dispatch, Kept],
+        outcomes: set[Dispatch],
+        gaps: set[int],
+        faults: list[str],
+    ) -> None:
+        self.task_id = request.task_id
+        self.request = request
+        self.children: list[Child] = []
+        self.end: Terminal | e.TaskRefused | None = None
+        self._created = created
+        self._outcomes = outcomes
+        self._gaps = gaps
+        self._faults = faults
+        body: dict[str, Any] = json.loads(request.template)
+        self._tolerate: dict[str, Any] = body["failure"]
+        self._retry: dict[str, Any] = body["child"]["retry"]
+        self._planned = False
+        self._failed = 0
+        self._closed_at: int | None = None
+        self._why = ""
+        self._decided: tuple[int, int, type[e.Event] | None] = (-1, 0, None)
+        self._excused: set[tuple[int, int]] = set()
+        """Dispatches that ended by something else than their worker, which does not know."""
+
+    def see(self, offset: int, event: e.Event) -> None:
+        """Take the next event."""
+        if isinstance(event, Decision):
+            self._decide(offset, event)
+        match event:
+            case e.TaskCancelRequested(redrive=0):
+                self._close(offset, "cancelled")
+            case e.PartitionReset():
+                self._reset(offset, event.partition)
+            case e.ChildCheckpointed():
+                self._checkpoint(event)
+            case e.ChildStarted() | e.ChildYielded():
+                child = self._child(event.child)
+                if child is not None and child.live and child.ordinal == event.ordinal:
+                    self._attempt(event.child, child, event)
+            case e.ChildCompleted() | e.ChildFailed() | e.ChildCancelled() | e.ChildReturned():
+                self._outcome(offset, event)
+
+    def close(self) -> None:
+        """Judge what it came to."""
+        if self.end is None:
+            self._fault("has no terminal event")
+        for index, child in enumerate(self.children):
+            if child.ending is None:
+                self._fault(f"child {index} has no ending: {child}")
+
+    def dispatched_to(self, child: int, ordinal: int) -> int | None:
+        """Tell the work-log partition of a dispatch."""
+        found = self._created.get((self.task_id, child, ordinal))
+        return None if found is None else found.partition
+
+    def started(self, run: Started) -> None:
+        """Hold a job that its rightful owner starts against what is known of the child."""
+        ordinal = run.token >> 32
+        child = self._child(run.child)
+        if child is None or (run.child, ordinal) in self._excused:
+            return
+        if not child.live or child.ordinal != ordinal:
+            self._fault(f"child {run.child} is started by {run.node} with ordinal {ordinal}, which is over: {child}")
+            return
+        if (run.sequence, run.state, run.attempt) != (child.sequence, child.state, child.attempt):
+            self._fault(f"{run} does not go on from {child}")
+        if run.token < child.token:
+            self._fault(f"child {run.child} is started with token {run.token:x} after {child.token:x}")
+
+    # --- decisions --------------------------------------------------------------------------------------------------
+
+    def _decide(self, offset: int, event: Decision) -> None:
+        """Ask whether a decision was owed at its basis, and whether no other lies between."""
+        basis = event.basis
+        last, last_basis, kind = self._decided
+        # A plan and its first dispatch are one decision.
+        joined = kind is e.TaskPlanned and (last, last_basis) == (offset - 1, basis)
+        if not (basis <= offset and (last < basis or (joined and isinstance(event, e.ChildrenDispatched)))):
+            self._fault(f"{_name(event)} at {offset} was decided at {basis}; {kind} lies at {last}")
+        self._decided = (offset, basis, type(event))
+        self._act_on(offset, event)
+
+    def _act_on(self, offset: int, event: Decision) -> None:
+        basis = event.basis
+        closed = self._closed_at is not None and self._closed_at < basis
+        if closed == isinstance(event, e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched):
+            self._fault(f"{_name(event)} at {offset} was not owed at {basis}: closed at {self._closed_at}")
+        match event:
+            case e.TaskPlanned():
+                self._plan(offset, event)
+            case e.TaskRefused():
+                if self._planned or event.request != self.request.event_id:
+                    self._fault("refused for another request, or after its plan")
+                self.end = event
+            case e.ChildrenDispatched():
+                for index, release in _each(event.releases):
+                    self._dispatch(offset, basis, index, release)
+            case e.ChildrenStopping():
+                for index, release in _each(event.releases):
+                    self._stop(basis, index, release)
+            case e.ChildrenCancelled():
+                for index, _ in _each(event.spans):
+                    self._cancel(offset, basis, index)
+            case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled():
+                self._end(basis, event)
+
+    def _plan(self, offset: int, event: e.TaskPlanned) -> None:
+        if self._planned:
+            self._fault("planned twice")
+        if event.children != json.loads(self.request.params)["n"]:
+            self._fault(f"planned as {event.children} children for {self.request.params}")
+        self._planned = True
+        self.children = [Child() for _ in range(event.children)]
+        if not self.children:
+            self._close(offset, "succeeded")
+
+    def _dispatch(self, offset: int, basis: int, index: int, release: e.Release) -> None:
+        child = self._child(index)
+        if child is None:
+            self._fault(f"child {index} dispatched, which was never planned")
+            return
+        if child.live or child.ending or child.ended_at >= basis:
+            self._fault(f"child {index} dispatched at {offset}, decided at {basis}: {child}")
+        if release.ordinal != child.ordinal + 1:
+            self._fault(f"child {index} dispatched with ordinal {release.ordinal} after {child.ordinal}")
+        created = self._created.get((self.task_id, index, release.ordinal))
+        if created is None and release.partition in self._gaps:
+            pass
+        elif created is None or not isinstance(created.event, e.ChildCreated):
+            self._fault(f"child {index} dispatched with ordinal {release.ordinal} and never created")
+        else:
+            work = created.event
+            given = (created.partition, work.attempt, work.sequence, work.state)
+            if given != (release.partition, child.attempt, child.sequence, child.state):
+                self._fault(f"child {index} created as {work} in {created.partition}, not as {child}")
+        child.ordinal, child.partition, child.dispatched_at = release.ordinal, release.partition, offset
+        child.live, child.stopping = True, False
+
+    def _stop(self, basis: int, index: int, release: e.Release) -> None:
+        child = self.children[index]
+        current = child.ordinal == release.ordinal and child.partition == release.partition
+        if not current or child.stopping or child.dispatched_at >= basis or not (child.live or child.ended_at >= basis):
+            self._fault(f"child {index} told to stop {release}, decided at {basis}: {child}")
+        child.stopping = child.live
+
+    def _cancel(self, offset: int, basis: int, index: int) -> None:
+        child = self.children[index]
+        if child.live or child.ending or child.ended_at >= basis:
+            self._fault(f"child {index} cancelled, decided at {basis}: {child}")
+        child.ending = "cancelled"
+        child.ended_at = offset
+
+    def _end(self, basis: int, event: Terminal) -> None:
+        if self.end is not None:
+            self._fault(f"second terminal event {_name(event)}")
+        self.end = event
+        if ENDS[type(event)] != self._why:
+            self._fault(f"{_name(event)}, but it had {self._why or 'not ended'}")
+        for index, child in enumerate(self.children):
+            if child.live or child.ending is None or child.ended_at >= basis:
+                self._fault(f"{_name(event)}, decided at {basis}, with child {index}: {child}")
+
+    # --- what becomes of children -----------------------------------------------------------------------------------
+
+    def _checkpoint(self, event: e.ChildCheckpointed) -> None:
+        child = self._child(event.child)
+        if child is None or not child.live or event.ordinal != child.ordinal:
+            if (event.child, event.ordinal) not in self._excused:
+                self._fault(f"child {event.child}: checkpoint of ordinal {event.ordinal}, which is not live: {child}")
+            return
+        self._attempt(event.child, child, event)
+        if event.sequence != child.sequence + 1:
+            self._fault(f"child {event.child}: checkpoint {event.sequence} after {child.sequence}")
+        self._advance(event.child, child, event.sequence, event.state)
+
+    def _outcome(self, offset: int, event: Outcome) -> None:
+        child = self._child(event.child)
+        poison = isinstance(event, e.ChildFailed) and event.reason == "poison"
+        if not poison:
+            self._outcomes.add((self.task_id, event.child, event.ordinal))
+        if child is None or not child.live or child.ordinal != event.ordinal:
+            if not poison and (event.child, event.ordinal) not in self._excused:
+                self._fault(f"child {event.child}: {_name(event)} of ordinal {event.ordinal}, not live: {child}")
+            return
+        child.live, child.ended_at = False, offset
+        if poison:
+            self._excused.add((event.child, event.ordinal))
+        else:
+            self._attempt(event.child, child, event)
+        self._end_child(offset, child, event)
+        if child.ending and all(other.ending for other in self.children):
+            self._close(offset, "succeeded")
+
+    def _end_child(self, offset: int, child: Child, event: Outcome) -> None:
+        match event:
+            case e.ChildCompleted():
+                child.ending = "completed"
+                if event.sequence != child.sequence:
+                    self._fault(f"child {event.child} completed from {event.sequence}: {child}")
+            case e.ChildFailed():
+                if event.reason != "poison":
+                    self._advance(event.child, child, event.sequence, event.state)
+                self._fail(offset, child, event)
+            case e.ChildCancelled():
+                self._advance(event.child, child, event.sequence, event.state)
+                if not child.stopping:
+                    self._fault(f"child {event.child} was stopped without a marker")
+                child.ending = "cancelled"
+            case e.ChildReturned():
+                self._advance(event.child, child, event.sequence, event.state)
+                child.ending = "cancelled" if child.stopping else None
+
+    def _fail(self, offset: int, child: Child, event: e.ChildFailed) -> None:
+        progressed = event.sequence > child.failed_at
+        attempt = 1 if progressed and self._retry["reset_on_progress"] else event.attempt
+        child.failed_at = event.sequence
+        most = self._retry["max_attempts"]
+        again = event.retryable and event.error_type not in self._retry["non_retryable"]
+        if again and (most == 0 or attempt < most):
+            child.ending = "cancelled" if child.stopping else None
+            child.attempt = event.attempt if child.stopping else attempt + 1
+            return
+        child.ending = "failed"
+        self._failed += 1
+        if self._too_many():
+            self._close(offset, "failed")
+
+    def _too_many(self) -> bool:
+        count, percent = self._tolerate["count"], self._tolerate["percent"]
+        if count is None and percent is None:
+            return True
+        if count is not None and self._failed > count:
+            return True
+        return percent is not None and self._failed * 100 > percent * len(self.children)
+
+    def _reset(self, offset: int, partition: int) -> None:
+        for index, child in enumerate(self.children):
+            if child.live and child.partition == partition:
+                self._excused.add((index, child.ordinal))
+                child.live, child.ended_at = False, offset
+                child.ending = "cancelled" if child.stopping else None
+        if self._planned and all(child.ending for child in self.children):
+            self._close(offset, "succeeded")
+
+    def _attempt(
+        self, index: int, child: Child, event: Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded
+    ) -> None:
+        if event.attempt != child.attempt:
+            self._fault(f"child {index}: {_name(event)} of attempt {event.attempt}, not {child.attempt}")
+        if event.token < child.token or event.token >> 32 != child.ordinal:
+            self._fault(f"child {index}: {_name(event)} with token {event.token:x} after {child.token:x}")
+        child.token = event.token
+
+    def _advance(self, index: int, child: Child, sequence: int, state: str | None) -> None:
+        before = child.progress
+        same = (sequence, state) == (child.sequence, child.state)
+        child.state = state
+        if not same and (sequence != child.sequence + 1 or child.progress < before):
+            self._fault(f"child {index} came from {child.sequence} ({before}) to {sequence} ({child.progress})")
+        child.sequence = sequence
+
+    def _close(self, offset: int, why: str) -> None:
+        if self._closed_at is None and self.end is None:
+            self._closed_at, self._why = offset, why
+
+    def _child(self, index: int) -> Child | None:
+        return self.children[index] if 0 <= index < len(self.children) else None
+
+    def _fault(self, what: str) -> None:
+        self._faults.append(f"{self.task_id}: {what}")
+
+
+def _name(event: e.Event) -> str:
+    return type(event).__name__

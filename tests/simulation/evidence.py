@@ -1,0 +1,101 @@
+"""What the checker is shown: the committed records, who committed which place when, what the pools ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamsched.domain.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One committed record; ``event`` is None for poison, ``newer`` says that only a newer version can read it."""
+
+    partition: int
+    offset: int
+    event: Event | None
+    newer: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """What a client was told of its request: whether it made the task, or None for a conflict."""
+
+    task_id: str
+    by: str
+    first: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """How far the log had come: the ends of the journal's partitions."""
+
+    journal: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Moment):
+    """A group's place in one partition as it stands after a transaction.
+
+    ``metadata`` is what the commit says beside the position; ``end`` the end of the partition then; ``hurt`` counts
+    the faults that had struck the node.
+    """
+
+    worker_group: bool
+    partition: int
+    position: int
+    metadata: str
+    end: int
+    node: str
+    hurt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Moment):
+    """A group lost its place in one partition, and was given it anew from ``position`` on."""
+
+    worker_group: bool
+    partition: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Started(Moment):
+    """A pool began to run a job."""
+
+    node: str
+    task_id: str
+    child: int
+    attempt: int
+    token: int
+    sequence: int
+    state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped(Moment):
+    """A pool told its worker that a job stopped at a safe point; ``units`` are done and told."""
+
+    node: str
+    hurt: int
+    task_id: str
+    child: int
+    token: int
+    units: int
+
+
+Evidence = Committed | Lost | Started | Stopped
+
+
+@dataclass(frozen=True)
+class Exhibits:
+    """A whole history: the records of each partition in order, and the evidence in the order of its coming."""
+
+    journal: list[list[Kept]]
+    work: list[list[Kept]]
+    gaps: set[int]
+    """Partitions of the work log of which some records are not among these."""
+    letters: set[tuple[int, int]]
+    """Partition and offset of each record of the work log that has a dead letter."""
+    evidence: list[Evidence]
+    submits: list[Submit]

@@ -1,0 +1,115 @@
+"""A history from its seed: trouble for a while, then healing; and the judgement of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from streamsched.domain.events import Event
+from streamsched.scheduler.node import Scheduler
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
+from tests.simulation.checker import check
+from tests.simulation.evidence import Exhibits, Kept
+from tests.simulation.faults import Fault
+from tests.simulation.mishaps import befall
+from tests.simulation.people import Disk, Reader
+from tests.simulation.scenario import Scenario
+from tests.simulation.world import CODEC, World
+
+FOLLOWING: Final = 2_000
+"""Turns in which every node has to come to the end of the journal, once nothing is added."""
+
+
+def live(world: World) -> None:
+    """Live through a history."""
+    plan, rng = world.plan, world.rng
+    world.start("scheduler")
+    world.start("worker")
+    world.chaos = True
+    if rng.random() < 0.4:
+        world.start("reader")
+    for number in range(plan.tasks):
+        task_id = f"task-{number}"
+        if rng.random() < 0.03:
+            world.submit_unchecked(task_id)
+            continue
+        children = min(plan.children, rng.choice((0, 1, 2, 3, 5, 8, 8, 12, 20, 20, 20)))
+        world.submit(task_id, rng.randrange(0, 60), children=children)
+        if rng.random() < 0.3:
+            world.look(task_id, rng.randrange(60, 300))
+    for _ in range(plan.turns):
+        world.turn()
+    world.heal()
+
+
+def judge(world: World) -> list[str]:
+    """Tell everything that is wrong with a history, in words."""
+    world.archive.read()
+    archive = world.archive
+    shown = Exhibits(
+        journal=archive.journal, work=archive.work, gaps=archive.gaps, letters=archive.letters(),
+        evidence=world.evidence, submits=world.submits,
+    )  # fmt: skip
+    verdict = check(shown)
+    faults = world.faults + verdict.faults
+    truth = View(MemoryStore(), CODEC)
+    rows = _fold(truth, archive.journal)
+    for task_id, completed in verdict.completed.items():
+        task = truth.task(task_id)
+        if task is None or task.succeeded != completed:
+            faults.append(f"{task_id}: the fold counts {task and task.succeeded} successes, not {completed}")
+    faults += _views(world, rows)
+    for positions, found in world.snapshots[:2]:
+        cut = [
+            [record for record in records if record.offset < positions.get(number, 0)]
+            for number, records in enumerate(archive.journal)
+        ]
+        if _fold(View(MemoryStore(), CODEC), cut) != found:
+            faults.append(f"a view at {positions} is not the fold of the journal up to there")
+    return faults
+
+
+def _fold(view: View, journal: Sequence[Sequence[Kept]]) -> dict[bytes, bytes]:
+    """Fold the journal into an empty view; gives its rows."""
+    disk = Disk()
+    view._store = disk
+    for records in journal:
+        for record in records:
+            if isinstance(record.event, Event):
+                view.apply(record.event, record.partition)
+                view.moved(record.partition, record.offset + 1)
+    view.flush()
+    return disk.rows()
+
+
+def _views(world: World, rows: dict[bytes, bytes]) -> list[str]:
+    """Let every node read to the end, and hold its view against the fold, byte for byte."""
+    ends = {number: records[-1].offset + 1 for number, records in enumerate(world.archive.journal) if records}
+    for _ in range(FOLLOWING):
+        views = [node.machine.view for node in world.nodes if isinstance(node.machine, Scheduler)]
+        if all(view.positions.get(number, 0) >= end for view in views for number, end in ends.items()):
+            break
+        world.turn()
+    faults = []
+    for node in world.nodes:
+        if node.disk is None:
+            continue
+        if isinstance(node.machine, Reader):
+            node.machine.client.tasks()
+        elif isinstance(node.machine, Scheduler):
+            node.machine.view.flush()
+        found = node.disk.rows()
+        if found != rows:
+            faults.append(f"the view of {node.name} is not the fold of the journal: {differing(found, rows)}")
+    return faults
+
+
+def differing(found: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> list[bytes]:
+    """Name the rows that differ."""
+    return sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+
+
+def history(seed: int, plan: Scenario, script: Sequence[Fault] | None = None) -> World:
+    """Make the world of a history, before anything happens."""
+    return World(seed, plan, befall=befall, script=script)

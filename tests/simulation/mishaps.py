@@ -1,0 +1,249 @@
+"""What can befall the world between two steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final
+
+from streamsched.api.repair import repair
+from streamsched.domain import events as e
+from streamsched.log.codec import MAGIC
+from streamsched.log.core.store import group_key
+from streamsched.log.port import Append, Headers, LogError, TopicPartition
+from streamsched.runtime.identity import Identity
+from tests.simulation.faults import Fault
+from tests.simulation.people import Disk, Site
+from tests.simulation.world import CODEC, JUMPS, Node, World
+
+NODES: Final = 6
+"""Schedulers and workers that there are at most."""
+REPAIRS: Final = 200
+
+
+def befall(world: World, fault: Fault) -> None:
+    """Let this happen to the world, if it can."""
+    _BEFALLS[fault.kind](world, fault)
+
+
+def _choose(items: Sequence[Node], amount: float) -> Node | None:
+    return items[int(amount * len(items))] if items else None
+
+
+def _ready(world: World, *roles: str) -> list[Node]:
+    return [node for node in world.nodes if not node.busy and node.role in roles]
+
+
+def _kill(world: World, fault: Fault) -> None:
+    node = _choose(_ready(world, "scheduler", "worker", "reader"), fault.amount)
+    if node is not None:
+        world.happens(fault.kind, f"{node.name} is killed")
+        world.die(node)
+
+
+def _kill_frozen(world: World, fault: Fault) -> None:
+    node = _choose([node for node in world.nodes if node.busy], fault.amount)
+    if node is not None:
+        world.happens(fault.kind, f"{node.name} is killed where it stands")
+        world.die(node)
+
+
+def _join(world: World, fault: Fault) -> None:
+    role = ("scheduler", "worker", "worker", "reader")[int(fault.amount * 4)]
+    fellows = [node for node in world.nodes if (node.role == "reader") == (role == "reader")]
+    if len(fellows) < (2 if role == "reader" else NODES):
+        world.happens(fault.kind, f"a {role} joins")
+        world.start(role)
+
+
+def _drain(world: World, fault: Fault) -> None:
+    node = _choose([node for node in _ready(world, "scheduler", "worker") if not node.draining], fault.amount)
+    if node is not None:
+        world.happens(fault.kind, f"{node.name} drains")
+        world.drain(node)
+
+
+def _drain_again(world: World, fault: Fault) -> None:
+    node = _choose([node for node in _ready(world, "worker") if node.draining], fault.amount)
+    if node is not None:
+        world.happens(fault.kind, f"{node.name} drains at once", node)
+        world.drain(node)
+
+
+def _evict(world: World, fault: Fault) -> None:
+    node = _choose([node for node in world.nodes if node.role in ("scheduler", "worker")], fault.amount)
+    if node is not None:
+        world.happens(fault.kind, f"{node.name} is evicted, though it lives", node)
+        world.evict(node)
+
+
+def _jump(world: World, fault: Fault) -> None:
+    node = _choose(world.nodes, fault.amount)
+    if node is not None:
+        ms = JUMPS[int(fault.amount * 997) % len(JUMPS)]
+        world.happens(fault.kind, f"the clock of {node.name} jumps by {ms} ms")
+        node.clock.jump(ms)
+
+
+# --- people ---------------------------------------------------------------------------------------------------------
+
+
+def _task(world: World, amount: float) -> str | None:
+    return world.tasks[int(amount * len(world.tasks))] if world.tasks else None
+
+
+def _cancel(world: World, fault: Fault) -> None:
+    task_id = _task(world, fault.amount)
+    if task_id is not None:
+        world.happens(fault.kind, f"{task_id} is to be cancelled")
+        world.cancel(task_id)
+
+
+def _submit_again(world: World, fault: Fault) -> None:
+    task_id = _task(world, fault.amount)
+    if task_id in world.children:
+        world.happens(fault.kind, f"{task_id} is submitted again")
+        world.submit(task_id, int(fault.amount * 997) % 100, children=world.children[task_id])
+
+
+def _submit_otherwise(world: World, fault: Fault) -> None:
+    task_id = _task(world, fault.amount)
+    if task_id in world.children:
+        world.happens(fault.kind, f"{task_id} is submitted again, with other parameters")
+        world.submit(task_id, int(fault.amount * 997) % 100, children=world.children[task_id] + 1)
+
+
+# --- poison ---------------------------------------------------------------------------------------------------------
+
+
+def _rubbish(world: World, rng: Random) -> bytes | None:
+    """Make up a value that is no event, or none that belongs where it lies."""
+    request = world.me.sign(e.TaskCancelRequested, task_id="nobody", redrive=0, reason="poison")
+    whole = CODEC.encode(request)
+    return rng.choice((None, b"", b"rubbish", MAGIC, whole[:-1], whole + b"x", whole[:10], whole))
+
+
+def _poison_work(world: World, fault: Fault) -> None:
+    rng = Random(fault.amount)
+    headers: Headers = rng.choice(
+        (
+            (),
+            (("task", b"nobody"), ("child", b"0"), ("ordinal", b"1")),
+            (("task", b"nobody"), ("child", b"-1"), ("ordinal", b"x")),
+            (("task", b"\xff\xfe"), ("child", b"\xff"), ("ordinal", b"")),
+        )
+    )
+    _put_into_work_log(world, fault, _rubbish(world, rng), headers, rng)
+
+
+def _poison_named(world: World, fault: Fault) -> None:
+    rng = Random(fault.amount)
+    world.archive.read()
+    dispatches = [
+        (event.task_id, child, release.ordinal)
+        for kept in world.archive.journal
+        for record in kept
+        for event in (record.event,)
+        if isinstance(event, e.ChildrenDispatched)
+        for release in event.releases
+        for child in range(release.first, release.last + 1)
+    ]
+    if dispatches:
+        task_id, child, ordinal = rng.choice(dispatches[-10:])
+        headers = (("task", task_id.encode()), ("child", b"%d" % child), ("ordinal", b"%d" % ordinal))
+        _put_into_work_log(world, fault, _rubbish(world, rng), headers, rng)
+
+
+def _put_into_work_log(world: World, fault: Fault, value: bytes | None, headers: Headers, rng: Random) -> None:
+    place = rng.choice(world.topics.work_log())
+    (offset,) = world.outside.append([Append(place.topic, place.partition, b"poison", value, headers)])
+    world.happens(fault.kind, f"{fault.kind}: {place.partition}/{offset}, headers {headers}")
+
+
+def _newer(world: World, fault: Fault) -> None:
+    place = Random(fault.amount).choice(world.topics.work_log())
+    value = MAGIC + b"newer..." + b"body"
+    (offset,) = world.outside.append([Append(place.topic, place.partition, b"newer", value, ())])
+    world.happens(fault.kind, f"{fault.kind}: {place.partition}/{offset}")
+
+
+def _poison_journal(world: World, fault: Fault) -> None:
+    rng = Random(fault.amount)
+    place = rng.choice(world.topics.journal())
+    value = _rubbish(world, rng)
+    world.outside.append([Append(place.topic, place.partition, b"poison", value, ())])
+    world.happens(fault.kind, f"{fault.kind} {place.partition}: {value!r}")
+
+
+def _poison_beats(world: World, fault: Fault) -> None:
+    rng = Random(fault.amount)
+    key = rng.choice((None, b"\xff", b"nobody"))
+    world.outside.append([Append(world.topics.workers, 0, key, _rubbish(world, rng), ())])
+    world.happens(fault.kind, fault.kind)
+
+
+# --- lost positions -------------------------------------------------------------------------------------------------
+
+
+def _lose_work(world: World, fault: Fault) -> None:
+    _lose(world, fault, "worker", world.topics.worker_group, world.topics.work_log())
+
+
+def _lose_journal(world: World, fault: Fault) -> None:
+    _lose(world, fault, "scheduler", world.topics.scheduler_group, world.topics.journal())
+
+
+def _lose(world: World, fault: Fault, role: str, group: str, places: Sequence[TopicPartition]) -> None:
+    """Lose some of a group's positions, and repair them as an administrator does: with the group's nodes stopped."""
+    rng = Random(fault.amount)
+    if world.closed:
+        return
+    lost = rng.sample(places, rng.randint(1, len(places)))
+    world.happens(fault.kind, f"{fault.kind}: {[place.partition for place in lost]}; all {role}s are stopped")
+    world.closed.add(role)
+    for node in list(world.nodes):
+        if node.role == role and not node.busy:
+            world.die(node)
+    for known in world.cluster.groups(group):
+        for member in known.members:
+            world.outside.evict(group, member)
+    keys = [group_key(group, world.cluster.partition(*place).number, place.partition) for place in lost]
+    world.cluster.store.write([], [(key, key + b"\0") for key in keys])
+    log = world.cluster.connect("repair")
+    site = Site(log, world.topics, CODEC, Identity("repair", "repair", world.clock, world.me.ids), Disk())
+    for turn in range(REPAIRS):
+        try:
+            done = repair(site)
+            break
+        except LogError as error:
+            if not turn:
+                world.tell(f"repair: {error}")
+            world.turn()
+            world.clock.advance(0.5)
+    else:
+        world.faults.append(f"positions of {group} could not be repaired")
+        done = []
+    world.note_places("repair")
+    world.tell(f"repaired: {done}")
+    world.closed.discard(role)
+
+
+_BEFALLS: Final[dict[str, Callable[[World, Fault], None]]] = {
+    "killed": _kill,
+    "killed while frozen": _kill_frozen,
+    "node joins": _join,
+    "drain": _drain,
+    "drain again": _drain_again,
+    "evicted by another node": _evict,
+    "clock jumps": _jump,
+    "cancel": _cancel,
+    "submitted again": _submit_again,
+    "submitted again, otherwise": _submit_otherwise,
+    "poison in the work log": _poison_work,
+    "poison that names a child": _poison_named,
+    "poison in the journal": _poison_journal,
+    "poison among the beats": _poison_beats,
+    "record of a newer version": _newer,
+    "positions of the work log lost": _lose_work,
+    "positions of the journal lost": _lose_journal,
+}

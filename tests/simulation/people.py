@@ -1,0 +1,132 @@
+"""Clients and followers: the real ``Client``, over the memory log and a disk that outlives its process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Final, cast
+
+from streamsched.api.client import Client, NoSuchTask
+from streamsched.api.settings import Settings
+from streamsched.api.status import TaskStatus
+from streamsched.api.wiring import Installation
+from streamsched.log.codec import Codec
+from streamsched.log.core import Connection
+from streamsched.log.topics import Topics
+from streamsched.runtime.clock import SystemClock
+from streamsched.runtime.identity import Identity
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
+
+SETTINGS: Final = Settings(brokers="memory", data_dir=Path("nowhere"))
+DONE: Final = ("succeeded", "failed", "cancelled", "refused")
+
+
+class Disk(MemoryStore):
+    """A view's rows: they outlive their process, and can lose their latest writes, or all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._undo: list[dict[bytes, bytes | None]] = []
+
+    def write(self, rows: object) -> None:
+        wanted = cast("dict[bytes, bytes | None]", rows)
+        self._undo.append({key: self._rows.get(key) for key in wanted})
+        super().write(wanted)
+
+    def forget(self, writes: int) -> None:
+        """Lose the latest writes."""
+        for _ in range(min(writes, len(self._undo))):
+            super().write(self._undo.pop())
+
+    @property
+    def writes(self) -> int:
+        """Count the writes that can be lost."""
+        return len(self._undo)
+
+    def rows(self) -> dict[bytes, bytes]:
+        """Give all rows but the positions, which do not say how they were come to."""
+        return {key: value for key, value in self._rows.items() if key[:1] != b"p"}
+
+    def positions(self) -> dict[int, int]:
+        """Tell up to where each partition of the journal was folded."""
+        return {int.from_bytes(key[1:]): int.from_bytes(value) for key, value in self._rows.items() if key[:1] == b"p"}
+
+    def close(self) -> None:
+        """Keep everything."""
+
+
+class Site(Installation):
+    """An installation whose log is in memory."""
+
+    def __init__(self, log: Connection, topics: Topics, codec: Codec, me: Identity, disk: Disk) -> None:
+        self.settings = SETTINGS
+        self.codec = codec
+        self.clock = cast(SystemClock, me.clock)
+        self.log = log
+        self.topics = topics
+        self._me = me
+        self._disk = disk
+
+    def identity(self, role: str, name: str | None = None) -> Identity:
+        return self._me
+
+    def view(self, kind: str) -> View:
+        return View(self._disk, self.codec)
+
+    def close(self) -> None:
+        self.log.close()
+
+
+class SimulatedClient(Client):
+    """The real client on such a site."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self._follower = None
+        self._on_progress = lambda done, total: None
+        self._me = site.identity("client")
+
+
+class Reader:
+    """A process that looks now and then, as ``status`` and ``watch`` do; what it sees must make sense."""
+
+    def __init__(self, site: Site, rng: Random) -> None:
+        self.client = SimulatedClient(site)
+        self._rng = rng
+        self._seen: dict[str, TaskStatus] = {}
+        self._following: Iterator[TaskStatus] | None = None
+        self.faults: list[str] = []
+
+    def step(self, tasks: list[str]) -> None:
+        """Look once."""
+        if self._following is not None:
+            status = next(self._following, None)
+            if status is None:
+                self._following = None
+            else:
+                self._see(status)
+        elif tasks and self._rng.random() < 0.5:
+            self._following = self._follow(self._rng.choice(tasks))
+        else:
+            for status in self.client.tasks():
+                self._see(status)
+
+    def _follow(self, task_id: str) -> Iterator[TaskStatus]:
+        try:
+            yield from self.client.follow(task_id)
+        except NoSuchTask:
+            return
+
+    def _see(self, status: TaskStatus) -> None:
+        before = self._seen.get(status.task_id)
+        self._seen[status.task_id] = status
+        counts = status.children
+        parts = (counts.waiting, counts.running, counts.succeeded, counts.failed, counts.cancelled)
+        if sum(parts) != counts.total or min(parts) < 0:
+            self.faults.append(f"a reader saw {status}, which does not add up")
+        if before is not None and before.done and before.state != status.state:
+            self.faults.append(f"a reader saw {status.task_id} go from {before.state} to {status.state}")
+        if status.done and status.state != "refused" and counts.waiting + counts.running:
+            self.faults.append(f"a reader saw {status}: done, with children that are not")

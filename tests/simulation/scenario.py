@@ -1,0 +1,105 @@
+"""What a history is to be: its tasks, its sizes, its limits, and which faults may strike. All of it from the seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from random import Random
+from types import ModuleType
+from typing import Final
+
+from streamsched.domain.param import Param
+from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.runtime import tracker
+from streamsched.scheduler import aggregator, dispatcher
+from streamsched.scheduler import node as scheduler_node
+from streamsched.view import follow
+from streamsched.worker import node as worker_node
+from streamsched.worker import settlement
+from tests.simulation.faults import KINDS
+
+LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
+    "runs": (tracker, "RUNS_LIMIT", (16, 40)),
+    "spread": (settlement, "SPREAD", (5, 20, 100)),
+    "renewed": (settlement, "RENEWED", (1, 3)),
+    "outcomes": (settlement, "BATCH", (1, 3)),
+    "round": (dispatcher, "ROUND", (2, 7)),
+    "turn": (dispatcher, "TURN", (1, 3)),
+    "held": (dispatcher, "HELD", (2, 5)),
+    "ranges": (aggregator, "RANGES", (1, 2)),
+    "read by workers": (worker_node, "READ", (1, 5)),
+    "held by workers": (worker_node, "HELD", (3,)),
+    "read by schedulers": (scheduler_node, "BATCH", (3, 20)),
+    "read by followers": (follow, "BATCH", (2, 10)),
+}
+"""Limits of the product that are small enough to be met in some histories."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One history before it began: ``turns`` of trouble, then healing."""
+
+    tasks: int
+    children: int
+    turns: int
+    kinds: frozenset[str]
+    factor: float
+    journal_partitions: int
+    work_partitions: int
+    slots: int
+    limits: Mapping[str, int]
+
+
+def scenario(seed: int) -> Scenario:
+    """Make up a history. One in twenty is without faults; the others have each kind with some likelihood."""
+    rng = Random(f"{seed}/scenario")
+    share = rng.choice((0.0, *[0.3] * 6, *[0.6] * 7, *[0.9] * 6))
+    return Scenario(
+        tasks=rng.choice((1, 2, 2, 3)),
+        children=20,
+        turns=rng.choice((60, 150, 250, 400, 600)),
+        kinds=frozenset(kind for kind in KINDS if rng.random() < share),
+        factor=rng.choice((1.0, 2.0, 4.0)),
+        journal_partitions=rng.choice((1, 2, 2)),
+        work_partitions=rng.choice((2, 4, 4, 6)),
+        slots=rng.choice((1, 2, 2, 3)),
+        limits={name: rng.choice(values) for name, (_, _, values) in LIMITS.items() if rng.random() < 0.2},
+    )
+
+
+@contextmanager
+def limited(limits: Mapping[str, int]) -> Iterator[None]:
+    """Let the product have these limits for a while."""
+    before = [(module, name, getattr(module, name)) for module, name, _ in LIMITS.values()]
+    for key, value in limits.items():
+        module, name, _ = LIMITS[key]
+        setattr(module, name, value)
+    try:
+        yield
+    finally:
+        for module, name, value in before:
+            setattr(module, name, value)
+
+
+def template(rng: Random) -> Template:
+    """Make up a template: how often children are tried again, how many may fail."""
+    return Template(
+        name="history",
+        params={"n": Param(type="integer", minimum=0)},
+        split=RangeSplit(first=1, last="${n}", size=1),
+        child=ChildSpec(
+            handler="made.up:handler",
+            args={"first": "${child.first}"},
+            retry=RetryPolicy(
+                max_attempts=rng.choice((1, 2, 4, 0)),
+                initial_interval_ms=rng.choice((0, 50, 500)),
+                reset_on_progress=rng.random() < 0.5,
+                non_retryable=("ExecutorDied",) if rng.random() < 0.2 else (),
+            ),
+        ),
+        failure=rng.choice(
+            (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
+        ),
+    )

@@ -1,0 +1,589 @@
+"""One history: a cluster, its nodes and its people, each doing one step at a time in the order of the seed.
+
+Every node is the real code over the memory log, as if it were a process of its own on a machine of its own. Faults
+strike inside any call of the log and between any two steps. A node that freezes inside a call stands there while the
+others go on, and thaws as a zombie. Nothing here looks into the nodes: what they did is in the log.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from random import Random
+from typing import Final
+
+from streamsched.api.client import NoSuchTask, TaskConflict
+from streamsched.domain import events as e
+from streamsched.domain.ids import EventIds
+from streamsched.domain.template import Template
+from streamsched.log.core import Connection
+from streamsched.log.core.store import group_key
+from streamsched.log.memory import MemoryCluster
+from streamsched.log.port import LogUnreachable, OutcomeUnknown, PositionLost, TransactionAborted
+from streamsched.log.topics import Topics
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.mark import INITIAL
+from streamsched.runtime.records import Records
+from streamsched.scheduler.node import Scheduler
+from streamsched.view.view import View
+from streamsched.worker import jobs
+from streamsched.worker.node import Pace, Worker
+from tests.simulation.archive import Archive, MemoCodec
+from tests.simulation.checker_work import settled_in
+from tests.simulation.clock import MachineClock, VirtualClock
+from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Started, Stopped, Submit
+from tests.simulation.faults import JOB, TURN, Dice, Fault
+from tests.simulation.people import Disk, Reader, SimulatedClient, Site
+from tests.simulation.pool import FakePool
+from tests.simulation.scenario import Scenario, template
+
+CODEC: Final = MemoCodec()
+PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
+OUTSIDE: Final = "outside"
+HEALING: Final = 6_000
+"""Turns without faults within which every task has to reach its end."""
+DEPTH: Final = 3
+"""Nodes that may stand still inside each other's steps."""
+FREEZES: Final = (0.05, 0.5, 4.0, 15.0)
+JUMPS: Final = (-20_000, -3_000, -100, 100, 3_000, 20_000)
+
+
+class Crash(BaseException):
+    """A process is gone, in the middle of whatever it did."""
+
+
+class Stuck(Exception):
+    """A history does not come to its end though nothing goes wrong any more."""
+
+
+@dataclass(eq=False)
+class Node:
+    """One process."""
+
+    name: str
+    role: str
+    log: Connection
+    clock: MachineClock
+    machine: Scheduler | Worker | Reader | None = None
+    disk: Disk | None = None
+    pace: float = 1.0
+    """How often it makes its step when it is its turn."""
+    busy: bool = False
+    """In the middle of a step: standing still there, while others go on."""
+    dead: bool = False
+    draining: bool = False
+    calls: int = 0
+    """Of the log, where it is no node but somebody's process."""
+    hurt: int = 0
+    """Faults that struck it."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What somebody will do at a certain turn."""
+
+    turn: int
+    name: str
+    act: Callable[[SimulatedClient], None]
+    repeated: bool
+    """Whether it is done again by another process where this one does not come to its end."""
+
+
+class World:
+    """A cluster, its nodes, its tasks, and the dice."""
+
+    def __init__(
+        self,
+        seed: int,
+        plan: Scenario,
+        *,
+        befall: Callable[[World, Fault], None],
+        script: Sequence[Fault] | None = None,
+    ) -> None:
+        CODEC.forget()
+        self._befall = befall
+        self.plan = plan
+        self.rng = Random(seed)
+        self.dice = Dice(seed, plan.kinds, plan.factor, script)
+        self.chaos = False
+        self.clock = VirtualClock()
+        self.cluster = MemoryCluster(clock=self.clock.now, faults=self)
+        self.topics = Topics(event_partitions=plan.journal_partitions, child_partitions=plan.work_partitions)
+        self.records = Records(CODEC, self.topics)
+        self.nodes: list[Node] = []
+        self.turns = 0
+        self.tasks: list[str] = []
+        self.errands: list[Errand] = []
+        self.story: list[str] = []
+        self.happened: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.evidence: list[Evidence] = []
+        self.submits: list[Submit] = []
+        self.snapshots: list[tuple[dict[int, int], dict[bytes, bytes]]] = []
+        """Positions and rows of views as their processes left them."""
+        self._processes: dict[str, Node] = {}
+        self.children: dict[str, int] = {}
+        """How many children each task was first submitted with."""
+        self._templates: dict[str, Template] = {}
+        self._deadly: set[tuple[str, int]] = set()
+        self._disks: dict[str, list[Disk]] = {"scheduler": [], "reader": []}
+        self.closed: set[str] = set()
+        """Roles of which no node may start now."""
+        self._born = 0
+        self._depth = 0
+        self._places: dict[bytes, tuple[bool, int, bytes | None]] = {}
+        self.outside = self.cluster.connect(OUTSIDE)
+        self.outside.create_topics(self.topics.specs())
+        for worker_group, places in ((False, self.topics.journal()), (True, self.topics.work_log())):
+            group = self._group(worker_group)
+            self.outside.commit_initial(group, places, INITIAL.encode())
+            for place in places:
+                number = self.cluster.partition(*place).number
+                key = group_key(group, number, place.partition)
+                self._places[key] = (worker_group, place.partition, self.cluster.store.get(key))
+        self.archive = Archive(self.outside, self.topics, CODEC)
+        self.me = Identity(OUTSIDE, OUTSIDE, self.clock, EventIds(b"-outside"))
+
+    # --- faults inside calls ----------------------------------------------------------------------------------------
+
+    def at(self, step: str, client: str) -> None:
+        """Let something happen here (the hook of the memory log)."""
+        if step == "commit.after_end":
+            self.note_places(client)
+        elif step == "delete_before.begin":
+            self.archive.read()
+        node = self._processes.get(client)
+        if node is None:
+            return
+        if node.role in ("client", "reader"):
+            self._meanwhile(node)
+        if self.chaos:
+            fault = self.dice.throw(client, step)
+            if fault is not None:
+                self._strike(node, step, fault)
+
+    def _strike(self, node: Node, step: str, fault: Fault) -> None:
+        kind = fault.kind
+        if kind.startswith("freeze"):
+            self._freeze(node, step, fault)
+            return
+        if kind in ("writer fenced", "member lost"):
+            if isinstance(node.machine, Scheduler | Worker):
+                self.happens(kind, f"{node.name}: {kind} at {step}", node)
+                member, writer = node.machine.membership
+                if kind == "member lost":
+                    self.outside.evict(self._group(node.role == "worker"), member)
+                else:
+                    self.outside.fence(writer)
+            return
+        self.happens(kind, f"{node.name}: {kind} at {step}", node)
+        if kind.startswith("crash"):
+            raise Crash
+        if kind.startswith("outcome unknown"):
+            raise OutcomeUnknown(f"made up at {step}")
+        if kind == "transaction refused":
+            raise TransactionAborted(f"made up at {step}")
+        raise LogUnreachable(f"made up at {step}")
+
+    def _freeze(self, node: Node, step: str, fault: Fault) -> None:
+        if self._depth >= DEPTH:
+            return
+        until = self.clock.monotonic() + FREEZES[int(fault.amount * len(FREEZES)) % len(FREEZES)]
+        self.happens(fault.kind, f"{node.name} freezes at {step} until {until:.3f}", node)
+        node.busy = True
+        self._depth += 1
+        while self.clock.monotonic() < until:
+            if all(other.busy for other in self.nodes):
+                self.clock.advance(until - self.clock.monotonic())
+                break
+            self.turn()
+        self._depth -= 1
+        self.tell(f"{node.name} thaws")
+        if node.dead:
+            raise Crash
+
+    def _meanwhile(self, node: Node) -> None:
+        """Let time pass, and at first others go on, while somebody waits for an answer."""
+        node.calls += 1
+        self.clock.advance(0.002)
+        if self._depth < DEPTH and self.rng.random() < (0.3 if node.calls < 20 else 0.01):
+            self._depth += 1
+            self.turn()
+            self._depth -= 1
+        if node.dead:
+            raise Crash
+
+    def happens(self, kind: str, what: str, node: Node | None = None) -> None:
+        self.happened[kind] += 1
+        if node is not None:
+            node.hurt += 1
+        self.tell(what)
+
+    def tell(self, what: str) -> None:
+        self.story.append(f"{self.clock.monotonic() - 1_000_000:9.3f} {what}")
+
+    # --- evidence ---------------------------------------------------------------------------------------------------
+
+    def _ends(self) -> tuple[int, ...]:
+        partitions = self.cluster.partitions_by_place
+        return tuple(partitions[place].end for place in self.topics.journal())
+
+    def note_places(self, client: str, *, lost: bool = False) -> None:
+        """Note which places of the groups a transaction has moved."""
+        for key, (worker_group, partition, before) in self._places.items():
+            value = self.cluster.store.get(key)
+            if value == before:
+                continue
+            self._places[key] = (worker_group, partition, value)
+            places = self.topics.work_log() if worker_group else self.topics.journal()
+            commit = self.cluster.committed(self._group(worker_group), [places[partition]], stable=False)
+            now = commit[places[partition]]
+            if now is None:
+                continue
+            node = self._processes.get(client)
+            if lost or node is None:
+                self.evidence.append(Lost(self._ends(), worker_group, partition, now.position))
+            else:
+                end = self.cluster.partition(*places[partition]).end
+                self.evidence.append(
+                    Committed(
+                        self._ends(), worker_group, partition, now.position, now.metadata, end, node.name, node.hurt
+                    )
+                )
+
+    def _group(self, worker_group: bool) -> str:
+        return self.topics.worker_group if worker_group else self.topics.scheduler_group
+
+    # --- nodes ------------------------------------------------------------------------------------------------------
+
+    def start(self, role: str) -> None:
+        """Start one process; it may die of a fault before it is up."""
+        if role in self.closed:
+            return
+        self._born += 1
+        name = f"{role}-{self._born}"
+        clock = MachineClock(self.clock, skew_ms=0, began=self.rng.uniform(0, 1e6))
+        node = Node(name, role, self.cluster.connect(name), clock)
+        if fault := self._strikes(name, "clock is off"):
+            clock.jump(JUMPS[int(fault.amount * len(JUMPS))])
+            self.happens(fault.kind, f"{name}: its clock is off")
+        self._processes[name] = node
+        me = Identity(name, name, clock, EventIds(self._born.to_bytes(8)))
+        self.tell(f"{name} starts")
+        node.busy = True
+        try:
+            node.machine = self._machine(node, me)
+        except Crash:
+            self._bury(node)
+            return
+        node.busy = False
+        self.nodes.append(node)
+
+    def _machine(self, node: Node, me: Identity) -> Scheduler | Worker | Reader:
+        if node.role == "worker":
+            slots = self.plan.slots
+            pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, around=_Around(self, node))
+            return Worker(
+                log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
+                pause=partial(self._pause, node), pace=PACE,
+            )  # fmt: skip
+        node.disk = self._disk(node)
+        if node.role == "reader":
+            node.pace = 0.1
+            if fault := self._strikes(node.name, "slow reader"):
+                node.pace = 0.01
+                self.happens(fault.kind, f"{node.name}: {fault.kind}")
+            return Reader(Site(node.log, self.topics, CODEC, me, node.disk), self.rng)
+        view = View(node.disk, CODEC)
+        return Scheduler(
+            log=node.log, topics=self.topics, codec=CODEC, view=view, me=me, pause=partial(self._pause, node)
+        )
+
+    def _disk(self, node: Node) -> Disk:
+        """Give a node the disk of one that died, if there is one, or an empty one; what it holds may be damaged."""
+        disks = self._disks[node.role]
+        if not disks or self.rng.random() < 0.2:
+            return Disk()
+        disk = disks.pop()
+        if fault := self._strikes(node.name, "view lost"):
+            self.happens(fault.kind, f"{node.name}: {fault.kind}")
+            return Disk()
+        if fault := self._strikes(node.name, "view truncated"):
+            self.happens(fault.kind, f"{node.name}: {fault.kind}")
+            disk.forget(1 + int(fault.amount * disk.writes))
+        return disk
+
+    def _strikes(self, who: str, place: str) -> Fault | None:
+        return self.dice.throw(who, place) if self.chaos else None
+
+    def _pause(self, node: Node, seconds: float) -> None:
+        """Pause a node: others may go on meanwhile."""
+        until = self.clock.monotonic() + seconds
+        self._depth += 1
+        while self._depth <= DEPTH and self.clock.monotonic() < until and not all(node.busy for node in self.nodes):
+            self.turn()
+        self._depth -= 1
+        self.clock.advance(max(0.0, until - self.clock.monotonic()))
+        if node.dead:
+            raise Crash
+
+    def die(self, node: Node) -> None:
+        """End a process without a word; its parent may evict it, or time does."""
+        if node.dead:
+            return
+        self._bury(node)
+        if isinstance(node.machine, Scheduler | Worker) and (not self.chaos or self.rng.random() < 0.5):
+            self.evict(node)
+
+    def _bury(self, node: Node) -> None:
+        node.dead = True
+        if node in self.nodes:
+            self.nodes.remove(node)
+        self._processes.pop(node.name, None)
+        if node.disk is not None:
+            if self.rng.random() < 0.3:
+                self.snapshots.append((node.disk.positions(), node.disk.rows()))
+            self._disks[node.role].append(node.disk)
+
+    def evict(self, node: Node) -> None:
+        if isinstance(node.machine, Scheduler | Worker):
+            member, writer = node.machine.membership
+            self.outside.evict(self._group(node.role == "worker"), member)
+            self.outside.fence(writer)
+
+    def drain(self, node: Node) -> None:
+        """Stop a node in order, as a signal does."""
+        machine = node.machine
+        node.draining = True
+        if isinstance(machine, Worker):
+            self._run(node, machine.drain)
+        elif isinstance(machine, Scheduler) and self._run(node, machine.stop):
+            self._bury(node)
+
+    # --- turns ------------------------------------------------------------------------------------------------------
+
+    def turn(self) -> None:
+        """Let one node make one step, or let something befall one."""
+        self.turns += 1
+        fault = self.dice.throw("world", TURN) if self.chaos else None
+        if fault is not None:
+            self._befall(self, fault)
+        elif self.errands and self.errands[0].turn <= self.turns and self._depth < DEPTH:
+            self._run_errand(self.errands.pop(0))
+        else:
+            self._step_one()
+        for role in ("scheduler", "worker"):
+            alone = not any(node.role == role and not node.busy for node in self.nodes)
+            if alone and (not self.chaos or self.rng.random() < 0.02):
+                self.start(role)
+
+    def _step_one(self) -> None:
+        ready = [node for node in self.nodes if not node.busy]
+        if not ready:
+            self.clock.advance(0.1)
+            return
+        node = ready[self.turns % len(ready)] if not self.chaos else self.rng.choice(ready)
+        if node.pace < 1.0 and self.rng.random() > node.pace:
+            self.clock.advance(0.001)
+            return
+        self._run(node, self._steps(node))
+
+    def _steps(self, node: Node) -> Callable[[], None]:
+        machine = node.machine
+
+        def step() -> None:
+            busy = True
+            if isinstance(machine, Reader):
+                machine.step(self.tasks)
+                self.faults += machine.faults
+                machine.faults.clear()
+            elif machine is not None:
+                busy = machine.step(self.rng.choice((0.0, 0.01)))
+            self.clock.advance(self.rng.uniform(0, 0.003) if busy else self.rng.uniform(0, 0.06 if self.chaos else 0.3))
+            if isinstance(machine, Worker) and machine.stopped:
+                machine.stop()
+                self._bury(node)
+                self.tell(f"{node.name} is drained")
+
+        return step
+
+    def _run(self, node: Node, act: Callable[[], None]) -> bool:
+        """Let a process do something; tells whether it came to its end."""
+        node.busy = True
+        try:
+            act()
+        except Crash:
+            self.die(node)
+            return False
+        except PositionLost:
+            if not self.closed:
+                raise
+            self.tell(f"{node.name} ends: its place is lost")
+            self.die(node)
+            return False
+        except LogUnreachable as error:
+            if node.role not in ("reader", "client"):
+                raise
+            self.tell(f"{node.name} gives up: {error}")
+            self.die(node)
+            return False
+        finally:
+            node.busy = False
+        self._check_transactions(node)
+        return True
+
+    def _check_transactions(self, node: Node) -> None:
+        """Hold a node to invariant 9: between its steps, no transaction of its writer is open."""
+        open_ones = self.cluster.coordinator._open
+        if open_ones and isinstance(node.machine, Scheduler | Worker):
+            writer = node.machine.membership[1]
+            if writer in open_ones:
+                self.faults.append(f"{node.name} left a transaction of {writer} open between two steps")
+
+    def heal(self) -> None:
+        """Let nothing go wrong any more until all tasks have ended and nothing is pending.
+
+        Raises:
+            Stuck: they do not.
+
+        """
+        self.chaos = False
+        self.tell("healing")
+        for node in self.nodes:
+            node.clock.mend()
+        for turn in range(HEALING):
+            self.turn()
+            if turn % 10 == 0 and not self.errands:
+                self.archive.read()
+                if self.archive.ended.issuperset(self.tasks) and not self._unsettled():
+                    return
+        stuck = sorted(set(self.tasks) - self.archive.ended)
+        left = self._unsettled()
+        raise Stuck(f"tasks that never end: {stuck}; left to do: {self.errands}; left unsettled: {left}")
+
+    def _unsettled(self) -> list[Kept]:
+        """List the records of the work log that no commit settles, but for those of newer versions."""
+        places = self.topics.work_log()
+        commits = self.cluster.committed(self.topics.worker_group, places, stable=False)
+        left = []
+        for place, kept in zip(places, self.archive.work, strict=True):
+            commit = commits[place]
+            if commit is not None:
+                settled = settled_in(commit.position, commit.metadata)
+                left += [record for record in kept if not (record.newer or settled(record.offset))]
+        return left
+
+    # --- people -----------------------------------------------------------------------------------------------------
+
+    def send(self, delay: int, name: str, act: Callable[[SimulatedClient], None], *, repeated: bool = False) -> None:
+        """Let somebody do something in a process of its own, in some turns."""
+        self.errands.append(Errand(self.turns + delay, name, act, repeated))
+        self.errands.sort(key=lambda errand: errand.turn)
+
+    def _run_errand(self, errand: Errand) -> None:
+        self._born += 1
+        name = f"client-{self._born}"
+        clock = MachineClock(self.clock, skew_ms=0, began=0.0)
+        node = Node(name, "client", self.cluster.connect(name), clock)
+        self._processes[name] = node
+        me = Identity(name, name, clock, EventIds(self._born.to_bytes(8)))
+        client = SimulatedClient(Site(node.log, self.topics, CODEC, me, Disk()))
+        self.tell(f"{name} {errand.name}")
+        if self._run(node, lambda: errand.act(client)):
+            del self._processes[name]
+        elif errand.repeated:
+            self.send(self.rng.randrange(30), errand.name, errand.act, repeated=True)
+
+    def submit(self, task_id: str, delay: int, *, children: int) -> None:
+        """Let somebody ask for a task, with its own number of children or another one."""
+        made = self._templates.get(task_id)
+        if made is None:
+            made = self._templates[task_id] = template(self.rng)
+            self.tasks.append(task_id)
+            self.children[task_id] = children
+        params = {"n": children}
+        priority = self.rng.randrange(2)
+
+        def act(client: SimulatedClient) -> None:
+            try:
+                told = client.submit(made, params, task_id=task_id, priority=priority)
+                self.submits.append(Submit(task_id, client._me.name, told.first))
+            except TaskConflict:
+                self.submits.append(Submit(task_id, client._me.name, None))
+
+        self.send(delay, f"submits {task_id} with {children}", act, repeated=True)
+
+    def submit_unchecked(self, task_id: str) -> None:
+        """Let somebody ask for a task that no scheduler can plan, past the client that would refuse it."""
+        made = self._templates[task_id] = template(self.rng)
+        self.tasks.append(task_id)
+        event = self.me.sign(
+            e.TaskRequested, task_id=task_id, template_name=made.name, template_version="1", template=made.to_json(),
+            params=json.dumps({"n": "many"}), priority=0, origin="test", traceparent=None,
+        )  # fmt: skip
+        self.outside.append([self.records.journal(event, task_id)])
+
+    def cancel(self, task_id: str, delay: int = 0) -> None:
+        """Let somebody ask for the end of a task."""
+
+        def act(client: SimulatedClient) -> None:
+            try:
+                client.cancel(task_id)
+            except NoSuchTask:
+                return
+
+        self.send(delay, f"cancels {task_id}", act)
+
+    def look(self, task_id: str, delay: int) -> None:
+        """Let somebody look at a task and all its children."""
+
+        def act(client: SimulatedClient) -> None:
+            try:
+                status = client.status(task_id)
+                children = list(client.children(task_id))
+            except NoSuchTask:
+                return
+            if len(children) < status.children.total:
+                self.faults.append(f"{client._me.name} saw {len(children)} children of {status.children.total}")
+
+        self.send(delay, f"looks at {task_id}", act)
+
+
+class _Around:
+    """What the pool of one worker is in."""
+
+    def __init__(self, world: World, node: Node) -> None:
+        self._world = world
+        self._node = node
+        self._who = f"{node.name}/pool"
+
+    def strike(self, place: str, task_id: str, child: int) -> Fault | None:
+        """Tell what strikes here; a job that takes its worker down once does so each time."""
+        world, node = self._world, self._node
+        if place == JOB and (task_id, child) in world._deadly:
+            world.happens("handler takes its worker down", f"{node.name}: child {child} of {task_id} takes it down")
+            raise Crash
+        fault = world.dice.throw(self._who, place) if world.chaos else None
+        if fault is None:
+            return None
+        if fault.kind == "handler takes its worker down":
+            world._deadly.add((task_id, child))
+            return self.strike(place, task_id, child)
+        world.happens(fault.kind, f"{node.name}: {fault.kind}: child {child} of {task_id}")
+        return fault
+
+    def started(self, job: jobs.Job) -> None:
+        """Note that a job runs."""
+        world, node = self._world, self._node
+        world._check_transactions(node)
+        world.evidence.append(
+            Started(world._ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
+        )
+
+    def stopped(self, job: jobs.Job, units: int) -> None:
+        """Note that a job stopped at a safe point."""
+        world, node = self._world, self._node
+        world.evidence.append(Stopped(world._ends(), node.name, node.hurt, job.task_id, job.child, job.token, units))
