@@ -23,7 +23,7 @@ from streamsched.view.store import MemoryStore, Store
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker
-from tests.simulation.pool import VirtualClock
+from tests.simulation.clock import VirtualClock
 
 TEMPLATE = Template(
     name="t",

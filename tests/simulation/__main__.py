@@ -74,7 +74,7 @@ def _one(asked: argparse.Namespace) -> Report:
 
 def tell(report: Report) -> None:
     """Print what was done, and how often each kind of fault struck."""
-    for kind in KINDS:
+    for kind in (*KINDS, *sorted(report.coverage.keys() - set(KINDS))):
         OUT.print(f"{report.coverage[kind]:>11,}  {kind}")
     rate = report.histories / report.seconds if report.seconds else 0.0
     found = "1 violation" if report.failure else "0 violations"

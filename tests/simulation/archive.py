@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
 from streamsched.log.core import Connection
+from streamsched.log.intake import Intake
 from streamsched.log.port import PositionLost, Record, TopicPartition
 from streamsched.log.topics import Topics
 from tests.simulation.evidence import Kept
@@ -39,6 +41,7 @@ class Archive:
     def __init__(self, log: Connection, topics: Topics, codec: Codec) -> None:
         self._topics = topics
         self._codec = codec
+        self._intake = Intake(codec, topics)
         self._reader = log.reader()
         places = [*topics.journal(), *topics.work_log()]
         self._reader.assign(log.start(places))
@@ -77,21 +80,22 @@ class Archive:
                 else:
                     self.work[record.partition].append(kept)
 
-    def letters(self) -> set[tuple[int, int]]:
-        """Tell which records of the work log have a dead letter."""
-        found = set()
+    def letters(self) -> Counter[tuple[bool, int, int]]:
+        """Count the dead letters of each record: whether of the work log, partition, offset."""
+        found: Counter[tuple[bool, int, int]] = Counter()
         reader = self._log.reader()
         reader.assign(self._log.start([TopicPartition(self._topics.dead_letters, 0)]))
         while records := reader.poll(10_000, 0.0):
             for record in records:
                 event = self._codec.decode(record)
-                if isinstance(event, e.DeadLetter) and event.topic == self._topics.children:
-                    found.add((event.partition, event.offset))
+                if isinstance(event, e.DeadLetter):
+                    found[event.topic == self._topics.children, event.partition, event.offset] += 1
         return found
 
     def _keep(self, record: Record) -> Kept:
+        read = self._intake.journal if record.topic == self._topics.events else self._intake.work
         try:
-            return Kept(record.partition, record.offset, self._codec.decode(record))
+            return Kept(record.partition, record.offset, read(record))
         except UnknownSchema:
             return Kept(record.partition, record.offset, None, newer=True)
         except Undecodable:

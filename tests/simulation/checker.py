@@ -127,6 +127,7 @@ def check(shown: Exhibits) -> Verdict:
                     task.started(entry)
     journal.finish()
     work.close()
+    _letters(shown, faults)
     _submits(shown, journal, faults)
     verdict.completed = {
         task_id: sum(child.ending == "completed" for child in task.children) for task_id, task in journal.tasks.items()
@@ -142,6 +143,16 @@ def _released(journal: JournalModel, entry: Committed, yields: list[Stopped], fa
         live = child.live and child.ordinal == told.token >> 32
         if unhurt and live and child.progress < told.units:
             faults.append(f"{told} was released in order, and goes on from {child.progress}")
+
+
+def _letters(shown: Exhibits, faults: list[str]) -> None:
+    """Everything that nobody can read has one dead letter, unless a lost position had it passed over, or read again."""
+    lost = {(entry.worker_group, entry.partition) for entry in shown.evidence if isinstance(entry, Lost)}
+    for work_log, records in ((False, shown.journal), (True, shown.work)):
+        for record in (record for partition in records for record in partition):
+            letters = shown.letters[work_log, record.partition, record.offset]
+            if record.event is None and not record.newer and (work_log, record.partition) not in lost and letters != 1:
+                faults.append(f"{record} of the {'work log' if work_log else 'journal'} has {letters} dead letters")
 
 
 def _submits(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:

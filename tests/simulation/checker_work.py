@@ -161,7 +161,7 @@ class WorkModel:
             return ""
         if record.newer:
             return "which only a newer version can read"
-        return "" if (record.partition, record.offset) in self._letters else "without a dead letter"
+        return "" if self._letters[True, record.partition, record.offset] else "without a dead letter"
 
 
 def _dispatch(event: e.Event | None) -> Dispatch | None:

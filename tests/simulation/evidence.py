@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from streamsched.domain.events import Event
@@ -95,7 +96,7 @@ class Exhibits:
     work: list[list[Kept]]
     gaps: set[int]
     """Partitions of the work log of which some records are not among these."""
-    letters: set[tuple[int, int]]
-    """Partition and offset of each record of the work log that has a dead letter."""
+    letters: Counter[tuple[bool, int, int]]
+    """How many dead letters each record has: whether it is of the work log, partition, offset."""
     evidence: list[Evidence]
     submits: list[Submit]

@@ -16,8 +16,7 @@ from streamsched.runtime import tracker
 from streamsched.scheduler import aggregator, dispatcher
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow
-from streamsched.worker import node as worker_node
-from streamsched.worker import settlement
+from streamsched.worker import reading, settlement
 from tests.simulation.faults import KINDS
 
 LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
@@ -29,9 +28,11 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "turn": (dispatcher, "TURN", (1, 3)),
     "held": (dispatcher, "HELD", (2, 5)),
     "ranges": (aggregator, "RANGES", (1, 2)),
-    "read by workers": (worker_node, "READ", (1, 5)),
-    "held by workers": (worker_node, "HELD", (3,)),
+    "read by workers": (reading, "READ", (1, 5)),
+    "held by workers": (reading, "HELD", (3,)),
     "read by schedulers": (scheduler_node, "BATCH", (3, 20)),
+    "decisions": (scheduler_node, "DECISIONS", (1, 3)),
+    "lag": (scheduler_node, "LAG", (1, 20)),
     "read by followers": (follow, "BATCH", (2, 10)),
 }
 """Limits of the product that are small enough to be met in some histories."""

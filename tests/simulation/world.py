@@ -27,6 +27,7 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
+from streamsched.scheduler.lookout import Lookout
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.view import View
 from streamsched.worker import jobs
@@ -68,6 +69,7 @@ class Node:
     log: Connection
     clock: MachineClock
     machine: Scheduler | Worker | Reader | None = None
+    lookout: Lookout | None = None
     disk: Disk | None = None
     pace: float = 1.0
     """How often it makes its step when it is its turn."""
@@ -297,10 +299,9 @@ class World:
                 node.pace = 0.01
                 self.happens(fault.kind, f"{node.name}: {fault.kind}")
             return Reader(Site(node.log, self.topics, CODEC, me, node.disk), self.rng)
-        view = View(node.disk, CODEC)
-        return Scheduler(
-            log=node.log, topics=self.topics, codec=CODEC, view=view, me=me, pause=partial(self._pause, node)
-        )
+        node.lookout = Lookout(log=node.log, topics=self.topics, codec=CODEC, me=me.node_id, clock=node.clock)
+        view, pause = View(node.disk, CODEC), partial(self._pause, node)
+        return Scheduler(log=node.log, topics=self.topics, codec=CODEC, view=view, me=me, pause=pause)
 
     def _disk(self, node: Node) -> Disk:
         """Give a node the disk of one that died, if there is one, or an empty one; what it holds may be damaged."""
@@ -402,6 +403,8 @@ class World:
                 machine.faults.clear()
             elif machine is not None:
                 busy = machine.step(self.rng.choice((0.0, 0.01)))
+                if node.lookout is not None and self.rng.random() < 0.3 and node.lookout.step(0.0):
+                    self.happens("evicted by a lookout", f"{node.name} evicts")
             self.clock.advance(self.rng.uniform(0, 0.003) if busy else self.rng.uniform(0, 0.06 if self.chaos else 0.3))
             if isinstance(machine, Worker) and machine.stopped:
                 machine.stop()

@@ -22,7 +22,7 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Pace, Worker
-from tests.simulation.pool import VirtualClock
+from tests.simulation.clock import VirtualClock
 
 pytestmark = pytest.mark.unit
 

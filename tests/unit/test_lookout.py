@@ -18,7 +18,7 @@ from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.scheduler.lookout import Lookout
-from tests.simulation.pool import VirtualClock
+from tests.simulation.clock import VirtualClock
 from tests.unit.test_ownership import Owner, Site
 
 pytestmark = pytest.mark.unit
