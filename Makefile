@@ -6,8 +6,9 @@ READY := .venv/.ready
 .DEFAULT_GOAL := help
 HISTORIES ?= 10000
 FIRST ?= 1
+ROUNDS ?= 20
 
-.PHONY: help setup demo broker test test-fast soak lint format bench bench-quick clean
+.PHONY: help setup demo broker test test-fast soak chaos lint format bench bench-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -41,6 +42,9 @@ test-fast: $(READY) ## the tests that need no broker
 
 soak: $(READY) ## live through HISTORIES=10000 simulated histories from seed FIRST=1, on all cores
 	@$(BIN)/python -m tests.simulation --histories $(HISTORIES) --first $(FIRST)
+
+chaos: $(READY) ## ROUNDS=20 of faults against real nodes and a real broker; exit 1 where a promise is broken
+	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS)
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

@@ -9,14 +9,18 @@ from pathlib import Path
 from streamsched import ChildContext
 
 
-def steps(ctx: ChildContext, count: int, seconds: float, folder: str) -> dict[str, int]:
-    """Make ``count`` steps of so many seconds, each noted in the folder and then checkpointed."""
+def steps(ctx: ChildContext, count: int, seconds: float, folder: str, *, wait: bool = False) -> dict[str, int]:
+    """Make ``count`` steps of so many seconds, each noted in the folder and then checkpointed.
+
+    ``wait`` has each checkpoint wait until it is durable: the worker then commits all the time.
+    """
     begun = (ctx.last_checkpoint or {"step": 0})["step"]
     with (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1) as notes:
         for step in range(begun, count):
             time.sleep(seconds)
-            notes.write(f"{ctx.child_index} {step} {ctx.attempt} {ctx.fencing_token}\n")
-            ctx.checkpoint({"step": step + 1})
+            notes.write(_note(ctx, step))
+            print(f"child {ctx.child_index}, step {step}")  # noqa: T201  # a disk that is full may not take it
+            ctx.checkpoint({"step": step + 1}, wait=wait)
     return {"steps": count}
 
 
@@ -24,6 +28,10 @@ def deaf(ctx: ChildContext, count: int, seconds: float, folder: str) -> None:
     """Note that it began, and never come to a safe point until there is a file ``go`` in the folder."""
     with (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1) as notes:
         for step in range(count):
-            notes.write(f"{ctx.child_index} {step} {ctx.attempt} {ctx.fencing_token}\n")
+            notes.write(_note(ctx, step))
         while not (Path(folder) / "go").exists():
             time.sleep(seconds)
+
+
+def _note(ctx: ChildContext, step: int) -> str:
+    return f"{ctx.child_index} {step} {ctx.attempt} {ctx.fencing_token} {time.time():.3f}\n"

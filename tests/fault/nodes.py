@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,12 +20,12 @@ class Nodes:
     def __init__(self, brokers: str, folder: Path) -> None:
         self.folder = folder
         self.env = {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMSCHED_")},
             "STREAMSCHED_BROKERS": brokers,
             "STREAMSCHED_DATA_DIR": str(folder / "data"),
             "PYTHONUNBUFFERED": "1",
         }
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[subprocess.Popen[bytes], Path] = {}
 
     def run(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
         """Run one command to its end."""
@@ -33,25 +34,28 @@ class Nodes:
             cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=timeout, check=False,
         )  # fmt: skip
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a node; what it says goes to a file in the folder."""
-        number = len(self._processes)
-        with (self.folder / f"{number}-{arguments[0]}.log").open("wb") as out:
+    def start(
+        self, *arguments: str, env: Mapping[str, str] | None = None, log: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start a node; what it says goes to a file in the folder, or to ``log``. It dies with this process."""
+        log = log or self.folder / f"{len(self._processes)}-{arguments[0]}.log"
+        with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "streamsched", *arguments], cwd=ROOT, env=self.env, stdout=out, stderr=out
-            )
-        self._processes.append(process)
+                [sys.executable, "-m", "streamsched", *arguments],
+                cwd=ROOT, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                preexec_fn=_die_with_parent,
+                start_new_session=True,  # Ctrl-C is for this process, which ends its nodes
+            )  # fmt: skip
+        self._processes[process] = log
         return process
 
     def said_by(self, process: subprocess.Popen[bytes]) -> str:
         """Return all that one node said."""
-        number = self._processes.index(process)
-        (path,) = self.folder.glob(f"{number}-*.log")
-        return path.read_text()
+        return self._processes[process].read_text()
 
     def said(self) -> str:
         """Join what all nodes said, for a failure's message."""
-        return "\n".join(f"--- {path.name}\n{path.read_text()[-3000:]}" for path in sorted(self.folder.glob("*.log")))
+        return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in self._processes.values())
 
     def end(self) -> None:
         """Kill what still runs."""
@@ -67,3 +71,8 @@ def until(condition: Callable[[], bool], seconds: float, said: Callable[[], str]
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{said()}"
         time.sleep(0.1)
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG

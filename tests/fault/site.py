@@ -15,7 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 from streamsched.domain.events import NodeBeat
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
-from tests.fault.evidence import check, read_notes, read_topic
+from tests.fault.evidence import Job, check, read_notes, read_topic
 from tests.fault.nodes import Nodes, until
 from tests.kafka.shared import broker
 
@@ -112,4 +112,4 @@ class Site:
 
         until(lambda: state() == "succeeded", 150, self.nodes.said)
         journal = read_topic(broker().address, f"{self.prefix}.events")
-        check(journal, read_notes(self.notes), task_id="job", children=self.children, steps=self.steps)
+        check(journal, read_notes(self.notes), Job("job", self.children, self.steps))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.evidence import check, read_notes, read_topic
+from tests.fault.evidence import Job, check, read_notes, read_topic
 from tests.fault.nodes import ROOT, Nodes, until
 from tests.kafka.shared import broker
 
@@ -81,7 +81,7 @@ def test_kills_drains_and_joins(nodes: Nodes, tmp_path: Path) -> None:
     }  # fmt: skip
     prefix = nodes.env["STREAMSCHED_PREFIX"]
     journal = read_topic(broker().address, f"{prefix}.events")
-    check(journal, read_notes(notes), task_id="job", children=CHILDREN, steps=STEPS)
+    check(journal, read_notes(notes), Job("job", CHILDREN, STEPS))
 
 
 def test_one_task_of_fifty_submits(nodes: Nodes, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -172,3 +173,57 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
         open_view(tmp_path / "view", "cluster", CODEC)
     assert [path.name for path in tmp_path.iterdir()] == ["view"]
     view.close()
+
+
+@pytest.mark.unit
+def test_what_a_full_disk_does_not_take_is_kept_in_memory(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = RocksStore(tmp_path / "view")
+    store.write({b"a1": b"written", b"a3": b"written"})
+    full = FullDisk(store._db)
+    monkeypatch.setattr(store, "_db", full)
+    store.write({b"a2": b"kept", b"a3": None})
+    store.write({b"b": b"kept"})
+    assert caplog.text.count("kept in memory") == 1
+    assert [store.get(key) for key in (b"a1", b"a2", b"a3", b"b")] == [b"written", b"kept", None, b"kept"]
+    assert list(store.scan(b"a")) == [(b"a1", b"written"), (b"a2", b"kept")]
+    assert list(store.scan(b"a", b"a2")) == [(b"a2", b"kept")]
+    full.room = True
+    store.write({})
+    assert "written again" in caplog.text
+    assert list(full.items(from_key=b"a")) == [(b"a1", b"written"), (b"a2", b"kept"), (b"b", b"kept")]
+    assert store.close()
+
+
+@pytest.mark.unit
+def test_a_view_on_a_full_disk_stays_the_fold_of_a_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = RocksStore(tmp_path / "view")
+    view = View(store, CODEC)
+    journal = long_journal(10, 3)
+    fold(view, journal[:3])
+    view.flush()
+    monkeypatch.setattr(store, "_db", FullDisk(store._db))
+    fold(view, journal, first=3)
+    view.flush()
+    assert next(view.details("task"))[0] == 0
+    assert not view.close()
+    again = RocksStore(tmp_path / "view")
+    assert View(again, CODEC).positions == {0: 3}
+    assert again.close()
+
+
+class FullDisk:
+    """A database that takes no batch until there is room."""
+
+    def __init__(self, db: Any) -> None:
+        self._db = db
+        self.room = False
+
+    def write(self, batch: Any) -> None:
+        if not self.room:
+            raise Exception("IO error: No space left on device")  # as the library does
+        self._db.write(batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._db, name)

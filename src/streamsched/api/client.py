@@ -220,9 +220,12 @@ class Client:
         ends = self._until(task_id, until_position, until_time)
         view = open_view(folder, site.journal_id, site.codec)
         try:
-            return rebuild(view, site.log, site.topics, site.codec, ends, task_id)
+            events = rebuild(view, site.log, site.topics, site.codec, ends, task_id)
         finally:
-            view.close()
+            written = view.close()
+        if not written:
+            raise InputError("its disk is full", "make room, or give a folder elsewhere", source=str(folder))
+        return events
 
     def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
         """Walk the records that were set aside; see ``history.dead_letters``."""

@@ -6,7 +6,7 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from threading import Event, Thread
 from typing import Final
 
@@ -131,6 +131,7 @@ class _Ready:
 
     def __call__(self, membership: tuple[str, str]) -> None:
         if self._words and membership[0]:
-            sys.stderr.write(f"{self._words}\n")
-            sys.stderr.flush()
+            with suppress(OSError):  # a log on a disk that is full
+                sys.stderr.write(f"{self._words}\n")
+                sys.stderr.flush()
             self._words = ""

@@ -76,8 +76,9 @@ def supervise(arguments: Sequence[str]) -> int:
         membership = _last_line(memberships)
         code = node.wait()
     if membership is not None and membership["group"]:
-        sys.stderr.write(f"streamsched: the node died (exit code {code}), its membership is evicted\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # a log on a disk that is full does not keep the dead in the group
+            sys.stderr.write(f"streamsched: the node died (exit code {code}), its membership is evicted\n")
+            sys.stderr.flush()
         subprocess.run(  # noqa: S603 - our own command line
             [*_COMMAND, *arguments], env={**os.environ, EVICT: json.dumps(membership)}, check=False
         )

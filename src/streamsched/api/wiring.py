@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import socket
 import time
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from streamsched.worker.node import Pace, Worker
 
 VIEW_SLOTS = 8
+log = logging.getLogger(__name__)
 
 
 class Installation:
@@ -108,7 +110,8 @@ class Installation:
         return Identity(node_id, name or node_name(role), self.clock)
 
     def view(self, kind: str) -> View:
-        """Open a view of this kind in the data folder, in the first slot that is free; in memory if all are taken."""
+        """Open a view of this kind in the data folder, in the first slot that is free; in memory if there is none."""
+        from streamsched.view.store import StoreUnusable
         from streamsched.view.view import open_view
 
         folder = self.settings.data_dir / "views" / self.log.cluster_id.replace("/", "_") / self.settings.prefix
@@ -116,7 +119,11 @@ class Installation:
         for slot in range(VIEW_SLOTS):
             place = folder / f"{kind}-{slot}"
             if self._lock(place.with_suffix(".lock")):
-                return open_view(place, journal_id, self.codec)
+                try:
+                    return open_view(place, journal_id, self.codec)
+                except StoreUnusable as error:
+                    log.error("the view is kept in memory: %s", error)
+                    break
         return open_view(None, journal_id, self.codec)
 
     def scheduler(self, name: str | None = None, view: View | None = None) -> Scheduler:

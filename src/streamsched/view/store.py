@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 MIB = 1 << 20
+log = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -25,48 +27,91 @@ class Store(Protocol):
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
         """Write (or with None delete) all these rows, or none."""
 
-    def close(self) -> None:
-        """Let go of files and locks."""
+    def close(self) -> bool:
+        """Let go of files and locks; tells whether everything was written."""
+
+
+class StoreUnusable(Exception):
+    """The folder cannot be opened: broken, in use, or on a disk that is full."""
 
 
 class RocksStore:
-    """Rows in a RocksDB folder; one process at a time."""
+    """Rows in a RocksDB folder; one process at a time.
+
+    What cannot be written, because the disk is full, stays in memory and is tried again with every batch: a view is a
+    cache, so its node goes on. The folder is then as it was after the last batch that was written.
+    """
 
     def __init__(self, folder: Path) -> None:
+        """Open the folder, made if it is missing.
+
+        Raises:
+            StoreUnusable: it cannot be.
+        """
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_write_buffer_size(4 * MIB)
         options.set_max_write_buffer_number(2)
         options.set_max_open_files(64)
         options.set_keep_log_file_num(1)
-        self._db = Rdict(str(folder), options)
+        self._folder = folder
+        self._unwritten: dict[bytes, bytes | None] = {}
+        try:
+            self._db = Rdict(str(folder), options)
+        except Exception as error:  # the library has no other
+            raise StoreUnusable(f"{folder}: {error}") from error
 
     def get(self, key: bytes) -> bytes | None:
         """Read one row."""
-        value: bytes | None = self._db.get(key)
+        value: bytes | None = self._unwritten[key] if key in self._unwritten else self._db.get(key)
         return value
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Walk rows in order."""
-        rows: Any = self._db.items(from_key=max(prefix, start))
-        for key, value in rows:
-            if not key.startswith(prefix):
-                return
-            yield key, value
+        first = max(prefix, start)
+        if not self._unwritten:
+            return self._written(prefix, first)
+        rows: dict[bytes, bytes | None] = dict(self._written(prefix, first))
+        rows |= {key: value for key, value in self._unwritten.items() if key.startswith(prefix) and key >= first}
+        return ((key, value) for key, value in sorted(rows.items()) if value is not None)
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
-        """Write one batch."""
+        """Write one batch, with all that could not be written before it."""
+        known = bool(self._unwritten)
+        self._unwritten |= rows
         batch = WriteBatch(raw_mode=True)
-        for key, value in rows.items():
+        for key, value in self._unwritten.items():
             if value is None:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        self._db.write(batch)
+        try:
+            self._db.write(batch)
+        except Exception as error:  # the library has no other
+            if not known:
+                log.error("the view is kept in memory until it can be written: make room on its disk: %s", error)
+        else:
+            self._unwritten.clear()
+            if known:
+                log.warning("the view in %s is written again", self._folder)
 
-    def close(self) -> None:
-        """Close the folder."""
-        self._db.close()
+    def close(self) -> bool:
+        """Close the folder; tells whether everything was written."""
+        if self._unwritten:
+            self.write({})
+        try:
+            self._db.close()
+        except Exception as error:  # after a batch that could not be written
+            log.error("the view in %s was not closed in order, what it lacks is folded again: %s", self._folder, error)
+            return False
+        return not self._unwritten
+
+    def _written(self, prefix: bytes, first: bytes) -> Iterator[tuple[bytes, bytes]]:
+        rows: Any = self._db.items(from_key=first)
+        for key, value in rows:
+            if not key.startswith(prefix):
+                return
+            yield key, value
 
 
 class FrozenStore:
@@ -115,6 +160,7 @@ class MemoryStore:
             else:
                 self._rows[key] = value
 
-    def close(self) -> None:
+    def close(self) -> bool:
         """Forget all."""
         self._rows.clear()
+        return True

@@ -102,10 +102,10 @@ class View:
         self._new.clear()
         self._moved.clear()
 
-    def close(self) -> None:
-        """Write what is left and let go of the store."""
+    def close(self) -> bool:
+        """Write what is left and let go of the store; tells whether all could be written."""
         self.flush()
-        self._store.close()
+        return self._store.close()
 
     def _fold(self, before: Task | None, event: Event, partition: int) -> Task | None:
         task = evolve(before, event, self.load)
@@ -133,6 +133,9 @@ def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
     """Open the view of a folder (None: in memory).
 
     A view that is broken, of another format or of another journal is moved aside, with a warning, and begun anew.
+
+    Raises:
+        StoreUnusable: another process has it open, or the disk is full.
     """
     if folder is None:
         return View(MemoryStore(), codec)
@@ -150,7 +153,7 @@ def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
     except Exception as error:
         if store is not None:
             store.close()
-        if "/LOCK:" in str(error):  # another process has it open
+        if "/LOCK:" in str(error) or "No space left" in str(error):  # nothing is wrong with the folder itself
             raise
         aside = folder.with_name(f"{folder.name}.aside-{time.time_ns()}")
         log.warning("view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside)

@@ -1,0 +1,71 @@
+"""One round: one fault on fresh topics, judged when all is over."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from tests.chaos.kinds import Kind
+from tests.chaos.site import Site, Stuck, delete_topics, site
+from tests.fault.evidence import Violation
+from tools.broker import Broker
+from tools.cluster import Cluster
+
+CALM_BEFORE: Final = 0.6
+"""Up to so many seconds pass before a busy installation is struck."""
+
+
+@dataclass
+class Result:
+    """What a round has shown. ``folder`` is kept where a promise was broken."""
+
+    kind: str
+    protocol: str
+    folder: Path
+    stock: bool = False
+    recovery: float | None = None
+    seconds: float = 0.0
+    violations: list[Violation] = field(default_factory=list)
+    notes: dict[str, object] = field(default_factory=dict)
+
+    def count(self, *promises: str) -> int:
+        """Count the violations of these promises."""
+        return sum(violation.promise in promises for violation in self.violations)
+
+
+def play(kind: Kind, broker: Broker | Cluster, folder: Path, *, protocol: str, seed: str) -> Result:
+    """Play a round in this folder, whose name is the prefix of its topics."""
+    folder.mkdir(parents=True)
+    result = Result(kind.name, protocol, folder)
+    random = Random(seed)
+    begun = time.monotonic()
+    try:
+        setting = replace(kind.setting, protocol=protocol)
+        with site(broker, folder, setting=setting, random=random, prepare=kind.prepare) as here:
+            result.notes = here.notes
+            time.sleep(random.random() * CALM_BEFORE)
+            result.violations += _strike_and_judge(kind, here, result)
+    except Stuck as stuck:
+        result.violations.append(Violation("stuck", str(stuck)))
+    result.seconds = time.monotonic() - begun
+    if not result.violations:
+        delete_topics(broker, folder.name)
+        shutil.rmtree(folder)
+    return result
+
+
+def _strike_and_judge(kind: Kind, here: Site, result: Result) -> Iterator[Violation]:
+    struck = time.monotonic()
+    try:
+        result.recovery = kind.strike(here)
+        here.until(lambda: here.over, "both tasks have ended")
+    except Stuck as stuck:
+        yield Violation("stuck", str(stuck))
+    yield from here.stop()
+    here.watch.write(here.nodes.folder / "journal.txt", struck)
+    yield from here.judge()
