@@ -13,10 +13,10 @@ from typing import Any, Final
 
 from confluent_kafka.admin import AdminClient
 
+from tests.chaos.node import Node
 from tests.chaos.surroundings import SmallDisk
 from tests.chaos.watch import JournalWatch
 from tests.fault.evidence import Job, Violation, read_notes, read_topic, violations
-from tests.chaos.node import Node
 from tests.fault.nodes import Nodes
 from tools.broker import Broker
 from tools.cluster import Cluster
@@ -168,8 +168,11 @@ class Site:
 
     def await_ready(self, nodes: Sequence[Node]) -> None:
         """Wait until these nodes have joined their groups."""
-        for node in nodes:
-            self.until(lambda node=node: f"{node.name} ready" in self.nodes.said_by(node.process), f"{node.name} is ready", READY)  # type: ignore[misc]
+        self.until(
+            lambda: all(f"{node.name} ready" in self.nodes.said_by(node.process) for node in nodes),
+            f"{', '.join(node.name for node in nodes)} are ready",
+            READY,
+        )
 
     def await_work(self) -> None:
         """Wait until almost as many children have checkpoints as could run."""
@@ -227,19 +230,18 @@ def site(
         config.write_text(f'[kafka]\n"group.protocol" = "{setting.protocol}"\n')
         nodes.env["STREAMSCHED_CONFIG"] = str(config)
     _create_topics(nodes)
-    with ExitStack() as cleanup:
-        with JournalWatch(broker.address, f"{folder.name}.events") as watch:
-            here = Site(broker, nodes, watch, random, setting.workload, cleanup=cleanup)
-            prepare(here)
-            while sum(node.name.startswith("scheduler") for node in here.started) < setting.schedulers:
-                here.start_scheduler()
-            while len(here.workers()) < setting.workers:
-                here.start_worker()
-            here.await_ready(here.started)
-            _submit(nodes, setting.workload.calm, 0.1, wait=False)
-            _submit(nodes, setting.workload.hot, 0.01, wait=True)
-            here.await_work()
-            yield here
+    with ExitStack() as cleanup, JournalWatch(broker.address, f"{folder.name}.events") as watch:
+        here = Site(broker, nodes, watch, random, setting.workload, cleanup=cleanup)
+        prepare(here)
+        while sum(node.name.startswith("scheduler") for node in here.started) < setting.schedulers:
+            here.start_scheduler()
+        while len(here.workers()) < setting.workers:
+            here.start_worker()
+        here.await_ready(here.started)
+        _submit(nodes, setting.workload.calm, 0.1, wait=False)
+        _submit(nodes, setting.workload.hot, 0.01, wait=True)
+        here.await_work()
+        yield here
 
 
 def _create_topics(nodes: Nodes) -> None:

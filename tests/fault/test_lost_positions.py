@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamsched.domain import events as e
-from tests.fault.evidence import check, read_notes, read_topic
+from tests.fault.evidence import Job, check, read_notes, read_topic
 from tests.fault.nodes import Nodes, until
 from tests.kafka.shared import broker
 
@@ -90,7 +90,7 @@ def test_children_that_were_live_where_the_position_was_lost(nodes: Nodes, tmp_p
     until(lambda: _state(nodes) == "succeeded", 120, nodes.said)
 
     journal = read_topic(broker().address, f"{prefix}.events")
-    check(journal, read_notes(notes), task_id="job", children=CHILDREN, steps=STEPS)
+    check(journal, read_notes(notes), Job("job", CHILDREN, STEPS))
     again = {child for child, partition in live.items() if partition in lost}
     ordinals = {event.child: event.ordinal for event in journal if isinstance(event, e.ChildCompleted)}
     assert again

@@ -19,7 +19,7 @@ from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.property.journals import journals
-from tests.simulation.pool import VirtualClock
+from tests.simulation.clock import VirtualClock
 
 pytestmark = pytest.mark.property
 CODEC = Codec()
