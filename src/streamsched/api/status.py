@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from streamsched.audit.document import decoded
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Detail, Task
 from streamsched.view.view import View
@@ -28,18 +28,6 @@ def rfc3339(millis: int | None) -> str | None:
     if millis is None:
         return None
     return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def decoded(text: str) -> Any:
-    """Decode a payload; one that is no JSON is told as the text that it is."""
-    try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
-        return text
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 @dataclass(frozen=True, slots=True)

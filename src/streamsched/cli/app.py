@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from streamsched.cli.audit_commands import verify
+from streamsched.cli.audit_commands import export, verify
 from streamsched.cli.letter_commands import dead_letters, show
 from streamsched.cli.look_commands import children, list_tasks, results, status, workers
 from streamsched.cli.node_commands import scheduler, worker
@@ -74,6 +74,12 @@ AUDIT: Commands = {
         "streamsched --brokers localhost:9092 audit verify --task nightly-7\n"
         "streamsched audit verify --until 2026-11-23T12:00:00Z --json\n"
         "streamsched audit verify --view view-at-5000",
+    ),
+    "export": (
+        export,
+        "streamsched audit export history.parquet\n"
+        "streamsched --brokers localhost:9092 audit export nightly-7.jsonl --task nightly-7\n"
+        "streamsched audit export exports --format jsonl --until 2026-11-23T12:00:00Z",
     ),
 }
 LETTERS: tuple[Callable[..., Any], str] = (

@@ -1,4 +1,4 @@
-"""``audit verify``: the history, held against what is promised."""
+"""``audit verify`` and ``audit export``: the history, held against what is promised, and as a file."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def verify(
             until_time=moment, on_progress=progress,
         )  # fmt: skip
         if task is not None and not report.events:
-            from streamsched.api.request import NoSuchTask
-
-            raise NoSuchTask(f"no task {task!r} in {site.settings.where}; 'streamsched list' shows all")
+            raise _no_such_task(site, task)
         compared = _compare(site, view, task, progress) if view is not None else None
     if as_json:
         out_json(asdict(report) | ({} if compared is None else {"view": asdict(compared)}))
@@ -100,6 +98,83 @@ def _wrong_view(view: Path, reason: str) -> Exception:
     return InputError(
         reason, "name the folder of a view: 'streamsched replay --view' makes one", source=f"--view {view}"
     )
+
+
+def export(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="The file to write, or its folder.")],
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FORMAT",
+            help="parquet or jsonl [default: by the file's suffix, parquet in a folder]",
+            show_default=False,
+        ),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="ID", help="Only this task.", show_default=False)
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            metavar="POSITION|TIME",
+            help="End before this offset of each partition, or after this time (RFC 3339, or a date).",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write the history into a file, one row for each record of the journal: merged by time, as replay tells it.
+
+    JSON lines are those of 'replay --json'. Parquet has columns for the place (topic, partition, offset, timestamp),
+    the event and its common fields, and the whole event as JSON in 'document'; it needs 'streamsched[parquet]'. The
+    file appears when it is whole; one that was there is replaced.
+    """
+    position, moment = read_until(until)
+    path, kind = _target(target, form)
+    from streamsched.api.errors import InputError
+    from streamsched.api.wiring import Installation
+    from streamsched.audit.export import NoParquet
+    from streamsched.audit.export import export as export_history
+    from streamsched.audit.replay import ends_of, history
+    from streamsched.cli.progress import ReadProgress as Progress
+
+    with closing(Installation(settings_of(context))) as site, Progress() as progress:
+        topics = site.discover().topics
+        places = topics.journal() if task is None else [topics.journal_of(task)]
+        ends = ends_of(site.log, places, position=position, time=moment)
+        if task is not None and next(history(site.log, topics, site.codec, ends, task), None) is None:
+            raise _no_such_task(site, task)
+        try:
+            rows, unreadable = export_history(
+                path, kind, log=site.log, topics=topics, codec=site.codec, ends=ends, task_id=task,
+                on_progress=progress,
+            )  # fmt: skip
+        except NoParquet as error:
+            raise InputError(str(error), "or choose --format jsonl", source="--format") from None
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror}", "name another file", source=str(path)) from error
+    note(f"{rows:,} rows in {path}")
+    if unreadable:
+        note(f"{unreadable:,} of them are no events: 'streamsched dead-letters' shows them")
+
+
+def _no_such_task(site: Installation, task: str) -> Exception:
+    from streamsched.api.request import NoSuchTask
+
+    return NoSuchTask(f"no task {task!r} in {site.settings.where}; 'streamsched list' shows all")
+
+
+def _target(target: Path, form: str | None) -> tuple[Path, str]:
+    """Choose file and format."""
+    from streamsched.api.errors import InputError
+    from streamsched.audit.export import FORMATS
+
+    kind = form or ("parquet" if target.is_dir() else target.suffix.removeprefix("."))
+    if kind not in FORMATS:
+        reason = f"{form!r} is no format" if form else "its suffix names no format"
+        raise InputError(reason, f"choose --format {' or '.join(FORMATS)}", source="--format" if form else str(target))
+    return (target / f"events.{kind}" if target.is_dir() else target), kind
 
 
 def _print(report: Report, what: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -52,24 +52,18 @@ def replay(
 
 
 def _print(client: Client, task: str | None, position: int | None, moment: int | None, *, as_json: bool) -> None:
-    from streamsched.cli.words import document, words
+    from streamsched.audit.document import entry
+    from streamsched.cli.words import words
 
     if not as_json:
         out(LINE.format("TIME", "PLACE", "TASK", "EVENT", "DETAILS"))
     for record, event in client.history(task, until_position=position, until_time=moment):
-        if isinstance(event, Exception):
-            if as_json:
-                out_json({"event": None, **_place(record), "error": str(event)})
-            else:
-                out(_line(record, "?", "(undecodable)", str(event)))
-        elif as_json:
-            out_json({"event": type(event).__name__, **_place(record), **document(event)})
+        if as_json:
+            out_json(entry(record, event))
+        elif isinstance(event, Exception):
+            out(_line(record, "?", "(undecodable)", str(event)))
         else:
             out(_line(record, getattr(event, "task_id", "-"), type(event).__name__, words(event)))
-
-
-def _place(record: Record) -> dict[str, Any]:
-    return {name: getattr(record, name) for name in ("topic", "partition", "offset", "timestamp")}
 
 
 def _line(record: Record, task: str, event: str, details: str) -> str:

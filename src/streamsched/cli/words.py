@@ -1,21 +1,12 @@
-"""Events in words, for people, and as JSON documents, for scripts."""
+"""Events in words, for people."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any, Final
 
-from streamsched.api.status import decoded
-
-PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "state", "result"})
-"""Fields that hold JSON text."""
 ENVELOPE: Final = frozenset({"event_id", "at", "by", "task_id", "basis", "redrive", "request", "reason"})
-
-
-def document(event: Any) -> dict[str, Any]:
-    """Make the JSON form of an event: bytes as hex, payloads decoded."""
-    return {field.name: _value(field.name, getattr(event, field.name)) for field in fields(event)}
 
 
 def words(event: Any) -> str:
@@ -27,18 +18,6 @@ def words(event: Any) -> str:
     if reason and name != "ChildFailed":
         text = f"{text}, because {reason}" if text else f"because {reason}"
     return f"{text}, by {event.by}" if text else f"by {event.by}"
-
-
-def _value(name: str, value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, tuple):
-        return [_value("", item) for item in value]
-    if is_dataclass(value):
-        return document(value)
-    if name in PAYLOADS and isinstance(value, str):
-        return decoded(value)
-    return value
 
 
 def _requested(event: Any) -> str:

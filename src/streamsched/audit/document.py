@@ -1,0 +1,56 @@
+"""Events as JSON documents: bytes as hex, payloads decoded."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from typing import Any, Final
+
+from streamsched.domain.events import Event
+from streamsched.log.codec import Undecodable
+from streamsched.log.port import Record
+
+PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "state", "result"})
+"""Fields that hold JSON text."""
+
+
+def entry(record: Record, event: Event | Undecodable) -> dict[str, Any]:
+    """Make the document of one record of the journal; of one that is no event, with the reason."""
+    place = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "timestamp": record.timestamp,
+    }
+    if isinstance(event, Event):
+        return {"event": type(event).__name__, **place, **document(event)}
+    return {"event": None, **place, "error": str(event)}
+
+
+def document(event: Any) -> dict[str, Any]:
+    """Make the document of an event."""
+    return {field.name: _value(field.name, getattr(event, field.name)) for field in fields(event)}
+
+
+def decoded(text: str) -> Any:
+    """Decode a payload; one that is no JSON is told as the text that it is."""
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, tuple):
+        return [_value("", item) for item in value]
+    if is_dataclass(value):
+        return document(value)
+    if name in PAYLOADS and isinstance(value, str):
+        return decoded(value)
+    return value
