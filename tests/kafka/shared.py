@@ -8,11 +8,19 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tools.broker import Broker, BrokerError
 from tools.cluster import Cluster
+
+
+class NoText(str):
+    """A header's name that is sent as bytes which are no UTF-8."""
+
+    def encode(self, *_: Any, **__: Any) -> bytes:
+        return b"\xff\xfe"
 
 
 @functools.cache

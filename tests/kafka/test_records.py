@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+import warnings
+from contextlib import closing
 
 import pytest
 
@@ -10,6 +12,7 @@ from streamsched.log.port import Append, Committed, RecordTooLarge, TopicSpec, T
 from streamsched.log.topics import RECORD_LIMIT
 from tests.contract.node import Node, read
 from tests.kafka.harness import KafkaHarness
+from tests.kafka.shared import NoText
 
 pytestmark = pytest.mark.kafka
 MEGABYTE = 1024 * 1024
@@ -27,6 +30,22 @@ def test_headers_keys_and_times(harness: KafkaHarness, node: Node) -> None:
     assert (full.key, full.value, list(full.headers)) == (b"\x00key", b"\xc3\x01value", headers)
     assert before <= full.timestamp <= int(time.time() * 1000)
     assert (empty.key, empty.value, list(empty.headers)) == (b"", b"", [])
+
+
+def test_headers_whose_names_are_no_text_are_none_and_end_nobody(harness: KafkaHarness, node: Node) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from kafka import KafkaProducer  # type: ignore[import-untyped]
+
+        with closing(KafkaProducer(bootstrap_servers=harness._brokers)) as producer:
+            for number in range(200):  # many, for a warm interpreter takes other ways
+                headers = [(NoText("task") if number % 2 else "task", b"x"), ("child", b"1")]
+                producer.send(node.topic, key=b"k", value=b"v", headers=headers, partition=0)
+            producer.flush(30)
+    records = read(harness, node.log, {node.place(0): 0}, 200)
+    for _ in range(3):
+        assert [list(record.headers) for record in records] == [[("task", b"x"), ("child", b"1")], []] * 100
+    assert {record.value for record in records} == {b"v"}
 
 
 def test_the_largest_record_fits(harness: KafkaHarness, node: Node) -> None:

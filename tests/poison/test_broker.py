@@ -19,19 +19,12 @@ from streamsched.api.settings import load_settings
 from streamsched.api.wiring import Installation
 from streamsched.log.port import TopicPartition
 from tests.fault.nodes import Nodes, until
-from tests.kafka.shared import broker
+from tests.kafka.shared import NoText, broker
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 MEMORY: int = 400 * 1024 * 1024
 """Bytes that a node may have resident, whatever is thrown at it."""
-
-
-class NoText(str):
-    """A header's name that is sent as bytes which are no UTF-8."""
-
-    def encode(self, *_: Any, **__: Any) -> bytes:
-        return b"\xff\xfe"
 
 
 class Siege:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError
@@ -17,13 +18,17 @@ _END = KafkaError._PARTITION_EOF  # noqa: SLF001  # its public name
 _LOST = frozenset((KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE))  # noqa: SLF001
 
 
+_headers_of = methodcaller("headers")
+
+
 class KafkaRecord:
     """One record; all but its place is taken from the client's message when it is asked for."""
 
-    __slots__ = ("_message", "offset", "partition", "topic")
+    __slots__ = ("_headers", "_message", "offset", "partition", "topic")
 
     def __init__(self, message: Any, topic: str, partition: int, offset: int) -> None:
         self._message = message
+        self._headers: Headers | None = None
         self.topic = topic
         self.partition = partition
         self.offset = offset
@@ -48,11 +53,19 @@ class KafkaRecord:
     @property
     def headers(self) -> Headers:
         """Return the headers; a missing value is an empty one. Names that are no text cannot be had: there are none."""
+        if self._headers is None:
+            self._headers = self._take_headers()
+        return self._headers
+
+    def _take_headers(self) -> Headers:
+        # Where a name is no UTF-8 the client returns a broken list with an error pending; whoever looks into it dies.
+        # ``methodcaller`` checks for such an error, a plain call leaves that out once it is warm. The second answer
+        # comes without the error.
         try:
-            headers: Sequence[tuple[str, bytes | None]] | None = self._message.headers()
+            found: Sequence[tuple[str, bytes | None]] | None = _headers_of(self._message)
         except (SystemError, UnicodeDecodeError):
             return ()
-        return [(name, value or b"") for name, value in headers or ()]
+        return [(name, value or b"") for name, value in found or ()]
 
 
 class KafkaReader:
