@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 
 from streamsched.log.port import (
     Append,
     Committed,
+    LogUnreachable,
     WriterFenced,
 )
+from tests.contract.harness import until
 from tests.contract.node import read, stable, values
 from tests.kafka.conftest import make_node
 from tests.kafka.harness import KafkaHarness
@@ -30,3 +34,21 @@ def test_a_transaction_left_open_is_aborted_after_the_restart(doomed: Broker, do
     assert values(read(doomed_harness, node.log, {place: 0}, 1)) == [b"first"]
     with pytest.raises(WriterFenced):
         hanging.commit()
+
+
+@pytest.mark.parametrize("limit", [1.0, 10.0])
+def test_positions_can_be_read_again(limit: float, doomed: Broker, doomed_harness: KafkaHarness) -> None:
+    """The client forgets a broker that a starting cluster does not name: who asks meanwhile must not wait for ever."""
+    node = make_node(doomed_harness)
+    node.write(0, b"first", position=1)
+    doomed.stop()
+    doomed.launch()
+
+    def answered() -> bool:
+        with suppress(LogUnreachable):
+            read = node.log.committed(node.group, [node.place(0)], stable=True, timeout=limit)
+            return read == {node.place(0): Committed(1, "")}
+        return False
+
+    until(doomed_harness, answered, limit=60)
+    doomed.await_answer()

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 import confluent_kafka.admin
@@ -26,8 +25,12 @@ _DELETE_LIMIT: Final = 2.0
 
 _kafka: Any = confluent_kafka.admin  # its stubs hide half of what it offers
 
+# librdkafka#5511: the client forgets a broker that a starting cluster does not name, and goes on asking the forgotten
+# one for its group, for ever. So one that was waited for in vain for so many seconds is replaced.
+_SILENCE: Final = 3.0
+
 Request = Callable[..., Mapping[Any, "Future[Any]"]]
-"""Sends one request; takes ``request_timeout`` in seconds."""
+"""Sends one request; takes the client, and ``request_timeout`` in seconds. It may be sent again."""
 
 
 class Admin:
@@ -35,7 +38,8 @@ class Admin:
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self.client = make(_kafka.AdminClient, settings.admin())
+        self._client = make(_kafka.AdminClient, settings.admin())
+        self._silence = 0.0
 
     def ask(self, doing: str, request: Request, limit: float = REQUEST_LIMIT) -> list[Any]:
         """Send the request, and again while nobody can answer it yet; returns the results.
@@ -47,15 +51,23 @@ class Admin:
         """
         deadline = time.monotonic() + limit
         while True:
+            sent = time.monotonic()
             try:
-                answers = request(request_timeout=_NEVER).values()
-                return [answer.result(max(0.0, deadline - time.monotonic())) for answer in answers]
+                answers = request(self._client, request_timeout=_NEVER).values()
+                patience = min(deadline, sent + _SILENCE)
+                found = [answer.result(max(0.0, patience - time.monotonic())) for answer in answers]
+                self._silence = 0.0
+                return found
             except TimeoutError:
                 error = KafkaError(KafkaError._TIMED_OUT, f"no answer in {limit:g} s")  # noqa: SLF001  # public
+                self._client.poll(0)  # hear what the connections say
+                self._silence += time.monotonic() - sent
+                if self._silence >= _SILENCE:
+                    self._client, self._silence = make(_kafka.AdminClient, self._settings.admin()), 0.0
             except KafkaException as failure:
                 error = errors.cause(failure)
             if not errors.unanswered(error) or time.monotonic() + 0.05 > deadline:
-                self.client.poll(0)  # hear what the connections say
+                self._client.poll(0)
                 raise errors.translate(error, doing, self._settings.brokers, self._settings.trouble)
             if errors.led_by_another(error):
                 self._learn_leaders()
@@ -64,20 +76,20 @@ class Admin:
     def _learn_leaders(self) -> None:
         """Ask who leads what: the client would go on asking the one that it knows, for minutes."""
         with suppress(KafkaException):
-            self.client.list_topics(timeout=1.0)
+            self._client.list_topics(timeout=1.0)
 
     def cluster_id(self, limit: float) -> str:
         """Return the cluster's name; the first call of all, it tells whether somebody is there."""
 
-        def request(request_timeout: float) -> Mapping[str, Future[Any]]:
-            return {"cluster": self.client.describe_cluster(request_timeout=request_timeout)}
+        def request(client: Any, request_timeout: float) -> Mapping[str, Future[Any]]:
+            return {"cluster": client.describe_cluster(request_timeout=request_timeout)}
 
         return str(self.ask("connect", request, limit)[0].cluster_id)
 
     def topic(self, topic: str) -> Any:
         """Describe a topic."""
         # list_topics() could make the topic, where the broker makes topics by itself.
-        request = partial(self.client.describe_topics, TopicCollection([topic]))
+        request = sending("describe_topics", TopicCollection([topic]))
         return self.ask(f"find topic {topic}", request)[0]
 
     def start(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
@@ -103,7 +115,7 @@ class Admin:
         """Delete the records below these positions."""
         places = [Place(*partition, position) for partition, position in positions.items()]
         if places:
-            self.ask("delete records", partial(self.client.delete_records, places), _DELETE_LIMIT)
+            self.ask("delete records", sending("delete_records", places), _DELETE_LIMIT)
 
     def committed(
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float
@@ -119,7 +131,7 @@ class Admin:
         missing = list(partitions)
         while missing:
             asked = ConsumerGroupTopicPartitions(group, [Place(*partition) for partition in missing])
-            request = partial(self.client.list_consumer_group_offsets, [asked], require_stable=stable)
+            request = sending("list_consumer_group_offsets", [asked], require_stable=stable)
             missing = []
             for place in self.ask(doing, request, max(0.1, deadline - time.monotonic()))[0].topic_partitions:
                 partition = TopicPartition(place.topic, place.partition)
@@ -144,14 +156,14 @@ class Admin:
             LogError: the group has members.
         """
         doing = f"commit the first positions of group {group}"
-        if self.ask(doing, partial(self.client.describe_consumer_groups, [group]))[0].members:
+        if self.ask(doing, sending("describe_consumer_groups", [group]))[0].members:
             raise LogError(f"cannot {doing}: it has members; stop them first")
         now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT)
         places = [Place(*partition, 0, metadata=metadata) for partition, at in now.items() if at is None]
         if not places:
             return
         wanted = [ConsumerGroupTopicPartitions(group, places)]
-        answer = self.ask(doing, partial(self.client.alter_consumer_group_offsets, wanted))[0]
+        answer = self.ask(doing, sending("alter_consumer_group_offsets", wanted))[0]
         for place in answer.topic_partitions:
             if place.error is not None:
                 raise errors.translate(place.error, doing, self._settings.brokers)
@@ -162,5 +174,15 @@ class Admin:
         wanted = {Place(*partition): spec for partition in partitions}
         if not wanted:
             return {}
-        found = self.ask("look up offsets", partial(self.client.list_offsets, wanted, **options))
+        found = self.ask("look up offsets", sending("list_offsets", wanted, **options))
         return {partition: each.offset for partition, each in zip(partitions, found, strict=True)}
+
+
+def sending(name: str, *arguments: object, **options: object) -> Request:
+    """Make a request that calls this method of the client."""
+
+    def request(client: Any, **more: object) -> Mapping[Any, Future[Any]]:
+        answers: Mapping[Any, Future[Any]] = getattr(client, name)(*arguments, **options, **more)
+        return answers
+
+    return request

@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs d
 )
 
 from streamsched.log.kafka import errors
-from streamsched.log.kafka.admin import Admin
+from streamsched.log.kafka.admin import Admin, sending
 from streamsched.log.kafka.config import REQUEST_LIMIT
 from streamsched.log.port import LogUnreachable, TopicMismatch, TopicSpec
 
@@ -33,7 +33,7 @@ def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
     missing = [spec for spec in specs if spec.name not in counts]
     for spec in missing:
         topic = NewTopic(spec.name, spec.partitions, -1, config=dict(spec.config))
-        admin.ask(f"create topic {spec.name}", partial(_create, admin, topic))
+        admin.ask(f"create topic {spec.name}", partial(_create, topic))
     _await(admin, missing)
     return [spec.name for spec in missing]
 
@@ -43,8 +43,8 @@ def check(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
     return _differences(admin, specs, _partitions(admin, specs))
 
 
-def _create(admin: Admin, topic: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
-    answers: Mapping[str, Future[Any]] = admin.client.create_topics(
+def _create(topic: Any, client: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+    answers: Mapping[str, Future[Any]] = client.create_topics(
         [topic], operation_timeout=REQUEST_LIMIT, request_timeout=request_timeout
     )
     # Exists: another was faster, or an earlier try came through after all.
@@ -63,14 +63,12 @@ def _partitions(admin: Admin, specs: Sequence[TopicSpec]) -> dict[str, int]:
     """Count the partitions of those topics that exist."""
     if not specs:
         return {}
-    found = admin.ask("look up topics", partial(_describe, admin, [spec.name for spec in specs]))
+    found = admin.ask("look up topics", partial(_describe, [spec.name for spec in specs]))
     return {topic.name: len(topic.partitions) for topic in found}
 
 
-def _describe(admin: Admin, names: list[str], *, request_timeout: float) -> Mapping[str, Future[Any]]:
-    answers: Mapping[str, Future[Any]] = admin.client.describe_topics(
-        TopicCollection(names), request_timeout=request_timeout
-    )
+def _describe(names: list[str], client: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
+    answers: Mapping[str, Future[Any]] = client.describe_topics(TopicCollection(names), request_timeout=request_timeout)
     return _without(answers, errors.no_such_topic)
 
 
@@ -93,7 +91,7 @@ def _differences(admin: Admin, specs: Sequence[TopicSpec], counts: Mapping[str, 
         if counts[spec.name] != spec.partitions:
             wrong.append(f"topic {spec.name} has {counts[spec.name]} partitions, not {spec.partitions}")
         resource = ConfigResource(ConfigResource.Type.TOPIC, spec.name)
-        request = partial(admin.client.describe_configs, [resource])
+        request = sending("describe_configs", [resource])
         settings = admin.ask(f"read the settings of topic {spec.name}", request)[0]
         for name, value in spec.config.items():
             actual = settings[name].value if name in settings else "unknown to the broker"
