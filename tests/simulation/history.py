@@ -108,7 +108,9 @@ def _views(world: World, rows: dict[bytes, bytes]) -> list[str]:
         if node.disk is None:
             continue
         if isinstance(node.machine, Reader):
+            node.busy = True  # it is in the middle of a look, whatever happens to others meanwhile
             node.machine.client.tasks()
+            node.busy = False
         elif isinstance(node.machine, Scheduler):
             node.machine.view.flush()
         found = node.disk.rows()

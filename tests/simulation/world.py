@@ -461,11 +461,14 @@ class World:
             self.turn()
             if turn % 10 == 0 and not self.errands:
                 self.archive.read()
-                if self.archive.ended.issuperset(self.tasks) and not self._unsettled():
+                if self.archive.ended.issuperset(self.tasks) and not self._unsettled() and not self._untold():
                     return
         stuck = sorted(set(self.tasks) - self.archive.ended)
-        left = self._unsettled()
-        raise Stuck(f"tasks that never end: {stuck}; left to do: {self.errands}; left unsettled: {left}")
+        left, untold = self._unsettled(), self._untold()
+        raise Stuck(
+            f"tasks that never end: {stuck}; left to do: {self.errands}; left unsettled: {left}; "
+            f"without a dead letter: {untold}"
+        )
 
     def _unsettled(self) -> list[Kept]:
         """List the records of the work log that no commit settles, but for those of newer versions."""
@@ -478,6 +481,18 @@ class World:
                 settled = settled_in(commit.position, commit.metadata)
                 left += [record for record in kept if not (record.newer or settled(record.offset))]
         return left
+
+    def _untold(self) -> list[Kept]:
+        """List the records of the journal that nobody can read, where no owner has committed a position beyond yet."""
+        places = self.topics.journal()
+        commits = self.cluster.committed(self.topics.scheduler_group, places, stable=False)
+        return [
+            record
+            for place, kept in zip(places, self.archive.journal, strict=True)
+            for record in kept
+            if record.event is None and not record.newer
+            if (commit := commits[place]) is None or commit.position <= record.offset
+        ]
 
     # --- people -----------------------------------------------------------------------------------------------------
 
