@@ -34,13 +34,17 @@ BROKER_AWAY: Final = 13.0
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault. ``prepare`` starts those nodes that have to be special before all others."""
+    """A kind of fault. ``prepare`` starts those nodes that have to be special before all others.
+
+    ``cluster``: it needs several brokers. ``disks``: it needs small disks.
+    """
 
     name: str
     strike: Strike
     prepare: Callable[[Site], None] = lambda _: None
     setting: Setting = field(default_factory=Setting)
     cluster: bool = False
+    disks: bool = False
 
 
 # --- workers --------------------------------------------------------------------------------------------------------
@@ -381,6 +385,6 @@ KINDS: Final = {
         Kind("nodes-come-and-go", come_and_go),
         Kind("clocks-apart-worker-killed", kill_among_wrong_clocks, prepare=clocks_apart, setting=ROOMY),
         Kind("clocks-jump", clocks_jump, prepare=clocks_apart),
-        Kind("disks-full", fill_disks, prepare=on_small_disks),
+        Kind("disks-full", fill_disks, prepare=on_small_disks, disks=True),
     )
 }

@@ -7,6 +7,7 @@ import ctypes.util
 import errno
 import os
 import struct
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,16 @@ class SmallDisk:
         options = f"size={size}".encode()
         if self._libc.mount(b"chaos", str(folder).encode(), b"tmpfs", 0, options) != 0:
             raise PermissionError(ctypes.get_errno(), f"cannot mount a small disk: {os.strerror(ctypes.get_errno())}")
+
+    @classmethod
+    def possible(cls) -> bool:
+        """Tell whether this user may mount one."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                cls(Path(folder) / "disk", _BLOCK).unmount()
+            except PermissionError:
+                return False
+        return True
 
     def fill(self) -> None:
         """Write until nothing fits any more."""
