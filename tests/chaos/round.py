@@ -49,8 +49,9 @@ def play(kind: Kind, broker: Broker | Cluster, folder: Path, *, protocol: str, s
         with site(broker, folder, setting=setting, random=random, prepare=kind.prepare) as here:
             result.notes = here.notes
             time.sleep(random.random() * CALM_BEFORE)
-            result.violations += _strike_and_judge(kind, here, result)
-    except Stuck as stuck:
+            for violation in _strike_and_judge(kind, here, result):
+                result.violations.append(violation)  # one by one: the next may fail
+    except (Stuck, AssertionError) as stuck:  # a topic that does not come to its end, too
         result.violations.append(Violation("stuck", str(stuck)))
     result.seconds = time.monotonic() - begun
     if not result.violations:
