@@ -31,7 +31,7 @@ class Draining:
     """The life of a worker, and how its children leave it.
 
     ``running`` are the children that the pool holds, by the keys of their jobs; ``work`` goes on with everything else
-    for so many seconds.
+    for so many seconds, ``read_on`` reads what there is.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Draining:
         outcomes: Outcomes,
         settlement: Settlement,
         work: Callable[[float], bool],
+        read_on: Callable[[], int],
     ) -> None:
         self._clock = clock
         self._pace = pace
@@ -52,6 +53,7 @@ class Draining:
         self._outcomes = outcomes
         self._settlement = settlement
         self._work = work
+        self._read_on = read_on
         self._deadline = float("inf")
         self._asked = 0
         self._obeyed = 0
@@ -112,11 +114,15 @@ class Draining:
                 break
             self._work(self._pace.poll)
         try:
-            while self._settlement and self._settlement.commit():
+            while self._settlement and (self._settlement.commit() or self._make_room()):
                 pass
             self._settlement.release(partitions)
         except LogError as error:
             log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
+
+    def _make_room(self) -> bool:
+        """Read on, where a place is too long for what has to be written; tells whether there was anything to read."""
+        return self._settlement.crowded and self._read_on() > 0
 
     def _begin(self) -> None:
         if self.life is Life.RUNNING:

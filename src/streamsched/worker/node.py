@@ -88,7 +88,7 @@ class Worker:
         )  # fmt: skip
         self._draining = Draining(
             clock=me.clock, pace=pace, pool=pool, running=self._jobs, outcomes=self._outcomes,
-            settlement=self._settlement, work=self._work,
+            settlement=self._settlement, work=self._work, read_on=self._reading.read_on,
         )  # fmt: skip
         self._pulse = Pulse(
             log=log,

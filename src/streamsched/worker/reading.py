@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 READ: Final = 2_000
 """Records read in one step."""
 HELD: Final = 20_000
-"""Pending children from which on the worker reads no further."""
+"""Pending children from which on the worker reads no further, unless a place grows too long for want of reading."""
 
 
 class Reading:
@@ -66,14 +66,22 @@ class Reading:
 
     def read(self, timeout: float) -> int:
         """Read on, where there is room for more; returns the number of records."""
-        if sum(len(owned.children) for owned in self._owned.values()) >= HELD:
+        held = sum(len(owned.children) for owned in self._owned.values())
+        if held >= HELD and not self._settlement.crowded:
             return 0
         try:
-            records = self._reader.poll(READ, timeout)
+            return self._take(timeout)
         except PositionLost:
             # A successor may have deleted what we were frozen over: the group tells. If it does not, it is true.
             self._ask_group()
-            records = self._reader.poll(READ, timeout)
+            return self._take(timeout)
+
+    def read_on(self) -> int:
+        """Read what is there while partitions are handed over, when the group cannot be asked."""
+        return self._take(0.0)
+
+    def _take(self, timeout: float) -> int:
+        records = self._reader.poll(READ, timeout)
         for record in records:
             owned = self._owned.get(record.partition)
             if owned is not None:

@@ -84,6 +84,11 @@ class Settlement:
         """Whether a transaction's worth is waiting."""
         return len(self._endings) >= BATCH
 
+    @property
+    def crowded(self) -> bool:
+        """Whether a partition has many isolated settlements: what is not read yet isolates them even more."""
+        return bool(self._crowded)
+
     # --- collect ----------------------------------------------------------------------------------------------------
 
     def ended(self, child: Child, *outcome: Event) -> None:
@@ -139,7 +144,9 @@ class Settlement:
         if not all(place.fits for place in places.values()):
             # Too many isolated settlements: first move the oldest records up, then write the outcomes.
             self._restore(transaction)
-            transaction = self._make_room([number for number, place in places.items() if not place.fits])
+            tight = [number for number, place in places.items() if not place.fits]
+            self._crowded.update(tight)
+            transaction = self._make_room(tight)
             if not transaction.partitions:
                 return False
         return self._write(transaction)
@@ -210,7 +217,10 @@ class Settlement:
                     self._move_up(transaction, item)
 
     def _make_room(self, partitions: Iterable[int]) -> _Transaction:
-        """Move up as many of the oldest records as it takes for the places to fit."""
+        """Move up as many of the oldest records as it takes for the places to have room again.
+
+        To fit alone would not do: the next commit needs room too.
+        """
         transaction = _Transaction()
         for number in partitions:
             tracker = self._owned[number].tracker
@@ -218,7 +228,7 @@ class Settlement:
             for first in range(0, len(oldest), RENEWED):
                 for child in oldest[first : first + RENEWED]:
                     self._move_up(transaction, child)
-                if tracker.place().fits:
+                if not tracker.place().crowded:
                     break
         return transaction
 
