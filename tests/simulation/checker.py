@@ -109,7 +109,7 @@ def check(shown: Exhibits) -> Verdict:
         match entry:
             case Committed():
                 place = work.commit(entry)
-                if entry.worker_group and place.released:
+                if entry.worker_group and place.released and shown.roomy:
                     _released(journal, entry, yields.pop((entry.partition, place.epoch), []), faults)
             case Lost():
                 work.lost(entry)

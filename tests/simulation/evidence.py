@@ -96,6 +96,8 @@ class Exhibits:
     work: list[list[Kept]]
     gaps: set[int]
     """Partitions of the work log of which some records are not among these."""
+    roomy: bool
+    """Whether places had room for all that was to be settled: else a checkpoint may not fit into a hand-over."""
     letters: Counter[tuple[bool, int, int]]
     """How many dead letters each record has: whether it is of the work log, partition, offset."""
     evidence: list[Evidence]

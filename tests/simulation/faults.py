@@ -146,7 +146,7 @@ class Dice:
         dice = die.random()
         for kind, chance in table:
             if dice < chance:
-                fault = Fault(who, die.thrown, kind, round(die.random(), 4))
+                fault = Fault(who, die.thrown, kind, int(die.random() * 10_000) / 10_000)
                 self.struck.append(fault)
                 return fault
             dice -= chance

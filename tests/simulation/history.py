@@ -8,6 +8,7 @@ from typing import Final
 from streamsched.audit.verify import verify
 from streamsched.domain.events import Event
 from streamsched.scheduler.node import Scheduler
+from streamsched.view.rows import explain
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.simulation.checker import check
@@ -57,6 +58,7 @@ def judge(world: World) -> list[str]:
     archive.read()
     shown = Exhibits(
         journal=archive.journal, work=archive.work, gaps=archive.gaps, letters=archive.letters(),
+        roomy="runs" not in world.plan.limits,
         evidence=world.evidence, submits=world.submits,
     )  # fmt: skip
     verdict = check(shown)
@@ -104,7 +106,7 @@ def _views(world: World, rows: dict[bytes, bytes]) -> list[str]:
             break
         world.turn()
     faults = []
-    for node in world.nodes:
+    for node in list(world.nodes):  # while a reader reads, others go on, and new ones may start
         if node.disk is None:
             continue
         if isinstance(node.machine, Reader):
@@ -119,9 +121,11 @@ def _views(world: World, rows: dict[bytes, bytes]) -> list[str]:
     return faults
 
 
-def differing(found: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> list[bytes]:
-    """Name the rows that differ."""
-    return sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+def differing(found: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> str:
+    """Name the rows that differ, the first of them in words."""
+    keys = sorted(key for key in found.keys() | wanted.keys() if found.get(key) != wanted.get(key))
+    words = [explain(keys[0], rows[keys[0]]) if keys[0] in rows else "nothing" for rows in (found, wanted)]
+    return f"{keys}; found {words[0]}, not {words[1]}"
 
 
 def history(seed: int, plan: Scenario, script: Sequence[Fault] | None = None) -> World:

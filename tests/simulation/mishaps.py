@@ -27,7 +27,7 @@ def befall(world: World, fault: Fault) -> None:
 
 
 def _choose(items: Sequence[Node], amount: float) -> Node | None:
-    return items[min(int(amount * len(items)), len(items) - 1)] if items else None
+    return items[int(amount * len(items))] if items else None
 
 
 def _ready(world: World, *roles: str) -> list[Node]:

@@ -158,6 +158,8 @@ class World:
         elif step == "delete_before.begin":
             self.archive.read()
         node = self._processes.get(client)
+        if client == "repair":
+            self.clock.advance(0.01)  # it waits for transactions to end
         if node is None:
             return
         if node.role in ("client", "reader"):
