@@ -1,4 +1,4 @@
-"""Questions and orders to the cluster: offsets of topics and groups."""
+"""Questions and orders to the cluster: its topics, and their offsets."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from contextlib import suppress
 from typing import Any, Final
 
 import confluent_kafka.admin
-from confluent_kafka import ConsumerGroupTopicPartitions, IsolationLevel, KafkaError, KafkaException, TopicCollection
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection
 from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
-from streamsched.log.port import Committed, LogError, LogUnreachable, TopicPartition
+from streamsched.log.port import TopicPartition
 
 # The client ends the process (an assertion) when the group's coordinator is found after the request for it timed
 # out. So its requests never do: what waits here gives up, and a late answer is dropped.
@@ -116,57 +116,6 @@ class Admin:
         places = [Place(*partition, position) for partition, position in positions.items()]
         if places:
             self.ask("delete records", sending("delete_records", places), _DELETE_LIMIT)
-
-    def committed(
-        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float
-    ) -> dict[TopicPartition, Committed | None]:
-        """Read the group's positions; stable ones are asked for until no transaction holds them back.
-
-        Raises:
-            LogUnreachable: there was no answer in time, or a transaction stayed open.
-        """
-        doing = f"read the positions of group {group}"
-        deadline = time.monotonic() + timeout
-        found: dict[TopicPartition, Committed | None] = {}
-        missing = list(partitions)
-        while missing:
-            asked = ConsumerGroupTopicPartitions(group, [Place(*partition) for partition in missing])
-            request = sending("list_consumer_group_offsets", [asked], require_stable=stable)
-            missing = []
-            for place in self.ask(doing, request, max(0.1, deadline - time.monotonic()))[0].topic_partitions:
-                partition = TopicPartition(place.topic, place.partition)
-                if place.error is None:
-                    known = place.offset >= 0
-                    found[partition] = Committed(place.offset, place.metadata or "") if known else None
-                elif place.error.code() == KafkaError.UNSTABLE_OFFSET_COMMIT:
-                    missing.append(partition)
-                else:
-                    raise errors.translate(place.error, doing, self._settings.brokers)
-            if missing and time.monotonic() > deadline:
-                held = ", ".join(f"{topic} {number}" for topic, number in missing)
-                raise LogUnreachable(f"cannot {doing} in {timeout:g} s: a transaction is open on {held}")
-            if missing:
-                time.sleep(0.01)
-        return found
-
-    def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where the group has no commit yet.
-
-        Raises:
-            LogError: the group has members.
-        """
-        doing = f"commit the first positions of group {group}"
-        if self.ask(doing, sending("describe_consumer_groups", [group]))[0].members:
-            raise LogError(f"cannot {doing}: it has members; stop them first")
-        now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT)
-        places = [Place(*partition, 0, metadata=metadata) for partition, at in now.items() if at is None]
-        if not places:
-            return
-        wanted = [ConsumerGroupTopicPartitions(group, places)]
-        answer = self.ask(doing, sending("alter_consumer_group_offsets", wanted))[0]
-        for place in answer.topic_partitions:
-            if place.error is not None:
-                raise errors.translate(place.error, doing, self._settings.brokers)
 
     def _offsets(
         self, partitions: Collection[TopicPartition], spec: object, **options: object

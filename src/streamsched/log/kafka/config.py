@@ -74,6 +74,14 @@ class ClientSettings:
         safe = {"group.id": group, "enable.auto.commit": False, "enable.auto.offset.store": False}
         return self._merge(defaults, {**safe, "auto.offset.reset": "latest"})  # it reads nothing: no error here
 
+    def positions(self, group: str, *, stable: bool) -> dict[str, Any]:
+        """Give the settings of a consumer that only asks for the group's positions, and never joins."""
+        defaults = {"retry.backoff.ms": 10, "retry.backoff.max.ms": 50}  # a stable read asks until it is one
+        level = "read_committed" if stable else "read_uncommitted"
+        safe = {"group.id": group, "isolation.level": level, "enable.auto.commit": False}
+        merged = self._merge(defaults, safe)
+        return {name: value for name, value in merged.items() if name not in _GROUP_ONLY}
+
     def reader(self) -> dict[str, Any]:
         """Give the settings of a consumer that reads chosen partitions, outside any group."""
         defaults = {

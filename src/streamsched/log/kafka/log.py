@@ -10,6 +10,7 @@ from streamsched.log.kafka.admin import Admin
 from streamsched.log.kafka.appender import Appender
 from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.member import GroupMember
+from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.kafka.writer import KafkaWriter
@@ -43,6 +44,7 @@ class KafkaLog:
         self._settings = ClientSettings(brokers, dict(kafka or {}))
         self._admin = Admin(self._settings)
         self._cluster_id = self._admin.cluster_id(reach)
+        self._positions = Positions(self._settings, self._admin)
         self._appender = Appender(self._settings)
         self._watchdog = Watchdog(watchdog)
 
@@ -97,11 +99,11 @@ class KafkaLog:
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
     ) -> Mapping[TopicPartition, Committed | None]:
         """Read the group's positions. ``stable`` waits for open transactions to end."""
-        return self._admin.committed(group, partitions, stable=stable, timeout=timeout)
+        return self._positions.committed(group, partitions, stable=stable, timeout=timeout)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 with this metadata where the group has no commit yet; it must have no members."""
-        self._admin.commit_initial(group, partitions, metadata)
+        self._positions.commit_initial(group, partitions, metadata)
 
     def start(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Return the first offset that is still kept."""
@@ -172,5 +174,6 @@ class KafkaLog:
     def close(self) -> None:
         """Release the clients of the log itself; readers, members and writers are closed by their users."""
         self._appender.flush(_LAST_WORDS)
+        self._positions.close()
         self._appender.close()
         self._watchdog.close()
