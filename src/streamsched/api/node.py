@@ -14,6 +14,7 @@ from streamsched.api.settings import Settings
 from streamsched.api.supervise import SIGNALS, Membership
 from streamsched.api.wiring import Installation, node_name
 from streamsched.log.port import CannotEvict, LogError
+from streamsched.runtime.beats import INTERVAL, Pulse
 from streamsched.worker.node import Pace
 from streamsched.worker.pool import ExecutorPool
 
@@ -35,7 +36,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
         ready = _Ready(f"scheduler {name} ready")
-        with _looking_out(settings, scheduler.node_id):
+        with _looking_out(settings, scheduler.node_id), _beating(scheduler.pulse):
             while not signals.received:
                 scheduler.step(STEP)
                 line.tell(scheduler.node_id, group, scheduler.membership)
@@ -54,19 +55,39 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
         group = site.topics.worker_group
         ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow)}")
         signals.tell(worker.drain)
-        while not worker.stopped:
-            worker.step(STEP)
-            line.tell(worker.node_id, group, worker.membership)
-            ready(worker.membership)
-        worker.stop()
+        with _beating(worker.pulse):
+            while not worker.stopped:
+                worker.step(STEP)
+                line.tell(worker.node_id, group, worker.membership)
+                ready(worker.membership)
+            worker.stop()
         line.left()
+
+
+@contextmanager
+def _beating(pulse: Pulse) -> Iterator[None]:
+    """Have the last beat repeated meanwhile, where the loop waits for the log."""
+    with _beside("beats", lambda ended: _beat(pulse, ended)):
+        yield
+
+
+def _beat(pulse: Pulse, ended: Event) -> None:
+    while not ended.wait(INTERVAL / 2):
+        pulse.again()
 
 
 @contextmanager
 def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
     """Evict silent nodes and end forgotten transactions meanwhile, in a thread of its own over a log of its own."""
+    with _beside("lookout", lambda ended: _look_out(settings, node_id, ended)):
+        yield
+
+
+@contextmanager
+def _beside(name: str, work: Callable[[Event], None]) -> Iterator[None]:
+    """Do this in a thread of its own, which heeds when it has to end."""
     ended = Event()
-    thread = Thread(target=_look_out, args=(settings, node_id, ended), name="lookout", daemon=True)
+    thread = Thread(target=work, args=(ended,), name=name, daemon=True)
     thread.start()
     try:
         yield

@@ -1,9 +1,15 @@
-"""Beats: each node tells on ``streamsched.workers`` that it is alive, what it owns and what it could take."""
+"""Beats: each node tells on ``streamsched.workers`` that it is alive, what it owns and what it could take.
+
+They come from the node's loop. While that waits for the log, as in a commit whose broker is just being replaced,
+another thread may repeat the last one (``again``), with the age of the loop: a process that is frozen, cut off or dead
+falls silent at once, a loop that hangs after a while.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Lock
 from typing import Final
 
 from streamsched.domain.events import NodeBeat, RunningChild
@@ -15,6 +21,10 @@ from streamsched.version import __version__
 
 INTERVAL: Final = 0.5
 """Seconds between the beats of a node, in all but very large clusters."""
+TURNS: Final = INTERVAL / 2
+"""Seconds within which a loop that does not wait turns at least once."""
+HANGS: Final = 10.0
+"""Seconds after which a loop that did not beat counts as hanging: what it may wait for has given up by then."""
 MOST: Final = 500
 """Beats a second that all nodes together may send."""
 
@@ -53,6 +63,8 @@ class Pulse:
         self._next = 0.0
         self._last_loop = me.clock.monotonic()
         self._told: tuple[object, ...] = ()
+        self._last: NodeBeat | None = None
+        self._posting = Lock()
 
     def beat(self, condition: Callable[[], Condition], state: str) -> None:
         """Send a beat if it is time; call it once in each loop."""
@@ -81,8 +93,23 @@ class Pulse:
             running=told.running,
             loop_age=int(age * 1000),
         )
-        self._log.post(self._records.beat(event, self._me.node_id))
+        with self._posting:
+            self._last = event
+            self._log.post(self._records.beat(event, self._me.node_id))
+
+    def again(self) -> None:
+        """Repeat the last beat for a loop that waits, but not for one that hangs; call it from another thread."""
+        with self._posting:
+            now = self._me.clock.monotonic()
+            age = now - self._last_loop
+            if self._last is None or now < self._next or not TURNS < age <= HANGS:
+                return
+            self._next = now + INTERVAL
+            repeated = replace(self._last, at=self._me.clock.now(), loop_age=int(age * 1000))
+            self._log.post(self._records.beat(repeated, self._me.node_id))
 
     def stop(self) -> None:
-        """Take the node off the list."""
-        self._log.post(self._records.beat(None, self._me.node_id))
+        """Take the node off the list, for good."""
+        with self._posting:
+            self._last = None
+            self._log.post(self._records.beat(None, self._me.node_id))

@@ -112,7 +112,7 @@ class Scheduler:
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
             clock=me.clock, pause=pause,
         )  # fmt: skip
-        self._pulse = Pulse(
+        self.pulse = Pulse(
             log=log,
             records=self._records,
             me=me,
@@ -154,7 +154,7 @@ class Scheduler:
     def stop(self) -> None:
         """Hand everything over and leave."""
         self._ownership.leave()
-        self._pulse.stop()
+        self.pulse.stop()
         self._reader.close()
         self.view.close()
 
@@ -430,7 +430,7 @@ class Scheduler:
 
     def waiting(self) -> None:
         """Beat."""
-        self._pulse.beat(lambda: Condition("running"), "running")
+        self.pulse.beat(lambda: Condition("running"), "running")
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""

@@ -90,7 +90,7 @@ class Worker:
             clock=me.clock, pace=pace, pool=pool, running=self._jobs, outcomes=self._outcomes,
             settlement=self._settlement, work=self._work, read_on=self._reading.read_on,
         )  # fmt: skip
-        self._pulse = Pulse(
+        self.pulse = Pulse(
             log=log,
             records=records,
             me=me,
@@ -150,7 +150,7 @@ class Worker:
         try:
             self._ownership.leave()
         finally:
-            self._pulse.stop()
+            self.pulse.stop()
             self._pool.close(0.0)
             self._reading.close()
 
@@ -336,7 +336,7 @@ class Worker:
 
     def waiting(self) -> None:
         """Beat."""
-        self._pulse.beat(self._condition, self._draining.life)
+        self.pulse.beat(self._condition, self._draining.life)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Kill what runs for these partitions and forget them."""
