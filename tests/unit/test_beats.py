@@ -12,7 +12,7 @@ from streamsched.runtime.beats import HANGS, INTERVAL, Condition, Pulse, interva
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
-from tests.simulation.pool import VirtualClock
+from tests.simulation.clock import VirtualClock
 from tests.unit.test_lookout import TOPICS, Nobody
 
 pytestmark = pytest.mark.unit
