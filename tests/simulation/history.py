@@ -11,6 +11,7 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.rows import explain
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
+from tests.simulation import errands
 from tests.simulation.checker import check
 from tests.simulation.evidence import Exhibits, Kept
 from tests.simulation.faults import Fault
@@ -37,12 +38,12 @@ def live(world: World) -> None:
     for number in range(plan.tasks):
         task_id = f"task-{number}"
         if rng.random() < 0.03:
-            world.submit_unchecked(task_id)
+            errands.submit_unchecked(world, task_id)
             continue
         children = min(plan.children, rng.choice((0, 1, 2, 3, 5, 8, 8, 12, 20, 20, 20)))
-        world.submit(task_id, rng.randrange(0, 60), children=children)
+        errands.submit(world, task_id, rng.randrange(0, 60), children=children)
         if rng.random() < 0.3:
-            world.look(task_id, rng.randrange(60, 300))
+            errands.look(world, task_id, rng.randrange(60, 300))
     for _ in range(plan.turns):
         world.turn()
     world.heal()

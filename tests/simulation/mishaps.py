@@ -12,9 +12,11 @@ from streamsched.log.codec import MAGIC
 from streamsched.log.core.store import group_key
 from streamsched.log.port import Append, Headers, LogError, TopicPartition
 from streamsched.runtime.identity import Identity
+from tests.simulation import errands
 from tests.simulation.faults import Fault
+from tests.simulation.nodes import Node
 from tests.simulation.people import Disk, Site
-from tests.simulation.world import CODEC, JUMPS, Node, World
+from tests.simulation.world import CODEC, JUMPS, World
 
 NODES: Final = 6
 """Schedulers and workers that there are at most."""
@@ -96,21 +98,21 @@ def _cancel(world: World, fault: Fault) -> None:
     task_id = _task(world, fault.amount)
     if task_id is not None:
         world.happens(fault.kind, f"{task_id} is to be cancelled")
-        world.cancel(task_id)
+        errands.cancel(world, task_id)
 
 
 def _submit_again(world: World, fault: Fault) -> None:
     task_id = _task(world, fault.amount)
     if task_id in world.children:
         world.happens(fault.kind, f"{task_id} is submitted again")
-        world.submit(task_id, int(fault.amount * 997) % 100, children=world.children[task_id])
+        errands.submit(world, task_id, int(fault.amount * 997) % 100, children=world.children[task_id])
 
 
 def _submit_otherwise(world: World, fault: Fault) -> None:
     task_id = _task(world, fault.amount)
     if task_id in world.children:
         world.happens(fault.kind, f"{task_id} is submitted again, with other parameters")
-        world.submit(task_id, int(fault.amount * 997) % 100, children=world.children[task_id] + 1)
+        errands.submit(world, task_id, int(fault.amount * 997) % 100, children=world.children[task_id] + 1)
 
 
 # --- poison ---------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def test_what_was_found_once(seed: int) -> None:
 
 def test_a_seed_makes_one_history() -> None:
     say = "from tests.simulation.history import *; from tests.simulation.scenario import *; import sys;"
-    say += "world = history(971, scenario(971)); live(world); print(world.story, world._ends())"
+    say += "world = history(971, scenario(971)); live(world); print(world.story, world.ends())"
     told = [
         subprocess.run(
             [sys.executable, "-c", say], env={**os.environ, "PYTHONHASHSEED": salt}, capture_output=True, check=True
@@ -74,7 +74,7 @@ def test_faults_told_again_strike_alike() -> None:
     again = histories.history(971, plan, [Fault.parse(str(fault)) for fault in first.dice.struck])
     histories.live(again)
     assert first.dice.struck
-    assert (first.story, first._ends()) == (again.story, again._ends())
+    assert (first.story, first.ends()) == (again.story, again.ends())
 
 
 def test_a_failing_history_is_told_as_short_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:

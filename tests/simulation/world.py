@@ -7,19 +7,14 @@ others go on, and thaws as a zombie. Nothing here looks into the nodes: what the
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Final
 
-from streamsched.api.client import NoSuchTask, TaskConflict
-from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.template import Template
-from streamsched.log.core import Connection
 from streamsched.log.core.store import group_key
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import LogUnreachable, OutcomeUnknown, PositionLost, TransactionAborted
@@ -30,16 +25,17 @@ from streamsched.runtime.records import Records
 from streamsched.scheduler.lookout import Lookout
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.view import View
-from streamsched.worker import jobs
 from streamsched.worker.node import Pace, Worker
 from tests.simulation.archive import Archive, MemoCodec
+from tests.simulation.around import Around
 from tests.simulation.checker_work import settled_in
 from tests.simulation.clock import MachineClock, VirtualClock
-from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Started, Stopped, Submit
-from tests.simulation.faults import JOB, TURN, Dice, Fault
+from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit
+from tests.simulation.faults import TURN, Dice, Fault
+from tests.simulation.nodes import Crash, Errand, Node
 from tests.simulation.people import Disk, Reader, SimulatedClient, Site
 from tests.simulation.pool import FakePool
-from tests.simulation.scenario import Scenario, template
+from tests.simulation.scenario import Scenario
 
 CODEC: Final = MemoCodec()
 PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
@@ -52,46 +48,8 @@ FREEZES: Final = (0.05, 0.5, 4.0, 15.0)
 JUMPS: Final = (-20_000, -3_000, -100, 100, 3_000, 20_000)
 
 
-class Crash(BaseException):
-    """A process is gone, in the middle of whatever it did."""
-
-
 class Stuck(Exception):
     """A history does not come to its end though nothing goes wrong any more."""
-
-
-@dataclass(eq=False)
-class Node:
-    """One process."""
-
-    name: str
-    role: str
-    log: Connection
-    clock: MachineClock
-    machine: Scheduler | Worker | Reader | None = None
-    lookout: Lookout | None = None
-    disk: Disk | None = None
-    pace: float = 1.0
-    """How often it makes its step when it is its turn."""
-    busy: bool = False
-    """In the middle of a step: standing still there, while others go on."""
-    dead: bool = False
-    draining: bool = False
-    calls: int = 0
-    """Of the log, where it is no node but somebody's process."""
-    hurt: int = 0
-    """Faults that struck it."""
-
-
-@dataclass(frozen=True)
-class Errand:
-    """What somebody will do at a certain turn."""
-
-    turn: int
-    name: str
-    act: Callable[[SimulatedClient], None]
-    repeated: bool
-    """Whether it is done again by another process where this one does not come to its end."""
 
 
 class World:
@@ -129,8 +87,8 @@ class World:
         self._processes: dict[str, Node] = {}
         self.children: dict[str, int] = {}
         """How many children each task was first submitted with."""
-        self._templates: dict[str, Template] = {}
-        self._deadly: set[tuple[str, int]] = set()
+        self.templates: dict[str, Template] = {}
+        self.deadly: set[tuple[str, int]] = set()
         self._disks: dict[str, list[Disk]] = {"scheduler": [], "reader": []}
         self.closed: set[str] = set()
         """Roles of which no node may start now."""
@@ -231,7 +189,7 @@ class World:
 
     # --- evidence ---------------------------------------------------------------------------------------------------
 
-    def _ends(self) -> tuple[int, ...]:
+    def ends(self) -> tuple[int, ...]:
         partitions = self.cluster.partitions_by_place
         return tuple(partitions[place].end for place in self.topics.journal())
 
@@ -249,12 +207,12 @@ class World:
                 continue
             node = self._processes.get(client)
             if lost or node is None:
-                self.evidence.append(Lost(self._ends(), worker_group, partition, now.position))
+                self.evidence.append(Lost(self.ends(), worker_group, partition, now.position))
             else:
                 end = self.cluster.partition(*places[partition]).end
                 self.evidence.append(
                     Committed(
-                        self._ends(), worker_group, partition, now.position, now.metadata, end, node.name, node.hurt
+                        self.ends(), worker_group, partition, now.position, now.metadata, end, node.name, node.hurt
                     )
                 )
 
@@ -289,7 +247,7 @@ class World:
     def _machine(self, node: Node, me: Identity) -> Scheduler | Worker | Reader:
         if node.role == "worker":
             slots = self.plan.slots
-            pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, around=_Around(self, node))
+            pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, around=Around(self, node))
             return Worker(
                 log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
                 pause=partial(self._pause, node), pace=PACE,
@@ -437,10 +395,10 @@ class World:
             return False
         finally:
             node.busy = False
-        self._check_transactions(node)
+        self.check_transactions(node)
         return True
 
-    def _check_transactions(self, node: Node) -> None:
+    def check_transactions(self, node: Node) -> None:
         """Hold a node to invariant 9: between its steps, no transaction of its writer is open."""
         open_ones = self.cluster.coordinator._open
         if open_ones and isinstance(node.machine, Scheduler | Worker):
@@ -516,94 +474,3 @@ class World:
             del self._processes[name]
         elif errand.repeated:
             self.send(self.rng.randrange(30), errand.name, errand.act, repeated=True)
-
-    def submit(self, task_id: str, delay: int, *, children: int) -> None:
-        """Let somebody ask for a task, with its own number of children or another one."""
-        made = self._templates.get(task_id)
-        if made is None:
-            made = self._templates[task_id] = template(self.rng)
-            self.tasks.append(task_id)
-            self.children[task_id] = children
-        params = {"n": children}
-        priority = self.rng.randrange(2)
-
-        def act(client: SimulatedClient) -> None:
-            try:
-                told = client.submit(made, params, task_id=task_id, priority=priority)
-                self.submits.append(Submit(task_id, client._me.name, told.first))
-            except TaskConflict:
-                self.submits.append(Submit(task_id, client._me.name, None))
-
-        self.send(delay, f"submits {task_id} with {children}", act, repeated=True)
-
-    def submit_unchecked(self, task_id: str) -> None:
-        """Let somebody ask for a task that no scheduler can plan, past the client that would refuse it."""
-        made = self._templates[task_id] = template(self.rng)
-        self.tasks.append(task_id)
-        event = self.me.sign(
-            e.TaskRequested, task_id=task_id, template_name=made.name, template_version="1", template=made.to_json(),
-            params=json.dumps({"n": "many"}), priority=0, origin="test", traceparent=None,
-        )  # fmt: skip
-        self.outside.append([self.records.journal(event, task_id)])
-
-    def cancel(self, task_id: str, delay: int = 0) -> None:
-        """Let somebody ask for the end of a task."""
-
-        def act(client: SimulatedClient) -> None:
-            try:
-                client.cancel(task_id)
-            except NoSuchTask:
-                return
-
-        self.send(delay, f"cancels {task_id}", act)
-
-    def look(self, task_id: str, delay: int) -> None:
-        """Let somebody look at a task and all its children."""
-
-        def act(client: SimulatedClient) -> None:
-            try:
-                status = client.status(task_id)
-                children = list(client.children(task_id))
-            except NoSuchTask:
-                return
-            if len(children) < status.children.total:
-                self.faults.append(f"{client._me.name} saw {len(children)} children of {status.children.total}")
-
-        self.send(delay, f"looks at {task_id}", act)
-
-
-class _Around:
-    """What the pool of one worker is in."""
-
-    def __init__(self, world: World, node: Node) -> None:
-        self._world = world
-        self._node = node
-        self._who = f"{node.name}/pool"
-
-    def strike(self, place: str, task_id: str, child: int) -> Fault | None:
-        """Tell what strikes here; a job that takes its worker down once does so each time."""
-        world, node = self._world, self._node
-        if place == JOB and (task_id, child) in world._deadly:
-            world.happens("handler takes its worker down", f"{node.name}: child {child} of {task_id} takes it down")
-            raise Crash
-        fault = world.dice.throw(self._who, place) if world.chaos else None
-        if fault is None:
-            return None
-        if fault.kind == "handler takes its worker down":
-            world._deadly.add((task_id, child))
-            return self.strike(place, task_id, child)
-        world.happens(fault.kind, f"{node.name}: {fault.kind}: child {child} of {task_id}")
-        return fault
-
-    def started(self, job: jobs.Job) -> None:
-        """Note that a job runs."""
-        world, node = self._world, self._node
-        world._check_transactions(node)
-        world.evidence.append(
-            Started(world._ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
-        )
-
-    def stopped(self, job: jobs.Job, units: int) -> None:
-        """Note that a job stopped at a safe point."""
-        world, node = self._world, self._node
-        world.evidence.append(Stopped(world._ends(), node.name, node.hurt, job.task_id, job.child, job.token, units))

@@ -1,0 +1,51 @@
+"""The processes of a history, and what people have them do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamsched.log.core import Connection
+from streamsched.scheduler.lookout import Lookout
+from streamsched.scheduler.node import Scheduler
+from streamsched.worker.node import Worker
+from tests.simulation.clock import MachineClock
+from tests.simulation.people import Disk, Reader, SimulatedClient
+
+
+class Crash(BaseException):
+    """A process is gone, in the middle of whatever it did."""
+
+
+@dataclass(eq=False)
+class Node:
+    """One process."""
+
+    name: str
+    role: str
+    log: Connection
+    clock: MachineClock
+    machine: Scheduler | Worker | Reader | None = None
+    lookout: Lookout | None = None
+    disk: Disk | None = None
+    pace: float = 1.0
+    """How often it makes its step when it is its turn."""
+    busy: bool = False
+    """In the middle of a step: standing still there, while others go on."""
+    dead: bool = False
+    draining: bool = False
+    calls: int = 0
+    """Of the log, where it is no node but somebody's process."""
+    hurt: int = 0
+    """Faults that struck it."""
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What somebody will do at a certain turn."""
+
+    turn: int
+    name: str
+    act: Callable[[SimulatedClient], None]
+    repeated: bool
+    """Whether it is done again by another process where this one does not come to its end."""
