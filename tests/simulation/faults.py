@@ -62,11 +62,11 @@ BIRTHS: Final[Mapping[str, float]] = {
 }
 """Faults at the start of a node, where they can be."""
 POOLS: Final[Mapping[str, tuple[str, float]]] = {
-    "handler takes its worker down": (JOB, 0.001),
-    "job returned": (JOB, 0.01),
+    "handler takes its worker down": (JOB, 0.02),
+    "job returned": (JOB, 0.02),
     "handler fails": (UNIT, 0.08),
-    "handler hangs": (UNIT, 0.01),
-    "executor dies": (UNIT, 0.01),
+    "handler hangs": (UNIT, 0.015),
+    "executor dies": (UNIT, 0.015),
 }
 """Faults of handlers and executors: at the start of a job, or at each unit of its work."""
 ELSEWHERE: Final = frozenset({TURN, JOB, UNIT, *BIRTHS})

@@ -338,7 +338,7 @@ class World:
             self._step_one()
         for role in ("scheduler", "worker"):
             alone = not any(node.role == role and not node.busy for node in self.nodes)
-            if alone and (not self.chaos or self.rng.random() < 0.02):
+            if alone and (not self.chaos or self.rng.random() < 0.1):
                 self.start(role)
 
     def _step_one(self) -> None:
