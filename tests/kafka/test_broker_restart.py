@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 
 import pytest
 
+from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import (
     Append,
     Committed,
@@ -41,14 +43,28 @@ def test_positions_can_be_read_again(limit: float, doomed: Broker, doomed_harnes
     """The client forgets a broker that a starting cluster does not name: who asks meanwhile must not wait for ever."""
     node = make_node(doomed_harness)
     node.write(0, b"first", position=1)
-    doomed.stop()
-    doomed.launch()
+    place = node.place(0)
+    with closing(KafkaLog(doomed.address)) as log:
 
-    def answered() -> bool:
-        with suppress(LogUnreachable):
-            read = node.log.committed(node.group, [node.place(0)], stable=True, timeout=limit)
-            return read == {node.place(0): Committed(1, "")}
-        return False
+        def answered() -> bool:
+            with suppress(LogUnreachable):
+                return log.committed(node.group, [place], stable=True, timeout=limit) == {place: Committed(1, "")}
+            return False
 
-    until(doomed_harness, answered, limit=60)
+        assert answered()  # from now on the client knows whom to ask
+        doomed.stop()
+        doomed.launch()
+        until(doomed_harness, answered, limit=60)
     doomed.await_answer()
+
+
+def test_offsets_can_be_looked_up_again(doomed: Broker, doomed_harness: KafkaHarness) -> None:
+    """The restarted broker leads each partition anew: the client that asks as before is told so, and has to learn."""
+    node = make_node(doomed_harness)
+    place = node.place(0)
+    assert node.log.start([place]) == {place: 0}
+    doomed.stop()
+    doomed.start()
+    assert node.log.start([place]) == {place: 0}
+    time.sleep(1.0)  # the broker leads it only now
+    assert node.log.start([place]) == {place: 0}

@@ -22,6 +22,7 @@ _UNANSWERED: Final = frozenset(
         "_SSL",
         "_WAIT_COORD",
         "_RETRY",
+        "_NOENT",  # no leader is known: the broker has just started
         "REQUEST_TIMED_OUT",
         "COORDINATOR_NOT_AVAILABLE",
         "COORDINATOR_LOAD_IN_PROGRESS",
@@ -38,6 +39,9 @@ _UNANSWERED: Final = frozenset(
         "NOT_ENOUGH_REPLICAS_AFTER_APPEND",
         "CONCURRENT_TRANSACTIONS",
     )
+)
+_LED_ANEW: Final = frozenset(
+    (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH)
 )
 _NO_TOPIC: Final = frozenset(
     (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION)  # noqa: SLF001
@@ -75,8 +79,8 @@ def all_gone(error: Any) -> bool:
 
 
 def led_by_another(error: Any) -> bool:
-    """Tell whether the partition's leader is another broker by now."""
-    return bool(error.code() == KafkaError.NOT_LEADER_FOR_PARTITION)
+    """Tell whether the partition was given to another leader, or to the same one anew, since the client last heard."""
+    return error.code() in _LED_ANEW
 
 
 def too_large(error: Any) -> bool:
