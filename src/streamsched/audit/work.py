@@ -175,6 +175,8 @@ class WorkAudit:
     def _judge_entries(self, unsettled: Iterable[Entry], ends: Ends) -> None:
         first: dict[tuple[str, int], Entry] = {}
         for entry in unsettled:
+            if entry.sequence is None:
+                continue  # rubbish until its owner sets it aside: its headers may name anything
             if self._journal.is_excused(entry.task_id):
                 continue
             fault = self._judge_entry(entry)
@@ -190,7 +192,7 @@ class WorkAudit:
         if entry.standing is Standing.ENDED:
             return Fault(8, child, f"the record of ordinal {ordinal} settled with its outcome", "it is unsettled")
         now = self._journal.standing(entry.task_id, child, ordinal)
-        if now is Standing.UNKNOWN and entry.sequence is not None:
+        if now is Standing.UNKNOWN:
             return Fault(8, child, f"a dispatch with ordinal {ordinal} in the journal", "a record of the work log only")
         task = self._journal.task(entry.task_id)
         if now is not Standing.LIVE or task is None:
@@ -206,7 +208,8 @@ class WorkAudit:
         markers: Iterable[Marker],
         commits: Mapping[TopicPartition, Commit],
     ) -> None:
-        found = {(entry.task_id, entry.child, entry.ordinal): entry for entry in unsettled}
+        readable_last = sorted(unsettled, key=lambda entry: entry.sequence is not None)
+        found = {(entry.task_id, entry.child, entry.ordinal): entry for entry in readable_last}
         stops: dict[str, list[Marker]] = {}
         for marker in markers:
             stops.setdefault(marker.event.task_id, []).append(marker)
