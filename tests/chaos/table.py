@@ -19,7 +19,7 @@ def summary(results: Sequence[Result]) -> list[dict[str, Any]]:
     for result in results:
         surroundings = f"{result.protocol}, stock" if result.stock else result.protocol
         groups.setdefault((result.kind, surroundings), []).append(result)
-    return [{"kind": kind, "group": group, **_row(rounds)} for (kind, group), rounds in groups.items()]
+    return [{"kind": kind, "group": group, **_row(rounds)} for (kind, group), rounds in sorted(groups.items())]
 
 
 def table(results: Sequence[Result]) -> Table:
