@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -168,12 +169,18 @@ class Site:
         return (self.watch.first(since, meant) or since) - since
 
     def await_ready(self, nodes: Sequence[Node]) -> None:
-        """Wait until these nodes have joined their groups."""
+        """Wait until these nodes have joined their groups, and each worker has its share of the partitions."""
         self.until(
             lambda: all(f"{node.name} ready" in self.nodes.said_by(node.process) for node in nodes),
             f"{', '.join(node.name for node in nodes)} are ready",
             READY,
         )
+        workers = {node.name for node in nodes if node.name.startswith("worker")}
+        self.until(lambda: workers <= self._owners(), f"{', '.join(sorted(workers))} own partitions", READY)
+
+    def _owners(self) -> set[str]:
+        beats = map(json.loads, self.nodes.run("workers", "--json").stdout.splitlines())
+        return {beat["name"] for beat in beats if beat["partitions"]}
 
     def await_work(self) -> None:
         """Wait until almost as many children have checkpoints as could run."""
