@@ -8,7 +8,7 @@ HISTORIES ?= 10000
 FIRST ?= 1
 ROUNDS ?= 20
 
-.PHONY: help setup demo broker test test-fast soak chaos lint format bench bench-quick clean
+.PHONY: help setup demo broker test test-fast mutants soak chaos lint format bench bench-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -39,6 +39,9 @@ test: lint ## everything, with a real Kafka broker
 
 test-fast: $(READY) ## the tests that need no broker
 	$(BIN)/pytest -m 'not kafka and not fault'
+
+mutants: $(READY) ## break the code in many ways, one at a time: the simulation notices each
+	@$(BIN)/python -m tests.mutants
 
 soak: $(READY) ## live through HISTORIES=10000 simulated histories from seed FIRST=1, on all cores
 	@$(BIN)/python -m tests.simulation --histories $(HISTORIES) --first $(FIRST)
