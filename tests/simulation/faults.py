@@ -32,8 +32,12 @@ CALLS: Final[Mapping[str, tuple[tuple[str, ...], float]]] = {
         ("committed.stable", "committed.unstable", "fence.begin", "end", "append.begin", "append.end",
          "delete_before.begin"), 0.01,
     ),
+    "cancelled around a commit": (("commit.begin", "commit.after_end"), 0.0015),
+    "member lost inside a commit": (COMMIT[3:], 0.004),
 }  # fmt: skip
 """Faults inside the calls of the log: at which of its steps, and how likely there."""
+LATER: Final = ("cancelled around a commit", "member lost inside a commit")
+"""Kinds that were added later: each has dice of its own in a scenario, so that earlier seeds tell what they told."""
 TURNS: Final[Mapping[str, float]] = {
     "killed": 0.002,
     "killed while frozen": 0.0005,

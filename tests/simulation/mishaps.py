@@ -152,6 +152,7 @@ def _poison_named(world: World, fault: Fault) -> None:
     ]
     if dispatches:
         task_id, child, ordinal = rng.choice(dispatches[-10:])
+        ordinal = max(1, ordinal - rng.randrange(2))  # an earlier dispatch, whose outcome is void
         headers = (("task", task_id.encode()), ("child", b"%d" % child), ("ordinal", b"%d" % ordinal))
         _put_into_work_log(world, fault, _rubbish(world, rng), headers, rng)
 

@@ -17,7 +17,7 @@ from streamsched.scheduler import aggregator, dispatcher
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow
 from streamsched.worker import reading, settlement
-from tests.simulation.faults import KINDS
+from tests.simulation.faults import KINDS, LATER
 
 LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "runs": (tracker, "RUNS_LIMIT", (16, 40)),
@@ -61,7 +61,9 @@ def scenario(seed: int) -> Scenario:
         tasks=rng.choice((1, 2, 2, 3)),
         children=20,
         turns=rng.choice((60, 150, 250, 400, 600)),
-        kinds=frozenset(kind for kind in KINDS if rng.random() < share),
+        kinds=frozenset(
+            kind for kind in KINDS if (Random(f"{seed}/{kind}") if kind in LATER else rng).random() < share
+        ),
         factor=rng.choice((1.0, 2.0, 4.0)),
         journal_partitions=rng.choice((1, 2, 2)),
         work_partitions=rng.choice((2, 4, 4, 6)),

@@ -13,6 +13,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.template import Template
 from streamsched.log.core.store import group_key
@@ -132,14 +133,20 @@ class World:
         if kind.startswith("freeze"):
             self._freeze(node, step, fault)
             return
-        if kind in ("writer fenced", "member lost"):
+        if kind == "cancelled around a commit":
+            self._cancel(node, step, fault)
+            return
+        if kind in ("writer fenced", "member lost", "member lost inside a commit"):
             if isinstance(node.machine, Scheduler | Worker):
                 self.happens(kind, f"{node.name}: {kind} at {step}", node)
                 member, writer = node.machine.membership
-                if kind == "member lost":
-                    self.outside.evict(self._group(node.role == "worker"), member)
-                else:
+                if kind == "writer fenced":
                     self.outside.fence(writer)
+                else:
+                    self.outside.evict(self._group(node.role == "worker"), member)
+                if kind == "member lost inside a commit":
+                    # Its offsets are sent: what it has open may land when it thaws, unless somebody fences it.
+                    self._freeze(node, step, fault)
             return
         self.happens(kind, f"{node.name}: {kind} at {step}", node)
         if kind.startswith("crash"):
@@ -149,6 +156,15 @@ class World:
         if kind == "transaction refused":
             raise TransactionAborted(f"made up at {step}")
         raise LogUnreachable(f"made up at {step}")
+
+    def _cancel(self, node: Node, step: str, fault: Fault) -> None:
+        """Let a request arrive between a decision, or an outcome, and its landing or its being read."""
+        known = [task_id for task_id in self.tasks if task_id in self.children]
+        if known:
+            task_id = known[int(fault.amount * len(known)) % len(known)]
+            self.happens(fault.kind, f"{task_id} is cancelled at {step} of {node.name}")
+            asked = self.me.sign(e.TaskCancelRequested, task_id=task_id, redrive=0, reason="around a commit")
+            self.outside.append([self.records.journal(asked, task_id)])
 
     def _freeze(self, node: Node, step: str, fault: Fault) -> None:
         if self._depth >= DEPTH:
