@@ -30,6 +30,7 @@ FOUND = [
         {"runs": 16, "renewed": 1, "outcomes": 1},
         "room was made for one commit, and used up by the next move, for ever",
     ),
+    (22748, None, "a partition was handed on before what it held was counted: one child took worker after worker down"),
 ]
 """Seeds (and limits, where they are not the seed's own) that once found a fault of the product, and which."""
 

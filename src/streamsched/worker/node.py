@@ -325,6 +325,7 @@ class Worker:
 
     def hand_over(self, partitions: Collection[int]) -> None:
         """Let running children yield, write what there is, and release; the other partitions go on meanwhile."""
+        self._account_for(partitions)
         for number in partitions:
             for child in self._owned[number].children.values() if number in self._owned else ():
                 if child.key is None and not child.gone:
@@ -333,6 +334,15 @@ class Worker:
                         self._count_recovery(child)
         self._draining.hand_over(partitions)
         self.dropped(partitions)
+
+    def _account_for(self, partitions: Collection[int]) -> None:
+        """Meet every child that may have taken the last owner down, so that it is counted before it is handed on."""
+        try:
+            while not all(self._owned[number].accounted for number in partitions if number in self._owned):
+                if not self._reading.read_on():
+                    break
+        except LogError as error:
+            log.warning("what was inherited could not be read: %s", error)
 
     def waiting(self) -> None:
         """Beat."""

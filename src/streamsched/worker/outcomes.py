@@ -75,8 +75,8 @@ class Outcomes:
             ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
             attempt=child.attempt, token=child.token, started_at=now, sequence=child.sequence,
             state=child.state, reason="worker_lost", error_type="WorkerLost",
-            message=f"its worker died {child.recoveries + 1} times while it ran, the last time with nothing "
-            "beside it",
+            message=f"its worker died {child.recoveries + child.inherited} times while it ran, "
+            "the last time with nothing beside it",
             traceback="", retryable=False, delay=None,
         )  # fmt: skip
 

@@ -110,6 +110,11 @@ class OwnedPartition:
         """Whether everything was read that was there when the partition was claimed."""
         return self.tracker.read >= self.end
 
+    @property
+    def accounted(self) -> bool:
+        """Whether every child was met that may have taken the last owner down: what is not met cannot be counted."""
+        return self.released or self.caught_up
+
     def named(self, event: ChildrenStopping) -> Iterator[Child]:
         """Walk the pending dispatches that a stop marker names."""
         for release in event.releases:

@@ -29,7 +29,7 @@ class Recovery:
 
     def meet(self, child: Child) -> bool:
         """Take a child in, if it is one of these; otherwise it may start at any time."""
-        if child.inherited:
+        if child.inherited or child.recoveries > MAX_RECOVERIES:  # a hand-over counted the death that it had alone
             self._uncounted.append(child)
         elif child.recoveries >= MAX_RECOVERIES:
             self._alone.append(child)

@@ -152,8 +152,11 @@ class Settlement:
         return self._write(transaction)
 
     def release(self, partitions: Collection[int]) -> None:
-        """Commit the release mark of those partitions that are still owned and are handed over in order."""
-        mine = [number for number in partitions if number in self._owned]
+        """Commit the release mark of those partitions that are still owned and are handed over in order.
+
+        One that may still hold a child that took its last owner down, uncounted, is left as if this owner had died.
+        """
+        mine = [number for number in partitions if number in self._owned and self._owned[number].accounted]
         tight = [number for number, place in self._places(mine).items() if not place.fits]
         if tight:
             self._write(self._make_room(tight))
