@@ -41,7 +41,7 @@ def test_a_handler_that_never_checkpoints_is_killed_at_the_end_of_the_time(site:
         site.until_noted(4)
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(60) == 0, site.nodes.said()
-    site.start(*WORKER, name="w3")
+    site.nodes.start(*WORKER, "--name", "w3")
     site.until_noted(4)
     (site.notes / "go").touch()
     site.finish()
