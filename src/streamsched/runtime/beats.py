@@ -91,7 +91,7 @@ class Pulse:
             pending=told.pending,
             partitions=tuple(sorted(self._ownership.claims)),
             running=told.running,
-            loop_age=int(age * 1000),
+            loop_age=round(age * 1000),
         )
         with self._posting:
             self._last = event
@@ -105,7 +105,7 @@ class Pulse:
             if self._last is None or now < self._next or not TURNS < age <= HANGS:
                 return
             self._next = now + INTERVAL
-            repeated = replace(self._last, at=self._me.clock.now(), loop_age=int(age * 1000))
+            repeated = replace(self._last, at=self._me.clock.now(), loop_age=round(age * 1000))
             self._log.post(self._records.beat(repeated, self._me.node_id))
 
     def stop(self) -> None:
