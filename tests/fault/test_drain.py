@@ -19,7 +19,7 @@ def test_drained_in_the_middle_of_a_rebalance(site: Site) -> None:
     """One worker joins, one is told to go, and a moment later another one, twice."""
     site.start("scheduler", name="s1")
     one, two = (site.nodes.start(*WORKER, "--name", name) for name in ("w1", "w2"))
-    site.submit(100)
+    site.submit(60)
     site.until_noted(50)
     three = site.nodes.start(*WORKER, "--name", "w3")
     one.send_signal(signal.SIGTERM)

@@ -41,7 +41,7 @@ def kill_tree(parent: psutil.Process) -> None:
 def test_a_short_freeze_is_no_death_and_a_killed_tree_is_one(site: Site) -> None:
     site.start("scheduler", name="s1")
     one, two = (node_of(site.start(*WORKER, name=name)) for name in ("w1", "w2"))
-    site.submit(100)
+    site.submit(60)
     site.until_noted(20)
     freeze(one, 1.0)
     site.until_noted(40)
@@ -56,7 +56,7 @@ def test_a_thawed_zombie_joins_anew_and_nothing_is_done_twice(site: Site) -> Non
     site.start("scheduler", name="s1")
     one = node_of(site.start(*WORKER, name="w1"))
     site.start(*WORKER, name="w2")
-    site.submit(100)
+    site.submit(60)
     site.until_noted(20)
     one.suspend()
     until(lambda: site.evicted() == ["worker w1"], 60, site.nodes.said)
@@ -152,7 +152,7 @@ def test_a_node_that_leaves_in_order_is_not_evicted(site: Site) -> None:
     leaving = site.start("scheduler", name="s1"), site.start(*WORKER, name="w1")
     site.start("scheduler", name="s2")
     site.start(*WORKER, name="w2")
-    site.submit(100)
+    site.submit(60)
     site.until_noted(20)
     for parent in leaving:
         parent.send_signal(signal.SIGTERM)
