@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from threading import Event, Thread
 from typing import Final
 
@@ -97,6 +98,8 @@ def _beside(name: str, work: Callable[[Event], None]) -> Iterator[None]:
 
 
 def _look_out(settings: Settings, node_id: str, ended: Event) -> None:
+    # Its fetches wait for beats, which come anyway: by itself the client would ask twenty times a second.
+    settings = replace(settings, kafka={"fetch.wait.max.ms": "500", **settings.kafka})
     evicts = True
     while not ended.is_set():
         try:
