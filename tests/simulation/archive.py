@@ -9,7 +9,7 @@ from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
 from streamsched.log.core import Connection
 from streamsched.log.intake import Intake
-from streamsched.log.port import PositionLost, Record, TopicPartition
+from streamsched.log.port import Record, TopicPartition
 from streamsched.log.topics import Topics
 from tests.simulation.evidence import Kept
 
@@ -48,25 +48,11 @@ class Archive:
         self._log = log
         self.journal: list[list[Kept]] = [[] for _ in topics.journal()]
         self.work: list[list[Kept]] = [[] for _ in topics.work_log()]
-        self.gaps: set[int] = set()
-        """Partitions of the work log of which some records were never seen."""
         self.ended: set[str] = set()
         self.requested: set[str] = set()
 
     def read(self) -> None:
         """Take in what was committed since the last time."""
-        try:
-            self._take_in()
-        except PositionLost:
-            # A repair let go of records whose transaction was still open: they are pending for nobody.
-            places = [*self._topics.journal(), *self._topics.work_log()]
-            starts = self._log.start(places)
-            here = {place: self._reader.position(place) for place in places}
-            self.gaps |= {place.partition for place in places if here[place] < starts[place]}
-            self._reader.assign({place: max(here[place], starts[place]) for place in places})
-            self._take_in()
-
-    def _take_in(self) -> None:
         journal = self._topics.events
         while records := self._reader.poll(10_000, 0.0):
             for record in records:

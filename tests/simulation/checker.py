@@ -31,7 +31,6 @@ class JournalModel:
         self.outcomes: set[Dispatch] = set()
         self._homes: dict[str, int] = {}
         self._faults = faults
-        self._gaps = shown.gaps
         self._records = shown.journal
         self._met = [0] * len(shown.journal)
         self._told: set[bytes] = set()
@@ -87,7 +86,7 @@ class JournalModel:
             if task is None:
                 self._homes[task_id] = record.partition
                 self.tasks[task_id] = TaskModel(
-                    event, created=self.created, outcomes=self.outcomes, gaps=self._gaps, faults=self._faults
+                    event, created=self.created, outcomes=self.outcomes, faults=self._faults
                 )
         elif task is not None:
             if self._homes[task_id] != record.partition:
@@ -117,8 +116,6 @@ def check(shown: Exhibits) -> Verdict:
                 task = journal.tasks[entry.task_id]
                 partition = task.dispatched_to(entry.child, entry.token >> 32)
                 epoch = entry.token & 0xFFFFFFFF
-                if partition is None and shown.gaps:
-                    continue
                 if partition is None:
                     faults.append(f"{entry} was never created")
                 elif isinstance(entry, Stopped):

@@ -58,7 +58,6 @@ class TaskModel:
         *,
         created: Mapping[Dispatch, Kept],
         outcomes: set[Dispatch],
-        gaps: set[int],
         faults: list[str],
     ) -> None:
         self.task_id = request.task_id
@@ -67,7 +66,6 @@ class TaskModel:
         self.end: Terminal | e.TaskRefused | None = None
         self._created = created
         self._outcomes = outcomes
-        self._gaps = gaps
         self._faults = faults
         body: dict[str, Any] = json.loads(request.template)
         self._tolerate: dict[str, Any] = body["failure"]
@@ -182,9 +180,7 @@ class TaskModel:
         if release.ordinal != child.ordinal + 1:
             self._fault(f"child {index} dispatched with ordinal {release.ordinal} after {child.ordinal}")
         created = self._created.get((self.task_id, index, release.ordinal))
-        if created is None and release.partition in self._gaps:
-            pass
-        elif created is None or not isinstance(created.event, e.ChildCreated):
+        if created is None or not isinstance(created.event, e.ChildCreated):
             self._fault(f"child {index} dispatched with ordinal {release.ordinal} and never created")
         else:
             work = created.event

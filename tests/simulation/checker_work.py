@@ -71,7 +71,6 @@ class WorkModel:
         self._journal = journal
         self._faults = faults
         self._letters = shown.letters
-        self._gaps = shown.gaps
         self._places: Final[dict[tuple[bool, int], Place]] = {}
         self._holdings = [Holdings(records) for records in shown.work]
 
@@ -147,8 +146,6 @@ class WorkModel:
 
     def _too_early(self, record: Kept, holdings: Holdings) -> str:
         """Tell why a record may not be settled now; empty where it may."""
-        if record.partition in self._gaps:
-            return ""
         event = record.event
         dispatch = _dispatch(event)
         if dispatch is not None:

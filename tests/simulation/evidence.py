@@ -94,8 +94,6 @@ class Exhibits:
 
     journal: list[list[Kept]]
     work: list[list[Kept]]
-    gaps: set[int]
-    """Partitions of the work log of which some records are not among these."""
     roomy: bool
     """Whether places had room for all that was to be settled: else a checkpoint may not fit into a hand-over."""
     letters: Counter[tuple[bool, int, int]]

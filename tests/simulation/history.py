@@ -58,7 +58,7 @@ def judge(world: World) -> list[str]:
     archive = world.archive
     archive.read()
     shown = Exhibits(
-        journal=archive.journal, work=archive.work, gaps=archive.gaps, letters=archive.letters(),
+        journal=archive.journal, work=archive.work, letters=archive.letters(),
         roomy="runs" not in world.plan.limits,
         evidence=world.evidence, submits=world.submits,
     )  # fmt: skip

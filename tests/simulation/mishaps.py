@@ -213,7 +213,8 @@ def _lose(world: World, fault: Fault, role: str, group: str, places: Sequence[To
     keys = [group_key(group, world.cluster.partition(*place).number, place.partition) for place in lost]
     world.cluster.store.write([], [(key, key + b"\0") for key in keys])
     log = world.cluster.connect("repair")
-    site = Site(log, world.topics, CODEC, Identity("repair", "repair", world.clock, world.me.ids), Disk())
+    me = Identity("repair", "repair", world.clock, world.me.ids)
+    site = Site(log, world.topics, CODEC, me, Disk(), world.clock.advance)
     for turn in range(REPAIRS):
         try:
             done = repair(site)

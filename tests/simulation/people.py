@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Final, cast
@@ -61,7 +61,15 @@ class Disk(MemoryStore):
 class Site(Installation):
     """An installation whose log is in memory."""
 
-    def __init__(self, log: Connection, topics: Topics, codec: Codec, me: Identity, disk: Disk) -> None:
+    def __init__(
+        self,
+        log: Connection,
+        topics: Topics,
+        codec: Codec,
+        me: Identity,
+        disk: Disk,
+        pause: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
         self.settings = SETTINGS
         self.codec = codec
         self.clock = cast(SystemClock, me.clock)
@@ -69,6 +77,10 @@ class Site(Installation):
         self.topics = topics
         self._me = me
         self._disk = disk
+        self._pause = pause
+
+    def pause(self, seconds: float) -> None:
+        self._pause(seconds)
 
     def identity(self, role: str, name: str | None = None) -> Identity:
         return self._me

@@ -87,3 +87,27 @@ def test_what_a_newer_version_committed_is_left_alone(site: Installation) -> Non
         repair.repair(site)
     with pytest.raises(LogError, match="upgrade"):
         site.worker(ToldPool(), 2).step(0.0)
+
+
+def test_a_repair_waits_until_nothing_below_the_new_position_is_open(
+    site: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = site.topics.work_log()[1]
+    set_position(site, site.topics.worker_group, work, "")
+    marker = e.ChildrenStopping(b"", 1, "me", "task", (), "", 0)
+    site.log.append([site.records.work(marker, "task", 1) for _ in range(3)])
+    held = iter([2, 2, 3])  # the third is of a transaction that began after the end was found
+    monkeypatch.setattr(site.log, "held", lambda places, groups: {work: next(held)} if places == [work] else {})
+    repair.repair(site)
+    assert site.log.committed(site.topics.worker_group, [work], stable=True)[work] == Committed(3, INITIAL.encode())
+    assert next(held, None) is None
+
+
+def test_a_transaction_that_does_not_end_is_named(site: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    work = site.topics.work_log()[1]
+    set_position(site, site.topics.worker_group, work, "")
+    site.log.append([site.records.work(e.ChildrenStopping(b"", 1, "me", "task", (), "", 0), "task", 1)])
+    monkeypatch.setattr(site.log, "held", lambda places, groups: {work: 0} if places == [work] else {})
+    monkeypatch.setattr(repair, "OPEN_LIMIT", 0.0)
+    with pytest.raises(LogError, match=r"does not end in .*children-1"):
+        repair.repair(site)

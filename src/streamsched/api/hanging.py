@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -20,7 +19,7 @@ def find(site: Installation) -> Sequence[Hanging]:
     before = site.log.held(places, groups)
     if not before:
         return ()
-    time.sleep(_PAUSE)
+    site.pause(_PAUSE)
     now = site.log.held(places, groups)
     return site.log.hanging({place: at for place, at in now.items() if before.get(place) == at})
 

@@ -21,6 +21,8 @@ from streamsched.log.codec import headers_of
 from streamsched.log.port import Append, Committed, LogError, Member, TopicPartition, Writer
 from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
 
+OPEN_LIMIT: Final = 60.0
+"""Seconds to wait for the end of transactions: longer than any may take that is not set up otherwise."""
 JOIN_LIMIT: Final = 20.0
 """Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
 
@@ -110,7 +112,7 @@ def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[Topi
     topics = site.topics
     me = site.identity("repair")
     with _alone(site, topics.worker_group, topics.work_log()) as (writer, member):
-        ends = site.log.end(lost)
+        ends = _ends(site, lost, member)
         appends = []
         for place in lost:
             for home in topics.journal():
@@ -119,6 +121,24 @@ def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[Topi
                 appends.append(Append(home.topic, home.partition, None, value, headers_of(event)))
         positions = {place: Committed(ends[place], INITIAL.encode()) for place in lost}
         writer.commit(appends, positions, member)
+    return ends
+
+
+def _ends(site: Installation, places: Collection[TopicPartition], member: Member) -> Mapping[TopicPartition, int]:
+    """Find the ends, and wait until nothing below them is open.
+
+    A dispatch that is committed there later is read by nobody, and its event may lie behind the fact that tells so.
+    """
+    ends = site.log.end(places)
+    deadline = site.clock.monotonic() + OPEN_LIMIT
+    while open_below := [place for place, at in site.log.held(places, []).items() if at < ends[place]]:
+        if site.clock.monotonic() > deadline:
+            raise LogError(
+                f"a transaction does not end in {_named(open_below)}: see 'streamsched topics check', then run "
+                "'streamsched topics repair' again"
+            )
+        member.poll()
+        site.pause(0.1)
     return ends
 
 

@@ -65,6 +65,10 @@ class Installation:
         if not settings.brokers and write:
             self.create_topics()
 
+    def pause(self, seconds: float) -> None:
+        """Wait; the simulation's does not."""
+        time.sleep(seconds)
+
     def create_topics(self) -> Sequence[str]:
         """Create what is missing, with position 0 for every partition of both groups; returns the new topics."""
         from streamsched.runtime.mark import INITIAL
@@ -136,7 +140,7 @@ class Installation:
             codec=self.codec,
             view=view or self.view("scheduler"),
             me=self.identity("scheduler", name),
-            pause=time.sleep,
+            pause=self.pause,
         )
 
     def lookout(self, me: str) -> Lookout:
@@ -167,7 +171,7 @@ class Installation:
             pool=pool,
             me=self.identity("worker", name),
             slots=slots,
-            pause=time.sleep,
+            pause=self.pause,
             pace=pace or Pace(),
         )
 
