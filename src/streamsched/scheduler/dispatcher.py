@@ -2,8 +2,8 @@
 
 A worker should hold about one second of work: long children one for each slot, short ones thousands. Tasks of equal
 priority take turns; a task with fewer live children than there are slots may always add some, so that a small task
-behind a huge one starts at once. Each round fills one partition of each worker and the next round moves on, because a
-transaction costs by the partitions that it touches, not by the records.
+behind a huge one starts at once; it is spread over all workers. Each round fills one partition of each worker and the
+next round moves on, because a transaction costs by the partitions that it touches, not by the records.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from heapq import heapify, heapreplace
 from itertools import groupby
 from typing import Final
+from zlib import crc32
 
 from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.splitting import ChildArguments
@@ -88,6 +89,7 @@ class Dispatcher:
         if not workers or not tasks:
             return {}
         self._rounds += 1
+        workers = sorted(workers, key=self._lot)
         slots = sum(worker.slots for worker in workers)
         held = [
             (sum(load.get(partition, 0) for partition in worker.partitions) / worker.slots, number)
@@ -110,11 +112,16 @@ class Dispatcher:
                 queue = waiting
         return {turn.task.task_id: tuple(turn.releases) for turn in turns if turn.releases}
 
+    def _lot(self, worker: Capacity) -> int:
+        """Draw lots among equals, so that two schedulers at the same moment need not choose the same worker."""
+        return crc32(f"{self._me.node_id} {self._rounds} {worker.node_id}".encode())
+
     def _turn(
         self, turn: _Turn, workers: Sequence[Capacity], held: list[tuple[float, int]], slots: int, limit: int
     ) -> int:
         """Let one task place up to ``limit`` children, always on the worker that holds least for its slots."""
         before = turn.taken
+        others = len(workers)
         while turn.left and turn.taken - before < limit:
             share, number = held[0]
             worker = workers[number]
@@ -123,7 +130,8 @@ class Dispatcher:
                 if turn.task.live + turn.taken >= slots:
                     break
                 room = 1
-            portion = min(room, limit - (turn.taken - before))
+            portion = min(room, -(-turn.left // others), limit - (turn.taken - before))
+            others = max(1, others - 1)
             size = turn.taken
             turn.take(portion, worker.partitions[self._rounds % len(worker.partitions)])
             heapreplace(held, (share + (turn.taken - size) / worker.slots, number))
