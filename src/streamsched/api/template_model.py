@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from streamsched.domain import duration
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import Path, TemplateError, suggest
 from streamsched.domain.template import ChildSpec, ListSplit, RangeSplit, Template
 
 MISSING: Final = "is missing"
-_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
-_UNITS: Final = (86_400_000, 3_600_000, 60_000, 1000, 1)
-_LONGEST: Final = 3650 * 86_400_000
 _EXPECTED: Final = {
     "string_type": ("a string", "put it in quotes"),
     "int_type": ("a whole number", "write it without quotes, unit or fraction"),
@@ -31,17 +27,11 @@ _EXPECTED: Final = {
 
 def duration_ms(value: object) -> int:
     """Read a duration: ``500ms``, ``30s``, ``1h30m``, or a number of seconds. Raise TemplateError."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        milliseconds = value * 1000.0
-    elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
-        parts = zip(match.groups(), _UNITS, strict=True)
-        milliseconds = sum(float(number) * unit for number, unit in parts if number)
-    else:
-        milliseconds = math.nan
-    if not 0 <= milliseconds <= _LONGEST or 0 < milliseconds < 1:
+    milliseconds = duration.read(value)
+    if milliseconds is None:
         remedy = "write 500ms, 30s, 10m, 1h30m or a number of seconds, at most 3650d; 0 is none"
         raise TemplateError(f"{value!r} is no duration", remedy)
-    return round(milliseconds)
+    return milliseconds
 
 
 def _tolerance(value: Any) -> object:
