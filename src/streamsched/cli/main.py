@@ -56,7 +56,7 @@ def explain(error: BaseException) -> int:
         traceback.print_exception(error)
     names = {cls.__name__ for cls in type(error).__mro__}
     # By name: most commands end without these modules, and importing them here could fail as well.
-    if names & {"InputError", "TemplateError"}:
+    if names & {"InputError", "TemplateError", "ScheduleError"}:
         return complain(str(error), WRONG_INPUT)
     if "NoSuchTask" in names:
         return complain(str(error), NO_SUCH_TASK)

@@ -1,8 +1,9 @@
-"""Why a template, a variable or a split cannot be used: where, for what reason, and what to do about it."""
+"""Why a template, a variable, a split or a schedule cannot be used: where, for what reason, and what to do about it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 Path = tuple[str | int, ...]
@@ -34,6 +35,25 @@ class TemplateError(ValueError):
     def of(self, template: str) -> TemplateError:
         """Name the template, where the error was found before its name was known."""
         return TemplateError(self.reason, self.remedy, path=self.path, template=template, variable=self.variable)
+
+
+class ScheduleError(ValueError):
+    """A schedule's times are refused. ``path`` leads to the field (keys and list positions), empty for the whole."""
+
+    def __init__(self, reason: str, remedy: str, *, path: Path = ()) -> None:
+        self.reason = reason
+        self.remedy = remedy
+        self.path = path
+        super().__init__(f"{dotted(path) or 'schedule'}: {reason}; {remedy}")
+
+
+@contextmanager
+def within(*path: str | int) -> Iterator[None]:
+    """Add to a ScheduleError from inside where the part stands that was looked at."""
+    try:
+        yield
+    except ScheduleError as error:
+        raise ScheduleError(error.reason, error.remedy, path=(*path, *error.path)) from None
 
 
 def dotted(path: Path) -> str:
