@@ -15,6 +15,7 @@ from streamsched.cli.node_commands import scheduler, worker
 from streamsched.cli.options import Command, Group, global_options
 from streamsched.cli.replay_commands import replay
 from streamsched.cli.run_commands import run, submit
+from streamsched.cli.schedule_commands import next_times
 from streamsched.cli.topics_commands import check, create, repair
 from streamsched.cli.try_commands import plan, try_child
 from streamsched.cli.watch_commands import cancel, watch
@@ -82,6 +83,14 @@ AUDIT: Commands = {
         "streamsched audit export exports --format jsonl --until 2026-11-23T12:00:00Z",
     ),
 }
+SCHEDULE: Commands = {
+    "next": (
+        next_times,
+        'streamsched schedule next --cron "30 2 * * MON-FRI" --zone Europe/Berlin\n'
+        "streamsched schedule next --every 15m/3m --after 2026-11-23T12:00:00Z --count 3 --json\n"
+        "streamsched schedule next --file nightly.yaml",
+    ),
+}
 LETTERS: tuple[Callable[..., Any], str] = (
     dead_letters,
     "streamsched dead-letters\n"
@@ -92,6 +101,7 @@ LETTERS: tuple[Callable[..., Any], str] = (
 LETTER: Commands = {"show": (show, "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json")}
 GROUPS: dict[str, tuple[str, Commands]] = {
     "topics": ("The topics on the broker.", TOPICS),
+    "schedule": ("Times at which tasks are made.", SCHEDULE),
     "audit": ("The history, held against what is promised.", AUDIT),
 }
 
