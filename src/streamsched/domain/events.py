@@ -8,6 +8,7 @@ states, results) are JSON text. ``basis`` is the journal position up to which th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,21 @@ class Span:
 
     first: int
     last: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """Nominal times of a schedule with one outcome: ``count`` of them, from ``first`` to ``last`` (milliseconds).
+
+    ``kind`` is ``tick`` (a time of the schedule) or ``trigger`` (somebody asked for it). ``outcome`` is ``buffered``
+    (it waits, and has an outcome later) or final: ``fired``, ``skipped``, ``dropped``, ``missed`` or ``suppressed``.
+    """
+
+    kind: str
+    first: int
+    last: int
+    count: int
+    outcome: str
 
 
 # --- facts from people and time -------------------------------------------------------------------------------------
@@ -76,6 +92,49 @@ class PartitionReset(Event):
     """A work-log partition lost its committed position: the children that were live there count as returned."""
 
     partition: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleSet(Event):
+    """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
+
+    It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters and priority
+    are those of the tasks.
+    """
+
+    schedule_id: str
+    expected: int
+    spec: str
+    policy: str
+    template_name: str
+    template_version: str
+    template: str
+    params: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulePaused(Event):
+    """Somebody paused the schedule, or let it go on (``paused`` false)."""
+
+    schedule_id: str
+    paused: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleTriggered(Event):
+    """Somebody wants a task of the schedule now."""
+
+    schedule_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleDeleted(Event):
+    """Somebody ended the schedule."""
+
+    schedule_id: str
+    note: str
 
 
 # --- decisions of the scheduler -------------------------------------------------------------------------------------
@@ -170,6 +229,25 @@ class TaskCancelled(Event):
     redrive: int
     reason: str
     basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TicksDecided(Event):
+    """What became of the schedule's nominal times up to ``upto``; a fired one is requested in the same transaction."""
+
+    schedule_id: str
+    upto: int
+    ticks: tuple[Ticks, ...]
+    basis: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickEnded(Event):
+    """The task of a tick has ended (``succeeded``, ``failed``, ``cancelled`` or ``refused``): in that transaction."""
+
+    schedule_id: str
+    task_id: str
+    outcome: str
 
 
 # --- work, and what became of it ------------------------------------------------------------------------------------
@@ -350,10 +428,14 @@ class DeadLetter(Event):
 
 
 Work = ChildCreated | ChildCheckpointed
+OfSchedule = ScheduleSet | SchedulePaused | ScheduleTriggered | ScheduleDeleted | TicksDecided | TickEnded
+"""What stands under a schedule's id in the journal; all else there stands under a task's."""
+OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
     TaskRequested, TaskCancelRequested, TimerFired, PartitionReset,
+    ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted,
     TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
-    TaskSucceeded, TaskFailed, TaskCancelled,
+    TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded,
     ChildCreated, ChildStarted, ChildCheckpointed, ChildCompleted, ChildFailed, ChildCancelled, ChildReturned,
     ChildYielded,
     NodeBeat, DeadLetter,

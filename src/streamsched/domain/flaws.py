@@ -47,6 +47,8 @@ _BOUNDS: Final = {
     "slots": (0, COUNT_END),
     "free": (0, COUNT_END),
     "pending": (0, COUNT_END),
+    "expected": (0, COUNT_END),
+    "upto": (0, TIME_END),
 }
 """The numbers that a field may hold: from the first to below the second."""
 
@@ -151,6 +153,17 @@ def _spans(event: e.ChildrenCancelled) -> str | None:
     return _many(total)
 
 
+def _of_schedule(event: e.ScheduleSet) -> str | None:
+    return None if is_task_id(event.schedule_id) else f"{event.schedule_id[:200]!r} is no schedule id"
+
+
+def _ticks(event: e.TicksDecided) -> str | None:
+    for run in event.ticks:
+        if not (0 <= run.first <= run.last < TIME_END and 0 < run.count < COUNT_END):
+            return f"{run} cannot be"
+    return None
+
+
 def _beat(event: e.NodeBeat) -> str | None:
     for partition in event.partitions:
         if not 0 <= partition < PARTITION_END:
@@ -191,4 +204,6 @@ _MORE: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {
     e.ChildrenStopping: _ranges,
     e.ChildrenCancelled: _spans,
     e.NodeBeat: _beat,
+    e.ScheduleSet: _of_schedule,
+    e.TicksDecided: _ticks,
 }

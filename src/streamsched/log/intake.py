@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from streamsched.domain.events import (
+    OF_SCHEDULE,
     ChildCheckpointed,
     ChildCreated,
     ChildrenStopping,
@@ -49,11 +50,12 @@ class Intake:
             return event
         if type(event) in _ELSEWHERE:
             raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no event of the journal")
-        key, home = self._home(event.task_id)  # type: ignore[attr-defined]
+        owner: str = event.schedule_id if type(event) in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
+        key, home = self._home(owner)
         if record.key != key:
-            raise _misplaced(record, "its key is not its task's id")
+            raise _misplaced(record, "its key is not its task's or schedule's id")
         if record.partition != home:
-            raise _misplaced(record, f"the home of its task is partition {home}")
+            raise _misplaced(record, f"its home is partition {home}")
         return event
 
     def work(self, record: Record) -> Work | ChildrenStopping:

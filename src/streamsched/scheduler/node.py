@@ -14,6 +14,7 @@ from typing import Final
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
+from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
@@ -37,6 +38,7 @@ from streamsched.runtime.tracker import Place
 from streamsched.scheduler import aggregator
 from streamsched.scheduler.dispatcher import Dispatcher
 from streamsched.scheduler.planner import plan_task
+from streamsched.scheduler.ticker import Ticked, Ticker
 from streamsched.scheduler.timers import Agenda
 from streamsched.scheduler.workers import Workers
 from streamsched.view.view import View
@@ -97,6 +99,7 @@ class Scheduler:
         self._me = me
         self._workers = Workers()
         self._agenda = Agenda()
+        self._ticker = Ticker(view, self._records, me)
         self._dispatcher = Dispatcher(me)
         self._hungry: dict[str, None] = {}
         self._flights: dict[str, _Flight] = {}
@@ -130,7 +133,8 @@ class Scheduler:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
         now = self._me.clock.now()
-        wait = self._agenda.wait(now, min(timeout, CATCH_UP if self._unready else SLICE))
+        at_most = min(timeout, CATCH_UP if self._unready else SLICE)
+        wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)
         self._catch_up()
@@ -162,6 +166,7 @@ class Scheduler:
 
     def _fold(self, records: Sequence[Record]) -> None:
         touched: dict[str, Task] = {}
+        schedules: dict[str, Schedule] = {}
         for record in records:
             if record.topic == self._topics.workers:
                 self._hear(record)
@@ -170,7 +175,10 @@ class Scheduler:
                 if record.partition in self._halted or record.offset < self.view.positions.get(record.partition, 0):
                     continue  # it was folded before the claim, and is read again for what is to be set aside
                 if event is not None:
-                    touched |= self._apply(event, record.partition)
+                    if type(event) in e.OF_SCHEDULE:
+                        schedules |= self._apply_to_schedule(event, record.partition)
+                    else:
+                        touched |= self._apply(event, record.partition)
                 self.view.moved(record.partition, record.offset + 1)
         for task_id, task in touched.items():
             if task.terminal:
@@ -178,6 +186,9 @@ class Scheduler:
                 self._dispatcher.forget(task_id)
             elif self.view.homes[task_id] in self._ready:
                 self._agenda.touch(task)
+        for schedule_id, schedule in schedules.items():
+            if self.view.schedule_homes[schedule_id] in self._ready:
+                self._ticker.touch(schedule)
 
     def _decode(self, record: Record) -> e.Event | None:
         """Read an event of the journal; one that is none is passed over, and set aside by the partition's owner."""
@@ -196,7 +207,7 @@ class Scheduler:
     def _apply(self, event: e.Event, partition: int) -> dict[str, Task]:
         """Fold an event, and tell which tasks it touched."""
         task = self.view.apply(event, partition)
-        if task is not None:
+        if isinstance(task, Task):
             flight = self._flights.get(task.task_id)
             if flight is not None and flight.last_event == event.event_id:
                 self._land(task.task_id)
@@ -206,6 +217,14 @@ class Scheduler:
                 task_id: self.view.active[task_id] for task_id, home in self.view.homes.items() if home == partition
             }
         return {}
+
+    def _apply_to_schedule(self, event: e.Event, partition: int) -> dict[str, Schedule]:
+        """Fold an event of a schedule."""
+        schedule = self.view.apply(event, partition)
+        if not isinstance(schedule, Schedule):
+            return {}
+        self._ticker.read_back(schedule, event)
+        return {schedule.schedule_id: schedule}
 
     def _halt(self, partition: int, error: UnknownSchema) -> None:
         """Fold and decide no further in this partition: only a newer version knows what came to pass there."""
@@ -233,6 +252,9 @@ class Scheduler:
             for task_id, home in self.view.homes.items():
                 if home == partition:
                     self._agenda.touch(self.view.active[task_id])
+            for schedule_id, home in self.view.schedule_homes.items():
+                if home == partition:
+                    self._ticker.touch(self.view.schedules[schedule_id])
 
     # --- decide and commit ------------------------------------------------------------------------------------------
 
@@ -251,8 +273,9 @@ class Scheduler:
             if debt is not None and debt is not Debt.DISPATCH:
                 decisions.append(self._pay(task, debt))
         decisions = self._feed(decisions, now)
+        ticked = self._ticker.decide(now, self._ready)
         behind = self._behind()
-        return bool(decisions or behind) and self._commit(decisions, behind)
+        return bool(decisions or ticked or behind) and self._commit(decisions, ticked, behind)
 
     def _behind(self) -> set[int]:
         """Find partitions that have dead letters to write, or lie so far back that a successor would read for long."""
@@ -266,11 +289,13 @@ class Scheduler:
     def _pay(self, task: Task, debt: Debt) -> _Decision:
         basis = self._basis(task)
         if debt is Debt.PLAN:
-            return _Decision(task, (plan_task(task, self._me, basis),))
+            planned = plan_task(task, self._me, basis)
+            return _Decision(task, (planned,), self._ticker.ended(task.task_id, planned))
         if debt is Debt.CANCEL:
             return _Decision(task, (aggregator.cancel_rest(task, self._me, basis),))
         if debt is Debt.END:
-            return _Decision(task, (aggregator.end(task, self._me, basis),))
+            ended = aggregator.end(task, self._me, basis)
+            return _Decision(task, (ended,), self._ticker.ended(task.task_id, ended))
         stopping = aggregator.stop(task, self._me, basis)
         return _Decision(task, (stopping,), tuple(self._markers(stopping)))
 
@@ -343,7 +368,7 @@ class Scheduler:
             for partition, releases in by_partition.items()
         ]
 
-    def _commit(self, decisions: Sequence[_Decision], behind: Collection[int]) -> bool:
+    def _commit(self, decisions: Sequence[_Decision], ticked: Sequence[Ticked], behind: Collection[int]) -> bool:
         """Write decisions, their records, and what there is to tell of their partitions and of those behind."""
         appends: list[Append] = []
         homes = set(behind)
@@ -357,6 +382,9 @@ class Scheduler:
             self._flights[task_id] = _Flight(decision.events[-1].event_id, home, decision.releases)
             for release in decision.releases:
                 self._reserved[release.partition] += release.last - release.first + 1
+        for each in ticked:
+            homes.add(each.home)
+            appends += each.appends
         appends += self._letters_of(homes)
         try:
             self._ownership.commit(appends, self._places(homes))
@@ -366,6 +394,8 @@ class Scheduler:
             for decision in decisions:
                 self._land(decision.task.task_id)
                 self._agenda.touch(decision.task)
+            for each in ticked:
+                self._ticker.put_off(each)
         return True
 
     def _letters_of(self, partitions: Collection[int]) -> list[Append]:
@@ -438,6 +468,7 @@ class Scheduler:
         self._told(gone)
         self._unready -= gone
         self._ready -= gone
+        self._ticker.dropped(gone)
         for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:
             self._land(task_id)
         for task_id in [task_id for task_id in self._hungry if self.view.homes.get(task_id) in gone]:

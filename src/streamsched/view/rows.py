@@ -8,11 +8,13 @@
 ``c`` task 00 chunk     a piece of its table
 ``d`` task 00 child     what is known of one child
 ``a`` task              its journal partition, while it has no terminal event
+``s`` schedule          its state, with its journal partition
 ======================  ==============================================
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from heapq import heapify
@@ -22,8 +24,9 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
-from streamsched.domain.events import TaskRequested
+from streamsched.domain.events import ScheduleSet, TaskRequested
 from streamsched.domain.phases import ChildState, Phase
+from streamsched.domain.schedule import Schedule, Segment, Wait
 from streamsched.domain.task import CHUNK, LAST_ORDINAL, Detail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
@@ -35,6 +38,11 @@ _HEADER: Final = (
     "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "fresh", "live", "stopping", "succeeded",
     "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "void",
 )  # fmt: skip
+_SCHEDULE: Final = (
+    "version", "cursor", "note", "left", "running", "waiting", "triggers", "last_trigger", "last_outcome", "counts",
+    "created_at", "void",
+)  # fmt: skip
+_schedule_values: Any = attrgetter(*_SCHEDULE)
 _header_values: Any = attrgetter(*_HEADER)
 _detail_values: Any = attrgetter(*(field.name for field in fields(Detail)))
 _encode = msgspec.msgpack.Encoder().encode
@@ -77,8 +85,7 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     request = store.get(task_key(b"q", task_id))
     if header is None or request is None:
         return None
-    record = cast(Record, SimpleNamespace(topic="view", partition=0, offset=0, value=request))
-    task = Task(cast(TaskRequested, codec.decode(record)), load)
+    task = Task(cast(TaskRequested, codec.decode(_stored(request))), load)
     for name, value in zip(_HEADER, _decode(header), strict=True):
         setattr(task, name, value)
     task.phase = Phase(task.phase)
@@ -88,6 +95,33 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     if not task.terminal:
         _load_open_children(task, store)
     return task
+
+
+def schedule_key(schedule_id: str) -> bytes:
+    """Key of the row of a schedule."""
+    return b"s" + schedule_id.encode()
+
+
+def schedule_row(schedule: Schedule, home: int, codec: Codec) -> bytes:
+    """Write a schedule down."""
+    timeline = [
+        (segment.since, codec.encode(segment.body), segment.paused, segment.deleted) for segment in schedule.timeline
+    ]
+    return _encode((home, timeline, *_schedule_values(schedule)))
+
+
+def load_schedule(schedule_id: str, row: bytes, codec: Codec) -> tuple[Schedule, int]:
+    """Read a schedule back, and its journal partition."""
+    home, timeline, *values = _decode(row)
+    schedule = Schedule(schedule_id)
+    for name, value in zip(_SCHEDULE, values, strict=True):
+        setattr(schedule, name, value)
+    schedule.counts = Counter(schedule.counts)
+    schedule.waiting = [Wait(*each) for each in schedule.waiting]
+    schedule.triggers = [Wait(*each) for each in schedule.triggers]
+    for since, body, *flags in timeline:
+        schedule.timeline.append(Segment(since, cast(ScheduleSet, codec.decode(_stored(body))), *flags))
+    return schedule, home
 
 
 def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[int, Detail]]:
@@ -115,6 +149,10 @@ def explain(key: bytes, value: bytes) -> Row:
     task_id, number = name.decode(errors="replace"), int.from_bytes(tail) if tail else None
     if kind == b"a":
         return Row(task_id, None, {"journal partition of the unfinished task": int.from_bytes(value)})
+    if kind == b"s":
+        home, timeline, *values = _decode(value)
+        told = {"schedule": rest.decode(errors="replace"), "journal partition": home, "segments": len(timeline)}
+        return Row("", None, {**told, **dict(zip(_SCHEDULE, values, strict=True))})
     if kind == b"q":
         return Row(task_id, None, {"request": value.hex()})
     if kind == b"c":
@@ -125,6 +163,10 @@ def explain(key: bytes, value: bytes) -> Row:
         return Row(task_id, None, {key.hex(): value.hex()})
     names = _HEADER if kind == b"t" else [field.name for field in fields(Detail)]
     return Row(task_id, number, dict(zip(names, _decode(value), strict=True)))
+
+
+def _stored(value: bytes) -> Record:
+    return cast(Record, SimpleNamespace(topic="view", partition=0, offset=0, value=value))
 
 
 def _cell(cell: int) -> str:

@@ -9,18 +9,22 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
-from streamsched.domain.events import Event, PartitionReset
+from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset
 from streamsched.domain.evolve import evolve
+from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.domain.task import Detail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.view.rows import (
     META,
     active_key,
     load_details,
+    load_schedule,
     load_task,
     position_key,
+    schedule_key,
+    schedule_row,
     task_rows,
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
@@ -43,6 +47,9 @@ class View:
         self.active: dict[str, Task] = {}
         self.homes: dict[str, int] = {}
         """Journal partition of each active task."""
+        self.schedules: dict[str, Schedule] = {}
+        self.schedule_homes: dict[str, int] = {}
+        self._changed_schedules: set[str] = set()
         for key, value in store.scan(b"p"):
             self.positions[int.from_bytes(key[1:])] = int.from_bytes(value)
         for key, value in list(store.scan(active_key(""))):
@@ -51,14 +58,30 @@ class View:
                 self.active[task.task_id] = task
                 self.homes[task.task_id] = int.from_bytes(value)
 
-    def apply(self, event: Event, partition: int) -> Task | None:
-        """Fold one event of a journal partition and return the task that it concerned."""
+        for key, value in store.scan(schedule_key("")):
+            schedule_id = key[1:].decode()
+            loaded = load_schedule(schedule_id, value, codec)
+            self.schedules[schedule_id], self.schedule_homes[schedule_id] = loaded
+
+    def apply(self, event: Event, partition: int) -> Task | Schedule | None:
+        """Fold one event of a journal partition and return the task or the schedule that it concerned."""
+        if type(event) in OF_SCHEDULE:
+            return self._fold_schedule(cast(OfSchedule, event), partition)
         if isinstance(event, PartitionReset):
             for task_id in [task_id for task_id, home in self.homes.items() if home == partition]:
                 self._fold(self.active[task_id], event, partition)
             return None
         task_id = getattr(event, "task_id", "")
         return self._fold(self.active.get(task_id) or self.task(task_id), event, partition)
+
+    def _fold_schedule(self, event: OfSchedule, partition: int) -> Schedule | None:
+        schedule_id = event.schedule_id
+        schedule = evolve_schedule(self.schedules.get(schedule_id), event)
+        if schedule is not None:
+            self.schedules[schedule_id] = schedule
+            self.schedule_homes[schedule_id] = partition
+            self._changed_schedules.add(schedule_id)
+        return schedule
 
     def moved(self, partition: int, position: int) -> None:
         """Note that the journal's partition has been folded up to this position."""
@@ -93,6 +116,9 @@ class View:
         for task_id, task in self._dirty.items():
             rows |= task_rows(task, self._codec, new=task_id in self._new)
             rows[active_key(task_id)] = None if task.terminal else self.homes[task_id].to_bytes(2)
+        for schedule_id in self._changed_schedules:
+            row = schedule_row(self.schedules[schedule_id], self.schedule_homes[schedule_id], self._codec)
+            rows[schedule_key(schedule_id)] = row
         for partition in self._moved:
             rows[position_key(partition)] = self.positions[partition].to_bytes(8)
         self._store.write(rows)
@@ -100,6 +126,7 @@ class View:
             task.stored()
         self._dirty.clear()
         self._new.clear()
+        self._changed_schedules.clear()
         self._moved.clear()
 
     def close(self) -> bool:

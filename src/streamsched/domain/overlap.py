@@ -1,0 +1,76 @@
+"""What becomes of a schedule's times when they meet a task that still runs, came late, or fail: the policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Final, Self
+
+from streamsched.domain.policy import LONGEST_MS, check_whole
+from streamsched.domain.refusal import ScheduleError, TemplateError
+
+YEAR_MS: Final = 365 * 86_400_000
+LEAST_WINDOW_MS: Final = 10_000
+RUNS_LIMIT: Final = 1 << 31
+BUFFER_LIMIT: Final = 1_000
+"""Times that may wait for a running task at most."""
+
+
+class Overlap(StrEnum):
+    """What a time does that comes while a task of its schedule runs. Source: Temporal's schedules."""
+
+    SKIP = "skip"
+    BUFFER_ONE = "buffer_one"
+    BUFFER_ALL = "buffer_all"
+    CANCEL_OTHER = "cancel_other"
+    TERMINATE_OTHER = "terminate_other"
+    ALLOW_ALL = "allow_all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulePolicy:
+    """How times become tasks (milliseconds).
+
+    A time that is found late is still fired while it is younger than ``catchup_window_ms``; of several found at once
+    only the latest ``max_catchup_runs`` are (0: all). ``limited_runs`` fires so many and no more (0: no limit).
+    ``pause_on_failure`` pauses the schedule when one of its tasks fails.
+    """
+
+    overlap: Overlap = Overlap.SKIP
+    catchup_window_ms: int = YEAR_MS
+    max_catchup_runs: int = 0
+    limited_runs: int = 0
+    pause_on_failure: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            object.__setattr__(self, "overlap", Overlap(self.overlap))
+        except ValueError as error:
+            reason = f"{self.overlap!r} is no overlap policy"
+            raise ScheduleError(reason, f"choose one of {', '.join(Overlap)}", path=("overlap",)) from error
+        try:
+            check_whole(self.catchup_window_ms, ("catchup_window",), LEAST_WINDOW_MS, LONGEST_MS)
+            check_whole(self.max_catchup_runs, ("max_catchup_runs",), 0, RUNS_LIMIT)
+            check_whole(self.limited_runs, ("limited_runs",), 0, RUNS_LIMIT)
+        except TemplateError as error:
+            raise ScheduleError(error.reason, error.remedy, path=error.path) from None
+        if not isinstance(self.pause_on_failure, bool):
+            raise ScheduleError("must be true or false", "write true or false", path=("pause_on_failure",))
+
+    def to_json(self) -> str:
+        """Write it down."""
+        return json.dumps(asdict(self), separators=(",", ":"), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read it. Raise ScheduleError for what is none."""
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ScheduleError("is no JSON", "write it with to_json()", path=("policy",)) from error
+        known = {field.name for field in fields(cls)}
+        if not isinstance(values, Mapping) or not values.keys() <= known:
+            raise ScheduleError("has unknown fields", f"use {', '.join(sorted(known))}", path=("policy",))
+        return cls(**values)

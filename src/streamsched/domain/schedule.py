@@ -1,0 +1,268 @@
+"""The folded state of one schedule, and ``evolve_schedule``: what each of its events does to it. Pure and total.
+
+Its times are accounted for in their order, up to the ``cursor``. What people changed holds for the times after the
+change: so a time that is decided late is decided as the schedule was then (``timeline``).
+
+::
+
+    ScheduleSet ──▶ active ◀──SchedulePaused──▶ paused
+                      │                           │
+                      └──────ScheduleDeleted──────┴──▶ deleted ──ScheduleSet──▶ active
+
+    a time:  due ──TicksDecided──▶ fired | skipped | missed | suppressed | dropped
+                       └─▶ buffered ──TicksDecided──▶ fired | skipped | dropped
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from streamsched.domain import events as e
+from streamsched.domain.calendar.spec import ScheduleSpec
+from streamsched.domain.overlap import SchedulePolicy
+from streamsched.domain.refusal import ScheduleError
+from streamsched.domain.tick import tick_id
+
+FOREVER: Final = 1 << 62
+
+
+class Wait(NamedTuple):
+    """A time that waits: for a running task, or (``trigger``) to be decided."""
+
+    kind: str
+    nominal: int
+
+
+class Rules(NamedTuple):
+    """What a ScheduleSet says, read."""
+
+    spec: ScheduleSpec
+    policy: SchedulePolicy
+
+
+@lru_cache(maxsize=16_384)
+def _rules(spec: str, policy: str) -> Rules | None:
+    try:
+        return Rules(ScheduleSpec.from_json(spec), SchedulePolicy.from_json(policy))
+    except ScheduleError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What holds for nominal times after ``since``: none is, where the schedule was deleted."""
+
+    since: int
+    body: e.ScheduleSet
+    paused: bool = False
+    deleted: bool = False
+
+    @property
+    def rules(self) -> Rules:
+        """The body's rules; there are some, or the fold had refused it."""
+        rules = _rules(self.body.spec, self.body.policy)
+        if rules is None:
+            raise AssertionError(f"schedule {self.body.schedule_id} was folded without rules")
+        return rules
+
+
+class Schedule:
+    """One schedule as its events made it. Changed only by ``evolve_schedule``."""
+
+    __slots__ = (
+        "_next", "counts", "created_at", "cursor", "last_outcome", "last_trigger", "left", "note", "running",
+        "schedule_id", "timeline", "triggers", "version", "void", "waiting",
+    )  # fmt: skip
+
+    def __init__(self, schedule_id: str) -> None:
+        self.schedule_id = schedule_id
+        self.version = 0
+        self.timeline: list[Segment] = []
+        self.cursor = 0
+        """Every time up to here is accounted for."""
+        self.note = ""
+        self.left: int | None = None
+        """Runs that are left, where they are limited."""
+        self.running: dict[str, int] = {}
+        """Unfinished tasks, with their nominal times."""
+        self.waiting: list[Wait] = []
+        self.triggers: list[Wait] = []
+        self.last_trigger = 0
+        self.last_outcome = ""
+        self.counts: Counter[str] = Counter()
+        self.created_at = 0
+        self.void = 0
+        self._next: list[tuple[int, Segment] | None] = []
+
+    @property
+    def now(self) -> Segment:
+        """What holds for the times to come."""
+        return self.timeline[-1]
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it has ended."""
+        return self.now.deleted
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is paused."""
+        return self.now.paused
+
+    @property
+    def state(self) -> str:
+        """Name where it is."""
+        if self.deleted:
+            return "deleted"
+        if self.paused:
+            return "paused"
+        return "finished" if self.next_time() is None and not self.waiting else "active"
+
+    def next_time(self) -> tuple[int, Segment] | None:
+        """Find the first nominal time that is not accounted for, and what holds for it."""
+        if not self._next:
+            self._next.append(next(self.times(), None))
+        return self._next[0]
+
+    def times(self) -> Iterator[tuple[int, Segment]]:
+        """Walk the nominal times after the cursor."""
+        if self.left == 0:
+            return
+        for segment, until in zip(self.timeline, [*(s.since for s in self.timeline[1:]), FOREVER], strict=True):
+            if segment.deleted:
+                continue
+            at: int | None = max(self.cursor, segment.since)
+            while at is not None and at < until:
+                at = segment.rules.spec.next_after(at)
+                if at is not None and at <= until:
+                    yield at, segment
+
+    def due(self) -> int | None:
+        """Tell when there is something to decide, in milliseconds: 0 is at once, None never."""
+        if self.triggers or (self.waiting and (self.deleted or self.left == 0)):
+            return 0
+        if self.waiting and not self.running and not self.paused:
+            return 0
+        found = self.next_time()
+        if found is None:
+            return None
+        nominal, segment = found
+        return segment.rules.spec.due(self.schedule_id, nominal)
+
+    def changed(self) -> None:
+        """Forget what was worked out."""
+        self._next.clear()
+
+
+def evolve_schedule(schedule: Schedule | None, event: e.OfSchedule) -> Schedule | None:
+    """Apply one event, in the journal's order; None where there is no schedule that it could make or change."""
+    if schedule is None:
+        if not isinstance(event, e.ScheduleSet):
+            return None
+        schedule = Schedule(event.schedule_id)
+        return schedule if _set(schedule, event) else None
+    if not _APPLY[type(event)](schedule, event):
+        schedule.void += 1
+    schedule.changed()
+    return schedule
+
+
+def _set(schedule: Schedule, event: e.ScheduleSet) -> bool:
+    new = not schedule.timeline or schedule.deleted
+    rules = _rules(event.spec, event.policy)
+    if event.expected != (0 if new else schedule.version) or rules is None:
+        return False
+    schedule.version += 1
+    paused = False if new else schedule.paused
+    if new:
+        schedule.cursor = max(schedule.cursor, event.at)
+        schedule.created_at = event.at
+        schedule.note = ""
+    _turn(schedule, event.at, Segment(0, event, paused))
+    schedule.left = rules.policy.limited_runs or None
+    return True
+
+
+def _turn(schedule: Schedule, at: int, segment: Segment) -> None:
+    """Begin another segment, not before the last one: the clocks of those who ask differ."""
+    since = max([at, schedule.cursor, *(before.since for before in schedule.timeline[-1:])])
+    schedule.timeline.append(replace(segment, since=since))
+    _trim(schedule)
+
+
+def _trim(schedule: Schedule) -> None:
+    timeline = schedule.timeline
+    while len(timeline) > 1 and timeline[1].since <= schedule.cursor:
+        del timeline[0]
+
+
+def _paused(schedule: Schedule, event: e.SchedulePaused) -> bool:
+    if schedule.deleted or event.paused == schedule.paused:
+        return False
+    schedule.note = event.note
+    _turn(schedule, event.at, replace(schedule.now, paused=event.paused))
+    return True
+
+
+def _triggered(schedule: Schedule, event: e.ScheduleTriggered) -> bool:
+    if schedule.deleted:
+        return False
+    schedule.last_trigger = max(event.at, schedule.last_trigger + 1)
+    schedule.triggers.append(Wait("trigger", schedule.last_trigger))
+    return True
+
+
+def _deleted(schedule: Schedule, event: e.ScheduleDeleted) -> bool:
+    if schedule.deleted:
+        return False
+    schedule.note = event.note
+    _turn(schedule, event.at, replace(schedule.now, paused=False, deleted=True))
+    return True
+
+
+def _decided(schedule: Schedule, event: e.TicksDecided) -> bool:
+    before = schedule.cursor
+    for run in event.ticks:
+        wait = Wait(run.kind, run.first)
+        if wait in schedule.waiting:
+            schedule.waiting.remove(wait)
+        elif wait in schedule.triggers:
+            schedule.triggers.remove(wait)
+        elif run.kind != "tick" or run.first <= before:
+            continue  # it has its outcome
+        if run.outcome == "buffered":
+            schedule.waiting.append(wait)
+            continue
+        schedule.counts[run.outcome] += run.count
+        if run.outcome == "fired":
+            schedule.running[tick_id(schedule.schedule_id, run.kind, run.first)] = run.first
+            if schedule.left and run.kind == "tick":
+                schedule.left -= 1
+    schedule.cursor = max(before, event.upto)
+    _trim(schedule)
+    return True
+
+
+def _tick_ended(schedule: Schedule, event: e.TickEnded) -> bool:
+    if schedule.running.pop(event.task_id, None) is None:
+        return False
+    schedule.last_outcome = event.outcome
+    failed = event.outcome in ("failed", "refused")
+    if failed and not schedule.deleted and not schedule.paused and schedule.now.rules.policy.pause_on_failure:
+        schedule.note = f"task {event.task_id} {event.outcome}"
+        _turn(schedule, event.at, replace(schedule.now, paused=True))
+    return True
+
+
+_APPLY: Final[dict[type[e.Event], Callable[[Schedule, Any], bool]]] = {
+    e.ScheduleSet: _set,
+    e.SchedulePaused: _paused,
+    e.ScheduleTriggered: _triggered,
+    e.ScheduleDeleted: _deleted,
+    e.TicksDecided: _decided,
+    e.TickEnded: _tick_ended,
+}

@@ -1,0 +1,104 @@
+"""One time of a schedule: the id of its task, and the values that parameters may take from it.
+
+``${tick.nominal}`` in a schedule's parameters becomes the nominal time as RFC 3339 in the schedule's zone,
+``${tick.nominal:FORMAT}`` a part of it (``FORMATS``). ``tick.interval_end`` is the nominal time too;
+``tick.previous``, or ``tick.interval_start``, is the schedule's time before it; of its first time, that time itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from streamsched.domain.calendar.spec import ScheduleSpec
+from streamsched.domain.calendar.zone import load
+from streamsched.domain.refusal import TemplateError
+
+TRIGGER: Final = "+trigger"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_ID: Final = re.compile(r"(.+)@([0-9TZ:.-]+)(\+trigger)?")
+_HOLE: Final = re.compile(r"(\$\$\{)|\$\{tick\.([a-z_]+)(?::([a-z_]+))?\}")
+_LOOK_BACK: Final = (3_600_000, 86_400_000, 40 * 86_400_000, 400 * 86_400_000, 10 * 366 * 86_400_000)
+
+FORMATS: Final[Mapping[str, Callable[[datetime], str | int]]] = {
+    "rfc3339": lambda at: at.isoformat(),
+    "date": lambda at: f"{at:%Y-%m-%d}",
+    "time": lambda at: f"{at:%H:%M:%S}",
+    "compact": lambda at: f"{at:%Y%m%dT%H%M%S}",
+    "year": lambda at: f"{at:%Y}",
+    "month": lambda at: f"{at:%m}",
+    "day": lambda at: f"{at:%d}",
+    "hour": lambda at: f"{at:%H}",
+    "epoch": lambda at: int((at - _EPOCH) // timedelta(seconds=1)),
+    "epoch_ms": lambda at: int((at - _EPOCH) // timedelta(milliseconds=1)),
+}
+
+
+def moment(ms: int, zone: str = "UTC") -> datetime:
+    """Turn milliseconds since the epoch into a time of a zone."""
+    return (_EPOCH + timedelta(milliseconds=ms)).astimezone(load(zone))
+
+
+def utc(ms: int) -> str:
+    """Write a time as in the ids of ticks: RFC 3339 in UTC, with milliseconds where there are any."""
+    at = moment(ms)
+    return f"{at:%Y-%m-%dT%H:%M:%S}" + (f".{ms % 1000:03d}Z" if ms % 1000 else "Z")
+
+
+def tick_id(schedule_id: str, kind: str, nominal: int) -> str:
+    """Make the id of the task of a tick: ``schedule@time``, and ``+trigger`` where somebody asked for it."""
+    return f"{schedule_id}@{utc(nominal)}{TRIGGER if kind == 'trigger' else ''}"
+
+
+def schedule_of(task_id: str) -> str | None:
+    """Name the schedule that a task id is of, if it is one of a tick."""
+    found = _ID.fullmatch(task_id)
+    return found[1] if found else None
+
+
+def previous(spec: ScheduleSpec, nominal: int) -> int:
+    """Find the time before a nominal time; itself, where there is none in the ten years before."""
+    for reach in _LOOK_BACK:
+        before = None
+        for before in spec.between(nominal - reach, nominal):  # noqa: B007 - the last one
+            pass
+        if before is not None:
+            return before
+    return nominal
+
+
+def fill(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str:
+    """Put the values of a tick into the parameters (JSON text). Raise TemplateError for a value that is none."""
+    if "${tick." not in params:
+        return params
+    times: dict[str, int] = {}
+
+    def value_of(name: str, form: str | None) -> str | int:
+        if name == "schedule":
+            return schedule_id
+        if name not in ("nominal", "previous", "interval_start", "interval_end"):
+            names = "tick.nominal, tick.previous, tick.interval_start, tick.interval_end or tick.schedule"
+            raise TemplateError(f"there is no tick.{name}", f"use {names}", path=("params",))
+        if (form or "rfc3339") not in FORMATS:
+            raise TemplateError(f"{form} is no format of a time", f"use {', '.join(FORMATS)}", path=("params",))
+        key = "nominal" if name in ("nominal", "interval_end") else "previous"
+        if key not in times:
+            times[key] = nominal if key == "nominal" else previous(spec, nominal)
+        return FORMATS[form or "rfc3339"](moment(times[key], spec.home))
+
+    def put(value: object) -> object:
+        if isinstance(value, Mapping):
+            return {key: put(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [put(each) for each in value]
+        if not isinstance(value, str):
+            return value
+        whole = _HOLE.fullmatch(value)
+        if whole and not whole[1]:
+            return value_of(whole[2], whole[3])
+        return _HOLE.sub(lambda hole: "${" if hole[1] else str(value_of(hole[2], hole[3])), value)
+
+    return json.dumps(put(json.loads(params)), separators=(",", ":"), sort_keys=True)
