@@ -91,7 +91,8 @@ def test_an_aborted_decision_is_made_again(monkeypatch: pytest.MonkeyPatch) -> N
     office.schedule(overlap="allow_all")
     scheduler = office.start()
     office.run(scheduler, 0.5)
-    commit, refused = scheduler._ownership.commit, []
+    commit = scheduler._ownership.commit
+    refused: list[bool] = []
 
     def refuse_first(*args: Any, **options: Any) -> Any:
         if not refused and any(append.key == b"s" for append in args[0]):
