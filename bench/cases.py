@@ -6,7 +6,19 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final, NamedTuple
 
-from bench import checkpoints, crowd, folding, latency, recovery, resources, sleeping, startup, takeover, throughput
+from bench import (
+    checkpoints,
+    crowd,
+    folding,
+    latency,
+    recovery,
+    resources,
+    schedules,
+    sleeping,
+    startup,
+    takeover,
+    throughput,
+)
 from bench.cluster import Bench
 from bench.figures import Figures
 
@@ -35,6 +47,8 @@ CASES: Final[dict[str, Case]] = {
     "recovery_busy": Case(partial(recovery.recovery, busy=True), quick=False),
     "hand_over": Case(recovery.hand_over, quick=False),
     "takeover": Case(takeover.takeover, quick=False),
+    "schedules_10000": Case(partial(schedules.lateness, schedules=10_000), quick=False),
+    "schedule_week": Case(schedules.week),
     "startup": Case(startup.startup),
     "fold": Case(folding.fold),
     "idle": Case(resources.idle),
