@@ -18,8 +18,11 @@ FORGOTTEN: Final = 300_000
 
 
 def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
-    """List the latest beat of each node that has not left, with its age in milliseconds."""
-    beats: dict[bytes, NodeBeat] = {}
+    """List the latest beat of each node that has not left, with its age in milliseconds.
+
+    The age is that of the record: what a node says itself of the time is as wrong as its clock.
+    """
+    beats: dict[bytes, tuple[NodeBeat, int]] = {}
     intake = Intake(site.codec, site.topics)
     for record in merged(site.log, site.log.end([TopicPartition(site.topics.workers, 0)])):
         try:
@@ -29,12 +32,9 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
         key = record.key or b""
         beats.pop(key, None)
         if beat is not None:
-            beats[key] = beat
-    return [
-        (beat, now - beat.at)
-        for beat in sorted(beats.values(), key=lambda beat: (beat.role, beat.name))
-        if now - beat.at < FORGOTTEN
-    ]
+            beats[key] = (beat, now - record.timestamp)
+    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN]
+    return sorted(present, key=lambda found: (found[0].role, found[0].name))
 
 
 @dataclass(frozen=True, slots=True)
