@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from streamsched.domain.events import ChildCheckpointed, ChildCreated, Event
+from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildFailed, ChildrenStopping, Event
 from streamsched.log.codec import Codec
 from streamsched.log.port import Append, Record
 from streamsched.log.topics import Topics
@@ -19,8 +19,8 @@ from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pending import Child, OwnedPartition, child_of
-from streamsched.worker.settlement import Settlement
+from streamsched.worker.pending import Child, Marker, OwnedPartition, child_of
+from streamsched.worker.settlement import Settlement, _Transaction
 
 pytestmark = pytest.mark.unit
 
@@ -50,27 +50,93 @@ def pending(owned: OwnedPartition, offset: int) -> Child:
     return child
 
 
-def test_a_record_that_makes_room_for_an_outcome_goes_on_from_what_the_journal_knows(
+def ended(child: Child) -> Event:
+    """Make the outcome of a child that told a later state before it failed."""
+    child.told = '"later"'
+    news = jobs.JobFailed(
+        key=1, started_at=1, finished_at=2, reason="error", error_type="E", message="", traceback="",
+        retryable=True, delay_ms=None, state='"later"',
+    )  # fmt: skip
+    return OUTCOMES.failed(child, news)
+
+
+class Desk:
+    """A settlement of one partition, and what it wrote."""
+
+    def __init__(self) -> None:
+        self.owned = OwnedPartition(0, epoch=1, position=0, runs="-", end=0, released=True)
+        self.log = Transactions()
+        self.settlement = Settlement(
+            ownership=cast(Ownership, self.log), records=Records(CODEC, TOPICS), outcomes=OUTCOMES,
+            owned={0: self.owned}, on_durable=lambda child: None, on_recovered=lambda child: None,
+        )  # fmt: skip
+
+    def marker(self, offset: int, child: Child) -> None:
+        """Hold a stop marker that names a child."""
+        event = ChildrenStopping(b"s" * 16, 1, "x", "t", (), "", 0)
+        marker = Marker(offset, event, waiting=1, open=False)
+        self.owned.tracker.meet(offset)
+        self.owned.tracker.add(offset, marker)
+        child.markers.append(marker)
+
+
+def test_records_move_up_with_the_outcomes_for_which_they_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker, "RUNS_LIMIT", 3)
+    desk = Desk()
+    children = [pending(desk.owned, offset) for offset in range(12)]
+    for child in children[1::2]:
+        desk.settlement.ended(child, ended(child))
+    assert desk.settlement.commit()
+    (events,) = desk.log.events
+    moved = [event for topic, event in events if topic == TOPICS.children]
+    assert [event.child for event in moved if isinstance(event, ChildCheckpointed)] == list(range(0, 12, 2))
+    assert len([event for topic, event in events if topic == TOPICS.events]) == 6
+    assert len(desk.settlement) == 0
+
+
+def test_a_record_that_moves_before_its_outcome_goes_on_from_what_the_journal_knows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its outcome carries a later state but is not written yet: if the owner dies now, nobody ever heard of that."""
     monkeypatch.setattr(tracker, "RUNS_LIMIT", 3)
-    owned = OwnedPartition(0, epoch=1, position=0, runs="-", end=0, released=True)
-    children = [pending(owned, offset) for offset in range(12)]
-    log = Transactions()
-    settlement = Settlement(
-        ownership=cast(Ownership, log), records=Records(CODEC, TOPICS), outcomes=OUTCOMES, owned={0: owned},
-        on_durable=lambda child: None, on_recovered=lambda child: None,
-    )  # fmt: skip
+    desk = Desk()
+    children = [pending(desk.owned, offset) for offset in range(12)]
     for child in children[1::2]:
-        child.told = '"later"'
-        news = jobs.JobFailed(
-            key=1, started_at=1, finished_at=2, reason="error", error_type="E", message="", traceback="",
-            retryable=True, delay_ms=None, state='"later"',
-        )  # fmt: skip
-        settlement.ended(child, OUTCOMES.failed(child, news))
-    assert settlement.commit()
-    moved = [event for topic, event in log.events[0] if topic == TOPICS.children]
-    assert len(moved) == len(children), "the outcomes did not fit, so all records were moved first"
+        desk.settlement.ended(child, ended(child))
+    monkeypatch.setattr(desk.settlement, "_write_endings", lambda transaction, ended: tight(transaction))
+
+    def tight(transaction: _Transaction) -> None:
+        for child in children[1::2]:
+            desk.settlement._settle(transaction, desk.owned, child.offset)
+        transaction.partitions.add(0)
+
+    make_room = desk.settlement._make_room
+    monkeypatch.setattr(desk.settlement, "_make_room", lambda *args: None if args[0].settled else make_room(*args))
+    desk.settlement.commit()
+    moved = [event for topic, event in desk.log.events[0] if topic == TOPICS.children]
+    assert len(moved) == len(children)
     assert all(isinstance(event, ChildCheckpointed) and (event.sequence, event.state) == (0, None) for event in moved)
-    assert all(topic == TOPICS.children for topic, _ in log.events[0])
+    assert all(topic == TOPICS.children for topic, _ in desk.log.events[0])
+
+
+def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To move the others up would isolate each marker; a marker goes with the last outcome that it waits for."""
+    monkeypatch.setattr(tracker, "RUNS_LIMIT", 8)
+    desk = Desk()
+    children = []
+    for offset in range(0, 40, 2):
+        children.append(pending(desk.owned, offset))
+        desk.marker(offset + 1, children[-1])
+    for child in reversed(children[1::2]):
+        desk.settlement.ended(child, ended(child))
+    while desk.settlement.commit():
+        assert desk.owned.tracker.place().fits
+    written = [event.child for events in desk.log.events for _, event in events if isinstance(event, ChildFailed)]
+    assert 0 < len(written) < 10
+    assert written == [child.work.child for child in children[1::2]][: len(written)]
+    for child in children[0::2]:
+        desk.settlement.ended(child, ended(child))
+    while desk.settlement:
+        assert desk.settlement.commit()
+        assert desk.owned.tracker.place().fits
+    assert len(desk.owned.tracker) == 0

@@ -40,6 +40,8 @@ class _Transaction:
     durable: list[Child] = field(default_factory=list)
     recovered: list[Child] = field(default_factory=list)
     partitions: set[int] = field(default_factory=set)
+    closing: dict[Marker, int] = field(default_factory=dict)
+    """Children that a stop marker will still wait for."""
     notes: int = 0
     lone: int = 0
 
@@ -130,26 +132,50 @@ class Settlement:
     # --- write ------------------------------------------------------------------------------------------------------
 
     def commit(self) -> bool:
-        """Write one transaction of what was collected; False if it was aborted, to be tried again later."""
+        """Write one transaction of what was collected; False if that has to be tried again later."""
         transaction = _Transaction()
         self._renew(transaction)
         self._write_recoveries(transaction)
         self._write_checkpoints(transaction)
         self._write_notes(transaction)
-        self._write_endings(transaction)
+        self._write_endings(transaction, islice(self._endings, BATCH))
         self._write_lone(transaction)
         if not transaction.partitions:
             return True
-        places = self._places(transaction.partitions)
-        if not all(place.fits for place in places.values()):
-            # Too many isolated settlements: first move the oldest records up, then write the outcomes.
-            self._restore(transaction)
-            tight = [number for number, place in places.items() if not place.fits]
-            self._crowded.update(tight)
-            transaction = self._make_room(tight)
-            if not transaction.partitions:
-                return False
+        if self._tight(transaction):
+            return self._write_with_room(transaction)
         return self._write(transaction)
+
+    def _write_with_room(self, transaction: _Transaction) -> bool:
+        """Write what leaves too many isolated settlements behind, with room made for it: the oldest records move up.
+
+        Where stop markers stand between them, that isolates more. Then the outcomes alone, the lowest first, as many as
+        fit: they let the position advance.
+        """
+        tight = self._tight(transaction)
+        self._crowded.update(tight)
+        self._make_room(transaction, tight)
+        if not self._tight(transaction):
+            return self._write(transaction)
+        self._restore(transaction)
+        ended = sorted(self._endings, key=lambda child: (child.partition, child.offset))[:BATCH]
+        while ended:
+            transaction = _Transaction()
+            self._write_endings(transaction, ended)
+            if not self._tight(transaction):
+                return self._write(transaction)
+            self._restore(transaction)
+            del ended[len(ended) // 2 :]
+        transaction = _Transaction()
+        self._make_room(transaction, tight)
+        if self._tight(transaction) or not transaction.partitions:
+            self._restore(transaction)
+            return False
+        return self._write(transaction) and self._crowded.isdisjoint(tight)
+
+    def _tight(self, transaction: _Transaction) -> list[int]:
+        """List the partitions whose places cannot hold what the transaction settles."""
+        return [number for number, place in self._places(transaction.partitions).items() if not place.fits]
 
     def release(self, partitions: Collection[int]) -> None:
         """Commit the release mark of those partitions that are still owned and are handed over in order.
@@ -159,7 +185,9 @@ class Settlement:
         mine = [number for number in partitions if number in self._owned and self._owned[number].accounted]
         tight = [number for number, place in self._places(mine).items() if not place.fits]
         if tight:
-            self._write(self._make_room(tight))
+            transaction = _Transaction()
+            self._make_room(transaction, tight)
+            self._write(transaction)
         places = self._places(number for number in mine if number in self._owned)
         if places:
             self._ownership.commit([], places, release=True)
@@ -219,12 +247,11 @@ class Settlement:
                 if isinstance(item, Child) and item not in self._recoveries and item not in self._endings:
                     self._move_up(transaction, item)
 
-    def _make_room(self, partitions: Iterable[int]) -> _Transaction:
+    def _make_room(self, transaction: _Transaction, partitions: Iterable[int]) -> None:
         """Move up as many of the oldest records as it takes for the places to have room again.
 
         To fit alone would not do: the next commit needs room too.
         """
-        transaction = _Transaction()
         for number in partitions:
             tracker = self._owned[number].tracker
             oldest = [item for item in tracker.oldest(len(tracker)) if isinstance(item, Child)]
@@ -233,7 +260,6 @@ class Settlement:
                     self._move_up(transaction, child)
                 if not tracker.place().crowded:
                     break
-        return transaction
 
     def _move_up(self, transaction: _Transaction, child: Child) -> None:
         """Renew a record: append it again, at the end of its partition, with what was told since."""
@@ -259,15 +285,18 @@ class Settlement:
             transaction.partitions.add(child.partition)
         transaction.notes = len(self._notes)
 
-    def _write_endings(self, transaction: _Transaction) -> None:
-        for child, events in self._endings.items():
-            if len(transaction.ended) == BATCH:
-                break
-            for event in events:
+    def _write_endings(self, transaction: _Transaction, ended: Iterable[Child]) -> None:
+        """Write outcomes, and settle their records, with them the stop markers that name nothing else any more."""
+        for child in ended:
+            for event in self._endings[child]:
                 self._journal(transaction, child, event)
             partition = self._owned[child.partition]
             self._settle(transaction, partition, child.offset)
             transaction.ended.append(child)
+            for marker in child.markers:
+                left = transaction.closing[marker] = transaction.closing.get(marker, marker.waiting) - 1
+                if not left and not marker.open:
+                    self._settle(transaction, partition, marker.offset)
 
     def _write_lone(self, transaction: _Transaction) -> None:
         for partition, item, appends in self._lone:
@@ -304,13 +333,8 @@ class Settlement:
             partition = self._owned[child.partition]
             if partition.children.get((child.work.task_id, child.work.child)) is child:
                 del partition.children[child.work.task_id, child.work.child]
-            self._close_markers(partition, child)
+            for marker in child.markers:
+                marker.waiting -= 1
         self._crowded = {number for number in self._crowded if number not in places} | {
             number for number, place in places.items() if place.crowded
         }
-
-    def _close_markers(self, partition: OwnedPartition, child: Child) -> None:
-        for marker in child.markers:
-            marker.waiting -= 1
-            if not marker.waiting and not marker.open:
-                self.settle_alone(partition, marker, [])
