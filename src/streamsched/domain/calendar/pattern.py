@@ -26,14 +26,21 @@ class DayMatch(StrEnum):
 
 
 class Pattern:
-    """Wall times (whole seconds from 1970 by the wall clock) whose seven fields all hold.
+    """Wall times (whole seconds from 1970 by the wall clock) whose seven fields all hold."""
 
-    ``run`` is the length in seconds of the aligned stretches of which it has all or nothing: a day, an hour, a minute
-    or one second.
-    """
-
-    __slots__ = ("_days", "_hours", "_in_month", "_minutes", "_months", "_seconds", "_weekdays", "_years", "either",
-                 "follows_time", "run")  # fmt: skip
+    __slots__ = (
+        "_days",
+        "_hours",
+        "_in_month",
+        "_minutes",
+        "_months",
+        "_run",
+        "_seconds",
+        "_weekdays",
+        "_years",
+        "either",
+        "follows_time",
+    )  # fmt: skip
 
     def __init__(self, values: dict[str, Values], day_match: DayMatch) -> None:
         self._seconds = values["second"].numbers
@@ -45,7 +52,7 @@ class Pattern:
         self._weekdays = values["day_of_week"]
         self.either = day_match is DayMatch.OR and not (self._days.starred or self._weekdays.starred)
         self.follows_time = values["hour"].starred
-        self.run = 1
+        self._run = 1  # seconds of the aligned stretches of which it has all or nothing
         for found, field, size in (
             (self._seconds, fields.SECOND, 60),
             (self._minutes, fields.MINUTE, 3600),
@@ -53,7 +60,7 @@ class Pattern:
         ):
             if len(found) < field.size:
                 break
-            self.run = size
+            self._run = size
         self._in_month = lru_cache(maxsize=64)(self._days_in_month)
 
     def at_or_after(self, wall: int) -> int | None:
@@ -72,6 +79,18 @@ class Pattern:
     def __contains__(self, wall: int) -> bool:
         day, time = divmod(wall, DAY)
         return self._time_at_or_after(time) == time and self._day_at_or_after(day) == day
+
+    def end_of_run(self, wall: int) -> int:
+        """Find an end of the seconds from ``wall``, one of its times, that it has without a break: at most a month."""
+        if self._run < DAY:
+            return wall - wall % self._run + self._run
+        day = wall // DAY
+        shown = date.fromordinal(day + _EPOCH)
+        days = self._in_month(shown.year, shown.month)
+        at = bisect_left(days, day)
+        while at + 1 < len(days) and days[at + 1] == days[at] + 1:
+            at += 1
+        return (days[at] + 1) * DAY
 
     def _time_at_or_after(self, time: int) -> int | None:
         hour, rest = divmod(time, 3600)

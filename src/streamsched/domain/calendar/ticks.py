@@ -62,8 +62,7 @@ class ZonedPattern:
         for begin, end, offset in stretches(self.zone, self.gap, self.fold, instant >> SPAN):
             wall = instant + offset
             if begin <= instant < end and wall in self.pattern:
-                run = self.pattern.run
-                return min(end, instant + run - wall % run) * 1000
+                return min(end, self.pattern.end_of_run(wall) - offset) * 1000
         return moment_ms
 
 
