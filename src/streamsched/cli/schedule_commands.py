@@ -73,7 +73,7 @@ def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None
     from streamsched.domain.calendar.spec import ScheduleSpec
 
     try:
-        return ScheduleSpec.from_mapping({"cron": cron, "interval": every, **({"zone": zone} if zone else {})})
+        return ScheduleSpec.from_mapping({"cron": cron, "interval": every, **({} if zone is None else {"zone": zone})})
     except ScheduleError as error:
         option, *rest = error.path or ("schedule",)
         field = ".".join(step for step in rest if isinstance(step, str))
