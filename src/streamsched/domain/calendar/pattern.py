@@ -40,7 +40,7 @@ class Pattern:
         "_years",
         "either",
         "follows_time",
-    )  # fmt: skip
+    )
 
     def __init__(self, values: dict[str, Values], day_match: DayMatch) -> None:
         self._seconds = values["second"].numbers
