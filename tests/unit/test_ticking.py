@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from streamsched.domain import events as e
+from streamsched.domain.flaws import flaw_of
+from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_task_id
 from streamsched.domain.overlap import SchedulePolicy
+from streamsched.domain.refusal import TemplateError
 from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.domain.tick import fill, schedule_of, tick_id
 from streamsched.domain.ticking import FIRES, Decided, decide
@@ -216,3 +219,29 @@ def test_parameters_take_the_values_of_the_tick() -> None:
     assert fill(params, "s", spec, nominal) == (
         '{"day":"2027-01-16","from":"2027-01-15T02:30:00+01:00","n":1800063000,"x":["a-s"]}'
     )
+
+
+@pytest.mark.parametrize(
+    "hole", ["${tick.nominal:DATE}", "${tick.Nominal}", "${tick.next}", "${tick.nominal", "${tick.}"]
+)
+def test_a_value_of_a_tick_that_is_none_is_refused_and_never_passed_on_as_text(hole: str) -> None:
+    spec = Diary().schedule.now.rules.spec
+    with pytest.raises(TemplateError):
+        fill(f'{{"n":"{hole}"}}', "s", spec, START)
+
+
+def test_two_dollars_are_one_whatever_else_the_parameters_hold() -> None:
+    spec = Diary().schedule.now.rules.spec
+    assert fill('{"a":"$${x}"}', "s", spec, START) == '{"a":"${x}"}'
+    assert fill('{"a":"$${x}","b":"${tick.schedule}"}', "s", spec, START) == '{"a":"${x}","b":"s"}'
+    assert fill('{"a":"$${tick.nominal}"}', "s", spec, START) == '{"a":"${tick.nominal}"}'
+
+
+def test_a_schedule_whose_tasks_could_have_no_id_cannot_be() -> None:
+    def made(schedule_id: str) -> e.ScheduleSet:
+        return e.ScheduleSet(bytes(16), START, "me", schedule_id, 0, SPEC, "{}", "t", "1", "{}", "{}", 0)
+
+    longest = "x" * SCHEDULE_ID_LIMIT
+    assert flaw_of(made(longest)) is None
+    assert is_task_id(tick_id(longest, "trigger", START + 1))
+    assert flaw_of(made(longest + "x")) is not None

@@ -12,7 +12,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from streamsched.domain import events as e
-from streamsched.domain.ids import is_task_id
+from streamsched.domain.ids import is_schedule_id, is_task_id
 from streamsched.domain.policy import LONGEST_MS
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
 from streamsched.domain.task import LAST_ORDINAL
@@ -154,7 +154,7 @@ def _spans(event: e.ChildrenCancelled) -> str | None:
 
 
 def _of_schedule(event: e.ScheduleSet) -> str | None:
-    return None if is_task_id(event.schedule_id) else f"{event.schedule_id[:200]!r} is no schedule id"
+    return None if is_schedule_id(event.schedule_id) else f"{event.schedule_id[:200]!r} is no schedule id"
 
 
 def _ticks(event: e.TicksDecided) -> str | None:

@@ -10,6 +10,8 @@ from typing import Final
 
 MASK: Final = 0xFFFFFFFF
 _TASK_ID: Final = re.compile(r"[^\x00-\x20\x7f]{1,200}")
+SCHEDULE_ID_LIMIT: Final = 160
+"""Characters of a schedule's id: the ids of its tasks add the time."""
 
 
 def uuid7(now_ms: int) -> str:
@@ -57,6 +59,11 @@ def partition_of(key: str, partitions: int) -> int:
 def is_task_id(text: str) -> bool:
     """Tell whether a text can be a task id: 1 to 200 characters, neither blank nor control."""
     return _TASK_ID.fullmatch(text) is not None
+
+
+def is_schedule_id(text: str) -> bool:
+    """Tell whether a text can be a schedule's id: its tasks' ids must be ids too."""
+    return is_task_id(text) and len(text) <= SCHEDULE_ID_LIMIT
 
 
 def fencing_token(ordinal: int, epoch: int) -> int:

@@ -3,6 +3,7 @@
 ``${tick.nominal}`` in a schedule's parameters becomes the nominal time as RFC 3339 in the schedule's zone,
 ``${tick.nominal:FORMAT}`` a part of it (``FORMATS``). ``tick.interval_end`` is the nominal time too;
 ``tick.previous``, or ``tick.interval_start``, is the schedule's time before it; of its first time, that time itself.
+``$${`` is a plain ``${``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from streamsched.domain.refusal import TemplateError
 TRIGGER: Final = "+trigger"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = re.compile(r"(.+)@([0-9TZ:.-]+)(\+trigger)?")
-_HOLE: Final = re.compile(r"(\$\$\{)|\$\{tick\.([a-z_]+)(?::([a-z_]+))?\}")
+_HOLE: Final = re.compile(r"(\$\$\{)|\$\{tick\.([^}:]*)(?::([^}]*))?(\}?)")
 _LOOK_BACK: Final = (3_600_000, 86_400_000, 40 * 86_400_000, 400 * 86_400_000, 10 * 366 * 86_400_000)
 
 FORMATS: Final[Mapping[str, Callable[[datetime], str | int]]] = {
@@ -72,22 +73,18 @@ def previous(spec: ScheduleSpec, nominal: int) -> int:
 
 def fill(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str:
     """Put the values of a tick into the parameters (JSON text). Raise TemplateError for a value that is none."""
-    if "${tick." not in params:
+    if "${" not in params:
         return params
     times: dict[str, int] = {}
 
-    def value_of(name: str, form: str | None) -> str | int:
+    def value_of(hole: re.Match[str]) -> str | int:
+        name, form = _read(hole)
         if name == "schedule":
             return schedule_id
-        if name not in ("nominal", "previous", "interval_start", "interval_end"):
-            names = "tick.nominal, tick.previous, tick.interval_start, tick.interval_end or tick.schedule"
-            raise TemplateError(f"there is no tick.{name}", f"use {names}", path=("params",))
-        if (form or "rfc3339") not in FORMATS:
-            raise TemplateError(f"{form} is no format of a time", f"use {', '.join(FORMATS)}", path=("params",))
         key = "nominal" if name in ("nominal", "interval_end") else "previous"
         if key not in times:
             times[key] = nominal if key == "nominal" else previous(spec, nominal)
-        return FORMATS[form or "rfc3339"](moment(times[key], spec.home))
+        return FORMATS[form](moment(times[key], spec.home))
 
     def put(value: object) -> object:
         if isinstance(value, Mapping):
@@ -98,7 +95,20 @@ def fill(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str
             return value
         whole = _HOLE.fullmatch(value)
         if whole and not whole[1]:
-            return value_of(whole[2], whole[3])
-        return _HOLE.sub(lambda hole: "${" if hole[1] else str(value_of(hole[2], hole[3])), value)
+            return value_of(whole)
+        return _HOLE.sub(lambda hole: "${" if hole[1] else str(value_of(hole)), value)
 
     return json.dumps(put(json.loads(params)), separators=(",", ":"), sort_keys=True)
+
+
+def _read(hole: re.Match[str]) -> tuple[str, str]:
+    """Read what a placeholder names, and the format."""
+    name, form = hole[2], hole[3] or "rfc3339"
+    if not hole[4]:
+        raise TemplateError(f"{hole[0]} is not closed", "write ${tick.nominal}", path=("params",))
+    if name not in ("nominal", "previous", "interval_start", "interval_end", "schedule"):
+        names = "tick.nominal, tick.previous, tick.interval_start, tick.interval_end or tick.schedule"
+        raise TemplateError(f"there is no tick.{name}", f"use {names}", path=("params",))
+    if form not in FORMATS:
+        raise TemplateError(f"{form} is no format of a time", f"use {', '.join(FORMATS)}", path=("params",))
+    return name, form
