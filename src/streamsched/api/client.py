@@ -6,6 +6,7 @@ import getpass
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +35,10 @@ from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
     from streamsched.api.history import SetAside
+    from streamsched.api.ledger import Tick
+    from streamsched.api.schedule_file import WantedSchedule
+    from streamsched.api.schedule_status import ScheduleStatus
+    from streamsched.api.schedules import Changed, Schedules
     from streamsched.view.follow import Follower
     from streamsched.view.view import View
 
@@ -140,6 +145,58 @@ class Client:
 
             Mailbox(self._site.settings.data_dir).put(record)
         return status_of(task)
+
+    def create_schedule(
+        self,
+        schedule: WantedSchedule | Path | str,
+        params: Mapping[str, object] | None = None,
+        *,
+        schedule_id: str | None = None,
+    ) -> Changed:
+        """Make a schedule of a file; durable on return. One that is there with the same content is left as it is.
+
+        Without an id it is called as its file. On the embedded log, as for all changes of schedules, the running
+        process is asked through its mailbox, or the next one to run.
+
+        Raises:
+            InputError: the file or a parameter is wrong; nothing was written.
+            ScheduleConflict: the id is taken by a schedule with other content.
+
+        """
+        return self._schedules.create(self._wanted_schedule(schedule, params, schedule_id))
+
+    def update_schedule(
+        self,
+        schedule: WantedSchedule | Path | str,
+        params: Mapping[str, object] | None = None,
+        *,
+        schedule_id: str | None = None,
+    ) -> Changed:
+        """Change a schedule for the times to come.
+
+        Raises:
+            InputError: the file or a parameter is wrong; nothing was written.
+            NoSuchSchedule: there is none of this id.
+            ScheduleConflict: somebody else changed it at the same time; nothing came of this change.
+
+        """
+        return self._schedules.update(self._wanted_schedule(schedule, params, schedule_id))
+
+    def pause_schedule(self, schedule_id: str, note: str = "") -> Changed:
+        """Pause a schedule: its times are suppressed until it is resumed. Raise NoSuchSchedule."""
+        return self._schedules.pause(schedule_id, note, paused=True)
+
+    def resume_schedule(self, schedule_id: str, note: str = "") -> Changed:
+        """Let a paused schedule go on with the times to come. Raise NoSuchSchedule."""
+        return self._schedules.pause(schedule_id, note, paused=False)
+
+    def trigger_schedule(self, schedule_id: str) -> Changed:
+        """Ask for a task of a schedule now, whose id is told. Raise NoSuchSchedule."""
+        return self._schedules.trigger(schedule_id)
+
+    def delete_schedule(self, schedule_id: str, note: str = "") -> Changed:
+        """End a schedule: its tasks that run go on, no more are made. Raise NoSuchSchedule."""
+        return self._schedules.delete(schedule_id, note)
 
     # --- read -------------------------------------------------------------------------------------------------------
 
@@ -254,7 +311,48 @@ class Client:
 
         return nodes(self._site, self._me.clock.now())
 
+    def schedule(self, schedule_id: str) -> ScheduleStatus:
+        """Tell how a schedule stands now, a deleted one too. Raise NoSuchSchedule."""
+        return self._schedules.status(schedule_id)
+
+    def schedules(self) -> list[ScheduleStatus]:
+        """List all schedules by their ids, the deleted ones too."""
+        return self._schedules.all()
+
+    def ticks(
+        self,
+        schedule_id: str,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        last: int | None = None,
+        outcome: str | None = None,
+    ) -> Iterator[Tick]:
+        """Walk the times of a schedule that were decided about, in their order: each with its outcome and the reason.
+
+        Those in [``since``, ``until``) (milliseconds), of one ``outcome``, the ``last`` of them, where these are given.
+        Raise NoSuchSchedule.
+        """
+        found = self._schedules.ticks(schedule_id, since=since, until=until)
+        wanted = (tick for tick in found if outcome in (None, tick.outcome))
+        return wanted if last is None else iter(deque(wanted, last))
+
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    @property
+    def _schedules(self) -> Schedules:
+        from streamsched.api.schedules import Schedules
+
+        return Schedules(self._site, self._me, self._following)
+
+    def _wanted_schedule(
+        self, schedule: WantedSchedule | Path | str, params: Mapping[str, object] | None, schedule_id: str | None
+    ) -> WantedSchedule:
+        from streamsched.api.schedule_file import WantedSchedule, want_schedule
+
+        if isinstance(schedule, WantedSchedule):
+            return schedule
+        return want_schedule(Path(schedule), params, now=self._me.clock.now(), schedule_id=schedule_id)
 
     def _until(self, task_id: str | None, position: int | None, time: int | None) -> Mapping[TopicPartition, int]:
         from streamsched.audit.replay import ends_of

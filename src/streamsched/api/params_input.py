@@ -16,6 +16,7 @@ from streamsched.domain.template import Template
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")
+_TICK: Final = "${tick."
 
 
 def load_params(template: Template, pairs: Sequence[str] = (), file: Path | None = None) -> dict[str, object]:
@@ -46,6 +47,22 @@ def load_params(template: Template, pairs: Sequence[str] = (), file: Path | None
         reason = f"the variables have {size:,} bytes of JSON, the limit is {PAYLOAD_LIMIT:,} (256 KiB)"
         remedy = "pass large data by reference (a path, an address)"
         raise InputError(reason, remedy, source=str(file) if file is not None else "-p")
+    return given
+
+
+def load_tick_params(template: Template, pairs: Sequence[str] = ()) -> dict[str, object]:
+    """Read the variables of a schedule: as ``load_params`` does, but a text with ``${tick.`` in it is kept as it is."""
+    later = [pair for pair in pairs if _TICK in pair]
+    given = load_params(template, [pair for pair in pairs if _TICK not in pair])
+    for pair in later:
+        name, _, text = pair.partition("=")
+        source = f"-p {pair if len(pair) <= 60 else f'{pair[:57]}...'}"
+        param = template.params.get(name)
+        if param is None:
+            raise _unknown(template, name, source, None)
+        if name in given:
+            raise InputError("is given twice", "keep one", source=source, field=name)
+        given[name] = read_json(text, source).value if param.type in ("array", "object") else text
     return given
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from streamsched.api.errors import InputError
 from streamsched.api.params_input import load_params
-from streamsched.api.source import FILE_LIMIT, read_document
+from streamsched.api.source import FILE_LIMIT, Document, read_document
 from streamsched.api.template_model import MISSING, build
 from streamsched.domain.placeholders import encode
+from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import TemplateError, dotted
 from streamsched.domain.splitting import Plan, plan
 from streamsched.domain.template import Template, resolve_params, version
 from streamsched.log.topics import PAYLOAD_LIMIT
 
-__all__ = ["InputError", "Prepared", "load_params", "load_template", "prepare"]
+__all__ = [
+    "InputError", "Prepared", "load_params", "load_template", "prepare", "reason_of", "resolve", "template_in",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +39,18 @@ class Prepared:
 def load_template(path: Path) -> Template:
     """Read a template file. Raise InputError with file, line, field, reason and remedy."""
     document = read_document(path)
+    return template_in(document, document.value)
+
+
+def template_in(document: Document, value: object, place: FieldPath = ()) -> Template:
+    """Read the template that stands in a document at ``place``. Raise InputError as ``load_template`` does."""
     try:
-        return build(document.value)
+        return build(value)
     except ExceptionGroup as group:
         errors = [error for error in group.exceptions if isinstance(error, TemplateError)]
         # What is missing is often what a misspelt line was meant to be: that line comes first.
-        first = min(errors, key=lambda error: (error.reason == MISSING, document.line(error.path)))
-        raise document.refuse(first.path, first.reason, first.remedy) from None
+        first = min(errors, key=lambda error: (error.reason == MISSING, document.line((*place, *error.path))))
+        raise document.refuse((*place, *first.path), first.reason, first.remedy) from None
 
 
 def prepare(template: Template, params: Mapping[str, object], path: Path | None = None) -> Prepared:
@@ -52,20 +60,24 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
     unknown, missing or ill-typed variables, for a split that cannot be done, and for what is too large.
     """
     try:
-        resolved = resolve_params(template, params)
-        params_json = encode(resolved)
-        if len(params_json) > PAYLOAD_LIMIT:
-            reason = f"the variables have {len(params_json):,} bytes of JSON, the limit is {PAYLOAD_LIMIT:,}"
-            remedy = "pass large data by reference (a path, an address)"
-            raise TemplateError(reason, remedy, template=template.name, path=("params",))
-        template_json = template.to_json()
-        if len(template_json) > FILE_LIMIT:
-            reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT:,}"
-            raise TemplateError(reason, "pass large data by reference", template=template.name)
-        cut = plan(template, resolved)
+        return resolve(template, params)
     except TemplateError as error:
         raise _located(error, path) from None
-    return Prepared(template, template_json, version(template), params_json, cut)
+
+
+def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
+    """Do what ``prepare`` does for a task that stands in no file of its own. Raise TemplateError."""
+    resolved = resolve_params(template, params)
+    params_json = encode(resolved)
+    if len(params_json) > PAYLOAD_LIMIT:
+        reason = f"the variables have {len(params_json):,} bytes of JSON, the limit is {PAYLOAD_LIMIT:,}"
+        remedy = "pass large data by reference (a path, an address)"
+        raise TemplateError(reason, remedy, template=template.name, path=("params",))
+    template_json = template.to_json()
+    if len(template_json) > FILE_LIMIT:
+        reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT:,}"
+        raise TemplateError(reason, "pass large data by reference", template=template.name)
+    return Prepared(template, template_json, version(template), params_json, plan(template, resolved))
 
 
 def _located(error: TemplateError, path: Path | None) -> InputError:
@@ -73,10 +85,11 @@ def _located(error: TemplateError, path: Path | None) -> InputError:
     if error.variable:
         field = ("params", error.variable)
     if path is None:
-        reason = f"template {error.template}: {_reason(error)}"
+        reason = f"template {error.template}: {reason_of(error)}"
         return InputError(reason, error.remedy, field=dotted(field))
-    return read_document(path).refuse(field, _reason(error), error.remedy)
+    return read_document(path).refuse(field, reason_of(error), error.remedy)
 
 
-def _reason(error: TemplateError) -> str:
+def reason_of(error: TemplateError) -> str:
+    """Say what is wrong, with the variable that is to blame."""
     return f"variable {error.variable} {error.reason}" if error.variable else error.reason

@@ -106,6 +106,8 @@ class _Template(_Model):
     split: _Split
     child: _Child
     failure: _Failure = _Failure()
+    schedule: Any = None
+    """What schedule_file reads; a task has none."""
 
 
 _MODELS: Final[dict[Path, type[_Model]]] = {

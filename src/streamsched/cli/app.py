@@ -15,7 +15,10 @@ from streamsched.cli.node_commands import scheduler, worker
 from streamsched.cli.options import Command, Group, global_options
 from streamsched.cli.replay_commands import replay
 from streamsched.cli.run_commands import run, submit
-from streamsched.cli.schedule_commands import next_times
+from streamsched.cli.schedule_commands import create as create_schedule
+from streamsched.cli.schedule_commands import delete, list_schedules, pause, resume, ticks, trigger, update
+from streamsched.cli.schedule_commands import show as show_schedule
+from streamsched.cli.times_commands import next_times
 from streamsched.cli.topics_commands import check, create, repair
 from streamsched.cli.try_commands import plan, try_child
 from streamsched.cli.watch_commands import cancel, watch
@@ -25,8 +28,8 @@ HELP = """Run long work cut into many pieces, each piece exactly once, on one ma
 
 Begin with: streamsched run examples/print-numbers.yaml -p n=1000000
 
-Exit codes: 0 well, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task,
-70 watchdog, 130 interrupted.
+Exit codes: 0 well, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
+schedule, 70 watchdog, 130 interrupted.
 """
 Commands = dict[str, tuple[Callable[..., Any], str]]
 COMMANDS: Commands = {
@@ -84,6 +87,23 @@ AUDIT: Commands = {
     ),
 }
 SCHEDULE: Commands = {
+    "create": (
+        create_schedule,
+        "streamsched schedule create nightly.yaml\n"
+        "streamsched schedule create job.yaml --id job-weekly -p day='${tick.nominal:date}'",
+    ),
+    "update": (update, "streamsched schedule update nightly.yaml"),
+    "list": (list_schedules, "streamsched schedule list\nstreamsched schedule list --all --json"),
+    "show": (show_schedule, "streamsched schedule show nightly\nstreamsched schedule show nightly --json"),
+    "pause": (pause, 'streamsched schedule pause nightly --note "the store is being moved"'),
+    "resume": (resume, "streamsched schedule resume nightly"),
+    "trigger": (trigger, "streamsched schedule trigger nightly"),
+    "delete": (delete, "streamsched schedule delete nightly"),
+    "ticks": (
+        ticks,
+        "streamsched schedule ticks nightly --last 20\n"
+        "streamsched schedule ticks nightly --since 2026-11-01 --outcome missed --json",
+    ),
     "next": (
         next_times,
         'streamsched schedule next --cron "30 2 * * MON-FRI" --zone Europe/Berlin\n'

@@ -5,7 +5,7 @@
 1     the task did not succeed; an unexpected fault
 2     wrong input
 3     broker or log unreachable
-4     no such task
+4     no such task, or schedule
 70    watchdog
 130   interrupted
 141   nobody reads what is printed any more

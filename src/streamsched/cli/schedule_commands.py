@@ -1,94 +1,210 @@
-"""``schedule next``: when a schedule would fire."""
+"""``schedule``: make, change, look at and end schedules."""
 
 from __future__ import annotations
 
 import time
-from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamsched.cli.options import Json
-from streamsched.cli.printing import note, out, out_json
+from streamsched.cli.options import Json, Pairs, client_of
+from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain
+from streamsched.cli.replay_commands import read_time
 
 if TYPE_CHECKING:
-    from streamsched.domain.calendar.spec import ScheduleSpec
+    from streamsched.api.ledger import Tick
+    from streamsched.api.schedule_file import WantedSchedule
+    from streamsched.api.schedule_status import ScheduleStatus
+    from streamsched.api.schedules import Changed
+
+TICK_LINE: Final = "{:<26}  {:<10}  {:<44}  {}"
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", help="A schedule file, or a template with schedule: in it.", show_default=False),
+]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.", show_default=False)]
+NewId = Annotated[
+    str | None,
+    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name, less its suffix].",
+                 show_default=False),
+]  # fmt: skip
+Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; it is shown and kept in the history.")]
 
 
-def next_times(
-    cron: Annotated[
-        list[str] | None,
-        typer.Option(metavar="EXPR", help="A cron string; may be repeated.", show_default=False),
-    ] = None,
-    every: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TIME[/PHASE]", help="An interval: 15m, 15m/3m; may be repeated.", show_default=False),
-    ] = None,
-    zone: Annotated[
-        str | None, typer.Option(metavar="ZONE", help="IANA name of the time zone [default: UTC].", show_default=False)
-    ] = None,
-    file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A file whose mapping schedule says the times instead.", show_default=False),
-    ] = None,
-    after: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Only later than this (RFC 3339) [default: now].", show_default=False),
-    ] = None,
-    count: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="How many times.")] = 5,
+def create(
+    context: typer.Context, file: File, schedule_id: NewId = None, param: Pairs = None, as_json: Json = False
+) -> None:
+    """Make a schedule: a task at each of its times.
+
+    Parameters may hold ${tick.nominal} and the like. A schedule that is there with the same content is left as it is;
+    with other content it is refused.
+    """
+    wanted = _want(file, schedule_id, param)
+    with client_of(context) as client:
+        _tell(client.create_schedule(wanted), "created", "is there already, the same", as_json=as_json)
+
+
+def update(
+    context: typer.Context, file: File, schedule_id: NewId = None, param: Pairs = None, as_json: Json = False
+) -> None:
+    """Change a schedule for the times to come. One that is paused stays so."""
+    wanted = _want(file, schedule_id, param)
+    with client_of(context) as client:
+        _tell(client.update_schedule(wanted), "updated", "is so already", as_json=as_json)
+
+
+def pause(context: typer.Context, schedule: Id, note: Note = "", as_json: Json = False) -> None:
+    """Pause a schedule. Times that come meanwhile are suppressed; tasks that run go on."""
+    with client_of(context) as client:
+        _tell(client.pause_schedule(schedule, note), "paused", "is paused already", as_json=as_json)
+
+
+def resume(context: typer.Context, schedule: Id, note: Note = "", as_json: Json = False) -> None:
+    """Let a paused schedule go on, with the times to come."""
+    with client_of(context) as client:
+        _tell(client.resume_schedule(schedule, note), "resumed", "is not paused", as_json=as_json)
+
+
+def trigger(context: typer.Context, schedule: Id, as_json: Json = False) -> None:
+    """Make a task of a schedule now, and print its id. The overlap policy holds for it, a pause does not."""
+    with client_of(context) as client:
+        done = client.trigger_schedule(schedule)
+    if as_json or done.task_id is None:
+        _tell(done, "triggered", "", as_json=as_json)
+    else:
+        out(done.task_id)
+
+
+def delete(context: typer.Context, schedule: Id, note: Note = "", as_json: Json = False) -> None:
+    """End a schedule. Tasks that run go on; its history stays."""
+    with client_of(context) as client:
+        _tell(client.delete_schedule(schedule, note), "deleted", "is deleted already", as_json=as_json)
+
+
+def list_schedules(
+    context: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Those that were deleted, too.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Print the next times at which a schedule fires, and write nothing.
+    """List the schedules by their ids."""
+    with client_of(context) as client:
+        found = [schedule for schedule in client.schedules() if everything or not schedule.deleted]
+    if as_json:
+        for schedule in found:
+            out_json(schedule.document())
+        return
+    if not found:
+        note("no schedules; make one with 'streamsched schedule create'")
+        return
+    head = ("SCHEDULE", "STATE", "NEXT", "TEMPLATE", "FIRED", "RUNNING", "LAST", "NOTE")
+    rows = [
+        (each.schedule_id, each.state, next(iter(each.coming_local), "-"), each.template, each.counts.get("fired", 0),
+         len(each.running), each.last_outcome or "-", plain(each.note, 60))
+        for each in found
+    ]  # fmt: skip
+    for line in columns([head, *rows]):
+        out(line)
 
-    Times are nominal: without jitter.
-    """
-    spec = _spec(cron or [], every or [], zone, file)
+
+def show(context: typer.Context, schedule: Id, as_json: Json = False) -> None:
+    """Show a schedule: where it is, what it is made of, its next times, and what became of those before."""
+    with client_of(context) as client:
+        found = client.schedule(schedule)
+    if as_json:
+        out_json(found.document())
+        return
+    for name, text in _described(found):
+        out(f"{name:<11} {text}")
+
+
+def ticks(
+    context: typer.Context,
+    schedule: Id,
+    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.", show_default=False)] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only times from then on (RFC 3339, or a date).")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Only times before that (RFC 3339, or a date).")
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(metavar="O", help="Only fired, skipped, missed, suppressed, dropped or waiting ones."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the times of a schedule that were decided about: what became of each, and why."""
+    from streamsched.api.ledger import OUTCOMES
+
+    if outcome is not None and outcome not in OUTCOMES:
+        from streamsched.api.errors import InputError
+
+        raise InputError(f"{outcome!r} is no outcome", f"choose one of {', '.join(OUTCOMES)}", source="--outcome")
+    begin = None if since is None else read_time(since, "--since", f"{since!r} is no time")
+    end = None if until is None else read_time(until, "--until", f"{until!r} is no time")
+    told = 0
+    with client_of(context) as client:
+        zone = client.schedule(schedule).zone
+        for tick in client.ticks(schedule, since=begin, until=end, last=last, outcome=outcome):
+            if as_json:
+                out_json(tick.document())
+                continue
+            if not told:
+                out(TICK_LINE.format("TIME", "OUTCOME", "TASK", "REASON"))
+            told += 1
+            out(_tick_line(tick, zone))
+    if not told and not as_json:
+        note("no time was decided about yet" if (last, since, until, outcome) == (None,) * 4 else "no such times")
+
+
+def _want(file: Path, schedule_id: str | None, pairs: list[str] | None) -> WantedSchedule:
+    from streamsched.api.schedule_file import want_schedule
+
+    return want_schedule(file, now=time.time_ns() // 1_000_000, schedule_id=schedule_id, pairs=pairs or [])
+
+
+def _tell(done: Changed, did: str, was: str, *, as_json: bool) -> None:
+    if as_json:
+        status = None if done.status is None else done.status.document()
+        out_json({
+            "schedule_id": done.schedule_id, "changed": done.changed, "asked": done.asked, "task_id": done.task_id,
+            "status": status,
+        })  # fmt: skip
+    elif not done.changed:
+        out(f"schedule {done.schedule_id} {was}")
+    elif done.asked:
+        out(f"schedule {done.schedule_id}: asked for; the 'streamsched run' of this folder obeys, or the next one")
+    else:
+        coming = done.status.coming_local if done.status is not None and did != "paused" else []
+        out(f"schedule {done.schedule_id} {did}" + (f"; next at {coming[0]}" if coming else ""))
+
+
+def _described(found: ScheduleStatus) -> list[tuple[str, str]]:
+    counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items())
+    lines = [
+        ("schedule", found.schedule_id),
+        ("state", found.state),
+        ("note", plain(found.note, 500)),
+        ("times", compact(found.spec, 500)),
+        ("policy", ", ".join(f"{name} {value}" for name, value in found.policy_document().items() if value)),
+        ("template", f"{found.template}, version {found.template_version[:12]}"),
+        ("parameters", compact(found.params, 500)),
+        ("priority", str(found.priority) if found.priority else ""),
+        ("created", local_time(found.created_at)),
+        ("version", f"{found.version}, of {local_time(found.changed_at)} by {plain(found.changed_by)}"),
+        ("runs left", "" if found.left is None else f"{found.left:,}"),
+        ("ticks", counts),
+        ("waiting", f"{found.waiting:,}" if found.waiting else ""),
+        ("last task", found.last_outcome),
+    ]
+    lines += [("running" if at == 0 else "", task) for at, task in enumerate(found.running)]
+    lines += [("next" if at == 0 else "", text) for at, text in enumerate(found.coming_local)]
+    return [(name, text) for name, text in lines if text]
+
+
+def _tick_line(tick: Tick, zone: str) -> str:
     from streamsched.domain.calendar import moment
 
-    shown = 0
-    for at in islice(spec.between(_after(after) + 1, 1 << 62), count):
-        text = moment.write(at, spec.home)
-        if as_json:
-            out_json({"nominal": text, "utc": moment.write(at), "nominal_ms": at, "zone": spec.home})
-        else:
-            out(text)
-        shown += 1
-    if shown < count:
-        note("it does not fire after that" if shown else "it does not fire any more")
-
-
-def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None) -> ScheduleSpec:
-    from streamsched.api.errors import InputError
-    from streamsched.domain.refusal import ScheduleError
-
-    if file is not None:
-        if cron or every or zone is not None:
-            raise InputError("the file says all of it", "leave --cron, --every and --zone away", source="--file")
-        from streamsched.api.schedule_file import load_spec
-
-        return load_spec(file)
-    if not cron and not every:
-        raise InputError("there are no times", "give --cron, --every or --file", source="schedule next")
-    from streamsched.domain.calendar.spec import ScheduleSpec
-
-    try:
-        return ScheduleSpec.from_mapping({"cron": cron, "interval": every, **({} if zone is None else {"zone": zone})})
-    except ScheduleError as error:
-        option, *rest = error.path or ("schedule",)
-        field = ".".join(step for step in rest if isinstance(step, str))
-        source = {"interval": "--every", "cron": "--cron", "zone": "--zone"}.get(str(option), str(option))
-        raise InputError(error.reason, error.remedy, source=source, field=field) from None
-
-
-def _after(text: str | None) -> int:
-    if text is None:
-        return time.time_ns() // 1_000_000
-    from streamsched.api.errors import InputError
-    from streamsched.domain.calendar import moment
-
-    found = moment.read(text)
-    if found is None:
-        reason = f"{text!r} is no time with an offset (RFC 3339)"
-        raise InputError(reason, "write 2026-11-23T12:00:00Z or 2026-11-23T12:00:00+01:00", source="--after")
-    return found
+    reason = f"{tick.reason}; the task {tick.task_outcome}" if tick.task_outcome else tick.reason
+    return TICK_LINE.format(moment.write(tick.nominal, zone), tick.outcome, tick.task_id or "-", reason)

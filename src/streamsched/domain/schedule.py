@@ -132,7 +132,7 @@ class Schedule:
         """Walk the nominal times after the cursor."""
         if self.left == 0:
             return
-        for segment, until in zip(self.timeline, [*(s.since for s in self.timeline[1:]), FOREVER], strict=True):
+        for segment, until in self.spans():
             if segment.deleted:
                 continue
             at: int | None = max(self.cursor, segment.since)
@@ -140,6 +140,14 @@ class Schedule:
                 at = segment.rules.spec.next_after(at)
                 if at is not None and at <= until:
                     yield at, segment
+
+    def spans(self) -> Iterator[tuple[Segment, int]]:
+        """Walk what holds, with the nominal time up to which it does."""
+        return zip(self.timeline, [*(after.since for after in self.timeline[1:]), FOREVER], strict=True)
+
+    def held_at(self, nominal: int) -> Segment:
+        """Find what holds for a nominal time; the first that is known, for an older one."""
+        return next((segment for segment in reversed(self.timeline) if segment.since < nominal), self.timeline[0])
 
     def due(self) -> int | None:
         """Tell when there is something to decide, in milliseconds: 0 is at once, None never."""
