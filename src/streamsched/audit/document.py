@@ -10,7 +10,7 @@ from streamsched.domain.events import Event
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import Record
 
-PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "state", "result"})
+PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "state", "result", "spec", "policy"})
 """Fields that hold JSON text."""
 
 

@@ -20,7 +20,7 @@ LINE: Final = "{:<23}  {:>10}  {:<36}  {:<19}  {}"
 
 def replay(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task.")] = None,
+    task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task, or schedule.")] = None,
     until: Annotated[
         str | None,
         typer.Option(
@@ -35,7 +35,7 @@ def replay(
         typer.Option(metavar="DIR", help="Rebuild a view in this empty folder instead.", show_default=False),
     ] = None,
 ) -> None:
-    """Print the history of one task or of all, in order."""
+    """Print the history of one task or schedule, or of all, in order."""
     position, moment = read_until(until)
     if view is not None and view.exists() and (not view.is_dir() or any(view.iterdir())):
         from streamsched.api.errors import InputError
@@ -43,7 +43,7 @@ def replay(
         raise InputError("is not an empty folder", "name a new one", source=f"--view {view}")
     with client_of(context) as client:
         if task is not None:
-            client.status(task)
+            _find(client, task)
         if view is not None:
             events = client.rebuild(view, task, until_position=position, until_time=moment)
             note(f"{events:,} events folded into a view in {view}")
@@ -51,19 +51,33 @@ def replay(
         _print(client, task, position, moment, as_json=as_json)
 
 
+def _find(client: Client, name: str) -> None:
+    """Refuse what is neither a task nor a schedule."""
+    from streamsched.api.request import NoSuchTask
+
+    try:
+        client.status(name)
+    except NoSuchTask as error:
+        try:
+            client.schedule(name)
+        except NoSuchTask:
+            raise error from None
+
+
 def _print(client: Client, task: str | None, position: int | None, moment: int | None, *, as_json: bool) -> None:
     from streamsched.audit.document import entry
     from streamsched.cli.words import words
 
     if not as_json:
-        out(LINE.format("TIME", "PLACE", "TASK", "EVENT", "DETAILS"))
+        out(LINE.format("TIME", "PLACE", "TASK OR SCHEDULE", "EVENT", "DETAILS"))
     for record, event in client.history(task, until_position=position, until_time=moment):
         if as_json:
             out_json(entry(record, event))
         elif isinstance(event, Exception):
             out(_line(record, "?", "(undecodable)", str(event)))
         else:
-            out(_line(record, getattr(event, "task_id", "-"), type(event).__name__, words(event)))
+            about = getattr(event, "schedule_id", None) or getattr(event, "task_id", "-")
+            out(_line(record, about, type(event).__name__, words(event)))
 
 
 def _line(record: Record, task: str, event: str, details: str) -> str:

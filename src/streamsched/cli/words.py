@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Final
 
+from streamsched.domain.tick import utc
+
 ENVELOPE: Final = frozenset({"event_id", "at", "by", "task_id", "basis", "redrive", "request", "reason"})
 
 
@@ -64,12 +66,48 @@ def _failed(event: Any) -> str:
     return f"{_child(event)}, {event.reason}: {event.error_type}: {event.message}{final}"
 
 
+def _schedule_set(event: Any) -> str:
+    did = f"version {event.expected + 1}" if event.expected else "made"
+    return f"{did}: {event.spec}, {event.policy}, {_requested(event)}"
+
+
+def _schedule_paused(event: Any) -> str:
+    return f"{'paused' if event.paused else 'resumed'}{_noted(event)}"
+
+
+def _schedule_deleted(event: Any) -> str:
+    return f"deleted{_noted(event)}"
+
+
+def _noted(event: Any) -> str:
+    return f": {event.note}" if event.note else ""
+
+
+def _ticks(event: Any) -> str:
+    return ", ".join(map(_run, event.ticks))
+
+
+def _run(run: Any) -> str:
+    name = "triggered one" if run.kind == "trigger" else utc(run.first)
+    return f"{name} {run.outcome}" if run.count == 1 else f"{run.count:,} from {name} to {utc(run.last)} {run.outcome}"
+
+
+def _tick_ended(event: Any) -> str:
+    return f"task {event.task_id} {event.outcome}"
+
+
 def _others(event: Any) -> str:
     values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name not in ENVELOPE)
     return ", ".join(f"{name} {value}" for name, value in values if value not in ("", None))
 
 
 _WORDS: Final[dict[str, Callable[[Any], str]]] = {
+    "ScheduleSet": _schedule_set,
+    "SchedulePaused": _schedule_paused,
+    "ScheduleTriggered": lambda event: "a task is wanted now",
+    "ScheduleDeleted": _schedule_deleted,
+    "TicksDecided": _ticks,
+    "TickEnded": _tick_ended,
     "TaskRequested": _requested,
     "TaskPlanned": _planned,
     "ChildrenDispatched": _releases,
