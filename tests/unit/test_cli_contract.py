@@ -86,6 +86,11 @@ def test_every_command_has_help_with_an_example(cli: Cli) -> None:
         ["list", "--log-level", "loud"],
         ["replay", "--until", "yesterday"],
         ["audit", "verify", "--until", "yesterday"],
+        ["schedule", "create", "none.yaml"],
+        ["schedule", "create", "count.yaml"],
+        ["schedule", "update", "count.yaml", "--id", "a@b"],
+        ["schedule", "ticks", "x", "--outcome", "lost"],
+        ["schedule", "ticks", "x", "--since", "yesterday"],
     ],
     ids=" ".join,
 )

@@ -1,7 +1,8 @@
-"""``schedule next``: a preview that needs neither broker nor log."""
+"""``schedule`` on the embedded log: asked for through the mailbox, obeyed by the next run."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,86 +11,76 @@ from tests.unit.cli_case import Cli
 
 pytestmark = pytest.mark.unit
 
-AFTER = ("--after", "2026-10-24T12:00:00Z")
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A folder where a schedule has made tasks."""
+    cli = Cli(tmp_path_factory.mktemp("made"))
+    cli("run", cli.template("sleep"), "--task-id", "one", "-p", "n=1")
+    cli.template("count")
+    (cli.folder / "often.yaml").write_text("interval: 1s\noverlap: allow_all\ntemplate: count.yaml\nparams: {n: 2}\n")
+    asked = cli.json("schedule", "create", "often.yaml")
+    assert (asked["changed"], asked["asked"], asked["status"]) == (True, True, None)
+    assert "no schedules" in cli.here("schedule", "list").stderr
+    cli("run", "sleep.yaml", "--task-id", "two", "-p", "n=8", "--slots", "1")
+    return cli
 
 
-@pytest.fixture
-def cli(tmp_path: Path) -> Cli:
-    return Cli(tmp_path)
+def test_a_schedule_is_shown_and_listed(made: Cli) -> None:
+    document = made.json("schedule", "show", "often")
+    assert (document["state"], document["version"], document["last_outcome"]) == ("active", 1, "succeeded")
+    assert document["policy"]["overlap"] == "allow_all"
+    assert len(document["next"]) == 5
+    assert document["counts"]["fired"] >= 2
+    assert [entry["schedule_id"] for entry in made.lines("schedule", "list")] == ["often"]
+    shown = made.here("schedule", "show", "often").stdout
+    assert "state       active" in shown
+    assert made.here("schedule", "list").stdout.splitlines()[1].startswith("often     active")
 
 
-def test_times_are_printed_with_their_offset(cli: Cli) -> None:
-    done = cli("schedule", "next", "--cron", "30 2 * * *", "--zone", "Europe/Berlin", *AFTER, "--count", "2")
-    assert done.stdout == "2026-10-25T02:30:00+02:00\n2026-10-26T02:30:00+01:00\n"
-    assert done.stderr == ""
-    assert list(cli.folder.iterdir()) == []
+def test_its_ticks_are_listed_and_their_tasks_can_be_looked_at(made: Cli) -> None:
+    ticks = made.lines("schedule", "ticks", "often")
+    assert {tick["outcome"] for tick in ticks} == {"fired"}
+    assert ticks[0]["task_outcome"] == "succeeded"
+    status = made.json("status", ticks[0]["task_id"])
+    assert (status["origin"], status["state"]) == ("schedule often", "succeeded")
+    assert made.lines("schedule", "ticks", "often", "--last", "1") == ticks[-1:]
+    assert made.lines("schedule", "ticks", "often", "--outcome", "missed") == []
+    assert "its time came; the task succeeded" in made.here("schedule", "ticks", "often").stdout
+    assert "no such times" in made.here("schedule", "ticks", "often", "--since", "2100-01-01").stderr
 
 
-def test_json_is_one_object_a_line(cli: Cli) -> None:
-    first, second = cli.lines(
-        "schedule", "next", "--every", "15m/3m", *AFTER, "--count", "2", "--zone", "Asia/Kathmandu"
-    )
-    assert first == {
-        "nominal": "2026-10-24T17:48:00+05:45",
-        "utc": "2026-10-24T12:03:00Z",
-        "nominal_ms": 1_792_843_380_000,
-        "zone": "Asia/Kathmandu",
-    }
-    assert second["utc"] == "2026-10-24T12:18:00Z"
+def test_its_history_is_told_in_words(made: Cli) -> None:
+    shown = made.here("replay", "--task", "often").stdout
+    assert "ScheduleSet" in shown
+    assert "made: {" in shown
+    assert " fired" in shown
+    first = json.loads(made.here("replay", "--task", "often", "--json").stdout.splitlines()[0])
+    assert first["spec"] == {"interval": [{"every": "1s"}]}
 
 
-def test_several_options_are_one_schedule(cli: Cli) -> None:
-    done = cli.here("schedule", "next", "--cron", "0 6 * * *", "--cron", "0 7 * * *", "--every", "1d", *AFTER)
-    assert [line[8:13] for line in done.stdout.splitlines()] == ["25T00", "25T06", "25T07", "26T00", "26T06"]
+def test_what_is_so_already_is_told_and_what_differs_is_refused(made: Cli) -> None:
+    assert "is there already, the same" in made.here("schedule", "create", "often.yaml").stdout
+    assert "is not paused" in made.here("schedule", "resume", "often").stdout
+    (made.folder / "other.yaml").write_text("interval: 2s\ntemplate: count.yaml\n")
+    error = made.here("schedule", "create", "other.yaml", "--id", "often", code=2).stderr
+    assert "other times" in error
+    assert "schedule update" in error
+    letters = made.folder / ".streamsched" / "mailbox"
+    assert not list(letters.glob("*.letter"))
 
 
-def test_a_file_says_its_schedule(cli: Cli) -> None:
-    (cli.folder / "nightly.yaml").write_text(
-        "schedule:\n  cron: 30 2 * * *\n  zone: Europe/Berlin\n  fold: second\n"
-        "  exclude: {calendars: {day_of_month: 26}}\n"
-    )
-    done = cli.here("schedule", "next", "--file", "nightly.yaml", *AFTER, "--count", "2")
-    assert done.stdout == "2026-10-25T02:30:00+01:00\n2026-10-27T02:30:00+01:00\n"
+@pytest.mark.parametrize("command", ["show", "pause", "resume", "trigger", "delete", "ticks"])
+def test_an_unknown_schedule_exits_4(made: Cli, command: str) -> None:
+    assert "schedule list" in made.here("schedule", command, "none", code=4).stderr
 
 
-def test_now_is_where_it_begins_without_after(cli: Cli) -> None:
-    assert len(cli.here("schedule", "next", "--cron", "@daily").stdout.splitlines()) == 5
-
-
-def test_what_does_not_fire_any_more_is_said(cli: Cli) -> None:
-    done = cli.here("schedule", "next", "--cron", "0 0 1 1 * 2027", *AFTER)
-    assert done.stdout == "2027-01-01T00:00:00Z\n"
-    assert done.stderr == "it does not fire after that\n"
-    done = cli.here("schedule", "next", "--cron", "0 0 1 1 * 2020", *AFTER)
-    assert (done.stdout, done.stderr) == ("", "it does not fire any more\n")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "schedule next: there are no times; give --cron, --every or --file"),
-        (["--cron", "60 * * * *"], "--cron: minute: 60 is not between 0 and 59; correct the number"),
-        (["--cron", "@dayly"], "--cron: '@dayly' is no short form; did you mean @daily?"),
-        (["--every", "1ms"], "--every: every: 1ms is under a second; write 1s or more"),
-        (["--cron", "@daily", "--zone", "Europe/Berln"], "--zone: there is no zone 'Europe/Berln'; did you mean"),
-        (["--cron", "@daily", "--zone", ""], "--zone: there is no zone ''; write an IANA name"),
-        (["--cron", "@daily", "--after", "noon"], "--after: 'noon' is no time with an offset (RFC 3339); write 2026"),
-        (["--file", "none.yaml"], "none.yaml: there is no such file; check the path"),
-        (["--file", "a.yaml", "--cron", "@daily"], "--file: the file says all of it; leave --cron, --every"),
-        (["--file", "a.yaml"], "a.yaml:3: schedule.cron[1].minute: 61 is not between 0 and 59; correct the number"),
-        (["--file", "b.yaml"], "b.yaml:1: there is no schedule in it; write schedule: and its fields under it"),
-        (["--file", "c.yaml"], "c.yaml:2: schedule.zoen: unknown field zoen; did you mean zone?"),
-    ],
-)
-def test_wrong_input_exits_2_with_one_line(arguments: list[str], message: str, cli: Cli) -> None:
-    (cli.folder / "a.yaml").write_text('schedule:\n  cron: ["@daily",\n    61 * * * *]\n')
-    (cli.folder / "b.yaml").write_text("name: x\n")
-    (cli.folder / "c.yaml").write_text("schedule:\n  zoen: UTC\n")
-    done = cli.here("schedule", "next", *arguments, code=2)
-    assert done.stdout == ""
-    assert done.stderr.startswith(f"streamsched: {message}")
-    assert done.stderr.count("\n") == 1
-
-
-def test_a_count_must_be_positive(cli: Cli) -> None:
-    assert "--count" in cli.here("schedule", "next", "--cron", "@daily", "--count", "0", code=2).stderr
+def test_the_times_of_every_kind_of_file_can_be_looked_at(tmp_path: Path) -> None:
+    cli = Cli(tmp_path)
+    (cli.folder / "own.yaml").write_text("interval: 1h\noverlap: skip\ntemplate: none.yaml\n")
+    template = cli.template("count")
+    template.write_text(template.read_text() + "schedule: {interval: 1h, overlap: skip}\n")
+    after = ("--after", "2026-11-23T12:00:00Z", "--count", "1")
+    for file in ("own.yaml", "count.yaml"):
+        assert cli.here("schedule", "next", "--file", file, *after).stdout == "2026-11-23T13:00:00Z\n"
+    assert cli.json("plan", "count.yaml")["children"] == 4

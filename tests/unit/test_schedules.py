@@ -80,9 +80,10 @@ def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(house: Hous
         (yours.update_schedule if there else yours.create_schedule)(other)
         return append(records)
 
+    wanted = house.want("interval: 7s\ntemplate: job.yaml\n")
+    change = mine.update_schedule if there else mine.create_schedule
     with mock.patch.object(mine._site.log, "append", late), pytest.raises(ScheduleConflict):
-        wanted = house.want("interval: 7s\ntemplate: job.yaml\n")
-        (mine.update_schedule if there else mine.create_schedule)(wanted)
+        change(wanted)
     assert mine.schedule("nightly").spec == {"interval": [{"every": "5s"}]}
     assert mine.schedule("nightly").void == 1
 

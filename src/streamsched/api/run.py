@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +16,8 @@ from streamsched.api.request import Submitted, Wanted, compare, first_request, m
 from streamsched.api.settings import Settings
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.wiring import Installation
+from streamsched.domain.refusal import TemplateError
+from streamsched.domain.template import Template
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View
@@ -94,6 +96,8 @@ class Run:
 
         Other tasks of this log that were not finished go on as well.
         """
+        self._open_letters()  # before the worker is built: it may run what these schedules name
+        self._fold()
         with ExitStack() as stack:
             scheduler = self._site.scheduler("run", self._view)
             self._lent = True
@@ -130,8 +134,11 @@ class Run:
             letter.unlink()
 
     def _worker(self, task_id: str) -> Worker:
-        """Build a worker that may run what this task's template and the unfinished ones name."""
+        """Build a worker that may run what this task's template, the unfinished ones and the schedules name."""
         handlers = {task.template.child.handler for task in self._view.active.values()}
+        for schedule in self._view.schedules.values():
+            with suppress(TemplateError):
+                handlers.add(Template.from_json(schedule.now.body.template).child.handler)
         modules = sorted({handler.partition(":")[0] for handler in handlers})
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
