@@ -76,7 +76,7 @@ def _print(client: Client, task: str | None, position: int | None, moment: int |
         elif isinstance(event, Exception):
             out(_line(record, "?", "(undecodable)", str(event)))
         else:
-            about = getattr(event, "schedule_id", None) or getattr(event, "task_id", "-")
+            about = str(getattr(event, "schedule_id", "") or getattr(event, "task_id", "-"))
             out(_line(record, about, type(event).__name__, words(event)))
 
 
