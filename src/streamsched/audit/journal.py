@@ -1,16 +1,18 @@
-"""One partition of the journal: the stories of its tasks, told as its events come."""
+"""One partition of the journal: the stories of its tasks and schedules, told as its events come."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum, auto
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 from streamsched.audit import children, decisions
 from streamsched.audit.report import Fault, Findings
+from streamsched.audit.schedules import ScheduleStory
 from streamsched.audit.seen import Ended, EventIds
 from streamsched.audit.story import END, Story
+from streamsched.audit.ticks import Ledger
 from streamsched.domain import events as e
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Load, Task
@@ -29,6 +31,9 @@ _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": ""
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TimerFired})
 """What people and time may write again, and at any time: void then."""
+
+_TOLD: Final = frozenset({e.TicksDecided, e.TickEnded})
+"""What schedulers write of schedules, in transactions: once."""
 
 
 class Standing(Enum):
@@ -51,14 +56,18 @@ class Live(NamedTuple):
 
 
 class PartitionAudit:
-    """Follows one partition. ``complete``: it is kept from its first record on."""
+    """Follows one partition. ``complete``: it is kept from its first record on, else no schedule is judged."""
 
-    def __init__(self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool) -> None:
+    def __init__(
+        self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool, ledger: Ledger
+    ) -> None:
         self.place = place
         self._topics = topics
         self._findings = findings
         self.complete = complete
+        self._ledger = ledger
         self._stories: dict[str, Story] = {}
+        self._schedules: dict[str, ScheduleStory] = {}
         self._ended = Ended()
         self._excused: set[str] = set()
         self._ids = EventIds()
@@ -74,6 +83,7 @@ class PartitionAudit:
         """Take in the next event, whose record has this many bytes."""
         self._findings.events += 1
         if type(event) in e.OF_SCHEDULE:
+            self._take_of_schedule(offset, cast(e.OfSchedule, event))
             return
         task_id: str | None = getattr(event, "task_id", None)
         if task_id is None:
@@ -84,6 +94,7 @@ class PartitionAudit:
         if self._ids.repeated(event.event_id):
             self._repeated(task_id, offset, event)
             return
+        self._ledger.task(event, self._named(offset))
         story = self._stories.get(task_id)
         if story is None:
             self._begin(task_id, offset, event)
@@ -109,6 +120,10 @@ class PartitionAudit:
         self.settle()
         for story in self._stories.values():
             self._count(story)
+        for schedule in self._schedules.values():
+            schedule.advance()
+            self._findings.unjudged += schedule.unjudged
+            self._findings.void += schedule.schedule.void if schedule.schedule else 0
 
     def task(self, task_id: str) -> Task | None:
         """Find a task that goes on."""
@@ -143,6 +158,23 @@ class PartitionAudit:
                 )  # fmt: skip
 
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _take_of_schedule(self, offset: int, event: e.OfSchedule) -> None:
+        schedule_id, kind = event.schedule_id, type(event)
+        if kind in _TOLD and self._ids.repeated(event.event_id):
+            expected = f"event {event.event_id.hex()} once"
+            invariant = 10 if kind is e.TicksDecided else 12
+            self._tell(Fault(invariant, None, expected, f"{kind.__name__} a second time"), schedule_id, offset)
+            return
+        if self.complete:
+            story = self._schedules.get(schedule_id)
+            if story is None:
+                story = self._schedules[schedule_id] = ScheduleStory(schedule_id, self._tell)
+            story.take(offset, event)
+        if isinstance(event, e.TicksDecided):
+            self._ledger.decided(event, self._named(offset))
+        elif isinstance(event, e.TickEnded):
+            self._ledger.told(event, self._named(offset))
 
     def _begin(self, task_id: str, offset: int, event: e.Event) -> None:
         """Take in an event of a task of which nothing is kept."""
@@ -222,4 +254,7 @@ class PartitionAudit:
         self._room = HELD - held
 
     def _tell(self, fault: Fault, task_id: str, offset: int) -> None:
-        self._findings.add(fault, task_id, f"{self.place.topic}-{self.place.partition}-{offset}")
+        self._findings.add(fault, task_id, self._named(offset))
+
+    def _named(self, offset: int) -> str:
+        return f"{self.place.topic}-{self.place.partition}-{offset}"

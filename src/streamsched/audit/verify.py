@@ -13,6 +13,7 @@ from streamsched.audit.journal import Live, PartitionAudit, Standing
 from streamsched.audit.patience import Patience
 from streamsched.audit.replay import ends_of
 from streamsched.audit.report import Findings, Report, Violation
+from streamsched.audit.ticks import Ledger
 from streamsched.audit.work import WorkAudit
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
@@ -57,6 +58,8 @@ def verify(
             journal.catch_up(on_progress)
             work = WorkAudit(log=log, topics=topics, codec=codec, journal=journal, findings=findings, task_id=task_id)
             work.judge()
+            if task_id is None:
+                journal.judge_ticks()
         journal.finish()
     finally:
         journal.close()
@@ -72,12 +75,15 @@ class Journal:
         self._intake = Intake(codec, topics)
         self._findings = findings
         self._key = None if task_id is None else task_id.encode()
+        self._ledger = Ledger(findings)
         self.places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
         self._reader = log.reader()
         starts = log.start(self.places)
         self._reader.assign(starts)
         self.partitions = {
-            place.partition: PartitionAudit(place, topics=topics, findings=findings, complete=not starts[place])
+            place.partition: PartitionAudit(
+                place, topics=topics, findings=findings, complete=not starts[place], ledger=self._ledger
+            )
             for place in self.places
         }
         findings.notes += [
@@ -101,6 +107,13 @@ class Journal:
             on_progress(total - left, total)
             patience.heard(self._take(limits))
         on_progress(total, total)
+
+    def judge_ticks(self) -> None:
+        """Report the ticks that have one side only, after another look: the other may have been written meanwhile."""
+        alone = self._ledger.alone()
+        if alone and all(audit.complete for audit in self.partitions.values()):
+            self.catch_up()
+            self._ledger.close(alone)
 
     def finish(self) -> None:
         """Count what goes on."""

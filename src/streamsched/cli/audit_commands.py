@@ -44,8 +44,9 @@ def verify(
 
     Reads the journal once, and asks of every event: one plan for each task, and the plan of its request (invariants
     1, 2); one ending of every child, ordinals without a gap (3); checkpoints and fencing tokens that only rise (4);
-    one terminal event, and nothing live at it (5); every decision owed where it was decided (10). Then of the work log
-    and the positions, as they are now: each live child has one unsettled record, and nothing else has one (8).
+    one terminal event, and nothing live at it (5); every decision owed where it was decided (10); one outcome of each
+    time of a schedule, in order (11); one task for each that fired, and its end told (12). Then of the work log and the
+    positions, as they are now: each live child has one unsettled record, and nothing else has one (8).
 
     With --until the last of these is left out, for the work log is only known as of now. With --view a view's folder is
     compared with the fold up to the positions that it holds (7). A cluster may be running meanwhile.
