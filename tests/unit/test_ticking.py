@@ -199,6 +199,28 @@ def test_a_deleted_schedule_drops_what_waits_and_decides_what_was_due_before() -
     assert diary.schedule.due() == START + 21 * MINUTE
 
 
+def test_what_was_due_before_a_deletion_is_decided_though_it_was_made_again_since() -> None:
+    diary = Diary(overlap="allow_all").tell(e.ScheduleDeleted, "", at=START + 2 * MINUTE)
+    evolve_schedule(diary.schedule, diary.body(SPEC, 0, START + 4 * MINUTE, overlap="allow_all"))
+    diary.until(START + 6 * MINUTE)
+    assert [minute for minute in range(7) if diary.fate(minute)] == [1, 2, 5, 6]
+
+
+def test_a_decision_in_flight_while_it_was_deleted_and_made_again_is_believed() -> None:
+    diary = Diary()
+    decided = decide(diary.schedule, START + MINUTE)
+    diary.tell(e.ScheduleDeleted, "", at=START + MINUTE + 5)
+    evolve_schedule(diary.schedule, diary.body(SPEC, 0, START + MINUTE + 7))
+    diary.tell(e.TicksDecided, decided.upto, tuple(decided.ticks), 0)
+    assert list(diary.schedule.running) == [decided.fires[0].task_id]
+
+
+def test_nothing_was_due_while_no_run_was_left() -> None:
+    diary = Diary(limited_runs=1, overlap="allow_all").until(START + 2 * MINUTE)
+    diary.change(SPEC, START + 10 * MINUTE, limited_runs=5, overlap="allow_all").until(START + 12 * MINUTE)
+    assert [minute for minute in range(13) if diary.fate(minute)] == [1, 11, 12]
+
+
 def test_a_repeated_decision_changes_nothing() -> None:
     diary = Diary(overlap="buffer_all")
     decided = diary.step(START + 2 * MINUTE)

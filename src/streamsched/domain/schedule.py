@@ -186,8 +186,9 @@ def _set(schedule: Schedule, event: e.ScheduleSet) -> bool:
         return False
     schedule.version += 1
     paused = False if new else schedule.paused
+    if not schedule.timeline or schedule.left == 0:
+        schedule.cursor = max(schedule.cursor, event.at)  # nothing is due before: there was none, or no run was left
     if new:
-        schedule.cursor = max(schedule.cursor, event.at)
         schedule.created_at = event.at
         schedule.note = ""
     _turn(schedule, event.at, Segment(0, event, paused))
