@@ -32,6 +32,7 @@ def main() -> int:
     shorter.add_argument("--turns", type=int)
     shorter.add_argument("--tasks", type=int)
     shorter.add_argument("--children", type=int)
+    shorter.add_argument("--schedules", type=int)
     shorter.add_argument("--limits", help="NAME=VALUE;…, in place of those of the seed")
     shorter.add_argument("--faults", help="WHO@NTH KIND AMOUNT;…, in place of the dice of the seed")
     asked = parser.parse_args()
@@ -63,7 +64,7 @@ def _many(asked: argparse.Namespace) -> Report:
 def _one(asked: argparse.Namespace) -> Report:
     logging.disable(logging.CRITICAL)
     plan = scenario(asked.seed)
-    sizes = {name: getattr(asked, name) for name in ("turns", "tasks", "children")}
+    sizes = {name: getattr(asked, name) for name in ("turns", "tasks", "children", "schedules")}
     plan = replace(plan, **{name: value for name, value in sizes.items() if value is not None})
     if asked.limits is not None:
         pairs = (pair.split("=") for pair in asked.limits.split(";") if pair)
@@ -96,7 +97,8 @@ def options(plan: Scenario, script: tuple[Fault, ...]) -> str:
     limits = ";".join(f"{name}={value}" for name, value in plan.limits.items())
     faults = ";".join(map(str, script))
     return (
-        f"--turns {plan.turns} --tasks {plan.tasks} --children {plan.children} --limits '{limits}' --faults '{faults}'"
+        f"--turns {plan.turns} --tasks {plan.tasks} --children {plan.children} --schedules {plan.schedules} "
+        f"--limits '{limits}' --faults '{faults}'"
     )
 
 

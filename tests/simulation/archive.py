@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Final
 
 from streamsched.domain import events as e
+from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
 from streamsched.log.core import Connection
 from streamsched.log.intake import Intake
@@ -50,6 +51,10 @@ class Archive:
         self.work: list[list[Kept]] = [[] for _ in topics.work_log()]
         self.ended: set[str] = set()
         self.requested: set[str] = set()
+        self.ticking: list[str] = []
+        """Tasks of schedules."""
+        self.schedules: dict[str, Schedule] = {}
+        """As whoever looks at them finds them; what is right is for the checker to say."""
 
     def read(self) -> None:
         """Take in what was committed since the last time."""
@@ -63,6 +68,13 @@ class Archive:
                         self.ended.add(kept.event.task_id)
                     elif isinstance(kept.event, e.TaskRequested):
                         self.requested.add(kept.event.task_id)
+                        if kept.event.origin.startswith("schedule "):
+                            self.ticking.append(kept.event.task_id)
+                    elif isinstance(kept.event, e.OfSchedule):
+                        schedule_id = kept.event.schedule_id
+                        schedule = evolve_schedule(self.schedules.get(schedule_id), kept.event)
+                        if schedule is not None:
+                            self.schedules[schedule_id] = schedule
                 else:
                     self.work[record.partition].append(kept)
 

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from streamsched.domain import events as e
+from tests.simulation.checker_schedule import ScheduleModel
 from tests.simulation.checker_task import TaskModel
 from tests.simulation.checker_work import Dispatch, WorkModel
 from tests.simulation.evidence import Committed, Exhibits, Kept, Lost, Started, Stopped
@@ -24,11 +25,15 @@ class Verdict:
 
 
 class JournalModel:
-    """All tasks, up to a moment."""
+    """All tasks and schedules, up to a moment."""
 
     def __init__(self, shown: Exhibits, faults: list[str]) -> None:
         self.tasks: dict[str, TaskModel] = {}
         self.outcomes: set[Dispatch] = set()
+        self.schedules: dict[str, ScheduleModel] = {}
+        self._ticking: Counter[str] = Counter()
+        """How often each task was requested for a schedule."""
+        self._cancelled: set[str] = set()
         self._homes: dict[str, int] = {}
         self._faults = faults
         self._records = shown.journal
@@ -57,6 +62,11 @@ class JournalModel:
         self.advance(tuple(records[-1].offset + 1 if records else 0 for records in self._records))
         for task in self.tasks.values():
             task.close()
+        for schedule in self.schedules.values():
+            schedule.close()
+            mine = f"{schedule.schedule_id}@"
+            ticking = [(each, n) for each, n in self._ticking.items() if each.startswith(mine)]
+            schedule.settle(((each, n, self.tasks[each].end) for each, n in ticking), self._cancelled)
         for task_id, child, ordinal in self.created:
             task = self.tasks[task_id]
             if task.children[child].ordinal < ordinal:
@@ -80,7 +90,23 @@ class JournalModel:
                 if home == record.partition:
                     self.tasks[task_id].see(record.offset, event)
             return
+        if isinstance(event, e.OfSchedule):
+            self._take_of_schedule(record.offset, event)
+        else:
+            self._take_of_task(record, event)
+
+    def _take_of_schedule(self, offset: int, event: e.OfSchedule) -> None:
+        schedule = self.schedules.get(event.schedule_id)
+        if schedule is None:
+            schedule = self.schedules[event.schedule_id] = ScheduleModel(event.schedule_id, self._faults)
+        schedule.see(offset, event)
+
+    def _take_of_task(self, record: Kept, event: e.Event) -> None:
         task_id = getattr(event, "task_id", "")
+        if isinstance(event, e.TaskCancelRequested):
+            self._cancelled.add(task_id)
+        elif isinstance(event, e.TaskRequested) and event.origin.startswith("schedule "):
+            self._ticking[task_id] += 1
         task = self.tasks.get(task_id)
         if isinstance(event, e.TaskRequested):
             if task is None:

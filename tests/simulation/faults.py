@@ -36,7 +36,11 @@ CALLS: Final[Mapping[str, tuple[tuple[str, ...], float]]] = {
     "member lost inside a commit": (COMMIT[3:], 0.004),
 }  # fmt: skip
 """Faults inside the calls of the log: at which of its steps, and how likely there."""
-LATER: Final = ("cancelled around a commit", "member lost inside a commit")
+OF_SCHEDULES: Final = (
+    "schedule changed", "schedule paused or resumed", "schedule triggered", "schedule deleted",
+)  # fmt: skip
+"""What people do to schedules: only where there are any."""
+LATER: Final = ("cancelled around a commit", "member lost inside a commit", *OF_SCHEDULES)
 """Kinds that were added later: each has dice of its own in a scenario, so that earlier seeds tell what they told."""
 TURNS: Final[Mapping[str, float]] = {
     "killed": 0.002,
@@ -56,6 +60,10 @@ TURNS: Final[Mapping[str, float]] = {
     "record of a newer version": 0.0002,
     "positions of the work log lost": 0.0001,
     "positions of the journal lost": 0.0001,
+    "schedule changed": 0.006,
+    "schedule paused or resumed": 0.008,
+    "schedule triggered": 0.006,
+    "schedule deleted": 0.004,
 }
 """Faults between two steps: how likely at each turn."""
 BIRTHS: Final[Mapping[str, float]] = {

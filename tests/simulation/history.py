@@ -44,6 +44,8 @@ def live(world: World) -> None:
         errands.submit(world, task_id, rng.randrange(0, 60), children=children)
         if rng.random() < 0.3:
             errands.look(world, task_id, rng.randrange(60, 300))
+    for number in range(plan.schedules):
+        errands.set_schedule(world, f"schedule-{number}", rng.randrange(0, 40))
     for _ in range(plan.turns):
         world.turn()
     world.heal()

@@ -91,7 +91,8 @@ def _jump(world: World, fault: Fault) -> None:
 
 
 def _task(world: World, amount: float) -> str | None:
-    return world.tasks[int(amount * len(world.tasks))] if world.tasks else None
+    known = [*world.tasks, *world.archive.ticking[-3:]]
+    return known[int(amount * len(known))] if known else None
 
 
 def _cancel(world: World, fault: Fault) -> None:
@@ -113,6 +114,34 @@ def _submit_otherwise(world: World, fault: Fault) -> None:
     if task_id in world.children:
         world.happens(fault.kind, f"{task_id} is submitted again, with other parameters")
         errands.submit(world, task_id, int(fault.amount * 997) % 100, children=world.children[task_id] + 1)
+
+
+def _change_schedule(world: World, fault: Fault) -> None:
+    schedule_id = _schedule(world, fault)
+    errands.set_schedule(world, schedule_id)
+
+
+def _pause_schedule(world: World, fault: Fault) -> None:
+    schedule_id = _schedule(world, fault)
+    errands.pause_schedule(world, schedule_id, paused=fault.amount * 97 % 1 < 0.4)
+
+
+def _trigger_schedule(world: World, fault: Fault) -> None:
+    errands.trigger_schedule(world, _schedule(world, fault))
+
+
+def _delete_schedule(world: World, fault: Fault) -> None:
+    """Let one be deleted; mostly it is made again."""
+    schedule_id = _schedule(world, fault)
+    errands.delete_schedule(world, schedule_id)
+    if fault.amount * 97 % 1 < 0.7:
+        errands.set_schedule(world, schedule_id, int(fault.amount * 997) % 60)
+
+
+def _schedule(world: World, fault: Fault) -> str:
+    schedule_id = f"schedule-{int(fault.amount * world.plan.schedules)}"
+    world.happens(fault.kind, f"{schedule_id}: {fault.kind}")
+    return schedule_id
 
 
 # --- poison ---------------------------------------------------------------------------------------------------------
@@ -250,4 +279,8 @@ _BEFALLS: Final[dict[str, Callable[[World, Fault], None]]] = {
     "record of a newer version": _newer,
     "positions of the work log lost": _lose_work,
     "positions of the journal lost": _lose_journal,
+    "schedule changed": _change_schedule,
+    "schedule paused or resumed": _pause_schedule,
+    "schedule triggered": _trigger_schedule,
+    "schedule deleted": _delete_schedule,
 }

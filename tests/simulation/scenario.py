@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from types import ModuleType
 from typing import Final
 
+from streamsched.domain import ticking
+from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 from streamsched.runtime import tracker
-from streamsched.scheduler import aggregator, dispatcher
+from streamsched.scheduler import aggregator, dispatcher, ticker
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow
 from streamsched.worker import reading, settlement
-from tests.simulation.faults import KINDS, LATER
+from tests.simulation.faults import KINDS, LATER, OF_SCHEDULES
 
 LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "runs": (tracker, "RUNS_LIMIT", (16, 40)),
@@ -34,8 +37,14 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "decisions": (scheduler_node, "DECISIONS", (1, 3)),
     "lag": (scheduler_node, "LAG", (1, 20)),
     "read by followers": (follow, "BATCH", (2, 10)),
+    "times examined": (ticking, "EXAMINED", (1, 3)),
+    "times fired": (ticking, "FIRES", (1, 2)),
+    "times that wait": (ticking, "BUFFER_LIMIT", (2,)),
+    "schedules in a round": (ticker, "ROUND", (1,)),
 }
 """Limits of the product that are small enough to be met in some histories."""
+SCHEDULES: Final = (*[0] * 7, 1, 1, 2)
+"""How many schedules histories have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,25 +60,36 @@ class Scenario:
     work_partitions: int
     slots: int
     limits: Mapping[str, int]
+    schedules: int = 0
 
 
 def scenario(seed: int) -> Scenario:
     """Make up a history. One in twenty is without faults; the others have each kind with some likelihood."""
     rng = Random(f"{seed}/scenario")
     share = rng.choice((0.0, *[0.3] * 6, *[0.6] * 7, *[0.9] * 6))
+    schedules = Random(f"{seed}/schedules").choice(SCHEDULES)
     return Scenario(
         tasks=rng.choice((1, 2, 2, 3)),
         children=20,
         turns=rng.choice((60, 150, 250, 400, 600)),
         kinds=frozenset(
-            kind for kind in KINDS if (Random(f"{seed}/{kind}") if kind in LATER else rng).random() < share
+            kind
+            for kind in KINDS
+            if (Random(f"{seed}/{kind}") if kind in LATER else rng).random() < share
+            and (schedules or kind not in OF_SCHEDULES)
         ),
         factor=rng.choice((1.0, 2.0, 4.0)),
         journal_partitions=rng.choice((1, 2, 2)),
         work_partitions=rng.choice((2, 4, 4, 6)),
         slots=rng.choice((1, 2, 2, 3)),
         limits={name: rng.choice(values) for name, (_, _, values) in LIMITS.items() if rng.random() < 0.2},
+        schedules=schedules,
     )
+
+
+def without_schedules(plan: Scenario) -> Scenario:
+    """Make the history that this one would be if there were no schedules."""
+    return replace(plan, schedules=0, kinds=plan.kinds - frozenset(OF_SCHEDULES))
 
 
 @contextmanager
@@ -106,3 +126,18 @@ def template(rng: Random) -> Template:
             (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
         ),
     )
+
+
+def times(rng: Random) -> tuple[str, str]:
+    """Make up when a schedule fires, and what becomes of times that meet a task or come late."""
+    every = rng.choice((1, 1, 2, 3, 5))
+    interval = {"every": f"{every}s", "phase": f"{rng.randrange(every)}s"}
+    spec = {"interval": [interval]} | ({"jitter": "800ms"} if rng.random() < 0.3 else {})
+    policy = SchedulePolicy(
+        overlap=rng.choice(list(Overlap)),
+        catchup_window_ms=rng.choice((10_000, 3_600_000)),
+        max_catchup_runs=rng.choice((0, 1, 2, 5)),
+        limited_runs=rng.choice((0, 0, 0, 2, 5)),
+        pause_on_failure=rng.random() < 0.3,
+    )
+    return json.dumps(spec), policy.to_json()

@@ -81,6 +81,7 @@ class _Search:
 
 def _smaller(plan: Scenario) -> Iterator[dict[str, Any]]:
     yield from ({"turns": plan.turns * part // 16} for part in (12, 8, 6, 4, 3, 2, 1))
+    yield from ({"schedules": schedules} for schedules in range(plan.schedules))
     yield from ({"tasks": tasks} for tasks in range(plan.tasks - 1, 0, -1))
     yield from ({"children": children} for children in (8, 5, 3, 2, 1))
     yield from ({"limits": {key: value for key, value in plan.limits.items() if key != name}} for name in plan.limits)

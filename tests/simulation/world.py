@@ -423,7 +423,7 @@ class World:
                 self.faults.append(f"{node.name} left a transaction of {writer} open between two steps")
 
     def heal(self) -> None:
-        """Let nothing go wrong any more until all tasks have ended and nothing is pending.
+        """Let nothing go wrong any more until schedules and tasks have ended, all of them, and nothing is pending.
 
         Raises:
             Stuck: they do not.
@@ -437,14 +437,34 @@ class World:
             self.turn()
             if turn % 10 == 0 and not self.errands:
                 self.archive.read()
-                if self.archive.ended.issuperset(self.tasks) and not self._unsettled() and not self._untold():
+                self._delete_schedules()
+                if not self._going() and not self._open_schedules() and not self._unsettled() and not self._untold():
                     return
-        stuck = sorted(set(self.tasks) - self.archive.ended)
+        stuck, schedules = sorted(self._going()), self._open_schedules()
         left, untold = self._unsettled(), self._untold()
         raise Stuck(
+            f"schedules that never end: {schedules}; "
             f"tasks that never end: {stuck}; left to do: {self.errands}; left unsettled: {left}; "
             f"without a dead letter: {untold}"
         )
+
+    def _going(self) -> set[str]:
+        return {*self.tasks, *self.archive.ticking} - self.archive.ended
+
+    def _open_schedules(self) -> list[str]:
+        """List the schedules of which something is left to decide or to be told."""
+        return [
+            schedule_id
+            for schedule_id, schedule in self.archive.schedules.items()
+            if not schedule.deleted or schedule.running or schedule.due() is not None
+        ]
+
+    def _delete_schedules(self) -> None:
+        """End the schedules that go on, or no history would."""
+        for schedule_id, schedule in self.archive.schedules.items():
+            if not schedule.deleted:
+                event = self.me.sign(e.ScheduleDeleted, schedule_id=schedule_id, note="healing")
+                self.outside.append([self.records.journal(event, schedule_id)])
 
     def _unsettled(self) -> list[Kept]:
         """List the records of the work log that no commit settles, but for those of newer versions."""
