@@ -215,6 +215,14 @@ def test_a_decision_in_flight_while_it_was_deleted_and_made_again_is_believed() 
     assert list(diary.schedule.running) == [decided.fires[0].task_id]
 
 
+def test_what_gives_way_is_told_of_alone_though_all_of_it_is_decided_at_once() -> None:
+    diary = Diary(overlap="buffer_all")
+    diary.change(SPEC, START + 3 * MINUTE, overlap="cancel_other")
+    diary.until(START + 4 * MINUTE)
+    assert [diary.fate(minute) for minute in (1, 2, 3)] == [["fired"], *[["buffered", "skipped"]] * 2]
+    assert [wait.nominal for wait in diary.schedule.waiting] == [START + 4 * MINUTE]
+
+
 def test_nothing_was_due_while_no_run_was_left() -> None:
     diary = Diary(limited_runs=1, overlap="allow_all").until(START + 2 * MINUTE)
     diary.change(SPEC, START + 10 * MINUTE, limited_runs=5, overlap="allow_all").until(START + 12 * MINUTE)

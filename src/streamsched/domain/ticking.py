@@ -147,7 +147,9 @@ class _Draft:
         """Note what becomes of a time; new ones of equal fate are told as one run."""
         ticks = self.made.ticks
         ran = ticks[-1] if ticks else None
-        joins = outcome in ("skipped", "missed", "suppressed") and wait.nominal > self._schedule.cursor
+        # What waited is told of alone, even where it began to wait in this very decision.
+        new = wait.nominal == self.made.upto > self._schedule.cursor
+        joins = new and outcome in ("skipped", "missed", "suppressed")
         if joins and ran and (ran.kind, ran.outcome) == (wait.kind, outcome) == ("tick", outcome):
             ticks[-1] = e.Ticks("tick", ran.first, wait.nominal, ran.count + 1, outcome)
         else:
