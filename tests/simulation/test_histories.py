@@ -36,6 +36,11 @@ FOUND = [
 
 They told of tasks alone then.
 """
+FOUND_OF_SCHEDULES = [
+    (1, "a schedule made again after its deletion moved on past times that nobody had decided about"),
+    (4, "a schedule changed after its last run fired the times since"),
+]
+"""Seeds that once found a fault of schedules."""
 
 pytestmark = pytest.mark.simulation
 
@@ -61,6 +66,13 @@ def test_what_was_found_once(seed: int, limits: dict[str, int] | None, what: str
     plan = without_schedules(scenario(seed))
     plan = plan if limits is None else replace(plan, limits=limits)
     report = attempt(seed, plan)
+    assert report.failure is None, (what, report.failure)
+
+
+@pytest.mark.parametrize(("seed", "what"), FOUND_OF_SCHEDULES)
+def test_what_was_found_of_schedules_once(seed: int, what: str) -> None:
+    assert scenario(seed).schedules
+    report = attempt(seed)
     assert report.failure is None, (what, report.failure)
 
 
