@@ -77,7 +77,7 @@ def test_what_does_not_fire_any_more_is_said(cli: Cli) -> None:
         (["--file", "none.yaml"], "none.yaml: there is no such file; check the path"),
         (["--file", "a.yaml", "--cron", "@daily"], "--file: the file says all of it; leave --cron, --every"),
         (["--file", "a.yaml"], "a.yaml:3: schedule.cron[1].minute: 61 is not between 0 and 59; correct the number"),
-        (["--file", "b.yaml"], "b.yaml:1: there is no schedule in it; write schedule: and its fields under it"),
+        (["--file", "b.yaml"], "b.yaml:1: there is no schedule in it; write cron or interval"),
         (["--file", "c.yaml"], "c.yaml:2: schedule.zoen: unknown field zoen; did you mean zone?"),
     ],
 )
