@@ -31,6 +31,7 @@ FOUND = [
         "room was made for one commit, and used up by the next move, for ever",
     ),
     (22748, None, "a partition was handed on before what it held was counted: one child took worker after worker down"),
+    (40682, None, "moving records up to make room isolated the stop markers between them even more, for ever"),
 ]
 """Seeds (and limits, where they are not the seed's own) that once found a fault of the product, and which.
 
