@@ -18,7 +18,7 @@ from streamsched.domain.ids import EventIds
 from streamsched.domain.template import Template
 from streamsched.log.core.store import group_key
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import LogUnreachable, OutcomeUnknown, PositionLost, TransactionAborted
+from streamsched.log.port import LogUnreachable, OutcomeUnknown, PositionLost, TopicPartition, TransactionAborted
 from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL
@@ -438,7 +438,8 @@ class World:
             if turn % 10 == 0 and not self.errands:
                 self.archive.read()
                 self._delete_schedules()
-                if not self._going() and not self._open_schedules() and not self._unsettled() and not self._untold():
+                left = self._going() or self._open_schedules() or self._unsettled() or self._untold()
+                if not left and not self._open_letters():
                     return
         stuck, schedules = sorted(self._going()), self._open_schedules()
         left, untold = self._unsettled(), self._untold()
@@ -447,6 +448,11 @@ class World:
             f"tasks that never end: {stuck}; left to do: {self.errands}; left unsettled: {left}; "
             f"without a dead letter: {untold}"
         )
+
+    def _open_letters(self) -> bool:
+        """Tell whether a transaction holds back who reads the dead letters: who died in one left it open."""
+        place = TopicPartition(self.topics.dead_letters, 0)
+        return place in self.outside.held([place], [])
 
     def _going(self) -> set[str]:
         return {*self.tasks, *self.archive.ticking} - self.archive.ended
