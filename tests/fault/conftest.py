@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fault.nodes import Nodes
 from tests.fault.site import Site
+from tests.kafka.shared import broker
 
 
 @pytest.fixture
@@ -15,3 +17,13 @@ def site(tmp_path: Path) -> Iterator[Site]:
     opened = Site(tmp_path)
     yield opened
     opened.end()
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    started = Nodes(broker().address, tmp_path)
+    started.env["STREAMSCHED_PREFIX"] = tmp_path.name.replace("_", "-")
+    made = started.run("topics", "create")
+    assert made.returncode == 0, made.stderr
+    yield started
+    started.end()

@@ -6,14 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.fault.evidence import Job, check, read_notes, read_topic
 from tests.fault.nodes import ROOT, Nodes, until
-from tests.kafka.shared import broker
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 CHILDREN, STEPS = 300, 10
@@ -28,16 +26,6 @@ child:
   handler: tests.fault.handlers:steps
   args: {count: 10, seconds: 0.1, folder: "${folder}"}
 """
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    started = Nodes(broker().address, tmp_path)
-    started.env["STREAMSCHED_PREFIX"] = tmp_path.name.replace("_", "-")
-    made = started.run("topics", "create")
-    assert made.returncode == 0, made.stderr
-    yield started
-    started.end()
 
 
 def _status(nodes: Nodes, task_id: str) -> dict[str, object]:
@@ -80,7 +68,7 @@ def test_kills_drains_and_joins(nodes: Nodes, tmp_path: Path) -> None:
         "total": CHILDREN, "waiting": 0, "running": 0, "succeeded": CHILDREN, "failed": 0, "cancelled": 0,
     }  # fmt: skip
     prefix = nodes.env["STREAMSCHED_PREFIX"]
-    journal = read_topic(broker().address, f"{prefix}.events")
+    journal = read_topic(nodes.env["STREAMSCHED_BROKERS"], f"{prefix}.events")
     check(journal, read_notes(notes), Job("job", CHILDREN, STEPS))
 
 
@@ -105,7 +93,7 @@ def test_one_task_of_fifty_submits(nodes: Nodes, tmp_path: Path) -> None:
     nodes.start("scheduler")
     nodes.start("worker", "--slots", "1")
     until(lambda: _status(nodes, "once")["state"] == "succeeded", 60, nodes.said)
-    journal = read_topic(broker().address, f"{nodes.env['STREAMSCHED_PREFIX']}.events")
+    journal = read_topic(nodes.env["STREAMSCHED_BROKERS"], f"{nodes.env['STREAMSCHED_PREFIX']}.events")
     kinds = [type(event).__name__ for event in journal]
     assert kinds.count("TaskRequested") == 50
     assert kinds.count("TaskPlanned") == kinds.count("TaskSucceeded") == kinds.count("ChildCompleted") == 1

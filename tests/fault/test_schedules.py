@@ -6,7 +6,6 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,6 @@ import pytest
 from streamsched.domain import events as e
 from tests.fault.evidence import read_topic
 from tests.fault.nodes import Nodes, until
-from tests.kafka.shared import broker
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 
@@ -33,16 +31,6 @@ template:
   child:
     handler: streamsched.examples.bench:noop
 """
-
-
-@pytest.fixture
-def nodes(tmp_path: Path) -> Iterator[Nodes]:
-    started = Nodes(broker().address, tmp_path)
-    started.env["STREAMSCHED_PREFIX"] = tmp_path.name.replace("_", "-")
-    made = started.run("topics", "create")
-    assert made.returncode == 0, made.stderr
-    yield started
-    started.end()
 
 
 @pytest.mark.parametrize(
