@@ -65,7 +65,7 @@ def kill_worker(*, whole: bool) -> Strike:
 
 def kill_worker_in_transaction(site: Site) -> float:
     """Kill all of a worker while the broker holds its breath: what it has open then stays open."""
-    victim, held = _worker(site)
+    victim, held = _worker(site, site.workload.hot.task_id)
     site.killed.add(victim.name)
     site.lone.pause()
     time.sleep(0.5)  # its children wait for checkpoints: it is inside a transaction soon
@@ -292,8 +292,8 @@ def fill_disks(site: Site) -> float:
 # --- what is asked --------------------------------------------------------------------------------------------------
 
 
-def _worker(site: Site) -> tuple[Node, dict[ChildKey, int]]:
-    victim = site.busiest()
+def _worker(site: Site, task_id: str = "") -> tuple[Node, dict[ChildKey, int]]:
+    victim = site.busiest(task_id)
     held = site.watch.held(victim.name)
     site.notes |= {"victim": victim.name, "held": len(held)}
     return victim, held

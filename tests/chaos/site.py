@@ -140,9 +140,14 @@ class Site:
         """List the workers that run."""
         return [node for node in self.started if node.name.startswith("worker") and node.running]
 
-    def busiest(self) -> Node:
-        """Choose the worker that holds the most children."""
-        return max(self.workers(), key=lambda node: (len(self.watch.held(node.name)), self.random.random()))
+    def busiest(self, task_id: str = "") -> Node:
+        """Choose the worker that holds the most children, of this task first of all."""
+
+        def held(node: Node) -> tuple[int, int, float]:
+            children = self.watch.held(node.name)
+            return sum(task == task_id for task, _ in children), len(children), self.random.random()
+
+        return max(self.workers(), key=held)
 
     def decider(self) -> tuple[Node, str]:
         """Choose a task that goes on, and the scheduler that decides for it."""
