@@ -19,7 +19,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from streamsched.log.topics import Topics
 from tests.chaos.node import Node
-from tests.chaos.site import SPARE, Setting, Site
+from tests.chaos.site import SPARE, Setting, Site, Stuck
 from tests.chaos.surroundings import HOUR, Clock, SmallDisk
 from tests.chaos.watch import DECISIONS, ChildKey
 from tools.broker import Broker
@@ -27,6 +27,8 @@ from tools.broker import Broker
 Strike = Callable[[Site], float | None]
 AFTER_TAKEOVER: Final = 2.0
 """Seconds that a frozen node stays frozen after others have taken over."""
+FREEZES: Final = 20
+"""How often a worker is frozen, too shortly to be missed, until it is in a transaction."""
 DISK: Final = 8 * 1024 * 1024
 BROKER_AWAY: Final = 13.0
 """Seconds without a broker: longer than a transaction may take, and than a session."""
@@ -64,16 +66,20 @@ def kill_worker(*, whole: bool) -> Strike:
 
 
 def kill_worker_in_transaction(site: Site) -> float:
-    """Kill all of a worker while the broker holds its breath: what it has open then stays open."""
-    victim, held = _worker(site, site.workload.hot.task_id)
+    """Kill all of a worker while a transaction of its own is open: it is frozen, and let go again, until one is."""
+    victim, _ = _worker(site, site.workload.hot.task_id)
     site.killed.add(victim.name)
-    site.lone.pause()
-    time.sleep(0.5)  # its children wait for checkpoints: it is inside a transaction soon
-    victim.strike(signal.SIGKILL, whole=True)
-    begun = time.monotonic()
-    site.lone.resume()
-    site.notes["open transaction"] = _left_open(site)
-    return _taken_over(site, begun, held)
+    for freeze in range(FREEZES):
+        site.notes["frozen before"] = freeze
+        victim.strike(signal.SIGSTOP, whole=True)
+        held = site.watch.held(victim.name)
+        if _left_open(site):
+            begun = time.monotonic()
+            victim.strike(signal.SIGKILL, whole=True)
+            return _taken_over(site, begun, held)
+        victim.strike(signal.SIGCONT, whole=True)
+        time.sleep(0.1 + 0.1 * site.random.random())
+    raise Stuck(f"{victim.name} was frozen {FREEZES} times, and never in a transaction")
 
 
 def freeze_worker(*, whole: bool, to_the_end: bool = False) -> Strike:
