@@ -27,7 +27,7 @@ from tools.broker import Broker
 Strike = Callable[[Site], float | None]
 AFTER_TAKEOVER: Final = 2.0
 """Seconds that a frozen node stays frozen after others have taken over."""
-FREEZES: Final = 20
+FREEZES: Final = 40
 """How often a worker is frozen, too shortly to be missed, until it is in a transaction."""
 DISK: Final = 8 * 1024 * 1024
 BROKER_AWAY: Final = 13.0
