@@ -32,6 +32,7 @@ FOUND = [
     ),
     (22748, None, "a partition was handed on before what it held was counted: one child took worker after worker down"),
     (40682, None, "moving records up to make room isolated the stop markers between them even more, for ever"),
+    (80756, None, "outcomes that went alone were followed by the start of their children"),
 ]
 """Seeds (and limits, where they are not the seed's own) that once found a fault of the product, and which.
 

@@ -7,7 +7,14 @@ from typing import cast
 
 import pytest
 
-from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildFailed, ChildrenStopping, Event
+from streamsched.domain.events import (
+    ChildCheckpointed,
+    ChildCreated,
+    ChildFailed,
+    ChildrenStopping,
+    ChildStarted,
+    Event,
+)
 from streamsched.log.codec import Codec
 from streamsched.log.port import Append, Record
 from streamsched.log.topics import Topics
@@ -128,6 +135,7 @@ def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: p
         children.append(pending(desk.owned, offset))
         desk.marker(offset + 1, children[-1])
     for child in reversed(children[1::2]):
+        desk.settlement.note(child, OUTCOMES.started(child))
         desk.settlement.ended(child, ended(child))
     while desk.settlement.commit():
         assert desk.owned.tracker.place().fits
@@ -140,3 +148,5 @@ def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: p
         assert desk.settlement.commit()
         assert desk.owned.tracker.place().fits
     assert len(desk.owned.tracker) == 0
+    told = [event.child for events in desk.log.events for _, event in events if isinstance(event, ChildStarted)]
+    assert not set(told) & set(written), "nothing is told of a child after its outcome"

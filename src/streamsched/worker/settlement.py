@@ -327,6 +327,9 @@ class Settlement:
             self._checkpoints.pop(child, None)
             self._on_durable(child)
         del self._notes[: transaction.notes]
+        if self._notes:  # outcomes went alone: what was to be told of their children is old by now
+            ended = set(transaction.ended)
+            self._notes = [(child, event) for child, event in self._notes if child not in ended]
         del self._lone[: transaction.lone]
         for child in transaction.ended:
             del self._endings[child]
