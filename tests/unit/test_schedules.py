@@ -12,7 +12,7 @@ import pytest
 from streamsched.api.errors import InputError
 from streamsched.api.request import NoSuchTask
 from streamsched.api.schedules import NoSuchSchedule, ScheduleConflict
-from streamsched.domain.tick import utc
+from streamsched.domain.calendar.moment import write as utc
 from streamsched.log.port import Append
 from tests.unit.schedule_case import House
 

@@ -33,11 +33,11 @@ class Clockwork(Office):
         self.me = Identity("me", "me", self.clock, EventIds())
         self.store: Store = MemoryStore()
 
-    def schedule(self, template: str = TEMPLATE.to_json(), **policy: Any) -> None:
-        self.tell(
-            e.ScheduleSet, 0, SECOND, SchedulePolicy(**policy).to_json(), "t", "1", template,
-            '{"n":"${tick.nominal:epoch}"}', 0,
-        )  # fmt: skip
+    def schedule(
+        self, template: str = TEMPLATE.to_json(), params: str = '{"n":"${tick.nominal:epoch}"}', **policy: Any
+    ) -> None:
+        rules = SchedulePolicy(**policy).to_json()
+        self.tell(e.ScheduleSet, 0, SECOND, rules, "t", "1", template, params, 0)
 
     def tell(self, cls: type[Any], *fields: Any) -> None:
         event = cls(self.me.ids(), self.clock.now(), "me", "s", *fields)
@@ -133,3 +133,12 @@ def test_a_time_that_came_while_nobody_ran_is_made_up_for_or_missed() -> None:
     scheduler = office.start()
     office.run(scheduler, 0.5)
     assert scheduler.view.schedules["s"].counts == {"missed": 56, "fired": 4}
+
+
+@pytest.mark.parametrize("params", ['{"n":"${tick.nominal}"', "[" * 100_000 + '"${"', '{"n":"${tick.noon}"}', '["${"]'])
+def test_parameters_that_nobody_wrote_by_our_means_refuse_the_task_and_stop_no_scheduler(params: str) -> None:
+    office = Clockwork()
+    office.schedule(params=params)
+    office.run(office.start(), 1.5)
+    assert len(office.events(e.TaskRefused)) == 1
+    assert [event.outcome for event in office.events(e.TickEnded)] == ["refused"]

@@ -8,10 +8,11 @@ from typing import Any, Final
 
 from streamsched.domain import duration
 from streamsched.domain import events as e
+from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
-from streamsched.domain.tick import tick_id, utc
+from streamsched.domain.tick import tick_id
 
 OUTCOMES: Final = ("fired", "skipped", "missed", "suppressed", "dropped", "waiting")
 

@@ -11,9 +11,9 @@ from typing import Final
 
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
+from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
-from streamsched.domain.tick import utc
 
 END: Final = 1 << 63
 """A position beyond every other."""

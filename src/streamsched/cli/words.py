@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, Final
 
-from streamsched.domain.tick import utc
+from streamsched.domain.calendar.moment import write as utc
 
 ENVELOPE: Final = frozenset({"event_id", "at", "by", "task_id", "basis", "redrive", "request", "reason"})
 

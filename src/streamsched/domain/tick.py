@@ -8,15 +8,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from streamsched.domain.calendar.moment import write
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.calendar.zone import load
+from streamsched.domain.placeholders import encode
 from streamsched.domain.refusal import TemplateError
+from streamsched.domain.template import read_params
 
 TRIGGER: Final = "+trigger"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,15 +45,9 @@ def moment(ms: int, zone: str = "UTC") -> datetime:
     return (_EPOCH + timedelta(milliseconds=ms)).astimezone(load(zone))
 
 
-def utc(ms: int) -> str:
-    """Write a time as in the ids of ticks: RFC 3339 in UTC, with milliseconds where there are any."""
-    at = moment(ms)
-    return f"{at:%Y-%m-%dT%H:%M:%S}" + (f".{ms % 1000:03d}Z" if ms % 1000 else "Z")
-
-
 def tick_id(schedule_id: str, kind: str, nominal: int) -> str:
     """Make the id of the task of a tick: ``schedule@time``, and ``+trigger`` where somebody asked for it."""
-    return f"{schedule_id}@{utc(nominal)}{TRIGGER if kind == 'trigger' else ''}"
+    return f"{schedule_id}@{write(nominal)}{TRIGGER if kind == 'trigger' else ''}"
 
 
 def schedule_of(task_id: str) -> str | None:
@@ -98,7 +94,14 @@ def fill(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str
             return value_of(whole)
         return _HOLE.sub(lambda hole: "${" if hole[1] else str(value_of(hole)), value)
 
-    return json.dumps(put(json.loads(params)), separators=(",", ":"), sort_keys=True)
+    given = read_params(params)
+    try:
+        return encode(put(given))
+    except TemplateError:
+        raise
+    except (RecursionError, ValueError) as error:
+        reason = f"the variables are no JSON ({type(error).__name__})"
+        raise TemplateError(reason, "nest them less, and give finite numbers", path=("params",)) from None
 
 
 def _read(hole: re.Match[str]) -> tuple[str, str]:
