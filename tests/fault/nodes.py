@@ -49,6 +49,10 @@ class Nodes:
         self._processes[process] = log
         return process
 
+    def codes(self) -> list[int]:
+        """Wait for the end of all nodes; returns their exit codes, in the order in which they were started."""
+        return [process.wait(60) for process in self._processes]
+
     def said_by(self, process: subprocess.Popen[bytes]) -> str:
         """Return all that one node said."""
         return self._processes[process].read_text()

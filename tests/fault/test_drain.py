@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 
 import psutil
 import pytest
@@ -46,6 +47,15 @@ def test_a_handler_that_never_checkpoints_is_killed_at_the_end_of_the_time(site:
     (site.notes / "go").touch()
     site.finish()
     assert site.noted() == 12
+
+
+@pytest.mark.parametrize("role", ["scheduler", "worker"])
+def test_a_node_that_is_told_again_to_its_last_moment_exits_with_0(site: Site, role: str) -> None:
+    node = site.start(role, name="n1")
+    while node.is_running() and node.status() != psutil.STATUS_ZOMBIE:
+        node.send_signal(signal.SIGTERM)
+        time.sleep(0.001)
+    assert site.nodes.codes() == [0]
 
 
 @pytest.mark.long

@@ -12,7 +12,7 @@ from threading import Event, Thread
 from typing import Final
 
 from streamsched.api.settings import Settings
-from streamsched.api.supervise import SIGNALS, Membership
+from streamsched.api.supervise import SIGNALS, Membership, ignore_signals
 from streamsched.api.wiring import Installation, node_name
 from streamsched.log.port import CannotEvict, LogError
 from streamsched.runtime.beats import INTERVAL, Pulse
@@ -44,6 +44,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
                 ready(scheduler.membership)
             scheduler.stop()
         line.left()
+    ignore_signals()
 
 
 def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace) -> None:
@@ -63,6 +64,7 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
                 ready(worker.membership)
             worker.stop()
         line.left()
+    ignore_signals()
 
 
 @contextmanager

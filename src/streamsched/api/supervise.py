@@ -82,7 +82,14 @@ def supervise(arguments: Sequence[str]) -> int:
         subprocess.run(  # noqa: S603 - our own command line
             [*_COMMAND, *arguments], env={**os.environ, EVICT: json.dumps(membership)}, check=False
         )
+    ignore_signals()
     return code if code >= 0 else 128 - code
+
+
+def ignore_signals() -> None:
+    """Heed no signal any more: all is done, and Python's own end would let one kill the process in its last moments."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class Membership:
