@@ -13,11 +13,8 @@ from typing import Final, NamedTuple
 
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
-from streamsched.domain.tick import schedule_of, tick_id
+from streamsched.domain.tick import OUTCOMES, schedule_of, tick_id
 
-OUTCOMES: Final[dict[type[e.Event], str]] = {
-    e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled", e.TaskRefused: "refused",
-}  # fmt: skip
 _MISSING: Final = {
     "fired": ("a TaskRequested for the tick that fired", "none"),
     "requested": ("a fired tick for this TaskRequested", "none"),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from streamsched.domain import events as e
 from streamsched.domain.calendar.moment import write
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.calendar.zone import load
@@ -21,6 +22,10 @@ from streamsched.domain.refusal import TemplateError
 from streamsched.domain.template import read_params
 
 TRIGGER: Final = "+trigger"
+OUTCOMES: Final[dict[type[e.Event], str]] = {
+    e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled", e.TaskRefused: "refused",
+}  # fmt: skip
+"""What a TickEnded says of each terminal event."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = re.compile(r"(.+)@([0-9TZ:.-]+)(\+trigger)?")
 _HOLE: Final = re.compile(r"(\$\$\{)|\$\{tick\.([^}:]*)(?::([^}]*))?(\}?)")

@@ -10,7 +10,7 @@ from typing import Final
 from streamsched.domain import events as e
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.schedule import Schedule
-from streamsched.domain.tick import fill, schedule_of
+from streamsched.domain.tick import OUTCOMES, fill, schedule_of
 from streamsched.domain.ticking import Decided, Fire, decide
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
@@ -19,9 +19,6 @@ from streamsched.view.view import View
 
 ROUND: Final = 500
 """Schedules decided about in one transaction."""
-OUTCOMES: Final[dict[type[e.Event], str]] = {
-    e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled", e.TaskRefused: "refused",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
