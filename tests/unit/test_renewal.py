@@ -26,7 +26,7 @@ from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pending import Child, Marker, OwnedPartition, child_of
+from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
 from streamsched.worker.settlement import Settlement, _Transaction
 
 pytestmark = pytest.mark.unit
@@ -77,6 +77,15 @@ class Desk:
             ownership=cast(Ownership, self.log), records=Records(CODEC, TOPICS), outcomes=OUTCOMES,
             owned={0: self.owned}, on_durable=lambda child: None, on_recovered=lambda child: None,
         )  # fmt: skip
+
+    def behind(self, children: int) -> list[Child]:
+        """Hold children whose records the reader has yet to meet, each followed by the marker of a transaction."""
+        found = []
+        for child in range(children):
+            work = ChildCreated(b"i" * 16, 1, "x", "t", child, 1, 1, "m:f", "{}", 0, 0, 0, 0, None, 0, None)
+            found.append(child_of(work, partition=0, offset=10 + 2 * child, epoch=1, inherited=True))
+            self.owned.tracker.appended(found[-1].offset, found[-1])
+        return found
 
     def marker(self, offset: int, child: Child) -> None:
         """Hold a stop marker that names a child."""
@@ -150,3 +159,33 @@ def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: p
     assert len(desk.owned.tracker) == 0
     told = [event.child for events in desk.log.events for _, event in events if isinstance(event, ChildStarted)]
     assert not set(told) & set(written), "nothing is told of a child after its outcome"
+
+
+def test_rubbish_is_settled_where_no_room_can_be_made_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracker, "RUNS_LIMIT", 8)
+    desk = Desk()
+    desk.owned.tracker.meet(0)
+    desk.owned.tracker.add(0, Unreadable(0))
+    desk.settlement.settle_alone(desk.owned, Unreadable(0), [])
+    for child in desk.behind(20):
+        desk.settlement.recover(child)
+    desk.settlement.commit()
+    assert desk.owned.tracker.low == 1
+
+
+def test_a_record_that_moves_up_is_counted_as_recovered_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them at once would not fit; each that the reader meets is one less, or it would move up for ever."""
+    monkeypatch.setattr(tracker, "RUNS_LIMIT", 8)
+    desk = Desk()
+    children = desk.behind(20)
+    for child in children:
+        desk.settlement.recover(child)
+    assert not desk.settlement.commit()
+    assert not desk.log.events
+    for offset in range(10, 14):
+        desk.owned.tracker.meet(offset)
+    desk.settlement.commit()
+    (events,) = desk.log.events
+    moved = [event for _, event in events if isinstance(event, ChildCheckpointed)]
+    assert [(event.child, event.recoveries) for event in moved] == [(0, 1), (1, 1)]
+    assert [child.recoveries for child in children] == [1, 1] + [0] * 18

@@ -27,6 +27,8 @@ SPREAD: Final = 50_000
 """Records that one unsettled record may hold back before it is renewed."""
 
 Item = Child | Marker | Unreadable
+Spot = tuple[int, int]
+"""Partition and offset of a record."""
 
 
 @dataclass(slots=True)
@@ -43,7 +45,7 @@ class _Transaction:
     closing: dict[Marker, int] = field(default_factory=dict)
     """Children that a stop marker will still wait for."""
     notes: int = 0
-    lone: int = 0
+    lone: list[Spot] = field(default_factory=list)
 
     def forget(self, partition: int) -> None:
         """Leave out what is of no interest here any more, though it was written."""
@@ -75,7 +77,7 @@ class Settlement:
         self._notes: list[tuple[Child, Event]] = []
         self._checkpoints: dict[Child, None] = {}
         self._recoveries: dict[Child, None] = {}
-        self._lone: list[tuple[OwnedPartition, Item, list[Append]]] = []
+        self._lone: dict[Spot, tuple[OwnedPartition, list[Append]]] = {}
         self._crowded: set[int] = set()
 
     def __len__(self) -> int:
@@ -117,7 +119,7 @@ class Settlement:
 
     def settle_alone(self, partition: OwnedPartition, item: Item, appends: list[Append]) -> None:
         """Settle a record that is not a child's own: a finished marker, a poison record with its dead letter."""
-        self._lone.append((partition, item, appends))
+        self._lone[partition.number, item.offset] = (partition, appends)
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget what belongs to partitions that are owned no more."""
@@ -126,7 +128,7 @@ class Settlement:
         self._notes = [(c, event) for c, event in self._notes if c.partition not in gone]
         self._checkpoints = {c: None for c in self._checkpoints if c.partition not in gone}
         self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
-        self._lone = [entry for entry in self._lone if entry[0].number not in gone]
+        self._lone = {spot: entry for spot, entry in self._lone.items() if spot[0] not in gone}
         self._crowded -= gone
 
     # --- write ------------------------------------------------------------------------------------------------------
@@ -139,7 +141,7 @@ class Settlement:
         self._write_checkpoints(transaction)
         self._write_notes(transaction)
         self._write_endings(transaction, islice(self._endings, BATCH))
-        self._write_lone(transaction)
+        self._write_lone(transaction, self._lone)
         if not transaction.partitions:
             return True
         if self._tight(transaction):
@@ -149,8 +151,8 @@ class Settlement:
     def _write_with_room(self, transaction: _Transaction) -> bool:
         """Write what leaves too many isolated settlements behind, with room made for it: the oldest records move up.
 
-        Where stop markers stand between them, that isolates more. Then the outcomes alone, the lowest first, as many as
-        fit: they let the position advance.
+        Where stop markers or rubbish stand between them, that isolates more. Then what can be settled alone, outcomes
+        and those, the lowest first and as many as fit: it lets the position advance.
         """
         tight = self._tight(transaction)
         self._crowded.update(tight)
@@ -158,14 +160,16 @@ class Settlement:
         if not self._tight(transaction):
             return self._write(transaction)
         self._restore(transaction)
-        ended = sorted(self._endings, key=lambda child: (child.partition, child.offset))[:BATCH]
-        while ended:
+        ended = {(child.partition, child.offset): child for child in self._endings}
+        lowest = sorted(ended.keys() | self._lone.keys())[:BATCH]
+        while lowest:
             transaction = _Transaction()
-            self._write_endings(transaction, ended)
+            self._write_endings(transaction, [ended[spot] for spot in lowest if spot in ended])
+            self._write_lone(transaction, [spot for spot in lowest if spot in self._lone])
             if not self._tight(transaction):
                 return self._write(transaction)
             self._restore(transaction)
-            del ended[len(ended) // 2 :]
+            del lowest[len(lowest) // 2 :]
         transaction = _Transaction()
         self._make_room(transaction, tight)
         if self._tight(transaction) or not transaction.partitions:
@@ -262,16 +266,21 @@ class Settlement:
                     break
 
     def _move_up(self, transaction: _Transaction, child: Child) -> None:
-        """Renew a record: append it again, at the end of its partition, with what was told since."""
-        if child.told is not None and child not in self._endings:
+        """Renew a record: append it again, at the end of its partition, with what was told or counted since."""
+        if child in self._recoveries:
+            self._recover(transaction, child)
+        elif child.told is not None and child not in self._endings:
             self._advance(transaction, child)
         else:
             self._move(transaction, child, recoveries=child.recoveries)
 
     def _write_recoveries(self, transaction: _Transaction) -> None:
         for child in islice(self._recoveries, BATCH):
-            self._move(transaction, child, recoveries=child.recoveries + 1)
-            transaction.recovered.append(child)
+            self._recover(transaction, child)
+
+    def _recover(self, transaction: _Transaction, child: Child) -> None:
+        self._move(transaction, child, recoveries=child.recoveries + 1)
+        transaction.recovered.append(child)
 
     def _write_checkpoints(self, transaction: _Transaction) -> None:
         renewed = set(transaction.durable)
@@ -298,11 +307,12 @@ class Settlement:
                 if not left and not marker.open:
                     self._settle(transaction, partition, marker.offset)
 
-    def _write_lone(self, transaction: _Transaction) -> None:
-        for partition, item, appends in self._lone:
+    def _write_lone(self, transaction: _Transaction, spots: Iterable[Spot]) -> None:
+        for spot in spots:
+            partition, appends = self._lone[spot]
             transaction.appends += appends
-            self._settle(transaction, partition, item.offset)
-        transaction.lone = len(self._lone)
+            self._settle(transaction, partition, spot[1])
+            transaction.lone.append(spot)
 
     def _restore(self, transaction: _Transaction) -> None:
         for number, items in transaction.settled.items():
@@ -330,7 +340,8 @@ class Settlement:
         if self._notes:  # outcomes went alone: what was to be told of their children is old by now
             ended = set(transaction.ended)
             self._notes = [(child, event) for child, event in self._notes if child not in ended]
-        del self._lone[: transaction.lone]
+        for spot in transaction.lone:
+            self._lone.pop(spot, None)
         for child in transaction.ended:
             del self._endings[child]
             partition = self._owned[child.partition]
