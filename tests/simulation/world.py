@@ -439,7 +439,7 @@ class World:
                 self.archive.read()
                 self._delete_schedules()
                 left = self._going() or self._open_schedules() or self._unsettled() or self._untold()
-                if not left and not self._open_letters():
+                if not left and not self._open_letters() and not self._behind():
                     return
         stuck, schedules = sorted(self._going()), self._open_schedules()
         left, untold = self._unsettled(), self._untold()
@@ -453,6 +453,12 @@ class World:
         """Tell whether a transaction holds back who reads the dead letters: who died in one left it open."""
         place = TopicPartition(self.topics.dead_letters, 0)
         return place in self.outside.held([place], [])
+
+    def _behind(self) -> bool:
+        """Tell whether a scheduler has yet to fold what is there: it may still decide as things were before."""
+        ends = [records[-1].offset + 1 if records else 0 for records in self.archive.journal]
+        views = [node.machine.view for node in self.nodes if isinstance(node.machine, Scheduler)]
+        return any(view.positions.get(number, 0) < end for view in views for number, end in enumerate(ends))
 
     def _going(self) -> set[str]:
         return {*self.tasks, *self.archive.ticking} - self.archive.ended
