@@ -146,7 +146,7 @@ def check(shown: Exhibits) -> Verdict:
                     faults.append(f"{entry} was never created")
                 elif isinstance(entry, Stopped):
                     yields[partition, epoch].append(entry)
-                elif work.epoch(partition) == epoch:
+                elif work.owns(entry.node, partition, epoch):
                     task.started(entry)
     journal.finish()
     work.close()

@@ -74,9 +74,10 @@ class WorkModel:
         self._places: Final[dict[tuple[bool, int], Place]] = {}
         self._holdings = [Holdings(records) for records in shown.work]
 
-    def epoch(self, partition: int) -> int:
-        """Tell the ownership epoch of a partition of the work log."""
-        return self._place(True, partition).epoch
+    def owns(self, node: str, partition: int, epoch: int) -> bool:
+        """Tell whether a node owns a partition of the work log, in this epoch: they begin anew where places are lost."""
+        place = self._place(True, partition)
+        return (place.node, place.epoch) == (node, epoch)
 
     def commit(self, entry: Committed) -> Place:
         """Hold a commit against the one before it, and against the log."""
