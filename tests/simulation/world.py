@@ -42,7 +42,7 @@ CODEC: Final = MemoCodec()
 PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 OUTSIDE: Final = "outside"
 HEALING: Final = 6_000
-"""Turns without faults within which every task has to reach its end."""
+"""Turns without faults within which one more task has to reach its end, or all is over."""
 DEPTH: Final = 3
 """Nodes that may stand still inside each other's steps."""
 FREEZES: Final = (0.05, 0.5, 4.0, 15.0)
@@ -433,10 +433,14 @@ class World:
         self.tell("healing")
         for node in self.nodes:
             node.clock.mend()
-        for turn in range(HEALING):
+        waited, ended = 0, 0
+        while waited < HEALING:
             self.turn()
-            if turn % 10 == 0 and not self.errands:
+            waited += 1
+            if waited % 10 == 0 and not self.errands:
                 self.archive.read()
+                if len(self.archive.ended) > ended:
+                    waited, ended = 0, len(self.archive.ended)
                 self._delete_schedules()
                 left = self._going() or self._open_schedules() or self._unsettled() or self._untold()
                 if not left and not self._open_letters() and not self._behind():
