@@ -71,7 +71,7 @@ def week(bench: Bench) -> Iterator[Figures]:
             ticks += len(decided.fires)
             evolve_schedule(schedule, e.TicksDecided(ids(), due, "s", "week", decided.upto, tuple(decided.ticks), 0))
             for fire in decided.fires:
-                evolve_schedule(schedule, e.TickEnded(ids(), due, "s", "week", fire.task_id, "succeeded"))
+                evolve_schedule(schedule, e.TickEnded(ids(), due, "s", "week", fire.task_id, "succeeded", 0))
         yield {"ticks": ticks, "week_s": time.perf_counter() - begun}
 
 

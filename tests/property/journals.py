@@ -90,9 +90,14 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
         e.TaskPlanned(*head, 0, draw(st.integers(0, CHILDREN)), "{}", "", 0),
         e.TaskPlanProgressed(*head, 0, "{}", 0),
         e.ChildrenCancelled(*head, (e.Span(child, last),), "over", 0),
-        e.TaskCancelRequested(*head, draw(st.sampled_from((0, 0, 1))), "enough"),
+        e.TaskCancelRequested(*head, task.redrive + draw(st.sampled_from((0, 0, 1))), "enough"),
+        e.TaskRedriven(
+            *head, task.redrive + draw(st.sampled_from((1, 1, 1, 0, 2))), draw(st.sampled_from(("failed", "all"))),
+            draw(st.booleans()), "", "",
+        ),
         e.PartitionReset(*head[:3], draw(st.integers(0, 2))),
-        e.TaskSucceeded(*head, 0, "", 0), e.TaskFailed(*head, 0, "", 0), e.TaskCancelled(*head, 0, "", 0),
+        e.TaskSucceeded(*head, task.redrive, "", 0), e.TaskFailed(*head, task.redrive, "", 0),
+        e.TaskCancelled(*head, task.redrive, "", 0),
         e.TaskRefused(*head, task.request.event_id, "no", 0),
     ]  # fmt: skip
     if not task.plan and draw(st.booleans()):

@@ -157,6 +157,46 @@ def test_a_cancelled_child_keeps_its_state_for_a_redrive() -> None:
     assert (story.task.details[0].sequence, story.task.details[0].state) == (4, "four")
 
 
+def test_a_redrive_does_again_what_did_not_succeed() -> None:
+    story = Story(4, retry=ONCE, failure=FailurePolicy(count=0)).dispatch(0, 1)
+    story.complete(0).fail(1, sequence=3, state='"there"')
+    story.tell(e.ChildrenCancelled, (e.Span(2, 3),), "over", 0).tell(e.TaskFailed, 0, "why", 0)
+    story.tell(e.TaskRedriven, 1, "failed", False, "", "")
+    assert story.task.phase is Phase.RUNNING
+    assert (story.task.succeeded, story.task.failed, story.task.cancelled, story.task.fresh) == (1, 0, 0, 2)
+    assert story.states() == [ChildState.SUCCEEDED, ChildState.DUE, ChildState.WAITING, ChildState.WAITING]
+    detail = story.task.details[1]
+    assert (detail.attempt, detail.sequence, detail.state, detail.error_type) == (1, 3, '"there"', None)
+    story.dispatch(1, 1, ordinal=2).dispatch(2, 3).complete(1, ordinal=2).complete(2).complete(3)
+    assert story.tell(e.TaskSucceeded, 0, "", 0).task.phase is Phase.SUCCEEDING, "that was of another redrive"
+    assert story.tell(e.TaskSucceeded, 1, "", 0).task.phase is Phase.SUCCEEDED
+
+
+def test_a_redrive_of_all_begins_from_nothing_and_goes_on_counting() -> None:
+    story = Story(1).dispatch(0, 0).tell(e.ChildCheckpointed, 0, 1, 1, 1, 1, '"there"', 0, None)
+    story.tell(e.ChildCompleted, 0, 1, 1, 1, 900, 1, None).tell(e.TaskSucceeded, 0, "", 0)
+    assert story.tell(e.TaskRedriven, 1, "failed", False, "", "").task.phase is Phase.SUCCEEDED
+    assert story.tell(e.TaskRedriven, 2, "all", False, "", "").task.phase is Phase.SUCCEEDED
+    assert story.tell(e.TaskRedriven, 1, "all", False, "", "").task.phase is Phase.RUNNING
+    assert (story.task.details[0].sequence, story.task.details[0].state) == (1, None)
+    assert not story.task.reopened
+    assert story.dispatch(0, 0, ordinal=2).task.reopened
+    assert story.tell(e.TaskRedriven, 2, "all", False, "", "").task.redrive == 1, "it runs"
+
+
+def test_a_redrive_with_nothing_left_succeeds_at_once() -> None:
+    story = Story(1).dispatch(0, 0).tell(e.TaskCancelRequested, 0, "enough").complete(0)
+    story.tell(e.TaskCancelled, 0, "", 0).tell(e.TaskRedriven, 1, "failed", False, "", "")
+    assert story.task.phase is Phase.SUCCEEDING
+
+
+def test_a_redrive_of_a_task_that_was_never_planned_plans_it() -> None:
+    story = Story(-1).tell(e.TaskCancelRequested, 0, "enough").tell(e.TaskCancelled, 0, "", 0)
+    story.tell(e.TaskRedriven, 1, "failed", False, "", "")
+    assert story.task.phase is Phase.REQUESTED
+    assert story.tell(e.TaskPlanned, 1, 2, "{}", "", 0).task.phase is Phase.RUNNING
+
+
 def test_a_child_that_comes_back_from_its_last_dispatch_has_failed() -> None:
     story = Story(1)
     for ordinal in range(1, LAST_ORDINAL + 1):

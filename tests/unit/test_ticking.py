@@ -72,7 +72,7 @@ class Diary:
         raise AssertionError("it never comes to rest")
 
     def end(self, minute: int, outcome: str = "succeeded", kind: str = "tick", at: int = START) -> Diary:
-        return self.tell(e.TickEnded, tick_id("s", kind, START + minute * MINUTE), outcome, at=at)
+        return self.tell(e.TickEnded, tick_id("s", kind, START + minute * MINUTE), outcome, 0, at=at)
 
     def fate(self, minute: int, kind: str = "tick") -> list[str]:
         return self.fates.get((kind, START + minute * MINUTE), [])

@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_used_is_moved_aside(
     fold(view, long_journal(10, 3))
     view.close()
     if harm == "older":
-        monkeypatch.setattr(module, "FORMAT", "streamsched view 2")
+        monkeypatch.setattr(module, "FORMAT", "streamsched view 0")
     elif harm == "broken file":
         (folder / "CURRENT").write_bytes(b"nonsense\n")
     elif harm == "missing file":

@@ -34,8 +34,10 @@ from streamsched.log.port import Record, TopicPartition
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
+    from streamsched.api.backfills import Refilling, WantedBackfill
     from streamsched.api.history import SetAside
     from streamsched.api.ledger import Tick
+    from streamsched.api.redrive import Redriven
     from streamsched.api.schedule_file import WantedSchedule
     from streamsched.api.schedule_status import ScheduleStatus
     from streamsched.api.schedules import Changed, Schedules
@@ -146,6 +148,23 @@ class Client:
             Mailbox(self._site.settings.data_dir).put(record)
         return status_of(task)
 
+    def redrive(self, task_id: str, *, everything: bool = False, restart: bool = False, reason: str = "") -> Redriven:
+        """Let a task that has ended go on: its children that did not succeed, or all of them.
+
+        They go on from their last checkpoints; with ``restart``, and with ``everything``, from their beginning.
+
+        Raises:
+            NoSuchTask: it was never requested here.
+            NotRedrivable: it runs, or there is nothing to do again.
+
+        """
+        from streamsched.api.redrive import redrive
+
+        task = self._task(task_id)
+        return redrive(
+            self._site, self._me, self._following, task, everything=everything, restart=restart, reason=reason
+        )
+
     def create_schedule(
         self,
         schedule: WantedSchedule | Path | str,
@@ -197,6 +216,24 @@ class Client:
     def delete_schedule(self, schedule_id: str, note: str = "") -> Changed:
         """End a schedule: its tasks that run go on, no more are made. Raise NoSuchSchedule."""
         return self._schedules.delete(schedule_id, note)
+
+    def backfill(self, schedule_id: str, wanted: WantedBackfill) -> Changed:
+        """Go through past times of a schedule once more, whose tasks are missing, or failed, or all.
+
+        Raises:
+            NoSuchSchedule: there is none of this id.
+            ScheduleConflict: another backfill of it goes on.
+
+        """
+        return self._schedules.backfill(schedule_id, wanted)
+
+    def preview_backfill(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[Refilling]:
+        """Walk the times of a backfill with what would become of each; nothing is written. Raise NoSuchSchedule."""
+        return self._schedules.preview(schedule_id, wanted)
+
+    def cancel_backfill(self, schedule_id: str, note: str = "") -> Changed:
+        """Let a schedule's backfill start nothing more; its tasks that run go on. Raise NoSuchSchedule."""
+        return self._schedules.cancel_backfill(schedule_id, note)
 
     # --- read -------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
 from streamsched.domain.tick import tick_id
 
-OUTCOMES: Final = ("fired", "skipped", "missed", "suppressed", "dropped", "waiting")
+OUTCOMES: Final = ("fired", "redriven", "skipped", "missed", "suppressed", "dropped", "waiting")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,9 @@ class _Book:
         schedule = self._schedule
         if schedule is not None and isinstance(event, e.TicksDecided):
             self._decided(schedule, event)
-        elif schedule is not None and isinstance(event, e.TickEnded) and event.task_id in schedule.running:
+        elif schedule is not None and isinstance(event, e.BackfillDecided):
+            self._refilled(schedule, event)
+        elif isinstance(event, e.TickEnded):
             self.ended[event.task_id] = event.outcome
         self._schedule = evolve_schedule(schedule, event) or schedule
 
@@ -113,6 +115,24 @@ class _Book:
             if buffered:
                 open_ones.add(wait)
                 self._waiting[wait] = run
+
+    def _refilled(self, schedule: Schedule, event: e.BackfillDecided) -> None:
+        """Take in what a backfill did about times; what it left as it was has been told of before."""
+        if schedule.backfill is None or schedule.backfill.number != event.backfill:
+            return
+        for told in event.ticks:
+            if told.outcome == "left":
+                continue
+            tick = Tick(
+                nominal=told.first,
+                kind="backfill",
+                outcome=told.outcome,
+                reason=f"asked for by backfill {event.backfill}",
+                decided_at=event.at,
+                task_id=tick_id(schedule.schedule_id, "tick", told.first),
+                task_outcome=None,
+            )
+            self.runs.append(_Run(tick))
 
 
 def _spans(schedule: Schedule, told: e.Ticks) -> Iterator[tuple[ScheduleSpec, int, int]]:

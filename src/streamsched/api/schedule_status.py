@@ -10,12 +10,54 @@ from typing import Any, Final
 from streamsched.api.status import rfc3339
 from streamsched.audit.document import decoded
 from streamsched.domain import duration
+from streamsched.domain.backfill import Backfill
 from streamsched.domain.calendar import moment
 from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.schedule import FOREVER, Schedule
 
 SHOWN: Final = 5
 """Coming times that are told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillStatus:
+    """A backfill as it stands. ``cursor``: the last time that it went through, in milliseconds since the epoch."""
+
+    number: int
+    state: str
+    reprocess: str
+    max_active: int
+    asked_at: int
+    asked_by: str
+    note: str
+    cursor: int | None
+    counts: Mapping[str, int]
+    running: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to come of it."""
+        return self.state in ("done", "cancelled")
+
+    @property
+    def passed(self) -> int:
+        """Count the times that it went through."""
+        return sum(self.counts.get(outcome, 0) for outcome in ("fired", "redriven", "left"))
+
+    def document(self) -> dict[str, Any]:
+        """Make the JSON document of the backfill in ``schedule show --json``."""
+        return {
+            "number": self.number,
+            "state": self.state,
+            "reprocess": self.reprocess,
+            "max_active": self.max_active,
+            "asked_at": rfc3339(self.asked_at),
+            "asked_by": self.asked_by,
+            "note": self.note,
+            "cursor": rfc3339(self.cursor),
+            "counts": dict(self.counts),
+            "running": list(self.running),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +85,8 @@ class ScheduleStatus:
     running: tuple[str, ...]
     waiting: int
     last_outcome: str
+    backfill: BackfillStatus | None
+    """The latest one."""
     void: int
 
     @property
@@ -89,6 +133,7 @@ class ScheduleStatus:
             "running": list(self.running),
             "waiting": self.waiting,
             "last_outcome": self.last_outcome or None,
+            "backfill": None if self.backfill is None else self.backfill.document(),
             "void": self.void,
         }
 
@@ -118,5 +163,22 @@ def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
         running=tuple(schedule.running),
         waiting=len(schedule.waiting) + len(schedule.triggers),
         last_outcome=schedule.last_outcome,
+        backfill=None if schedule.backfill is None else _backfill_status(schedule.backfill),
         void=schedule.void,
+    )
+
+
+def _backfill_status(backfill: Backfill) -> BackfillStatus:
+    request = backfill.request
+    return BackfillStatus(
+        number=backfill.number,
+        state=backfill.state,
+        reprocess=request.reprocess,
+        max_active=request.max_active,
+        asked_at=request.at,
+        asked_by=request.by,
+        note=backfill.note or request.note,
+        cursor=backfill.cursor,
+        counts=dict(sorted(backfill.counts.items())),
+        running=tuple(backfill.running),
     )

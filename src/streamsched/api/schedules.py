@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, cast
 
+from streamsched.api.backfills import Refilling, WantedBackfill, parts_of, preview
 from streamsched.api.errors import InputError
 from streamsched.api.ledger import Tick, ledger
 from streamsched.api.mailbox import Mailbox
@@ -141,7 +143,48 @@ class Schedules:
         self._write(self._me.sign(e.ScheduleDeleted, schedule_id=schedule_id, note=note))
         return self._changed(schedule_id)
 
+    def backfill(self, schedule_id: str, wanted: WantedBackfill) -> Changed:
+        """Go through past times of the schedule once more. Raise ScheduleConflict while another backfill does."""
+        there = self._need(schedule_id)
+        if there.backfill is not None and not there.backfill.done:
+            raise ScheduleConflict(
+                f"backfill {there.backfill.number} of schedule {schedule_id!r} is {there.backfill.state}",
+                f"wait for its end, or end it with 'streamsched schedule backfill {schedule_id} --cancel'",
+            )
+        event = self._me.sign(
+            e.BackfillRequested,
+            schedule_id=schedule_id,
+            backfill=there.backfills + 1,
+            reprocess=str(wanted.reprocess),
+            max_active=wanted.max_active,
+            newest_first=wanted.newest_first,
+            parts=self._parts(there, wanted),
+            note=wanted.note,
+        )
+        return self._done(schedule_id, self._write(event))
+
+    def preview(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[Refilling]:
+        """Walk the times of a backfill with what would become of each; nothing is written."""
+        there = self._need(schedule_id)
+        parts = self._parts(there, wanted)
+        follower = self._following()
+        follower.catch_up(self._site.topics.journal())
+        return preview(there, parts, wanted, follower.view.standing)
+
+    def cancel_backfill(self, schedule_id: str, note: str) -> Changed:
+        """Let the schedule's backfill start nothing more; its tasks that run go on."""
+        there = self._need(schedule_id)
+        backfill = there.backfill
+        if backfill is None or backfill.done or backfill.cancelled:
+            return Changed(schedule_id=schedule_id, changed=False, status=self._told(there))
+        event = self._me.sign(e.BackfillCancelled, schedule_id=schedule_id, backfill=backfill.number, note=note)
+        return self._done(schedule_id, self._write(event))
+
     # --- inside -----------------------------------------------------------------------------------------------------
+
+    def _parts(self, schedule: Schedule, wanted: WantedBackfill) -> tuple[e.BackfillPart, ...]:
+        history = partial(self._events, schedule.schedule_id)
+        return parts_of(schedule, history, wanted, self._me.clock.now())
 
     def _set(self, wanted: WantedSchedule, expected: int) -> e.ScheduleSet:
         return self._me.sign(e.ScheduleSet, schedule_id=wanted.schedule_id, expected=expected, **wanted.body())
@@ -235,6 +278,11 @@ def _see(schedule: Schedule | None, event: e.OfSchedule) -> _Seen:
         took_effect = schedule.now.body.event_id == event.event_id
     elif isinstance(event, e.SchedulePaused):
         took_effect = not schedule.deleted and schedule.paused is event.paused
+    elif isinstance(event, e.BackfillRequested | e.BackfillCancelled):
+        backfill = schedule.backfill
+        took_effect = backfill is not None and backfill.number == event.backfill
+        if isinstance(event, e.BackfillRequested):
+            took_effect = backfill is not None and backfill.request.event_id == event.event_id
     else:
         took_effect = schedule.deleted is isinstance(event, e.ScheduleDeleted)
     return _Seen(took_effect, schedule.last_trigger)

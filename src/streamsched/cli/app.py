@@ -9,6 +9,7 @@ import typer
 from typer.main import get_command
 
 from streamsched.cli.audit_commands import export, verify
+from streamsched.cli.backfill_commands import backfill
 from streamsched.cli.letter_commands import dead_letters, show
 from streamsched.cli.look_commands import children, list_tasks, results, status, workers
 from streamsched.cli.node_commands import scheduler, worker
@@ -21,7 +22,7 @@ from streamsched.cli.schedule_commands import show as show_schedule
 from streamsched.cli.times_commands import next_times
 from streamsched.cli.topics_commands import check, create, repair
 from streamsched.cli.try_commands import plan, try_child
-from streamsched.cli.watch_commands import cancel, watch
+from streamsched.cli.watch_commands import cancel, redrive, watch
 from streamsched.version import __version__
 
 HELP = """Run long work cut into many pieces, each piece exactly once, on one machine or many.
@@ -47,6 +48,7 @@ COMMANDS: Commands = {
     "list": (list_tasks, "streamsched list --state running"),
     "watch": (watch, "streamsched watch nightly-7\nstreamsched watch"),
     "cancel": (cancel, 'streamsched cancel nightly-7 --reason "wrong input"'),
+    "redrive": (redrive, "streamsched redrive nightly-7\nstreamsched redrive nightly-7 --all --wait"),
     "children": (children, "streamsched children nightly-7 --state failed"),
     "results": (results, "streamsched results nightly-7 --json | jq .result.count"),
     "plan": (plan, "streamsched plan examples/print-numbers.yaml -p n=1000000"),
@@ -98,6 +100,12 @@ SCHEDULE: Commands = {
     "pause": (pause, 'streamsched schedule pause nightly --note "the store is being moved"'),
     "resume": (resume, "streamsched schedule resume nightly"),
     "trigger": (trigger, "streamsched schedule trigger nightly"),
+    "backfill": (
+        backfill,
+        "streamsched schedule backfill nightly --start 2026-11-01 --dry-run\n"
+        "streamsched schedule backfill nightly --start 2026-11-01 --end 2026-11-08 --reprocess failed --max-active 3\n"
+        "streamsched schedule backfill nightly --cancel",
+    ),
     "delete": (delete, "streamsched schedule delete nightly"),
     "ticks": (
         ticks,

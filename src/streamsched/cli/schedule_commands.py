@@ -15,7 +15,7 @@ from streamsched.cli.replay_commands import read_time
 if TYPE_CHECKING:
     from streamsched.api.ledger import Tick
     from streamsched.api.schedule_file import WantedSchedule
-    from streamsched.api.schedule_status import ScheduleStatus
+    from streamsched.api.schedule_status import BackfillStatus, ScheduleStatus
     from streamsched.api.schedules import Changed
 
 TICK_LINE: Final = "{:<26}  {:<10}  {:<44}  {}"
@@ -130,7 +130,7 @@ def ticks(
     ] = None,
     outcome: Annotated[
         str | None,
-        typer.Option(metavar="O", help="Only fired, skipped, missed, suppressed, dropped or waiting ones."),
+        typer.Option(metavar="O", help="Only fired, redriven, skipped, missed, suppressed, dropped or waiting ones."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -197,10 +197,17 @@ def _described(found: ScheduleStatus) -> list[tuple[str, str]]:
         ("ticks", counts),
         ("waiting", f"{found.waiting:,}" if found.waiting else ""),
         ("last task", found.last_outcome),
+        ("backfill", "" if found.backfill is None else _backfill(found.backfill)),
     ]
     lines += [("running" if at == 0 else "", task) for at, task in enumerate(found.running)]
     lines += [("next" if at == 0 else "", text) for at, text in enumerate(found.coming_local)]
     return [(name, text) for name, text in lines if text]
+
+
+def _backfill(found: BackfillStatus) -> str:
+    counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items())
+    noted = f" ({plain(found.note, 200)})" if found.note else ""
+    return f"{found.number}, {found.state}{noted}: " + (counts or "nothing yet")
 
 
 def _tick_line(tick: Tick, zone: str) -> str:

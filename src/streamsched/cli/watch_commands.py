@@ -1,4 +1,4 @@
-"""``watch`` and ``cancel``."""
+"""``watch``, ``cancel`` and ``redrive``."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import Task, client_of
-from streamsched.cli.printing import note, out
+from streamsched.cli.options import Json, Task, client_of
+from streamsched.cli.printing import note, out, out_json
 from streamsched.cli.progress import PLAIN_EVERY, TaskProgress, counted
 
 if TYPE_CHECKING:
@@ -50,6 +50,39 @@ def cancel(
             out(f"task {task}: the end was asked for; the 'streamsched run' of this folder obeys, or the next one")
         else:
             out(f"task {task}: the end was asked for")
+
+
+def redrive(
+    context: typer.Context,
+    task: Task,
+    everything: Annotated[bool, typer.Option("--all", help="All children, those too that succeeded.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="From their beginning, instead of their last checkpoints.")
+    ] = False,
+    reason: Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Let a task that has ended go on: the children that did not succeed, from their last checkpoints.
+
+    Attempts are counted anew; what succeeded is kept. A task that runs is refused.
+    """
+    with client_of(context) as client:
+        done = client.redrive(task, everything=everything, restart=restart, reason=reason)
+        status = done.status
+        if wait and not done.asked:
+            with TaskProgress() as progress:
+                for status in client.follow(task):
+                    progress(status)
+    if as_json:
+        out_json({"task_id": task, "asked": done.asked, "status": status.document()})
+    elif done.asked:
+        out(f"task {task}: asked for; the next 'streamsched run' of this folder obeys")
+    elif wait:
+        out(f"{status.task_id} {status.state}: {counted(status)}")
+    else:
+        out(f"task {task} goes on, as redrive {status.redrive}: {counted(status)}")
+    return 0 if done.asked or not wait or status.state == "succeeded" else 1
 
 
 def _watch_all(rounds: Iterable[list[TaskStatus]]) -> None:

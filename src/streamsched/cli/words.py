@@ -96,6 +96,17 @@ def _tick_ended(event: Any) -> str:
     return f"task {event.task_id} {event.outcome}"
 
 
+def _backfill_requested(event: Any) -> str:
+    stretch = f", {utc(event.parts[0].first)} to {utc(event.parts[-1].last)}" if event.parts else ""
+    return f"backfill {event.backfill}: {event.reprocess} times{stretch}, {event.max_active} at once{_noted(event)}"
+
+
+def _backfill_decided(event: Any) -> str:
+    return f"backfill {event.backfill}: " + ", ".join(
+        f"{utc(run.first)} {run.outcome}" if run.count == 1 else f"{run.count:,} {run.outcome}" for run in event.ticks
+    )
+
+
 def _others(event: Any) -> str:
     values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name not in ENVELOPE)
     return ", ".join(f"{name} {value}" for name, value in values if value not in ("", None))
@@ -108,6 +119,8 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "ScheduleDeleted": _schedule_deleted,
     "TicksDecided": _ticks,
     "TickEnded": _tick_ended,
+    "BackfillRequested": _backfill_requested,
+    "BackfillDecided": _backfill_decided,
     "TaskRequested": _requested,
     "TaskPlanned": _planned,
     "ChildrenDispatched": _releases,

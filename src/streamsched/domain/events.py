@@ -53,6 +53,38 @@ class Ticks:
     outcome: str
 
 
+@dataclass(frozen=True, slots=True)
+class BackfillPart:
+    """Nominal times ``first..last`` (inclusive, milliseconds) of a backfill: when they are, and what tasks they make.
+
+    The other fields are as in ScheduleSet.
+    """
+
+    first: int
+    last: int
+    spec: str
+    template_name: str
+    template_version: str
+    template: str
+    params: str
+    priority: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refill:
+    """Nominal times of a backfill with one outcome: ``count`` of them, between ``first`` and ``last`` (milliseconds).
+
+    ``outcome`` is ``fired`` (a new task), ``redriven`` (the task of that time, as its redrive ``redrive``) or ``left``
+    (as it is).
+    """
+
+    first: int
+    last: int
+    count: int
+    outcome: str
+    redrive: int
+
+
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
@@ -76,6 +108,22 @@ class TaskCancelRequested(Event):
 
     task_id: str
     redrive: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRedriven(Event):
+    """Somebody wants a task that has ended to go on, as its redrive ``redrive``; void for any but the next.
+
+    ``scope`` is ``failed`` (the children that did not succeed) or ``all``. They go on from their last checkpoints, or,
+    with ``restart`` and where they succeeded, from their beginning. ``origin`` names a backfill that asked.
+    """
+
+    task_id: str
+    redrive: int
+    scope: str
+    restart: bool
+    origin: str
     reason: str
 
 
@@ -134,6 +182,32 @@ class ScheduleDeleted(Event):
     """Somebody ended the schedule."""
 
     schedule_id: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillRequested(Event):
+    """Somebody wants the tasks of past times, as the schedule's backfill ``backfill``; void for any but the next.
+
+    ``parts`` are the times, in their order, as they were then or are now. ``reprocess`` is ``missing`` (times without a
+    task), ``failed`` (those whose task did not succeed, too) or ``all``. ``max_active`` of its tasks run at once.
+    """
+
+    schedule_id: str
+    backfill: int
+    reprocess: str
+    max_active: int
+    newest_first: bool
+    parts: tuple[BackfillPart, ...]
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillCancelled(Event):
+    """Somebody wants this backfill to start nothing more; void for any other, and when it has ended."""
+
+    schedule_id: str
+    backfill: int
     note: str
 
 
@@ -248,6 +322,27 @@ class TickEnded(Event):
     schedule_id: str
     task_id: str
     outcome: str
+    redrive: int
+
+
+@dataclass(frozen=True, slots=True)
+class TickReopened(Event):
+    """The task of a tick goes on as a redrive: in the transaction of its first dispatch."""
+
+    schedule_id: str
+    task_id: str
+    redrive: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillDecided(Event):
+    """What became of a backfill's times up to ``upto``, in its order; tasks are asked for in the same transaction."""
+
+    schedule_id: str
+    backfill: int
+    upto: int
+    ticks: tuple[Refill, ...]
+    basis: int
 
 
 # --- work, and what became of it ------------------------------------------------------------------------------------
@@ -428,14 +523,17 @@ class DeadLetter(Event):
 
 
 Work = ChildCreated | ChildCheckpointed
-OfSchedule = ScheduleSet | SchedulePaused | ScheduleTriggered | ScheduleDeleted | TicksDecided | TickEnded
+OfSchedule = (
+    ScheduleSet | SchedulePaused | ScheduleTriggered | ScheduleDeleted | BackfillRequested | BackfillCancelled
+    | TicksDecided | TickEnded | TickReopened | BackfillDecided
+)  # fmt: skip
 """What stands under a schedule's id in the journal; all else there stands under a task's."""
 OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
-    TaskRequested, TaskCancelRequested, TimerFired, PartitionReset,
-    ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted,
+    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset,
+    ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
     TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
-    TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded,
+    TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded, TickReopened, BackfillDecided,
     ChildCreated, ChildStarted, ChildCheckpointed, ChildCompleted, ChildFailed, ChildCancelled, ChildReturned,
     ChildYielded,
     NodeBeat, DeadLetter,

@@ -64,6 +64,7 @@ def _refused(task: Task, event: e.TaskRefused) -> bool:
 
 def _dispatched(task: Task, event: e.ChildrenDispatched) -> bool:
     accepted = [task.release(release) for release in event.releases]
+    task.reopened = task.reopened or any(accepted)
     return any(accepted)
 
 
@@ -195,6 +196,30 @@ def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
     return True
 
 
+def _redriven(task: Task, event: e.TaskRedriven) -> bool:
+    """Let an ended task go on; what is known of the children that do must be in ``details``."""
+    everything = event.scope == "all"
+    ended = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED) if everything else (Phase.FAILED, Phase.CANCELLED)
+    if event.redrive != task.redrive + 1 or task.phase not in ended:
+        return False
+    task.redrive = event.redrive
+    task.reopened = False
+    task.reason = ""
+    task.finished_at = None
+    task.enter(Phase.RUNNING if task.plan else Phase.REQUESTED)
+    for child in range(task.children):
+        state = task.state_of(child)
+        if task.ordinal_of(child) == LAST_ORDINAL or (state is ChildState.SUCCEEDED and not everything):
+            continue
+        task.do_again(child, restart=event.restart or state is ChildState.SUCCEEDED)
+        task.succeeded -= state is ChildState.SUCCEEDED
+        task.failed -= state is ChildState.FAILED
+        task.cancelled -= state is ChildState.CANCELLED
+    if task.plan:
+        _close_when_done(task)
+    return True
+
+
 def _succeeded(task: Task, event: e.TaskSucceeded) -> bool:
     return _end(task, event, Phase.SUCCEEDING, Phase.SUCCEEDED)
 
@@ -284,6 +309,7 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.ChildReturned: _returned,
     e.PartitionReset: _partition_reset,
     e.TaskCancelRequested: _cancel_requested,
+    e.TaskRedriven: _redriven,
     e.TaskSucceeded: _succeeded,
     e.TaskFailed: _task_failed,
     e.TaskCancelled: _task_cancelled,

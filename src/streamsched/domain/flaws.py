@@ -12,6 +12,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from streamsched.domain import events as e
+from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess
 from streamsched.domain.ids import is_schedule_id, is_task_id
 from streamsched.domain.policy import LONGEST_MS
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
@@ -49,6 +50,8 @@ _BOUNDS: Final = {
     "pending": (0, COUNT_END),
     "expected": (0, COUNT_END),
     "upto": (0, TIME_END),
+    "backfill": (1, COUNT_END),
+    "max_active": (1, ACTIVE_LIMIT + 1),
 }
 """The numbers that a field may hold: from the first to below the second."""
 
@@ -164,6 +167,28 @@ def _ticks(event: e.TicksDecided) -> str | None:
     return None
 
 
+def _redriven(event: e.TaskRedriven) -> str | None:
+    return None if event.scope in ("failed", "all") else f"{event.scope[:200]!r} is no scope"
+
+
+def _backfill(event: e.BackfillRequested) -> str | None:
+    if event.reprocess not in tuple(Reprocess):
+        return f"{event.reprocess[:200]!r} is nothing to reprocess"
+    before = -1
+    for part in event.parts:
+        if not before < part.first <= part.last < TIME_END:
+            return f"times from {part.first} to {part.last} cannot follow {before}"
+        before = part.last
+    return f"{len(event.parts):,} parts, more than a backfill can have" if len(event.parts) > PARTS_LIMIT else None
+
+
+def _refills(event: e.BackfillDecided) -> str | None:
+    for run in event.ticks:
+        if not (0 <= run.first <= run.last < TIME_END and 0 < run.count < COUNT_END and 0 <= run.redrive < COUNT_END):
+            return f"{run} cannot be"
+    return None
+
+
 def _beat(event: e.NodeBeat) -> str | None:
     for partition in event.partitions:
         if not 0 <= partition < PARTITION_END:
@@ -206,4 +231,7 @@ _MORE: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {
     e.NodeBeat: _beat,
     e.ScheduleSet: _of_schedule,
     e.TicksDecided: _ticks,
+    e.TaskRedriven: _redriven,
+    e.BackfillRequested: _backfill,
+    e.BackfillDecided: _refills,
 }

@@ -9,7 +9,8 @@
                           └────────────┴─ TaskRefused ─▶ refused
 
 A closing phase (succeeding, failing, cancelling) is irreversible: it waits for its live children, then one terminal
-event ends the task.
+event ends the task. TaskRedriven lets a task that has ended go on: from succeeded, failed and cancelled back to
+running, to requested where it was never planned, or to succeeding where nothing is left to do.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     Phase.SUCCEEDING: frozenset({Phase.SUCCEEDED}),
     Phase.FAILING: frozenset({Phase.FAILED}),
     Phase.CANCELLING: frozenset({Phase.CANCELLED}),
-    Phase.SUCCEEDED: frozenset(),
-    Phase.FAILED: frozenset(),
-    Phase.CANCELLED: frozenset(),
+    Phase.SUCCEEDED: frozenset({Phase.RUNNING, Phase.SUCCEEDING}),
+    Phase.FAILED: frozenset({Phase.RUNNING, Phase.SUCCEEDING}),
+    Phase.CANCELLED: frozenset({Phase.REQUESTED, Phase.RUNNING, Phase.SUCCEEDING}),
     Phase.REFUSED: frozenset(),
 }
 CLOSING: Final = frozenset({Phase.SUCCEEDING, Phase.FAILING, Phase.CANCELLING})

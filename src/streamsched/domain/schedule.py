@@ -21,7 +21,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from streamsched.domain import backfill as backfills
 from streamsched.domain import events as e
+from streamsched.domain.backfill import Backfill
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.refusal import ScheduleError
@@ -74,8 +76,8 @@ class Schedule:
     """One schedule as its events made it. Changed only by ``evolve_schedule``."""
 
     __slots__ = (
-        "_next", "counts", "created_at", "cursor", "last_outcome", "last_trigger", "left", "note", "running",
-        "schedule_id", "timeline", "triggers", "version", "void", "waiting",
+        "_next", "backfill", "backfills", "counts", "created_at", "cursor", "ended_since", "last_outcome",
+        "last_trigger", "left", "note", "running", "schedule_id", "timeline", "triggers", "version", "void", "waiting",
     )  # fmt: skip
 
     def __init__(self, schedule_id: str) -> None:
@@ -88,13 +90,19 @@ class Schedule:
         self.left: int | None = None
         """Runs that are left, where they are limited."""
         self.running: dict[str, int] = {}
-        """Unfinished tasks, with their nominal times."""
+        """Unfinished tasks, with their redrives; those of a backfill are its own."""
         self.waiting: list[Wait] = []
         self.triggers: list[Wait] = []
         self.last_trigger = 0
         self.last_outcome = ""
         self.counts: Counter[str] = Counter()
         self.created_at = 0
+        self.backfills = 0
+        """How many backfills were asked for."""
+        self.backfill: Backfill | None = None
+        """The latest of them."""
+        self.ended_since: dict[str, int] = {}
+        """Tasks of which a redrive ended since the last decision: one on its way may ask for the same redrive."""
         self.void = 0
         self._next: list[tuple[int, Segment] | None] = []
 
@@ -149,8 +157,28 @@ class Schedule:
         """Find what holds for a nominal time; the first that is known, for an older one."""
         return next((segment for segment in reversed(self.timeline) if segment.since < nominal), self.timeline[0])
 
+    def is_free(self, nominal: int) -> bool:
+        """Tell whether a past time has its outcome, or was never one of the schedule's own: a backfill may have it."""
+        if nominal <= self.cursor:
+            return True
+        found = self.next_time()
+        return found is None or found[0] > nominal
+
+    @property
+    def refillable(self) -> bool:
+        """Whether there is something to decide about its backfill."""
+        backfill = self.backfill
+        if backfill is None or not backfill.room:
+            return False
+        found = backfill.next_time()
+        return found is not None and self.is_free(found[0])
+
     def due(self) -> int | None:
         """Tell when there is something to decide, in milliseconds: 0 is at once, None never."""
+        return 0 if self.refillable else self.tick_due()
+
+    def tick_due(self) -> int | None:
+        """Tell the same of its own times."""
         if self.triggers or (self.waiting and (self.deleted or self.left == 0)):
             return 0
         if self.waiting and not self.running and not self.paused:
@@ -164,6 +192,8 @@ class Schedule:
     def changed(self) -> None:
         """Forget what was worked out."""
         self._next.clear()
+        if self.backfill is not None:
+            self.backfill.changed()
 
 
 def evolve_schedule(schedule: Schedule | None, event: e.OfSchedule) -> Schedule | None:
@@ -230,6 +260,8 @@ def _deleted(schedule: Schedule, event: e.ScheduleDeleted) -> bool:
         return False
     schedule.note = event.note
     _turn(schedule, event.at, replace(schedule.now, paused=False, deleted=True))
+    if schedule.backfill is not None and not schedule.backfill.done:
+        schedule.backfill.cancelled = True
     return True
 
 
@@ -248,22 +280,60 @@ def _decided(schedule: Schedule, event: e.TicksDecided) -> bool:
             continue
         schedule.counts[run.outcome] += run.count
         if run.outcome == "fired":
-            schedule.running[tick_id(schedule.schedule_id, run.kind, run.first)] = run.first
+            schedule.running[tick_id(schedule.schedule_id, run.kind, run.first)] = 0
             if schedule.left and run.kind == "tick":
                 schedule.left -= 1
     schedule.cursor = max(before, event.upto)
+    schedule.ended_since.clear()
     _trim(schedule)
     return True
 
 
 def _tick_ended(schedule: Schedule, event: e.TickEnded) -> bool:
-    if schedule.running.pop(event.task_id, None) is None:
-        return False
+    refilled = schedule.backfill is not None and backfills.end_task(schedule.backfill, event)
+    if event.redrive:
+        schedule.ended_since[event.task_id] = event.redrive
+    redrive = schedule.running.get(event.task_id)
+    if redrive is None or event.redrive < redrive:
+        return refilled or event.redrive > 0
+    del schedule.running[event.task_id]
     schedule.last_outcome = event.outcome
     failed = event.outcome in ("failed", "refused")
     if failed and not schedule.deleted and not schedule.paused and schedule.now.rules.policy.pause_on_failure:
         schedule.note = f"task {event.task_id} {event.outcome}"
         _turn(schedule, event.at, replace(schedule.now, paused=True))
+    return True
+
+
+def _tick_reopened(schedule: Schedule, event: e.TickReopened) -> bool:
+    if schedule.backfill is not None and event.task_id in schedule.backfill.running:
+        return True
+    schedule.running[event.task_id] = event.redrive
+    return True
+
+
+def _backfill_requested(schedule: Schedule, event: e.BackfillRequested) -> bool:
+    free = schedule.backfill is None or schedule.backfill.done
+    if schedule.deleted or not free or event.backfill != schedule.backfills + 1 or not backfills.is_readable(event):
+        return False
+    schedule.backfills += 1
+    schedule.backfill = Backfill(event)
+    return True
+
+
+def _backfill_cancelled(schedule: Schedule, event: e.BackfillCancelled) -> bool:
+    backfill = schedule.backfill
+    if backfill is None or backfill.number != event.backfill or backfill.cancelled or backfill.done:
+        return False
+    backfill.cancelled = True
+    backfill.note = event.note
+    return True
+
+
+def _backfill_decided(schedule: Schedule, event: e.BackfillDecided) -> bool:
+    if schedule.backfill is None or not backfills.advance(schedule.backfill, event, schedule.ended_since):
+        return False
+    schedule.ended_since.clear()
     return True
 
 
@@ -274,4 +344,8 @@ _APPLY: Final[dict[type[e.Event], Callable[[Schedule, Any], bool]]] = {
     e.ScheduleDeleted: _deleted,
     e.TicksDecided: _decided,
     e.TickEnded: _tick_ended,
+    e.TickReopened: _tick_reopened,
+    e.BackfillRequested: _backfill_requested,
+    e.BackfillCancelled: _backfill_cancelled,
+    e.BackfillDecided: _backfill_decided,
 }

@@ -76,7 +76,7 @@ class Task:
     __slots__ = (
         "busy_ms", "cancelled", "changed", "children", "cursor", "details", "digest", "due", "failed", "fault",
         "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
-        "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
+        "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
@@ -85,6 +85,9 @@ class Task:
         self.load = load
         self.phase = Phase.REQUESTED
         self.redrive = 0
+        """How often it was let go on after its end."""
+        self.reopened = False
+        """Whether anything was dispatched in this redrive: its schedule knows then that it goes on."""
         self.reason = ""
         self.plan = ""
         self.digest = ""
@@ -219,6 +222,20 @@ class Task:
         # Later than ever before: an entry of the heap that an earlier wait left behind never names this one.
         detail.due = max(due, detail.due + 1)
         heappush(self.due, (detail.due, child))
+
+    def do_again(self, child: int, *, restart: bool) -> None:
+        """Let a child that has ended wait for another dispatch, with no attempt behind it."""
+        if self.ordinal_of(child) == 0:
+            self.set_idle(child, ChildState.WAITING)
+            self.fresh = min(self.fresh, child)
+            return
+        known = self.detail(child)
+        state = None if restart else known.state
+        self.details[child] = Detail(
+            sequence=known.sequence, state=state, failed_at_sequence=known.sequence, due=known.due
+        )
+        self.set_idle(child, ChildState.DUE)
+        self.wait_until(child, 0)
 
     def detail(self, child: int) -> Detail:
         """Find or make the detail of a child, for a change."""

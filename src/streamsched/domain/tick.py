@@ -55,6 +55,11 @@ def tick_id(schedule_id: str, kind: str, nominal: int) -> str:
     return f"{schedule_id}@{write(nominal)}{TRIGGER if kind == 'trigger' else ''}"
 
 
+def origin_of(schedule_id: str, backfill: int = 0) -> str:
+    """Say who asks for the task of a tick: the schedule, or one of its backfills."""
+    return f"schedule {schedule_id}" + (f", backfill {backfill}" if backfill else "")
+
+
 def schedule_of(task_id: str) -> str | None:
     """Name the schedule that a task id is of, if it is one of a tick."""
     found = _ID.fullmatch(task_id)

@@ -36,6 +36,7 @@ from streamsched.runtime.ownership import Claim, Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.scheduler import aggregator
+from streamsched.scheduler.barrier import Barrier
 from streamsched.scheduler.dispatcher import Dispatcher
 from streamsched.scheduler.planner import plan_task
 from streamsched.scheduler.ticker import Ticked, Ticker
@@ -99,7 +100,6 @@ class Scheduler:
         self._me = me
         self._workers = Workers()
         self._agenda = Agenda()
-        self._ticker = Ticker(view, self._records, me)
         self._dispatcher = Dispatcher(me)
         self._hungry: dict[str, None] = {}
         self._flights: dict[str, _Flight] = {}
@@ -111,6 +111,7 @@ class Scheduler:
         """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
         self._reader = log.reader()
+        self._ticker = Ticker(view, self._records, me, Barrier(log, self._reader, topics.journal()))
         self._ownership = Ownership(
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
             clock=me.clock, pause=pause,
@@ -290,12 +291,12 @@ class Scheduler:
         basis = self._basis(task)
         if debt is Debt.PLAN:
             planned = plan_task(task, self._me, basis)
-            return _Decision(task, (planned,), self._ticker.ended(task.task_id, planned))
+            return _Decision(task, (planned,), self._ticker.ended(task, planned))
         if debt is Debt.CANCEL:
             return _Decision(task, (aggregator.cancel_rest(task, self._me, basis),))
         if debt is Debt.END:
             ended = aggregator.end(task, self._me, basis)
-            return _Decision(task, (ended,), self._ticker.ended(task.task_id, ended))
+            return _Decision(task, (ended,), self._ticker.ended(task, ended))
         stopping = aggregator.stop(task, self._me, basis)
         return _Decision(task, (stopping,), tuple(self._markers(stopping)))
 
@@ -344,6 +345,7 @@ class Scheduler:
                 releases=releases,
                 basis=self._basis(decision.task),
             )
+            work += self._ticker.reopened(task)
             fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
             self._hungry.pop(task.task_id, None)

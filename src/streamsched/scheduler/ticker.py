@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 from typing import Final
 
 from streamsched.domain import events as e
+from streamsched.domain.backfill import Backfill, Refilled, Standing, refill, spec_of
+from streamsched.domain.calendar.spec import ScheduleSpec
+from streamsched.domain.phases import Phase
 from streamsched.domain.refusal import TemplateError
-from streamsched.domain.schedule import Schedule
-from streamsched.domain.tick import OUTCOMES, fill, schedule_of
-from streamsched.domain.ticking import Decided, Fire, decide
+from streamsched.domain.schedule import Schedule, Wait
+from streamsched.domain.task import Task
+from streamsched.domain.tick import OUTCOMES, fill, origin_of, schedule_of, tick_id
+from streamsched.domain.ticking import Decided, decide
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
+from streamsched.scheduler.barrier import Barrier
 from streamsched.view.view import View
 
 ROUND: Final = 500
 """Schedules decided about in one transaction."""
+SOON_MS: Final = 5
+"""Until a backfill is looked at again that waits for the fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +41,9 @@ class Ticked:
 class Ticker:
     """Knows which schedule is due when, and which decisions were committed and not read back yet."""
 
-    def __init__(self, view: View, records: Records, me: Identity) -> None:
+    def __init__(self, view: View, records: Records, me: Identity, barrier: Barrier) -> None:
         self._view = view
+        self._barrier = barrier
         self._records = records
         self._me = me
         self._due: list[tuple[int, str]] = []
@@ -45,8 +54,11 @@ class Ticker:
         """Note when there is something to decide."""
         due = schedule.due()
         if due is not None and self._noted.get(schedule.schedule_id) != due:
-            self._noted[schedule.schedule_id] = due
-            heappush(self._due, (due, schedule.schedule_id))
+            self._note(schedule, due)
+
+    def _note(self, schedule: Schedule, due: int) -> None:
+        self._noted[schedule.schedule_id] = due
+        heappush(self._due, (due, schedule.schedule_id))
 
     def read_back(self, schedule: Schedule, event: e.Event) -> None:
         """Take in an event of a schedule that was folded."""
@@ -60,6 +72,7 @@ class Ticker:
     def decide(self, now: int, ready: Collection[int]) -> list[Ticked]:
         """Decide about all schedules of these partitions that are due, or a round of them."""
         made: list[Ticked] = []
+        refilling: dict[str, Schedule] = {}
         while self._due and self._due[0][0] <= now and len(made) < ROUND:
             due, schedule_id = heappop(self._due)
             if self._noted.get(schedule_id) != due:
@@ -72,6 +85,22 @@ class Ticker:
             decided = decide(schedule, now)
             if decided.ticks:
                 made.append(self._written(schedule, home, decided))
+            elif schedule.refillable:
+                refilling[schedule_id] = schedule
+        return made + self._refill(refilling, now)
+
+    def _refill(self, schedules: dict[str, Schedule], now: int) -> list[Ticked]:
+        """Decide about backfills, those for which enough is known."""
+        made: list[Ticked] = []
+        passed = self._barrier.passed(schedules) if schedules else ()
+        for schedule_id, schedule in schedules.items():
+            backfill = schedule.backfill
+            if backfill is None or schedule_id not in passed:
+                self._note(schedule, now + SOON_MS)
+                continue
+            refilled = refill(backfill, schedule.is_free, partial(self._standing, schedule))
+            if refilled is not None:
+                made.append(self._refilled(schedule, backfill, refilled))
         return made
 
     def put_off(self, ticked: Ticked) -> None:
@@ -85,12 +114,22 @@ class Ticker:
         for schedule_id in [each for each in self._flights if homes[each] in partitions]:
             del self._flights[schedule_id]
 
-    def ended(self, task_id: str, event: e.Event) -> tuple[Append, ...]:
+    def ended(self, task: Task, event: e.Event) -> tuple[Append, ...]:
         """Make the record that tells a schedule of the end of its task, if it is one."""
-        outcome, schedule_id = OUTCOMES.get(type(event)), schedule_of(task_id)
+        outcome, schedule_id = OUTCOMES.get(type(event)), schedule_of(task.task_id)
         if outcome is None or schedule_id is None:
             return ()
-        told = self._me.sign(e.TickEnded, schedule_id=schedule_id, task_id=task_id, outcome=outcome)
+        told = self._me.sign(
+            e.TickEnded, schedule_id=schedule_id, task_id=task.task_id, outcome=outcome, redrive=task.redrive
+        )
+        return (self._records.journal(told, schedule_id),)
+
+    def reopened(self, task: Task) -> tuple[Append, ...]:
+        """Make the record that tells a schedule that its task goes on, with the first dispatch of a redrive."""
+        schedule_id = schedule_of(task.task_id) if task.redrive and not task.reopened else None
+        if schedule_id is None:
+            return ()
+        told = self._me.sign(e.TickReopened, schedule_id=schedule_id, task_id=task.task_id, redrive=task.redrive)
         return (self._records.journal(told, schedule_id),)
 
     def _written(self, schedule: Schedule, home: int, decided: Decided) -> Ticked:
@@ -103,35 +142,78 @@ class Ticker:
             basis=self._view.positions.get(home, 0),
         )
         self._flights[schedule_id] = event.event_id
-        appends = (self._records.journal(event, schedule_id), *self._requests(schedule_id, decided))
+        self._barrier.leave(schedule_id)
+        appends = (self._records.journal(event, schedule_id), *self._requests(schedule, decided))
         return Ticked(schedule_id, home, appends)
 
-    def _requests(self, schedule_id: str, decided: Decided) -> Iterator[Append]:
+    def _requests(self, schedule: Schedule, decided: Decided) -> Iterator[Append]:
+        schedule_id = schedule.schedule_id
         for fire in decided.fires:
-            yield self._records.journal(self._request(schedule_id, fire), fire.task_id)
+            body, spec = fire.segment.body, fire.segment.rules.spec
+            params = _filled(body.params, schedule_id, spec, fire.nominal)
+            yield self._request(fire.task_id, body, params, origin_of(schedule_id))
         for task_id in decided.cancels:
             event = self._me.sign(
                 e.TaskCancelRequested,
                 task_id=task_id,
-                redrive=0,
+                redrive=schedule.running.get(task_id, 0),
                 reason=f"the next time of schedule {schedule_id} is due",
             )
             yield self._records.journal(event, task_id)
 
-    def _request(self, schedule_id: str, fire: Fire) -> e.TaskRequested:
-        body = fire.segment.body
-        try:
-            params = fill(body.params, schedule_id, fire.segment.rules.spec, fire.nominal)
-        except TemplateError:
-            params = body.params  # nobody who made it by our own means gets here; the planner judges it
-        return self._me.sign(
+    def _refilled(self, schedule: Schedule, backfill: Backfill, made: Refilled) -> Ticked:
+        """Write a decision about a backfill, with what it asks of tasks."""
+        schedule_id, home = schedule.schedule_id, self._view.schedule_homes[schedule.schedule_id]
+        event = self._me.sign(
+            e.BackfillDecided,
+            schedule_id=schedule_id,
+            backfill=backfill.number,
+            upto=made.upto,
+            ticks=tuple(made.ticks),
+            basis=self._view.positions.get(home, 0),
+        )
+        self._flights[schedule_id] = event.event_id
+        origin = origin_of(schedule_id, backfill.number)
+        appends = [self._records.journal(event, schedule_id)]
+        for nominal, part in made.fires:
+            params = _filled(part.params, schedule_id, spec_of(part), nominal)
+            appends.append(self._request(tick_id(schedule_id, "tick", nominal), part, params, origin))
+        for revival in made.revivals:
+            redriven = self._me.sign(
+                e.TaskRedriven,
+                task_id=revival.task_id,
+                redrive=revival.redrive,
+                scope=revival.scope,
+                restart=False,
+                origin=origin,
+                reason=backfill.request.note,
+            )
+            appends.append(self._records.journal(redriven, revival.task_id))
+        return Ticked(schedule_id, home, tuple(appends))
+
+    def _standing(self, schedule: Schedule, nominal: int) -> Standing | None:
+        """Tell how the task of a time stands; one that waits for its task is as good as one that has it."""
+        if Wait("tick", nominal) in schedule.waiting:
+            return Standing(Phase.REQUESTED, 0)
+        return self._view.standing(tick_id(schedule.schedule_id, "tick", nominal))
+
+    def _request(self, task_id: str, body: e.ScheduleSet | e.BackfillPart, params: str, origin: str) -> Append:
+        event = self._me.sign(
             e.TaskRequested,
-            task_id=fire.task_id,
+            task_id=task_id,
             template_name=body.template_name,
             template_version=body.template_version,
             template=body.template,
             params=params,
             priority=body.priority,
-            origin=f"schedule {schedule_id}",
+            origin=origin,
             traceparent=None,
         )
+        return self._records.journal(event, task_id)
+
+
+def _filled(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str:
+    try:
+        return fill(params, schedule_id, spec, nominal)
+    except TemplateError:
+        return params  # nobody who made it by our own means gets here; the planner judges it

@@ -24,7 +24,8 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
-from streamsched.domain.events import ScheduleSet, TaskRequested
+from streamsched.domain.backfill import Backfill, Standing
+from streamsched.domain.events import BackfillRequested, ScheduleSet, TaskRequested
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.schedule import Schedule, Segment, Wait
 from streamsched.domain.task import CHUNK, LAST_ORDINAL, Detail, Load, Task
@@ -36,11 +37,11 @@ Rows = dict[bytes, bytes | None]
 META: Final = b"m"
 _HEADER: Final = (
     "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "fresh", "live", "stopping", "succeeded",
-    "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "void",
+    "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
 )  # fmt: skip
 _SCHEDULE: Final = (
     "version", "cursor", "note", "left", "running", "waiting", "triggers", "last_trigger", "last_outcome", "counts",
-    "created_at", "void",
+    "created_at", "backfills", "ended_since", "void",
 )  # fmt: skip
 _schedule_values: Any = attrgetter(*_SCHEDULE)
 _header_values: Any = attrgetter(*_HEADER)
@@ -107,12 +108,12 @@ def schedule_row(schedule: Schedule, home: int, codec: Codec) -> bytes:
     timeline = [
         (segment.since, codec.encode(segment.body), segment.paused, segment.deleted) for segment in schedule.timeline
     ]
-    return _encode((home, timeline, *_schedule_values(schedule)))
+    return _encode((home, timeline, _backfill_row(schedule.backfill, codec), *_schedule_values(schedule)))
 
 
 def load_schedule(schedule_id: str, row: bytes, codec: Codec) -> tuple[Schedule, int]:
     """Read a schedule back, and its journal partition."""
-    home, timeline, *values = _decode(row)
+    home, timeline, backfill, *values = _decode(row)
     schedule = Schedule(schedule_id)
     for name, value in zip(_SCHEDULE, values, strict=True):
         setattr(schedule, name, value)
@@ -121,7 +122,27 @@ def load_schedule(schedule_id: str, row: bytes, codec: Codec) -> tuple[Schedule,
     schedule.triggers = [Wait(*each) for each in schedule.triggers]
     for since, body, *flags in timeline:
         schedule.timeline.append(Segment(since, cast(ScheduleSet, codec.decode(_stored(body))), *flags))
+    if backfill is not None:
+        request, cursor, cancelled, note, running, counts = backfill
+        known = cast(BackfillRequested, codec.decode(_stored(request)))
+        schedule.backfill = Backfill(known, cursor, cancelled, note, running, Counter(counts))
     return schedule, home
+
+
+def _backfill_row(backfill: Backfill | None, codec: Codec) -> tuple[object, ...] | None:
+    if backfill is None:
+        return None
+    state = (backfill.cursor, backfill.cancelled, backfill.note, backfill.running, backfill.counts)
+    return codec.encode(backfill.request), *state
+
+
+def load_standing(store: Store, task_id: str) -> Standing | None:
+    """Tell how a task stands, from its first row alone."""
+    header = store.get(task_key(b"t", task_id))
+    if header is None:
+        return None
+    phase, redrive, *_ = _decode(header)
+    return Standing(Phase(phase), redrive)
 
 
 def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[int, Detail]]:
@@ -150,8 +171,9 @@ def explain(key: bytes, value: bytes) -> Row:
     if kind == b"a":
         return Row(task_id, None, {"journal partition of the unfinished task": int.from_bytes(value)})
     if kind == b"s":
-        home, timeline, *values = _decode(value)
+        home, timeline, backfill, *values = _decode(value)
         told = {"schedule": rest.decode(errors="replace"), "journal partition": home, "segments": len(timeline)}
+        told["backfill"] = None if backfill is None else backfill[1:]
         return Row("", None, {**told, **dict(zip(_SCHEDULE, values, strict=True))})
     if kind == b"q":
         return Row(task_id, None, {"request": value.hex()})

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
 
-from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset
+from streamsched.domain.backfill import Standing
+from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset, TaskRedriven
 from streamsched.domain.evolve import evolve
+from streamsched.domain.phases import ChildState
 from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.domain.task import Detail, Load, Task
 from streamsched.log.codec import Codec
@@ -21,6 +23,7 @@ from streamsched.view.rows import (
     active_key,
     load_details,
     load_schedule,
+    load_standing,
     load_task,
     position_key,
     schedule_key,
@@ -29,7 +32,7 @@ from streamsched.view.rows import (
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
-FORMAT: Final = "streamsched view 1"
+FORMAT: Final = "streamsched view 2"
 log = logging.getLogger(__name__)
 
 
@@ -72,7 +75,20 @@ class View:
                 self._fold(self.active[task_id], event, partition)
             return None
         task_id = getattr(event, "task_id", "")
-        return self._fold(self.active.get(task_id) or self.task(task_id), event, partition)
+        task = self.active.get(task_id) or self.task(task_id)
+        if isinstance(event, TaskRedriven) and task is not None and task.terminal:
+            task = self._recalled(task, everything=event.scope == "all")
+        return self._fold(task, event, partition)
+
+    def _recalled(self, task: Task, *, everything: bool) -> Task | None:
+        """Bring back what was forgotten of an ended task's children that may go on."""
+        self.flush()
+        recalled = load_task(self._store, self._codec, task.task_id, self.load)
+        if recalled is not None:
+            for child, detail in load_details(self._store, task.task_id):
+                if everything or recalled.state_of(child) is not ChildState.SUCCEEDED:
+                    recalled.details[child] = detail
+        return recalled
 
     def _fold_schedule(self, event: OfSchedule, partition: int) -> Schedule | None:
         schedule_id = event.schedule_id
@@ -92,6 +108,11 @@ class View:
         """Find a task, in memory or in the store."""
         found = self.active.get(task_id) or self._dirty.get(task_id)
         return found or load_task(self._store, self._codec, task_id, Load())
+
+    def standing(self, task_id: str) -> Standing | None:
+        """Tell how a task stands; None where there is none."""
+        found = self.active.get(task_id) or self._dirty.get(task_id)
+        return load_standing(self._store, task_id) if found is None else Standing(found.phase, found.redrive)
 
     def task_ids(self) -> list[str]:
         """List the ids of all tasks."""

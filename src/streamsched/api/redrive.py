@@ -1,0 +1,92 @@
+"""Letting a task that has ended go on: a fact in the journal, and whether it took effect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from streamsched.api.errors import InputError
+from streamsched.api.mailbox import Mailbox
+from streamsched.api.status import TaskStatus, status_of
+from streamsched.api.wiring import Installation
+from streamsched.domain.events import TaskRedriven
+from streamsched.domain.phases import Phase
+from streamsched.domain.task import Task
+from streamsched.runtime.identity import Identity
+from streamsched.view.follow import Follower
+
+
+class NotRedrivable(InputError):
+    """The task runs, has nothing to do again, or somebody else was quicker: nothing came of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Redriven:
+    """A task that goes on.
+
+    ``asked`` is True where the process that may write the embedded log was asked for it: ``status`` is from before.
+    """
+
+    asked: bool
+    status: TaskStatus
+
+
+def redrive(
+    site: Installation,
+    me: Identity,
+    following: Callable[[], Follower],
+    task: Task,
+    *,
+    everything: bool,
+    restart: bool,
+    reason: str,
+) -> Redriven:
+    """Let a task go on. Raise NotRedrivable."""
+    _check(task, everything=everything)
+    task_id, number = task.task_id, task.redrive + 1
+    event = me.sign(
+        TaskRedriven,
+        task_id=task_id,
+        redrive=number,
+        scope="all" if everything else "failed",
+        restart=restart,
+        origin="",
+        reason=reason,
+    )
+    record = site.records.journal(event, task_id, task.request.traceparent)
+    if not site.settings.brokers:
+        Mailbox(site.settings.data_dir).put(record)
+        return Redriven(asked=True, status=status_of(task))
+    void = task.void
+    site.log.append([record])
+    follower = following()
+    while True:
+        mine = False
+        for _, found in follower.poll(0.2):
+            if getattr(found, "task_id", None) != task_id:
+                continue
+            task = follower.view.task(task_id) or task
+            if found.event_id == event.event_id:
+                mine = True
+                if task.void > void:
+                    raise NotRedrivable(
+                        f"somebody else changed task {task_id!r} meanwhile",
+                        f"look at 'streamsched status {task_id}', and do it again",
+                    )
+            void = task.void
+        if mine:
+            return Redriven(asked=False, status=status_of(follower.view.task(task_id) or task))
+
+
+def _check(task: Task, *, everything: bool) -> None:
+    if not task.terminal:
+        raise NotRedrivable(
+            f"task {task.task_id!r} is {task.phase}: only a task that has ended is redriven",
+            "wait for its end, or cancel it first",
+        )
+    if task.phase is Phase.REFUSED:
+        raise NotRedrivable(
+            f"task {task.task_id!r} was refused: {task.reason}", "submit what is right under another --task-id"
+        )
+    if task.phase is Phase.SUCCEEDED and not everything:
+        raise NotRedrivable(f"task {task.task_id!r} has succeeded: nothing is left to do", "do it all again with --all")

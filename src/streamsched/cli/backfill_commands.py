@@ -1,0 +1,178 @@
+"""``schedule backfill``: past times of a schedule, gone through once more."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from streamsched.cli.options import Json, client_of
+from streamsched.cli.printing import note as tell
+from streamsched.cli.printing import out, out_json
+from streamsched.cli.progress import PLAIN_EVERY
+from streamsched.cli.replay_commands import read_time
+from streamsched.cli.schedule_commands import Id, Note
+
+if TYPE_CHECKING:
+    from streamsched.api.backfills import Refilling, WantedBackfill
+    from streamsched.api.client import Client
+    from streamsched.api.schedule_status import BackfillStatus
+    from streamsched.api.schedules import Changed
+
+LINE: Final = "{:<26}  {:<8}  {:<44}  {}"
+LOOK_EVERY: Final = 0.25
+
+
+def backfill(
+    context: typer.Context,
+    schedule: Id,
+    start: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The first time (RFC 3339, or a date: local time).", show_default=False),
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option(metavar="TIME", help="Times before that [default: now].", show_default=False)
+    ] = None,
+    reprocess: Annotated[
+        str,
+        typer.Option(
+            metavar="WHICH",
+            help="missing: times that have no task; failed: those too whose task did not succeed, which is redriven; "
+            "all: every time, whatever became of it.",
+        ),
+    ] = "missing",
+    max_active: Annotated[int, typer.Option(metavar="N", help="Tasks of it that run at once.")] = 1,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="Go from the latest time back.")] = False,
+    as_of: Annotated[
+        str,
+        typer.Option(metavar="WHEN", help="then: times and template as they were at each time; now: as they are."),
+    ] = "then",
+    note: Note = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 1 if a task does not succeed.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="End the backfill that goes on; its tasks go on.")] = False,
+    as_json: Json = False,
+) -> int:
+    """Make the tasks of past times, a few at once: those that are missing, failed, or all.
+
+    It goes beside the schedule's own times, and neither holds up the other. 'schedule show' tells how far it is.
+    """
+    from streamsched.api.errors import InputError
+
+    if cancel:
+        with client_of(context) as client:
+            done = client.cancel_backfill(schedule, note)
+        _report(done, "is cancelled" if done.changed else "does not go on", as_json=as_json)
+        return 0
+    if start is None:
+        raise InputError("there is no start", "give the first time, as 2026-11-01", source="--start")
+    if as_of not in ("then", "now"):
+        raise InputError(f"{as_of!r} is neither then nor now", "choose one of them", source="--as-of")
+    from streamsched.api.backfills import WantedBackfill
+
+    wanted = WantedBackfill(
+        start=read_time(start, "--start", f"{start!r} is no time"),
+        end=time.time_ns() // 1_000_000 if end is None else read_time(end, "--end", f"{end!r} is no time"),
+        reprocess=reprocess,
+        max_active=max_active,
+        newest_first=newest_first,
+        as_of_now=as_of == "now",
+        note=note,
+    )
+    with client_of(context) as client:
+        if dry_run:
+            _preview(client, schedule, wanted, as_json=as_json)
+            return 0
+        done = client.backfill(schedule, wanted)
+        if done.status is None or done.status.backfill is None or done.asked or not wait:
+            _report(done, "is asked for", as_json=as_json)
+            return 0
+        found = _follow(client, schedule, done.status.backfill.number)
+    if as_json:
+        out_json(found.document())
+    else:
+        out(f"backfill {found.number} of schedule {schedule} {found.state}: {_counted(found)}")
+    return 0 if not set(found.counts) & {"failed", "cancelled", "refused"} and found.state == "done" else 1
+
+
+def _preview(client: Client, schedule: str, wanted: WantedBackfill, *, as_json: bool) -> None:
+    from streamsched.domain.calendar import moment
+
+    zone = client.schedule(schedule).zone
+    counts: Counter[str] = Counter()
+    for time_of_it in client.preview_backfill(schedule, wanted):
+        if as_json:
+            out_json(time_of_it.document())
+            continue
+        if not counts:
+            out(LINE.format("TIME", "ACTION", "TASK", "TEMPLATE"))
+        counts[time_of_it.action] += 1
+        out(_line(time_of_it, moment.write(time_of_it.nominal, zone)))
+    if not as_json:
+        tell(f"nothing was written; it would {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
+
+
+def _line(found: Refilling, when: str) -> str:
+    task = found.task_id if found.state is None else f"{found.task_id} ({found.state})"
+    return LINE.format(when, found.action, task, found.template_version[:12])
+
+
+def _follow(client: Client, schedule: str, number: int) -> BackfillStatus:
+    """Show how a backfill gets on, until its end."""
+    with _progress() as show:
+        while True:
+            found = client.schedule(schedule).backfill
+            if found is None or found.number != number:
+                from streamsched.api.errors import InputError
+
+                raise InputError(f"backfill {number} is over, another one began", f"see 'schedule ticks {schedule}'")
+            show(found)
+            if found.done:
+                return found
+            time.sleep(LOOK_EVERY)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    if not sys.stderr.isatty():
+        due = [0.0]
+
+        def line(found: BackfillStatus) -> None:
+            if time.monotonic() >= due[0]:
+                due[0] = time.monotonic() + PLAIN_EVERY
+                tell(_counted(found))
+
+        yield line
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("backfill") as status:
+        yield lambda found: status.update(_counted(found))
+
+
+def _counted(found: BackfillStatus) -> str:
+    from streamsched.api.status import rfc3339
+
+    counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items()) or "nothing yet"
+    running = f", {len(found.running):,} running" if found.running else ""
+    return f"{counts}{running}" + (f", at {rfc3339(found.cursor)}" if found.cursor is not None else "")
+
+
+def _report(done: Changed, what: str, *, as_json: bool) -> None:
+    found = None if done.status is None else done.status.backfill
+    if as_json:
+        out_json({
+            "schedule_id": done.schedule_id, "changed": done.changed, "asked": done.asked,
+            "backfill": None if found is None else found.document(),
+        })  # fmt: skip
+    elif done.asked:
+        out(f"schedule {done.schedule_id}: asked for; the 'streamsched run' of this folder obeys, or the next one")
+    elif found is None:
+        out(f"schedule {done.schedule_id} has no backfill")
+    else:
+        out(f"backfill {found.number} of schedule {done.schedule_id} {what}")

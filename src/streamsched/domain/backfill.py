@@ -1,0 +1,250 @@
+"""A backfill: past times of a schedule that are gone through once more, a few tasks at a time.
+
+::
+
+    BackfillRequested ──▶ active ──(its times are gone through, its tasks have ended)──▶ done
+                            └──BackfillCancelled, ScheduleDeleted──▶ cancelled
+
+    a time ──BackfillDecided──▶ fired (a new task) | redriven (the task of that time goes on) | left (as it is)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from streamsched.domain import events as e
+from streamsched.domain.calendar.spec import ScheduleSpec
+from streamsched.domain.phases import Phase
+from streamsched.domain.refusal import ScheduleError
+from streamsched.domain.tick import tick_id
+
+EXAMINED: Final = 500
+"""Times looked at in one decision."""
+ACTIVE_LIMIT: Final = 1_000
+"""Tasks of one backfill that may run at once at most."""
+PARTS_LIMIT: Final = 1_000
+_BLOCK: Final = 3_600_000
+_PLENTY: Final = 100
+
+
+class Reprocess(StrEnum):
+    """Which times a backfill makes tasks of. Source: Airflow's backfills."""
+
+    MISSING = "missing"
+    FAILED = "failed"
+    ALL = "all"
+
+
+class Standing(NamedTuple):
+    """How the task of a time stands."""
+
+    phase: Phase
+    redrive: int
+
+
+@lru_cache(maxsize=1_024)
+def _spec(text: str) -> ScheduleSpec:
+    return ScheduleSpec.from_json(text)
+
+
+@dataclass(slots=True)
+class Backfill:
+    """One backfill as its events made it. ``cursor``: the last time that was gone through, None before the first."""
+
+    request: e.BackfillRequested
+    cursor: int | None = None
+    cancelled: bool = False
+    note: str = ""
+    running: dict[str, int] = field(default_factory=dict)
+    """Its unfinished tasks, with their redrives."""
+    counts: Counter[str] = field(default_factory=Counter)
+    _next: list[tuple[int, e.BackfillPart] | None] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """Which of its schedule's backfills it is, from 1 on."""
+        return self.request.backfill
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to come of it."""
+        return not self.running and (self.cancelled or self.next_time() is None)
+
+    @property
+    def state(self) -> str:
+        """Name where it is."""
+        if not self.done:
+            return "cancelling" if self.cancelled else "active"
+        return "cancelled" if self.cancelled else "done"
+
+    @property
+    def room(self) -> int:
+        """How many of its tasks may be started now."""
+        return 0 if self.cancelled else max(0, self.request.max_active - len(self.running))
+
+    def next_time(self) -> tuple[int, e.BackfillPart] | None:
+        """Find the time to go through next, and what holds for it."""
+        if not self._next:
+            self._next.append(next(self.times(), None))
+        return self._next[0]
+
+    def times(self) -> Iterator[tuple[int, e.BackfillPart]]:
+        """Walk the times that were not gone through, in the backfill's order."""
+        return times_of(self.request.parts, newest_first=self.request.newest_first, cursor=self.cursor)
+
+    def changed(self) -> None:
+        """Forget what was worked out; of one that is done, its times too."""
+        self._next.clear()
+        if self.done and self.request.parts:
+            self.request = _without_parts(self.request)
+
+
+def _without_parts(request: e.BackfillRequested) -> e.BackfillRequested:
+    return e.BackfillRequested(
+        request.event_id, request.at, request.by, request.schedule_id, request.backfill, request.reprocess,
+        request.max_active, request.newest_first, (), request.note,
+    )  # fmt: skip
+
+
+def is_readable(request: e.BackfillRequested) -> bool:
+    """Tell whether a backfill can be gone through."""
+    try:
+        for part in request.parts:
+            _spec(part.spec)
+    except ScheduleError:
+        return False
+    return True
+
+
+def spec_of(part: e.BackfillPart) -> ScheduleSpec:
+    """Read when the times of a part are."""
+    return _spec(part.spec)
+
+
+def times_of(
+    parts: Sequence[e.BackfillPart], *, newest_first: bool, cursor: int | None = None
+) -> Iterator[tuple[int, e.BackfillPart]]:
+    """Walk the times of a backfill beyond its cursor, in its order, each with what holds for it."""
+    for part in reversed(parts) if newest_first else parts:
+        first, last, spec = part.first, part.last, _spec(part.spec)
+        if newest_first:
+            found = latest(spec, first, last if cursor is None else min(last, cursor - 1))
+        else:
+            found = spec.between(first if cursor is None else max(first, cursor + 1), last + 1)
+        for nominal in found:
+            yield nominal, part
+
+
+def latest(spec: ScheduleSpec, first: int, last: int) -> Iterator[int]:
+    """Walk the times in ``first..last`` backwards, a block of them at a time."""
+    reach = _BLOCK
+    while first <= last:
+        begin = max(first, last - reach + 1)
+        block = list(spec.between(begin, last + 1))
+        yield from reversed(block)
+        last = begin - 1
+        if len(block) < _PLENTY:
+            reach *= 4
+
+
+# --- what each of its events does -----------------------------------------------------------------------------------
+
+
+def advance(backfill: Backfill, event: e.BackfillDecided, ended_since: dict[str, int]) -> bool:
+    """Take in a decision; ``ended_since`` tells of tasks that ended while it was on its way, and as which redrive."""
+    if event.backfill != backfill.number:
+        return False
+    for refill in event.ticks:
+        backfill.counts[refill.outcome] += refill.count
+        if refill.outcome == "left":
+            continue
+        task_id = tick_id(event.schedule_id, "tick", refill.first)
+        if ended_since.get(task_id, -1) < refill.redrive:
+            backfill.running[task_id] = refill.redrive
+    backfill.cursor = event.upto
+    return True
+
+
+def end_task(backfill: Backfill, event: e.TickEnded) -> bool:
+    """Note that one of its tasks has ended."""
+    redrive = backfill.running.get(event.task_id)
+    if redrive is None or event.redrive < redrive:
+        return False
+    del backfill.running[event.task_id]
+    backfill.counts[event.outcome] += 1
+    return True
+
+
+# --- what is owed to it ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Revival:
+    """A task to redrive."""
+
+    task_id: str
+    redrive: int
+    scope: str
+
+
+@dataclass(slots=True)
+class Refilled:
+    """A decision about the times of a backfill up to ``upto``, in its order."""
+
+    upto: int
+    ticks: list[e.Refill] = field(default_factory=list)
+    fires: list[tuple[int, e.BackfillPart]] = field(default_factory=list)
+    revivals: list[Revival] = field(default_factory=list)
+
+
+def refill(
+    backfill: Backfill, is_free: Callable[[int], bool], standing: Callable[[int], Standing | None]
+) -> Refilled | None:
+    """Decide about the next times, as many as there is room for; None where there is none now.
+
+    ``is_free`` tells whether the schedule itself has nothing more to do with a time; ``standing`` how its task stands.
+    """
+    made = Refilled(0)
+    room = backfill.room
+    for examined, (nominal, part) in enumerate(backfill.times()):
+        if room == 0 or examined >= EXAMINED or not is_free(nominal):
+            break
+        made.upto = nominal
+        found = standing(nominal)
+        outcome = fate(backfill.request.reprocess, found)
+        if found is None:
+            made.fires.append((nominal, part))
+            made.ticks.append(e.Refill(nominal, nominal, 1, outcome, 0))
+        elif outcome == "redriven":
+            scope = "all" if backfill.request.reprocess == Reprocess.ALL else "failed"
+            task_id = tick_id(backfill.request.schedule_id, "tick", nominal)
+            made.revivals.append(Revival(task_id, found.redrive + 1, scope))
+            made.ticks.append(e.Refill(nominal, nominal, 1, outcome, found.redrive + 1))
+        else:
+            _leave(made.ticks, nominal)
+        room -= outcome != "left"
+    return made if made.ticks else None
+
+
+def fate(reprocess: str, found: Standing | None) -> str:
+    """Say what becomes of a time: ``fired``, ``redriven`` or ``left``."""
+    if found is None:
+        return "fired"
+    again = {Phase.FAILED, Phase.CANCELLED} if reprocess == Reprocess.FAILED else set()
+    if reprocess == Reprocess.ALL:
+        again = {Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED}
+    return "redriven" if found.phase in again else "left"
+
+
+def _leave(ticks: list[e.Refill], nominal: int) -> None:
+    """Tell of a time that is left as it is; several in a row are told of as one."""
+    ran = ticks[-1] if ticks else None
+    if ran is not None and ran.outcome == "left":
+        ticks[-1] = e.Refill(min(ran.first, nominal), max(ran.last, nominal), ran.count + 1, "left", 0)
+    else:
+        ticks.append(e.Refill(nominal, nominal, 1, "left", 0))
