@@ -133,7 +133,7 @@ def test_one_goes_on_at_a_time_and_can_be_ended(house: House) -> None:
     assert not client.cancel_backfill("nightly").changed
     client.backfill("nightly", past(house, 100))
     house.run(scheduler, 1)
-    with pytest.raises(ScheduleConflict, match="backfill 1 .* is active; .*--cancel"):
+    with pytest.raises(ScheduleConflict, match=r"backfill 1 .* is active; .*--cancel"):
         client.backfill("nightly", past(house, 100))
     assert client.cancel_backfill("nightly", "wrong days").changed
     found = client.schedule("nightly").backfill

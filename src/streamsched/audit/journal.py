@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, cast
@@ -29,10 +29,9 @@ HEAVY: Final = 2_048
 """Bytes from which on an event's payload is not kept: no invariant asks for it."""
 _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
-_FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TimerFired})
+_FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
 """What people and time may write again, and at any time: void then."""
-
-_TOLD: Final = frozenset({e.TicksDecided, e.TickEnded})
+_TOLD: Final = frozenset({e.TicksDecided, e.TickEnded, e.TickReopened, e.BackfillDecided})
 """What schedulers write of schedules, in transactions: once."""
 
 
@@ -56,16 +55,29 @@ class Live(NamedTuple):
 
 
 class PartitionAudit:
-    """Follows one partition. ``complete``: it is kept from its first record on, else no schedule is judged."""
+    """Follows one partition.
+
+    ``complete``: it is kept from its first record on, else no schedule is judged. ``redriven`` are tasks that go on
+    after an end; one of which that was not known is passed over from then on, and in ``forgotten``.
+    """
 
     def __init__(
-        self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool, ledger: Ledger
+        self,
+        place: TopicPartition,
+        *,
+        topics: Topics,
+        findings: Findings,
+        complete: bool,
+        ledger: Ledger,
+        redriven: Collection[str],
     ) -> None:
         self.place = place
         self._topics = topics
         self._findings = findings
         self.complete = complete
         self._ledger = ledger
+        self._redriven = redriven
+        self.forgotten: set[str] = set()
         self._stories: dict[str, Story] = {}
         self._schedules: dict[str, ScheduleStory] = {}
         self._ended = Ended()
@@ -120,6 +132,7 @@ class PartitionAudit:
         self.settle()
         for story in self._stories.values():
             self._count(story)
+            self._findings.ended += story.task is not None and story.task.terminal
         for schedule in self._schedules.values():
             schedule.advance()
             self._findings.unjudged += schedule.unjudged
@@ -163,7 +176,7 @@ class PartitionAudit:
         schedule_id, kind = event.schedule_id, type(event)
         if kind in _TOLD and self._ids.repeated(event.event_id):
             expected = f"event {event.event_id.hex()} once"
-            invariant = 10 if kind is e.TicksDecided else 12
+            invariant = 10 if kind in (e.TicksDecided, e.BackfillDecided) else 12
             self._tell(Fault(invariant, None, expected, f"{kind.__name__} a second time"), schedule_id, offset)
             return
         if self.complete:
@@ -173,18 +186,25 @@ class PartitionAudit:
             story.take(offset, event)
         if isinstance(event, e.TicksDecided):
             self._ledger.decided(event, self._named(offset))
+        elif isinstance(event, e.BackfillDecided):
+            self._ledger.refilled(event, self._named(offset))
         elif isinstance(event, e.TickEnded):
             self._ledger.told(event, self._named(offset))
+        elif isinstance(event, e.TickReopened):
+            self._ledger.told_reopened(event, self._named(offset))
 
     def _begin(self, task_id: str, offset: int, event: e.Event) -> None:
         """Take in an event of a task of which nothing is kept."""
         ended = task_id in self._ended
+        if ended and isinstance(event, e.TaskRedriven):
+            self.forgotten.add(task_id)
+            self._excused.add(task_id)
         if isinstance(event, e.TaskRequested) and not ended:
             self._findings.tasks += 1
             event = self._shared(event)
             self._stories[task_id] = Story(
                 event, offset, load=self._load, partitions=self._topics.child_partitions, epochs=self.epochs,
-                tell=self._tell,
+                tell=self._tell, reopened=self._reopened, keep=task_id in self._redriven,
             )  # fmt: skip
             self._room += FEW
         elif type(event) in _FACTS or children.is_poison(event) or task_id in self._excused:
@@ -222,7 +242,12 @@ class PartitionAudit:
             Fault(invariant, getattr(event, "child", None), expected, f"{kind.__name__} a second time"), task_id, offset
         )
 
+    def _reopened(self, task: Task, offset: int) -> None:
+        self._ledger.reopened(task, self._named(offset))
+
     def _close(self, task_id: str, story: Story) -> None:
+        if task_id in self._redriven:
+            return
         self._count(story)
         self._findings.ended += 1
         self._ended.add(task_id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from streamsched.audit.refills import judge_refill
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.calendar.moment import write as utc
@@ -44,7 +45,7 @@ class ScheduleStory:
 
     def take(self, offset: int, event: e.OfSchedule) -> None:
         """Take in the next event."""
-        if isinstance(event, e.TicksDecided):
+        if isinstance(event, e.TicksDecided | e.BackfillDecided):
             if fault := self._judge(offset, event):
                 self._tell(fault, self._schedule_id, offset)
             self._decided = offset
@@ -63,20 +64,22 @@ class ScheduleStory:
             count += 1
         del self._held[:count]
 
-    def _judge(self, offset: int, event: e.TicksDecided) -> Fault | None:
+    def _judge(self, offset: int, event: e.TicksDecided | e.BackfillDecided) -> Fault | None:
         basis = event.basis
         if not 0 <= basis <= offset:
             self.advance(offset)
             return Fault(10, None, f"a basis at or below its own offset {offset}", f"basis {basis}")
         if self._decided >= basis:
             expected = f"no other decision of this schedule from basis {basis} on"
-            return Fault(10, None, expected, f"TicksDecided at offset {self._decided}")
+            return Fault(10, None, expected, f"another one at offset {self._decided}")
         if basis < self._applied:
             self.unjudged += 1
             return None
         self.advance(basis)
         if self.schedule is None:
-            return Fault(10, None, f"a schedule at basis {basis}", "TicksDecided")
+            return Fault(10, None, f"a schedule at basis {basis}", type(event).__name__)
+        if isinstance(event, e.BackfillDecided):
+            return judge_refill(self.schedule, event)
         return _Decision(self.schedule, event).judge()
 
 

@@ -29,26 +29,29 @@ _ENDS: Final = frozenset({e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.Task
 Held = tuple[int, e.Event, Fault | None]
 Tell = Callable[[Fault, str, int], None]
 """Reports a fault of a task at an offset."""
+Reopened = Callable[[Task, int], None]
+"""Hears of the first dispatch of a redrive, at an offset."""
 
 
 class Story:
-    """One task that goes on."""
+    """One task that goes on, or (``keep``) will do so again: of its children nothing is forgotten then."""
 
     __slots__ = (
-        "_applied",
-        "_decided",
-        "_excused",
-        "_load",
-        "_owners",
-        "_partitions",
-        "_tell",
-        "held",
-        "task",
-        "unjudged",
-    )
+        "_applied", "_decided", "_excused", "_keep", "_load", "_owners", "_partitions", "_reopened", "_tell", "held",
+        "task", "unjudged",
+    )  # fmt: skip
 
     def __init__(
-        self, request: e.TaskRequested, offset: int, *, load: Load, partitions: int, epochs: children.Epochs, tell: Tell
+        self,
+        request: e.TaskRequested,
+        offset: int,
+        *,
+        load: Load,
+        partitions: int,
+        epochs: children.Epochs,
+        tell: Tell,
+        reopened: Reopened,
+        keep: bool,
     ) -> None:
         self.task: Task | None = None
         self.held: list[Held] = [(offset, request, None)]
@@ -57,6 +60,8 @@ class Story:
         self._load = load
         self._partitions = partitions
         self._tell = tell
+        self._reopened = reopened
+        self._keep = keep
         self._applied = 0
         self._decided: tuple[int, decisions.Decision] | None = None
         self._owners = children.Owners(epochs)
@@ -129,6 +134,8 @@ class Story:
             evolve(task, event, self._load)
         else:
             evolve(task, event, self._load)
+        if self._keep:
+            task.touched.clear()
         task.stored()
 
     def _hear(self, task: Task, offset: int, event: children.Word) -> None:
@@ -141,8 +148,10 @@ class Story:
     def _follow(self, task: Task, offset: int, event: decisions.Decision, fault: Fault | None) -> None:
         fault = decisions.judge_in_place(task, event, self._partitions) or fault
         if decisions.is_bearable(task, event, self._partitions):
-            void, live = task.void, task.live
+            void, live, reopened = task.void, task.live, task.reopened
             evolve(task, event, self._load)
+            if task.redrive and task.reopened and not reopened:
+                self._reopened(task, offset)
             fault = fault or decisions.judge_effect(task, event, void=task.void > void, released=task.live - live)
         if fault:
             self._tell(fault, task.task_id, offset)

@@ -1,17 +1,18 @@
 """``verify``: hold every invariant that the topics can show against them, in one pass and bounded memory.
 
-The journal is read once, each event judged where it stands. What holds *as of now* (the work log against the journal
-and the groups' positions) is asked afterwards, and only of a history that was read to its end.
+The journal is read once, each event judged where it stands; a second time only where tasks went on after their end, of
+which nothing is forgotten then. What holds *as of now* (the work log against the journal and the groups' positions) is
+asked afterwards, and only of a history that was read to its end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from streamsched.audit.journal import Live, PartitionAudit, Standing
 from streamsched.audit.patience import Patience
-from streamsched.audit.replay import ends_of
+from streamsched.audit.replay import Positions, ends_of
 from streamsched.audit.report import Findings, Report, Violation
 from streamsched.audit.ticks import Ledger
 from streamsched.audit.work import WorkAudit
@@ -48,28 +49,47 @@ def verify(
         UnknownSchema: a newer version wrote to this log.
 
     """
-    findings = Findings()
-    journal = Journal(log=log, topics=topics, codec=codec, task_id=task_id, findings=findings)
-    try:
-        if until_time is not None or until_position is not None:
-            ends = ends_of(log, journal.places, position=until_position, time=until_time)
-            journal.read(ends, on_progress, exact=True)
-        else:
-            journal.catch_up(on_progress)
-            work = WorkAudit(log=log, topics=topics, codec=codec, journal=journal, findings=findings, task_id=task_id)
-            work.judge()
-            if task_id is None:
-                journal.judge_ticks()
-        journal.finish()
-    finally:
-        journal.close()
-    return findings.report()
+    ends: Positions | None = None
+    if until_time is not None or until_position is not None:
+        places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
+        ends = ends_of(log, places, position=until_position, time=until_time)
+    redriven: set[str] = set()
+    while True:
+        findings = Findings()
+        journal = Journal(log=log, topics=topics, codec=codec, task_id=task_id, findings=findings, redriven=redriven)
+        try:
+            if ends is None:
+                journal.catch_up(on_progress)
+            else:
+                journal.read(ends, on_progress, exact=True)
+            if not redriven and (found := journal.forgotten()):
+                redriven |= found
+                continue
+            if ends is None:
+                WorkAudit(
+                    log=log, topics=topics, codec=codec, journal=journal, findings=findings, task_id=task_id
+                ).judge()
+                if task_id is None:
+                    journal.judge_ticks()
+            journal.finish()
+        finally:
+            journal.close()
+        return findings.report()
 
 
 class Journal:
     """The journal as it is read: all of its partitions, or the one of a task."""
 
-    def __init__(self, *, log: Log, topics: Topics, codec: Codec, task_id: str | None, findings: Findings) -> None:
+    def __init__(
+        self,
+        *,
+        log: Log,
+        topics: Topics,
+        codec: Codec,
+        task_id: str | None,
+        findings: Findings,
+        redriven: Collection[str],
+    ) -> None:
         self._log = log
         self._topics = topics
         self._intake = Intake(codec, topics)
@@ -82,7 +102,12 @@ class Journal:
         self._reader.assign(starts)
         self.partitions = {
             place.partition: PartitionAudit(
-                place, topics=topics, findings=findings, complete=not starts[place], ledger=self._ledger
+                place,
+                topics=topics,
+                findings=findings,
+                complete=not starts[place],
+                ledger=self._ledger,
+                redriven=redriven,
             )
             for place in self.places
         }
@@ -113,7 +138,11 @@ class Journal:
         alone = self._ledger.alone()
         if alone and all(audit.complete for audit in self.partitions.values()):
             self.catch_up()
-            self._ledger.close(alone)
+            self._ledger.close(alone, self.forgotten())
+
+    def forgotten(self) -> set[str]:
+        """Name the tasks that went on after their end, and were not kept for that."""
+        return {task_id for audit in self.partitions.values() for task_id in audit.forgotten}
 
     def finish(self) -> None:
         """Count what goes on."""
