@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -48,6 +50,61 @@ def test_its_ticks_are_listed_and_their_tasks_can_be_looked_at(made: Cli) -> Non
     assert made.lines("schedule", "ticks", "often", "--outcome", "missed") == []
     assert "its time came; the task succeeded" in made.here("schedule", "ticks", "often").stdout
     assert "no such times" in made.here("schedule", "ticks", "often", "--since", "2100-01-01").stderr
+
+
+def test_a_backfill_is_previewed_asked_for_and_worked_off_by_the_next_run(made: Cli) -> None:
+    ticks = made.lines("schedule", "ticks", "often")
+    first = datetime.fromisoformat(ticks[0]["nominal"])
+    stretch = ("--start", (first - timedelta(seconds=3)).isoformat(), "--end", first.isoformat())
+    preview = made.lines("schedule", "backfill", "often", *stretch, "--dry-run")
+    assert [line["action"] for line in preview] == ["fire"] * 3
+    shown = made.here("schedule", "backfill", "often", *stretch, "--dry-run")
+    assert "nothing was written; it would fire 3" in shown.stderr
+    assert shown.stdout.splitlines()[1].split()[1:3] == ["fire", preview[0]["task_id"]]
+    assert made.json("schedule", "show", "often")["backfill"] is None
+    assert made.json("schedule", "backfill", "often", *stretch, "--max-active", "2")["asked"]
+    made("run", "sleep.yaml", "--task-id", "three", "-p", "n=4", "--slots", "1")
+    document = made.json("schedule", "show", "often")["backfill"]
+    assert (document["number"], document["state"]) == (1, "done")
+    assert document["counts"] == {"fired": 3, "succeeded": 3}
+    assert "backfill    1, done: 3 fired, 3 succeeded" in made.here("schedule", "show", "often").stdout
+    found = [tick for tick in made.lines("schedule", "ticks", "often") if tick["kind"] == "backfill"]
+    assert [(tick["task_id"], tick["task_outcome"]) for tick in found] == [
+        (line["task_id"], "succeeded") for line in preview
+    ]
+    assert "does not go on" in made.here("schedule", "backfill", "often", "--cancel").stdout
+    told = made.here("replay", "--task", "often").stdout
+    assert "backfill 1: missing times" in told
+    assert "backfill 1: " + ticks[0]["nominal"][:10] in told
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ((), "--start: there is no start"),
+        (("--start", "soon"), "--start: 'soon' is no time"),
+        (("--start", "2026-11-01", "--as-of", "later"), "--as-of: 'later' is neither then nor now"),
+        (("--start", "2026-11-02", "--end", "2026-11-01"), "--end: .* is not after the start"),
+        (("--start", "2026-11-01", "--reprocess", "some"), "choose one of missing, failed, all"),
+    ],
+)
+def test_a_backfill_that_cannot_be_is_refused(made: Cli, options: tuple[str, ...], message: str) -> None:
+    assert re.search(message, made.here("schedule", "backfill", "often", *options, code=2).stderr)
+
+
+def test_a_failed_task_is_redriven_by_the_next_run(made: Cli) -> None:
+    made.template("fail")
+    made("run", "fail.yaml", "--task-id", "bad", "-p", "n=2", code=1)
+    assert "asked for" in made.here("redrive", "bad", "--reason", "mended").stdout
+    made("run", "fail.yaml", "--task-id", "bad", "-p", "n=2", code=1)
+    document = made.json("status", "bad")
+    assert (document["state"], document["redrive"]) == ("failed", 1)
+    assert "redrive     1" in made.here("status", "bad").stdout
+    told = made.here("replay", "--task", "bad").stdout
+    assert "redrive 1 of what did not succeed, because mended" in told
+    made("run", made.template("count"), "--task-id", "good", "-p", "n=1")
+    assert "do it all again with --all" in made.here("redrive", "good", code=2).stderr
+    assert made.here("redrive", "nobody", code=4)
 
 
 def test_its_history_is_told_in_words(made: Cli) -> None:

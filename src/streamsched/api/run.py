@@ -61,12 +61,14 @@ class Run:
         self._site.close()
 
     def submit(self, wanted: Wanted) -> Submitted:
-        """Request the task, unless it is there already.
+        """Request the task, unless it is there already. What was left in the mailbox goes before.
 
         Raises:
             TaskConflict: the id is taken by a different task.
 
         """
+        self._open_letters()
+        self._fold()
         own = make_request(self._site.identity("run", user_name()), wanted, "run")
         there = self._view.task(own.task_id)
         if there is not None:
@@ -96,8 +98,6 @@ class Run:
 
         Other tasks of this log that were not finished go on as well.
         """
-        self._open_letters()  # before the worker is built: it may run what these schedules name
-        self._fold()
         with ExitStack() as stack:
             scheduler = self._site.scheduler("run", self._view)
             self._lent = True

@@ -48,6 +48,7 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
         ("task", found.task_id),
         ("state", found.state),
         ("reason", plain(found.reason, 500)),
+        ("redrive", str(found.redrive) if found.redrive else ""),
         ("template", f"{found.template}, version {found.template_version[:12]}"),
         ("parameters", compact(found.params, 500)),
         ("submitted", f"{local_time(found.submitted_at)} by {plain(found.submitted_by)} ({found.origin})"),

@@ -93,7 +93,14 @@ def _run(run: Any) -> str:
 
 
 def _tick_ended(event: Any) -> str:
-    return f"task {event.task_id} {event.outcome}"
+    again = f" in redrive {event.redrive}" if event.redrive else ""
+    return f"task {event.task_id} {event.outcome}{again}"
+
+
+def _redriven(event: Any) -> str:
+    what = "all children" if event.scope == "all" else "what did not succeed"
+    restart = ", from its beginning" if event.restart else ""
+    return f"redrive {event.redrive} of {what}{restart}" + (f", for {event.origin}" if event.origin else "")
 
 
 def _backfill_requested(event: Any) -> str:
@@ -121,7 +128,9 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "TickEnded": _tick_ended,
     "BackfillRequested": _backfill_requested,
     "BackfillDecided": _backfill_decided,
+    "TickReopened": lambda event: f"task {event.task_id} goes on, as redrive {event.redrive}",
     "TaskRequested": _requested,
+    "TaskRedriven": _redriven,
     "TaskPlanned": _planned,
     "ChildrenDispatched": _releases,
     "ChildrenStopping": _releases,
