@@ -75,7 +75,7 @@ class WorkModel:
         self._holdings = [Holdings(records) for records in shown.work]
 
     def owns(self, node: str, partition: int, epoch: int) -> bool:
-        """Tell whether a node owns a partition of the work log, in this epoch: they begin anew where places are lost."""
+        """Tell whether a node owns a partition of the work log in this epoch: they begin anew where places are lost."""
         place = self._place(True, partition)
         return (place.node, place.epoch) == (node, epoch)
 

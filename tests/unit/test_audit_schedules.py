@@ -383,6 +383,20 @@ def tick_end_of_another_kind(history: History) -> Named:
     return by_task(entry)
 
 
+@way
+def missed_though_it_was_found_in_time(history: History) -> Named:
+    entry = decisions(history, "plain", "fired")[0]
+    entry.alter(ticks=tuple(replace(run, outcome="missed") for run in ticks(entry)))
+    return at(11, entry)
+
+
+@way
+def fired_though_it_was_found_too_late(history: History) -> Named:
+    entry = decisions(history, "queue", "fired")[0]
+    entry.alter(at=entry.event.at + 366 * 86_400_000)
+    return at(11, entry)
+
+
 # --- the test ---------------------------------------------------------------------------------------------------------
 
 

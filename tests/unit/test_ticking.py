@@ -229,6 +229,14 @@ def test_nothing_was_due_while_no_run_was_left() -> None:
     assert [minute for minute in range(13) if diary.fate(minute)] == [1, 11, 12]
 
 
+def test_a_trigger_that_waits_is_no_run_and_comes_after_the_last_one() -> None:
+    diary = Diary(limited_runs=1, overlap="buffer_all").until(START + MINUTE)
+    diary.tell(e.ScheduleTriggered, at=START + 2 * MINUTE).until(START + 2 * MINUTE)
+    diary.end(1).until(START + 3 * MINUTE)
+    assert diary.fate(2, "trigger") == ["buffered", "fired"]
+    assert diary.schedule.due() is None
+
+
 def test_a_repeated_decision_changes_nothing() -> None:
     diary = Diary(overlap="buffer_all")
     decided = diary.step(START + 2 * MINUTE)

@@ -7,6 +7,7 @@ gone through time by time: those that waited, those that somebody asked for, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 
 from streamsched.audit.refills import judge_refill
@@ -20,6 +21,8 @@ END: Final = 1 << 63
 """A position beyond every other."""
 HELD: Final = 2_000
 """Events of one schedule that may be held back for the bases to come; of more, the older half is folded."""
+HASTE_MS: Final = 10_000
+"""Between a decision and the time that it bears, at most."""
 FINAL: Final = frozenset({"fired", "skipped", "dropped", "missed", "suppressed"})
 _BESIDE: Final = (Overlap.ALLOW_ALL, Overlap.TERMINATE_OTHER)
 """With these a time fires though another task of the schedule runs."""
@@ -166,9 +169,21 @@ class _Decision:
         if segment.paused != (run.outcome == "suppressed"):
             what = "paused" if segment.paused else "not paused"
             return Fault(11, None, f"an outcome of {utc(nominal)} as the schedule was {what} then", run.outcome)
+        if run.outcome == "missed" and not self._is_late(nominal, segment):
+            return Fault(11, None, f"no miss of {utc(nominal)}, which was found in time", f"at {utc(self._event.at)}")
+        if run.outcome == "fired" and nominal < self._event.at - segment.rules.policy.catchup_window_ms - HASTE_MS:
+            return Fault(11, None, f"a miss of {utc(nominal)}, which was found too late", f"at {utc(self._event.at)}")
         if run.outcome == "buffered":
             self._waiting.add(Wait("tick", nominal))
         return self._fire(run, segment) if run.outcome == "fired" else None
+
+    def _is_late(self, nominal: int, segment: Segment) -> bool:
+        """Tell whether a time was out of the catch-up window, or had enough later ones to be made up for."""
+        (spec, policy), at = segment.rules, self._event.at
+        if nominal < at - policy.catchup_window_ms:
+            return True
+        later = islice(spec.between(nominal + 1, at + 1), policy.max_catchup_runs)
+        return 0 < policy.max_catchup_runs == sum(1 for _ in later)
 
     def _fire(self, run: e.Ticks, segment: Segment) -> Fault | None:
         if self._running and segment.rules.policy.overlap not in _BESIDE:

@@ -179,7 +179,9 @@ class Schedule:
 
     def tick_due(self) -> int | None:
         """Tell the same of its own times."""
-        if self.triggers or (self.waiting and (self.deleted or self.left == 0)):
+        if self.triggers or (self.waiting and self.deleted):
+            return 0
+        if self.left == 0 and any(wait.kind == "tick" for wait in self.waiting):
             return 0
         if self.waiting and not self.running and not self.paused:
             return 0

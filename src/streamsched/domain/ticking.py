@@ -66,9 +66,9 @@ class _Draft:
         while self._waiting and not (self._running or schedule.paused):
             self._fire(self._waiting.pop(0), schedule.now)
         if self._left == 0:
-            for wait in self._waiting:
+            for wait in [wait for wait in self._waiting if wait.kind == "tick"]:
+                self._waiting.remove(wait)
                 self._tell(wait, "dropped")
-            self._waiting.clear()
 
     def _regular(self) -> None:
         schedule, made = self._schedule, self.made
