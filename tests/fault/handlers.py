@@ -14,6 +14,7 @@ def steps(ctx: ChildContext, count: int, seconds: float, folder: str, *, wait: b
 
     ``wait`` has each checkpoint wait until it is durable: the worker then commits all the time.
     """
+    Path(folder).mkdir(parents=True, exist_ok=True)
     begun = (ctx.last_checkpoint or {"step": 0})["step"]
     with (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1) as notes:
         for step in range(begun, count):
