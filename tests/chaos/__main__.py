@@ -80,7 +80,9 @@ def main() -> int:
     """Play the rounds; the exit code tells of violations."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--rounds", type=int, default=20, metavar="N")
-    parser.add_argument("--kinds", help="a,b,... (default: all)", metavar="NAMES")
+    parser.add_argument(
+        "--kinds", help="a,b,... (default: all); one with schedules takes three minutes", metavar="NAMES"
+    )
     parser.add_argument("--protocols", default=",".join(PROTOCOLS), help="group protocols, in turn", metavar="NAMES")
     parser.add_argument("--seed", default=str(time.time_ns()), help="chooses the order, the victims and the moments")
     parser.add_argument("--stock", action="store_true", help="with the time-outs of a stock broker")

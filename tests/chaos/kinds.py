@@ -19,6 +19,7 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from streamsched.log.topics import Topics
 from tests.chaos.node import Node
+from tests.chaos.schedules import TWO_MINUTES, kill_schedulers
 from tests.chaos.site import SPARE, Setting, Site, Stuck
 from tests.chaos.surroundings import HOUR, Clock, SmallDisk
 from tests.chaos.watch import DECISIONS, ChildKey
@@ -382,6 +383,7 @@ KINDS: Final = {
         Kind("scheduler-killed", kill_scheduler(whole=True)),
         Kind("scheduler-frozen", freeze_scheduler),
         Kind("scheduler-stopped", stop_scheduler),
+        Kind("schedule-schedulers-killed", kill_schedulers(TWO_MINUTES)),
         Kind("broker-killed", kill_broker),
         Kind("broker-stopped-13s", stop_broker),
         Kind("broker-frozen-13s", freeze_broker_for(BROKER_AWAY)),

@@ -16,6 +16,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from streamsched.domain.events import Event
 from tests.chaos.node import Node
 from tests.chaos.surroundings import SmallDisk
 from tests.chaos.watch import JournalWatch
@@ -83,7 +84,10 @@ class Setting:
 
 @dataclass
 class Site:
-    """What a kind of fault has in its hands. ``killed`` are the nodes that need not exit with 0."""
+    """What a kind of fault has in its hands.
+
+    ``killed`` are the nodes that need not exit with 0. ``judges`` are asked at the end, with the whole journal.
+    """
 
     broker: Broker | Cluster
     nodes: Nodes
@@ -93,6 +97,7 @@ class Site:
     started: list[Node] = field(default_factory=list)
     killed: set[str] = field(default_factory=set)
     executors_killed: int = 0
+    judges: list[Callable[[Sequence[Event]], Iterator[Violation]]] = field(default_factory=list)
     notes: dict[str, object] = field(default_factory=dict)
     disks: list[SmallDisk] = field(default_factory=list)
     cleanup: ExitStack = field(default_factory=ExitStack)
@@ -140,6 +145,10 @@ class Site:
         """List the workers that run."""
         return [node for node in self.started if node.name.startswith("worker") and node.running]
 
+    def schedulers(self) -> list[Node]:
+        """List the schedulers that run."""
+        return [node for node in self.started if node.name.startswith("scheduler") and node.running]
+
     def busiest(self, task_id: str = "") -> Node:
         """Choose the worker that holds the most children, of this task first of all."""
 
@@ -154,6 +163,12 @@ class Site:
         tasks = [job.task_id for job in self.workload.jobs if not self.watch.ended(job.task_id)]
         task_id = self.random.choice(tasks)
         return self.node(self.watch.decider(task_id) or ""), task_id
+
+    def tell(self, *arguments: str) -> None:
+        """Run a command that has to succeed; raise Stuck."""
+        done = self.nodes.run(*arguments)
+        if done.returncode != 0:
+            raise Stuck(f"{' '.join(arguments)}: {done.stderr}")
 
     def until(self, condition: Callable[[], bool], what: str, seconds: float = BOUND) -> None:
         """Wait for something, with a bound; raise Stuck."""
@@ -218,6 +233,8 @@ class Site:
         for job in self.workload.jobs:
             notes = read_notes(self.nodes.folder / "notes" / job.task_id)
             yield from violations(journal, notes, replace(job, killed=self.executors_killed))
+        for judge in self.judges:
+            yield from judge(journal)
         yield from self._audit()
 
     def _audit(self) -> Iterator[Violation]:
@@ -245,14 +262,14 @@ def site(
     with ExitStack() as cleanup, JournalWatch(broker.address, f"{folder.name}.events") as watch:
         here = Site(broker, nodes, watch, random, setting.workload, cleanup=cleanup)
         prepare(here)
-        while sum(node.name.startswith("scheduler") for node in here.started) < setting.schedulers:
+        while len(here.schedulers()) < setting.schedulers:
             here.start_scheduler()
         while len(here.workers()) < setting.workers:
             here.start_worker()
         here.await_ready(here.started)
         with ThreadPoolExecutor() as both:
-            calm = both.submit(_submit, nodes, setting.workload.calm, 0.1, wait=False)
-            hot = both.submit(_submit, nodes, setting.workload.hot, 0.01, wait=True)
+            calm = both.submit(_submit, here, setting.workload.calm, 0.1, wait=False)
+            hot = both.submit(_submit, here, setting.workload.hot, 0.01, wait=True)
         calm.result()
         hot.result()
         here.await_work()
@@ -267,18 +284,16 @@ def _create_topics(nodes: Nodes) -> None:
             raise Stuck(f"no topics: {made.stderr}")
 
 
-def _submit(nodes: Nodes, job: Job, seconds: float, *, wait: bool) -> None:
-    notes = nodes.folder / "notes" / job.task_id
+def _submit(here: Site, job: Job, seconds: float, *, wait: bool) -> None:
+    notes = here.nodes.folder / "notes" / job.task_id
     notes.mkdir(parents=True)
-    template = nodes.folder / f"{job.task_id}.yaml"
+    template = here.nodes.folder / f"{job.task_id}.yaml"
     template.write_text(
         TEMPLATE.format(
             task=job.task_id, children=job.children, steps=job.steps, seconds=seconds, wait=str(wait).lower()
         )
     )
-    done = nodes.run("submit", str(template), "-p", f"folder={notes}", "--task-id", job.task_id)
-    if done.returncode != 0:
-        raise Stuck(f"submit: {done.stderr}")
+    here.tell("submit", str(template), "-p", f"folder={notes}", "--task-id", job.task_id)
 
 
 def delete_topics(broker: Broker | Cluster, prefix: str) -> None:

@@ -43,6 +43,7 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.mark.fault
 @pytest.mark.kafka
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "protocol"), [*ALWAYS, *REST])
 def test_every_promise_is_kept(name: str, protocol: str, lone: Broker, tmp_path: Path) -> None:
     if KINDS[name].disks and not SmallDisk.possible():
