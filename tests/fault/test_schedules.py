@@ -45,7 +45,7 @@ def task(second: int) -> list[e.Event]:
         e.TaskPlanned(b"", 0, "s", task_id, 0, 1, "{}", "", 0),
         e.ChildCompleted(b"", 0, "w", task_id, 0, 1, 1, 1, 0, 1, None),
         e.TaskSucceeded(b"", 0, "s", task_id, 0, "", 0),
-        e.TickEnded(b"", 0, "s", "second", task_id, "succeeded"),
+        e.TickEnded(b"", 0, "s", "second", task_id, "succeeded", 0),
     ]
 
 
