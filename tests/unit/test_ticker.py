@@ -86,6 +86,30 @@ def test_the_end_of_its_task_is_told_to_the_schedule() -> None:
     assert scheduler.view.schedules["s"].counts == {"fired": 3}, "none met a task that still ran"
 
 
+def test_a_task_that_was_never_planned_before_its_redrive_is_told_to_the_schedule_too() -> None:
+    office = Clockwork()
+    office.schedule()
+    scheduler = office.start()
+    while not office.events(e.TaskRequested):
+        office.run(scheduler, 0.1)
+    task_id = office.events(e.TaskRequested)[0].task_id
+    cancel = office.me.sign(e.TaskCancelRequested, task_id=task_id, redrive=0, reason="")
+    office.log.append([office.records.journal(cancel, task_id)])
+    office.run(scheduler, 0.3)
+    assert [(event.task_id, event.outcome) for event in office.events(e.TickEnded)] == [(task_id, "cancelled")]
+    redriven = office.me.sign(
+        e.TaskRedriven, task_id=task_id, redrive=1, scope="failed", restart=False, origin="", reason=""
+    )
+    beat = office.me.sign(
+        e.NodeBeat, node_id="w", name="w", role="worker", version="1", state="running", member_id="m",
+        transactional_id="t", slots=9, free=9, pending=0, partitions=(0,), running=(), loop_age=0,
+    )  # fmt: skip
+    office.log.append([office.records.journal(redriven, task_id), office.records.beat(beat, "w")])
+    office.run(scheduler, 0.3)
+    assert task_id in {event.task_id for event in office.events(e.ChildrenDispatched)}
+    assert [(event.task_id, event.redrive) for event in office.events(e.TickReopened)] == [(task_id, 1)]
+
+
 def test_an_aborted_decision_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     office = Clockwork()
     office.schedule(overlap="allow_all")

@@ -345,7 +345,7 @@ class Scheduler:
                 releases=releases,
                 basis=self._basis(decision.task),
             )
-            work += self._ticker.reopened(task)
+            work += self._ticker.reopened(decision.task)
             fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
             self._hungry.pop(task.task_id, None)
