@@ -11,17 +11,25 @@ from streamsched.log.port import Log, LogUnreachable, Reader, TopicPartition
 
 
 class Barrier:
-    """Takes those who ask to the ends of some partitions as they are then, one group after the other."""
+    """Takes those who ask to the ends of some partitions as they are then, one group after the other.
 
-    def __init__(self, log: Log, reader: Reader, places: Collection[TopicPartition]) -> None:
+    Nobody passes while a partition is ``halted``: what is read there is not folded.
+    """
+
+    def __init__(
+        self, log: Log, reader: Reader, places: Collection[TopicPartition], halted: Collection[int] = ()
+    ) -> None:
         self._log = log
         self._reader = reader
         self._places = places
+        self._halted = halted
         self._ends: Mapping[TopicPartition, int] = {}
         self._group: set[str] = set()
 
     def passed(self, asking: Collection[str]) -> set[str]:
         """Tell who of these may go on now; the others ask again."""
+        if self._halted:
+            return set()
         if self._group.isdisjoint(asking):
             try:
                 self._ends = self._log.end(self._places)
@@ -35,5 +43,5 @@ class Barrier:
         return through
 
     def leave(self, who: str) -> None:
-        """Let somebody ask anew: it has done something since."""
+        """Let somebody ask anew: something was done since, by itself or by another who took its place."""
         self._group.discard(who)

@@ -111,7 +111,7 @@ class Scheduler:
         """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
         self._reader = log.reader()
-        self._ticker = Ticker(view, self._records, me, Barrier(log, self._reader, topics.journal()))
+        self._ticker = Ticker(view, self._records, me, Barrier(log, self._reader, topics.journal(), self._halted))
         self._ownership = Ownership(
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
             clock=me.clock, pause=pause,

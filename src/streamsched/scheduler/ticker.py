@@ -109,10 +109,11 @@ class Ticker:
         self.touch(self._view.schedules[ticked.schedule_id])
 
     def dropped(self, partitions: Collection[int]) -> None:
-        """Wait for no decision of these partitions any more."""
-        homes = self._view.schedule_homes
-        for schedule_id in [each for each in self._flights if homes[each] in partitions]:
-            del self._flights[schedule_id]
+        """Wait for no decision of these partitions any more: others decide from now on."""
+        for schedule_id, home in self._view.schedule_homes.items():
+            if home in partitions:
+                self._flights.pop(schedule_id, None)
+                self._barrier.leave(schedule_id)
 
     def ended(self, task: Task, event: e.Event) -> tuple[Append, ...]:
         """Make the record that tells a schedule of the end of its task, if it is one."""
