@@ -127,6 +127,19 @@ def test_it_goes_by_what_held_then_or_by_what_holds_now(house: House) -> None:
     assert {client.status(task_id).params["day"] for task_id in made} == {"x"}
 
 
+def test_what_was_changed_in_the_same_moment_held_for_no_time(house: House) -> None:
+    client, scheduler = house.client(), house.scheduler()
+    client.create_schedule(house.want(ENDLESS))
+    client.update_schedule(house.want("interval: 5s\noverlap: allow_all\ntemplate: job.yaml\nparams: {n: 0}\n"))
+    client.update_schedule(house.want(EMPTY))
+    house.run(scheduler, 20)
+    client.backfill("nightly", past(house, 60, max_active=9))
+    house.run(scheduler, 2)
+    found = client.schedule("nightly").backfill
+    assert found is not None
+    assert (found.state, found.counts) == ("active", {"fired": 5, "left": 1}), "before it was made, as it was at first"
+
+
 def test_one_goes_on_at_a_time_and_can_be_ended(house: House) -> None:
     client, scheduler = house.client(), house.scheduler()
     client.create_schedule(house.want(ENDLESS))

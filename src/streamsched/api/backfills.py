@@ -79,9 +79,10 @@ def parts_of(
     held = [schedule.now] if wanted.as_of_now else list(_versions(history()))
     begins = [-1, *(segment.since for segment in held[1:]), FOREVER]
     parts = tuple(
-        _part(max(wanted.start, after + 1), min(wanted.end - 1, upto), segment.body)
+        _part(first, last, segment.body)
         for (after, upto), segment in zip(pairwise(begins), held, strict=True)
-        if not segment.deleted and after + 1 < wanted.end and upto >= wanted.start
+        for first, last in ((max(wanted.start, after + 1), min(wanted.end - 1, upto)),)
+        if not segment.deleted and first <= last
     )
     if next(times_of(parts, newest_first=False), None) is None:
         raise InputError(
