@@ -18,6 +18,7 @@ from streamsched.api.status import rfc3339
 from streamsched.api.wiring import Installation
 from streamsched.audit.replay import history
 from streamsched.domain import events as e
+from streamsched.domain.flaws import flaw_of
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.tick import tick_id
 from streamsched.log.codec import UnknownSchema
@@ -192,6 +193,8 @@ class Schedules:
     def _write(self, event: e.OfSchedule) -> _Seen | None:
         """Append an event and fold up to it; None where it was only left in the mailbox."""
         schedule_id = event.schedule_id
+        if flaw := flaw_of(event):
+            raise InputError(f"nobody could read that: {flaw}", "correct it", source=f"schedule {schedule_id}")
         record = self._site.records.journal(event, schedule_id)
         if not self._site.settings.brokers:
             Mailbox(self._site.settings.data_dir).put(record)

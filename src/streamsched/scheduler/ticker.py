@@ -25,7 +25,7 @@ from streamsched.view.view import View
 
 ROUND: Final = 500
 """Schedules decided about in one transaction."""
-SOON_MS: Final = 5
+SOON_MS: Final = 20
 """Until a backfill is looked at again that waits for the fold."""
 
 
