@@ -1,7 +1,8 @@
 """The kinds of fault. Each strikes a busy installation and returns the seconds until work went on, where that is meant.
 
 Work goes on when a new durable record shows it: of a child that the struck worker held, by a later owner; of a task
-that the struck scheduler decided for, by another one; any record at all, made after a struck broker answers again.
+that the struck scheduler decided for, by another one; of each schedule, by another one; any record at all, made after a
+struck broker answers again.
 """
 
 from __future__ import annotations
