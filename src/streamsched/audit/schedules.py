@@ -21,8 +21,6 @@ END: Final = 1 << 63
 """A position beyond every other."""
 HELD: Final = 2_000
 """Events of one schedule that may be held back for the bases to come; of more, the older half is folded."""
-HASTE_MS: Final = 10_000
-"""Between a decision and the time that it bears, at most."""
 FINAL: Final = frozenset({"fired", "skipped", "dropped", "missed", "suppressed"})
 _BESIDE: Final = (Overlap.ALLOW_ALL, Overlap.TERMINATE_OTHER)
 """With these a time fires though another task of the schedule runs."""
@@ -169,10 +167,9 @@ class _Decision:
         if segment.paused != (run.outcome == "suppressed"):
             what = "paused" if segment.paused else "not paused"
             return Fault(11, None, f"an outcome of {utc(nominal)} as the schedule was {what} then", run.outcome)
-        if run.outcome == "missed" and not self._is_late(nominal, segment):
-            return Fault(11, None, f"no miss of {utc(nominal)}, which was found in time", f"at {utc(self._event.at)}")
-        if run.outcome == "fired" and nominal < self._event.at - segment.rules.policy.catchup_window_ms - HASTE_MS:
-            return Fault(11, None, f"a miss of {utc(nominal)}, which was found too late", f"at {utc(self._event.at)}")
+        if not segment.paused and self._is_late(nominal, segment) != (run.outcome == "missed"):
+            when = "in time" if run.outcome == "missed" else "too late"
+            return Fault(11, None, f"an outcome of {utc(nominal)} as one that was found {when}", run.outcome)
         if run.outcome == "buffered":
             self._waiting.add(Wait("tick", nominal))
         return self._fire(run, segment) if run.outcome == "fired" else None

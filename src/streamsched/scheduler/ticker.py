@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from heapq import heappop, heappush
 from typing import Final
@@ -84,7 +84,7 @@ class Ticker:
             schedule = self._view.schedules[schedule_id]
             decided = decide(schedule, now)
             if decided.ticks:
-                made.append(self._written(schedule, home, decided))
+                made.append(self._written(schedule, home, decided, now))
             elif schedule.refillable:
                 refilling[schedule_id] = schedule
         return made + self._refill(refilling, now)
@@ -133,7 +133,7 @@ class Ticker:
         told = self._me.sign(e.TickReopened, schedule_id=schedule_id, task_id=task.task_id, redrive=task.redrive)
         return (self._records.journal(told, schedule_id),)
 
-    def _written(self, schedule: Schedule, home: int, decided: Decided) -> Ticked:
+    def _written(self, schedule: Schedule, home: int, decided: Decided, now: int) -> Ticked:
         schedule_id = schedule.schedule_id
         event = self._me.sign(
             e.TicksDecided,
@@ -142,6 +142,7 @@ class Ticker:
             ticks=tuple(decided.ticks),
             basis=self._view.positions.get(home, 0),
         )
+        event = replace(event, at=now)  # what is late is so at this very moment
         self._flights[schedule_id] = event.event_id
         self._barrier.leave(schedule_id)
         appends = (self._records.journal(event, schedule_id), *self._requests(schedule, decided))
