@@ -10,9 +10,11 @@ from streamsched.api.backfills import WantedBackfill
 from streamsched.api.errors import InputError
 from streamsched.api.redrive import NotRedrivable
 from streamsched.api.schedules import ScheduleConflict
+from streamsched.domain import events as e
 from streamsched.domain.backfill import latest
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.calendar.spec import ScheduleSpec
+from streamsched.domain.schedule import evolve_schedule
 from tests.unit.schedule_case import House
 
 pytestmark = pytest.mark.unit
@@ -138,6 +140,27 @@ def test_what_was_changed_in_the_same_moment_held_for_no_time(house: House) -> N
     found = client.schedule("nightly").backfill
     assert found is not None
     assert (found.state, found.counts) == ("active", {"fired": 5, "left": 1}), "before it was made, as it was at first"
+
+
+def test_what_a_backfill_fired_never_becomes_a_time_of_the_schedule(house: House) -> None:
+    """Whoever asks for the backfill has a clock that is ahead of the one of who changes the schedule."""
+    slow, fast = house.want(EMPTY).body(), house.want(EMPTY.replace("10s", "5s")).body()
+    part = e.BackfillPart(
+        1_005_000, 1_005_000, fast["spec"], "job", "1", fast["template"], fast["params"], fast["priority"]
+    )
+    fired = e.Refill(1_005_000, 1_005_000, 1, "fired", 0)
+    schedule = None
+    for event in (
+        e.ScheduleSet(b"1", 1_000_000, "me", "nightly", 0, **slow),
+        e.BackfillRequested(b"2", 1_006_000, "me", "nightly", 1, "missing", 1, False, (part,), ""),
+        e.BackfillDecided(b"3", 1_001_000, "s", "nightly", 1, 1_005_000, (fired,), 2),
+        e.ScheduleSet(b"4", 1_002_000, "me", "nightly", 1, **fast),
+    ):
+        schedule = evolve_schedule(schedule, event)
+    assert schedule is not None
+    found = schedule.next_time()
+    assert found is not None
+    assert found[0] == 1_010_000
 
 
 def test_one_goes_on_at_a_time_and_can_be_ended(house: House) -> None:

@@ -333,10 +333,13 @@ def _backfill_cancelled(schedule: Schedule, event: e.BackfillCancelled) -> bool:
 
 
 def _backfill_decided(schedule: Schedule, event: e.BackfillDecided) -> bool:
-    if schedule.backfill is None or not backfills.advance(schedule.backfill, event, schedule.ended_since):
-        return False
-    schedule.ended_since.clear()
-    return True
+    known = schedule.backfill is not None and backfills.advance(schedule.backfill, event, schedule.ended_since)
+    if known:
+        schedule.ended_since.clear()
+    # A time that was none of the schedule's own may become one: who changes it may have a clock that is behind.
+    schedule.cursor = max([schedule.cursor, *(refill.last for refill in event.ticks if refill.outcome == "fired")])
+    _trim(schedule)
+    return known
 
 
 _APPLY: Final[dict[type[e.Event], Callable[[Schedule, Any], bool]]] = {
