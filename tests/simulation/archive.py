@@ -49,7 +49,12 @@ class Archive:
         self._log = log
         self.journal: list[list[Kept]] = [[] for _ in topics.journal()]
         self.work: list[list[Kept]] = [[] for _ in topics.work_log()]
-        self.ended: set[str] = set()
+        self.ended: dict[str, e.Event] = {}
+        """Tasks that do not go on, and the event that ended them."""
+        self.ends = 0
+        """How often a task came to its end."""
+        self.redrives: Counter[str] = Counter()
+        """How often each task was let go on."""
         self.requested: set[str] = set()
         self.ticking: list[str] = []
         """Tasks of schedules."""
@@ -64,19 +69,33 @@ class Archive:
                 kept = self._keep(record)
                 if record.topic == journal:
                     self.journal[record.partition].append(kept)
-                    if isinstance(kept.event, TERMINAL):
-                        self.ended.add(kept.event.task_id)
-                    elif isinstance(kept.event, e.TaskRequested):
-                        self.requested.add(kept.event.task_id)
-                        if kept.event.origin.startswith("schedule "):
-                            self.ticking.append(kept.event.task_id)
-                    elif isinstance(kept.event, e.OfSchedule):
-                        schedule_id = kept.event.schedule_id
-                        schedule = evolve_schedule(self.schedules.get(schedule_id), kept.event)
-                        if schedule is not None:
-                            self.schedules[schedule_id] = schedule
+                    if kept.event is not None:
+                        self._take(kept.event)
                 else:
                     self.work[record.partition].append(kept)
+
+    def _take(self, event: e.Event) -> None:
+        if isinstance(event, TERMINAL):
+            self.ended[event.task_id] = event
+            self.ends += 1
+        elif isinstance(event, e.TaskRedriven):
+            self._redriven(event)
+        elif isinstance(event, e.TaskRequested):
+            self.requested.add(event.task_id)
+            if event.origin.startswith("schedule "):
+                self.ticking.append(event.task_id)
+        elif isinstance(event, e.OfSchedule):
+            schedule = evolve_schedule(self.schedules.get(event.schedule_id), event)
+            if schedule is not None:
+                self.schedules[event.schedule_id] = schedule
+
+    def _redriven(self, event: e.TaskRedriven) -> None:
+        task_id, wanted = event.task_id, [e.TaskFailed, e.TaskCancelled]
+        if event.scope == "all":
+            wanted.append(e.TaskSucceeded)
+        if event.redrive == self.redrives[task_id] + 1 and type(self.ended.get(task_id)) in wanted:
+            self.redrives[task_id] += 1
+            del self.ended[task_id]
 
     def letters(self) -> Counter[tuple[bool, int, int]]:
         """Count the dead letters of each record: whether of the work log, partition, offset."""

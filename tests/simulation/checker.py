@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from streamsched.domain import events as e
+from tests.simulation.checker_backfill import Asked
 from tests.simulation.checker_schedule import ScheduleModel
 from tests.simulation.checker_task import TaskModel
 from tests.simulation.checker_work import Dispatch, WorkModel
@@ -31,9 +32,11 @@ class JournalModel:
         self.tasks: dict[str, TaskModel] = {}
         self.outcomes: set[Dispatch] = set()
         self.schedules: dict[str, ScheduleModel] = {}
-        self._ticking: Counter[str] = Counter()
-        """How often each task was requested for a schedule."""
-        self._cancelled: set[str] = set()
+        self.effective: set[str] = set()
+        """Who let a task go on."""
+        self._asked: Counter[Asked] = Counter()
+        """What schedules, and their backfills, asked of tasks."""
+        self._cancelled: set[tuple[str, int]] = set()
         self._homes: dict[str, int] = {}
         self._faults = faults
         self._records = shown.journal
@@ -65,8 +68,8 @@ class JournalModel:
         for schedule in self.schedules.values():
             schedule.close()
             mine = f"{schedule.schedule_id}@"
-            ticking = [(each, n) for each, n in self._ticking.items() if each.startswith(mine)]
-            schedule.settle(((each, n, self.tasks[each].end) for each, n in ticking), self._cancelled)
+            asked = Counter({each: times for each, times in self._asked.items() if each.task_id.startswith(mine)})
+            schedule.settle(asked, self.tasks, self._cancelled)
         for task_id, child, ordinal in self.created:
             task = self.tasks[task_id]
             if task.children[child].ordinal < ordinal:
@@ -104,9 +107,11 @@ class JournalModel:
     def _take_of_task(self, record: Kept, event: e.Event) -> None:
         task_id = getattr(event, "task_id", "")
         if isinstance(event, e.TaskCancelRequested):
-            self._cancelled.add(task_id)
+            self._cancelled.add((task_id, event.redrive))
         elif isinstance(event, e.TaskRequested) and event.origin.startswith("schedule "):
-            self._ticking[task_id] += 1
+            self._asked[Asked(task_id, event.origin)] += 1
+        elif isinstance(event, e.TaskRedriven) and event.origin:
+            self._asked[Asked(task_id, event.origin, event.redrive, event.scope)] += 1
         task = self.tasks.get(task_id)
         if isinstance(event, e.TaskRequested):
             if task is None:
@@ -117,9 +122,26 @@ class JournalModel:
         elif task is not None:
             if self._homes[task_id] != record.partition:
                 self._faults.append(f"{event} stands in partition {record.partition}, not {self._homes[task_id]}")
-            task.see(record.offset, event)
-        elif not (event.by == "outside" or (isinstance(event, e.ChildFailed) and event.reason == "poison")):
+            if isinstance(event, e.TaskRedriven):
+                self._redriven(task, record.offset, event)
+            else:
+                task.see(record.offset, event)
+        elif not (event.by == "outside" or _is_blind(event)):
             self._faults.append(f"{event} is of a task that nobody requested")
+
+    def _redriven(self, task: TaskModel, offset: int, event: e.TaskRedriven) -> None:
+        """Take a redrive; that of a backfill, which knows how the task stands, is void only where another was first."""
+        if task.go_on(offset, event):
+            self.effective.add(event.by)
+        elif event.origin and event.redrive > task.redrive:
+            self._faults.append(f"{event} of a task that has come to {task.redrive}: {task.end}")
+
+
+def _is_blind(event: e.Event) -> bool:
+    """Tell whether it is of somebody who need not know that there is such a task."""
+    if isinstance(event, e.ChildFailed):
+        return event.reason == "poison"
+    return isinstance(event, e.TaskRedriven) and not event.origin
 
 
 def check(shown: Exhibits) -> Verdict:
@@ -152,6 +174,7 @@ def check(shown: Exhibits) -> Verdict:
     work.close()
     _letters(shown, faults)
     _submits(shown, journal, faults)
+    _claims(shown, journal, faults)
     verdict.completed = {
         task_id: sum(child.ending == "completed" for child in task.children) for task_id, task in journal.tasks.items()
     }
@@ -186,3 +209,11 @@ def _submits(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:
             faults.append(f"{told} was acknowledged and is lost")
         elif times > 1 or (task.request.by == told.by) != (told.first is True):
             faults.append(f"{told}, but {task.request.by} made the task")
+
+
+def _claims(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:
+    """Whoever was told that a redrive, or a backfill, has begun did begin it, and nobody else."""
+    effective = journal.effective.union(*(schedule.effective for schedule in journal.schedules.values()))
+    for by, took_effect in shown.claims.items():
+        if (by in effective) != took_effect:
+            faults.append(f"{by} was told {took_effect}, whether what was asked for took effect")

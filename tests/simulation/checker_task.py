@@ -63,7 +63,11 @@ class TaskModel:
         self.task_id = request.task_id
         self.request = request
         self.children: list[Child] = []
-        self.end: Terminal | e.TaskRefused | None = None
+        self.redrive = 0
+        self.ends: list[Terminal | e.TaskRefused] = []
+        """The terminal events, of one redrive after the other."""
+        self.dispatched: set[int] = set()
+        """Redrives in which anything was dispatched."""
         self._created = created
         self._outcomes = outcomes
         self._faults = faults
@@ -72,19 +76,27 @@ class TaskModel:
         self._retry: dict[str, Any] = body["child"]["retry"]
         self._planned = False
         self._failed = 0
+        self._opened_at = -1
+        """Offset of what let it go on last."""
         self._closed_at: int | None = None
         self._why = ""
         self._decided: tuple[int, int, type[e.Event] | None] = (-1, 0, None)
         self._excused: set[tuple[int, int]] = set()
         """Dispatches that ended by something else than their worker, which does not know."""
 
+    @property
+    def end(self) -> Terminal | e.TaskRefused | None:
+        """The terminal event of the present redrive, if it has ended."""
+        return self.ends[self.redrive] if len(self.ends) > self.redrive else None
+
     def see(self, offset: int, event: e.Event) -> None:
         """Take the next event."""
         if isinstance(event, Decision):
             self._decide(offset, event)
         match event:
-            case e.TaskCancelRequested(redrive=0):
-                self._close(offset, "cancelled")
+            case e.TaskCancelRequested():
+                if event.redrive == self.redrive:
+                    self._close(offset, "cancelled")
             case e.PartitionReset():
                 self._reset(offset, event.partition)
             case e.ChildCheckpointed():
@@ -123,6 +135,26 @@ class TaskModel:
         if run.token < child.token:
             self._fault(f"child {run.child} is started with token {run.token:x} after {child.token:x}")
 
+    def go_on(self, offset: int, event: e.TaskRedriven) -> bool:
+        """Let the task go on after its end, if that is what it means; tells whether it does."""
+        everything = event.scope == "all"
+        wanted = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled) if everything else (e.TaskFailed, e.TaskCancelled)
+        if event.redrive != self.redrive + 1 or not isinstance(self.end, wanted):
+            return False
+        self.redrive = event.redrive
+        self._opened_at, self._closed_at, self._why, self._failed = offset, None, "", 0
+        for child in self.children:
+            succeeded = child.ending == "completed"
+            if succeeded and not everything:
+                continue
+            child.ending, child.stopping, child.ended_at = None, False, offset
+            child.attempt, child.failed_at = 1, child.sequence
+            if succeeded or event.restart:
+                child.state = None
+        if self._planned and all(child.ending for child in self.children):
+            self._close(offset, "succeeded")
+        return True
+
     # --- decisions --------------------------------------------------------------------------------------------------
 
     def _decide(self, offset: int, event: Decision) -> None:
@@ -133,6 +165,8 @@ class TaskModel:
         joined = kind is e.TaskPlanned and (last, last_basis) == (offset - 1, basis)
         if not (basis <= offset and (last < basis or (joined and isinstance(event, e.ChildrenDispatched)))):
             self._fault(f"{_name(event)} at {offset} was decided at {basis}; {kind} lies at {last}")
+        if basis <= self._opened_at:
+            self._fault(f"{_name(event)} at {offset} was decided at {basis}, before the task was let go on")
         self._decided = (offset, basis, type(event))
         self._act_on(offset, event)
 
@@ -145,10 +179,9 @@ class TaskModel:
             case e.TaskPlanned():
                 self._plan(offset, event)
             case e.TaskRefused():
-                if self._planned or event.request != self.request.event_id:
-                    self._fault("refused for another request, or after its plan")
-                self.end = event
+                self._refuse(event)
             case e.ChildrenDispatched():
+                self.dispatched.add(self.redrive)
                 for index, release in _each(event.releases):
                     self._dispatch(offset, basis, index, release)
             case e.ChildrenStopping():
@@ -160,9 +193,17 @@ class TaskModel:
             case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled():
                 self._end(basis, event)
 
+    def _refuse(self, event: e.TaskRefused) -> None:
+        if self._planned or event.request != self.request.event_id:
+            self._fault("refused for another request, or after its plan")
+        if self._closed_at is None:
+            self.ends.append(event)
+
     def _plan(self, offset: int, event: e.TaskPlanned) -> None:
         if self._planned:
             self._fault("planned twice")
+        if event.redrive != self.redrive:
+            self._fault(f"planned for redrive {event.redrive} in {self.redrive}")
         if event.children != json.loads(self.request.params)["n"]:
             self._fault(f"planned as {event.children} children for {self.request.params}")
         self._planned = True
@@ -207,7 +248,9 @@ class TaskModel:
     def _end(self, basis: int, event: Terminal) -> None:
         if self.end is not None:
             self._fault(f"second terminal event {_name(event)}")
-        self.end = event
+        if event.redrive != self.redrive:
+            self._fault(f"{_name(event)} of redrive {event.redrive} in {self.redrive}")
+        self.ends.append(event)
         if ENDS[type(event)] != self._why:
             self._fault(f"{_name(event)}, but it had {self._why or 'not ended'}")
         for index, child in enumerate(self.children):

@@ -62,6 +62,8 @@ class Holdings:
     unsettled: dict[int, Kept] = field(default_factory=dict)
     latest: dict[Dispatch, int] = field(default_factory=dict)
     """The offset of the last record of each dispatch."""
+    highest: dict[tuple[str, int], int] = field(default_factory=dict)
+    """The highest ordinal of each child."""
 
 
 class WorkModel:
@@ -127,6 +129,8 @@ class WorkModel:
             dispatch = _dispatch(record.event)
             if dispatch is not None:
                 holdings.latest[dispatch] = record.offset
+                child, ordinal = dispatch[:2], dispatch[2]
+                holdings.highest[child] = max(ordinal, holdings.highest.get(child, 0))
                 event = record.event
                 if what and isinstance(event, e.ChildCheckpointed):
                     point = self._journal.resume_point(dispatch)
@@ -152,6 +156,8 @@ class WorkModel:
         if dispatch is not None:
             if dispatch in self._journal.outcomes or holdings.latest[dispatch] > record.offset:
                 return ""
+            if holdings.highest[dispatch[:2]] > dispatch[2] and self._journal.resume_point(dispatch) is None:
+                return ""  # its dispatch was ended by something else than its worker, and the child had another one
             return "of which nothing is told in the journal and nothing takes its place"
         if isinstance(event, e.ChildrenStopping):
             for release in event.releases:

@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from random import Random
+from typing import Final, cast
 
+from streamsched.api.backfills import WantedBackfill
 from streamsched.api.client import NoSuchTask, TaskConflict
+from streamsched.api.errors import InputError
+from streamsched.api.redrive import NotRedrivable
+from streamsched.api.schedules import NoSuchSchedule, ScheduleConflict
 from streamsched.domain import events as e
+from streamsched.domain.backfill import Reprocess
+from streamsched.domain.schedule import Schedule
+from tests.simulation.clock import MachineClock
 from tests.simulation.evidence import Submit
 from tests.simulation.people import SimulatedClient
 from tests.simulation.scenario import template, times
 from tests.simulation.world import World
+
+REDRIVES: Final = 2
+"""After so many, nobody redrives a task any more."""
+BACKFILLS: Final = 3
+"""The same of a schedule's backfills."""
 
 
 def submit(world: World, task_id: str, delay: int, *, children: int) -> None:
@@ -108,6 +122,116 @@ def delete_schedule(world: World, schedule_id: str) -> None:
     """Let somebody end a schedule."""
     act = partial(_tell, world, cls=e.ScheduleDeleted, schedule_id=schedule_id, note="")
     world.send(0, f"deletes {schedule_id}", act)
+
+
+# --- once more ------------------------------------------------------------------------------------------------------
+
+
+def redrive(world: World, task_id: str, delay: int, rng: Random) -> None:
+    """Let somebody have a task go on that has ended by then."""
+    everything, restart = rng.random() < 0.4, rng.random() < 0.3
+
+    def act(client: SimulatedClient) -> None:
+        if _often(world, task_id):
+            return
+        try:
+            client.redrive(task_id, everything=everything, restart=restart)
+            world.claims[client._me.name] = True
+        except (NoSuchTask, NotRedrivable):
+            world.claims[client._me.name] = False
+
+    how = f"{'all' if everything else 'what failed'} of {task_id}{', from the beginning' if restart else ''}"
+    world.send(delay, f"redrives {how}", act)
+
+
+def redrive_blindly(world: World, task_id: str, rng: Random) -> None:
+    """Let somebody redrive a task without a look at it, past the client: as the next number, or as another."""
+    ahead, scope, restart = rng.choice((-1, 0, 1, 1, 1, 2)), rng.choice(("failed", "all")), rng.random() < 0.3
+
+    def act(client: SimulatedClient) -> None:
+        if not _often(world, task_id):
+            event = client._me.sign(
+                e.TaskRedriven, task_id=task_id, redrive=max(0, world.archive.redrives[task_id] + ahead), scope=scope,
+                restart=restart, origin="", reason="",
+            )  # fmt: skip
+            client._site.log.append([world.records.journal(event, task_id)])
+
+    world.send(0, f"redrives {task_id}, {scope}, {ahead} ahead", act)
+
+
+def _often(world: World, task_id: str) -> bool:
+    world.archive.read()
+    return world.archive.redrives[task_id] >= REDRIVES
+
+
+def backfill(world: World, schedule_id: str, delay: int, rng: Random) -> None:
+    """Let somebody have a few past times of a schedule gone through once more, some of them before its creation.
+
+    Some are still to come: whoever asks has a clock that is ahead.
+    """
+    before, length = rng.choice((0, rng.randrange(9_000), None)), rng.randrange(1_000, 9_000)
+    reprocess, max_active = rng.choice(list(Reprocess)), rng.randint(1, 3)
+    newest_first, as_of_now = rng.random() < 0.4, rng.random() < 0.4
+    ahead = rng.choice((0, 1_000, 4_000, 8_000))
+
+    def act(client: SimulatedClient) -> None:
+        known = _backfillable(world, schedule_id)
+        if known is None:
+            return
+        cast(MachineClock, client._me.clock).jump(ahead)
+        now = client._me.clock.now()
+        start = known.created_at - 3_000 if before is None else now - length - before
+        try:
+            wanted = WantedBackfill(
+                start=start, end=min(start + length, now), reprocess=reprocess, max_active=max_active,
+                newest_first=newest_first, as_of_now=as_of_now,
+            )  # fmt: skip
+            client.backfill(schedule_id, wanted)
+            world.claims[client._me.name] = True
+        except (NoSuchSchedule, InputError):
+            world.claims[client._me.name] = False
+
+    order = "backwards" if newest_first else "forwards"
+    world.send(delay, f"backfills {schedule_id}: {reprocess}, {order}, {max_active} at once", act)
+
+
+def backfill_stale(world: World, schedule_id: str, rng: Random) -> None:
+    """Let somebody ask for a backfill past the client, as another number than the next, or while one goes on."""
+    ahead = rng.choice((0, 1, 2))
+
+    def act(client: SimulatedClient) -> None:
+        known = _backfillable(world, schedule_id)
+        if known is None:
+            return
+        body, now = known.now.body, client._me.clock.now()
+        part = e.BackfillPart(
+            now - 3_000, now, body.spec, body.template_name, body.template_version, body.template, body.params, 0
+        )
+        _tell(
+            world, client, e.BackfillRequested, schedule_id, backfill=max(1, known.backfills + ahead),
+            reprocess="missing", max_active=1, newest_first=False, parts=(part,), note="",
+        )  # fmt: skip
+
+    world.send(0, f"backfills {schedule_id} as the number {ahead} ahead", act)
+
+
+def _backfillable(world: World, schedule_id: str) -> Schedule | None:
+    """Find a schedule that has not had too many backfills."""
+    world.archive.read()
+    known = world.archive.schedules.get(schedule_id)
+    return None if known is None or known.backfills >= BACKFILLS else known
+
+
+def cancel_backfill(world: World, schedule_id: str) -> None:
+    """Let somebody end a schedule's backfill."""
+
+    def act(client: SimulatedClient) -> None:
+        try:
+            client.cancel_backfill(schedule_id)
+        except (NoSuchSchedule, ScheduleConflict):
+            return
+
+    world.send(0, f"cancels the backfill of {schedule_id}", act)
 
 
 def _tell(world: World, client: SimulatedClient, cls: type[e.Event], schedule_id: str, **fields: object) -> None:

@@ -100,3 +100,5 @@ class Exhibits:
     """How many dead letters each record has: whether it is of the work log, partition, offset."""
     evidence: list[Evidence]
     submits: list[Submit]
+    claims: dict[str, bool]
+    """Of those who asked for a redrive or a backfill: whether they were told that it has begun."""

@@ -40,7 +40,12 @@ OF_SCHEDULES: Final = (
     "schedule changed", "schedule paused or resumed", "schedule triggered", "schedule deleted",
 )  # fmt: skip
 """What people do to schedules: only where there are any."""
-LATER: Final = ("cancelled around a commit", "member lost inside a commit", *OF_SCHEDULES)
+BACKFILLS: Final = ("backfill", "backfill of a stale number", "backfill cancelled")
+"""The same, of backfills."""
+REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly")
+LATER: Final = (
+    "cancelled around a commit", "member lost inside a commit", *OF_SCHEDULES, *BACKFILLS, *REDRIVES,
+)  # fmt: skip
 """Kinds that were added later: each has dice of its own in a scenario, so that earlier seeds tell what they told."""
 TURNS: Final[Mapping[str, float]] = {
     "killed": 0.002,
@@ -64,6 +69,12 @@ TURNS: Final[Mapping[str, float]] = {
     "schedule paused or resumed": 0.008,
     "schedule triggered": 0.006,
     "schedule deleted": 0.004,
+    "backfill": 0.008,
+    "backfill of a stale number": 0.001,
+    "backfill cancelled": 0.001,
+    "task redriven": 0.002,
+    "task redriven by two": 0.0008,
+    "task redriven blindly": 0.0008,
 }
 """Faults between two steps: how likely at each turn."""
 BIRTHS: Final[Mapping[str, float]] = {

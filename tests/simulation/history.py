@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamsched.audit.verify import verify
-from streamsched.domain.events import Event
+from streamsched.domain import events as e
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.rows import explain
 from streamsched.view.store import MemoryStore
@@ -62,7 +62,7 @@ def judge(world: World) -> list[str]:
     shown = Exhibits(
         journal=archive.journal, work=archive.work, letters=archive.letters(),
         roomy="runs" not in world.plan.limits,
-        evidence=world.evidence, submits=world.submits,
+        evidence=world.evidence, submits=world.submits, claims=world.claims,
     )  # fmt: skip
     verdict = check(shown)
     faults += verdict.faults
@@ -93,7 +93,7 @@ def _fold(view: View, journal: Sequence[Sequence[Kept]]) -> dict[bytes, bytes]:
     view._store = disk
     for records in journal:
         for record in records:
-            if isinstance(record.event, Event):
+            if isinstance(record.event, e.Event):
                 view.apply(record.event, record.partition)
                 view.moved(record.partition, record.offset + 1)
     view.flush()

@@ -144,6 +144,54 @@ def _schedule(world: World, fault: Fault) -> str:
     return schedule_id
 
 
+# --- once more ------------------------------------------------------------------------------------------------------
+
+
+def _redrivable(world: World, fault: Fault) -> str | None:
+    """Choose a task, one that has ended if there is any."""
+    world.archive.read()
+    known = [*world.archive.ended] or [*world.archive.requested]
+    return sorted(known)[int(fault.amount * len(known))] if known else None
+
+
+def _redrive(world: World, fault: Fault) -> None:
+    task_id, rng = _redrivable(world, fault), Random(fault.amount)
+    if task_id is not None:
+        delay = rng.choice((0, rng.randrange(200)))  # it may be the time of healing then, and more have ended
+        world.happens(fault.kind, f"{task_id} is to be redriven, in {delay} turns")
+        errands.redrive(world, task_id, delay, rng)
+
+
+def _redrive_by_two(world: World, fault: Fault) -> None:
+    task_id, rng = _redrivable(world, fault), Random(fault.amount)
+    if task_id is not None:
+        delay = rng.choice((0, rng.randrange(200)))
+        world.happens(fault.kind, f"{task_id} is to be redriven by two at once, in {delay} turns")
+        for _ in range(2):
+            errands.redrive(world, task_id, delay, rng)
+
+
+def _redrive_blindly(world: World, fault: Fault) -> None:
+    """Redrive a task whatever it does, as a number that need not be the next."""
+    task_id, rng = _task(world, fault.amount), Random(fault.amount)
+    if task_id is not None:
+        world.happens(fault.kind, f"{task_id}: {fault.kind}")
+        errands.redrive_blindly(world, task_id, rng)
+
+
+def _backfill(world: World, fault: Fault) -> None:
+    schedule_id, rng = _schedule(world, fault), Random(fault.amount)
+    errands.backfill(world, schedule_id, rng.choice((0, rng.randrange(100))), rng)
+
+
+def _backfill_stale(world: World, fault: Fault) -> None:
+    errands.backfill_stale(world, _schedule(world, fault), Random(fault.amount))
+
+
+def _cancel_backfill(world: World, fault: Fault) -> None:
+    errands.cancel_backfill(world, _schedule(world, fault))
+
+
 # --- poison ---------------------------------------------------------------------------------------------------------
 
 
@@ -283,4 +331,10 @@ _BEFALLS: Final[dict[str, Callable[[World, Fault], None]]] = {
     "schedule paused or resumed": _pause_schedule,
     "schedule triggered": _trigger_schedule,
     "schedule deleted": _delete_schedule,
+    "backfill": _backfill,
+    "backfill of a stale number": _backfill_stale,
+    "backfill cancelled": _cancel_backfill,
+    "task redriven": _redrive,
+    "task redriven by two": _redrive_by_two,
+    "task redriven blindly": _redrive_blindly,
 }

@@ -139,7 +139,10 @@ class Reader:
         parts = (counts.waiting, counts.running, counts.succeeded, counts.failed, counts.cancelled)
         if sum(parts) != counts.total or min(parts) < 0:
             self.faults.append(f"a reader saw {status}, which does not add up")
-        if before is not None and before.done and before.state != status.state:
+        if before is not None and before.redrive > status.redrive:
+            self.faults.append(f"a reader saw {status.task_id} go from redrive {before.redrive} to {status.redrive}")
+        same = before is not None and before.redrive == status.redrive
+        if before is not None and same and before.done and before.state != status.state:
             self.faults.append(f"a reader saw {status.task_id} go from {before.state} to {status.state}")
         if status.done and status.state != "refused" and counts.waiting + counts.running:
             self.faults.append(f"a reader saw {status}: done, with children that are not")

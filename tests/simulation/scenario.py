@@ -10,7 +10,7 @@ from random import Random
 from types import ModuleType
 from typing import Final
 
-from streamsched.domain import ticking
+from streamsched.domain import backfill, ticking
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
@@ -20,8 +20,9 @@ from streamsched.scheduler import aggregator, dispatcher, ticker
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow
 from streamsched.worker import reading, settlement
-from tests.simulation.faults import KINDS, LATER, OF_SCHEDULES
+from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, REDRIVES
 
+BESIDE_BACKFILLS: Final = "read by schedulers beside backfills"
 LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "runs": (tracker, "RUNS_LIMIT", (16, 40)),
     "spread": (settlement, "SPREAD", (5, 20, 100)),
@@ -41,10 +42,14 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "times fired": (ticking, "FIRES", (1, 2)),
     "times that wait": (ticking, "BUFFER_LIMIT", (2,)),
     "schedules in a round": (ticker, "ROUND", (1,)),
+    "times of a backfill examined": (backfill, "EXAMINED", (1, 3)),
+    BESIDE_BACKFILLS: (scheduler_node, "BATCH", (3,)),
 }
 """Limits of the product that are small enough to be met in some histories."""
 SCHEDULES: Final = (*[0] * 7, 1, 1, 2)
 """How many schedules histories have."""
+READS_LITTLE: Final = 0.7
+"""How likely it is, where there are backfills, that partitions are folded far apart: these look across them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +73,7 @@ def scenario(seed: int) -> Scenario:
     rng = Random(f"{seed}/scenario")
     share = rng.choice((0.0, *[0.3] * 6, *[0.6] * 7, *[0.9] * 6))
     schedules = Random(f"{seed}/schedules").choice(SCHEDULES)
-    return Scenario(
+    plan = Scenario(
         tasks=rng.choice((1, 2, 2, 3)),
         children=20,
         turns=rng.choice((60, 150, 250, 400, 600)),
@@ -76,20 +81,33 @@ def scenario(seed: int) -> Scenario:
             kind
             for kind in KINDS
             if (Random(f"{seed}/{kind}") if kind in LATER else rng).random() < share
-            and (schedules or kind not in OF_SCHEDULES)
+            and (schedules or kind not in (*OF_SCHEDULES, *BACKFILLS))
         ),
         factor=rng.choice((1.0, 2.0, 4.0)),
         journal_partitions=rng.choice((1, 2, 2)),
         work_partitions=rng.choice((2, 4, 4, 6)),
         slots=rng.choice((1, 2, 2, 3)),
-        limits={name: rng.choice(values) for name, (_, _, values) in LIMITS.items() if rng.random() < 0.2},
+        limits={
+            name: rng.choice(values)
+            for name, (_, _, values) in LIMITS.items()
+            if name != BESIDE_BACKFILLS and rng.random() < 0.2
+        },
         schedules=schedules,
     )
+    if "backfill" in plan.kinds and Random(f"{seed}/reads little").random() < READS_LITTLE:
+        return replace(plan, limits={**plan.limits, BESIDE_BACKFILLS: 3})
+    return plan
 
 
 def without_schedules(plan: Scenario) -> Scenario:
-    """Make the history that this one would be if there were no schedules."""
-    return replace(plan, schedules=0, kinds=plan.kinds - frozenset(OF_SCHEDULES))
+    """Make the history that this one would be if there were no schedules, and nothing went on after its end."""
+    return replace(without_redrives(plan), schedules=0, kinds=plan.kinds - {*OF_SCHEDULES, *BACKFILLS, *REDRIVES})
+
+
+def without_redrives(plan: Scenario) -> Scenario:
+    """Make the history that this one would be if nobody redrove a task or asked for a backfill."""
+    limits = {name: value for name, value in plan.limits.items() if name != BESIDE_BACKFILLS}
+    return replace(plan, kinds=plan.kinds - {*BACKFILLS, *REDRIVES}, limits=limits)
 
 
 @contextmanager

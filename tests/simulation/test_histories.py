@@ -18,7 +18,7 @@ from tests.simulation import history as histories
 from tests.simulation import runner
 from tests.simulation.faults import KINDS, Fault
 from tests.simulation.runner import attempt, run
-from tests.simulation.scenario import scenario, without_schedules
+from tests.simulation.scenario import scenario, without_redrives, without_schedules
 from tests.simulation.shrink import shrink
 from tests.simulation.world import World
 
@@ -43,7 +43,13 @@ FOUND_OF_SCHEDULES = [
     (4, "a schedule changed after its last run fired the times since"),
     (7229, "records that were to be counted as recovered moved up to make room, uncounted, for ever"),
 ]
-"""Seeds that once found a fault in a history with schedules."""
+"""Seeds that once found a fault in a history with schedules, before anything went on after its end."""
+FOUND_OF_REDRIVES = [
+    (36, "a schedule was not told of a task that went on and was never planned before"),
+    (94, "what a backfill fired became a time of the schedule, which waited for its end for ever"),
+    (953, "a backfill had a part that held for no time: nobody could read it, and its client waited for ever"),
+]
+"""The same of histories in which tasks, and times, are gone through once more."""
 
 pytestmark = pytest.mark.simulation
 
@@ -75,6 +81,12 @@ def test_what_was_found_once(seed: int, limits: dict[str, int] | None, what: str
 @pytest.mark.parametrize(("seed", "what"), FOUND_OF_SCHEDULES)
 def test_what_was_found_of_schedules_once(seed: int, what: str) -> None:
     assert scenario(seed).schedules
+    report = attempt(seed, without_redrives(scenario(seed)))
+    assert report.failure is None, (what, report.failure)
+
+
+@pytest.mark.parametrize(("seed", "what"), FOUND_OF_REDRIVES)
+def test_what_was_found_of_redrives_once(seed: int, what: str) -> None:
     report = attempt(seed)
     assert report.failure is None, (what, report.failure)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Final
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
+from streamsched.domain.schedule import Schedule
 from streamsched.domain.template import Template
 from streamsched.log.core.store import group_key
 from streamsched.log.memory import MemoryCluster
@@ -43,6 +45,7 @@ PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 OUTSIDE: Final = "outside"
 HEALING: Final = 6_000
 """Turns without faults within which one more task has to reach its end, or all is over."""
+SELDOM: Final = '{"interval":[{"every":"3600s","phase":"0s"}]}'
 DEPTH: Final = 3
 """Nodes that may stand still inside each other's steps."""
 FREEZES: Final = (0.05, 0.5, 4.0, 15.0)
@@ -83,6 +86,8 @@ class World:
         self.faults: list[str] = []
         self.evidence: list[Evidence] = []
         self.submits: list[Submit] = []
+        self.claims: dict[str, bool] = {}
+        """Of those who asked for a redrive or a backfill: whether they were told that it has begun."""
         self.snapshots: list[tuple[dict[int, int], dict[bytes, bytes]]] = []
         """Positions and rows of views as their processes left them."""
         self._processes: dict[str, Node] = {}
@@ -163,7 +168,9 @@ class World:
         if known:
             task_id = known[int(fault.amount * len(known)) % len(known)]
             self.happens(fault.kind, f"{task_id} is cancelled at {step} of {node.name}")
-            asked = self.me.sign(e.TaskCancelRequested, task_id=task_id, redrive=0, reason="around a commit")
+            self.archive.read()
+            redrive = self.archive.redrives[task_id]
+            asked = self.me.sign(e.TaskCancelRequested, task_id=task_id, redrive=redrive, reason="around a commit")
             self.outside.append([self.records.journal(asked, task_id)])
 
     def _freeze(self, node: Node, step: str, fault: Fault) -> None:
@@ -439,9 +446,9 @@ class World:
             waited += 1
             if waited % 10 == 0 and not self.errands:
                 self.archive.read()
-                if len(self.archive.ended) > ended:
-                    waited, ended = 0, len(self.archive.ended)
-                self._delete_schedules()
+                if self.archive.ends > ended:
+                    waited, ended = 0, self.archive.ends
+                self._end_schedules()
                 left = self._going() or self._open_schedules() or self._unsettled() or self._untold()
                 if not left and not self._open_letters() and not self._behind():
                     return
@@ -465,22 +472,35 @@ class World:
         return any(view.positions.get(number, 0) < end for view in views for number, end in enumerate(ends))
 
     def _going(self) -> set[str]:
-        return {*self.tasks, *self.archive.ticking} - self.archive.ended
+        return {*self.tasks, *self.archive.ticking} - self.archive.ended.keys()
 
     def _open_schedules(self) -> list[str]:
         """List the schedules of which something is left to decide or to be told."""
         return [
             schedule_id
             for schedule_id, schedule in self.archive.schedules.items()
-            if not schedule.deleted or schedule.running or schedule.due() is not None
+            if not schedule.deleted or schedule.running or schedule.due() is not None or _refills(schedule)
         ]
 
-    def _delete_schedules(self) -> None:
-        """End the schedules that go on, or no history would."""
+    def _end_schedules(self) -> None:
+        """End the schedules that go on, or no history would.
+
+        One backfill in two comes to its own end before; the schedule has hardly any times of its own then.
+        """
         for schedule_id, schedule in self.archive.schedules.items():
-            if not schedule.deleted:
+            if schedule.deleted:
+                continue
+            event: e.Event
+            if schedule.backfills % 2 == 0 or not _refills(schedule):
                 event = self.me.sign(e.ScheduleDeleted, schedule_id=schedule_id, note="healing")
-                self.outside.append([self.records.journal(event, schedule_id)])
+            elif schedule.now.body.spec != SELDOM:
+                event = replace(
+                    schedule.now.body, event_id=self.me.ids(), at=self.clock.now(), by=OUTSIDE,
+                    expected=schedule.version, spec=SELDOM,
+                )  # fmt: skip
+            else:
+                continue
+            self.outside.append([self.records.journal(event, schedule_id)])
 
     def _unsettled(self) -> list[Kept]:
         """List the records of the work log that no commit settles, but for those of newer versions."""
@@ -526,3 +546,8 @@ class World:
             del self._processes[name]
         elif errand.repeated:
             self.send(self.rng.randrange(30), errand.name, errand.act, repeated=True)
+
+
+def _refills(schedule: Schedule) -> bool:
+    """Tell whether a backfill of the schedule goes on."""
+    return schedule.backfill is not None and not schedule.backfill.done
