@@ -35,6 +35,7 @@ def lateness(bench: Bench, schedules: int) -> Iterator[Figures]:
             view = open_view(None, here.journal_id, here.codec)
             with closing(Follower(log=here.log, topics=here.topics, codec=here.codec, view=view)) as follower:
                 follower.catch_up(here.topics.journal())
+                _watch(follower, spec, 60 - time.time() % 60)  # their first time is the next full minute
                 for _ in range(bench.repeats):
                     with sampled(bench, site) as samples:
                         late, fired = _watch(follower, spec, minutes * EVERY_MS / 1000)
