@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -29,6 +29,7 @@ ACTIVE_LIMIT: Final = 1_000
 """Tasks of one backfill that may run at once at most."""
 PARTS_LIMIT: Final = 1_000
 _BLOCK: Final = 3_600_000
+"""Milliseconds that are looked at together on the way back, at first; more where that holds fewer than ``_PLENTY``."""
 _PLENTY: Final = 100
 
 
@@ -101,14 +102,7 @@ class Backfill:
         """Forget what was worked out; of one that is done, its times too."""
         self._next.clear()
         if self.done and self.request.parts:
-            self.request = _without_parts(self.request)
-
-
-def _without_parts(request: e.BackfillRequested) -> e.BackfillRequested:
-    return e.BackfillRequested(
-        request.event_id, request.at, request.by, request.schedule_id, request.backfill, request.reprocess,
-        request.max_active, request.newest_first, (), request.note,
-    )  # fmt: skip
+            self.request = replace(self.request, parts=())
 
 
 def is_readable(request: e.BackfillRequested) -> bool:
