@@ -13,7 +13,7 @@ from streamsched.log.core.store import group_key
 from streamsched.log.port import Append, Headers, LogError, TopicPartition
 from streamsched.runtime.identity import Identity
 from tests.simulation import errands
-from tests.simulation.faults import Fault
+from tests.simulation.faults import BACKFILLS, REDRIVES, Fault
 from tests.simulation.nodes import Node
 from tests.simulation.people import Disk, Site
 from tests.simulation.world import CODEC, JUMPS, World
@@ -21,10 +21,15 @@ from tests.simulation.world import CODEC, JUMPS, World
 NODES: Final = 6
 """Schedulers and workers that there are at most."""
 REPAIRS: Final = 200
+ONCE_MORE: Final = 12
+"""How often people ask for redrives, and for backfills, in one history: it comes to an end."""
 
 
 def befall(world: World, fault: Fault) -> None:
     """Let this happen to the world, if it can."""
+    for kinds in (BACKFILLS, REDRIVES):
+        if fault.kind in kinds and sum(world.happened[kind] for kind in kinds) >= ONCE_MORE:
+            return
     _BEFALLS[fault.kind](world, fault)
 
 
