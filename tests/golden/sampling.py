@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import types
 import typing
 from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from streamsched.domain.events import EVENTS, Event
 
@@ -35,8 +36,8 @@ def _value(hint: Any, name: str, at: int) -> Any:
         return _value(inner[0], name, at)
     if typing.get_origin(hint) is tuple:
         return (_value(inner[0], name, at), _value(inner[0], name, at))
-    if dataclasses.is_dataclass(hint):
-        return sample_of(typing.cast("type[Any]", hint))
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        return sample_of(hint)
     plain: dict[type, Any] = {
         int: 1000 * at + 7,
         float: at + 0.5,

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Final, Literal
 
+from msgspec import structs
+
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, headers_of
 from streamsched.log.port import Append, Headers
@@ -127,12 +129,12 @@ class Corpus:
 
     def _request(self, task_id: str, **fields: Any) -> e.TaskRequested:
         made = e.TaskRequested(*self._common(), task_id, "t", "1", TEMPLATE.to_json(), "{}", 0, "hostile", None)
-        return replace(made, **fields)
+        return structs.replace(made, **fields)
 
     def _beat(self, **fields: Any) -> e.NodeBeat:
         node = self._id()
         beat = e.NodeBeat(*self._common(), node, node, "worker", "1", "running", "m", "x", 1, 1, 0, (0,), (), 0)
-        return replace(beat, **fields)
+        return structs.replace(beat, **fields)
 
     # --- records ----------------------------------------------------------------------------------------------------
 
@@ -209,7 +211,7 @@ class Corpus:
             for name, values in wrong.items():
                 if hasattr(event, name):
                     for value in self._rng.sample(values, min(3, len(values))):
-                        yield make(f"{name} {value}", replace(event, **{name: value}), "letter")
+                        yield make(f"{name} {value}", structs.replace(event, **{name: value}), "letter")
         for partition in NUMBERS:
             reset = e.PartitionReset(*self._common(), partition)
             encoded = self._codec.encode(reset)
@@ -274,22 +276,24 @@ class Corpus:
             yield self._journal(f"plan {plan[:40]!r}", event, "valid")
             yield self._journal("its task", self._request(task_id), "valid")
         for name, text in (("args", "x"), ("args", "[1"), ("args", DEEP), ("state", "}"), ("state", DEEP)):
-            created = replace(self._created(self._id()), **{name: text})  # type: ignore[arg-type]
+            created = structs.replace(self._created(self._id()), **{name: text})
             yield self._work(f"{name} {text[:20]!r}", created, "valid")
         for handler in ("", "os:system", "os.path", ":", "a" * 900, "a\0b:c"):
-            yield self._work(f"handler {handler[:20]!r}", replace(self._created(self._id()), handler=handler), "valid")
+            yield self._work(
+                f"handler {handler[:20]!r}", structs.replace(self._created(self._id()), handler=handler), "valid"
+            )
         for text in ("x" * 300_000, "é" * 200_000):
             for name in ("args", "state"):
-                created = replace(self._created(self._id()), **{name: text})  # type: ignore[arg-type]
+                created = structs.replace(self._created(self._id()), **{name: text})
                 yield self._work(f"{name} of {len(text)}", created, "letter")
             for event in self._journal_events(self._id()):
                 if hasattr(event, "state") or hasattr(event, "result"):
                     name = "state" if hasattr(event, "state") else "result"
-                    yield self._journal(f"{name} of {len(text)}", replace(event, **{name: text}), "letter")
+                    yield self._journal(f"{name} of {len(text)}", structs.replace(event, **{name: text}), "letter")
         yield self._journal("long trace", self._request(self._id(), traceparent="0" * 1_900_000), "letter")
-        yield self._work("long handler", replace(self._created(self._id()), handler="h" * 1_900_000), "letter")
-        yield self._work("no work in it", replace(self._work_events(self._id())[1], work=None), "letter")
-        other = replace(self._work_events(self._id())[1], work=self._created(self._id()))
+        yield self._work("long handler", structs.replace(self._created(self._id()), handler="h" * 1_900_000), "letter")
+        yield self._work("no work in it", structs.replace(self._work_events(self._id())[1], work=None), "letter")
+        other = structs.replace(self._work_events(self._id())[1], work=self._created(self._id()))
         yield self._work("work of another child", other, "letter")
 
     def _names(self) -> Iterator[Poison]:
@@ -356,8 +360,8 @@ class Corpus:
             *(self._beat(pending=value) for value in NUMBERS), *(self._beat(at=value) for value in NUMBERS),
             *(self._beat(partitions=(value,)) for value in (2, 63, 9_999, *NUMBERS)),
             self._beat(partitions=tuple(range(70_000))), self._beat(role="\0"), self._beat(state="asleep"),
-            self._beat(running=running), self._beat(running=(replace(running[0], child=2**70),)),
-            self._beat(running=(replace(running[0], started_at=2**60),)), self._beat(name="\x1b[2J" * 1_000),
+            self._beat(running=running), self._beat(running=(structs.replace(running[0], child=2**70),)),
+            self._beat(running=(structs.replace(running[0], started_at=2**60),)), self._beat(name="\x1b[2J" * 1_000),
             self._beat(loop_age=-5), self._beat(member_id="", transactional_id=""),
         ]  # fmt: skip
         for beat in beats:
@@ -394,10 +398,12 @@ class Corpus:
                 yield Poison("rubbish", topic, 0, self._rng.randbytes(9), value, (("x", b"\xff"),), "passed")
         letter = e.DeadLetter(*self._common(), self._topics.events, 0, 0, "r", None, None)
         letters = [
-            replace(letter, topic="no\nsuch\ttopic", offset=2**62, reason="\x1b[2Jreason" * 100, value=b"\0" * 70_000),
-            replace(letter, partition=99_999),
-            replace(letter, at=2**60),
-            replace(letter, partition=-1, offset=-1),
+            structs.replace(
+                letter, topic="no\nsuch\ttopic", offset=2**62, reason="\x1b[2Jreason" * 100, value=b"\0" * 70_000
+            ),
+            structs.replace(letter, partition=99_999),
+            structs.replace(letter, at=2**60),
+            structs.replace(letter, partition=-1, offset=-1),
         ]
         for letter in letters:
             yield Poison("dead letter", "dead_letters", 0, b"k", self._codec.encode(letter), (), "passed")

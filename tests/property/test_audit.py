@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from streamsched.audit.verify import verify
 from streamsched.domain import events as e
@@ -68,13 +69,13 @@ def alterations(draw: st.DrawFn) -> History:
 
 @st.composite
 def _altered(draw: st.DrawFn, event: e.Event) -> e.Event:
-    numeric = [field.name for field in fields(event) if isinstance(getattr(event, field.name), int)]
+    numeric = [name for name in event.__struct_fields__ if isinstance(getattr(event, name), int)]
     changes: dict[str, Any] = {draw(st.sampled_from(numeric)): draw(NUMBERS)}
     if isinstance(event, e.ChildrenDispatched | e.ChildrenStopping) and draw(st.booleans()):
         changes = {"releases": tuple(e.Release(*(draw(NUMBERS) for _ in range(4))) for _ in event.releases)}
     if isinstance(event, e.ChildrenCancelled) and draw(st.booleans()):
         changes = {"spans": tuple(e.Span(draw(NUMBERS), draw(NUMBERS)) for _ in event.spans)}
-    return replace(event, **changes)
+    return structs.replace(event, **changes)
 
 
 @given(alterations())

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 from random import Random
 from typing import Final
+
+from msgspec.structs import replace
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
+from msgspec import structs
+
 from streamsched.audit.verify import Report, verify
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
@@ -206,7 +208,7 @@ class Entry:
 
     def alter(self, **fields: Any) -> None:
         """Change fields of the event."""
-        self.event = replace(self.event, **fields)
+        self.event = structs.replace(self.event, **fields)
 
     @property
     def named(self) -> str:
@@ -239,7 +241,7 @@ class History:
                 event = CODEC.decode(record)
                 basis = getattr(event, "basis", None)
                 if basis is not None:
-                    event = replace(event, basis=SPREAD * basis)  # type: ignore[call-arg]
+                    event = structs.replace(event, basis=SPREAD * basis)
                 place = TopicPartition(record.topic, record.partition)
                 found.append(Entry(place, SPREAD * record.offset, event, record.key))
         return found
@@ -255,7 +257,7 @@ class History:
     def insert(self, like: Entry, after: Entry, **fields: object) -> Entry:
         """Write another event like one that is there, just behind a third."""
         offset = after.offset + 1
-        event = replace(like.event, event_id=b"-forger-" + offset.to_bytes(8), **fields)  # type: ignore[arg-type]
+        event = structs.replace(like.event, event_id=b"-forger-" + offset.to_bytes(8), **fields)
         made = Entry(after.place, offset, event, like.key)
         (self.journal if after in self.journal else self.work).append(made)
         return made

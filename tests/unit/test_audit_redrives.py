@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
+from msgspec import structs
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
@@ -180,7 +181,7 @@ def redrive_lost(history: History) -> Named:
 def redrive_that_begins_its_ordinals_anew(history: History) -> Named:
     entry = history.find(e.ChildrenDispatched, "alone", 1)
     assert isinstance(entry.event, e.ChildrenDispatched)
-    entry.alter(releases=tuple(replace(release, ordinal=1) for release in entry.event.releases))
+    entry.alter(releases=tuple(structs.replace(release, ordinal=1) for release in entry.event.releases))
     return at(3, entry)
 
 
@@ -278,7 +279,7 @@ def backfill_up_to_another_time(history: History) -> Named:
 @way
 def backfill_with_a_redrive_of_what_is_new(history: History) -> Named:
     entry = refills(history, "fired")[0]
-    entry.alter(ticks=(replace(runs(entry)[0], redrive=1), *runs(entry)[1:]))
+    entry.alter(ticks=(structs.replace(runs(entry)[0], redrive=1), *runs(entry)[1:]))
     return at(11, entry)
 
 

@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any, Final
 
 import pytest
+from msgspec import structs
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
@@ -211,7 +212,7 @@ def cursor_left_behind(history: History) -> Named:
 def tick_at_another_time(history: History) -> Named:
     entry = decisions(history, "plain", "fired")[0]
     (run,) = ticks(entry)
-    entry.alter(ticks=(replace(run, first=run.first + 1, last=run.last + 1),))
+    entry.alter(ticks=(structs.replace(run, first=run.first + 1, last=run.last + 1),))
     return at(11, entry)
 
 
@@ -226,7 +227,7 @@ def tick_told_twice_in_one_decision(history: History) -> Named:
 def run_that_counts_one_too_many(history: History) -> Named:
     entry = decisions(history, "plain", "suppressed", count=3)[0]
     (run,) = ticks(entry)
-    entry.alter(ticks=(replace(run, count=run.count + 1),))
+    entry.alter(ticks=(structs.replace(run, count=run.count + 1),))
     return at(11, entry)
 
 
@@ -234,7 +235,7 @@ def run_that_counts_one_too_many(history: History) -> Named:
 def run_that_leaves_one_out(history: History) -> Named:
     entry = decisions(history, "plain", "suppressed", count=3)[0]
     (run,) = ticks(entry)
-    entry.alter(ticks=(replace(run, count=run.count - 1),))
+    entry.alter(ticks=(structs.replace(run, count=run.count - 1),))
     return at(11, entry)
 
 
@@ -242,7 +243,7 @@ def run_that_leaves_one_out(history: History) -> Named:
 def run_that_begins_late(history: History) -> Named:
     entry = decisions(history, "plain", "suppressed", count=3)[0]
     (run,) = ticks(entry)
-    entry.alter(ticks=(replace(run, first=run.first + 1_000, count=run.count - 1),))
+    entry.alter(ticks=(structs.replace(run, first=run.first + 1_000, count=run.count - 1),))
     return at(11, entry)
 
 
@@ -250,7 +251,7 @@ def run_that_begins_late(history: History) -> Named:
 def paused_time_fired(history: History) -> Named:
     entry = decisions(history, "plain", "suppressed", count=3)[0]
     run = ticks(entry)[0]
-    entry.alter(ticks=(replace(run, last=run.first, count=1, outcome="fired"),), upto=run.first)
+    entry.alter(ticks=(structs.replace(run, last=run.first, count=1, outcome="fired"),), upto=run.first)
     return at(11, entry)
 
 
@@ -258,7 +259,7 @@ def paused_time_fired(history: History) -> Named:
 def time_suppressed_that_was_not_paused(history: History) -> Named:
     entry = decisions(history, "plain", "fired")[0]
     (run,) = ticks(entry)
-    entry.alter(ticks=(replace(run, outcome="suppressed"),))
+    entry.alter(ticks=(structs.replace(run, outcome="suppressed"),))
     return at(11, entry)
 
 
@@ -276,14 +277,14 @@ def resume_lost(history: History) -> Named:
 def fired_beside_a_task_that_runs(history: History) -> Named:
     entry = decisions(history, "queue", "buffered")[0]
     (run,) = ticks(entry)
-    entry.alter(ticks=(replace(run, outcome="fired"),))
+    entry.alter(ticks=(structs.replace(run, outcome="fired"),))
     return at(11, entry)
 
 
 @way
 def buffered_a_second_time(history: History) -> Named:
     entry = decisions(history, "queue", "fired")[1]
-    entry.alter(ticks=tuple(replace(run, outcome="buffered") for run in ticks(entry)))
+    entry.alter(ticks=tuple(structs.replace(run, outcome="buffered") for run in ticks(entry)))
     return at(11, entry)
 
 
@@ -298,7 +299,7 @@ def waiting_time_that_never_waited(history: History) -> Named:
 def trigger_that_nobody_asked_for(history: History) -> Named:
     entry = decisions(history, "plain", "fired")[0]
     (run,) = ticks(entry)
-    entry.alter(ticks=(replace(run, kind="trigger"), run))
+    entry.alter(ticks=(structs.replace(run, kind="trigger"), run))
     return at(11, entry)
 
 
@@ -306,7 +307,7 @@ def trigger_that_nobody_asked_for(history: History) -> Named:
 def more_runs_than_the_limit(history: History) -> Named:
     entry = decisions(history, "again", "fired")[1]
     (run,) = ticks(entry)
-    after = replace(run, first=run.first + 1_000, last=run.last + 1_000)
+    after = structs.replace(run, first=run.first + 1_000, last=run.last + 1_000)
     entry.alter(ticks=(run, after), upto=after.last, at=after.last)
     return at(11, entry)
 
@@ -386,7 +387,7 @@ def tick_end_of_another_kind(history: History) -> Named:
 @way
 def missed_though_it_was_found_in_time(history: History) -> Named:
     entry = decisions(history, "plain", "fired")[0]
-    entry.alter(ticks=tuple(replace(run, outcome="missed") for run in ticks(entry)))
+    entry.alter(ticks=tuple(structs.replace(run, outcome="missed") for run in ticks(entry)))
     return at(11, entry)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import fencing_token
@@ -64,7 +65,7 @@ TAMPER: dict[str, tuple[Callable[[list[Any], list[Step]], object], str]] = {
     "a zombie's checkpoint landed": (lambda events, _: events.insert(5, checkpoint(1, FIRST, 3, 2)), "late"),
     "a zombie's outcome landed": (lambda events, _: events.insert(6, completed(1, FIRST)), "late"),
     "an attempt was burnt": (lambda events, _: events.insert(3, failed(0)), "burnt"),
-    "a later attempt": (lambda events, _: events.__setitem__(3, replace(events[3], attempt=2)), "burnt"),
+    "a later attempt": (lambda events, _: events.__setitem__(3, structs.replace(events[3], attempt=2)), "burnt"),
     "a step was never made": (lambda _, notes: notes.pop(2), "lost"),
     "a durable step was made again": (lambda _, notes: notes.insert(5, replace(notes[5], step=0)), "repeated"),
     "a step was passed over": (lambda _, notes: notes.pop(5), "repeated"),
@@ -84,7 +85,7 @@ def test_each_broken_promise_is_named(name: str) -> None:
 @pytest.mark.unit
 def test_a_killed_executor_may_cost_one_attempt() -> None:
     events, notes = good()
-    again = replace(completed(0, fencing_token(2, 1)), ordinal=2, attempt=2)
+    again = structs.replace(completed(0, fencing_token(2, 1)), ordinal=2, attempt=2)
     events[3:4] = [failed(0), again]
     assert found((events, notes)) == {"burnt"}
     assert found((events, notes), replace(JOB, killed=1)) == set()

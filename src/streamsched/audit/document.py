@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from streamsched.domain.events import Event
 from streamsched.log.codec import Undecodable
@@ -29,7 +30,7 @@ def entry(record: Record, event: Event | Undecodable) -> dict[str, Any]:
 
 def document(event: Any) -> dict[str, Any]:
     """Make the document of an event."""
-    return {field.name: _value(field.name, getattr(event, field.name)) for field in fields(event)}
+    return {name: _value(name, getattr(event, name)) for name in event.__struct_fields__}
 
 
 def decoded(text: str) -> Any:
@@ -49,7 +50,7 @@ def _value(name: str, value: Any) -> Any:
         return value.hex()
     if isinstance(value, tuple):
         return [_value("", item) for item in value]
-    if is_dataclass(value):
+    if isinstance(value, Struct):
         return document(value)
     if name in PAYLOADS and isinstance(value, str):
         return decoded(value)

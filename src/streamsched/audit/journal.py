@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 from enum import Enum, auto
 from typing import Any, Final, NamedTuple, cast
+
+from msgspec.structs import replace
 
 from streamsched.audit import children, decisions
 from streamsched.audit.report import Fault, Findings

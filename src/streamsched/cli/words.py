@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, Final
 
 from streamsched.domain.calendar.moment import write as utc
@@ -115,7 +114,7 @@ def _backfill_decided(event: Any) -> str:
 
 
 def _others(event: Any) -> str:
-    values = ((field.name, getattr(event, field.name)) for field in fields(event) if field.name not in ENVELOPE)
+    values = ((name, getattr(event, name)) for name in event.__struct_fields__ if name not in ENVELOPE)
     return ", ".join(f"{name} {value}" for name, value in values if value not in ("", None))
 
 

@@ -7,12 +7,12 @@ states, results) are JSON text. ``basis`` is the journal position up to which th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import get_args
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Event:
+
+class Event(Struct, frozen=True, gc=False):
     """What every event carries: an id (16 bytes, unique), its time, and who caused it."""
 
     event_id: bytes
@@ -20,8 +20,7 @@ class Event:
     by: str
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(Struct, frozen=True, gc=False):
     """Children ``first..last`` (inclusive), dispatched with this ordinal to this work-log partition."""
 
     first: int
@@ -30,16 +29,14 @@ class Release:
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(Struct, frozen=True, gc=False):
     """Children ``first..last``, inclusive."""
 
     first: int
     last: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ticks:
+class Ticks(Struct, frozen=True, gc=False):
     """Nominal times of a schedule with one outcome: ``count`` of them, from ``first`` to ``last`` (milliseconds).
 
     ``kind`` is ``tick`` (a time of the schedule) or ``trigger`` (somebody asked for it). ``outcome`` is ``buffered``
@@ -53,8 +50,7 @@ class Ticks:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillPart:
+class BackfillPart(Struct, frozen=True, gc=False):
     """Nominal times ``first..last`` (inclusive, milliseconds) of a backfill: when they are, and what tasks they make.
 
     The other fields are as in ScheduleSet.
@@ -70,8 +66,7 @@ class BackfillPart:
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
-class Refill:
+class Refill(Struct, frozen=True, gc=False):
     """Nominal times of a backfill with one outcome: ``count`` of them, between ``first`` and ``last`` (milliseconds).
 
     ``outcome`` is ``fired`` (a new task), ``redriven`` (the task of that time, as its redrive ``redrive``) or ``left``
@@ -88,8 +83,7 @@ class Refill:
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRequested(Event):
+class TaskRequested(Event, frozen=True, gc=False):
     """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else."""
 
     task_id: str
@@ -102,8 +96,7 @@ class TaskRequested(Event):
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCancelRequested(Event):
+class TaskCancelRequested(Event, frozen=True, gc=False):
     """Somebody wants this redrive of the task to stop; void for any other redrive."""
 
     task_id: str
@@ -111,8 +104,7 @@ class TaskCancelRequested(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRedriven(Event):
+class TaskRedriven(Event, frozen=True, gc=False):
     """Somebody wants a task that has ended to go on, as its redrive ``redrive``; void for any but the next.
 
     ``scope`` is ``failed`` (the children that did not succeed) or ``all``. They go on from their last checkpoints, or,
@@ -127,23 +119,20 @@ class TaskRedriven(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class TimerFired(Event):
+class TimerFired(Event, frozen=True, gc=False):
     """All that was due up to ``due`` is due."""
 
     task_id: str
     due: int
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionReset(Event):
+class PartitionReset(Event, frozen=True, gc=False):
     """A work-log partition lost its committed position: the children that were live there count as returned."""
 
     partition: int
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleSet(Event):
+class ScheduleSet(Event, frozen=True, gc=False):
     """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
 
     It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters and priority
@@ -161,8 +150,7 @@ class ScheduleSet(Event):
     priority: int
 
 
-@dataclass(frozen=True, slots=True)
-class SchedulePaused(Event):
+class SchedulePaused(Event, frozen=True, gc=False):
     """Somebody paused the schedule, or let it go on (``paused`` false)."""
 
     schedule_id: str
@@ -170,23 +158,20 @@ class SchedulePaused(Event):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleTriggered(Event):
+class ScheduleTriggered(Event, frozen=True, gc=False):
     """Somebody wants a task of the schedule now."""
 
     schedule_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class ScheduleDeleted(Event):
+class ScheduleDeleted(Event, frozen=True, gc=False):
     """Somebody ended the schedule."""
 
     schedule_id: str
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillRequested(Event):
+class BackfillRequested(Event, frozen=True, gc=False):
     """Somebody wants the tasks of past times, as the schedule's backfill ``backfill``; void for any but the next.
 
     ``parts`` are the times, in their order, as they were then or are now. ``reprocess`` is ``missing`` (times without a
@@ -202,8 +187,7 @@ class BackfillRequested(Event):
     note: str
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillCancelled(Event):
+class BackfillCancelled(Event, frozen=True, gc=False):
     """Somebody wants this backfill to start nothing more; void for any other, and when it has ended."""
 
     schedule_id: str
@@ -214,8 +198,7 @@ class BackfillCancelled(Event):
 # --- decisions of the scheduler -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPlanned(Event):
+class TaskPlanned(Event, frozen=True, gc=False):
     """The split is complete: this many children, made by this plan (JSON: splitter and its resolved input)."""
 
     task_id: str
@@ -226,8 +209,7 @@ class TaskPlanned(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskPlanProgressed(Event):
+class TaskPlanProgressed(Event, frozen=True, gc=False):
     """A long split got this far (JSON cursor); the next step goes on from here."""
 
     task_id: str
@@ -236,8 +218,7 @@ class TaskPlanProgressed(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskRefused(Event):
+class TaskRefused(Event, frozen=True, gc=False):
     """The request with this event id cannot become a task."""
 
     task_id: str
@@ -246,8 +227,7 @@ class TaskRefused(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChildrenDispatched(Event):
+class ChildrenDispatched(Event, frozen=True, gc=False):
     """These children were released into the work log, in the transaction of this event."""
 
     task_id: str
@@ -255,8 +235,7 @@ class ChildrenDispatched(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChildrenStopping(Event):
+class ChildrenStopping(Event, frozen=True, gc=False):
     """These live dispatches were told to stop (journal); stop these (work log, one record for each partition)."""
 
     task_id: str
@@ -265,8 +244,7 @@ class ChildrenStopping(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChildrenCancelled(Event):
+class ChildrenCancelled(Event, frozen=True, gc=False):
     """These children are neither live nor ended, and will not be dispatched."""
 
     task_id: str
@@ -275,8 +253,7 @@ class ChildrenCancelled(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskSucceeded(Event):
+class TaskSucceeded(Event, frozen=True, gc=False):
     """Every child has ended and the policy is content."""
 
     task_id: str
@@ -285,8 +262,7 @@ class TaskSucceeded(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFailed(Event):
+class TaskFailed(Event, frozen=True, gc=False):
     """Every child has ended and the policy is not content."""
 
     task_id: str
@@ -295,8 +271,7 @@ class TaskFailed(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskCancelled(Event):
+class TaskCancelled(Event, frozen=True, gc=False):
     """Every child has ended after somebody asked for the end."""
 
     task_id: str
@@ -305,8 +280,7 @@ class TaskCancelled(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class TicksDecided(Event):
+class TicksDecided(Event, frozen=True, gc=False):
     """What became of the schedule's nominal times up to ``upto``; a fired one is requested in the same transaction."""
 
     schedule_id: str
@@ -315,8 +289,7 @@ class TicksDecided(Event):
     basis: int
 
 
-@dataclass(frozen=True, slots=True)
-class TickEnded(Event):
+class TickEnded(Event, frozen=True, gc=False):
     """The task of a tick has ended (``succeeded``, ``failed``, ``cancelled`` or ``refused``): in that transaction."""
 
     schedule_id: str
@@ -325,8 +298,7 @@ class TickEnded(Event):
     redrive: int
 
 
-@dataclass(frozen=True, slots=True)
-class TickReopened(Event):
+class TickReopened(Event, frozen=True, gc=False):
     """The task of a tick goes on as a redrive: in the transaction of its first dispatch."""
 
     schedule_id: str
@@ -334,8 +306,7 @@ class TickReopened(Event):
     redrive: int
 
 
-@dataclass(frozen=True, slots=True)
-class BackfillDecided(Event):
+class BackfillDecided(Event, frozen=True, gc=False):
     """What became of a backfill's times up to ``upto``, in its order; tasks are asked for in the same transaction."""
 
     schedule_id: str
@@ -348,8 +319,7 @@ class BackfillDecided(Event):
 # --- work, and what became of it ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ChildCreated(Event):
+class ChildCreated(Event, frozen=True, gc=False):
     """One dispatch of one child: all that a worker needs to run it. Limits in milliseconds, 0 is none."""
 
     task_id: str
@@ -367,8 +337,7 @@ class ChildCreated(Event):
     traceparent: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChildStarted(Event):
+class ChildStarted(Event, frozen=True, gc=False):
     """An attempt began; written only for children that still ran when the worker flushed."""
 
     task_id: str
@@ -378,8 +347,7 @@ class ChildStarted(Event):
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class ChildCheckpointed(Event):
+class ChildCheckpointed(Event, frozen=True, gc=False):
     """A durable resume point. In the work log it carries the work itself and so takes the place of its record."""
 
     task_id: str
@@ -393,8 +361,7 @@ class ChildCheckpointed(Event):
     work: ChildCreated | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChildCompleted(Event):
+class ChildCompleted(Event, frozen=True, gc=False):
     """The handler returned: the accepted outcome of a dispatch ends the child."""
 
     task_id: str
@@ -407,8 +374,7 @@ class ChildCompleted(Event):
     result: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChildFailed(Event):
+class ChildFailed(Event, frozen=True, gc=False):
     """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
 
     ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one.
@@ -430,8 +396,7 @@ class ChildFailed(Event):
     delay: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ChildCancelled(Event):
+class ChildCancelled(Event, frozen=True, gc=False):
     """A dispatch was stopped on request; the last state is kept for a redrive."""
 
     task_id: str
@@ -445,8 +410,7 @@ class ChildCancelled(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChildReturned(Event):
+class ChildReturned(Event, frozen=True, gc=False):
     """A worker gives back what it has not begun, so that another can have it."""
 
     task_id: str
@@ -460,8 +424,7 @@ class ChildReturned(Event):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ChildYielded(Event):
+class ChildYielded(Event, frozen=True, gc=False):
     """For information: stopped at a checkpoint by a drain or a revoke; its continuation stays in the work log."""
 
     task_id: str
@@ -476,8 +439,7 @@ class ChildYielded(Event):
 # --- nodes ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RunningChild:
+class RunningChild(Struct, frozen=True, gc=False):
     """What a beat tells of one running child: progress as its handler gave it."""
 
     task_id: str
@@ -488,8 +450,7 @@ class RunningChild:
     total: float
 
 
-@dataclass(frozen=True, slots=True)
-class NodeBeat(Event):
+class NodeBeat(Event, frozen=True, gc=False):
     """A node is alive: who it is, what it owns, what it could take. ``loop_age`` in milliseconds."""
 
     node_id: str
@@ -510,8 +471,7 @@ class NodeBeat(Event):
 # --- dead letters ---------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class DeadLetter(Event):
+class DeadLetter(Event, frozen=True, gc=False):
     """A record that could not be decoded or handled, kept whole with its origin."""
 
     topic: str

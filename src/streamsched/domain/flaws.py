@@ -8,7 +8,6 @@ follow the names of fields, which mean the same in every event.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any, Final
 
 from streamsched.domain import events as e
@@ -78,7 +77,7 @@ def _test(cls: type[e.Event]) -> Callable[[Any], bool]:
 
 
 def _bounded(cls: type[e.Event]) -> list[tuple[str, int, int]]:
-    return [(field.name, *_BOUNDS[field.name]) for field in fields(cls) if field.name in _BOUNDS]
+    return [(name, *_BOUNDS[name]) for name in cls.__struct_fields__ if name in _BOUNDS]
 
 
 def _broken_bound(event: e.Event) -> str:

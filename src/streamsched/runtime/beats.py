@@ -8,9 +8,11 @@ falls silent at once, a loop that hangs after a while.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from threading import Lock
 from typing import Final
+
+from msgspec.structs import replace
 
 from streamsched.domain.events import NodeBeat, RunningChild
 from streamsched.log.port import Log

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from heapq import heappop, heappush
 from typing import Final
+
+from msgspec.structs import replace
 
 from streamsched.domain import events as e
 from streamsched.domain.backfill import Backfill, Refilled, Standing, refill, spec_of
