@@ -289,7 +289,7 @@ def _cancel_live(task: Task, child: int) -> None:
 
 
 def _close_when_done(task: Task) -> None:
-    if task.phase is Phase.RUNNING and task.ended == task.children:
+    if not task.live and task.phase is Phase.RUNNING and task.ended == task.children:
         task.enter(Phase.SUCCEEDING)
 
 

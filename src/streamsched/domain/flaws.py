@@ -57,22 +57,21 @@ _BOUNDS: Final = {
 
 def flaw_of(event: e.Event) -> str | None:
     """Say what is wrong with an event, or None."""
-    within = _WITHIN.get(type(event))
-    if within is None:
-        within = _WITHIN[type(event)] = _test(type(event))
-    if not within(event):
-        return _broken_bound(event)
-    more = _MORE.get(type(event))
-    return None if more is None else more(event)
+    test = _TESTS.get(type(event))
+    if test is None:
+        test = _TESTS[type(event)] = _test(type(event))
+    return test(event)
 
 
-_WITHIN: Final[dict[type[e.Event], Callable[[Any], bool]]] = {}
+_TESTS: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {}
 
 
-def _test(cls: type[e.Event]) -> Callable[[Any], bool]:
-    """Make the test of all numbers of an event: one expression, for every record that is read passes through it."""
-    tests = [f"{low} <= event.{name} < {end}" for name, low, end in _bounded(cls)]
-    test: Callable[[Any], bool] = eval(f"lambda event: {' and '.join(tests)}")  # noqa: S307 - our own bounds
+def _test(cls: type[e.Event]) -> Callable[[Any], str | None]:
+    """Make the test of an event: its numbers in one expression, for every record that is read passes through it."""
+    within = " and ".join(f"{low} <= event.{name} < {end}" for name, low, end in _bounded(cls))
+    names = {"more": _MORE.get(cls, lambda event: None), "broken": _broken_bound}
+    test: Callable[[Any], str | None]
+    test = eval(f"lambda event: more(event) if {within} else broken(event)", names)  # noqa: S307 - our own bounds
     return test
 
 
@@ -130,7 +129,7 @@ def _failed(event: e.ChildFailed) -> str | None:
 
 
 def _completed(event: e.ChildCompleted) -> str | None:
-    return _heavy("result", event.result)
+    return None if event.result is None else _heavy("result", event.result)
 
 
 def _ranges(event: e.ChildrenDispatched | e.ChildrenStopping) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Final
+
+from msgspec import Struct
 
 from streamsched.domain.events import Release, Span, TaskRequested
 from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
@@ -22,10 +23,10 @@ _STATE: Final = 0xF
 _RUNNING: Final = int(ChildState.RUNNING)
 _STOPPING: Final = int(ChildState.STOPPING)
 _DUE: Final = int(ChildState.DUE)
+_SUCCEEDED: Final = int(ChildState.SUCCEEDED)
 
 
-@dataclass(slots=True)
-class Detail:
+class Detail(Struct, array_like=True, gc=False):
     """What is known of a child beyond its cell. Times in milliseconds since the epoch, payloads JSON text."""
 
     attempt: int = 1
@@ -248,7 +249,7 @@ class Task:
     def stored(self) -> None:
         """Forget which rows had changed, and what is known of children that have ended: a view has it by now."""
         for child in self.touched:
-            if self.state_of(child) >= ChildState.SUCCEEDED:
+            if self.table[child] & _STATE >= _SUCCEEDED:
                 del self.details[child]
         self.changed.clear()
         self.touched.clear()

@@ -20,6 +20,8 @@ _DOUBLE: Final = Struct("<d")
 _KNOWN_LIMIT: Final = 50_000
 TIME_BYTES: Final = 6
 """Bytes of the varint of a time: milliseconds from 1987 until 2527."""
+TOKEN_BYTES: Final = 5
+"""Bytes of the varint of a fencing token, while its ordinal is at most 3."""
 ITEMS_LIMIT: Final = 1 << 16
 """Items of one array: more are nobody's, and would cost far more memory than the record has bytes."""
 
@@ -41,32 +43,32 @@ class _Longs(dict[int, bytes]):
 
 
 class _Times(dict[bytes, int]):
-    """Times by their varints: events come many to the millisecond, and an attempt's start is read with its end."""
+    """Numbers by their varints, of the length of a time or a token: most were read before, but a moment ago."""
 
     __slots__ = ()
 
     def read(self, body: bytes, at: int) -> tuple[int, int]:
-        """Read any number, and know it again if it has a time's length."""
-        value, end = _long(body, at)
-        if end - at == TIME_BYTES:
+        """Read a varint of ten bytes and 64 bits at most."""
+        known = self.get(body[at : at + TOKEN_BYTES])
+        if known is not None:
+            return known, at + TOKEN_BYTES
+        value = shift = 0
+        for byte in body[at : at + 10]:
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                break
+        else:
+            raise ValueError(f"a varint without an end at {at}")
+        if value >> 64:
+            raise ValueError(f"a number beyond 64 bits at {at}")
+        value = (value >> 1) ^ -(value & 1)
+        size = shift // 7
+        if size in (TIME_BYTES, TOKEN_BYTES):
             if len(self) >= _KNOWN_LIMIT:
                 self.clear()
-            self[body[at:end]] = value
-        return value, end
-
-
-def _long(body: bytes, at: int) -> tuple[int, int]:
-    """Read a varint of more than one byte, ten and 64 bits at most."""
-    value = body[at] & 0x7F
-    shift = 7
-    for byte in body[at + 1 : at + 10]:
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            if value >> 64:
-                raise ValueError(f"a number beyond 64 bits at {at}")
-            return (value >> 1) ^ -(value & 1), at + 1 + shift // 7
-        shift += 7
-    raise ValueError(f"a varint without an end at {at}")
+            self[body[at : at + size]] = value
+        return value, at + size
 
 
 def _refuse(what: str, number: int) -> None:
@@ -188,11 +190,15 @@ def _read(source: _Source, depth: int, schema: Any, hint: Any) -> str:
 
 
 def _read_long(source: _Source, depth: int, name: str) -> None:
+    """Read numbers of up to three bytes in line, times by what is known of them, and others by a call."""
+    zigzag = f"{name} = ({name} >> 1) ^ -({name} & 1)"
     source.add(depth, f"{name} = body[at]")
-    source.add(depth, f"if {name} < 0x80: {name} = ({name} >> 1) ^ -({name} & 1); at += 1")
+    source.add(depth, f"if {name} < 0x80: {zigzag}; at += 1")
     source.add(depth, "elif body[at + 1] < 0x80:")
+    source.add(depth + 1, f"{name} = {name} & 0x7F | body[at + 1] << 7; {zigzag}; at += 2")
+    source.add(depth, "elif body[at + 2] < 0x80:")
     source.add(
-        depth + 1, f"{name} = {name} & 0x7F | body[at + 1] << 7; {name} = ({name} >> 1) ^ -({name} & 1); at += 2"
+        depth + 1, f"{name} = {name} & 0x7F | (body[at + 1] & 0x7F) << 7 | body[at + 2] << 14; {zigzag}; at += 3"
     )
     source.add(depth, "else:")
     source.add(depth + 1, f"{name} = time(body[at:at + {TIME_BYTES}])")

@@ -7,6 +7,7 @@ that were written once and must be read for ever. Source: Apache Avro 1.12 speci
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib import resources
 from io import BytesIO
 from pathlib import Path
@@ -59,6 +60,7 @@ class Codec:
             self._marks[classes[name]] = bytes.fromhex(mark)
         self._writers: dict[type[Event], Write] = {}
         self._readers: dict[bytes, Read] = {}
+        """By all that stands before the body."""
 
     def encode(self, event: Event) -> bytes:
         """Encode one event."""
@@ -76,30 +78,32 @@ class Codec:
             Undecodable: not an event at all, or a broken one.
         """
         value = record.value or b""
-        if value[:2] != MAGIC or len(value) < _HEAD:
-            raise Undecodable(f"{place_of(record)}: not an event (it begins with {value[:4].hex(' ') or 'nothing'})")
-        mark = value[2:_HEAD]
-        read = self._readers.get(mark)
-        if read is None:
-            if mark not in self._classes:
-                raise UnknownSchema(
-                    f"{place_of(record)}: unknown schema fingerprint {mark.hex()}; "
-                    "it was written by a newer version of streamsched: upgrade this node "
-                    "(what no version has written cannot be told from that, and is not skipped either)"
-                )
-            read = self._readers[mark] = self._reader(mark)
+        read = self._readers.get(value[:_HEAD]) or self._reader(record, value[:_HEAD])
         try:
             event, end = read(value, _HEAD)
         except Exception as error:
-            raise Undecodable(
-                f"{place_of(record)}: broken body of schema {mark.hex()}: {type(error).__name__}: {error}"
-            ) from error
+            what = f"broken body of schema {value[2:_HEAD].hex()}: {type(error).__name__}: {error}"
+            raise Undecodable(f"{place_of(record)}: {what}") from error
         if end != len(value):
             found = "bytes left over after" if end < len(value) else "bytes missing at the end of"
-            raise Undecodable(f"{place_of(record)}: {found} the body of schema {mark.hex()}")
+            raise Undecodable(f"{place_of(record)}: {found} the body of schema {value[2:_HEAD].hex()}")
         return cast(Event, event)
 
-    def _reader(self, mark: bytes) -> Read:
+    def _reader(self, record: Record, head: bytes) -> Read:
+        """Make what reads the bodies behind this head."""
+        if head[:2] != MAGIC or len(head) < _HEAD:
+            raise Undecodable(f"{place_of(record)}: not an event (it begins with {head[:4].hex(' ') or 'nothing'})")
+        mark = head[2:]
+        if mark not in self._classes:
+            raise UnknownSchema(
+                f"{place_of(record)}: unknown schema fingerprint {mark.hex()}; "
+                "it was written by a newer version of streamsched: upgrade this node "
+                "(what no version has written cannot be told from that, and is not skipped either)"
+            )
+        read = self._readers[head] = self._compiled(mark)
+        return read
+
+    def _compiled(self, mark: bytes) -> Read:
         cls = self._classes[mark]
         today = self._schema(cls.__name__)
         read = compile_reader(cls, today)
@@ -114,17 +118,22 @@ class Codec:
 
 def headers_of(event: Event, traceparent: str | None = None) -> Headers:
     """Make the headers that let a reader select and blame records without decoding them."""
-    headers = [("event_type", type(event).__name__.encode())]
-    task_id = getattr(event, "task_id", None)
-    if task_id is not None:
-        headers.append(("task", task_id.encode()))
-    child = getattr(event, "child", None)
-    if child is not None:
-        headers.append(("child", b"%d" % child))
-        headers.append(("ordinal", b"%d" % event.ordinal))  # type: ignore[attr-defined]
+    known: Any = event
+    fields = event.__struct_fields__
+    headers = [_event_type(type(event))]
+    if "task_id" in fields:
+        headers.append(("task", known.task_id.encode()))
+    if "child" in fields:
+        headers.append(("child", b"%d" % known.child))
+        headers.append(("ordinal", b"%d" % known.ordinal))
     if traceparent:
         headers.append(("traceparent", traceparent.encode()))
     return headers
+
+
+@cache
+def _event_type(cls: type[Event]) -> tuple[str, bytes]:
+    return ("event_type", cls.__name__.encode())
 
 
 def header(headers: Headers, name: str) -> str | None:

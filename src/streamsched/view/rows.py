@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from heapq import heapify
 from operator import attrgetter
 from types import SimpleNamespace
@@ -45,9 +44,9 @@ _SCHEDULE: Final = (
 )  # fmt: skip
 _schedule_values: Any = attrgetter(*_SCHEDULE)
 _header_values: Any = attrgetter(*_HEADER)
-_detail_values: Any = attrgetter(*(field.name for field in fields(Detail)))
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
+_decode_detail = msgspec.msgpack.Decoder(Detail).decode
 
 
 def position_key(partition: int) -> bytes:
@@ -75,8 +74,9 @@ def task_rows(task: Task, codec: Codec, *, new: bool) -> Rows:
     for chunk in task.changed:
         rows[prefix + chunk.to_bytes(4)] = task.table[chunk * CHUNK : (chunk + 1) * CHUNK].tobytes()
     prefix = task_key(b"d", task_id)
+    details = task.details
     for child in task.touched:
-        rows[prefix + child.to_bytes(4)] = _encode(_detail_values(task.details[child]))
+        rows[prefix + child.to_bytes(4)] = _encode(details[child])
     return rows
 
 
@@ -149,7 +149,7 @@ def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[i
     """Walk the stored details of a task's children in order, from child ``first`` on."""
     prefix = task_key(b"d", task_id)
     for key, value in store.scan(prefix, prefix + first.to_bytes(4)):
-        yield int.from_bytes(key[len(prefix) :]), Detail(*_decode(value))
+        yield int.from_bytes(key[len(prefix) :]), _decode_detail(value)
 
 
 class Row(NamedTuple):
@@ -183,7 +183,7 @@ def explain(key: bytes, value: bytes) -> Row:
         return Row(task_id, first, {f"child {first + at}": _cell(cell) for at, cell in enumerate(cells)})
     if kind not in (b"t", b"d"):
         return Row(task_id, None, {key.hex(): value.hex()})
-    names = _HEADER if kind == b"t" else [field.name for field in fields(Detail)]
+    names = _HEADER if kind == b"t" else Detail.__struct_fields__
     return Row(task_id, number, dict(zip(names, _decode(value), strict=True)))
 
 

@@ -68,9 +68,10 @@ class View:
 
     def apply(self, event: Event, partition: int) -> Task | Schedule | None:
         """Fold one event of a journal partition and return the task or the schedule that it concerned."""
-        if type(event) in OF_SCHEDULE:
+        kind = type(event)
+        if kind in OF_SCHEDULE:
             return self._fold_schedule(cast(OfSchedule, event), partition)
-        if isinstance(event, PartitionReset):
+        if kind is PartitionReset:
             for task_id in [task_id for task_id, home in self.homes.items() if home == partition]:
                 self._fold(self.active[task_id], event, partition)
             return None
@@ -156,6 +157,7 @@ class View:
         return self._store.close()
 
     def _fold(self, before: Task | None, event: Event, partition: int) -> Task | None:
+        phase = before.phase if before is not None else None
         task = evolve(before, event, self.load)
         if task is None:
             return None
@@ -163,6 +165,8 @@ class View:
         if before is None:
             self._new.add(task_id)
         self._dirty[task_id] = task
+        if task.phase is phase and task_id in self.active:
+            return task
         if task.terminal:
             self.active.pop(task_id, None)
             self.homes.pop(task_id, None)

@@ -22,33 +22,23 @@ _headers_of = methodcaller("headers")
 
 
 class KafkaRecord:
-    """One record; all but its place is taken from the client's message when it is asked for."""
+    """One record; what few ask for is taken from the client's message when it is asked for."""
 
-    __slots__ = ("_headers", "_message", "offset", "partition", "topic")
+    __slots__ = ("_headers", "_message", "key", "offset", "partition", "topic", "value")
 
-    def __init__(self, message: Any, topic: str, partition: int, offset: int) -> None:
+    def __init__(self, message: Any) -> None:
         self._message = message
         self._headers: Headers | None = None
-        self.topic = topic
-        self.partition = partition
-        self.offset = offset
+        self.topic: str = message.topic()
+        self.partition: int = message.partition()
+        self.offset: int = message.offset()
+        self.key: bytes | None = message.key()
+        self.value: bytes | None = message.value()
 
     @property
     def timestamp(self) -> int:
         """Return the time of the record, in milliseconds."""
         return int(self._message.timestamp()[1])
-
-    @property
-    def key(self) -> bytes | None:
-        """Return the key."""
-        key: bytes | None = self._message.key()
-        return key
-
-    @property
-    def value(self) -> bytes | None:
-        """Return the value; None is a tombstone."""
-        value: bytes | None = self._message.value()
-        return value
 
     @property
     def headers(self) -> Headers:
@@ -117,10 +107,16 @@ class KafkaReader:
             # With a time-out, consume() would wait until it has all that it may take.
             rest = self._consumer.consume(limit - 1, 0) if limit > 1 else ()
             records: list[KafkaRecord] = []
-            moved = self._take(first, records)
-            for message in rest:
-                moved = self._take(message, records) or moved
-            if moved:
+            moved = False
+            for message in (first, *rest):
+                if message.error() is None:
+                    record = KafkaRecord(message)
+                    records.append(record)
+                    # equal to a TopicPartition, at a tenth of its cost
+                    self._positions[record.topic, record.partition] = record.offset + 1
+                else:
+                    moved = self._heed(message) or moved
+            if records or moved:
                 return records
             if self._lost:
                 raise next(iter(self._lost.values()))
@@ -133,14 +129,11 @@ class KafkaReader:
         """Close the consumer."""
         self._consumer.close()
 
-    def _take(self, message: Any, records: list[KafkaRecord]) -> bool:
+    def _heed(self, message: Any) -> bool:
+        """Heed what is no record; tells whether a position has moved."""
         error = message.error()
         topic, partition, offset = message.topic(), message.partition(), message.offset()
-        place = (topic, partition)  # equal to a TopicPartition, at a tenth of its cost
-        if error is None:
-            self._positions[place] = offset + 1
-            records.append(KafkaRecord(message, topic, partition, offset))
-            return True
+        place = (topic, partition)
         if error.code() == _END:
             moved: bool = self._positions[place] != offset
             self._positions[place] = offset
