@@ -145,11 +145,11 @@ class World:
         if kind in ("writer fenced", "member lost", "member lost inside a commit"):
             if isinstance(node.machine, Scheduler | Worker):
                 self.happens(kind, f"{node.name}: {kind} at {step}", node)
-                member, writer = node.machine.membership
+                ownership = node.machine._ownership
                 if kind == "writer fenced":
-                    self.outside.fence(writer)
+                    self.outside.fence(ownership.transactional_id)
                 else:
-                    self.outside.evict(self._group(node.role == "worker"), member)
+                    self.outside.evict(self._group(node.role == "worker"), ownership.member_id)
                 if kind == "member lost inside a commit":
                     # Its offsets are sent: what it has open may land when it thaws, unless somebody fences it.
                     self._freeze(node, step, fault)
@@ -334,8 +334,9 @@ class World:
             self._disks[node.role].append(node.disk)
 
     def evict(self, node: Node) -> None:
+        """Evict a node as its parent does, by what it told last."""
         if isinstance(node.machine, Scheduler | Worker):
-            member, writer = node.machine.membership
+            member, writer = node.machine.pulse.membership
             self.outside.evict(self._group(node.role == "worker"), member)
             self.outside.fence(writer)
 
@@ -426,7 +427,7 @@ class World:
         """Hold a node to invariant 9: between its steps, no transaction of its writer is open."""
         open_ones = self.cluster.coordinator._open
         if open_ones and isinstance(node.machine, Scheduler | Worker):
-            writer = node.machine.membership[1]
+            writer = node.machine._ownership.transactional_id
             if writer in open_ones:
                 self.faults.append(f"{node.name} left a transaction of {writer} open between two steps")
 

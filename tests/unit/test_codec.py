@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsched.domain import events
-from streamsched.domain.events import ChildCompleted, Event, TaskRequested, TimerFired
+from streamsched.domain.events import ChildCompleted, Event, TaskRequested, TaskSucceeded, TimerFired
 from streamsched.log.codec import (
     Codec,
     Undecodable,
@@ -210,3 +210,14 @@ def _encode(schema: dict[str, Any], datum: dict[str, Any]) -> bytes:
     out = BytesIO()
     fastavro.schemaless_writer(out, fastavro.parse_schema(schema), datum)
     return b"\xc3\x01" + wire_fingerprint(schema) + out.getvalue()
+
+
+@pytest.mark.parametrize("size", range(1, 11))
+def test_a_number_at_the_end_of_a_body_is_read_again_as_it_was_and_not_without_its_end(size: int) -> None:
+    for basis in ((1 << 7 * size - 1) - 1, -(1 << 7 * size - 2)):
+        if -(1 << 63) <= basis < 1 << 63:
+            value = CODEC.encode(TaskSucceeded(b"0123456789abcdef", 1, "by", "task", 0, "", basis))
+            for _ in range(2):
+                assert CODEC.decode(Sample(value)).basis == basis  # type: ignore[attr-defined]
+                with pytest.raises(Undecodable):
+                    CODEC.decode(Sample(value[:-1]))

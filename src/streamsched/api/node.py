@@ -40,8 +40,8 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
         with _looking_out(settings, scheduler.node_id), _beating(scheduler.pulse):
             while not signals.received:
                 scheduler.step(STEP)
-                line.tell(scheduler.node_id, group, scheduler.membership)
-                ready(scheduler.membership)
+                line.tell(scheduler.node_id, group, scheduler.pulse.membership)
+                ready(scheduler.pulse.membership)
             scheduler.stop()
         line.left()
     ignore_signals()
@@ -60,8 +60,8 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
         with _beating(worker.pulse):
             while not worker.stopped:
                 worker.step(STEP)
-                line.tell(worker.node_id, group, worker.membership)
-                ready(worker.membership)
+                line.tell(worker.node_id, group, worker.pulse.membership)
+                ready(worker.pulse.membership)
             worker.stop()
         line.left()
     ignore_signals()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import uuid
+from functools import lru_cache
 from itertools import count
 from typing import Final
 
@@ -56,6 +57,7 @@ def partition_of(key: str, partitions: int) -> int:
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
+@lru_cache(maxsize=4096)
 def is_task_id(text: str) -> bool:
     """Tell whether a text can be a task id: 1 to 200 characters, neither blank nor control."""
     return _TASK_ID.fullmatch(text) is not None

@@ -17,7 +17,7 @@ Write = Callable[[Any], bytes]
 Read = Callable[[bytes, int], tuple[Any, int]]
 
 _DOUBLE: Final = Struct("<d")
-_KNOWN_LIMIT: Final = 50_000
+_KNOWN_LIMIT: Final = 4_096
 TIME_BYTES: Final = 6
 """Bytes of the varint of a time: milliseconds from 1987 until 2527."""
 TOKEN_BYTES: Final = 5
@@ -27,12 +27,16 @@ ITEMS_LIMIT: Final = 1 << 16
 
 
 class _Longs(dict[int, bytes]):
-    """Zigzag varints by value: most of what is written (times, indexes, lengths) is written many times."""
+    """Zigzag varints by value: most of what is written (times, lengths) is written many times."""
+
+    __slots__ = ()
 
     def __missing__(self, value: int) -> bytes:
+        rest = value << 1 if value >= 0 else (-value << 1) - 1
+        if 0x4000 <= rest < 0x200000:  # a child's index, written once
+            return bytes((rest & 0x7F | 0x80, rest >> 7 & 0x7F | 0x80, rest >> 14))
         if len(self) >= _KNOWN_LIMIT:
             self.clear()
-        rest = value << 1 if value >= 0 else (-value << 1) - 1
         out = bytearray()
         while rest > 0x7F:
             out.append(rest & 0x7F | 0x80)
@@ -42,16 +46,18 @@ class _Longs(dict[int, bytes]):
         return self[value]
 
 
-class _Times(dict[bytes, int]):
-    """Numbers by their varints, of the length of a time or a token: most were read before, but a moment ago."""
+class _Known:
+    """Numbers of the length of a time or of a token, by their varints: most were read before, but a moment ago."""
 
-    __slots__ = ()
+    def __init__(self) -> None:
+        self.times: dict[bytes, int] = {}
+        self._tokens: dict[bytes, int] = {}
 
     def read(self, body: bytes, at: int) -> tuple[int, int]:
-        """Read a varint of ten bytes and 64 bits at most."""
-        known = self.get(body[at : at + TOKEN_BYTES])
-        if known is not None:
-            return known, at + TOKEN_BYTES
+        """Read a varint, of ten bytes and 64 bits at most."""
+        token = self._tokens.get(body[at : at + TOKEN_BYTES])
+        if token is not None:
+            return token, at + TOKEN_BYTES
         value = shift = 0
         for byte in body[at : at + 10]:
             value |= (byte & 0x7F) << shift
@@ -63,12 +69,13 @@ class _Times(dict[bytes, int]):
         if value >> 64:
             raise ValueError(f"a number beyond 64 bits at {at}")
         value = (value >> 1) ^ -(value & 1)
-        size = shift // 7
-        if size in (TIME_BYTES, TOKEN_BYTES):
-            if len(self) >= _KNOWN_LIMIT:
-                self.clear()
-            self[body[at : at + size]] = value
-        return value, at + size
+        end = at + shift // 7
+        known = {TIME_BYTES: self.times, TOKEN_BYTES: self._tokens}.get(end - at)
+        if known is not None:
+            if len(known) >= _KNOWN_LIMIT:
+                known.clear()
+            known[body[at:end]] = value
+        return value, end
 
 
 def _refuse(what: str, number: int) -> None:
@@ -81,12 +88,12 @@ class _Source:
 
     def __init__(self) -> None:
         self.lines: list[str] = []
-        times = _Times()
+        known = _Known()
         self.names: dict[str, Any] = {
             "L": _Longs(),
             "D": _DOUBLE,
-            "time": times.get,
-            "long": times.read,
+            "time": known.times.get,
+            "long": known.read,
             "no": _refuse,
         }
         self._count = 0

@@ -119,11 +119,11 @@ class Codec:
 def headers_of(event: Event, traceparent: str | None = None) -> Headers:
     """Make the headers that let a reader select and blame records without decoding them."""
     known: Any = event
-    fields = event.__struct_fields__
-    headers = [_event_type(type(event))]
-    if "task_id" in fields:
+    event_type, of_task, of_child = _shape_of(type(event))
+    headers = [event_type]
+    if of_task:
         headers.append(("task", known.task_id.encode()))
-    if "child" in fields:
+    if of_child:
         headers.append(("child", b"%d" % known.child))
         headers.append(("ordinal", b"%d" % known.ordinal))
     if traceparent:
@@ -132,8 +132,9 @@ def headers_of(event: Event, traceparent: str | None = None) -> Headers:
 
 
 @cache
-def _event_type(cls: type[Event]) -> tuple[str, bytes]:
-    return ("event_type", cls.__name__.encode())
+def _shape_of(cls: type[Event]) -> tuple[tuple[str, bytes], bool, bool]:
+    fields = cls.__struct_fields__
+    return ("event_type", cls.__name__.encode()), "task_id" in fields, "child" in fields
 
 
 def header(headers: Headers, name: str) -> str | None:

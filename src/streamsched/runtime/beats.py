@@ -67,6 +67,8 @@ class Pulse:
         self._told: tuple[object, ...] = ()
         self._last: NodeBeat | None = None
         self._posting = Lock()
+        self.membership = ("", "")
+        """Who the node is to its group, as its last beat told: member id and transactional id."""
 
     def beat(self, condition: Callable[[], Condition], state: str) -> None:
         """Send a beat if it is time; call it once in each loop."""
@@ -79,6 +81,7 @@ class Pulse:
         self._next = now + interval_of(self._partitions / owned if owned else 1)
         self._told = news
         told = condition()
+        self.membership = (self._ownership.member_id, self._ownership.transactional_id)
         event = self._me.sign(
             NodeBeat,
             node_id=self._me.node_id,
@@ -86,8 +89,8 @@ class Pulse:
             role=self._role,
             version=__version__,
             state=told.state,
-            member_id=self._ownership.member_id,
-            transactional_id=self._ownership.transactional_id,
+            member_id=self.membership[0],
+            transactional_id=self.membership[1],
             slots=told.slots,
             free=told.free,
             pending=told.pending,

@@ -17,6 +17,7 @@ class Records:
         self._codec = codec
         self._topics = topics
         self._home = lru_cache(maxsize=4096)(topics.journal_of)
+        self._children = topics.children
 
     def journal(self, event: Event, task_id: str, traceparent: str | None = None) -> Append:
         """Make the journal's record of an event of this task."""
@@ -28,7 +29,7 @@ class Records:
     ) -> Append:
         """Make a work-log record; ``track`` asks for its offset."""
         return Append(
-            self._topics.children,
+            self._children,
             partition,
             task_id.encode(),
             self._codec.encode(event),

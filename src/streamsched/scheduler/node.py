@@ -153,11 +153,6 @@ class Scheduler:
         """What this node is called in its beats."""
         return self._me.node_id
 
-    @property
-    def membership(self) -> tuple[str, str]:
-        """Who this node is to its group: member id and transactional id."""
-        return self._ownership.member_id, self._ownership.transactional_id
-
     def stop(self) -> None:
         """Hand everything over and leave."""
         self._ownership.leave()
@@ -171,7 +166,7 @@ class Scheduler:
         touched: dict[str, Task] = {}
         schedules: dict[str, Schedule] = {}
         for record in records:
-            if record.topic == self._topics.workers:
+            if record.topic == self._beats.topic:
                 self._hear(record)
             elif record.partition not in self._halted:
                 event = self._decode(record)
@@ -181,7 +176,7 @@ class Scheduler:
                     if type(event) in e.OF_SCHEDULE:
                         schedules |= self._apply_to_schedule(event, record.partition)
                     else:
-                        touched |= self._apply(event, record.partition)
+                        self._apply(event, record.partition, touched)
                 self.view.moved(record.partition, record.offset + 1)
         for task_id, task in touched.items():
             if task.terminal:
@@ -207,19 +202,18 @@ class Scheduler:
                 self._letters.setdefault(record.partition, {})[record.offset] = letter
         return None
 
-    def _apply(self, event: e.Event, partition: int) -> dict[str, Task]:
-        """Fold an event, and tell which tasks it touched."""
+    def _apply(self, event: e.Event, partition: int, touched: dict[str, Task]) -> None:
+        """Fold an event, and note which tasks it touched."""
         task = self.view.apply(event, partition)
         if isinstance(task, Task):
-            flight = self._flights.get(task.task_id)
+            task_id = task.task_id
+            touched[task_id] = task
+            flight = self._flights.get(task_id)
             if flight is not None and flight.last_event == event.event_id:
-                self._land(task.task_id)
-            return {task.task_id: task}
-        if isinstance(event, e.PartitionReset):
-            return {
-                task_id: self.view.active[task_id] for task_id, home in self.view.homes.items() if home == partition
-            }
-        return {}
+                self._land(task_id)
+        elif isinstance(event, e.PartitionReset):
+            homes = self.view.homes
+            touched |= {task_id: self.view.active[task_id] for task_id, home in homes.items() if home == partition}
 
     def _apply_to_schedule(self, event: e.Event, partition: int) -> dict[str, Schedule]:
         """Fold an event of a schedule."""

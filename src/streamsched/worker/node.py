@@ -67,6 +67,8 @@ class Worker:
         self._owned: dict[int, OwnedPartition] = {}
         self._ready = ReadyQueue()
         self._jobs: dict[int, Child] = {}
+        self._told: set[int] = set()
+        """Jobs that may have a checkpoint which is not durable yet."""
         self._keys = count(1)
         self._commit_at = float("inf")
         self._retry_at = 0.0
@@ -103,11 +105,6 @@ class Worker:
     def node_id(self) -> str:
         """What this node is called in its beats."""
         return self._me.node_id
-
-    @property
-    def membership(self) -> tuple[str, str]:
-        """Who this node is to its group: member id and transactional id."""
-        return self._ownership.member_id, self._ownership.transactional_id
 
     @property
     def stopped(self) -> bool:
@@ -163,6 +160,7 @@ class Worker:
         if isinstance(news, jobs.JobCheckpointed):
             child.told, child.told_number = news.state, news.number
             child.waits = news.wait
+            self._told.add(news.key)
             return
         del self._jobs[news.key]
         child.key = None
@@ -235,6 +233,8 @@ class Worker:
             child.key = next(self._keys)
             child.next_checkpoint = self._me.clock.monotonic() + self._pace.checkpoint
             self._jobs[child.key] = child
+            if child.told is not None:
+                self._told.add(child.key)
             submitted.append(self._outcomes.job(child, child.key))
         self._pool.submit(submitted)
 
@@ -272,8 +272,11 @@ class Worker:
         now = self._me.clock.monotonic()
         if now < self._retry_at:
             return False
-        for child in self._jobs.values():
-            if child.told is not None and (child.waits or now >= child.next_checkpoint):
+        for key in list(self._told):
+            child = self._jobs.get(key)
+            if child is None or child.told is None:
+                self._told.discard(key)
+            elif child.waits or now >= child.next_checkpoint:
                 self._settlement.checkpoint(child)
         if not self._settlement:
             self._commit_at = float("inf")

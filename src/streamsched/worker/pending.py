@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from msgspec import Struct
 
 from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenStopping, Release, Work
 from streamsched.domain.ids import fencing_token
@@ -29,8 +31,7 @@ class Unreadable:
     offset: int
 
 
-@dataclass(slots=True, eq=False)
-class Child:
+class Child(Struct, eq=False, gc=False):
     """One live dispatch on this worker, with the state that its next attempt or owner would go on from."""
 
     work: ChildCreated
@@ -56,7 +57,7 @@ class Child:
     yields: bool = False
     gone: bool = False
     """Ended or handed over: whoever still has it in a queue passes it over."""
-    markers: list[Marker] = field(default_factory=list)
+    markers: list[Marker] = []
 
     @property
     def token(self) -> int:

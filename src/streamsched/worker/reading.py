@@ -133,8 +133,9 @@ class Reading:
         if known is not None:
             self._replace(known)
         owned.children[child.work.task_id, child.work.child] = child
-        for marker in owned.markers_for(child):
-            self._obey(child, marker)
+        if owned.markers:
+            for marker in owned.markers_for(child):
+                self._obey(child, marker)
         if not child.gone:
             self._begin(child)
 

@@ -13,6 +13,8 @@ from streamsched.log.port import Append, RecordTooLarge
 from streamsched.log.topics import RECORD_LIMIT
 
 _BATCH_OVERHEAD: Final = 128
+_LIGHT: Final = RECORD_LIMIT // 2
+"""Bytes below which only headers could make a record too large: the client itself refuses that."""
 _HEADER_OVERHEAD: Final = 12
 
 
@@ -24,6 +26,8 @@ def check_sizes(appends: Sequence[Append]) -> None:
     """
     for append in appends:
         size = len(append.value or b"") + len(append.key or b"") + _BATCH_OVERHEAD
+        if size < _LIGHT:
+            continue
         for name, value in append.headers:
             size += len(name) * 4 + len(value) + _HEADER_OVERHEAD  # a character takes at most 4 bytes
         if size > RECORD_LIMIT:
