@@ -33,13 +33,14 @@ TEMPLATE = Template(
 
 
 class InstantPool:
-    """Completes every job at once."""
+    """Completes every job at once, so many of them in each turn of its worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int) -> None:
+        self._room = room
         self._news: list[jobs.News] = []
 
     def room(self) -> int:
-        return 10
+        return self._room
 
     def submit(self, jobs_: Sequence[jobs.Job]) -> None:
         self._news += [
@@ -66,9 +67,9 @@ class InstantPool:
 
 
 class House:
-    """One log, and the nodes that live on it: a scheduler and a worker at first."""
+    """One log, and the nodes that live on it: a scheduler, and a worker that runs ``room`` children in each turn."""
 
-    def __init__(self, event_partitions: int = 2, child_partitions: int = 2) -> None:
+    def __init__(self, event_partitions: int = 2, child_partitions: int = 2, *, room: int = 10) -> None:
         self.topics = Topics(event_partitions=event_partitions, child_partitions=child_partitions)
         self.codec = Codec()
         self.clock = VirtualClock()
@@ -86,7 +87,7 @@ class House:
         self._born = 0
         self.scheduler = self.new_scheduler(self.view)
         self.worker = Worker(
-            log=self.cluster.connect("worker"), topics=self.topics, codec=self.codec, pool=InstantPool(),
+            log=self.cluster.connect("worker"), topics=self.topics, codec=self.codec, pool=InstantPool(room),
             me=Identity("w", "w", self.clock), slots=2, pause=self.clock.advance,
         )  # fmt: skip
         self.turn(30)
