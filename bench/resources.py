@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
 import psutil
 
-from bench.cluster import Bench, Site
+from bench.cluster import Bench
 from bench.figures import Figures
 from bench.sampling import roles, sampled
 
@@ -22,22 +22,22 @@ def idle(bench: Bench) -> Iterator[Figures]:
     with bench.site() as site:
         time.sleep(SETTLE)
         for _ in range(bench.repeats):
-            before = _wakes(bench, site)
+            before = wakes(roles(bench, site))
             with sampled(bench, site) as samples:
                 time.sleep(seconds)
-            after = _wakes(bench, site)
-            wakes = {f"{role}_wakes_per_s": (after[role] - before[role]) / samples.seconds for role in after}
+            after = wakes(roles(bench, site))
+            woken = {f"{role}_wakes_per_s": (after[role] - before[role]) / samples.seconds for role in after}
             yield {
                 name: value
-                for name, value in {**samples.memory(), **samples.load(), **wakes}.items()
+                for name, value in {**samples.memory(), **samples.load(), **woken}.items()
                 if not name.startswith("client_")
             }
 
 
-def _wakes(bench: Bench, site: Site) -> dict[str, int]:
+def wakes(processes: Iterable[tuple[str, psutil.Process]]) -> dict[str, int]:
     """Count how often all threads of each role have been woken so far."""
     found: dict[str, int] = {}
-    for role, process in roles(bench, site):
+    for role, process in processes:
         for thread in process.threads():
             with suppress(psutil.Error, OSError):
                 switches = psutil.Process(thread.id).num_ctx_switches().voluntary

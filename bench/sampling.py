@@ -55,12 +55,17 @@ class Samples:
 
 
 def roles(bench: Bench, site: Site) -> list[tuple[str, psutil.Process]]:
-    """Name every process: the broker, this client, and each node's parent, itself and its executors."""
-    found = [("broker", psutil.Process(bench.broker.pid)), ("client", psutil.Process(os.getpid()))]
-    for node in site.nodes:
-        for place, process in enumerate(node.tree()):
-            found.append(((f"{node.role}_parent", node.role, "executor")[min(place, 2)], process))
-    return found
+    """Name every process: the broker, this client, and those of the nodes."""
+    return [("broker", psutil.Process(bench.broker.pid)), ("client", psutil.Process(os.getpid())), *node_roles(site)]
+
+
+def node_roles(site: Site) -> list[tuple[str, psutil.Process]]:
+    """Name the processes of the nodes: each one's parent, itself and its executors."""
+    return [
+        ((f"{node.role}_parent", node.role, "executor")[min(place, 2)], process)
+        for node in site.nodes
+        for place, process in enumerate(node.tree())
+    ]
 
 
 @contextmanager
