@@ -1,0 +1,44 @@
+"""What streamsched may cost, in counts and never in seconds: the table that ``make test`` goes by.
+
+Each figure has what was measured, and what is allowed: 15 to 25 % more. Where more is worth its price, or a change has
+made it less, measure anew (``pytest tests/guard -rP`` prints every figure) and write both numbers here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final, NamedTuple
+
+
+class Bound(NamedTuple):
+    """What a figure was, and what it may be."""
+
+    measured: float
+    at_most: float
+
+
+# One task of 10,000 children that do nothing, over the log in memory, 100 of them in each turn of 10 ms: exact.
+WRITES: Final = {
+    "transactions of schedulers":               Bound(12, 14),
+    "transactions of workers":                  Bound(26, 31),
+    "partitions a transaction of schedulers":   Bound(2.75, 3.3),  # a group's positions count as one
+    "partitions a transaction of workers":      Bound(2, 2.4),
+    "records a child":                          Bound(2.002, 2.3),  # of all topics
+    "headers a child":                          Bound(8.003, 9.3),
+    "bytes a child":                            Bound(233.4, 268),  # keys, values and headers
+}  # fmt: skip
+
+# The same task: calls for each child, of Python functions and of those in C, as CPython 3.11 counts them. Exact but for
+# what caches know already.
+CALLS: Final = {
+    "calls a child: scheduler":                 Bound(111.4, 128),
+    "calls a child: worker":                    Bound(124.7, 143),
+    "calls a child: fold":                      Bound(47.1, 54),  # into the view of a client
+}  # fmt: skip
+
+
+def check(figure: str, bound: Bound, now: float, more: str = "") -> None:
+    """Print a figure and hold it against its bound; ``more`` is said where it is beyond."""
+    told = f"{figure}: {now:.6g}, at most {bound.at_most:g} (it was {bound.measured:g})"
+    sys.stdout.write(f"{told}\n")
+    assert now <= bound.at_most, f"{told}{more}"
