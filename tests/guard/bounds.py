@@ -36,6 +36,21 @@ CALLS: Final = {
     "calls a child: fold":                      Bound(47.1, 54),  # into the view of a client
 }  # fmt: skip
 
+# Real nodes on a real broker, without a task: how often all threads of a role are woken in a second.
+WAKES: Final = {
+    "wakes a second: scheduler":                Bound(162, 200),
+    "wakes a second: scheduler_parent":         Bound(0, 1),
+    "wakes a second: worker":                   Bound(117, 145),
+    "wakes a second: worker_parent":            Bound(0, 1),
+    "wakes a second: executor":                 Bound(0, 1),  # both of them
+}  # fmt: skip
+
+# One task of 10,000 children that do nothing, on these nodes. How many go into one transaction depends on the machine:
+# only a collapse is noticed.
+BATCHES: Final = {
+    "transactions":                             Bound(20, 60),
+}  # fmt: skip
+
 
 def check(figure: str, bound: Bound, now: float, more: str = "") -> None:
     """Print a figure and hold it against its bound; ``more`` is said where it is beyond."""
