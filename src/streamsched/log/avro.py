@@ -118,11 +118,8 @@ class _Source:
 def compile_writer(cls: type, schema: dict[str, Any], head: bytes) -> Write:
     """Make the function that writes an event: ``head``, then its body."""
     source = _Source()
-    source.add(1, "out = [head]")
-    source.add(1, "put = out.append")
     source.names["head"] = head
-    _write(source, 1, schema, "event", cls)
-    source.add(1, "return b''.join(out)")
+    source.add(1, f"return {_joined(['head', *_write(source, schema, 'event', cls)])}")
     return typing.cast(Write, source.compile("def f(event):"))
 
 
@@ -134,36 +131,32 @@ def compile_reader(cls: type, schema: dict[str, Any]) -> Read:
     return typing.cast(Read, source.compile("def f(body, at):"))
 
 
-def _write(source: _Source, depth: int, schema: Any, value: str, hint: Any) -> None:
+def _write(source: _Source, schema: Any, value: str, hint: Any) -> list[str]:
+    """Make the expressions that give the parts of a value, in their order."""
     kind = schema["type"] if isinstance(schema, dict) else schema
     if kind == "long":
-        source.add(depth, f"put(L[{value}])")
-    elif kind in ("string", "bytes"):
-        name = source.new()
-        source.add(depth, f"{name} = {value}.encode()" if kind == "string" else f"{name} = {value}")
-        source.add(depth, f"put(L[len({name})]); put({name})")
-    elif kind == "boolean":
-        source.add(depth, f"put(b'\\1' if {value} else b'\\0')")
-    elif kind == "double":
-        source.add(depth, f"put(D.pack({value}))")
-    elif isinstance(kind, list):
-        name = source.new()
-        source.add(depth, f"{name} = {value}")
-        source.add(depth, f"if {name} is None: put(b'\\0')")
-        source.add(depth, "else:")
-        source.add(depth + 1, "put(b'\\2')")
-        _write(source, depth + 1, kind[1], name, _inner(hint))
-    elif kind == "array":
-        items, item = source.new(), source.new()
-        source.add(depth, f"{items} = {value}")
-        source.add(depth, f"if {items}:")
-        source.add(depth + 1, f"put(L[len({items})])")
-        source.add(depth + 1, f"for {item} in {items}:")
-        _write(source, depth + 2, schema["items"], item, _inner(hint))
-        source.add(depth, "put(b'\\0')")
-    else:
-        for field, inner, wanted in _fields(schema, hint):
-            _write(source, depth, inner, f"{value}.{field}", wanted)
+        return [f"L[{value}]"]
+    if kind == "boolean":
+        return [f"b'\\1' if {value} else b'\\0'"]
+    if kind == "double":
+        return [f"D.pack({value})"]
+    name = source.new()
+    if kind in ("string", "bytes"):
+        encode = ".encode()" if kind == "string" else ""
+        return [f"L[len({name} := {value}{encode})]", name]
+    if isinstance(kind, list):
+        some = _joined(["b'\\2'", *_write(source, kind[1], name, _inner(hint))])
+        return [f"b'\\0' if ({name} := {value}) is None else {some}"]
+    if kind == "array":
+        item = source.new()
+        items = _joined(_write(source, schema["items"], item, _inner(hint)))
+        return [f"L[len({name})] if ({name} := {value}) else b''", f"*({items} for {item} in {name})", "b'\\0'"]
+    fields = _fields(schema, hint)
+    return [part for field, inner, wanted in fields for part in _write(source, inner, f"{value}.{field}", wanted)]
+
+
+def _joined(parts: list[str]) -> str:
+    return f"b''.join(({', '.join(parts)},))"
 
 
 def _read(source: _Source, depth: int, schema: Any, hint: Any) -> str:
