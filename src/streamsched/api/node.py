@@ -23,6 +23,8 @@ STEP: Final = 1.0
 """Seconds that a turn of an idle node may wait."""
 LOOK: Final = 0.5
 """Seconds that a look at the beats may wait: some come sooner."""
+FETCH: Final = 0.1
+"""Seconds that a fetch of a node may wait: what it has just been assigned is read when the one under way returns."""
 LOOK_AGAIN: Final = 2.0
 """Seconds before a lookout whose log failed begins anew."""
 
@@ -33,7 +35,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     """Run a scheduler node until SIGTERM or SIGINT."""
     line, signals = Membership(), _Signals()
     name = name or node_name("scheduler")
-    with closing(Installation(settings).discover()) as site:
+    with closing(Installation(_patient(settings, FETCH)).discover()) as site:
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
         ready = _Ready(f"scheduler {name} ready")
@@ -51,7 +53,7 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
     name = name or node_name("worker")
-    with closing(Installation(settings).discover()) as site:
+    with closing(Installation(_patient(settings, FETCH)).discover()) as site:
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
         worker = site.worker(pool, slots, name, pace)
         group = site.topics.worker_group
@@ -100,8 +102,7 @@ def _beside(name: str, work: Callable[[Event], None]) -> Iterator[None]:
 
 
 def _look_out(settings: Settings, node_id: str, ended: Event) -> None:
-    # Its fetches wait for beats, which come anyway: by itself the client would ask twenty times a second.
-    settings = replace(settings, kafka={"fetch.wait.max.ms": "500", **settings.kafka})
+    settings = _patient(settings, LOOK)
     evicts = True
     while not ended.is_set():
         try:
@@ -124,6 +125,11 @@ def _look_out(settings: Settings, node_id: str, ended: Event) -> None:
         except Exception:
             log.exception("looking out for silent nodes begins anew")
         ended.wait(LOOK_AGAIN)
+
+
+def _patient(settings: Settings, seconds: float) -> Settings:
+    """Have fetches wait at the broker for so long: by itself the client would ask twenty times a second."""
+    return replace(settings, kafka={"fetch.wait.max.ms": str(round(1000 * seconds)), **settings.kafka})
 
 
 class _Signals:

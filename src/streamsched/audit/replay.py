@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import closing
+from heapq import heappop, heappush, heapreplace
 from typing import Final
 
 from streamsched.domain.events import Event
@@ -41,9 +43,14 @@ def history(
 
     The partitions that ``ends`` names are read; ``task_id`` leaves out what is under another key.
     """
-    intake = Intake(codec, topics)
+    return _events(merged(log, ends), Intake(codec, topics), task_id)
+
+
+def _events(
+    records: Iterator[Record], intake: Intake, task_id: str | None
+) -> Iterator[tuple[Record, Event | Undecodable]]:
     key = None if task_id is None else task_id.encode()
-    for record in merged(log, ends):
+    for record in records:
         if key is not None and record.key != key:
             continue
         try:
@@ -62,12 +69,13 @@ def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions,
 
     """
     events = 0
-    for record, event in history(log, topics, codec, ends, task_id):
-        if isinstance(event, UnknownSchema):
-            raise event
+    # In no order between partitions: a view is the fold of each of them.
+    for record, event in _events(_as_they_come(log, ends), Intake(codec, topics), task_id):
         if isinstance(event, Event):
             view.apply(event, record.partition)
             events += 1
+        elif isinstance(event, UnknownSchema):
+            raise event
         view.moved(record.partition, record.offset + 1)
         if events % FLUSH_EVERY == 0:
             view.flush()
@@ -77,12 +85,25 @@ def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions,
     return events
 
 
+def _as_they_come(log: Log, ends: Positions) -> Iterator[Record]:
+    """Walk partitions, each in its order."""
+    limits = {(place.topic, place.partition): end for place, end in ends.items()}  # plain pairs are found faster
+    with closing(log.reader()) as reader:
+        reader.assign(log.start(list(ends)))
+        while any(reader.position(place) < end for place, end in ends.items()):
+            for record in reader.poll(BATCH, 0.2):
+                if record.offset < limits[record.topic, record.partition]:
+                    yield record
+
+
 def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterator[Record]:
     """Merge partitions by timestamp with a bounded memory: only those are read of which nothing is held."""
     places: Sequence[TopicPartition] = list(ends)
     positions = dict(log.start(places))
     positions |= {place: max(positions[place], position) for place, position in (begin or {}).items()}
     held: dict[TopicPartition, deque[Record]] = {place: deque() for place in places}
+    heads: list[tuple[int, TopicPartition]] = []
+    """Heap of the times of the first records held."""
     reader = log.reader()
     try:
         while True:
@@ -94,11 +115,19 @@ def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterato
                     if record.offset < ends[place]:
                         held[place].append(record)
                 positions |= {place: reader.position(place) for place in hungry}
+                for place in hungry:
+                    if held[place]:
+                        heappush(heads, (held[place][0].timestamp, place))
                 continue
-            ready = [place for place in places if held[place]]
-            if not ready:
+            if not heads:
                 return
-            place = min(ready, key=lambda place: held[place][0].timestamp)
-            yield held[place].popleft()
+            while heads:
+                place = heads[0][1]
+                records = held[place]
+                yield records.popleft()
+                if not records:
+                    heappop(heads)
+                    break  # more of it may come first
+                heapreplace(heads, (records[0].timestamp, place))
     finally:
         reader.close()

@@ -122,7 +122,8 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
     detail = _ended(task, event)
     detail.result = event.result
     detail.state = detail.reason = None
-    detail.sequence = max(detail.sequence, event.sequence)
+    if event.sequence > detail.sequence:
+        detail.sequence = event.sequence
     _close_when_done(task)
     return True
 
@@ -247,7 +248,8 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     detail.started_at = event.started_at
     detail.finished_at = event.at
     detail.worker = event.by
-    task.busy_ms += max(0, event.at - event.started_at)
+    if event.at > event.started_at:
+        task.busy_ms += event.at - event.started_at
     task.measured += 1
     return detail
 

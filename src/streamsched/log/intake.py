@@ -29,7 +29,8 @@ from streamsched.log.port import Headers, Record
 from streamsched.log.topics import RECORD_LIMIT, Topics
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
-_ELSEWHERE: Final = frozenset({ChildCreated, NodeBeat, DeadLetter})
+_NOBODYS: Final = frozenset({PartitionReset, ChildCreated, NodeBeat, DeadLetter})
+"""Events that stand under no task's and no schedule's id in the journal; all but the first are none of it."""
 
 
 class Intake:
@@ -46,11 +47,12 @@ class Intake:
     def journal(self, record: Record) -> Event:
         """Read an event of the journal."""
         event = self._event(record)
-        if type(event) is PartitionReset:
-            return event
-        if type(event) in _ELSEWHERE:
-            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no event of the journal")
-        owner: str = event.schedule_id if type(event) in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
+        kind = type(event)
+        if kind in _NOBODYS:
+            if kind is PartitionReset:
+                return event
+            raise Undecodable(f"{place_of(record)}: {kind.__name__} is no event of the journal")
+        owner: str = event.schedule_id if kind in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
         key, home = self._home(owner)
         if record.key != key:
             raise _misplaced(record, "its key is not its task's or schedule's id")

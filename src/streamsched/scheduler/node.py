@@ -52,7 +52,7 @@ DECISIONS: Final = 2_000
 """Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
 FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
-SLICE: Final = 0.1
+SLICE: Final = 0.2
 """Seconds to wait for the journal before the group is served again."""
 LAG: Final = 5_000
 """Offsets that an owned partition's committed position may lie behind what was folded: its next owner reads them."""

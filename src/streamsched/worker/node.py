@@ -33,7 +33,7 @@ __all__ = ["Pace", "Worker"]
 
 log = logging.getLogger(__name__)
 
-SLICE: Final = 0.1
+SLICE: Final = 0.2
 """Seconds to wait for the log before the group is served again."""
 RETRY: Final = 0.05
 """Seconds after an aborted transaction before the next one: the group is served in between."""
