@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperCommand
 from typer.main import get_command
 
 from streamsched.cli.main import explain, leave
@@ -96,7 +96,7 @@ class Command(TyperCommand):
 
     def format_epilog(self, context: Any, formatter: Any) -> None:
         """Show the examples, line by line as they are."""
-        _write_examples(self.epilog, formatter)
+        write_examples(self.epilog, formatter)
 
     def invoke(self, context: Any) -> Any:
         """Run the command; its result is the exit code."""
@@ -114,20 +114,8 @@ class Command(TyperCommand):
         leave(code if isinstance(code, int) else 0)
 
 
-class Group(TyperGroup):
-    """A group of commands that does something by itself too."""
-
-    def format_epilog(self, context: Any, formatter: Any) -> None:
-        """Show the examples, line by line as they are."""
-        _write_examples(self.epilog, formatter)
-
-    def invoke(self, context: Any) -> Any:
-        """Run the group's own command, or one below it."""
-        set_up_logging(context.ensure_object(dict))
-        return super().invoke(context)
-
-
-def _write_examples(examples: str | None, formatter: Any) -> None:
+def write_examples(examples: str | None, formatter: Any) -> None:
+    """Show examples in a help, line by line as they are."""
     if examples:
         with formatter.section("Examples"):
             for line in examples.splitlines():

@@ -1,0 +1,50 @@
+"""Groups of commands that are made when they are asked for: who calls one waits for no other's imports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from typer.core import TyperGroup
+
+from streamsched.cli.options import set_up_logging, write_examples
+
+
+class Late(Mapping[str, Any]):
+    """Commands by name, each made when it is first looked up."""
+
+    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+        self._makers = makers
+        self._made: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+class Group(TyperGroup):
+    """A group that knows the names of its commands without making them."""
+
+    def list_commands(self, context: Any) -> list[str]:
+        """List the names, in their order."""
+        return list(self.commands)
+
+
+class Lister(Group):
+    """A group of commands that does something by itself too."""
+
+    def format_epilog(self, context: Any, formatter: Any) -> None:
+        """Show the examples, line by line as they are."""
+        write_examples(self.epilog, formatter)
+
+    def invoke(self, context: Any) -> Any:
+        """Run the group's own command, or one below it."""
+        set_up_logging(context.ensure_object(dict))
+        return super().invoke(context)
