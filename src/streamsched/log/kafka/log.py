@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from streamsched.log.kafka import eviction, hanging, topics
 from streamsched.log.kafka.admin import Admin
 from streamsched.log.kafka.appender import Appender
 from streamsched.log.kafka.config import ClientSettings
-from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.kafka.writer import KafkaWriter
 from streamsched.log.port import Append, Committed, Hanging, Listener, TopicPartition, TopicSpec
+
+# What only nodes and some commands use is imported by its method: every command opens a log.
+if TYPE_CHECKING:
+    from streamsched.log.kafka.member import GroupMember
+    from streamsched.log.kafka.writer import KafkaWriter
 
 _LAST_WORDS: Final = 1.0
 """Seconds that what was posted last, such as that a node has left, has to arrive."""
@@ -67,6 +69,8 @@ class KafkaLog:
 
     def member(self, group: str, topic: str, listener: Listener) -> GroupMember:
         """Make a member of the group; it joins while it is polled."""
+        from streamsched.log.kafka.member import GroupMember
+
         return GroupMember(self._settings, group, topic, listener, self._watchdog)
 
     def writer(self, transactional_id: str) -> KafkaWriter:
@@ -76,6 +80,8 @@ class KafkaLog:
             LogUnreachable: the broker does not answer.
             LogError: the id may not be used.
         """
+        from streamsched.log.kafka.writer import KafkaWriter
+
         return KafkaWriter(self._settings, transactional_id)
 
     def fence(self, transactional_id: str) -> None:
@@ -127,6 +133,8 @@ class KafkaLog:
         Raises:
             CannotEvict: kafka-python is missing, or has no counterpart of the security settings.
         """
+        from streamsched.log.kafka import eviction
+
         eviction.check(self._settings.kafka)
 
     def evict(self, group: str, member_id: str) -> None:
@@ -137,10 +145,14 @@ class KafkaLog:
             LogUnreachable: the broker does not answer.
             LogError: the group refuses.
         """
+        from streamsched.log.kafka import eviction
+
         eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
         """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
+        from streamsched.log.kafka import hanging
+
         return hanging.held(self._admin, partitions, groups)
 
     def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
@@ -149,6 +161,8 @@ class KafkaLog:
         Raises:
             LogError: the cluster does not tell.
         """
+        from streamsched.log.kafka import hanging
+
         return hanging.find(self._admin, self._settings, places)
 
     def end_hanging(self, hanging_: Hanging) -> bool:
@@ -157,6 +171,8 @@ class KafkaLog:
         Raises:
             LogError: it is not known how, or not allowed.
         """
+        from streamsched.log.kafka import hanging
+
         return hanging.end(self._settings, hanging_)
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
@@ -165,10 +181,14 @@ class KafkaLog:
         Raises:
             TopicMismatch: an existing topic differs; the message names every difference.
         """
+        from streamsched.log.kafka import topics
+
         return topics.create(self._admin, specs)
 
     def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """Return every difference between the topics and what they must be; empty when all is well."""
+        from streamsched.log.kafka import topics
+
         return topics.check(self._admin, specs)
 
     def close(self) -> None:
