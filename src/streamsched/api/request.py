@@ -16,7 +16,6 @@ from streamsched.domain.flaws import NAME_LIMIT
 from streamsched.domain.ids import is_task_id, uuid7
 from streamsched.domain.template import Template
 from streamsched.log.codec import Undecodable, UnknownSchema, header
-from streamsched.log.intake import Intake
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
 
@@ -91,6 +90,8 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
 
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
     """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
+    from streamsched.log.intake import Intake  # late: only an id that the caller chose is looked for
+
     home = site.topics.journal_of(own.task_id)
     intake = Intake(site.codec, site.topics)
     reader = site.log.reader()

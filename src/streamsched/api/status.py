@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streamsched.audit.document import decoded
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Detail, Task
-from streamsched.view.view import View
+
+if TYPE_CHECKING:
+    from streamsched.view.view import View
 
 CHILD_STATES = {
     ChildState.WAITING: "waiting",

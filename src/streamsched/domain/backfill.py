@@ -15,15 +15,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
 from streamsched.domain import events as e
-from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.phases import Phase
 from streamsched.domain.refusal import ScheduleError
 from streamsched.domain.tick import tick_id
+
+if TYPE_CHECKING:
+    from streamsched.domain.calendar.spec import ScheduleSpec
 
 EXAMINED: Final = 500
 """Times looked at in one decision."""
@@ -52,6 +54,8 @@ class Standing(NamedTuple):
 
 @lru_cache(maxsize=1_024)
 def _spec(text: str) -> ScheduleSpec:
+    from streamsched.domain.calendar.spec import ScheduleSpec  # late: most views hold no schedule
+
     return ScheduleSpec.from_json(text)
 
 

@@ -19,15 +19,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from streamsched.domain import backfill as backfills
 from streamsched.domain import events as e
 from streamsched.domain.backfill import Backfill
-from streamsched.domain.calendar.spec import ScheduleSpec
-from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.refusal import ScheduleError
 from streamsched.domain.tick import tick_id
+
+if TYPE_CHECKING:
+    from streamsched.domain.calendar.spec import ScheduleSpec
+    from streamsched.domain.overlap import SchedulePolicy
 
 FOREVER: Final = 1 << 62
 
@@ -48,6 +50,9 @@ class Rules(NamedTuple):
 
 @lru_cache(maxsize=16_384)
 def _rules(spec: str, policy: str) -> Rules | None:
+    from streamsched.domain.calendar.spec import ScheduleSpec  # late: most views hold no schedule
+    from streamsched.domain.overlap import SchedulePolicy
+
     try:
         return Rules(ScheduleSpec.from_json(spec), SchedulePolicy.from_json(policy))
     except ScheduleError:

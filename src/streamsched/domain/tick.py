@@ -11,15 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamsched.domain import events as e
-from streamsched.domain.calendar.moment import write
-from streamsched.domain.calendar.spec import ScheduleSpec
-from streamsched.domain.calendar.zone import load
 from streamsched.domain.placeholders import encode
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.template import read_params
+
+# The calendar is imported late: every command knows of ticks, few meet one.
+if TYPE_CHECKING:
+    from streamsched.domain.calendar.spec import ScheduleSpec
 
 TRIGGER: Final = "+trigger"
 OUTCOMES: Final[dict[type[e.Event], str]] = {
@@ -47,11 +48,15 @@ FORMATS: Final[Mapping[str, Callable[[datetime], str | int]]] = {
 
 def moment(ms: int, zone: str = "UTC") -> datetime:
     """Turn milliseconds since the epoch into a time of a zone."""
+    from streamsched.domain.calendar.zone import load
+
     return (_EPOCH + timedelta(milliseconds=ms)).astimezone(load(zone))
 
 
 def tick_id(schedule_id: str, kind: str, nominal: int) -> str:
     """Make the id of the task of a tick: ``schedule@time``, and ``+trigger`` where somebody asked for it."""
+    from streamsched.domain.calendar.moment import write
+
     return f"{schedule_id}@{write(nominal)}{TRIGGER if kind == 'trigger' else ''}"
 
 
