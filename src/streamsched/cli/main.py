@@ -11,11 +11,13 @@
 141   nobody reads what is printed any more
 ====  ==========================================
 
-Imports nothing at the top: an interrupt is heard as early as can be.
+Imports nothing of weight at the top: an interrupt is heard as early as can be.
 """
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import sys
@@ -29,6 +31,7 @@ NOBODY_READS = 141
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    atexit.register(gc.freeze)  # at its end Python looks for cycles in all that was imported: 25 ms, for nothing
     try:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
