@@ -1,11 +1,16 @@
-"""The shape of a template file, as pydantic models, and their way into the domain's Template."""
+"""The shape of a template file, as schemas of pydantic's core, and their way into the domain's Template.
+
+Of the core, because every ``submit`` waits for it: to import pydantic, and to have it make classes, costs 90 ms.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import SchemaValidator, ValidationError
+from pydantic_core import core_schema as core
 
 from streamsched.domain import duration
 from streamsched.domain.param import Param
@@ -21,7 +26,6 @@ _EXPECTED: Final = {
     "bool_type": ("true or false", "write true or false"),
     "list_type": ("a list", "write [a, b]"),
     "dict_type": ("an object", "write name: value lines under it"),
-    "model_type": ("an object", "write name: value lines under it"),
 }
 
 
@@ -38,141 +42,144 @@ def _tolerance(value: Any) -> object:
     return value if isinstance(value, dict) else asdict(FailurePolicy.tolerate(value))
 
 
-Duration = Annotated[int, BeforeValidator(duration_ms)]
+Schema = core.CoreSchema
+Fields = dict[str, core.TypedDictField]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
+def _before(read: Callable[[Any], object], schema: Schema) -> Schema:
+    return core.no_info_before_validator_function(read, schema)
 
 
-class _Param(_Model):
-    type: str
-    default: Any = None
-    description: str = ""
-    enum: list[Any] = []
-    minimum: Any = None
-    maximum: Any = None
-    min_length: Any = Field(None, alias="minLength")
-    max_length: Any = Field(None, alias="maxLength")
-    pattern: str | None = None
-    items: str | None = None
+def _field(schema: Schema, default: object = ..., *, alias: str | None = None) -> core.TypedDictField:
+    """Describe a key of an object: required, or with what it is where it is missing."""
+    if default is ...:
+        return core.typed_dict_field(schema, required=True)
+    filled = core.with_default_schema(schema, default=default)
+    return core.typed_dict_field(filled, validation_alias=alias)
 
 
-class _Range(_Model):
-    first: Any
-    last: Any
-    size: Any
+def _may_be_empty(schema: Schema) -> core.TypedDictField:
+    """Describe a key of an object whose own object may be missing: each of its keys is then."""
+    return core.typed_dict_field(core.with_default_schema(schema, default={}, validate_default=True))
 
 
-class _List(_Model):
-    items: Any
-    size: Any = 1
+def _object(fields: Fields) -> Schema:
+    return core.typed_dict_schema(fields, extra_behavior="forbid", strict=True)
 
 
-class _Split(_Model):
-    range_: _Range | None = Field(None, alias="range")
-    list_: _List | None = Field(None, alias="list")
-
-
-class _Retry(_Model):
-    max_attempts: int = 4
-    initial_interval: Duration = 1000
-    backoff: float = 2.0
-    max_interval: Duration = 0
-    non_retryable: list[str] = []
-    reset_on_progress: bool = True
-
-
-class _Child(_Model):
-    handler: str
-    args: dict[str, Any] = {}
-    timeout: Duration = 0
-    heartbeat: Duration = 0
-    retry: _Retry = _Retry()
-
-
-class _Tolerate(_Model):
-    count: Any = None
-    percent: Any = None
-
-
-class _Failure(_Model):
-    tolerate: Annotated[_Tolerate, BeforeValidator(_tolerance)] = _Tolerate()
-
-
-class _Template(_Model):
-    name: str
-    params: dict[str, _Param] = {}
-    split: _Split
-    child: _Child
-    failure: _Failure = _Failure()
-    schedule: Any = None
-    """What schedule_file reads; a task has none."""
-
-
-_MODELS: Final[dict[Path, type[_Model]]] = {
-    (): _Template,
-    ("params", "*"): _Param,
-    ("split",): _Split,
-    ("split", "range"): _Range,
-    ("split", "list"): _List,
-    ("child",): _Child,
-    ("child", "retry"): _Retry,
-    ("failure",): _Failure,
-    ("failure", "tolerate"): _Tolerate,
+_ANY: Final = core.any_schema()
+_TEXT: Final = core.str_schema(strict=True)
+_BOOL: Final = core.bool_schema(strict=True)
+_WHOLE: Final = core.int_schema(strict=True)
+_DURATION: Final = _before(duration_ms, _WHOLE)
+_PARAM: Final[Fields] = {
+    "type": _field(_TEXT),
+    "default": core.typed_dict_field(_ANY, required=False),
+    "description": _field(_TEXT, ""),
+    "enum": _field(core.list_schema(_ANY, strict=True), []),
+    "minimum": _field(_ANY, None),
+    "maximum": _field(_ANY, None),
+    "min_length": _field(_ANY, None, alias="minLength"),
+    "max_length": _field(_ANY, None, alias="maxLength"),
+    "pattern": _field(core.nullable_schema(_TEXT), None),
+    "items": _field(core.nullable_schema(_TEXT), None),
 }
+_RANGE: Final[Fields] = {"first": _field(_ANY), "last": _field(_ANY), "size": _field(_ANY)}
+_LIST: Final[Fields] = {"items": _field(_ANY), "size": _field(_ANY, 1)}
+_SPLIT: Final[Fields] = {
+    "range": _field(core.nullable_schema(_object(_RANGE)), None),
+    "list": _field(core.nullable_schema(_object(_LIST)), None),
+}
+_RETRY: Final[Fields] = {
+    "max_attempts": _field(_WHOLE, 4),
+    "initial_interval": _field(_DURATION, 1000),
+    "backoff": _field(core.float_schema(strict=True), 2.0),
+    "max_interval": _field(_DURATION, 0),
+    "non_retryable": _field(core.list_schema(_TEXT, strict=True), []),
+    "reset_on_progress": _field(_BOOL, True),
+}
+_CHILD: Final[Fields] = {
+    "handler": _field(_TEXT),
+    "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
+    "timeout": _field(_DURATION, 0),
+    "heartbeat": _field(_DURATION, 0),
+    "retry": _may_be_empty(_object(_RETRY)),
+}
+_TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
+_FAILURE: Final[Fields] = {"tolerate": _may_be_empty(_before(_tolerance, _object(_TOLERATE)))}
+_TEMPLATE: Final[Fields] = {
+    "name": _field(_TEXT),
+    "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
+    "split": _field(_object(_SPLIT)),
+    "child": _field(_object(_CHILD)),
+    "failure": _may_be_empty(_object(_FAILURE)),
+    "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
+}
+_OBJECTS: Final[dict[Path, Fields]] = {
+    (): _TEMPLATE,
+    ("params", "*"): _PARAM,
+    ("split",): _SPLIT,
+    ("split", "range"): _RANGE,
+    ("split", "list"): _LIST,
+    ("child",): _CHILD,
+    ("child", "retry"): _RETRY,
+    ("failure",): _FAILURE,
+    ("failure", "tolerate"): _TOLERATE,
+}
+_validate: Final = SchemaValidator(_object(_TEMPLATE)).validate_python
 
 
 def build(value: object) -> Template:
     """Turn a parsed file into a template. Raise TemplateErrors, all that were found, in an ExceptionGroup."""
     try:
-        model = _Template.model_validate(value)
+        found = _validate(value)
     except ValidationError as error:
         raise ExceptionGroup("template", [_translate(problem) for problem in error.errors()]) from None
     try:
-        return _template(model)
+        return _template(found)
     except TemplateError as error:
         raise ExceptionGroup("template", [error]) from None
 
 
-def _template(model: _Template) -> Template:
-    retry = model.child.retry
+def _template(found: dict[str, Any]) -> Template:
+    child = found["child"]
+    retry = child["retry"]
     return Template(
-        name=model.name,
-        params={name: _declare(name, param) for name, param in model.params.items()},
-        split=_splitter(model.split),
+        name=found["name"],
+        params={name: _declare(name, param) for name, param in found["params"].items()},
+        split=_splitter(found["split"]),
         child=ChildSpec(
-            handler=model.child.handler,
-            args=model.child.args,
-            timeout_ms=model.child.timeout,
-            heartbeat_ms=model.child.heartbeat,
+            handler=child["handler"],
+            args=child["args"],
+            timeout_ms=child["timeout"],
+            heartbeat_ms=child["heartbeat"],
             retry=RetryPolicy(
-                max_attempts=retry.max_attempts,
-                initial_interval_ms=retry.initial_interval,
-                backoff=retry.backoff,
-                max_interval_ms=retry.max_interval,
-                non_retryable=tuple(retry.non_retryable),
-                reset_on_progress=retry.reset_on_progress,
+                max_attempts=retry["max_attempts"],
+                initial_interval_ms=retry["initial_interval"],
+                backoff=retry["backoff"],
+                max_interval_ms=retry["max_interval"],
+                non_retryable=tuple(retry["non_retryable"]),
+                reset_on_progress=retry["reset_on_progress"],
             ),
         ),
-        failure=FailurePolicy(count=model.failure.tolerate.count, percent=model.failure.tolerate.percent),
+        failure=FailurePolicy(**found["failure"]["tolerate"]),
     )
 
 
-def _declare(name: str, param: _Param) -> Param:
-    if "default" in param.model_fields_set and param.default is None:
+def _declare(name: str, param: dict[str, Any]) -> Param:
+    if param.get("default", ...) is None:
         path: Path = ("params", name, "default")
         raise TemplateError("null is no value", "remove the line to make the variable required", path=path)
-    return Param(**{**dict(param), "enum": tuple(param.enum)})
+    return Param(**{**param, "enum": tuple(param["enum"])})
 
 
-def _splitter(split: _Split) -> RangeSplit | ListSplit:
-    if split.range_ is not None and split.list_ is not None:
+def _splitter(split: dict[str, Any]) -> RangeSplit | ListSplit:
+    if split["range"] is not None and split["list"] is not None:
         raise TemplateError("two splitters, range and list", "keep one of them", path=("split",))
-    if split.range_ is not None:
-        return RangeSplit(**dict(split.range_))
-    if split.list_ is not None:
-        return ListSplit(**dict(split.list_))
+    if split["range"] is not None:
+        return RangeSplit(**split["range"])
+    if split["list"] is not None:
+        return ListSplit(**split["list"])
     raise TemplateError("there is no splitter", "add range or list", path=("split",))
 
 
@@ -184,8 +191,8 @@ def _translate(problem: Any) -> TemplateError:
         return TemplateError(cause.reason, cause.remedy, path=path)
     if kind == "extra_forbidden":
         parent = ("params", "*") if path[0] == "params" else path[:-1]
-        fields = _MODELS[parent].model_fields.items()
-        remedy = suggest(str(path[-1]), [field.alias or name for name, field in fields])
+        fields = _OBJECTS[parent].items()
+        remedy = suggest(str(path[-1]), [str(field.get("validation_alias", name)) for name, field in fields])
         what = "splitter" if parent == ("split",) else "key"
         return TemplateError(f"unknown {what} {path[-1]}", remedy, path=path)
     if kind == "missing":
