@@ -99,6 +99,8 @@ def _requested(event: e.TaskRequested) -> str | None:
 def _created(event: e.ChildCreated) -> str | None:
     if not is_task_id(event.task_id):
         return f"{event.task_id[:200]!r} is no task id"
+    if event.state is None and event.traceparent is None and len(event.args) + len(event.handler) <= NAME_LIMIT:
+        return None  # as nearly all
     return (
         _heavy("args", event.args)
         or _heavy("state", event.state)

@@ -120,12 +120,13 @@ def headers_of(event: Event, traceparent: str | None = None) -> Headers:
     """Make the headers that let a reader select and blame records without decoding them."""
     known: Any = event
     event_type, of_task, of_child = _shape_of(type(event))
-    headers = [event_type]
-    if of_task:
-        headers.append(("task", known.task_id.encode()))
     if of_child:
-        headers.append(("child", b"%d" % known.child))
-        headers.append(("ordinal", b"%d" % known.ordinal))
+        task, child, ordinal = known.task_id.encode(), b"%d" % known.child, b"%d" % known.ordinal
+        headers = [event_type, ("task", task), ("child", child), ("ordinal", ordinal)]
+    elif of_task:
+        headers = [event_type, ("task", known.task_id.encode())]
+    else:
+        headers = [event_type]
     if traceparent:
         headers.append(("traceparent", traceparent.encode()))
     return headers

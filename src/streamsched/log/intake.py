@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 from streamsched.domain.events import (
     OF_SCHEDULE,
@@ -29,6 +29,7 @@ from streamsched.log.port import Headers, Record
 from streamsched.log.topics import RECORD_LIMIT, Topics
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
+_WORK: Final = frozenset({ChildCreated, ChildCheckpointed, ChildrenStopping})
 _NOBODYS: Final = frozenset({PartitionReset, ChildCreated, NodeBeat, DeadLetter})
 """Events that stand under no task's and no schedule's id in the journal; all but the first are none of it."""
 
@@ -62,10 +63,10 @@ class Intake:
 
     def work(self, record: Record) -> Work | ChildrenStopping:
         """Read a record of the work log: work to do, or a stop marker."""
-        event = self._event(record)
-        if not isinstance(event, ChildCreated | ChildCheckpointed | ChildrenStopping):
+        event = cast("Work | ChildrenStopping", self._event(record))
+        if type(event) not in _WORK:
             raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no work")
-        if isinstance(event, ChildCheckpointed) and event.work is None:
+        if type(event) is ChildCheckpointed and event.work is None:
             raise Undecodable(f"{place_of(record)}: a continuation without its work")
         if record.key != event.task_id.encode():
             raise _misplaced(record, "its key is not its task's id")

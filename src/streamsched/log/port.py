@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from msgspec import Struct
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -51,7 +53,7 @@ class Record(Protocol):
         """Its headers, in their order."""
 
 
-class Append(NamedTuple):
+class Append(Struct, frozen=True, array_like=True, gc=False):
     """One record to write, to an explicit partition. ``value`` None is a tombstone.
 
     ``track`` asks the writer to tell the offset that the record got.

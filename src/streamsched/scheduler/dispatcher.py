@@ -17,7 +17,7 @@ from zlib import crc32
 
 from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.splitting import ChildArguments
-from streamsched.domain.task import Task
+from streamsched.domain.task import Detail, Task
 from streamsched.domain.template import TemplateError, read_params, resolve_params
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.workers import Capacity
@@ -32,6 +32,7 @@ AHEAD_MS: Final = 1_000
 """Work that a worker should have before it, in milliseconds."""
 LONG_MS: Final = 10_000
 """Children longer than this do not wait at a worker: another one may come."""
+_FRESH: Final = Detail()
 
 
 def wanted_on(worker: Capacity, task: Task) -> int:
@@ -144,32 +145,21 @@ class Dispatcher:
         """
         arguments = self._arguments_of(task)
         child_spec = task.template.child
-        me = self._me
-        at = me.clock.now()
+        me, details, handler = self._me, task.details, child_spec.handler
+        at, task_id = me.clock.now(), task.task_id
+        timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.request.priority
+        trace = task.request.traceparent
         for release in releases:
             for child in range(release.first, release.last + 1):
-                detail = task.details.get(child)
+                known = details.get(child, _FRESH)
                 yield (
                     release.partition,
                     ChildCreated(
-                        event_id=me.ids(),
-                        at=at,
-                        by=me.name,
-                        task_id=task.task_id,
-                        child=child,
-                        ordinal=release.ordinal,
-                        attempt=detail.attempt if detail else 1,
-                        handler=child_spec.handler,
-                        args=arguments(child),
-                        timeout=child_spec.timeout_ms,
-                        heartbeat=child_spec.heartbeat_ms,
-                        priority=task.request.priority,
-                        sequence=detail.sequence if detail else 0,
-                        state=detail.state if detail else None,
-                        recoveries=detail.recoveries if detail else 0,
-                        traceparent=task.request.traceparent,
+                        me.ids(), at, me.name, task_id, child, release.ordinal, known.attempt, handler,
+                        arguments(child), timeout, heartbeat, priority, known.sequence, known.state,
+                        known.recoveries, trace,
                     ),
-                )
+                )  # fmt: skip
 
     def forget(self, task_id: str) -> None:
         """Let go of what was kept for a task."""

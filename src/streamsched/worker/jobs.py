@@ -15,7 +15,7 @@ import msgspec
 Reason = Literal["error", "timeout", "heartbeat"]
 
 
-class Job(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False):
+class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One attempt at one child. Limits in milliseconds (0 is none); ``state`` is where to go on."""
 
     key: int

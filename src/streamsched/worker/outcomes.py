@@ -30,18 +30,9 @@ class Outcomes:
         work = child.work
         sequence, state = child.latest
         return Job(
-            key=key,
-            task_id=work.task_id,
-            child=work.child,
-            attempt=child.attempt,
-            handler=work.handler,
-            args=work.args,
-            state=state,
-            sequence=sequence,
-            token=child.token,
-            timeout_ms=work.timeout,
-            heartbeat_ms=work.heartbeat,
-        )
+            key, work.task_id, work.child, child.attempt, work.handler, work.args, state, sequence, child.token,
+            work.timeout, work.heartbeat,
+        )  # fmt: skip
 
     def started(self, child: Child) -> ChildStarted:
         """Tell that it has been running for a while."""

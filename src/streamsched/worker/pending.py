@@ -37,7 +37,8 @@ class Child(Struct, eq=False, gc=False):
     work: ChildCreated
     partition: int
     offset: int
-    epoch: int
+    token: int
+    """The fencing token: grows over the whole life of the child."""
     attempt: int
     sequence: int
     state: str | None
@@ -59,11 +60,6 @@ class Child(Struct, eq=False, gc=False):
     """Ended or handed over: whoever still has it in a queue passes it over."""
     markers: list[Marker] = []
 
-    @property
-    def token(self) -> int:
-        """The fencing token: grows over the whole life of the child."""
-        return fencing_token(self.work.ordinal, self.epoch)
-
     def older_than(self, other: Child) -> bool:
         """Tell whether another record of the same child is of a later dispatch, or of a later checkpoint."""
         return (self.work.ordinal, self.sequence) < (other.work.ordinal, other.sequence)
@@ -79,17 +75,8 @@ def child_of(work: Work, *, partition: int, offset: int, epoch: int, inherited: 
     created = work.work if isinstance(work, ChildCheckpointed) else work
     if created is None:
         raise ValueError("a continuation without its work")
-    return Child(
-        work=created,
-        partition=partition,
-        offset=offset,
-        epoch=epoch,
-        attempt=work.attempt,
-        sequence=work.sequence,
-        state=work.state,
-        recoveries=work.recoveries,
-        inherited=inherited,
-    )
+    token = fencing_token(created.ordinal, epoch)
+    return Child(created, partition, offset, token, work.attempt, work.sequence, work.state, work.recoveries, inherited)
 
 
 class OwnedPartition:
@@ -187,5 +174,6 @@ class ReadyQueue:
         return children
 
     def _queue_of(self, child: Child) -> deque[Child]:
-        tasks = self._tasks.setdefault(child.work.priority, {})
-        return tasks.setdefault(child.work.task_id, deque())
+        work = child.work
+        tasks = self._tasks.setdefault(work.priority, {})
+        return tasks.get(work.task_id) or tasks.setdefault(work.task_id, deque())

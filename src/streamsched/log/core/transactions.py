@@ -58,8 +58,9 @@ class Batch:
     ) -> None:
         drafts: dict[tuple[str, int], Draft] = {}
         tracked: list[tuple[int, Draft, int]] = []
-        for index, (topic, number, key, value, headers, track) in enumerate(appends):
-            item = (key, value, tuple(headers))
+        for index, append in enumerate(appends):
+            topic, number = append.topic, append.partition
+            item = (append.key, append.value, append.headers)
             packed = pack(item)
             size = len(packed)
             if size > RECORD_LIMIT:
@@ -71,7 +72,7 @@ class Batch:
             draft = drafts.get(place)
             if draft is None:
                 draft = drafts[place] = Draft(_known(partitions, topic, number))
-            if track or track_all:
+            if append.track or track_all:
                 tracked.append((index, draft, draft.count + len(draft.items)))
             draft.items.append(item)
             draft.packed.append(packed)

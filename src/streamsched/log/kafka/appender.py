@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
+from msgspec.structs import replace
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
@@ -34,7 +35,7 @@ class Appender:
         offsets: dict[int, int] = {}
         refused: list[KafkaError] = []
         try:
-            produce(producer, [each._replace(track=True) for each in appends], offsets, refused)
+            produce(producer, [replace(each, track=True) for each in appends], offsets, refused)
             producer.flush(REQUEST_LIMIT + 2)  # each record gives up by itself before that
         except KafkaException as failure:
             refused.append(errors.cause(failure))
