@@ -24,7 +24,10 @@ Named = tuple[int, str, int | None, str]
 """What has to be named: invariant, task, child, place."""
 Tampering = Callable[[History], Named]
 WAYS: Final[dict[str, Tampering]] = {}
-WORK: Final = TopicPartition(TOPICS.children, 0)
+WORK: Final = TopicPartition(TOPICS.children, 1)
+"""Where the children of ``going`` and ``stopping`` are."""
+LOW: Final = 140
+"""The committed position there."""
 
 
 @cache
@@ -427,7 +430,7 @@ def live_child_among_the_cancelled_rest(history: History) -> Named:
 # --- the work log as of now -------------------------------------------------------------------------------------------
 
 
-def from_position(task_id: str, child: int | None, position: int = 70) -> Named:
+def from_position(task_id: str, child: int | None, position: int = LOW) -> Named:
     return 8, task_id, child, f"{WORK.topic}-{WORK.partition}-{position}"
 
 
@@ -458,7 +461,7 @@ def pending_record_that_goes_on_from_another_checkpoint(history: History) -> Nam
 @way
 def pending_record_in_another_partition(history: History) -> Named:
     entry = history.find_work(e.ChildCheckpointed, "going", child=1)
-    entry.place = TopicPartition(TOPICS.children, 1)
+    entry.place = TopicPartition(TOPICS.children, 0)
     return at(8, entry, 1)
 
 
@@ -478,14 +481,14 @@ def settled_bits_beyond_the_end(history: History) -> Named:
 
 @way
 def position_moved_forwards(history: History) -> Named:
-    history.marks[WORK] = 80, replace(history.marks[WORK][1], runs="-")
-    return from_position("stopping", 0, 80)
+    history.marks[WORK] = LOW + 10, replace(history.marks[WORK][1], runs="-")
+    return from_position("stopping", 0, LOW + 10)
 
 
 @way
 def position_moved_backwards(history: History) -> Named:
     history.marks[WORK] = 0, replace(history.marks[WORK][1], runs="-")
-    return at(8, history.find_work(e.ChildCreated, "ended", child=2, ordinal=1), 2)
+    return at(8, history.find_work(e.ChildCreated, "ended", child=0, ordinal=1), 0)
 
 
 @way
@@ -503,7 +506,7 @@ def position_lost(history: History) -> Named:
 
 @way
 def mark_with_more_epochs_than_transactions(history: History) -> Named:
-    history.marks[WORK] = 70, replace(history.marks[WORK][1], epoch=4)
+    history.marks[WORK] = LOW, replace(history.marks[WORK][1], epoch=6)
     return from_position("", None)
 
 

@@ -88,8 +88,8 @@ def test_a_view_of_one_task_is_the_fold_of_its_events(log: Log, tmp_path: Path) 
 
 def test_an_altered_cell_is_named_with_its_child(log: Log, folder: Path) -> None:
     alter(folder, task_key(b"c", "ended") + (0).to_bytes(4), b"\x15", at=8)
-    expected = "child 2 succeeded, ordinal 2, partition 1"
-    assert named(log, folder) == [(7, "ended", 2, expected, "failed, ordinal 1, partition 1")]
+    expected = "child 2 succeeded, ordinal 2, partition 0"
+    assert named(log, folder) == [(7, "ended", 2, expected, "failed, ordinal 1, partition 0")]
 
 
 def test_an_altered_counter_is_named(log: Log, folder: Path) -> None:

@@ -24,10 +24,8 @@ from streamsched.api.request import (
     want,
 )
 from streamsched.api.settings import Settings, load_settings, refuse_embedded
-from streamsched.api.status import ChildStatus, TaskStatus, children_of, status_of
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import Event, NodeBeat, TaskCancelRequested
-from streamsched.domain.task import Task
 from streamsched.domain.template import Template
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import Record, TopicPartition
@@ -41,6 +39,8 @@ if TYPE_CHECKING:
     from streamsched.api.schedule_file import WantedSchedule
     from streamsched.api.schedule_status import ScheduleStatus
     from streamsched.api.schedules import Changed, Schedules
+    from streamsched.api.status import ChildStatus, TaskStatus
+    from streamsched.domain.task import Task
     from streamsched.view.follow import Follower
     from streamsched.view.view import View
 
@@ -136,7 +136,7 @@ class Client:
         """
         task = self._task(task_id)
         if task.terminal:
-            return status_of(task)
+            return _status_of(task)
         reason = reason or f"cancelled by {self._me.name}"
         event = self._me.sign(TaskCancelRequested, task_id=task_id, redrive=task.redrive, reason=reason)
         record = record_of(self._site, event, task_id, task.request.traceparent)
@@ -146,7 +146,7 @@ class Client:
             from streamsched.api.mailbox import Mailbox
 
             Mailbox(self._site.settings.data_dir).put(record)
-        return status_of(task)
+        return _status_of(task)
 
     def redrive(self, task_id: str, *, everything: bool = False, restart: bool = False, reason: str = "") -> Redriven:
         """Let a task that has ended go on: its children that did not succeed, or all of them.
@@ -244,17 +244,19 @@ class Client:
             NoSuchTask: it was never requested here.
 
         """
-        return status_of(self._task(task_id))
+        return _status_of(self._task(task_id))
 
     def tasks(self) -> list[TaskStatus]:
         """List all tasks, the youngest last."""
         view = self._folded(self._site.topics.journal())
         tasks = [task for task_id in view.task_ids() if (task := view.task(task_id))]
-        return sorted((status_of(task) for task in tasks), key=lambda status: status.submitted_at)
+        return sorted((_status_of(task) for task in tasks), key=lambda status: status.submitted_at)
 
     def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
         """Walk the children of a task in order, those in one state if it is given."""
         task = self._task(task_id)
+        from streamsched.api.status import children_of
+
         return children_of(self._following().view, task, state)
 
     def results(self, task_id: str) -> Iterator[ChildStatus]:
@@ -264,12 +266,12 @@ class Client:
     def follow(self, task_id: str, interval: float = 0.1) -> Iterator[TaskStatus]:
         """Give the status of a task now, after each change and each ``interval`` seconds, until it is done."""
         task = self._task(task_id)
-        yield status_of(task)
+        yield _status_of(task)
         if task.terminal:
             return
         for _ in self._changes([self._site.topics.journal_of(task_id)], interval):
             task = self._following().view.task(task_id) or task
-            yield status_of(task)
+            yield _status_of(task)
             if task.terminal:
                 return
 
@@ -279,7 +281,7 @@ class Client:
         view = self._folded(places)
         changes = self._changes(places, interval)
         while True:
-            yield sorted(map(status_of, view.active.values()), key=lambda status: status.submitted_at)
+            yield sorted(map(_status_of, view.active.values()), key=lambda status: status.submitted_at)
             next(changes)
 
     def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
@@ -431,6 +433,12 @@ class Client:
             view = self._site.view("client")
             self._follower = Follower(log=self._site.log, topics=self._site.topics, codec=self._site.codec, view=view)
         return self._follower
+
+
+def _status_of(task: Task) -> TaskStatus:
+    from streamsched.api.status import status_of  # a submit asks for none
+
+    return status_of(task)
 
 
 def user_name() -> str:

@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from streamsched.api.errors import InputError
-from streamsched.api.status import rfc3339
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
-from streamsched.domain.flaws import NAME_LIMIT
-from streamsched.domain.ids import is_task_id, uuid7
+from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
 from streamsched.log.codec import Undecodable, UnknownSchema, header
 from streamsched.log.port import Append
@@ -119,6 +117,8 @@ def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRe
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
     """Tell whether our request made the task. Raise TaskConflict where another one did, for something else."""
     if (first.template, first.params) != (own.template, own.params):
+        from streamsched.api.status import rfc3339  # which other submits do without
+
         what = "another template" if first.template != own.template else "other parameters"
         raise TaskConflict(
             f"task id {own.task_id!r} is taken: it was submitted at {rfc3339(first.at)} by {first.by} with "

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from streamsched.domain import events as e
 from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess
-from streamsched.domain.ids import is_schedule_id, is_task_id
+from streamsched.domain.ids import NAME_LIMIT, is_schedule_id, is_task_id
 from streamsched.domain.policy import LONGEST_MS
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
 from streamsched.domain.task import LAST_ORDINAL
@@ -24,8 +24,6 @@ NUMBER_END: Final = 1 << 53
 PARTITION_END: Final = 1 << 16
 PAYLOAD_LIMIT: Final = ARGS_LIMIT
 """Bytes of one payload (arguments, state, result)."""
-NAME_LIMIT: Final = 1_000
-"""Characters of a handler's name and of a trace's parent, which many records repeat."""
 
 _BOUNDS: Final = {
     "at": (0, TIME_END),

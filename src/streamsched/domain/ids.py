@@ -11,6 +11,8 @@ from typing import Final
 
 MASK: Final = 0xFFFFFFFF
 _TASK_ID: Final = re.compile(r"[^\x00-\x20\x7f]{1,200}")
+NAME_LIMIT: Final = 1_000
+"""Characters of a handler's name and of a trace's parent, which many records repeat."""
 SCHEDULE_ID_LIMIT: Final = 160
 """Characters of a schedule's id: the ids of its tasks add the time."""
 

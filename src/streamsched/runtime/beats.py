@@ -74,7 +74,7 @@ class Pulse:
         """Send a beat if it is time; call it once in each loop."""
         now = self._me.clock.monotonic()
         age, self._last_loop = now - self._last_loop, now
-        news = (state, frozenset(self._ownership.claims))
+        news = (state, self._ownership.joined, frozenset(self._ownership.claims))
         if now < self._next and news == self._told:
             return
         owned = len(self._ownership.claims)

@@ -42,6 +42,11 @@ HOLD: Final = 1.0
 """Seconds to wait for another's open transaction before the loop goes round again: a silent node is evicted."""
 AFTER_FENCE: Final = 1.0
 """Seconds after being fenced before anything is claimed."""
+SLICE: Final = 0.05
+"""Seconds between two calls to the group, while it shares out and some time after that."""
+CALM_AFTER: Final = 5.0
+CALM_SLICE: Final = 0.2
+"""The same when nothing has come from it for longer: what is idle should cost nothing."""
 ROUNDS: Final = 10
 """How often progress buys it another wait."""
 
@@ -112,6 +117,9 @@ class Ownership:
         self._set_apart: set[int] = set()
         """Assigned partitions whose committed position is lost: they stand still until they are assigned anew."""
         self._claim_at = 0.0
+        self._stirred_at = clock.monotonic()
+        self.joined = False
+        """Whether the group has told us what is ours, be it nothing, and not that we lost it."""
         self.claims: dict[int, Claim] = {}
 
     @property
@@ -123,6 +131,11 @@ class Ownership:
     def transactional_id(self) -> str:
         """The id that a successor fences."""
         return self._id
+
+    @property
+    def turn(self) -> float:
+        """Seconds that may pass until the group is served again: few while it shares its partitions out anew."""
+        return CALM_SLICE if self._clock.monotonic() - self._stirred_at > CALM_AFTER else SLICE
 
     def poll(self) -> None:
         """Serve the group, then claim what was assigned."""
@@ -185,11 +198,14 @@ class Ownership:
 
     def on_assigned(self, partitions: Collection[int]) -> None:
         """Take note; ``poll`` claims."""
+        self._stirred_at = self._clock.monotonic()
+        self.joined = True
         self._assigned |= set(partitions)
         self._set_apart -= set(partitions)
 
     def on_revoked(self, partitions: Collection[int]) -> None:
         """Let the tenant hand over what is claimed."""
+        self._stirred_at = self._clock.monotonic()
         held = [partition for partition in partitions if partition in self.claims]
         if held:
             self._tenant.hand_over(held)
@@ -200,6 +216,8 @@ class Ownership:
     def on_lost(self, partitions: Collection[int]) -> None:
         """Drop all work and take a new transactional id: the old one may be fenced at any time."""
         log.warning("lost %s of %s: another node took over", sorted(partitions), self._topic)
+        self._stirred_at = self._clock.monotonic()
+        self.joined = False
         self._assigned -= set(partitions)
         self._drop(partitions)
         self._renew_writer()

@@ -52,12 +52,10 @@ DECISIONS: Final = 2_000
 """Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
 FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
-SLICE: Final = 0.2
-"""Seconds to wait for the journal before the group is served again."""
 LAG: Final = 5_000
 """Offsets that an owned partition's committed position may lie behind what was folded: its next owner reads them."""
 CATCH_UP: Final = 0.005
-"""The same while the end of a newly claimed partition has not been reached."""
+"""Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +134,7 @@ class Scheduler:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
         now = self._me.clock.now()
-        at_most = min(timeout, CATCH_UP if self._unready else SLICE)
+        at_most = min(timeout, CATCH_UP if self._unready else self._ownership.turn)
         wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)

@@ -33,8 +33,6 @@ __all__ = ["Pace", "Worker"]
 
 log = logging.getLogger(__name__)
 
-SLICE: Final = 0.2
-"""Seconds to wait for the log before the group is served again."""
 RETRY: Final = 0.05
 """Seconds after an aborted transaction before the next one: the group is served in between."""
 LONG: Final = 0.5
@@ -120,7 +118,7 @@ class Worker:
         self._ownership.poll()
         busy = self._pool.busy()
         waiting = busy or len(self._settlement)
-        read = self._reading.read(0.0 if waiting else min(timeout, SLICE))
+        read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn))
         worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
         self._trim()
         return bool(read) or worked
@@ -282,13 +280,17 @@ class Worker:
             self._commit_at = float("inf")
             return False
         self._commit_at = min(self._commit_at, now + self._pace.commit)
-        if now < self._commit_at and not self._settlement.full and self._pool.busy():
+        if now < self._commit_at and not self._settlement.full and self._pool.busy() and not self._starves():
             return False
         self._commit_at = float("inf")
         if self._settlement.commit():
             return True
         self._retry_at = now + RETRY
         return False
+
+    def _starves(self) -> bool:
+        """Tell whether a slot has nothing to run: what has ended is told at once, then more comes."""
+        return len(self._jobs) < self._slots and not self._ready
 
     def _trim(self) -> None:
         """Let go of records below the low marks, once in a while."""
