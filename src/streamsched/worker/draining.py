@@ -109,11 +109,11 @@ class Draining:
         gone = set(partitions)
         self._ask_to_yield([c for c in self._running.values() if c.partition in gone], self._pace.hand_over)
         deadline = self._clock.monotonic() + self._pace.hand_over
-        while any(child.partition in gone for child in self._running.values()):
-            if self._clock.monotonic() >= deadline:
-                break
-            self._work(self._pace.poll)
         try:
+            while any(child.partition in gone for child in self._running.values()):
+                if self._clock.monotonic() >= deadline:
+                    break
+                self._work(self._pace.poll)
             while self._settlement and (self._settlement.commit() or self._make_room()):
                 pass
             self._settlement.release(partitions)
