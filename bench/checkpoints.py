@@ -19,7 +19,7 @@ def coalesced(bench: Bench) -> Iterator[Figures]:
 
 def durable(bench: Bench) -> Iterator[Figures]:
     """Make every checkpoint durable that the worker hears of: 16 handlers that take 100 a second, two that wait."""
-    seconds = 2 if bench.quick else 5
+    seconds = 1 if bench.quick else 5
     with bench.site(slots=16, options=("--checkpoint-interval", "0")) as site, site.client() as client:
         for _ in range(bench.repeats):
             often = _rates(site, client, children=16, seconds=seconds, pause=0.01)

@@ -16,7 +16,7 @@ SECONDS: Final = 1.0
 
 def sleeping(bench: Bench) -> Iterator[Figures]:
     """Give each slot as many children of one second, and hold the rate against one worker's and the ideal."""
-    rounds = 3 if bench.quick else 10
+    rounds = 2 if bench.quick else 10
     of_one = 0.0
     for workers in (1, 4) if bench.quick else WORKERS:
         children = workers * SLOTS * rounds

@@ -68,7 +68,7 @@ class Worker:
         self._told: set[int] = set()
         """Jobs that may have a checkpoint which is not durable yet."""
         self._keys = count(1)
-        self._commit_at = float("inf")
+        self._commit_at = 0.0
         self._retry_at = 0.0
         self._tell_at = 0.0
         self._trim_at = me.clock.monotonic() + pace.trim
@@ -270,27 +270,24 @@ class Worker:
         now = self._me.clock.monotonic()
         if now < self._retry_at:
             return False
+        urgent = self._settlement.full
         for key in list(self._told):
             child = self._jobs.get(key)
             if child is None or child.told is None:
                 self._told.discard(key)
             elif child.waits or now >= child.next_checkpoint:
                 self._settlement.checkpoint(child)
+                urgent = urgent or child.waits
         if not self._settlement:
-            self._commit_at = float("inf")
             return False
-        self._commit_at = min(self._commit_at, now + self._pace.commit)
-        if now < self._commit_at and not self._settlement.full and self._pool.busy() and not self._starves():
+        if now < self._commit_at and not urgent and self._pool.busy():
             return False
-        self._commit_at = float("inf")
-        if self._settlement.commit():
-            return True
-        self._retry_at = now + RETRY
-        return False
-
-    def _starves(self) -> bool:
-        """Tell whether a slot has nothing to run: what has ended is told at once, then more comes."""
-        return len(self._jobs) < self._slots and not self._ready
+        committed = self._settlement.commit()
+        now = self._me.clock.monotonic()
+        self._commit_at = now + self._pace.commit
+        if not committed:
+            self._retry_at = now + RETRY
+        return committed
 
     def _trim(self) -> None:
         """Let go of records below the low marks, once in a while."""

@@ -137,9 +137,6 @@ class ReadyQueue:
     def __init__(self) -> None:
         self._tasks: dict[int, dict[str, deque[Child]]] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._tasks)
-
     def put(self, child: Child) -> None:
         """Queue a child behind those of its task."""
         self._queue_of(child).append(child)
