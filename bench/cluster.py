@@ -182,18 +182,19 @@ class Bench:
 
         It is a new one for each case, but for the quick run, whose cases share the plain one.
         """
+        address = self.broker.address
         if not self.quick or (workers, slots, options) != (1, 2, ()):
-            with self._fresh(workers, slots, options) as site:
+            with self._fresh(address, workers, slots, options) as site:
                 yield site
             return
         if self._shared is None or not self._shared.alive:
-            self._shared = self._stack.enter_context(self._fresh(workers, slots, options))
+            self._shared = self._stack.enter_context(self._fresh(address, workers, slots, options))
         yield self._shared
 
     @contextmanager
-    def _fresh(self, workers: int, slots: int, options: tuple[str, ...]) -> Iterator[Site]:
+    def _fresh(self, address: str, workers: int, slots: int, options: tuple[str, ...]) -> Iterator[Site]:
         self._sites += 1
-        site = Site(self.broker.address, self.folder / f"bench-{self._sites}")
+        site = Site(address, self.folder / f"bench-{self._sites}")
         installation = Installation(site.settings)
         installation.create_topics()
         installation.close()
