@@ -8,10 +8,14 @@ is back, or for ever.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Final
+
+SLICE: Final = 0.1
+"""Seconds between two looks at what else there is while a call is on its way."""
 
 _Work = tuple[Callable[[], Any], "Future[Any]"]
 
@@ -22,22 +26,25 @@ class Aside:
     def __init__(self) -> None:
         self._queue: SimpleQueue[_Work | None] | None = None
 
-    def call(self, work: Callable[[], Any], seconds: float) -> Any:
-        """Return what ``work`` returns, or raise what it raises.
+    def call(self, work: Callable[[], Any], seconds: float, look: Callable[[], object]) -> Any:
+        """Return what ``work`` returns, or raise what it raises; ``look`` is called every now and then meanwhile.
 
         Raises:
-            TimeoutError: it did not return in time; it is left to itself, and what comes of it is dropped.
+            TimeoutError: it did not return in time; it is left to itself, and what comes of it is dropped, as it is
+                when ``look`` raises anything.
         """
         if self._queue is None:
             self._queue = SimpleQueue()
             threading.Thread(target=_serve, args=(self._queue,), name="streamsched-aside", daemon=True).start()
         outcome: Future[Any] = Future()
         self._queue.put((work, outcome))
-        try:
-            return outcome.result(seconds)
-        except TimeoutError:
-            self.close()
-            raise
+        deadline = time.monotonic() + seconds
+        while not wait([outcome], min(SLICE, deadline - time.monotonic())).done:
+            if time.monotonic() > deadline:
+                self.close()
+                raise TimeoutError
+            look()
+        return outcome.result()
 
     def close(self) -> None:
         """End the thread, as soon as the call that it may be in returns."""

@@ -10,7 +10,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
-from streamsched.log.kafka.aside import Aside
+from streamsched.log.kafka.aside import SLICE, Aside
 from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.produce import check_sizes, produce
@@ -25,8 +25,6 @@ from streamsched.log.port import (
     WriterFenced,
 )
 
-_SLICE: Final = 0.1
-"""Seconds between looks at whether a broker is there while records are on their way."""
 _GRACE: Final = 1.0
 """Seconds that a call has to keep its own time-out."""
 
@@ -84,12 +82,12 @@ class KafkaWriter:
         try:
             self._producer.begin_transaction()
             produce(self._producer, appends, offsets, [])
-            while self._producer.flush(_SLICE):
+            if group is not None:  # while the records are on their way
+                self._send_positions(places, group, deadline)
+            while self._producer.flush(SLICE):
                 self._check_cut()
                 if time.monotonic() > deadline:
                     self._give_up("its records were not answered in time")
-            if group is not None:
-                self._send_positions(places, group, deadline)
         except (BufferError, SystemError) as failure:
             # SystemError: a log line of the client, forwarded while it raises "fenced", trips over that exception.
             self._give_up(str(failure))
@@ -118,7 +116,7 @@ class KafkaWriter:
             _insist(lambda: producer.send_offsets_to_transaction(places, group, _left(deadline)), deadline)
 
         try:
-            self._aside.call(send, _left(deadline) + _GRACE)
+            self._aside.call(send, _left(deadline) + _GRACE, self._check_cut)
         except TimeoutError:
             self._give_up("its positions were not answered in time")
 
