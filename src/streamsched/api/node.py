@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import signal
 import sys
@@ -25,6 +26,7 @@ LOOK: Final = 0.5
 """Seconds that a look at the beats may wait: some come sooner."""
 FETCH: Final = 0.1
 """Seconds that a fetch of a node may wait: what it has just been assigned is read when the one under way returns."""
+M_ARENA_MAX: Final = -8
 LOOK_AGAIN: Final = 2.0
 """Seconds before a lookout whose log failed begins anew."""
 
@@ -34,6 +36,7 @@ log = logging.getLogger(__name__)
 def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     """Run a scheduler node until SIGTERM or SIGINT."""
     line, signals = Membership(), _Signals()
+    _share_arenas()
     name = name or node_name("scheduler")
     with closing(Installation(_patient(settings, FETCH)).discover()) as site:
         scheduler = site.scheduler(name)
@@ -52,6 +55,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
 def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
+    _share_arenas()
     name = name or node_name("worker")
     with closing(Installation(_patient(settings, FETCH)).discover()) as site:
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
@@ -67,6 +71,15 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
             worker.stop()
         line.left()
     ignore_signals()
+
+
+def _share_arenas() -> None:
+    """Have all threads of this process take memory from one place: each would keep a share of its own, at its fullest.
+
+    Only glibc does that to them. Executors are processes of their own, and as their users have them.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
 
 
 @contextmanager

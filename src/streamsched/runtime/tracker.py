@@ -110,7 +110,10 @@ class Tracker(Generic[T]):
     def settle(self, offset: int) -> T:
         """Settle a record and return what it stood for."""
         if offset in self._unsettled:
-            return self._unsettled.pop(offset)
+            settled = self._unsettled.pop(offset)
+            if not self._unsettled:
+                self._unsettled.clear()  # else it keeps the room that it had at its fullest
+            return settled
         item = self._ahead.pop(offset)
         self._settled_ahead.add(offset)
         return item

@@ -93,6 +93,14 @@ class OwnedPartition:
         self.children: dict[tuple[str, int], Child] = {}
         self.markers: list[Marker] = []
 
+    def forget(self, child: Child) -> None:
+        """Let go of a child that has ended, unless a later record stands for it."""
+        key = (child.work.task_id, child.work.child)
+        if self.children.get(key) is child:
+            del self.children[key]
+            if not self.children:
+                self.children.clear()  # else it keeps the room that it had at its fullest
+
     @property
     def caught_up(self) -> bool:
         """Whether everything was read that was there when the partition was claimed."""

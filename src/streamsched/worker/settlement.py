@@ -344,9 +344,7 @@ class Settlement:
             self._lone.pop(spot, None)
         for child in transaction.ended:
             del self._endings[child]
-            partition = self._owned[child.partition]
-            if partition.children.get((child.work.task_id, child.work.child)) is child:
-                del partition.children[child.work.task_id, child.work.child]
+            self._owned[child.partition].forget(child)
             for marker in child.markers:
                 marker.waiting -= 1
         self._crowded = {number for number in self._crowded if number not in places} | {
