@@ -53,8 +53,12 @@ format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## measure on a real broker; writes bench/results/latest.json
+bench: .venv/.plots ## measure on a real broker; writes bench/results/latest.json and .png
 	$(BIN)/python -m bench
+
+.venv/.plots: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,bench]'
+	@touch $@
 
 bench-quick: $(READY) ## the same, smaller, within two minutes
 	$(BIN)/python -m bench --quick

@@ -37,6 +37,7 @@ CASES: Final[dict[str, Case]] = {
     "noop_100000": Case(partial(throughput.noop, children=100_000)),
     "noop_1000000": Case(partial(throughput.noop, children=1_000_000), quick=False),
     "embedded_noop_10000": Case(partial(throughput.embedded_noop, children=10_000)),
+    "embedded_noop_100000": Case(partial(throughput.embedded_noop, children=100_000), quick=False),
     "single": Case(latency.single),
     "tasks_1000": Case(partial(crowd.at_once, tasks=1_000)),
     "many_owners": Case(crowd.many_owners),

@@ -9,6 +9,7 @@ from bench import limit
 from bench.cluster import TEMPLATES, Bench, BenchError
 from bench.figures import Figures
 from bench.sampling import sampled
+from streamsched.api.client import Client
 from streamsched.api.request import want
 from streamsched.api.run import Run
 from streamsched.api.settings import Settings
@@ -58,4 +59,8 @@ def embedded_noop(bench: Bench, children: int) -> Iterator[Figures]:
         if status.state != "succeeded":
             raise BenchError(f"the task is {status.state}: {status.reason}")
         seconds = ends[0] - begun
-        yield {"children_per_s": children / seconds, "seconds": seconds}
+        with Client(settings=Settings(data_dir=folder)) as client:
+            begun = time.perf_counter()
+            events = client.rebuild(folder / "rebuilt", None)
+            fold = events / (time.perf_counter() - begun)
+        yield {"children_per_s": children / seconds, "seconds": seconds, "fold_events_per_s": fold}
