@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 from typing import Final, NamedTuple
 
 STARTING: Final = -2
@@ -33,6 +32,8 @@ def create() -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("streamsched-executor")
     else:  # macOS
+        import tempfile  # late: every executor waits for what is imported here
+
         fd, path = tempfile.mkstemp(prefix="streamsched-")
         os.unlink(path)  # noqa: PTH108 - pathlib is not worth its import here
     os.ftruncate(fd, _SIZE)
