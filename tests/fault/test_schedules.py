@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from streamsched.domain import events as e
 from tests.chaos.kinds import KINDS
@@ -116,7 +117,7 @@ TAMPER: dict[str, tuple[Callable[[list[Any], Path], object], str]] = {
     "the schedule was not told": (lambda history, _: history.pop(of_task(history, e.TickEnded)), "lost"),
     "the schedule was told twice": (lambda history, _: history.append(task(3)[4]), "doubled"),
     "the schedule was told otherwise": (
-        lambda history, _: history.__setitem__(-1, replace(history[-1], outcome="failed")), "lost",
+        lambda history, _: history.__setitem__(-1, structs.replace(history[-1], outcome="failed")), "lost",
     ),
     "a child ran twice": (lambda _, notes: note(notes, 3), "repeated"),
     "a child never ran": (lambda _, notes: (notes / "3" / "1.txt").unlink(), "lost"),

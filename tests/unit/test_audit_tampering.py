@@ -310,7 +310,7 @@ def word_of_a_former_owner(history: History) -> Named:
     for place, (position, mark) in history.marks.items():
         history.marks[place] = position, replace(mark, epoch=2)
     history.find(e.ChildCheckpointed, "ended").alter(token=fencing_token(1, 2))
-    return at(4, history.find(e.ChildStarted, "ended"), 1)
+    return at(4, history.find(e.ChildCompleted, "ended"), 0)
 
 
 @way
@@ -468,7 +468,7 @@ def pending_record_in_another_partition(history: History) -> Named:
 @way
 def settled_bits_forged(history: History) -> Named:
     position, mark = history.marks[WORK]
-    history.marks[WORK] = position, replace(mark, runs=encode_runs([20, 10, 20, 20]))
+    history.marks[WORK] = position, replace(mark, runs=encode_runs([20, 20, 10, 20, 10, 10]))
     return from_position("going", 0)
 
 
@@ -506,7 +506,7 @@ def position_lost(history: History) -> Named:
 
 @way
 def mark_with_more_epochs_than_transactions(history: History) -> Named:
-    history.marks[WORK] = LOW, replace(history.marks[WORK][1], epoch=6)
+    history.marks[WORK] = LOW, replace(history.marks[WORK][1], epoch=8)
     return from_position("", None)
 
 

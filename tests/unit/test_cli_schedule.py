@@ -63,7 +63,7 @@ def test_a_backfill_is_previewed_asked_for_and_worked_off_by_the_next_run(made: 
     assert shown.stdout.splitlines()[1].split()[1:3] == ["fire", preview[0]["task_id"]]
     assert made.json("schedule", "show", "often")["backfill"] is None
     assert made.json("schedule", "backfill", "often", *stretch, "--max-active", "2")["asked"]
-    made("run", "sleep.yaml", "--task-id", "three", "-p", "n=4", "--slots", "1")
+    made("run", "sleep.yaml", "--task-id", "three", "-p", "n=8", "--slots", "1")
     document = made.json("schedule", "show", "often")["backfill"]
     assert (document["number"], document["state"]) == (1, "done")
     assert document["counts"] == {"fired": 3, "succeeded": 3}

@@ -114,7 +114,7 @@ class Ledger:
         Nothing is said of tasks that are ``unknown``.
         """
         left = (self.alone() & before) - {entry for entry in before if entry[0][0] in unknown}
-        for (task_id, _, _), side in sorted(left, key=lambda each: (each[1].place, each[0])):
+        for (task_id, _, _), side in sorted(left, key=lambda each: (_order_of(each[1].place), each[0])):
             self._tell(task_id, side)
 
     def _meet(self, task_id: str, redrive: int, side: Side) -> None:
@@ -132,3 +132,9 @@ class Ledger:
 
     def _tell(self, task_id: str, side: Side) -> None:
         self._findings.add(Fault(12, None, *_MISSING[side.side]), task_id, side.place)
+
+
+def _order_of(place: str) -> tuple[str, int]:
+    """Sort the places of a partition by their offsets as numbers."""
+    partition, _, offset = place.rpartition("-")
+    return partition, int(offset)

@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from streamsched.cli.options import set_up_logging, write_examples
+from streamsched.cli.options import hear_interrupts, set_up_logging, write_examples
 
 
 class Late(Mapping[str, Any]):
@@ -46,5 +46,6 @@ class Lister(Group):
 
     def invoke(self, context: Any) -> Any:
         """Run the group's own command, or one below it."""
+        hear_interrupts()
         set_up_logging(context.ensure_object(dict))
         return super().invoke(context)

@@ -20,6 +20,7 @@ import atexit
 import gc
 import io
 import os
+import signal
 import sys
 
 WRONG_INPUT = 2
@@ -36,6 +37,10 @@ def main() -> None:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a file name need not be text
+        # While modules are imported an interrupt ends the process: Python may lose one in a callback of its own there.
+        # ``options.hear_interrupts`` has it raise KeyboardInterrupt again.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
         from streamsched.cli.app import command
 
         command()(prog_name="streamsched")

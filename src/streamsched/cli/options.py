@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -102,6 +103,7 @@ class Command(TyperCommand):
         """Run the command; its result is the exit code."""
         code: object = 0
         try:
+            hear_interrupts()
             set_up_logging(context.ensure_object(dict))
             code = super().invoke(context)
             sys.stdout.flush()
@@ -120,6 +122,12 @@ def write_examples(examples: str | None, formatter: Any) -> None:
         with formatter.section("Examples"):
             for line in examples.splitlines():
                 formatter.write(f"{' ' * formatter.current_indent}{line}\n")
+
+
+def hear_interrupts() -> None:
+    """Have an interrupt raise KeyboardInterrupt, now that the command is imported."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def set_up_logging(given: dict[str, Any]) -> None:
