@@ -18,8 +18,9 @@ Read = Callable[[bytes, int], tuple[Any, int]]
 
 _DOUBLE: Final = Struct("<d")
 _KNOWN_LIMIT: Final = 4_096
+"""Numbers that are remembered; then it begins anew."""
 TIME_BYTES: Final = 6
-"""Bytes of the varint of a time: milliseconds from 1987 until 2527."""
+"""Bytes of the varint of a time in milliseconds, until September 2039; later ones are read a little slower."""
 TOKEN_BYTES: Final = 5
 """Bytes of the varint of a fencing token, while its ordinal is at most 3."""
 ITEMS_LIMIT: Final = 1 << 16
