@@ -70,6 +70,10 @@ class Pulse:
         self.membership = ("", "")
         """Who the node is to its group, as its last beat told: member id and transactional id."""
 
+    def until_due(self) -> float:
+        """Tell how many seconds there are until the next beat."""
+        return max(0.0, self._next - self._me.clock.monotonic())
+
     def beat(self, condition: Callable[[], Condition], state: str) -> None:
         """Send a beat if it is time; call it once in each loop."""
         now = self._me.clock.monotonic()

@@ -134,7 +134,7 @@ class Scheduler:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
         now = self._me.clock.now()
-        at_most = min(timeout, CATCH_UP if self._unready else self._ownership.turn)
+        at_most = min(timeout, CATCH_UP if self._unready else self._ownership.turn, self.pulse.until_due())
         wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)

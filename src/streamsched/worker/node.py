@@ -118,7 +118,7 @@ class Worker:
         self._ownership.poll()
         busy = self._pool.busy()
         waiting = busy or len(self._settlement)
-        read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn))
+        read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.pulse.until_due()))
         worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
         self._trim()
         return bool(read) or worked
