@@ -27,6 +27,7 @@ LOOK: Final = 0.5
 FETCH: Final = 0.1
 """Seconds that a fetch of a node may wait: what it has just been assigned is read when the one under way returns."""
 M_ARENA_MAX: Final = -8
+"""What glibc's malloc.h calls the number of arenas."""
 LOOK_AGAIN: Final = 2.0
 """Seconds before a lookout whose log failed begins anew."""
 
