@@ -275,7 +275,9 @@ def test_durations(written: object, milliseconds: int) -> None:
     assert duration_ms(written) == milliseconds
 
 
-@pytest.mark.parametrize("written", ["", "10", "m", "1m1h", "-1s", "1 s", True, None, 0.0001, "9999d", float("nan")])
+@pytest.mark.parametrize(
+    "written", ["", "10", "m", "1m1h", "-1s", "1 s", True, None, 0.0001, "9999d", float("nan"), 10**400, float("inf")]
+)
 def test_wrong_durations(written: object) -> None:
     with pytest.raises(TemplateError, match="is no duration"):
         duration_ms(written)

@@ -14,7 +14,7 @@ _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 
 def read(value: object) -> int | None:
     """Read a duration, or a number of seconds, as milliseconds; None for anything else, and for more than 3650d."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        milliseconds = value * 1000.0
+        milliseconds = value * 1000
     elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
         parts = zip(match.groups(), _UNITS.values(), strict=True)
         milliseconds = sum(float(number) * unit for number, unit in parts if number)
