@@ -26,8 +26,10 @@ LOOK: Final = 0.5
 """Seconds that a look at the beats may wait: some come sooner."""
 FETCH: Final = 0.1
 """Seconds that a fetch of a node may wait: what it has just been assigned is read when the one under way returns."""
-M_ARENA_MAX: Final = -8
-"""What glibc's malloc.h calls the number of arenas."""
+M_MMAP_THRESHOLD: Final = -3
+"""What glibc's malloc.h calls the size from which memory is taken from the system, and given back to it when freed."""
+LARGE: Final = 128 * 1024
+"""Bytes: where that size begins. Left to itself it rises to that of the largest piece freed, some megabytes fetched."""
 LOOK_AGAIN: Final = 2.0
 """Seconds before a lookout whose log failed begins anew."""
 
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     """Run a scheduler node until SIGTERM or SIGINT."""
     line, signals = Membership(), _Signals()
-    _share_arenas()
+    _give_back()
     name = name or node_name("scheduler")
     with closing(Installation(_patient(settings, FETCH)).discover()) as site:
         scheduler = site.scheduler(name)
@@ -56,7 +58,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
 def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
-    _share_arenas()
+    _give_back()
     name = name or node_name("worker")
     with closing(Installation(_patient(settings, FETCH)).discover()) as site:
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
@@ -74,13 +76,13 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     ignore_signals()
 
 
-def _share_arenas() -> None:
-    """Have all threads of this process take memory from one place: each would keep a share of its own, at its fullest.
+def _give_back() -> None:
+    """Have what was fetched go back to the system once it is read, however large: the heap would fill with its holes.
 
-    Only glibc does that to them. Executors are processes of their own, and as their users have them.
+    Only glibc lets them. Executors are processes of their own, and as their users have them.
     """
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 @contextmanager
