@@ -14,6 +14,7 @@ from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, Committed, TopicPartition
 from tests.contract.node import Node, read, stable, values
 from tests.kafka.harness import CLASSIC, ROOT, KafkaHarness
+from tests.kafka.overtaken import WRITERS
 from tools.broker import Broker
 
 pytestmark = pytest.mark.kafka
@@ -91,3 +92,13 @@ def test_a_frozen_process_that_thaws_is_told_and_never_seen(
     assert dangling.go_on() in ("WriterFenced", "TransactionAborted")
     assert stable(log, dangling.group, new.place(0)) == Committed(5, "new")
     assert values(read(harness, log, {new.place(0): 0}, 1)) == [b"new"]
+
+
+def test_a_process_outlives_writers_that_are_fenced_while_their_records_are_on_their_way(
+    broker: Broker, harness: KafkaHarness, topic: str
+) -> None:
+    command = [sys.executable, "-m", "tests.kafka.overtaken", broker.address, json.dumps(PATIENT)]
+    names = [harness.name("group"), topic, harness.name("writer")]
+    told = subprocess.run([*command, *names], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.split() == ["WriterFenced"] * WRITERS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 from confluent_kafka import KafkaException, Producer
@@ -158,6 +159,8 @@ class KafkaWriter:
         self._spent = reason
         # None of its requests may come late, after a fence. Its close() would abort first, and hang while the
         # broker does not answer.
+        if self._producer is not None:
+            _unburden(self._producer)
         self._producer = None
         self._aside.close()
 
@@ -173,6 +176,19 @@ def _group_of(member: Member) -> Any:
     if not member.member_id:  # the broker would take its offsets all the same, into a live group
         raise TransactionAborted("not a member of the group (any more, or yet): poll until it is joined")
     return member.group_metadata()
+
+
+def _unburden(producer: Any) -> None:
+    """Have no answer to records awaited any more: one that comes while the producer ends may break the heap.
+
+    librdkafka 2.16 frees what it noted of the last error first, and again at such an answer (``rd_kafka_txns_term``).
+    """
+    producer.purge()  # returns before it is done, whatever ``blocking`` says
+    deadline = time.monotonic() + _GRACE
+    left = 1
+    while left and time.monotonic() < deadline:
+        with suppress(KafkaException, SystemError):  # the error that it ends for
+            left = producer.flush(SLICE)
 
 
 def _left(deadline: float) -> float:
