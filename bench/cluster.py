@@ -26,8 +26,8 @@ READY_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 15.0
 WARM_UP: Final = 50_000
 """Children of the bare protocol that a broker has seen before anything is measured."""
-OWN_WARM_UP: Final = 200_000
-"""Children of ours; a quarter of them before a quick run."""
+OWN_WARM_UP: Final = 400_000
+"""Children of ours; an eighth of them before a quick run."""
 TASK_LIMIT: Final = 900.0
 """Seconds after which a task that is not done fails its case."""
 
@@ -173,7 +173,7 @@ class Bench:
             self._broker = self._stack.enter_context(Broker(folder, full_jit=True, stock_timeouts=True))
             limit.children_per_s(self._broker.address, WARM_UP)
             with self.site() as site, site.client() as client:
-                site.run(client, "noop.yaml", children=OWN_WARM_UP // (4 if self.quick else 1))
+                site.run(client, "noop.yaml", children=OWN_WARM_UP // (8 if self.quick else 1))
         return self._broker
 
     @contextmanager
