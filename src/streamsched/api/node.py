@@ -25,7 +25,9 @@ STEP: Final = 1.0
 LOOK: Final = 0.5
 """Seconds that a look at the beats may wait: some come sooner."""
 FETCH: Final = 0.1
-"""Seconds that a fetch of a node may wait: what it has just been assigned is read when the one under way returns."""
+"""Seconds that a fetch of a worker may wait: what it has just been assigned is read when the one under way returns."""
+BEATS_FETCH: Final = 0.2
+"""Seconds that one of a scheduler may: the beats that it reads end most of them sooner."""
 M_MMAP_THRESHOLD: Final = -3
 """What glibc's malloc.h calls the size from which memory is taken from the system, and given back to it when freed."""
 LARGE: Final = 128 * 1024
@@ -41,7 +43,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("scheduler")
-    with closing(Installation(_patient(settings, FETCH)).discover()) as site:
+    with closing(Installation(_patient(settings, BEATS_FETCH)).discover()) as site:
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
         ready = _Ready(f"scheduler {name} ready")
