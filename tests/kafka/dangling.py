@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 
-from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, Committed, LogError, TopicPartition
-from tests.kafka.remote import Ears
+from tests.kafka.remote import joined
 
 
 class Waiting:
@@ -30,10 +28,7 @@ def tell(word: str) -> None:
 
 def main() -> None:
     brokers, kafka, group, topic, transactional_id = sys.argv[1:]
-    log, ears = KafkaLog(brokers, json.loads(kafka)), Ears()
-    member = log.member(group, topic, ears)
-    while len(ears.partitions) < 4:
-        member.poll(0.05)
+    log, member = joined(brokers, kafka, group, topic)
     writer = log.writer(transactional_id)
     claim = {TopicPartition(topic, 0): Committed(0, "claimed")}
     writer.commit([], claim, member)

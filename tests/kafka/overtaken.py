@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -10,9 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, Committed, LogError, TopicPartition
-from tests.kafka.remote import Ears
+from tests.kafka.remote import joined
 
 WRITERS = 32
 RECORDS = 2000
@@ -39,10 +37,7 @@ class Overtaken:
 
 def main() -> None:
     brokers, kafka, group, topic, transactional_id = sys.argv[1:]
-    log, ears = KafkaLog(brokers, json.loads(kafka)), Ears()
-    member = log.member(group, topic, ears)
-    while len(ears.partitions) < 4:
-        member.poll(0.05)
+    log, member = joined(brokers, kafka, group, topic)
     records = [Append(topic, index % 4, None, b"late" * 25) for index in range(RECORDS)]
     positions = {TopicPartition(topic, partition): Committed(1, "") for partition in range(4)}
 

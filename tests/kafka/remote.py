@@ -7,6 +7,7 @@ import sys
 from collections.abc import Collection
 
 from streamsched.log.kafka import KafkaLog
+from streamsched.log.kafka.member import GroupMember
 
 
 class Ears:
@@ -21,6 +22,15 @@ class Ears:
 
     def on_lost(self, partitions: Collection[int]) -> None:
         self.partitions.difference_update(partitions)
+
+
+def joined(brokers: str, kafka: str, group: str, topic: str) -> tuple[KafkaLog, GroupMember]:
+    """Connect, and be the only member of a group on a topic of four partitions."""
+    log, ears = KafkaLog(brokers, json.loads(kafka)), Ears()
+    member = log.member(group, topic, ears)
+    while len(ears.partitions) < 4:
+        member.poll(0.05)
+    return log, member
 
 
 def main() -> None:
