@@ -123,10 +123,10 @@ def _unstoppable(task: Task, event: e.ChildrenStopping) -> Fault | None:
 
 def _busy(task: Task, event: e.ChildrenCancelled) -> Fault | None:
     for span in event.spans:
-        for child in _known(task, span):
-            if task.state_of(child) not in (ChildState.WAITING, ChildState.DUE):
-                expected = f"at basis {event.basis} a child that is neither live nor ended"
-                return Fault(10, child, expected, f"it was {_where(task, child)}")
+        child = task.first_taken(span)
+        if child is not None:
+            expected = f"at basis {event.basis} a child that is neither live nor ended"
+            return Fault(10, child, expected, f"it was {_where(task, child)}")
     return None if event.spans else _empty(event)
 
 
@@ -220,10 +220,10 @@ def _judge_releases(task: Task, event: e.ChildrenDispatched, partitions: int) ->
 
 def _judge_spans(task: Task, event: e.ChildrenCancelled) -> Fault | None:
     for span in event.spans:
-        for child in range(span.first, span.last + 1):
-            if task.state_of(child) not in (ChildState.WAITING, ChildState.DUE):
-                expected = "one ending, and none while it is live"
-                return Fault(3, child, expected, f"cancelled while it is {_where(task, child)}")
+        child = task.first_taken(span)
+        if child is not None:
+            expected = "one ending, and none while it is live"
+            return Fault(3, child, expected, f"cancelled while it is {_where(task, child)}")
     return None
 
 
@@ -249,7 +249,7 @@ def _outside(task: Task, ranges: Iterable[e.Release | e.Span]) -> Fault | None:
     return None
 
 
-def _known(task: Task, item: e.Release | e.Span) -> Iterator[int]:
+def _known(task: Task, item: e.Release) -> Iterator[int]:
     """Walk the children of a range that are in the plan; the others are judged in their place."""
     return iter(range(max(0, item.first), min(item.last + 1, task.children)))
 
