@@ -89,7 +89,7 @@ def _check(name: str, param: Param, value: object, source: str, line: int | None
         check_json(value)
     except TemplateError as error:
         raise InputError(error.reason, error.remedy, source=source, line=line, field=name) from None
-    fault = param.fault(value)
+    fault = param.fault(value) or param.mismatch(value)
     if fault:
         raise InputError(fault, f"give it {param.wanted()}", source=source, line=line, field=name)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -12,7 +11,7 @@ from streamsched.domain.owed import Debt, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.splitting import CHILDREN_LIMIT, plan
 from streamsched.domain.task import Task
-from streamsched.domain.template import TemplateError, resolve_params
+from streamsched.domain.template import TemplateError, complete_params, read_params
 
 Decision = (
     e.TaskPlanned
@@ -181,7 +180,7 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
     if task.plan:
         return Fault(1, None, "one TaskPlanned", "another one")
     try:
-        made = plan(task.template, resolve_params(task.template, json.loads(task.request.params)))
+        made = plan(task.template, complete_params(task.template, read_params(task.request.params)))
     except TemplateError as error:
         return Fault(2, None, f"no plan, for the request cannot be planned: {error}", f"{event.children} children")
     if event.children != made.children:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template
-from streamsched.cli.printing import compact, note, out, out_json, plain
+from streamsched.cli.printing import note, out, out_json, plain, whole
 
 if TYPE_CHECKING:
     from streamsched.api.template_file import Prepared
@@ -79,7 +79,7 @@ def try_child(
     if as_json:
         out_json({"child": child, "result": result})
     else:
-        out(compact(result, 10_000))
+        out(whole(result))
 
 
 def _prepared(template: Path, pairs: list[str], file: Path | None) -> tuple[Prepared, ChildArguments]:

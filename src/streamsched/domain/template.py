@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
+from streamsched.domain import pattern as patterns
 from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, check_json, encode, references, whole
 from streamsched.domain.policy import LONGEST_MS, FailurePolicy, RetryPolicy, check_whole
@@ -23,6 +24,8 @@ __all__ = [
     "RetryPolicy",
     "Template",
     "TemplateError",
+    "check_patterns",
+    "complete_params",
     "read_params",
     "resolve_params",
     "version",
@@ -62,7 +65,7 @@ class ListSplit:
         _check_integer(self.size, ("split", "list", "size"), params, 1)
         path: Path = ("split", "list", "items")
         for where, name in references(self.items, path):
-            _check_known(name, where, params, frozenset(), "split")
+            _check_known(name, where, params, "split")
         if isinstance(self.items, list):
             return
         name = whole(self.items) or ""
@@ -128,8 +131,9 @@ class Template:
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
         kind = self.kind
         variables = _RANGE_VARIABLES if kind == "range" else _LIST_VARIABLES
+        known = {*self.params, *(CHILD + variable for variable in variables)}
         for path, name in references(child.args, ("child", "args")):
-            _check_known(name, path, self.params, variables, f"child.args with a {kind} splitter")
+            _check_known(name, path, known, f"child.args with a {kind} splitter")
             if name == "child.item" and isinstance(self.split.size, int) and self.split.size != 1:
                 reason = "child.item is for chunks of size 1"
                 raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
@@ -176,6 +180,17 @@ class Template:
             raise TemplateError(reason, "submit it from its file") from None
 
 
+def check_patterns(template: Template) -> None:
+    """Refuse patterns of variables that cannot be matched in linear time. Raise TemplateError."""
+    work = 0
+    for name, param in template.params.items():
+        param.check_pattern(name)
+        work += patterns.work_of(param.pattern, "") if param.pattern is not None else 0
+        if work > patterns.WORK_LIMIT:
+            reason, path = "is one too many: all patterns together are too large", ("params", name, "pattern")
+            raise TemplateError(reason, "write smaller ones, or remove some", path=path)
+
+
 def read_params(text: str) -> Mapping[str, object]:
     """Read the parameters of a request; TemplateError where they are no JSON object."""
     try:
@@ -195,9 +210,23 @@ def version(template: Template) -> str:
 def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
     """Apply defaults and check every variable; the answer is in the order of the template.
 
-    Raise TemplateError for an unknown, missing or ill-typed one, naming template, variable, reason and
-    remedy.
+    Raise TemplateError for an unknown, missing or ill-typed one, and for one that does not match its pattern, naming
+    template, variable, reason and remedy.
     """
+    resolved = complete_params(template, given)
+    work = 0
+    for name, param in template.params.items():
+        fault, value = param.mismatch(resolved[name]), resolved[name]
+        if fault is None and param.pattern is not None and isinstance(value, str):
+            work += patterns.work_of(param.pattern, value)
+            fault = "is one too many with a large pattern" if work > patterns.WORK_LIMIT else None
+        if fault:
+            raise TemplateError(fault, f"give it {param.wanted()}", template=template.name, variable=name)
+    return resolved
+
+
+def complete_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
+    """Do what ``resolve_params`` does, but for patterns: of a task that was planned, its planner looked at them."""
     if not isinstance(given, Mapping):
         raise TemplateError("the variables are no object", "give name and value of each", template=template.name)
     for name in given:
@@ -233,7 +262,7 @@ def _param(fields: Mapping[str, Any]) -> Param:
 def _check_integer(value: object, path: Path, params: Mapping[str, Param], minimum: int | None) -> None:
     if isinstance(value, str):
         for where, name in references(value, path):
-            _check_known(name, where, params, frozenset(), "split")
+            _check_known(name, where, params, "split")
         name = whole(value) or ""
         if name not in params:
             reason = f"{value!r} is neither an integer nor one placeholder"
@@ -245,7 +274,6 @@ def _check_integer(value: object, path: Path, params: Mapping[str, Param], minim
         check_whole(value, path, -INTEGER_LIMIT if minimum is None else minimum)
 
 
-def _check_known(name: str, path: Path, params: Mapping[str, Param], variables: frozenset[str], where: str) -> None:
-    known = {*params, *(CHILD + variable for variable in variables)}
+def _check_known(name: str, path: Path, known: Collection[str], where: str) -> None:
     if name not in known:
         raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)
