@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsched.domain import pattern as patterns
-from streamsched.domain.placeholders import INTEGER_LIMIT, check_json, encode
+from streamsched.domain.placeholders import INTEGER_LIMIT, encode, kept
 from streamsched.domain.policy import check_whole
 from streamsched.domain.refusal import Path, TemplateError, suggest
 
@@ -73,12 +73,14 @@ class Param:
                 remedy = f"remove it, or make the type {' or '.join(types)}"
                 raise TemplateError(reason, remedy, path=(*path, field))
         self._check_limits(path)
+        allowed = tuple(kept(value, (*path, "enum", position)) for position, value in enumerate(self.enum))
+        object.__setattr__(self, "enum", allowed)
         for position, value in enumerate(self.enum):
             if not _TYPES[self.type][1](value):
                 reason = f"{_short(value)} is not {_TYPES[self.type][0]}"
                 raise TemplateError(reason, "make type and enum agree", path=(*path, "enum", position))
         if self.default is not None:
-            check_json(self.default, (*path, "default"))
+            object.__setattr__(self, "default", kept(self.default, (*path, "default")))
             fault = self.fault(self.default)
             if fault:
                 raise TemplateError(fault, f"make it {self.wanted()}", path=(*path, "default"))

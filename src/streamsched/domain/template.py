@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
@@ -10,8 +9,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from streamsched.domain import pattern as patterns
+from streamsched.domain import values
 from streamsched.domain.param import FIELDS, Param
-from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, check_json, encode, references, whole
+from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, encode, kept, references, whole
 from streamsched.domain.policy import LONGEST_MS, FailurePolicy, RetryPolicy, check_whole
 from streamsched.domain.refusal import Path, TemplateError, suggest
 
@@ -60,6 +60,9 @@ class ListSplit:
     items: list[Any] | str
     size: int | str = 1
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", kept(self.items, ("split", "list", "items")))
+
     def check(self, params: Mapping[str, Param]) -> None:
         """Refuse anything but a list or an array variable, and a size that is no integer."""
         _check_integer(self.size, ("split", "list", "size"), params, 1)
@@ -85,6 +88,9 @@ class ChildSpec:
     timeout_ms: int = 0
     heartbeat_ms: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "args", kept(self.args, ("child", "args")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +165,7 @@ class Template:
     def from_json(cls, text: str) -> Template:
         """Read the canonical JSON. Raise TemplateError for anything else."""
         try:
-            body = json.loads(text)
+            body = values.read(text)
             (kind, split), *more = body["split"].items()
             child = dict(body["child"])
             retry = dict(child.pop("retry"))
@@ -194,8 +200,8 @@ def check_patterns(template: Template) -> None:
 def read_params(text: str) -> Mapping[str, object]:
     """Read the parameters of a request; TemplateError where they are no JSON object."""
     try:
-        params: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        params: object = values.read(text)
+    except ValueError as error:
         raise TemplateError(f"the variables are no JSON ({type(error).__name__})", "submit it anew") from None
     if not isinstance(params, dict):
         raise TemplateError("the variables are no object", "give name and value of each")
@@ -240,7 +246,7 @@ def complete_params(template: Template, given: Mapping[str, object]) -> dict[str
             reason, remedy = "is missing", f"give it a value: {param.wanted()}"
             raise TemplateError(reason, remedy, template=template.name, variable=name)
         try:
-            check_json(value)
+            value = kept(value)
         except TemplateError as error:
             raise TemplateError(error.reason, error.remedy, template=template.name, variable=name) from None
         fault = param.fault(value)

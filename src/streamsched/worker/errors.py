@@ -50,7 +50,7 @@ class BadArguments(NonRetryable):
 
 
 class ResultNotSerialisable(NonRetryable):
-    """What the handler returned has no JSON form."""
+    """What the handler returned is none of the values that are kept."""
 
 
 class PayloadTooLarge(NonRetryable):

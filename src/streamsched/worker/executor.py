@@ -24,6 +24,7 @@ from typing import Any, Final
 
 import msgspec
 
+from streamsched.domain import values
 from streamsched.worker import errors, wire
 from streamsched.worker.context import ChildContext
 from streamsched.worker.handlers import Handlers
@@ -38,14 +39,13 @@ from streamsched.worker.jobs import (
 )
 from streamsched.worker.output import Output, install
 from streamsched.worker.page import Page
+from streamsched.worker.payload import write_result
 
 TICK: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
 FLUSH_COUNT: Final = 96  # endings, so that the pool can send more before this executor has run dry
 _PR_SET_PDEATHSIG: Final = 1
 _READ: Final = 256 * 1024
-_encode_json = msgspec.json.Encoder().encode
-_decode_args = msgspec.json.Decoder(dict[str, Any]).decode
 _monotonic_ns = time.monotonic_ns
 
 
@@ -125,7 +125,7 @@ class Executor:
         stopped = False
         try:
             handler = self._handlers.resolve(job.handler)
-            result = self._serialise(handler(context, **self._arguments(job)))
+            result = write_result(handler(context, **_arguments(job)), self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             context.finish()
             stopped = isinstance(error, errors.StopChild) and context.should_stop
@@ -158,28 +158,6 @@ class Executor:
         self._page.end(now - self._began)
         if now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
             self._flush()
-
-    def _arguments(self, job: Job) -> dict[str, Any]:
-        try:
-            return _decode_args(job.args)
-        except msgspec.DecodeError as error:
-            raise errors.BadArguments(f"the arguments are not a JSON object: {error}") from error
-
-    def _serialise(self, result: Any) -> str | None:
-        if result is None:
-            return None
-        try:
-            data = _encode_json(result)
-        except Exception as error:
-            raise errors.ResultNotSerialisable(
-                f"the handler returned a {type(result).__name__} that has no JSON form: {error}"
-            ) from error
-        if len(data) > self._payload_limit:
-            raise errors.PayloadTooLarge(
-                f"the result is {len(data):,} bytes of JSON, above the limit of {self._payload_limit:,}; "
-                "store it outside and return a reference to it"
-            )
-        return data.decode()
 
     # --- the transport of the handler's context ---
 
@@ -306,6 +284,17 @@ class Executor:
             os._exit(0)
         with self._lock:
             self._page.sent(len(ended), count)
+
+
+def _arguments(job: Job) -> dict[str, Any]:
+    try:
+        arguments = values.read(job.args)
+        if isinstance(arguments, dict):
+            return arguments
+        found = f"it is a {type(arguments).__name__}"
+    except ValueError as error:
+        found = str(error)
+    raise errors.BadArguments(f"the arguments are not a JSON object: {found}")
 
 
 def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None) -> JobFailed:
