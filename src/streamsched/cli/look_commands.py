@@ -48,6 +48,7 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
         ("task", found.task_id),
         ("state", found.state),
         ("reason", plain(found.reason, 500)),
+        ("why", plain(found.why, 500)),
         ("redrive", str(found.redrive) if found.redrive else ""),
         ("template", f"{found.template}, version {found.template_version[:12]}"),
         ("parameters", compact(found.params, 500)),
