@@ -128,7 +128,7 @@ class Executor:
             result = write_result(handler(context, **_arguments(job)), self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             context.finish()
-            stopped = isinstance(error, errors.StopChild) and context.should_stop
+            stopped = issubclass(type(error), errors.StopChild) and context.should_stop
             failure = None if stopped else errors.tell(error)
         if os.getpid() != self._pid:  # the handler forked, and this is the copy that came back
             os._exit(0)
