@@ -193,8 +193,7 @@ def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
 def _redriven(task: Task, event: e.TaskRedriven) -> bool:
     """Let an ended task go on; what is known of the children that do must be in ``details``."""
     everything = event.scope == "all"
-    ended = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED) if everything else (Phase.FAILED, Phase.CANCELLED)
-    if event.redrive != task.redrive + 1 or task.phase not in ended:
+    if event.redrive != task.redrive + 1 or not (task.left_undone or (everything and task.phase is Phase.SUCCEEDED)):
         return False
     task.redrive = event.redrive
     task.reopened = False

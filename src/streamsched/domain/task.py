@@ -142,6 +142,13 @@ class Task:
         """Whether the task has its terminal event."""
         return self.phase in TERMINAL
 
+    @property
+    def left_undone(self) -> bool:
+        """Whether it has ended with something left to do: it did not succeed, or it bore that children failed."""
+        return self.phase in (Phase.FAILED, Phase.CANCELLED) or (
+            self.phase is Phase.SUCCEEDED and self.succeeded < self.children
+        )
+
     def enter(self, phase: Phase) -> None:
         """Go to another phase, which the table must allow."""
         if phase not in TRANSITIONS[self.phase]:
