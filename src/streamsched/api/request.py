@@ -13,7 +13,7 @@ from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
-from streamsched.log.codec import Undecodable, UnknownSchema, header
+from streamsched.log.codec import Undecodable, header
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
 
@@ -100,29 +100,19 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
     """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
     from streamsched.log.intake import Intake  # late: only an id that the caller chose is looked for
+    from streamsched.log.scan import records
 
     home = site.topics.journal_of(own.task_id)
-    intake = Intake(site.codec, site.topics)
-    reader = site.log.reader()
-    reader.assign(site.log.start([home]))
-    try:
-        while True:
-            for record in reader.poll(5_000, 0.2):
-                if record.offset >= offset:
-                    return own
-                if record.key == own.task_id.encode() and header(record.headers, "event_type") == "TaskRequested":
-                    try:
-                        event = intake.journal(record)
-                    except UnknownSchema:
-                        raise
-                    except Undecodable:
-                        continue
-                    if isinstance(event, TaskRequested):
-                        return event
-            if reader.position(home) > offset:
-                return own
-    finally:
-        reader.close()
+    intake, key = Intake(site.codec, site.topics), own.task_id.encode()
+    for record in records(site.log, site.log.start([home]), {home: offset}):
+        if record.key == key and header(record.headers, "event_type") == "TaskRequested":
+            try:
+                event = intake.journal(record)
+            except Undecodable:
+                continue
+            if isinstance(event, TaskRequested):
+                return event
+    return own
 
 
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:

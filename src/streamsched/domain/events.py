@@ -133,6 +133,18 @@ class PartitionReset(Event, frozen=True, gc=False):
     partition: int
 
 
+class RecordSetAside(Event, frozen=True, gc=False):
+    """Somebody decided that a record further up in this partition is rubbish, though it looks like an event.
+
+    It stands in the partition that it is about, of the journal or the work log, and counts only where the record cannot
+    be read because its schema is unknown.
+    """
+
+    partition: int
+    offset: int
+    reason: str
+
+
 class ScheduleSet(Event, frozen=True, gc=False):
     """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
 
@@ -491,7 +503,7 @@ OfSchedule = (
 """What stands under a schedule's id in the journal; all else there stands under a task's."""
 OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
-    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset,
+    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
     TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
     TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded, TickReopened, BackfillDecided,

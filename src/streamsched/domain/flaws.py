@@ -24,6 +24,8 @@ NUMBER_END: Final = 1 << 53
 PARTITION_END: Final = 1 << 16
 PAYLOAD_LIMIT: Final = ARGS_LIMIT
 """Bytes of one payload (arguments, state, result)."""
+REASON_LIMIT: Final = 2_000
+"""Characters of the reason why a record is set aside: its dead letter repeats it."""
 
 _BOUNDS: Final = {
     "at": (0, TIME_END),
@@ -154,6 +156,10 @@ def _spans(event: e.ChildrenCancelled) -> str | None:
     return _many(total)
 
 
+def _set_aside(event: e.RecordSetAside) -> str | None:
+    return _long("reason", event.reason, REASON_LIMIT)
+
+
 def _of_schedule(event: e.ScheduleSet) -> str | None:
     return None if is_schedule_id(event.schedule_id) else f"{event.schedule_id[:200]!r} is no schedule id"
 
@@ -227,6 +233,7 @@ _MORE: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {
     e.ChildrenStopping: _ranges,
     e.ChildrenCancelled: _spans,
     e.NodeBeat: _beat,
+    e.RecordSetAside: _set_aside,
     e.ScheduleSet: _of_schedule,
     e.TicksDecided: _ticks,
     e.TaskRedriven: _redriven,

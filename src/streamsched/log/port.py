@@ -139,6 +139,10 @@ class PositionLost(LogError):
     """A position to read from (or a group's commit) is gone. Never start anywhere else silently."""
 
 
+class PartitionHalted(LogError):
+    """A partition of the journal stands still at a record that this version cannot read."""
+
+
 class CannotEvict(LogError):
     """Dead members cannot be evicted from here, now or ever: the message names what is missing."""
 
