@@ -13,6 +13,7 @@ from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
+from streamsched.domain.visible import is_visible, visible
 from streamsched.log.codec import Undecodable, header
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
@@ -88,7 +89,7 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
         params=prepared.params_json,
         priority=wanted.priority,
         origin=origin,
-        traceparent=os.environ.get("TRACEPARENT", "")[:NAME_LIMIT] or None,
+        traceparent=visible(os.environ.get("TRACEPARENT", ""), NAME_LIMIT) or None,
     )
 
 
@@ -131,9 +132,9 @@ def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
 
 def check_task_id(task_id: str) -> None:
     """Refuse ids that cannot be."""
-    if not is_task_id(task_id) or "/" in task_id or "@" in task_id:
+    if not is_task_id(task_id) or not is_visible(task_id) or "/" in task_id or "@" in task_id:
         raise InputError(
             f"{task_id!r} is no task id",
-            "use 1 to 200 characters without spaces, '/' and '@' (kept for schedules)",
+            "use 1 to 200 visible characters without spaces, '/' and '@' (kept for schedules)",
             field="task-id",
         )

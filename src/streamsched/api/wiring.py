@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from streamsched.api.settings import Settings
 from streamsched.domain.ids import uuid7
+from streamsched.domain.visible import visible
 from streamsched.log.codec import Codec
 from streamsched.log.port import Log, TopicMismatch
 from streamsched.log.topics import Topics
@@ -118,7 +119,7 @@ class Installation:
     def identity(self, role: str, name: str | None = None) -> Identity:
         """Make the identity of a node or client of this process."""
         node_id = uuid7(self.clock.now())
-        return Identity(node_id, name or node_name(role), self.clock)
+        return Identity(node_id, visible(name or node_name(role)), self.clock)
 
     def view(self, kind: str) -> View:
         """Open a view of this kind in the data folder, in the first slot that is free; in memory if there is none."""
