@@ -135,6 +135,10 @@ class PositionLost(LogError):
     """A position to read from (or a group's commit) is gone. Never start anywhere else silently."""
 
 
+class NotAllowed(LogError):
+    """A right is missing on the broker; the message says for what."""
+
+
 class CannotEvict(LogError):
     """Dead members cannot be evicted from here, now or ever: the message names what is missing."""
 
@@ -161,7 +165,7 @@ class Member(Protocol):
 
     @property
     def member_id(self) -> str:
-        """The group's name for this member; empty while it is not in the group."""
+        """The group's name for this member; empty while the group does not know it."""
 
     def poll(self, timeout: float = 0.0) -> None:
         """Serve the group, calling the listener. Must be called at least once a second."""
