@@ -143,6 +143,10 @@ class PartitionHalted(LogError):
     """A partition of the journal stands still at a record that this version cannot read."""
 
 
+class NotAllowed(LogError):
+    """A right is missing on the broker; the message says for what."""
+
+
 class CannotEvict(LogError):
     """Dead members cannot be evicted from here, now or ever: the message names what is missing."""
 
@@ -169,7 +173,7 @@ class Member(Protocol):
 
     @property
     def member_id(self) -> str:
-        """The group's name for this member; empty while it is not in the group."""
+        """The group's name for this member; empty while the group does not know it."""
 
     def poll(self, timeout: float = 0.0) -> None:
         """Serve the group, calling the listener. Must be called at least once a second."""
