@@ -46,7 +46,8 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("scheduler")
-    with closing(Installation(_patient(settings, BEATS_FETCH)).discover()) as site:
+    with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
+        site.discover().check_sizes()
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
         ready = _Ready(f"scheduler {name} ready")
@@ -65,7 +66,8 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("worker")
-    with closing(Installation(_patient(settings, FETCH)).discover()) as site:
+    with closing(Installation(_patient(settings, FETCH))) as site:
+        site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
         worker = site.worker(pool, slots, name, pace)
         group = site.topics.worker_group

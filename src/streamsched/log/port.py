@@ -75,11 +75,16 @@ class Committed(NamedTuple):
 
 
 class TopicSpec(NamedTuple):
-    """What a topic must be: ``config`` holds Kafka's names and values."""
+    """What a topic must be: ``config`` holds Kafka's names and values.
+
+    ``replication`` (-1: the broker's own) and ``min_insync`` (0: the broker's own) are for a topic that is made now.
+    """
 
     name: str
     partitions: int
     config: Mapping[str, str]
+    replication: int = -1
+    min_insync: int = 0
 
 
 class Hanging(NamedTuple):
@@ -244,6 +249,12 @@ class Log(Protocol):
     def cluster_id(self) -> str:
         """Which log this is: views of one never serve another."""
 
+    def brokers(self) -> int:
+        """Count the brokers that there are: on how many a partition can have a copy."""
+
+    def replication(self, topic: str) -> int:
+        """Count the copies of the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
+
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
 
@@ -279,6 +290,9 @@ class Log(Protocol):
         Raises:
             LogUnreachable: a stable read was not answered in time.
         """
+
+    def members(self, group: str) -> int:
+        """Count the members of a group."""
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 with this metadata where the group has no commit yet. The group must have no members."""
