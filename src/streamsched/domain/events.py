@@ -81,6 +81,12 @@ class Refill(Struct, frozen=True, gc=False):
     redrive: int
 
 
+class Cause(Struct, frozen=True, gc=False):
+    """More about an error: ``error_types`` name its class and the bases of that, as ``domain.kinds`` does."""
+
+    error_types: tuple[str, ...] = ()
+
+
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
@@ -390,7 +396,8 @@ class ChildCompleted(Event, frozen=True, gc=False):
 class ChildFailed(Event, frozen=True, gc=False):
     """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
 
-    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one.
+    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one. ``cause`` is told
+    of what a handler raised and may be tried again.
     """
 
     task_id: str
@@ -407,6 +414,7 @@ class ChildFailed(Event, frozen=True, gc=False):
     traceback: str
     retryable: bool
     delay: int | None
+    cause: Cause | None = None
 
 
 class ChildCancelled(Event, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from typing import Any, Final
 from streamsched.domain import events as e
 from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess
 from streamsched.domain.ids import NAME_LIMIT, is_schedule_id, is_task_id
+from streamsched.domain.kinds import COUNT_LIMIT
 from streamsched.domain.policy import LONGEST_MS
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
 from streamsched.domain.task import LAST_ORDINAL
@@ -127,6 +128,9 @@ def _stateful(event: e.ChildCancelled | e.ChildReturned) -> str | None:
 def _failed(event: e.ChildFailed) -> str | None:
     if event.delay is not None and not 0 <= event.delay <= LONGEST_MS:
         return f"delay {event.delay} is not within 0..{LONGEST_MS}"
+    names = event.cause.error_types if event.cause is not None else ()
+    if len(names) > COUNT_LIMIT or any(len(name) > NAME_LIMIT for name in names):
+        return f"{len(names):,} names of error types, the longest of {max(map(len, names)):,} characters"
     return _heavy("state", event.state)
 
 
