@@ -138,7 +138,8 @@ class TaskModel:
     def go_on(self, offset: int, event: e.TaskRedriven) -> bool:
         """Let the task go on after its end, if that is what it means; tells whether it does."""
         everything = event.scope == "all"
-        wanted = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled) if everything else (e.TaskFailed, e.TaskCancelled)
+        left = everything or any(child.ending != "completed" for child in self.children)
+        wanted = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled) if left else (e.TaskFailed, e.TaskCancelled)
         if event.redrive != self.redrive + 1 or not isinstance(self.end, wanted):
             return False
         self.redrive = event.redrive

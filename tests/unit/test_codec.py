@@ -29,6 +29,7 @@ from streamsched.log.codec import (
 from streamsched.log.topics import Topics
 from streamsched.runtime.records import Records
 from tests.golden.sampling import SAMPLES, Sample
+from tools.schemas import schema_of
 
 pytestmark = pytest.mark.unit
 
@@ -50,6 +51,12 @@ def test_fields_are_those_of_the_schema_in_its_order(cls: type[Event]) -> None:
     schema = json.loads((schema_folder() / f"{cls.__name__}.avsc").read_text())
     assert schema["name"] == cls.__name__
     assert [field["name"] for field in schema["fields"]] == list(cls.__struct_fields__)
+
+
+@pytest.mark.parametrize("cls", events.EVENTS, ids=[cls.__name__ for cls in events.EVENTS])
+def test_types_and_defaults_are_those_of_the_class_in_nested_records_too(cls: type[Event]) -> None:
+    schema = json.loads((schema_folder() / f"{cls.__name__}.avsc").read_text())
+    assert schema["fields"] == schema_of(cls)["fields"], "run 'make schemas'"
 
 
 def test_no_schema_without_an_event() -> None:

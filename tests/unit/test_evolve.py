@@ -172,6 +172,18 @@ def test_a_redrive_does_again_what_did_not_succeed() -> None:
     assert story.tell(e.TaskSucceeded, 1, "", 0).task.phase is Phase.SUCCEEDED
 
 
+def test_a_redrive_of_a_task_that_bore_failures_does_these_again() -> None:
+    story = Story(3, retry=ONCE, failure=FailurePolicy(count=2)).dispatch(0, 2)
+    story.complete(0).fail(1, sequence=3, state='"there"').fail(2)
+    assert story.tell(e.TaskSucceeded, 0, "", 0).task.phase is Phase.SUCCEEDED
+    story.tell(e.TaskRedriven, 1, "failed", False, "", "")
+    assert (story.task.phase, story.task.succeeded, story.task.failed) == (Phase.RUNNING, 1, 0)
+    assert story.states() == [ChildState.SUCCEEDED, ChildState.DUE, ChildState.DUE]
+    assert (story.task.details[1].sequence, story.task.details[1].state) == (3, '"there"')
+    story.dispatch(1, 2, ordinal=2).complete(1, ordinal=2).complete(2, ordinal=2).tell(e.TaskSucceeded, 1, "", 0)
+    assert story.tell(e.TaskRedriven, 2, "failed", False, "", "").task.phase is Phase.SUCCEEDED, "nothing is left"
+
+
 def test_a_redrive_of_all_begins_from_nothing_and_goes_on_counting() -> None:
     story = Story(1).dispatch(0, 0).tell(e.ChildCheckpointed, 0, 1, 1, 1, 1, '"there"', 0, None)
     story.tell(e.ChildCompleted, 0, 1, 1, 1, 900, 1, None).tell(e.TaskSucceeded, 0, "", 0)

@@ -81,5 +81,5 @@ def _check(task: Task, *, everything: bool) -> None:
         raise NotRedrivable(
             f"task {task.task_id!r} was refused: {task.reason}", "submit what is right under another --task-id"
         )
-    if task.phase is Phase.SUCCEEDED and not everything:
+    if not (everything or task.left_undone):
         raise NotRedrivable(f"task {task.task_id!r} has succeeded: nothing is left to do", "do it all again with --all")

@@ -20,7 +20,7 @@ from streamsched.domain.calendar.reading import Reader
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_schedule_id
 from streamsched.domain.overlap import LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
-from streamsched.domain.placeholders import check_json, encode
+from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import ScheduleError, TemplateError
 from streamsched.domain.template import Template, read_params
@@ -180,7 +180,7 @@ class _Reading:
         joined = {**defaults, **own, **given}
         for name, value in joined.items():
             try:
-                check_json(value)
+                joined[name] = kept(value)
             except TemplateError as error:
                 raise self.refuse(("params", name), error.reason, error.remedy) from None
         text: str = encode(joined)

@@ -16,7 +16,7 @@ from streamsched.domain import duration
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import Path, TemplateError, suggest
-from streamsched.domain.template import ChildSpec, ListSplit, RangeSplit, Template
+from streamsched.domain.template import ChildSpec, ListSplit, RangeSplit, Template, check_patterns
 
 MISSING: Final = "is missing"
 _EXPECTED: Final = {
@@ -144,7 +144,7 @@ def build(value: object) -> Template:
 def _template(found: dict[str, Any]) -> Template:
     child = found["child"]
     retry = child["retry"]
-    return Template(
+    template = Template(
         name=found["name"],
         params={name: _declare(name, param) for name, param in found["params"].items()},
         split=_splitter(found["split"]),
@@ -164,6 +164,8 @@ def _template(found: dict[str, Any]) -> Template:
         ),
         failure=FailurePolicy(**found["failure"]["tolerate"]),
     )
+    check_patterns(template)
+    return template
 
 
 def _declare(name: str, param: dict[str, Any]) -> Param:

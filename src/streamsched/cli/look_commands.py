@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from streamsched.cli.options import Json, Task, client_of
-from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, ranges
+from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, ranges, whole
 from streamsched.cli.progress import counted, span
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
             if as_json:
                 out_json({"child": child.child, "result": child.result})
             else:
-                out(f"{child.child}\t{compact(child.result, 10_000)}")
+                out(str(child.child), whole(child.result))
 
 
 def workers(context: typer.Context, as_json: Json = False) -> None:

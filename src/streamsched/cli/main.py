@@ -59,9 +59,9 @@ def explain(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):
         return NOBODY_READS
     if "--debug" in sys.argv or os.environ.get("STREAMSCHED_DEBUG"):
-        import traceback
+        from traceback import format_exception
 
-        traceback.print_exception(error)
+        _write("\n".join(map(_shown, "".join(format_exception(error)).splitlines())))
     names = {cls.__name__ for cls in type(error).__mro__}
     # By name: most commands end without these modules, and importing them here could fail as well.
     if names & {"InputError", "TemplateError", "ScheduleError"}:
@@ -77,12 +77,22 @@ def explain(error: BaseException) -> int:
 
 def complain(text: str, code: int) -> int:
     """Print one line on stderr; returns the code."""
-    try:
-        sys.stderr.write(f"streamsched: {' '.join(text.split())}\n")
-        sys.stderr.flush()
-    except OSError:
-        pass
+    _write(f"streamsched: {_shown(' '.join(text.split()))}")
     return code
+
+
+def _shown(text: str) -> str:
+    from streamsched.domain.visible import visible
+
+    return visible(text)
+
+
+def _write(text: str) -> None:
+    try:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):  # full, closed, or none at all
+        pass
 
 
 def leave(code: int) -> None:

@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from streamsched.cli.main import explain, leave
+from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
     from streamsched.api.client import Client
@@ -139,9 +140,20 @@ def set_up_logging(given: dict[str, Any]) -> None:
         raise InputError(f"{level!r} is no level", f"choose one of {', '.join(LEVELS)}", source="--log-level")
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Repetitions())
-    logging.basicConfig(
-        handlers=[handler], level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler.setFormatter(Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level.upper())
+
+
+class Lines(logging.Formatter):
+    """Writes a record as one line, and what follows of a traceback: whatever they quote, a terminal shows it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Write the line."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Write a traceback."""
+        return "\n".join(map(visible, super().formatException(ei).split("\n")))
 
 
 class Repetitions(logging.Filter):

@@ -1,6 +1,7 @@
 """Every event that streamsched writes, as frozen data: the vocabulary of the journal and of the work log.
 
-One class here is one ``.avsc`` file under ``schemas/``, field for field in the same order. Times are milliseconds
+One class here is one ``.avsc`` file under ``schemas/``, field for field in the same order; a field that was added since
+has the same default in both. Times are milliseconds
 since the Unix epoch. ``by`` names who caused the event (a node or a user). User payloads (parameters, arguments,
 states, results) are JSON text. ``basis`` is the journal position up to which the maker of a decision had folded.
 """
@@ -295,7 +296,7 @@ class TickEnded(Event, frozen=True, gc=False):
     schedule_id: str
     task_id: str
     outcome: str
-    redrive: int
+    redrive: int = 0
 
 
 class TickReopened(Event, frozen=True, gc=False):

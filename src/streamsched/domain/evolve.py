@@ -37,7 +37,6 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
     task.plan = event.plan
     task.digest = event.digest
     task.children = event.children
-    task.table.frombytes(bytes(4 * event.children))
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING if event.children else Phase.SUCCEEDING)
@@ -81,13 +80,7 @@ def _stopping(task: Task, event: e.ChildrenStopping) -> bool:
 def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
     cancelled = task.cancelled
     for span in event.spans:
-        if span.first > task.fresh:
-            continue  # it would leave children behind that nobody looks at again
-        for child in range(span.first, min(span.last + 1, task.children)):
-            if task.state_of(child) in (ChildState.WAITING, ChildState.DUE):
-                task.set_idle(child, ChildState.CANCELLED)
-                task.cancelled += 1
-        task.fresh = max(task.fresh, min(span.last + 1, task.children))
+        task.cancel_idle(span)
     _close_when_done(task)
     return task.cancelled > cancelled
 
@@ -200,15 +193,15 @@ def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
 def _redriven(task: Task, event: e.TaskRedriven) -> bool:
     """Let an ended task go on; what is known of the children that do must be in ``details``."""
     everything = event.scope == "all"
-    ended = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED) if everything else (Phase.FAILED, Phase.CANCELLED)
-    if event.redrive != task.redrive + 1 or task.phase not in ended:
+    if event.redrive != task.redrive + 1 or not (task.left_undone or (everything and task.phase is Phase.SUCCEEDED)):
         return False
     task.redrive = event.redrive
     task.reopened = False
     task.reason = ""
     task.finished_at = None
     task.enter(Phase.RUNNING if task.plan else Phase.REQUESTED)
-    for child in range(task.children):
+    task.revive_tail()
+    for child in range(task.cells):
         state = task.state_of(child)
         if task.ordinal_of(child) == LAST_ORDINAL or (state is ChildState.SUCCEEDED and not everything):
             continue

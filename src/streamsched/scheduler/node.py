@@ -48,6 +48,8 @@ from streamsched.view.view import View
 
 BATCH: Final = 4_000
 """Records read in one step."""
+PLANNING_S: Final = 0.5
+"""Time for plans in one turn, the last one apart: what a plan costs is up to its template, and beats must not wait."""
 DECISIONS: Final = 2_000
 """Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
 FLUSH_INTERVAL: Final = 0.5
@@ -256,7 +258,8 @@ class Scheduler:
     def _decide(self) -> bool:
         now = self._me.clock.now()
         decisions: list[_Decision] = []
-        for task_id in self._agenda.take(now, DECISIONS):
+        taken, until = self._agenda.take(now, DECISIONS), self._me.clock.monotonic() + PLANNING_S
+        for place, task_id in enumerate(taken, 1):
             task = self.view.active.get(task_id)
             if task is None or task_id in self._flights or self.view.homes[task_id] not in self._ready:
                 continue
@@ -267,6 +270,9 @@ class Scheduler:
                 self._hungry.pop(task_id, None)
             if debt is not None and debt is not Debt.DISPATCH:
                 decisions.append(self._pay(task, debt))
+            if debt is Debt.PLAN and self._me.clock.monotonic() >= until:
+                self._agenda.put_back(taken[place:])
+                break
         decisions = self._feed(decisions, now)
         ticked = self._ticker.decide(now, self._ready)
         behind = self._behind()

@@ -8,7 +8,6 @@ they are sent, so that a kill loses none. The process ends when its pool closes 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import os
@@ -24,8 +23,10 @@ from typing import Any, Final
 
 import msgspec
 
-from streamsched.worker import errors, wire
+from streamsched.domain import values
+from streamsched.worker import descendants, errors, wire
 from streamsched.worker.context import ChildContext
+from streamsched.worker.guardian import LINK_LOST
 from streamsched.worker.handlers import Handlers
 from streamsched.worker.jobs import (
     Ending,
@@ -38,15 +39,14 @@ from streamsched.worker.jobs import (
 )
 from streamsched.worker.output import Output, install
 from streamsched.worker.page import Page
+from streamsched.worker.payload import write_result
 
 TICK: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
 FLUSH_COUNT: Final = 96  # endings, so that the pool can send more before this executor has run dry
-_PR_SET_PDEATHSIG: Final = 1
 _READ: Final = 256 * 1024
-_encode_json = msgspec.json.Encoder().encode
-_decode_args = msgspec.json.Decoder(dict[str, Any]).decode
 _monotonic_ns = time.monotonic_ns
+_exit = os._exit  # as it is before handlers can replace it
 
 
 class Executor:
@@ -54,6 +54,7 @@ class Executor:
 
     def __init__(self, setup: wire.Setup, link: socket.socket, page: Page, output: Output) -> None:
         self._link = link
+        self._link_is = _identity(link.fileno())
         self._page = page
         self._output = output
         self._payload_limit = setup.payload_limit
@@ -81,6 +82,7 @@ class Executor:
         """Run jobs until told to quit and none is left."""
         threading.Thread(target=self._serve, name="link", daemon=True).start()
         self._page.ready()
+        self._link.sendall(wire.READY)
         wall = time.time_ns() - _monotonic_ns()
         while True:
             job = self._next(wall)
@@ -125,10 +127,10 @@ class Executor:
         stopped = False
         try:
             handler = self._handlers.resolve(job.handler)
-            result = self._serialise(handler(context, **self._arguments(job)))
+            result = write_result(handler(context, **_arguments(job)), self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             context.finish()
-            stopped = isinstance(error, errors.StopChild) and context.should_stop
+            stopped = issubclass(type(error), errors.StopChild) and context.should_stop
             failure = None if stopped else errors.tell(error)
         if os.getpid() != self._pid:  # the handler forked, and this is the copy that came back
             os._exit(0)
@@ -159,28 +161,6 @@ class Executor:
         if now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
             self._flush()
 
-    def _arguments(self, job: Job) -> dict[str, Any]:
-        try:
-            return _decode_args(job.args)
-        except msgspec.DecodeError as error:
-            raise errors.BadArguments(f"the arguments are not a JSON object: {error}") from error
-
-    def _serialise(self, result: Any) -> str | None:
-        if result is None:
-            return None
-        try:
-            data = _encode_json(result)
-        except Exception as error:
-            raise errors.ResultNotSerialisable(
-                f"the handler returned a {type(result).__name__} that has no JSON form: {error}"
-            ) from error
-        if len(data) > self._payload_limit:
-            raise errors.PayloadTooLarge(
-                f"the result is {len(data):,} bytes of JSON, above the limit of {self._payload_limit:,}; "
-                "store it outside and return a reference to it"
-            )
-        return data.decode()
-
     # --- the transport of the handler's context ---
 
     def heartbeat(self) -> None:
@@ -210,8 +190,10 @@ class Executor:
         except BaseException:  # an executor that hears nothing any more is worse than none
             import traceback
 
-            os.write(2, traceback.format_exc().encode())
-            os._exit(70)
+            try:
+                os.write(2, traceback.format_exc().encode())
+            finally:
+                _exit(LINK_LOST)
 
     def _listen(self) -> None:
         frames = wire.Frames()
@@ -224,13 +206,23 @@ class Executor:
             if not poller.poll(TICK * 1000 if held else None):
                 self._tick()
                 continue
+            self._check_link()
             data = self._link.recv(_READ)
             if not data:
-                os._exit(0)  # the pool is gone, and nobody would hear of what still runs
+                _exit(0)  # the pool is gone, and nobody would hear of what still runs
             for body in frames.feed(data):
                 self._obey(wire.decode_order(body))
             if _monotonic_ns() - self._flushed > TICK * 1e9:
                 self._tick()
+
+    def _check_link(self) -> None:
+        """End where the descriptor of the link is closed, or another file by now: handlers share our descriptors."""
+        try:
+            if _identity(self._link.fileno()) == self._link_is:
+                return
+        except OSError:
+            pass
+        _exit(LINK_LOST)
 
     def _tick(self) -> None:
         # Where the main thread is writing, this one goes on reading: the pool may be waiting for that.
@@ -300,12 +292,29 @@ class Executor:
                     items.append(wire.encode_item(item))
         if not (count or items):
             return
+        self._check_link()
         try:
             self._link.sendall(wire.news_frame(ended + b"".join(items), count + len(items)))
         except OSError:
-            os._exit(0)
+            _exit(LINK_LOST)
         with self._lock:
             self._page.sent(len(ended), count)
+
+
+def _arguments(job: Job) -> dict[str, Any]:
+    try:
+        arguments = values.read(job.args)
+        if isinstance(arguments, dict):
+            return arguments
+        found = f"it is a {type(arguments).__name__}"
+    except ValueError as error:
+        found = str(error)
+    raise errors.BadArguments(f"the arguments are not a JSON object: {found}")
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    stat = os.fstat(fd)
+    return stat.st_dev, stat.st_ino
 
 
 def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None) -> JobFailed:
@@ -323,20 +332,18 @@ def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, sta
     )
 
 
-def main() -> None:
-    """Run an executor; the pool gives its setup as JSON in the one argument."""
-    setup = msgspec.json.decode(sys.argv[1], type=wire.Setup)
+def main(text: str) -> None:
+    """Run an executor with this setup, JSON."""
+    setup = msgspec.json.decode(text, type=wire.Setup)
     # Ctrl-C and a service manager's SIGTERM go to the whole group; the worker decides what they mean. A
     # function, because ignoring would be inherited by the processes that handlers start.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: None)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != setup.parent:
-        return
+    descendants.adopt()
     link = socket.socket(fileno=setup.link)
     page = Page(setup.page)
+    page.born(os.getpid())
     os.close(setup.page)
     os.set_inheritable(setup.link, False)
     with contextlib.suppress(FileNotFoundError):  # it may have been deleted
@@ -345,7 +352,3 @@ def main() -> None:
     output = install(sys.stdout.fileno())
     gc.freeze()
     Executor(setup, link, page, output).run()
-
-
-if __name__ == "__main__":
-    main()

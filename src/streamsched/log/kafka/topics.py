@@ -96,5 +96,6 @@ def _differences(admin: Admin, specs: Sequence[TopicSpec], counts: Mapping[str, 
         for name, value in spec.config.items():
             actual = settings[name].value if name in settings else "unknown to the broker"
             if actual != value:
-                wrong.append(f"topic {spec.name} has {name}={actual}, not {value}")
+                remedy = f"kafka-configs.sh --alter --topic {spec.name} --add-config {name}={value}"
+                wrong.append(f"topic {spec.name} has {name}={actual}, not {value} ({remedy})")
     return wrong
