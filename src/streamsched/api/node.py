@@ -64,9 +64,9 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     name = name or node_name("worker")
     with closing(Installation(_patient(settings, FETCH)).discover()) as site:
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
-        worker = site.worker(pool, slots, name, pace)
+        worker = site.worker(pool, slots, name, pace, modules=allow)
         group = site.topics.worker_group
-        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow)}")
+        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")
         signals.tell(worker.drain)
         with _beating(worker.pulse):
             while not worker.stopped:

@@ -17,6 +17,7 @@ from streamsched.api.settings import Settings
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.wiring import Installation
 from streamsched.domain.refusal import TemplateError
+from streamsched.domain.routing import PATTERNS_LIMIT, flaw_of_pattern, requirement_of
 from streamsched.domain.template import Template
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
@@ -134,19 +135,27 @@ class Run:
             letter.unlink()
 
     def _worker(self, task_id: str) -> Worker:
-        """Build a worker that may run what this task's template, the unfinished ones and the schedules name."""
+        """Build a worker that may run what this task's template, the unfinished ones and the schedules name.
+
+        What of this task cannot run here fails; what of another cannot waits for a run from where it can.
+        """
         handlers = {task.template.child.handler for task in self._view.active.values()}
         for schedule in self._view.schedules.values():
             with suppress(TemplateError):
                 handlers.add(Template.from_json(schedule.now.body.template).child.handler)
-        modules = sorted({handler.partition(":")[0] for handler in handlers})
+        names = {requirement_of(handler).module for handler in handlers}
+        task = self._view.active.get(task_id)
+        own = "" if task is None else requirement_of(task.template.child.handler).module
+        modules = sorted(
+            (name for name in names if flaw_of_pattern(name) is None), key=lambda name: (name != own, name)
+        )[:PATTERNS_LIMIT]
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             pool = ExecutorPool(self._slots, allow=modules, output_fd=output)
         finally:
             os.close(output)
-        return self._site.worker(pool, self._slots, "run")
+        return self._site.worker(pool, self._slots, "run", modules=modules, own=frozenset({task_id}))
 
     def _fold(self, on_progress: Progress = lambda done, total: None) -> None:
         site = self._site

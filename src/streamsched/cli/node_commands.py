@@ -10,11 +10,12 @@ import typer
 from streamsched.api import supervise
 from streamsched.api.errors import InputError
 from streamsched.cli.options import Name, Slots, cpus, settings_of
+from streamsched.cli.printing import note
+from streamsched.domain.routing import flaw_of_patterns
 
 if TYPE_CHECKING:
     from streamsched.api.settings import Settings
 
-EXAMPLES = "streamsched.examples"
 LEAVING = 10.0
 """Seconds that a drained worker may need to write its last outcomes and to leave its group."""
 
@@ -27,8 +28,7 @@ def worker(
         list[str] | None,
         typer.Option(
             metavar="MODULE",
-            help="A module whose handlers may run here, with those below it; may be repeated. "
-            f"{EXAMPLES} is always allowed.",
+            help="A module whose handlers may run here, or all below a package ('jobs.*'); may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -56,11 +56,11 @@ def worker(
     at once. What handlers print goes to stdout.
     """
     _check_grace(grace_period, drain_timeout)
+    modules = allowed_modules(allow)
     settings = _node_settings(context, "worker")
     from streamsched.api.node import serve_worker
     from streamsched.worker.node import Pace
 
-    modules = list(dict.fromkeys([EXAMPLES, *(allow or [])]))
     pace = Pace(drain=drain_timeout, checkpoint=checkpoint_interval)
     serve_worker(settings, name=name, slots=slots or cpus(), allow=modules, pace=pace)
     return 0
@@ -76,6 +76,18 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
 
     serve_scheduler(settings, name=name)
     return 0
+
+
+def allowed_modules(allow: list[str] | None) -> tuple[str, ...]:
+    """Check the modules of ``--allow``, and warn where there are none."""
+    modules = tuple(dict.fromkeys(allow or []))
+    if not modules:
+        note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
+    flaw = flaw_of_patterns(modules)
+    if flaw is not None:
+        every = "it would let whoever may write to the log run any code here; " if "*" in modules else ""
+        raise InputError(flaw, f"{every}name a module ('jobs'), or all below a package ('jobs.*')", source="--allow")
+    return modules
 
 
 def _check_grace(grace_period: float | None, drain_timeout: float) -> None:

@@ -38,11 +38,20 @@ class RetryAfter(ChildError):
 
 
 class HandlerNotAllowed(NonRetryable):
-    """The handler's module is none that this worker allows."""
+    """The handler's module is none that this worker allows: another one may."""
+
+    lack = "module"
 
 
 class HandlerNotFound(NonRetryable):
-    """The handler cannot be imported, or is not callable."""
+    """The handler cannot be imported, or is no function.
+
+    ``lack`` is the code of ``events.Why`` where another worker, or this one later, may have it.
+    """
+
+    def __init__(self, message: str, *, lack: str = "") -> None:
+        super().__init__(message)
+        self.lack = lack
 
 
 class BadArguments(NonRetryable):

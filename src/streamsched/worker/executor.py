@@ -26,7 +26,7 @@ import msgspec
 
 from streamsched.worker import errors, wire
 from streamsched.worker.context import ChildContext
-from streamsched.worker.handlers import Handlers
+from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.jobs import (
     Ending,
     Job,
@@ -122,6 +122,8 @@ class Executor:
         output.begin(job.task_id, job.child)
         result: str | None = None
         failure: errors.Telling | None = None
+        handler: Handler | None = None
+        lack = ""
         stopped = False
         try:
             handler = self._handlers.resolve(job.handler)
@@ -130,6 +132,8 @@ class Executor:
             context.finish()
             stopped = isinstance(error, errors.StopChild) and context.should_stop
             failure = None if stopped else errors.tell(error)
+            if handler is None and isinstance(error, errors.HandlerNotAllowed | errors.HandlerNotFound):
+                lack = error.lack
         if os.getpid() != self._pid:  # the handler forked, and this is the copy that came back
             os._exit(0)
         output.end()
@@ -143,7 +147,7 @@ class Executor:
             state = None if told is None else told[0]
             ending: Ending
             if failure is not None:
-                ending = _failed(job.key, began_at, ended_at, failure, state)
+                ending = _failed(job.key, began_at, ended_at, failure, state, lack)
             elif stopped:
                 ending = JobStopped(key=job.key, started_at=began_at, finished_at=ended_at, state=state)
             else:
@@ -308,7 +312,7 @@ class Executor:
             self._page.sent(len(ended), count)
 
 
-def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None) -> JobFailed:
+def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None, lack: str) -> JobFailed:
     return JobFailed(
         key=key,
         started_at=began_at,
@@ -320,6 +324,7 @@ def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, sta
         retryable=telling.retryable,
         delay_ms=telling.delay_ms,
         state=state,
+        lack=lack,
     )
 
 

@@ -57,7 +57,8 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     """The attempt failed: the handler raised, broke a limit, or took its process down with it.
 
     ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in
-    ``JobCompleted``.
+    ``JobCompleted``. ``lack``: the handler did not even begin, for this worker cannot run it (a code of
+    ``events.Why``).
     """
 
     key: int
@@ -70,6 +71,7 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     retryable: bool
     delay_ms: int | None
     state: str | None
+    lack: str = ""
 
 
 class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="stopped"):
