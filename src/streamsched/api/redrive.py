@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamsched.api.errors import InputError
-from streamsched.api.mailbox import Mailbox
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.wiring import Installation
+from streamsched.api.writing import write
 from streamsched.domain.events import TaskRedriven
 from streamsched.domain.phases import Phase
 from streamsched.domain.task import Task
@@ -22,12 +22,8 @@ class NotRedrivable(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven:
-    """A task that goes on.
+    """A task that goes on."""
 
-    ``asked`` is True where the process that may write the embedded log was asked for it: ``status`` is from before.
-    """
-
-    asked: bool
     status: TaskStatus
 
 
@@ -54,11 +50,8 @@ def redrive(
         reason=reason,
     )
     record = site.records.journal(event, task_id, task.request.traceparent)
-    if not site.settings.brokers:
-        Mailbox(site.settings.data_dir).put(record)
-        return Redriven(asked=True, status=status_of(task))
     void = task.void
-    site.log.append([record])
+    write(site, record)
     follower = following()
     while True:
         mine = False
@@ -75,7 +68,7 @@ def redrive(
                     )
             void = task.void
         if mine:
-            return Redriven(asked=False, status=status_of(follower.view.task(task_id) or task))
+            return Redriven(status=status_of(follower.view.task(task_id) or task))
 
 
 def _check(task: Task, *, everything: bool) -> None:

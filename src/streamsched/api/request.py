@@ -46,23 +46,34 @@ class Wanted:
     priority: int
 
 
+AnyTemplate = Template | Mapping[str, Any] | Path | str
+"""A template that was read, one as a dictionary, or the path of its file."""
+
+
 def want(
-    template: Template | Path | str,
+    template: AnyTemplate,
     params: Mapping[str, object] | None = None,
     *,
     task_id: str | None = None,
     priority: int = 0,
 ) -> Wanted:
     """Check and resolve what a task is to be. Raise InputError for what cannot be."""
-    from streamsched.api.template_file import load_template, prepare
-
     if task_id is not None:
         check_task_id(task_id)
     if not -(2**31) <= priority < 2**31:
         raise InputError(f"{priority} is no priority", "give a number of at most 31 bits", field="priority")
-    path = None if isinstance(template, Template) else Path(template)
-    loaded = template if isinstance(template, Template) else load_template(Path(template))
-    return Wanted(prepare(loaded, params or {}, path), task_id, priority)
+    return Wanted(prepare_any(template, params), task_id, priority)
+
+
+def prepare_any(template: AnyTemplate, params: Mapping[str, object] | None = None) -> Prepared:
+    """Check and resolve a template with its variables. Raise InputError for what cannot be."""
+    from streamsched.api.template_file import load_template, prepare, template_of
+
+    if isinstance(template, Template):
+        return prepare(template, params or {})
+    if isinstance(template, Mapping):
+        return prepare(template_of(template), params or {})
+    return prepare(load_template(Path(template)), params or {}, Path(template))
 
 
 def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:

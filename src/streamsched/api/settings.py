@@ -67,7 +67,7 @@ def refuse_embedded(settings: Settings, command: str) -> None:
     if not settings.brokers:
         raise InputError(
             f"'{command}' needs a Kafka broker, and none is given",
-            "use 'streamsched run' for the embedded log, or give --brokers HOST:PORT (or STREAMSCHED_BROKERS)",
+            "use 'streamsched run' or 'up' for the embedded log, or give --brokers HOST:PORT (or STREAMSCHED_BROKERS)",
         )
 
 

@@ -63,6 +63,8 @@ class TaskStatus:
     params: Any
     children: ChildCounts
     void: int
+    why: str = ""
+    """Why nothing is done for it now, with the remedy, where that is known."""
 
     @property
     def done(self) -> bool:
@@ -87,6 +89,7 @@ class TaskStatus:
             "params": self.params,
             "children": {name: getattr(self.children, name) for name in ChildCounts.__slots__},
             "void": self.void,
+            "why": self.why,
         }
 
 

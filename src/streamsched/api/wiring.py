@@ -93,10 +93,17 @@ class Installation:
             if self.settings.brokers:
                 raise
             raise TopicMismatch(
-                f"nothing with prefix {prefix!r} is in {self.settings.where}; 'streamsched run' makes it"
+                f"nothing with prefix {prefix!r} is in {self.settings.where}; 'streamsched run' and 'submit' make it"
             ) from error
         self.topics = Topics(prefix, event_partitions=events, child_partitions=children)
         return self
+
+    def refresh(self) -> None:
+        """See all that other processes have written to the embedded log until now; Kafka shows it by itself."""
+        from streamsched.log.embedded import EmbeddedLog
+
+        if isinstance(self.log, EmbeddedLog):
+            self.log.refresh()
 
     @property
     def records(self) -> Records:

@@ -28,8 +28,13 @@ COMMANDS: Commands = {
         "streamsched run examples/print-numbers.yaml -p n=1000000\n"
         "streamsched run job.yaml --params job.json --task-id nightly-7 --slots 8",
     ),
+    "up": (
+        "up_commands:up",
+        "streamsched up\nstreamsched --data-dir /var/lib/streamsched up --slots 8 --allow myjobs",
+    ),
     "submit": (
         "run_commands:submit",
+        "streamsched submit job.yaml -p n=100\n"
         "streamsched --brokers localhost:9092 submit job.yaml -p n=100\n"
         "streamsched submit job.yaml -p n=100 --task-id nightly-7 --wait",
     ),

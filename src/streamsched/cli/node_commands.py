@@ -61,6 +61,8 @@ def worker(
     from streamsched.api.node import serve_worker
     from streamsched.worker.node import Pace
 
+    if not modules:
+        note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
     pace = Pace(drain=drain_timeout, checkpoint=checkpoint_interval)
     serve_worker(settings, name=name, slots=slots or cpus(), allow=modules, pace=pace)
     return 0
@@ -79,10 +81,8 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
 
 
 def allowed_modules(allow: list[str] | None) -> tuple[str, ...]:
-    """Check the modules of ``--allow``, and warn where there are none."""
+    """Check the modules of ``--allow``."""
     modules = tuple(dict.fromkeys(allow or []))
-    if not modules:
-        note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
     flaw = flaw_of_patterns(modules)
     if flaw is not None:
         every = "it would let whoever may write to the log run any code here; " if "*" in modules else ""

@@ -205,6 +205,7 @@ TaskId = Annotated[
         "--task-id", metavar="ID", help="The task's id; given again, it is the same task.", show_default=False
     ),
 ]
+Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Larger goes first.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Slots = Annotated[
     int | None,

@@ -84,8 +84,7 @@ def try_child(
 
 def _prepared(template: Path, pairs: list[str], file: Path | None) -> tuple[Prepared, ChildArguments]:
     from streamsched.api.template_file import load_params, load_template, prepare
-    from streamsched.domain.splitting import ChildArguments
 
     loaded = load_template(template)
     prepared = prepare(loaded, load_params(loaded, pairs, file), template)
-    return prepared, ChildArguments(loaded, json.loads(prepared.params_json), prepared.plan.document)
+    return prepared, prepared.arguments()

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+EVERYTHING: Final = "*"
+"""Allows every module, and is never announced: for a log that its user alone can write, in a folder of his."""
 PATTERNS_LIMIT: Final = 100
 """Patterns that one worker may announce."""
 PATTERN_LIMIT: Final = 1_000

@@ -108,6 +108,10 @@ class LogUnreachable(LogError):
     """The broker (or the folder of the embedded log) cannot be reached or used."""
 
 
+class LogTaken(LogUnreachable):
+    """Another process has the embedded log, and it takes one that writes."""
+
+
 class TransactionAborted(LogError):
     """Nothing of the transaction was written. Poll the member, then decide again: the group may have changed."""
 
