@@ -247,15 +247,18 @@ class Client:
 
         """
         status = _status_of(self._task(task_id))
-        return status if status.done else replace(status, why=self.missing())
+        return status if status.done else replace(status, why=self.missing(task_id))
 
-    def missing(self) -> str:
-        """Say which nodes are missing for anything to be done; empty while a scheduler and a worker are seen."""
+    def missing(self, task_id: str | None = None) -> str:
+        """Say which nodes are missing for anything to be done; empty while a scheduler and a worker are seen.
+
+        Of a task it also says where no worker can run it, as it was folded last.
+        """
         from streamsched.api.presence import Presence
 
         if self._presence is None:
             self._presence = Presence(self._site)
-        return self._presence.missing()
+        return self._presence.missing(None if task_id is None else self._following().view.active.get(task_id))
 
     def tasks(self) -> list[TaskStatus]:
         """List all tasks, the youngest last."""

@@ -237,8 +237,17 @@ class Installation:
 
         return Healing(log=self.log, topics=self.topics, clock=self.clock)
 
-    def worker(self, pool: Pool, slots: int, name: str | None = None, pace: Pace | None = None) -> Worker:
-        """Build a worker node around a pool."""
+    def worker(
+        self,
+        pool: Pool,
+        slots: int,
+        name: str | None = None,
+        pace: Pace | None = None,
+        *,
+        modules: Sequence[str] | None = None,
+        own: frozenset[str] = frozenset(),
+    ) -> Worker:
+        """Build a worker node around a pool; ``modules`` and ``own`` are as in ``Worker``."""
         from streamsched.worker.node import Pace, Worker
 
         return Worker(
@@ -250,6 +259,8 @@ class Installation:
             slots=slots,
             pause=self.pause,
             pace=pace or Pace(),
+            modules=modules,
+            own=own,
         )
 
     def close(self) -> None:

@@ -15,6 +15,7 @@ from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess
 from streamsched.domain.ids import NAME_LIMIT, is_schedule_id, is_task_id
 from streamsched.domain.kinds import COUNT_LIMIT
 from streamsched.domain.policy import LONGEST_MS
+from streamsched.domain.routing import flaw_of_patterns
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
 from streamsched.domain.task import LAST_ORDINAL
 
@@ -121,7 +122,16 @@ def _checkpointed(event: e.ChildCheckpointed) -> str | None:
     return _heavy("state", event.state)
 
 
-def _stateful(event: e.ChildCancelled | e.ChildReturned) -> str | None:
+def _stateful(event: e.ChildCancelled) -> str | None:
+    return _heavy("state", event.state)
+
+
+def _returned(event: e.ChildReturned) -> str | None:
+    why = event.why
+    if why is not None:
+        if not 0 <= why.retry_after <= LONGEST_MS:
+            return f"retry_after {why.retry_after} is not within 0..{LONGEST_MS}"
+        return _heavy("state", event.state) or _heavy("detail", why.detail)
     return _heavy("state", event.state)
 
 
@@ -204,7 +214,7 @@ def _beat(event: e.NodeBeat) -> str | None:
     for running in event.running:
         if not (0 <= running.child < CHILDREN_LIMIT and 0 <= running.started_at < TIME_END):
             return f"child {running.child}, running since {running.started_at}, cannot be"
-    return None
+    return None if event.modules is None else flaw_of_patterns(event.modules)
 
 
 def _many(total: int) -> str | None:
@@ -230,7 +240,7 @@ _MORE: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {
     e.ChildCreated: _created,
     e.ChildCheckpointed: _checkpointed,
     e.ChildCancelled: _stateful,
-    e.ChildReturned: _stateful,
+    e.ChildReturned: _returned,
     e.ChildFailed: _failed,
     e.ChildCompleted: _completed,
     e.ChildrenDispatched: _ranges,

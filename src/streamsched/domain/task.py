@@ -79,7 +79,7 @@ class Task:
     __slots__ = (
         "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed", "fault",
         "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
-        "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
+        "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
@@ -92,6 +92,8 @@ class Task:
         self.reopened = False
         """Whether anything was dispatched in this redrive: its schedule knows then that it goes on."""
         self.reason = ""
+        self.refusal = ""
+        """Who could not run a child, and why, unless another one has run since."""
         self.plan = ""
         self.digest = ""
         self.cursor: str | None = None

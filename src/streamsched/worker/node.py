@@ -22,6 +22,7 @@ from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.draining import Draining
+from streamsched.worker.fitness import Fitness
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pace import DEFAULT, Pace
 from streamsched.worker.pending import Child, OwnedPartition, ReadyQueue
@@ -53,7 +54,24 @@ class Worker:
         slots: int,
         pause: Callable[[float], None],
         pace: Pace = DEFAULT,
+        modules: Sequence[str] | None = None,
+        own: frozenset[str] = frozenset(),
     ) -> None:
+        """Build it.
+
+        Args:
+            log: where everything is written.
+            topics: of the installation.
+            codec: of its events.
+            pool: runs the children.
+            me: the node's identity.
+            slots: children that run at once.
+            pause: waits for so many seconds.
+            pace: how often it does what.
+            modules: the patterns of the modules that it may run, as ``domain.routing`` reads them; None allows all.
+            own: tasks whose children fail where they cannot run here, for nobody else would run them.
+
+        """
         self._log = log
         self._topics = topics
         self._codec = codec
@@ -61,6 +79,7 @@ class Worker:
         self._me = me
         self._slots = slots
         self._pace = pace
+        self._fitness = Fitness(modules=modules, me=me, own=own)
         self._outcomes = Outcomes(me)
         self._owned: dict[int, OwnedPartition] = {}
         self._ready = ReadyQueue()
@@ -176,13 +195,21 @@ class Worker:
         elif child.stop_reason is not None:
             self._cancel(child, news.started_at)
         elif isinstance(news, jobs.JobFailed):
-            self._settlement.ended(child, self._outcomes.failed(child, news))
+            self._fail(child, news)
         elif self._draining.life is not Life.RUNNING:
             self._draining.give_back(child)
         elif child.yields:
             self._draining.yielded(child)
         else:
             self._requeue(child)
+
+    def _fail(self, child: Child, news: jobs.JobFailed) -> None:
+        work = child.work
+        why = self._fitness.lacked(work.task_id, work.handler, news.lack, news.message) if news.lack else None
+        if why is None:
+            self._settlement.ended(child, self._outcomes.failed(child, news))
+        elif not child.yields:
+            self._draining.give_back(child, why)
 
     def _unbegun(self, child: Child) -> None:
         if child.stop_reason is not None:
@@ -223,8 +250,11 @@ class Worker:
 
     def _begin(self, child: Child) -> None:
         """Let a child start that was just read, as soon as it may."""
+        handler = child.work.handler
         if self._draining.life is not Life.RUNNING:
             self._draining.give_back(child)
+        elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
+            self._draining.give_back(child, why)
         elif not self._recovery.meet(child):
             self._ready.put(child)
 
@@ -315,7 +345,8 @@ class Worker:
             if child is not None
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
-        return Condition(self._draining.life, self._slots, max(0, self._slots - len(running)), pending, running)
+        free = max(0, self._slots - len(running))
+        return Condition(self._draining.life, self._slots, free, pending, running, self._fitness.modules)
 
     # --- tenant -----------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from streamsched.domain.events import (
     ChildReturned,
     ChildStarted,
     ChildYielded,
+    Why,
 )
 from streamsched.domain.flaws import flaw_of
 from streamsched.log.intake import blame
@@ -96,13 +97,14 @@ class Outcomes:
             reason=reason,
         )  # fmt: skip
 
-    def returned(self, child: Child, reason: str) -> ChildReturned:
+    def returned(self, child: Child, reason: str, why: Why | None = None) -> ChildReturned:
         """Give it back with its last state: it does not run here (any more), and another worker may be free."""
         sequence, state = child.latest
         return self._me.sign(
             ChildReturned, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
             attempt=child.attempt, token=child.token, sequence=sequence, state=state,
             recoveries=child.recoveries + child.inherited if child.told is None else 0, reason=reason,
+            why=why,
         )  # fmt: skip
 
     def yielded(self, child: Child, reason: str) -> ChildYielded:
