@@ -81,6 +81,7 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
         e.ChildFailed(
             *running, 1_000, sequence, state, "error", draw(st.sampled_from(("Hopeless", "Error"))), "", "",
             draw(st.booleans()), draw(st.sampled_from((None, 0, 5))),
+            draw(st.sampled_from((None, e.Cause(("m.Error", "m.Hopeless"))))),
         ),
         e.ChildReturned(*running, sequence, state, 0, "drain"),
         e.ChildCheckpointed(*running, sequence, state, 0, None),

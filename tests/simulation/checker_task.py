@@ -313,7 +313,9 @@ class TaskModel:
         attempt = 1 if progressed and self._retry["reset_on_progress"] else event.attempt
         child.failed_at = event.sequence
         most = self._retry["max_attempts"]
-        again = event.retryable and event.error_type not in self._retry["non_retryable"]
+        types = () if event.cause is None else event.cause.error_types
+        names = {event.error_type, *types, *(name.split(".")[-1] for name in types)}
+        again = event.retryable and names.isdisjoint(self._retry["non_retryable"])
         if again and (most == 0 or attempt < most):
             child.ending = "cancelled" if child.stopping else None
             child.attempt = event.attempt if child.stopping else attempt + 1

@@ -184,6 +184,7 @@ class FakePool:
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), reason=reason,
             error_type=error_type, message="made up", traceback="", retryable=amount < 0.9,
             delay_ms=0 if 0.6 < amount < 0.9 else None, state=str(run.done) if amount * 10 % 1 < 0.5 else None,
+            error_types=("made.up.Trouble", "made.up.Base", "Exception") if error_type == "Trouble" else (),
         )  # fmt: skip
 
     def _end(self, news: jobs.Ending) -> None:

@@ -21,6 +21,30 @@ def half(ctx, child):
         ctx.checkpoint({"child": child}, wait=True)
         raise ValueError(f"child {child}")
     return before
+
+
+class Outer:
+    class Base(Exception):
+        pass
+
+
+class Sub(Outer.Base, KeyError):
+    pass
+
+
+def wrong(ctx, child):
+    """Fail in a way of each child's own."""
+    if child == 0:
+        raise Sub("x")
+    if child == 1:
+        b"\\xff".decode()
+    if child == 2:
+        raise type("Made", (OSError,), {"__module__": 7})
+    if child == 3:
+        raise ConnectionResetError(5, "gone")
+    if child == 4:
+        raise Exception
+    raise KeyboardInterrupt
 '''
 
 
@@ -52,3 +76,30 @@ def test_failures_that_were_borne_are_redriven_from_their_checkpoints(cli: Cli) 
     assert [child["dispatches"] for child in cli.lines("children", "t")] == [1, 2, 1, 2, 1, 2]
     assert "nothing is left to do; do it all again with --all" in cli("redrive", "t", code=2).stderr
     cli("audit", "verify")
+
+
+@pytest.mark.parametrize(
+    ("named", "final"),
+    [
+        ("fh.Sub, ValueError", {0, 1}),
+        ("Sub", {0}),
+        ("fh.Outer.Base", {0}),
+        ("KeyError, builtins.UnicodeDecodeError", {0, 1}),
+        ("LookupError, Made", {0, 2}),
+        ("OSError", {2, 3}),
+        ("Exception", {0, 1, 2, 3, 4}),
+        ("BaseException", {0, 1, 2, 3, 4, 5}),
+        ("m.Sub, Outer.Base, ValueErr", set()),
+    ],
+)
+def test_an_error_is_not_tried_again_by_its_class_or_a_base(cli: Cli, named: str, final: set[int]) -> None:
+    retry = f"{{max_attempts: 2, initial_interval: 1ms, non_retryable: [{named}]}}"
+    cli("run", write(cli, "{tolerate: 100%}", retry, "wrong"), "--task-id", "t")
+    assert {child["child"] for child in cli.lines("children", "t") if child["attempt"] == 1} == final
+
+
+@pytest.mark.parametrize("name", ["m:Sub", "Value Error", "ValueError()", "''", "m..Sub", ".Sub", "m.", "3rd", "a-b"])
+def test_a_name_that_no_class_can_have_is_refused(cli: Cli, name: str) -> None:
+    said = cli.here("plan", write(cli, "{}", f"{{non_retryable: [OSError, {name}]}}"), code=2).stderr
+    assert "job.yaml:3: child.retry.non_retryable[1]: " in said
+    assert "is no name of an error type; write ValueError or package.module.Class" in said

@@ -157,6 +157,37 @@ def test_a_cancelled_child_keeps_its_state_for_a_redrive() -> None:
     assert (story.task.details[0].sequence, story.task.details[0].state) == (4, "four")
 
 
+@pytest.mark.parametrize(
+    ("named", "final"),
+    [
+        ("Sub", True),
+        ("m.Sub", True),
+        ("m.Outer.Base", True),
+        ("Base", True),
+        ("ValueError", True),
+        ("builtins.ValueError", True),
+        ("Exception", True),
+        ("Trouble", True),  # as it is shown
+        ("other.Sub", False),
+        ("Outer.Base", False),
+        ("m.ValueError", False),
+        ("value", False),
+    ],
+)
+def test_an_error_is_final_by_its_class_and_by_each_base(named: str, final: bool) -> None:
+    cause = e.Cause(("m.Sub", "m.Outer.Base", "ValueError", "Exception"))
+    story = Story(1, retry=RetryPolicy(non_retryable=(named,))).dispatch(0, 0).fail(0, cause=cause)
+    assert story.states() == [ChildState.FAILED if final else ChildState.DUE]
+
+
+def test_what_former_workers_tell_matches_by_its_simple_name() -> None:
+    story = Story(2, retry=RetryPolicy(non_retryable=("ValueError", "m.Sub"))).dispatch(0, 1)
+    story.fail(0, error_type="UnicodeDecodeError").fail(1, error_type="Sub")
+    assert story.states() == [ChildState.DUE, ChildState.DUE]
+    story = Story(1, retry=RetryPolicy(non_retryable=("Trouble",))).dispatch(0, 0).fail(0)
+    assert story.states() == [ChildState.FAILED]
+
+
 def test_a_redrive_does_again_what_did_not_succeed() -> None:
     story = Story(4, retry=ONCE, failure=FailurePolicy(count=0)).dispatch(0, 1)
     story.complete(0).fail(1, sequence=3, state='"there"')

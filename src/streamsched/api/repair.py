@@ -18,7 +18,7 @@ from streamsched.api.history import dead_letters
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import PartitionReset
 from streamsched.log.codec import headers_of
-from streamsched.log.port import Append, Committed, LogError, Member, TopicPartition, Writer
+from streamsched.log.port import Append, Committed, LogError, Member, TopicMismatch, TopicPartition, Writer
 from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
 
 OPEN_LIMIT: Final = 60.0
@@ -32,7 +32,10 @@ def differences(site: Installation) -> list[str]:
     found = list(site.log.check_topics(site.topics.specs()))
     if found:
         return found
-    site.discover()
+    try:
+        site.discover().check_sizes()
+    except TopicMismatch as error:
+        return [str(error)]
     found += [f"{each}: a scheduler ends it, or: streamsched topics repair" for each in hanging.find(site)]
     if found:
         return found  # nobody can tell a position that is held back

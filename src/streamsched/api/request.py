@@ -13,7 +13,8 @@ from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
-from streamsched.log.codec import Undecodable, UnknownSchema, header
+from streamsched.domain.visible import is_visible, visible
+from streamsched.log.codec import Undecodable, header
 from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
 
@@ -88,7 +89,7 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
         params=prepared.params_json,
         priority=wanted.priority,
         origin=origin,
-        traceparent=os.environ.get("TRACEPARENT", "")[:NAME_LIMIT] or None,
+        traceparent=visible(os.environ.get("TRACEPARENT", ""), NAME_LIMIT) or None,
     )
 
 
@@ -100,29 +101,19 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
     """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
     from streamsched.log.intake import Intake  # late: only an id that the caller chose is looked for
+    from streamsched.log.scan import records
 
     home = site.topics.journal_of(own.task_id)
-    intake = Intake(site.codec, site.topics)
-    reader = site.log.reader()
-    reader.assign(site.log.start([home]))
-    try:
-        while True:
-            for record in reader.poll(5_000, 0.2):
-                if record.offset >= offset:
-                    return own
-                if record.key == own.task_id.encode() and header(record.headers, "event_type") == "TaskRequested":
-                    try:
-                        event = intake.journal(record)
-                    except UnknownSchema:
-                        raise
-                    except Undecodable:
-                        continue
-                    if isinstance(event, TaskRequested):
-                        return event
-            if reader.position(home) > offset:
-                return own
-    finally:
-        reader.close()
+    intake, key = Intake(site.codec, site.topics), own.task_id.encode()
+    for record in records(site.log, site.log.start([home]), {home: offset}):
+        if record.key == key and header(record.headers, "event_type") == "TaskRequested":
+            try:
+                event = intake.journal(record)
+            except Undecodable:
+                continue
+            if isinstance(event, TaskRequested):
+                return event
+    return own
 
 
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
@@ -141,9 +132,9 @@ def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
 
 def check_task_id(task_id: str) -> None:
     """Refuse ids that cannot be."""
-    if not is_task_id(task_id) or "/" in task_id or "@" in task_id:
+    if not is_task_id(task_id) or not is_visible(task_id) or "/" in task_id or "@" in task_id:
         raise InputError(
             f"{task_id!r} is no task id",
-            "use 1 to 200 characters without spaces, '/' and '@' (kept for schedules)",
+            "use 1 to 200 visible characters without spaces, '/' and '@' (kept for schedules)",
             field="task-id",
         )

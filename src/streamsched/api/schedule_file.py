@@ -25,6 +25,7 @@ from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import ScheduleError, TemplateError
 from streamsched.domain.template import Template, read_params
 from streamsched.domain.tick import fill
+from streamsched.domain.visible import is_visible
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 TIMES: Final = (
@@ -217,8 +218,8 @@ def _located(
 
 
 def _check_id(schedule_id: str, *, named: bool) -> str:
-    if not is_schedule_id(schedule_id) or "/" in schedule_id or "@" in schedule_id:
-        remedy = f"use 1 to {SCHEDULE_ID_LIMIT} characters without spaces, '/' and '@'"
+    if not is_schedule_id(schedule_id) or not is_visible(schedule_id) or "/" in schedule_id or "@" in schedule_id:
+        remedy = f"use 1 to {SCHEDULE_ID_LIMIT} visible characters without spaces, '/' and '@'"
         if not named:
             remedy = f"give another with --id: {remedy}"
         raise InputError(f"{schedule_id!r} is no schedule id", remedy, field="id")

@@ -73,7 +73,7 @@ def refuse_embedded(settings: Settings, command: str) -> None:
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(config.read_text())
+        values = tomllib.loads(config.read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(reason, "give a TOML file with a [kafka] table", source=str(config)) from error

@@ -88,6 +88,7 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
 
 def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
     """Do what ``prepare`` does for a task that stands in no file of its own. Raise TemplateError."""
+    template.child.retry.check_names()
     resolved = resolve_params(template, params)
     params_json = encode(resolved)
     if len(params_json) > PAYLOAD_LIMIT:

@@ -122,6 +122,11 @@ LETTERS: tuple[str, str] = (
 )
 LETTER: Commands = {
     "show": ("letter_commands:show", "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json"),
+    "set-aside": (
+        "letter_commands:set_aside",
+        'streamsched dead-letters set-aside 3 1734 --reason "a test wrote it"\n'
+        'streamsched dead-letters set-aside 12 99 --work-log --reason "a test wrote it"',
+    ),
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
     "topics": ("The topics on the broker.", TOPICS),

@@ -106,6 +106,7 @@ class Command(TyperCommand):
         try:
             hear_interrupts()
             set_up_logging(context.ensure_object(dict))
+            refuse_undecodable(context)
             code = super().invoke(context)
             sys.stdout.flush()
         except typer.Exit as end:
@@ -123,6 +124,22 @@ def write_examples(examples: str | None, formatter: Any) -> None:
         with formatter.section("Examples"):
             for line in examples.splitlines():
                 formatter.write(f"{' ' * formatter.current_indent}{line}\n")
+
+
+def refuse_undecodable(context: Any) -> None:
+    """Refuse words that are no text: no record can hold them. A path may be any bytes, and so may a variable's value.
+
+    Raise InputError.
+    """
+    from streamsched.api.errors import InputError
+
+    for option in context.command.params:
+        value = context.params.get(option.name)
+        for word in value if isinstance(value, list) and option.name != "param" else [value]:
+            if isinstance(word, str) and any("\ud800" <= sign <= "\udfff" for sign in word):
+                source = option.opts[0] if option.opts[0].startswith("-") else str(option.metavar)
+                remedy = "give it in the encoding of this terminal (see 'locale')"
+                raise InputError(f"{word[:200]!r} is not text", remedy, source=source)
 
 
 def hear_interrupts() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,9 +23,10 @@ def out_json(document: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the person in front of the screen."""
-    sys.stderr.write(f"{visible(text)}\n")
-    sys.stderr.flush()
+    """Tell the person in front of the screen; where that cannot be written, work goes on without."""
+    with suppress(OSError):
+        sys.stderr.write(f"{visible(text)}\n")
+        sys.stderr.flush()
 
 
 def plain(text: object, limit: int = 200) -> str:

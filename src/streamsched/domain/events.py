@@ -81,6 +81,12 @@ class Refill(Struct, frozen=True, gc=False):
     redrive: int
 
 
+class Cause(Struct, frozen=True, gc=False):
+    """More about an error: ``error_types`` name its class and the bases of that, as ``domain.kinds`` does."""
+
+    error_types: tuple[str, ...] = ()
+
+
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
@@ -131,6 +137,18 @@ class PartitionReset(Event, frozen=True, gc=False):
     """A work-log partition lost its committed position: the children that were live there count as returned."""
 
     partition: int
+
+
+class RecordSetAside(Event, frozen=True, gc=False):
+    """Somebody decided that a record further up in this partition is rubbish, though it looks like an event.
+
+    It stands in the partition that it is about, of the journal or the work log, and counts only where the record cannot
+    be read because its schema is unknown.
+    """
+
+    partition: int
+    offset: int
+    reason: str
 
 
 class ScheduleSet(Event, frozen=True, gc=False):
@@ -378,7 +396,8 @@ class ChildCompleted(Event, frozen=True, gc=False):
 class ChildFailed(Event, frozen=True, gc=False):
     """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
 
-    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one.
+    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one. ``cause`` is told
+    of what a handler raised and may be tried again.
     """
 
     task_id: str
@@ -395,6 +414,7 @@ class ChildFailed(Event, frozen=True, gc=False):
     traceback: str
     retryable: bool
     delay: int | None
+    cause: Cause | None = None
 
 
 class ChildCancelled(Event, frozen=True, gc=False):
@@ -491,7 +511,7 @@ OfSchedule = (
 """What stands under a schedule's id in the journal; all else there stands under a task's."""
 OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
-    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset,
+    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
     TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
     TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded, TickReopened, BackfillDecided,

@@ -138,7 +138,7 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
     again = (
         event.retryable
         and event.ordinal < LAST_ORDINAL
-        and event.error_type not in retry.non_retryable
+        and not retry.rules_out(event.error_type, event.cause.error_types if event.cause is not None else ())
         and (retry.max_attempts == 0 or attempt < retry.max_attempts)
     )
     if again and stopping:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from streamsched.domain import events as e
 from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess
 from streamsched.domain.ids import NAME_LIMIT, is_schedule_id, is_task_id
+from streamsched.domain.kinds import COUNT_LIMIT
 from streamsched.domain.policy import LONGEST_MS
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
 from streamsched.domain.task import LAST_ORDINAL
@@ -24,6 +25,8 @@ NUMBER_END: Final = 1 << 53
 PARTITION_END: Final = 1 << 16
 PAYLOAD_LIMIT: Final = ARGS_LIMIT
 """Bytes of one payload (arguments, state, result)."""
+REASON_LIMIT: Final = 2_000
+"""Characters of the reason why a record is set aside: its dead letter repeats it."""
 
 _BOUNDS: Final = {
     "at": (0, TIME_END),
@@ -125,6 +128,9 @@ def _stateful(event: e.ChildCancelled | e.ChildReturned) -> str | None:
 def _failed(event: e.ChildFailed) -> str | None:
     if event.delay is not None and not 0 <= event.delay <= LONGEST_MS:
         return f"delay {event.delay} is not within 0..{LONGEST_MS}"
+    names = event.cause.error_types if event.cause is not None else ()
+    if len(names) > COUNT_LIMIT or any(len(name) > NAME_LIMIT for name in names):
+        return f"{len(names):,} names of error types, the longest of {max(map(len, names)):,} characters"
     return _heavy("state", event.state)
 
 
@@ -152,6 +158,10 @@ def _spans(event: e.ChildrenCancelled) -> str | None:
             return f"{span} cannot be"
         total += span.last - span.first + 1
     return _many(total)
+
+
+def _set_aside(event: e.RecordSetAside) -> str | None:
+    return _long("reason", event.reason, REASON_LIMIT)
 
 
 def _of_schedule(event: e.ScheduleSet) -> str | None:
@@ -227,6 +237,7 @@ _MORE: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {
     e.ChildrenStopping: _ranges,
     e.ChildrenCancelled: _spans,
     e.NodeBeat: _beat,
+    e.RecordSetAside: _set_aside,
     e.ScheduleSet: _of_schedule,
     e.TicksDecided: _ticks,
     e.TaskRedriven: _redriven,

@@ -30,4 +30,4 @@ def _name(cls: type[Any]) -> str:
     except AttributeError:
         module = None
     text = name if type(module) is not str or module == "builtins" else f"{module}.{name}"
-    return text[:NAME_LIMIT].encode("utf-8", "backslashreplace").decode()
+    return text[:NAME_LIMIT].encode("utf-8", "backslashreplace").decode()[:NAME_LIMIT]

@@ -20,6 +20,7 @@ from streamsched.domain.events import (
     Event,
     NodeBeat,
     PartitionReset,
+    RecordSetAside,
     Work,
 )
 from streamsched.domain.flaws import flaw_of
@@ -30,8 +31,8 @@ from streamsched.log.topics import RECORD_LIMIT, Topics
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _WORK: Final = frozenset({ChildCreated, ChildCheckpointed, ChildrenStopping})
-_NOBODYS: Final = frozenset({PartitionReset, ChildCreated, NodeBeat, DeadLetter})
-"""Events that stand under no task's and no schedule's id in the journal; all but the first are none of it."""
+_NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeBeat, DeadLetter})
+"""Events that stand under no task's and no schedule's id in the journal; all but the first two are none of it."""
 
 
 class Intake:
@@ -52,6 +53,8 @@ class Intake:
         if kind in _NOBODYS:
             if kind is PartitionReset:
                 return event
+            if isinstance(event, RecordSetAside):
+                return _decision(record, event)
             raise Undecodable(f"{place_of(record)}: {kind.__name__} is no event of the journal")
         owner: str = event.schedule_id if kind in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
         key, home = self._home(owner)
@@ -61,16 +64,19 @@ class Intake:
             raise _misplaced(record, f"its home is partition {home}")
         return event
 
-    def work(self, record: Record) -> Work | ChildrenStopping:
-        """Read a record of the work log: work to do, or a stop marker."""
-        event = cast("Work | ChildrenStopping", self._event(record))
+    def work(self, record: Record) -> Work | ChildrenStopping | RecordSetAside:
+        """Read a record of the work log: work to do, a stop marker, or what was decided of an unknown record."""
+        event = self._event(record)
         if type(event) not in _WORK:
+            if isinstance(event, RecordSetAside):
+                return _decision(record, event)
             raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no work")
         if type(event) is ChildCheckpointed and event.work is None:
             raise Undecodable(f"{place_of(record)}: a continuation without its work")
-        if record.key != event.task_id.encode():
+        work = cast("Work | ChildrenStopping", event)
+        if record.key != work.task_id.encode():
             raise _misplaced(record, "its key is not its task's id")
-        return event
+        return work
 
     def beat(self, record: Record) -> NodeBeat | None:
         """Read a node's beat; None where the node has left."""
@@ -112,6 +118,18 @@ def blame(headers: Headers) -> tuple[str, int, int] | None:
     if not (is_task_id(task_id) and _NUMBER.fullmatch(child) and _NUMBER.fullmatch(ordinal)):
         return None
     return task_id, int(child), int(ordinal)
+
+
+def set_aside(record: Record, decision: RecordSetAside) -> Undecodable:
+    """Say why a record of an unknown schema is passed over."""
+    return Undecodable(f"{place_of(record)}: set aside by {decision.by}: {decision.reason}")
+
+
+def _decision(record: Record, event: RecordSetAside) -> RecordSetAside:
+    """Check that a decision stands behind the record that it is about, in the same partition."""
+    if record.key is not None or event.partition != record.partition or event.offset >= record.offset:
+        raise _misplaced(record, "it is about no earlier record of its partition")
+    return event
 
 
 def _misplaced(record: Record, why: str) -> Undecodable:

@@ -75,11 +75,16 @@ class Committed(NamedTuple):
 
 
 class TopicSpec(NamedTuple):
-    """What a topic must be: ``config`` holds Kafka's names and values."""
+    """What a topic must be: ``config`` holds Kafka's names and values.
+
+    ``replication`` (-1: the broker's own) and ``min_insync`` (0: the broker's own) are for a topic that is made now.
+    """
 
     name: str
     partitions: int
     config: Mapping[str, str]
+    replication: int = -1
+    min_insync: int = 0
 
 
 class Hanging(NamedTuple):
@@ -139,6 +144,14 @@ class PositionLost(LogError):
     """A position to read from (or a group's commit) is gone. Never start anywhere else silently."""
 
 
+class PartitionHalted(LogError):
+    """A partition of the journal stands still at a record that this version cannot read."""
+
+
+class NotAllowed(LogError):
+    """A right is missing on the broker; the message says for what."""
+
+
 class CannotEvict(LogError):
     """Dead members cannot be evicted from here, now or ever: the message names what is missing."""
 
@@ -165,7 +178,7 @@ class Member(Protocol):
 
     @property
     def member_id(self) -> str:
-        """The group's name for this member; empty while it is not in the group."""
+        """The group's name for this member; empty while the group does not know it."""
 
     def poll(self, timeout: float = 0.0) -> None:
         """Serve the group, calling the listener. Must be called at least once a second."""
@@ -236,6 +249,12 @@ class Log(Protocol):
     def cluster_id(self) -> str:
         """Which log this is: views of one never serve another."""
 
+    def brokers(self) -> int:
+        """Count the brokers that there are: on how many a partition can have a copy."""
+
+    def replication(self, topic: str) -> int:
+        """Count the copies of the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
+
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
 
@@ -271,6 +290,9 @@ class Log(Protocol):
         Raises:
             LogUnreachable: a stable read was not answered in time.
         """
+
+    def members(self, group: str) -> int:
+        """Count the members of a group."""
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 with this metadata where the group has no commit yet. The group must have no members."""

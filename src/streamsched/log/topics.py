@@ -81,6 +81,10 @@ class Topics:
         """Name all partitions of the work log."""
         return [TopicPartition(self.children, p) for p in range(self.child_partitions)]
 
+    def groups(self) -> dict[str, list[TopicPartition]]:
+        """Name all partitions of each group."""
+        return {self.scheduler_group: self.journal(), self.worker_group: self.work_log()}
+
     def specs(self) -> list[TopicSpec]:
         """Say what every topic must be."""
         compact = {**_COMMON, "cleanup.policy": "compact"}

@@ -49,6 +49,8 @@ CALM_SLICE: Final = 0.2
 """The same when nothing has come from it for longer: what is idle should cost nothing."""
 ROUNDS: Final = 10
 """How often progress buys it another wait."""
+OUTAGE_S: Final = 150.0
+"""How long running work waits for the log to say how a transaction ended: as long as the group keeps its member."""
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +85,15 @@ class Tenant(Protocol):
         """Forget all work on these partitions without writing anything."""
 
     def waiting(self) -> None:
-        """Show a sign of life: a claim is taking its time."""
+        """Show a sign of life: a claim, or the answer of the log, is taking its time."""
 
 
 class Ownership:
-    """A member of a group, its writer, and its claims. All calls from one thread."""
+    """A member of a group, its writer, and its claims. All calls from one thread.
+
+    ``outage`` is for how many seconds work is kept whose transaction has an unknown outcome while the log does not
+    answer.
+    """
 
     def __init__(
         self,
@@ -99,6 +105,7 @@ class Ownership:
         tenant: Tenant,
         clock: Clock,
         pause: Callable[[float], None],
+        outage: float = 0.0,
     ) -> None:
         self._log = log
         self._group = group
@@ -106,6 +113,7 @@ class Ownership:
         self._tenant = tenant
         self._clock = clock
         self._pause = pause
+        self._outage = outage
         self._ids = f"{group}.{node_id}."
         self._writers = 0
         self._abandoned: list[str] = []
@@ -187,6 +195,10 @@ class Ownership:
             if claim is not None:  # the witness may have found it lost
                 self.claims[partition] = replace(claim, counter=claim.counter + 1, position=place.position)
         return offsets
+
+    def hurry(self) -> None:
+        """Wait for the end of no outage any more. May be called from a signal handler."""
+        self._outage = 0.0
 
     def leave(self) -> None:
         """Hand everything over and leave the group."""
@@ -320,13 +332,21 @@ class Ownership:
         What another node claimed meanwhile is lost. Any other partition of the transaction tells of the whole.
         """
         self._abandon_writer()
-        try:
-            self._fence_abandoned()
-            found = self._marks([TopicPartition(self._topic, partition) for partition in marks], stable=True)
-        except LogUnreachable as error:
-            # Nothing is known of this work any more: claim it anew, from what the log says then.
-            self._drop(list(marks))
-            raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
+        begun = self._clock.monotonic()
+        while True:
+            try:
+                self._tenant.waiting()
+                self._fence_abandoned()
+                self._tenant.waiting()
+                found = self._marks([TopicPartition(self._topic, partition) for partition in marks], stable=True)
+                break
+            except LogUnreachable as error:
+                if self._clock.monotonic() - begun >= self._outage:
+                    # Nothing is known of this work any more: claim it anew, from what the log says then.
+                    self._drop(list(marks))
+                    raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
+                log.warning("an outage: what runs goes on, results wait: %s", error)
+                self._pause(PATIENCE)
         landed = {place.partition: mark for place, (_, mark) in found.items()}
         foreign = {partition for partition, mark in marks.items() if landed[partition].epoch > mark.epoch}
         if foreign:

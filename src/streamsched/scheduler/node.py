@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from msgspec.structs import replace
 
@@ -19,12 +19,14 @@ from streamsched.domain.owed import Debt, owed
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
+from streamsched.log.journal import JournalReader
 from streamsched.log.port import (
     Append,
     Log,
     LogError,
+    LogUnreachable,
     Record,
     TopicPartition,
     TransactionAborted,
@@ -106,13 +108,15 @@ class Scheduler:
         self._hungry: dict[str, None] = {}
         self._flights: dict[str, _Flight] = {}
         self._reserved = Load()
-        self._unready: set[int] = set()
+        self._unready: dict[int, int] = {}
+        """Partitions that are not folded up to this position yet: nothing is decided for them."""
         self._ready: set[int] = set()
         self._halted: set[int] = set()
+        """Partitions that stand still at a record of an unknown schema, as far as this was heeded."""
         self._letters: dict[int, dict[int, Append]] = {}
         """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
-        self._reader = log.reader()
+        self._reader = JournalReader(log, topics, codec)
         self._ticker = Ticker(view, self._records, me, Barrier(log, self._reader, topics.journal(), self._halted))
         self._ownership = Ownership(
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
@@ -140,6 +144,7 @@ class Scheduler:
         wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)
+        self._heed_halts()
         self._catch_up()
         decided = self._decide()
         self.waiting()
@@ -162,22 +167,24 @@ class Scheduler:
 
     # --- read and fold ----------------------------------------------------------------------------------------------
 
-    def _fold(self, records: Sequence[Record]) -> None:
+    def _fold(self, records: Sequence[tuple[Record, e.Event | Undecodable | None]]) -> None:
         touched: dict[str, Task] = {}
         schedules: dict[str, Schedule] = {}
-        for record in records:
-            if record.topic == self._beats.topic:
+        positions = self.view.positions
+        for record, event in records:
+            kind = type(event)
+            if event is None:
                 self._hear(record)
-            elif record.partition not in self._halted:
-                event = self._decode(record)
-                if record.partition in self._halted or record.offset < self.view.positions.get(record.partition, 0):
-                    continue  # it was folded before the claim, and is read again for what is to be set aside
-                if event is not None:
-                    if type(event) in e.OF_SCHEDULE:
-                        schedules |= self._apply_to_schedule(event, record.partition)
-                    else:
-                        self._apply(event, record.partition, touched)
-                self.view.moved(record.partition, record.offset + 1)
+                continue
+            if kind is Undecodable:
+                self._set_aside(record, cast(Undecodable, event))
+            if record.offset < positions.get(record.partition, 0):
+                continue  # it was folded before the claim, and is read again for what is to be set aside
+            if kind in e.OF_SCHEDULE:
+                schedules |= self._apply_to_schedule(cast(e.OfSchedule, event), record.partition)
+            elif kind is not Undecodable:
+                self._apply(cast(e.Event, event), record.partition, touched)
+            self.view.moved(record.partition, record.offset + 1)
         for task_id, task in touched.items():
             if task.terminal:
                 self._hungry.pop(task_id, None)
@@ -188,19 +195,13 @@ class Scheduler:
             if self.view.schedule_homes[schedule_id] in self._ready:
                 self._ticker.touch(schedule)
 
-    def _decode(self, record: Record) -> e.Event | None:
-        """Read an event of the journal; one that is none is passed over, and set aside by the partition's owner."""
-        try:
-            return self._intake.journal(record)
-        except UnknownSchema as error:
-            self._halt(record.partition, error)
-        except Undecodable as error:
-            claim = self._ownership.claims.get(record.partition)
-            if claim is not None and record.offset >= claim.position:
-                log.error("dead letter: %s", error)
-                letter = dead_letter(self._records, self._me, record, str(error))
-                self._letters.setdefault(record.partition, {})[record.offset] = letter
-        return None
+    def _set_aside(self, record: Record, error: Undecodable) -> None:
+        """Make the dead letter of what is no event, where this node owns its partition."""
+        claim = self._ownership.claims.get(record.partition)
+        if claim is not None and record.offset >= claim.position:
+            log.error("dead letter: %s", error)
+            letter = dead_letter(self._records, self._me, record, str(error))
+            self._letters.setdefault(record.partition, {})[record.offset] = letter
 
     def _apply(self, event: e.Event, partition: int, touched: dict[str, Task]) -> None:
         """Fold an event, and note which tasks it touched."""
@@ -223,11 +224,24 @@ class Scheduler:
         self._ticker.read_back(schedule, event)
         return {schedule.schedule_id: schedule}
 
-    def _halt(self, partition: int, error: UnknownSchema) -> None:
-        """Fold and decide no further in this partition: only a newer version knows what came to pass there."""
-        log.error("journal: %s; partition %d stands still on this node", error, partition)
-        self._halted.add(partition)
-        self.dropped([partition])
+    def _heed_halts(self) -> None:
+        """Decide nothing where a partition stands still; where it goes on, first fold it to its end as it is now."""
+        halts = self._reader.halts
+        if not halts and not self._halted:
+            return
+        for partition in halts.keys() - self._halted:
+            log.error("%s", halts[partition])
+            self._halted.add(partition)
+            self.dropped([partition])
+        lifted = self._halted - halts.keys()
+        claims = [self._ownership.claims[partition] for partition in lifted & self._ownership.claims.keys()]
+        try:
+            ends = self._log.end([TopicPartition(self._topics.events, claim.partition) for claim in claims])
+        except LogUnreachable:
+            return  # the next turn tries again
+        self._halted -= lifted
+        self._unready |= {place.partition: end for place, end in ends.items()}
+        self._read_again(claims)
 
     def _hear(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
@@ -238,13 +252,12 @@ class Scheduler:
 
     def _catch_up(self) -> None:
         """Fold to the end that was found after the claim, then look at every task that goes on."""
-        for partition in list(self._unready):
+        for partition, end in list(self._unready.items()):
             place = TopicPartition(self._topics.events, partition)
-            claim = self._ownership.claims[partition]
-            if self._reader.position(place) < claim.end:
+            if self._reader.position(place) < end:
                 continue
             self.view.moved(partition, max(self._reader.position(place), self.view.positions.get(partition, 0)))
-            self._unready.discard(partition)
+            del self._unready[partition]
             self._ready.add(partition)
             for task_id, home in self.view.homes.items():
                 if home == partition:
@@ -435,7 +448,7 @@ class Scheduler:
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
-        self._unready |= {claim.partition for claim in claims} - self._halted
+        self._unready |= {claim.partition: claim.end for claim in claims if claim.partition not in self._halted}
         self._read_again(claims)
 
     def _read_again(self, claims: Sequence[Claim]) -> None:
@@ -468,7 +481,7 @@ class Scheduler:
         """Decide nothing more for these partitions; folding goes on."""
         gone = set(partitions)
         self._told(gone)
-        self._unready -= gone
+        self._unready = {partition: end for partition, end in self._unready.items() if partition not in gone}
         self._ready -= gone
         self._ticker.dropped(gone)
         for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:

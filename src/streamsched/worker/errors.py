@@ -6,6 +6,7 @@ import sys
 from math import inf, isnan, nan
 from typing import Any, Final, NamedTuple
 
+from streamsched.domain.kinds import names_of
 from streamsched.worker import traces
 
 SANE_RECURSION: Final = 500  # frames
@@ -80,6 +81,7 @@ class Telling(NamedTuple):
     traceback: str
     retryable: bool
     delay_ms: int | None
+    error_types: tuple[str, ...]
 
 
 def tell(error: BaseException) -> Telling:
@@ -99,7 +101,8 @@ def tell(error: BaseException) -> Telling:
     if traces.is_a(error, ChildError):
         retryable, delay_ms, remarks = _wishes(error)
     shown = "" if any(traces.is_a(error, own) for own in _WITHOUT_FRAMES) else traces.trace_of(error, frames)
-    return Telling(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms)
+    types = names_of(type(error)) if retryable else ()  # they decide on another attempt, and on nothing else
+    return Telling(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms, types)
 
 
 def _wishes(error: BaseException) -> tuple[bool, int | None, str]:

@@ -329,6 +329,7 @@ def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, sta
         retryable=telling.retryable,
         delay_ms=telling.delay_ms,
         state=state,
+        error_types=telling.error_types,
     )
 
 

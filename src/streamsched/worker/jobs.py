@@ -24,6 +24,7 @@ Payload = Annotated[str, msgspec.Meta(max_length=256 * 1024)]
 ErrorType = Annotated[str, msgspec.Meta(max_length=1024)]
 Message = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
 Traceback = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
+ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(max_length=16)]
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -68,7 +69,7 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     """The attempt failed: the handler raised, broke a limit, or took its process down with it.
 
     ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in
-    ``JobCompleted``.
+    ``JobCompleted``. ``error_types`` as in ``Cause``.
     """
 
     key: Key
@@ -81,6 +82,7 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     retryable: bool
     delay_ms: Delay | None
     state: Payload | None
+    error_types: ErrorTypes = ()
 
 
 class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="stopped"):

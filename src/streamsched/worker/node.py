@@ -18,7 +18,7 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.beats import Condition, Pulse
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import Life
-from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.draining import Draining
@@ -67,6 +67,8 @@ class Worker:
         self._jobs: dict[int, Child] = {}
         self._told: set[int] = set()
         """Jobs that may have a checkpoint which is not durable yet."""
+        self._late: list[jobs.News] = []
+        """What the pool told while a commit waited for the log."""
         self._keys = count(1)
         self._commit_at = 0.0
         self._retry_at = 0.0
@@ -74,7 +76,7 @@ class Worker:
         self._trim_at = me.clock.monotonic() + pace.trim
         self._ownership = Ownership(
             log=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause,
+            clock=me.clock, pause=pause, outage=OUTAGE_S,
         )  # fmt: skip
         records = Records(codec, topics)
         self._recovery = Recovery(count=self._count_recovery, fail=self._fail_lost)
@@ -112,12 +114,12 @@ class Worker:
     def drain(self) -> None:
         """Begin to stop gracefully; called again, stop now. May be called from a signal handler."""
         self._draining.ask()
+        self._ownership.hurry()
 
     def step(self, timeout: float) -> bool:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
-        busy = self._pool.busy()
-        waiting = busy or len(self._settlement)
+        waiting = self._pool.busy() or len(self._settlement) or self._late
         read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.pulse.until_due()))
         worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
         self._trim()
@@ -125,18 +127,19 @@ class Worker:
 
     def _work(self, timeout: float) -> bool:
         """Do all but serving the group and reading: also while a hand-over takes its time."""
-        news = self._pool.poll(timeout)
+        news, self._late = self._late, []
+        news += self._pool.poll(0.0 if news else timeout)
         for item in news:
             self._hear(item)
         if self._draining.obey():
-            self.waiting()  # before anything is returned: it is not to come back here
+            self._beat()  # before anything is returned: it is not to come back here
         if self._draining.life is Life.RUNNING:
             self._feed()
         else:
             self._draining.wind_down([*self._ready.drain(), *self._recovery.drain()])
         self._tell_long()
         committed = self._commit()
-        self.waiting()
+        self._beat()
         return bool(news) or committed
 
     def stop(self) -> None:
@@ -347,7 +350,11 @@ class Worker:
             log.warning("what was inherited could not be read: %s", error)
 
     def waiting(self) -> None:
-        """Beat."""
+        """Beat, and keep the executors' limits; what they tell is heard when the commit is over."""
+        self._late += self._pool.poll(0.0)
+        self._beat()
+
+    def _beat(self) -> None:
         self.pulse.beat(self._condition, self._draining.life)
 
     def dropped(self, partitions: Collection[int]) -> None:

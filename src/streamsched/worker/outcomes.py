@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamsched.domain.events import (
+    Cause,
     ChildCancelled,
     ChildCheckpointed,
     ChildCompleted,
@@ -57,6 +58,7 @@ class Outcomes:
             attempt=child.attempt, token=child.token, started_at=news.started_at, sequence=sequence,
             state=state, reason=news.reason, error_type=news.error_type, message=news.message,
             traceback=news.traceback, retryable=news.retryable, delay=news.delay_ms,
+            cause=Cause(news.error_types) if news.error_types else None,
         )  # fmt: skip
 
     def worker_lost(self, child: Child) -> ChildFailed:

@@ -94,6 +94,10 @@ class Connection:
         self._cluster.refresh()
         return self._cluster.committed(group, partitions, stable=stable)
 
+    def members(self, group: str) -> int:
+        """Count the members of a group."""
+        return sum(len(known.members) for known in self._cluster.groups(group))
+
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 where the group has no commit yet."""
         self._writable("commit positions")
@@ -156,6 +160,14 @@ class Connection:
     def end_hanging(self, hanging: Hanging) -> bool:
         """Find it ended."""
         return False
+
+    def brokers(self) -> int:
+        """Count one: this process."""
+        return 1
+
+    def replication(self, topic: str) -> int:
+        """Count one copy."""
+        return 1
 
     def check_eviction(self) -> None:
         """Say nothing: members can be evicted here."""

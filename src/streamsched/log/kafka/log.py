@@ -55,6 +55,14 @@ class KafkaLog:
         """Return the cluster's own name."""
         return self._cluster_id
 
+    def brokers(self) -> int:
+        """Count the brokers that there are."""
+        return self._admin.brokers()
+
+    def replication(self, topic: str) -> int:
+        """Count the copies of the topic's partitions, the fewest where they differ. Raises ``TopicMismatch``."""
+        return min(len(partition.replicas) for partition in self._admin.topic(topic).partitions)
+
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
         return len(self._admin.topic(topic).partitions)
@@ -106,6 +114,10 @@ class KafkaLog:
     ) -> Mapping[TopicPartition, Committed | None]:
         """Read the group's positions. ``stable`` waits for open transactions to end."""
         return self._positions.committed(group, partitions, stable=stable, timeout=timeout)
+
+    def members(self, group: str) -> int:
+        """Count the members of a group."""
+        return self._positions.members(group)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 with this metadata where the group has no commit yet; it must have no members."""
