@@ -225,3 +225,28 @@ def test_letters_are_delivered_in_the_order_of_their_writing(tmp_path: Path) -> 
     reader = log.reader()
     reader.assign({TopicPartition("t", 0): 0})
     assert [record.value for record in reader.poll(100, 0)] == [b"%d" % n for n in range(12) if n != 3]
+
+
+def test_beats_are_kept_for_a_while_only(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    from streamsched.api import run
+    from streamsched.api.request import want
+    from streamsched.api.settings import Settings
+    from streamsched.api.wiring import Installation
+    from streamsched.log.port import TopicPartition
+
+    monkeypatch.setattr(run, "BEATS_KEPT_MS", 500)
+    monkeypatch.setattr(run, "TRIM_S", 0.1)
+    settings = Settings(data_dir=cli.folder / ".streamsched")
+    working = run.Run(settings, slots=1)
+    try:
+        task = working.submit(want(cli.template("sleep"), {"n": 6}))
+        assert working.until_done(task.task_id, lambda status: None).state == "succeeded"
+    finally:
+        working.close()
+    place = TopicPartition("streamsched.workers", 0)
+    site = Installation(settings)
+    kept = site.log.end([place])[place] - site.log.start([place])[place]
+    assert 0 < kept < site.log.end([place])[place]
+    site.close()
+    cli.json("status", task.task_id)
+    assert cli.lines("workers") == []

@@ -18,6 +18,8 @@ HELP = """Run long work cut into many pieces, each piece exactly once, on one ma
 
 Begin with: streamsched run examples/print-numbers.yaml -p n=1000000
 
+As a service on one machine: streamsched up; then submit, schedule, status, watch and the others beside it.
+
 Exit codes: 0 well, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
 schedule, 70 watchdog, 130 interrupted.
 """
