@@ -211,7 +211,7 @@ class Run:
 
     def _worker(self) -> Worker:
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             pool = ExecutorPool(self._slots, allow=self._allow or self._named(), output_fd=output)
         finally:
