@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from streamsched.api.folder import make_private
 from streamsched.log.port import Append, Log, LogError, RecordTooLarge, TopicMismatch
 
 logger = logging.getLogger(__name__)
@@ -49,8 +50,10 @@ class Mailbox:
 
     def put(self, record: Append) -> Letter:
         """Leave a letter."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_private(self._folder.parent)
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         draft = self._folder / f".{uuid.uuid4()}"
+        draft.touch(0o600)
         draft.write_bytes(msgspec.msgpack.encode(record))
         letter = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
         draft.rename(letter)

@@ -29,6 +29,9 @@ PAYLOAD_LIMIT: Final = ARGS_LIMIT
 REASON_LIMIT: Final = 2_000
 """Characters of the reason why a record is set aside: its dead letter repeats it."""
 
+BODY_LIMIT: Final = 1536 * 1024
+"""Bytes of a schedule's template and parameters: its tasks' requests hold both, and a little more."""
+
 _BOUNDS: Final = {
     "at": (0, TIME_END),
     "started_at": (0, TIME_END),
@@ -175,7 +178,15 @@ def _set_aside(event: e.RecordSetAside) -> str | None:
 
 
 def _of_schedule(event: e.ScheduleSet) -> str | None:
-    return None if is_schedule_id(event.schedule_id) else f"{event.schedule_id[:200]!r} is no schedule id"
+    if not is_schedule_id(event.schedule_id):
+        return f"{event.schedule_id[:200]!r} is no schedule id"
+    return _made_of(event)
+
+
+def _made_of(body: e.ScheduleSet | e.BackfillPart) -> str | None:
+    """Refuse what is too heavy for the requests that are made of it."""
+    size = len(body.template.encode()) + len(body.params.encode())
+    return f"template and parameters have {size:,} bytes, the limit is {BODY_LIMIT:,}" if size > BODY_LIMIT else None
 
 
 def _ticks(event: e.TicksDecided) -> str | None:
@@ -196,6 +207,8 @@ def _backfill(event: e.BackfillRequested) -> str | None:
     for part in event.parts:
         if not before < part.first <= part.last < TIME_END:
             return f"times from {part.first} to {part.last} cannot follow {before}"
+        if flaw := _made_of(part):
+            return flaw
         before = part.last
     return f"{len(event.parts):,} parts, more than a backfill can have" if len(event.parts) > PARTS_LIMIT else None
 

@@ -50,13 +50,21 @@ _UNREADABLE: Final = Template(
 )
 
 
-@lru_cache(maxsize=256)
 def _template(text: str) -> tuple[Template, str]:
     """Read a template; where it is none, say why in the second place: its task is there, to be refused."""
+    return _small(text) if len(text) <= _SMALL else _large(text)
+
+
+def _read(text: str) -> tuple[Template, str]:
     try:
         return Template.from_json(text), ""
     except TemplateError as error:
         return _UNREADABLE, str(error)
+
+
+_SMALL: Final = 16 * 1024
+_small = lru_cache(maxsize=256)(_read)
+_large = lru_cache(maxsize=4)(_read)
 
 
 class Load(dict[int, int]):

@@ -12,6 +12,7 @@ from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.port import Append, Committed, Hanging, Listener, TopicPartition, TopicSpec
+from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class KafkaLog:
         watchdog: float = 60.0,
         reach: float = 5.0,
     ) -> None:
-        self._settings = ClientSettings(brokers, dict(kafka or {}))
+        self._settings = ClientSettings(brokers, KafkaSettings(kafka or {}))
         self._admin = Admin(self._settings)
         self._cluster_id = self._admin.cluster_id(reach)
         self._positions = Positions(self._settings, self._admin)
