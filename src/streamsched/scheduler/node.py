@@ -34,6 +34,7 @@ from streamsched.log.port import (
 )
 from streamsched.log.topics import Topics
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Claim, Ownership
@@ -128,6 +129,8 @@ class Scheduler:
             ownership=self._ownership,
             partitions=topics.event_partitions,
         )
+        self._clock_check = ClockCheck(log, me.clock, "nothing is decided until they agree")
+        self._clock = Agreement.UNKNOWN
         self._beats = TopicPartition(topics.workers, 0)
         journal = topics.journal()
         starts = log.start([*journal, self._beats])
@@ -139,7 +142,9 @@ class Scheduler:
         self._ownership.poll()
         now = self._me.clock.now()
         at_most = min(timeout, CATCH_UP if self._unready else self._ownership.turn, self.pulse.until_due())
-        wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
+        wait = at_most
+        if self._clock is Agreement.AGREES:
+            wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)
         self._heed_halts()
@@ -268,6 +273,10 @@ class Scheduler:
 
     def _decide(self) -> bool:
         now = self._me.clock.now()
+        self._clock = self._clock_check.look(now)
+        if self._clock is not Agreement.AGREES:
+            behind = self._behind()  # positions and dead letters ask no clock
+            return bool(behind) and self._commit((), (), behind)
         decisions: list[_Decision] = []
         for task_id in self._agenda.take(now, DECISIONS):
             task = self.view.active.get(task_id)
@@ -469,7 +478,8 @@ class Scheduler:
 
     def waiting(self) -> None:
         """Beat."""
-        self.pulse.beat(lambda: Condition("running"), "running")
+        state = "wrong clock" if self._clock is Agreement.DIFFERS else "running"
+        self.pulse.beat(lambda: Condition(state), state)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""
