@@ -21,7 +21,7 @@ from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
-from streamsched.log.journal import JournalReader
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import (
     Append,
     Log,
@@ -57,6 +57,8 @@ FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
 LAG: Final = 5_000
 """Offsets that an owned partition's committed position may lie behind what was folded: its next owner reads them."""
+SAY_AGAIN_S: Final = 60.0
+"""Seconds after which it is said again that a partition stands still."""
 CATCH_UP: Final = 0.005
 """Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
 
@@ -112,6 +114,7 @@ class Scheduler:
         self._ready: set[int] = set()
         self._halted: set[int] = set()
         """Partitions that stand still at a record of an unknown schema, as far as this was heeded."""
+        self._say_again = 0.0
         self._letters: dict[int, dict[int, Append]] = {}
         """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
@@ -232,10 +235,13 @@ class Scheduler:
         halts = self._reader.halts
         if not halts and not self._halted:
             return
-        for partition in halts.keys() - self._halted:
-            log.error("%s", halts[partition])
-            self._halted.add(partition)
-            self.dropped([partition])
+        new = halts.keys() - self._halted
+        if new or (halts and self._me.clock.monotonic() >= self._say_again):
+            self._say_again = self._me.clock.monotonic() + SAY_AGAIN_S
+            log.error("%s", in_words(halts.values()))
+        if new:
+            self._halted |= new
+            self.dropped(new)
         lifted = self._halted - halts.keys()
         claims = [self._ownership.claims[partition] for partition in lifted & self._ownership.claims.keys()]
         try:
