@@ -138,6 +138,15 @@ class Client:
             return Submitted(request.task_id, first=True)
         return compare(first_request(self._site, request, offset), request)
 
+    def halted(self, task_id: str) -> str:
+        """Tell, in words, whether the journal's partition of this task stands still now; empty where it does not.
+
+        Looks from where the schedulers have come to, and not at all where they lie far behind or may not be asked.
+        """
+        from streamsched.api.request import halt_of
+
+        return halt_of(self._site, task_id)
+
     def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
         """Ask for the end of a task and return its status before that; nothing is asked of one that is done."""
         task = self._task(task_id)

@@ -21,7 +21,7 @@ from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
-from streamsched.log.journal import JournalReader
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import (
     Append,
     Log,
@@ -34,6 +34,7 @@ from streamsched.log.port import (
 )
 from streamsched.log.topics import Topics
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Claim, Ownership
@@ -58,6 +59,8 @@ FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
 LAG: Final = 5_000
 """Offsets that an owned partition's committed position may lie behind what was folded: its next owner reads them."""
+SAY_AGAIN_S: Final = 60.0
+"""Seconds after which it is said again that a partition stands still."""
 CATCH_UP: Final = 0.005
 """Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
 
@@ -115,6 +118,7 @@ class Scheduler:
         self._ready: set[int] = set()
         self._halted: set[int] = set()
         """Partitions that stand still at a record of an unknown schema, as far as this was heeded."""
+        self._say_again = 0.0
         self._letters: dict[int, dict[int, Append]] = {}
         """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
@@ -132,6 +136,8 @@ class Scheduler:
             ownership=self._ownership,
             partitions=topics.event_partitions,
         )
+        self._clock_check = ClockCheck(log, me.clock, "nothing is decided until they agree")
+        self._clock = Agreement.UNKNOWN
         self._beats = TopicPartition(topics.workers, 0)
         journal = topics.journal()
         starts = log.start([*journal, self._beats])
@@ -143,7 +149,9 @@ class Scheduler:
         self._ownership.poll()
         now = self._me.clock.now()
         at_most = min(timeout, CATCH_UP if self._unready else self._ownership.turn, self.pulse.until_due())
-        wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
+        wait = at_most
+        if self._clock is Agreement.AGREES:
+            wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)
         self._heed_halts()
@@ -234,10 +242,13 @@ class Scheduler:
         halts = self._reader.halts
         if not halts and not self._halted:
             return
-        for partition in halts.keys() - self._halted:
-            log.error("%s", halts[partition])
-            self._halted.add(partition)
-            self.dropped([partition])
+        new = halts.keys() - self._halted
+        if new or (halts and self._me.clock.monotonic() >= self._say_again):
+            self._say_again = self._me.clock.monotonic() + SAY_AGAIN_S
+            log.error("%s", in_words(halts.values()))
+        if new:
+            self._halted |= new
+            self.dropped(new)
         lifted = self._halted - halts.keys()
         claims = [self._ownership.claims[partition] for partition in lifted & self._ownership.claims.keys()]
         try:
@@ -275,6 +286,10 @@ class Scheduler:
 
     def _decide(self) -> bool:
         now = self._me.clock.now()
+        self._clock = self._clock_check.look(now)
+        if self._clock is not Agreement.AGREES:
+            behind = self._behind()  # positions and dead letters ask no clock
+            return bool(behind) and self._commit((), (), behind)
         decisions: list[_Decision] = []
         taken, until = self._agenda.take(now, DECISIONS), self._me.clock.monotonic() + PLANNING_S
         for place, task_id in enumerate(taken, 1):
@@ -484,7 +499,8 @@ class Scheduler:
 
     def waiting(self) -> None:
         """Beat."""
-        self.pulse.beat(lambda: Condition("running"), "running")
+        state = "wrong clock" if self._clock is Agreement.DIFFERS else "running"
+        self.pulse.beat(lambda: Condition(state), state)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -16,6 +17,7 @@ from streamsched.log.codec import Codec
 from streamsched.log.port import Log, LogError, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import Life
 from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
@@ -76,11 +78,12 @@ class Worker:
         self._topics = topics
         self._codec = codec
         self._pool = pool
-        self._me = me
+        self._clock = LogClock(log, me.clock)
+        self._me = me = replace(me, clock=self._clock)
         self._slots = slots
         self._pace = pace
         self._fitness = Fitness(modules=modules, me=me, own=own)
-        self._outcomes = Outcomes(me)
+        self._outcomes = Outcomes(me, self._clock)
         self._owned: dict[int, OwnedPartition] = {}
         self._ready = ReadyQueue()
         self._jobs: dict[int, Child] = {}
@@ -138,6 +141,7 @@ class Worker:
     def step(self, timeout: float) -> bool:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
+        self._clock.put_right()
         waiting = self._pool.busy() or len(self._settlement) or self._late
         read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.pulse.until_due()))
         worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
@@ -193,7 +197,7 @@ class Worker:
         if isinstance(news, jobs.JobCompleted):
             self._settlement.ended(child, self._outcomes.completed(child, news))
         elif child.stop_reason is not None:
-            self._cancel(child, news.started_at)
+            self._cancel(child, self._outcomes.right(news.started_at))
         elif isinstance(news, jobs.JobFailed):
             self._fail(child, news)
         elif self._draining.life is not Life.RUNNING:
@@ -292,7 +296,7 @@ class Worker:
         if now < self._tell_at or not self._jobs:
             return
         self._tell_at = now + LONG
-        wall = self._me.clock.now()
+        wall = self._clock.now() + self._clock.shift_ms
         for running in self._pool.running():
             child = self._jobs.get(running.key)
             if child and not child.started_told and wall - running.started_at >= LONG * 1000:
@@ -338,8 +342,11 @@ class Worker:
             log.warning("settled records were not deleted: %s", error)
 
     def _condition(self) -> Condition:
+        shift = self._clock.shift_ms
         running = tuple(
-            e.RunningChild(child.work.task_id, child.work.child, child.attempt, item.started_at, item.done, item.total)
+            e.RunningChild(
+                child.work.task_id, child.work.child, child.attempt, item.started_at - shift, item.done, item.total
+            )
             for item in self._pool.running()
             for child in (self._jobs.get(item.key),)
             if child is not None

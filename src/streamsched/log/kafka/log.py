@@ -11,7 +11,7 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.port import Append, Committed, Hanging, Listener, TopicPartition, TopicSpec
+from streamsched.log.port import Append, Committed, Hanging, Listener, LogTime, TopicPartition, TopicSpec
 from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
@@ -100,6 +100,14 @@ class KafkaLog:
     def post(self, append: Append) -> None:
         """Write a record without waiting; it may be lost (beats)."""
         self._appender.post(append)
+
+    def time(self) -> LogTime | None:
+        """Tell the broker's time, as the last record that was posted told; None where none was acknowledged yet.
+
+        Raises:
+            TopicMismatch: the topic that is posted to keeps its writers' times.
+        """
+        return self._appender.time()
 
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
         """Write records without a transaction, durable on return; returns their offsets.
