@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from streamsched.api.settings import Settings
@@ -15,6 +16,7 @@ from streamsched.api.wiring import Installation
 from streamsched.domain import events as e
 from tests.fault.nodes import until
 from tests.fault.site import WORKER, Site
+from tests.fault.test_eviction import kill_tree, node_of
 from tests.kafka import shared
 from tools.broker import Broker
 
@@ -59,11 +61,14 @@ def stop(site: Site, *processes: object) -> None:
         process.wait(90)  # type: ignore[attr-defined]
 
 
-def goes_on(site: Site) -> None:
-    """Start nodes where no position is left, and see the task to its end."""
+def goes_on(site: Site, zombie: psutil.Process | None = None) -> None:
+    """Start nodes where no position is left, and see the task to its end; the zombie wakes in the middle of it."""
     assert positions(site) == {False}
     site.start("scheduler", name="s2")
     site.start(*WORKER, name="w2")
+    site.until_noted(20)
+    if zombie is not None:
+        zombie.resume()
     site.finish()
     said = "".join(path.read_text() for path in site.folder.glob("*.log"))
     assert f"group {site.prefix}.workers has forgotten its positions" in said
@@ -77,7 +82,9 @@ def goes_on(site: Site) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_a_group_that_was_deleted_begins_anew_with_what_was_live(tmp_path: Path) -> None:
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_group_that_was_deleted_begins_anew_with_what_was_live(tmp_path: Path, frozen: bool) -> None:
+    """The worker that had it is dead, or frozen in the middle of its work until another has taken over."""
     site = Site(tmp_path)
     try:
         nodes = site.start("scheduler", name="s1"), site.start(*WORKER, name="w1")
@@ -85,14 +92,17 @@ def test_a_group_that_was_deleted_begins_anew_with_what_was_live(tmp_path: Path)
         site.until_noted(40)
         nodes[0].send_signal(signal.SIGTERM)
         nodes[0].wait(90)
-        for process in [nodes[1], *nodes[1].children(recursive=True)]:
-            process.kill()  # what ran stays in the work log
+        zombie = node_of(nodes[1])
+        if frozen:
+            zombie.suspend()
+        else:
+            kill_tree(nodes[1])  # what ran stays in the work log
         with closing(Installation(Settings(brokers=site.brokers, prefix=site.prefix, data_dir=tmp_path))) as here:
             beats = site.beats("w1")
             here.discover().log.evict(here.topics.worker_group, beats[-1].member_id)
             here.log.fence(beats[-1].transactional_id)
         delete_groups(site)
-        goes_on(site)
+        goes_on(site, zombie if frozen else None)
     finally:
         site.end()
 

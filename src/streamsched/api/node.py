@@ -50,6 +50,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     _give_back()
     name = name or node_name("scheduler")
     with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
+        site.log.check_broker()
         site.discover().check_sizes()
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
@@ -71,6 +72,8 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     _give_back()
     name = name or node_name("worker")
     with closing(Installation(_patient(settings, FETCH))) as site:
+        if "group.protocol" in settings.kafka:  # it costs a worker 7 MB; the scheduler looks always
+            site.log.check_broker()
         site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
         worker = site.worker(pool, slots, name, pace)
