@@ -94,9 +94,16 @@ def live_through(site: Site, broken: Callable[[], object], seconds: float, *prot
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seconds", [13.0, pytest.param(25.0, marks=pytest.mark.long)])
-@pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_a_frozen_broker(outage: Site, fragile: Broker, seconds: float, protocol: str) -> None:
+@pytest.mark.parametrize(
+    ("protocol", "seconds"),
+    [
+        ("classic", 13.0),
+        pytest.param("consumer", 13.0, marks=pytest.mark.long),
+        pytest.param("classic", 25.0, marks=pytest.mark.long),
+        pytest.param("consumer", 25.0, marks=pytest.mark.long),
+    ],
+)
+def test_a_frozen_broker(outage: Site, fragile: Broker, protocol: str, seconds: float) -> None:
     live_through(outage, lambda: frozen(fragile), seconds, *group(outage, protocol))
 
 
