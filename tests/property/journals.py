@@ -11,7 +11,7 @@ from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.param import Param
-from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 
@@ -44,7 +44,10 @@ policies = st.builds(
         reset_on_progress=st.booleans(),
     ),
     failure=st.builds(
-        FailurePolicy, count=st.none() | st.integers(0, 2), percent=st.none() | st.sampled_from((0, 50, 100))
+        FailurePolicy,
+        count=st.none() | st.integers(0, 2),
+        percent=st.none() | st.sampled_from((0, 50, 100)),
+        on=st.sampled_from((FAIL_FAST, RUN_ALL)),
     ),
 )
 
