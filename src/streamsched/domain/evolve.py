@@ -117,6 +117,8 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
     detail = _ended(task, event)
     detail.result = event.result
     detail.state = detail.reason = None
+    if detail.error_type is None:
+        detail.message = None  # of a worker that gave it back: no failure of the child
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
     _close_when_done(task)
