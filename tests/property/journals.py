@@ -15,6 +15,7 @@ from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy, RetryPo
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 
+WAITS = st.sampled_from((0, 5, 1_000))
 CHILDREN: Final = 4
 
 
@@ -87,6 +88,7 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
             draw(st.sampled_from((None, e.Cause(("m.Error", "m.Hopeless"))))),
         ),
         e.ChildReturned(*running, sequence, state, 0, "drain"),
+        e.ChildReturned(*running, sequence, state, 0, "", e.Why("import", "no m", "node", draw(WAITS), False)),
         e.ChildCheckpointed(*running, sequence, state, 0, None),
         e.ChildStarted(*running),
         e.ChildrenStopping(*head, (e.Release(child, child, ordinal, 0),), "stop", 0),
