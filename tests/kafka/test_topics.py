@@ -11,6 +11,7 @@ from confluent_kafka import Producer
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, TopicMismatch, TopicPartition, TopicSpec
 from streamsched.log.topics import RECORD_LIMIT, Topics
+from tests.contract.harness import until
 from tests.contract.node import read
 from tests.kafka.harness import KafkaHarness
 
@@ -80,3 +81,18 @@ def test_headers_that_fill_a_record_are_read(harness: KafkaHarness, log: KafkaLo
     first, after = read(harness, log, {place: 0}, 2)
     assert list(first.headers) == headers
     assert after.value == b"after"
+
+
+def test_a_topic_that_keeps_its_writers_times_does_not_tell_the_brokers(harness: KafkaHarness, log: KafkaLog) -> None:
+    name = harness.name("beats")
+    log.create_topics([TopicSpec(name, 1, {"message.timestamp.type": "CreateTime"})])
+    log.post(Append(name, 0, b"k", b"beat"))
+
+    def refuses() -> bool:
+        try:
+            assert log.time() is None
+        except TopicMismatch as error:
+            return f"topic {name} has message.timestamp.type=CreateTime" in str(error)
+        return False
+
+    until(harness, refuses, what="an answer")

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.unit
 def test_a_handler_is_found_once() -> None:
     from streamsched.examples import bench
 
-    handlers = Handlers(["streamsched.examples"])
+    handlers = Handlers(["streamsched.examples.*"])
     assert handlers.resolve("streamsched.examples.bench:noop") is bench.noop
     assert handlers.resolve("streamsched.examples.bench:noop") is bench.noop
 
@@ -28,8 +28,8 @@ def test_what_is_no_name_of_a_handler(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["os:system", "streamsched.examples_else:f", "streamsched:f"])
 def test_only_allowed_modules_are_imported(name: str) -> None:
-    with pytest.raises(errors.HandlerNotAllowed, match=r"allows streamsched\.examples; start it with --allow"):
-        Handlers(["streamsched.examples"]).resolve(name)
+    with pytest.raises(errors.HandlerNotAllowed, match=r"allows streamsched\.examples\.\*; start it with --allow"):
+        Handlers(["streamsched.examples.*"]).resolve(name)
 
 
 def test_without_any_allowed_module() -> None:

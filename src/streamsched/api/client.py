@@ -138,6 +138,15 @@ class Client:
             return Submitted(request.task_id, first=True)
         return compare(first_request(self._site, request, offset), request)
 
+    def halted(self, task_id: str) -> str:
+        """Tell, in words, whether the journal's partition of this task stands still now; empty where it does not.
+
+        Looks from where the schedulers have come to, and not at all where they lie far behind or may not be asked.
+        """
+        from streamsched.api.request import halt_of
+
+        return halt_of(self._site, task_id)
+
     def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
         """Ask for the end of a task and return its status before that; nothing is asked of one that is done."""
         task = self._task(task_id)
@@ -247,15 +256,18 @@ class Client:
 
         """
         status = _status_of(self._task(task_id))
-        return status if status.done else replace(status, why=self.missing())
+        return status if status.done else replace(status, why=self.missing(task_id))
 
-    def missing(self) -> str:
-        """Say which nodes are missing for anything to be done; empty while a scheduler and a worker are seen."""
+    def missing(self, task_id: str | None = None) -> str:
+        """Say which nodes are missing for anything to be done; empty while a scheduler and a worker are seen.
+
+        Of a task it also says where no worker can run it, as it was folded last.
+        """
         from streamsched.api.presence import Presence
 
         if self._presence is None:
             self._presence = Presence(self._site)
-        return self._presence.missing()
+        return self._presence.missing(None if task_id is None else self._following().view.active.get(task_id))
 
     def tasks(self) -> list[TaskStatus]:
         """List all tasks, the youngest last."""

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from streamsched.api.folder import make_private
 from streamsched.log.port import Append, Log, LogError, LogUnreachable, RecordTooLarge, TopicMismatch
 from streamsched.log.topics import RECORD_LIMIT
 
@@ -55,10 +56,12 @@ class Mailbox:
 
     def put(self, record: Append) -> Letter:
         """Leave a letter. Raise LogUnreachable where the folder takes none."""
+        make_private(self._folder.parent)
         draft = self._folder / f".{uuid.uuid4()}"
         letter = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            draft.touch(0o600)
             draft.write_bytes(msgspec.msgpack.encode(record))
             draft.rename(letter)
         except OSError as error:

@@ -69,9 +69,9 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     with closing(Installation(_patient(settings, FETCH))) as site:
         site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
-        worker = site.worker(pool, slots, name, pace)
+        worker = site.worker(pool, slots, name, pace, modules=allow)
         group = site.topics.worker_group
-        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow)}")
+        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")
         signals.tell(worker.drain)
         with _beating(worker.pulse):
             while not worker.stopped:

@@ -1,11 +1,15 @@
-"""Whether anything works on the tasks of this log: a scheduler and a worker whose beats came lately."""
+"""Whether anything works on the tasks of this log: a scheduler and a worker whose beats came lately, and that can."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from streamsched.api.wiring import Installation
+from streamsched.domain.events import NodeBeat
+from streamsched.domain.routing import Requirement, requirement_of
+from streamsched.domain.task import Task
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.port import Record, TopicPartition
@@ -30,18 +34,28 @@ class Presence:
         self._reader = site.log.reader()
         since = site.clock.now() - round(1000 * SEEN_S)
         self._reader.assign(site.log.position_at([self._place], since))
-        self._seen: dict[bytes, tuple[str, int]] = {}
-        """Role and time of the last beat (milliseconds, as its record says), by the key of the node."""
+        self._seen: dict[bytes, tuple[NodeBeat, int]] = {}
+        """The last beat of each node, and its time (milliseconds, as its record says), by the key of the node."""
         self._next_look = 0.0
-        self._answer = ""
 
-    def missing(self) -> str:
-        """Say who is missing for anything to be done, and the remedy; empty where nobody is."""
+    def missing(self, task: Task | None = None) -> str:
+        """Say who is missing for anything to be done, of a task where one is given, and the remedy; else empty."""
         if time.monotonic() >= self._next_look:
             self._read()
-            self._answer = self._say()
             self._next_look = time.monotonic() + LOOK_S
-        return self._answer
+        since = self._site.clock.now() - 1000 * SEEN_S
+        present = [beat for beat, at in self._seen.values() if at >= since]
+        needed = None if task is None else requirement_of(task.template.child.handler)
+        absent = [role for role in ROLES if role not in {beat.role for beat in present}]
+        if absent:
+            return self._start(absent, needed)
+        if task is None or needed is None:
+            return ""
+        if task.idle and not any(needed.met_by(beat.modules) for beat in present if beat.role == "worker"):
+            command = "worker" if self._site.settings.brokers else "up"
+            module = needed.module
+            return f"no worker allows module {module}: start one with 'streamsched {command} --allow {module}'"
+        return f"a child was given back, and is tried again: {task.refusal}" if task.refusal else ""
 
     def close(self) -> None:
         """Stop reading."""
@@ -62,16 +76,12 @@ class Presence:
             return
         self._seen.pop(key, None)
         if beat is not None and beat.state == "running":
-            self._seen[key] = (beat.role, record.timestamp)
+            self._seen[key] = (beat, record.timestamp)
 
-    def _say(self) -> str:
-        since = self._site.clock.now() - 1000 * SEEN_S
-        present = {role for role, at in self._seen.values() if at >= since}
-        absent = [role for role in ROLES if role not in present]
-        if not absent:
-            return ""
+    def _start(self, absent: Sequence[str], needed: Requirement | None) -> str:
         if not self._site.settings.brokers:
             return f"no process works on {self._site.settings.where}: start 'streamsched up'"
         words = " and no ".join(absent)
-        start = " and ".join(f"'streamsched {role}'" for role in absent)
+        allow = {"worker": "" if needed is None else f" --allow {needed.module}"}
+        start = " and ".join(f"'streamsched {role}{allow.get(role, '')}'" for role in absent)
         return f"no {words} was seen in the last {SEEN_S:g} s: start {start}"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streamsched.api.errors import InputError
 from streamsched.api.wiring import Installation
@@ -15,11 +16,18 @@ from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
 from streamsched.domain.visible import is_visible, visible
 from streamsched.log.codec import Undecodable, header
-from streamsched.log.port import Append
+from streamsched.log.port import Append, LogError
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
     from streamsched.api.template_file import Prepared
+
+
+LOOK: Final = 10_000
+"""Offsets behind the schedulers' position that are looked at to find out whether a partition stands still."""
+
+LOOK_S: Final = 1.0
+"""Seconds that this may take."""
 
 
 class NoSuchTask(Exception):
@@ -114,6 +122,28 @@ def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRe
             if isinstance(event, TaskRequested):
                 return event
     return own
+
+
+def halt_of(site: Installation, task_id: str) -> str:
+    """Tell whether the task's partition stands still, reading from the schedulers' position on; empty if not."""
+    from streamsched.log.journal import JournalReader
+
+    home = site.topics.journal_of(task_id)
+    try:
+        committed = site.log.committed(site.topics.scheduler_group, [home], stable=False)[home]
+        ends = site.log.end([home])
+        begin = max(0 if committed is None else committed.position, site.log.start([home])[home])
+        if ends[home] - begin > LOOK:
+            return ""
+        with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
+            reader.assign({home: begin})
+            deadline = site.clock.monotonic() + LOOK_S
+            while reader.left(ends) and site.clock.monotonic() < deadline:
+                reader.poll(LOOK, 0.2)
+            halt = reader.halts.get(home.partition)
+            return "" if halt is None else str(halt)
+    except LogError:  # it may only write, which is all that a submit needs
+        return ""
 
 
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:

@@ -26,12 +26,12 @@ from streamsched.api.settings import Settings, load_settings
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.writing import Tenure, open_to_work
 from streamsched.domain.refusal import TemplateError
+from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, flaw_of_pattern, requirement_of
 from streamsched.domain.template import Template
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View
-from streamsched.worker.handlers import EVERYTHING
 from streamsched.worker.node import Pace, Worker
 from streamsched.worker.pool import ExecutorPool
 
@@ -146,7 +146,7 @@ class Run:
             status = self.status(task_id)
             on_status(status)
 
-        self._serve(lambda: task_id not in self._view.active, look)
+        self._serve(lambda: task_id not in self._view.active, look, task_id)
         return status
 
     def until_stopped(self, on_ready: Callable[[], None]) -> None:
@@ -154,13 +154,13 @@ class Run:
         on_ready()
         self._serve(lambda: False, lambda: None)
 
-    def _serve(self, ended: Callable[[], bool], on_look: Callable[[], None]) -> None:
+    def _serve(self, ended: Callable[[], bool], on_look: Callable[[], None], task_id: str = "") -> None:
         """Take turns until the end, then let what runs stop."""
         with ExitStack() as stack:
             scheduler = self._site.scheduler(self._command, self._view)
             self._lent = True
             stack.callback(scheduler.stop)
-            worker = self._worker()
+            worker = self._worker(task_id)
             stack.callback(worker.stop)
             while not self._stops:
                 self._turn(scheduler, worker)
@@ -209,16 +209,21 @@ class Run:
         except LogError as error:
             log.warning("old beats were not deleted: %s", error)
 
-    def _worker(self) -> Worker:
+    def _worker(self, task_id: str) -> Worker:
+        """Build the worker: what it cannot run of its own task fails, what of another waits for one that can."""
+        allow = self._allow or self._named(task_id)
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            pool = ExecutorPool(self._slots, allow=self._allow or self._named(), output_fd=output)
+            pool = ExecutorPool(self._slots, allow=allow, output_fd=output)
         finally:
             os.close(output)
-        return self._site.worker(pool, self._slots, self._command, Pace(drain=self._drain))
+        modules = None if EVERYTHING in allow else allow
+        return self._site.worker(
+            pool, self._slots, self._command, Pace(drain=self._drain), modules=modules, own=frozenset({task_id})
+        )
 
-    def _named(self) -> Sequence[str]:
+    def _named(self, task_id: str) -> Sequence[str]:
         """Allow what the templates of this log name: on Kafka, where others write too, those that are there now."""
         if not self._site.settings.brokers:
             return [EVERYTHING]
@@ -226,7 +231,11 @@ class Run:
         for schedule in self._view.schedules.values():
             with suppress(TemplateError):
                 handlers.add(Template.from_json(schedule.now.body.template).child.handler)
-        return sorted({handler.partition(":")[0] for handler in handlers})
+        names = {requirement_of(handler).module for handler in handlers}
+        task = self._view.active.get(task_id)
+        own = "" if task is None else requirement_of(task.template.child.handler).module
+        known = sorted((name for name in names if flaw_of_pattern(name) is None), key=lambda name: (name != own, name))
+        return known[:PATTERNS_LIMIT]
 
     def _fold(self, on_progress: Progress = lambda done, total: None) -> None:
         site = self._site

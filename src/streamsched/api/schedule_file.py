@@ -19,7 +19,7 @@ from streamsched.domain import duration
 from streamsched.domain.calendar.reading import Reader
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_schedule_id
-from streamsched.domain.overlap import LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
+from streamsched.domain.overlap import CATCHUP_LIMIT, LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import ScheduleError, TemplateError
@@ -136,12 +136,16 @@ class _Reading:
                 reason = f"must be at least {duration.write(LEAST_WINDOW_MS)}"
                 raise ScheduleError(reason, "give a longer one", path=("catchup_window",))
             counts = {name: values[name] for name in ("max_catchup_runs", "limited_runs") if name in values}
-            return SchedulePolicy(
+            policy = SchedulePolicy(
                 overlap=reader.choice("overlap", Overlap) or Overlap.SKIP,
                 catchup_window_ms=window,
                 pause_on_failure=values.get("pause_on_failure", False),
                 **counts,
             )
+            if policy.max_catchup_runs != policy.catchup_runs:
+                reason = f"must be at most {CATCHUP_LIMIT:,}"
+                raise ScheduleError(reason, "give less, or 0 for all", path=("max_catchup_runs",))
+            return policy
         except ScheduleError as error:
             raise self.refuse(error.path, error.reason, error.remedy) from None
 

@@ -149,7 +149,7 @@ def _template(found: dict[str, Any]) -> Template:
         params={name: _declare(name, param) for name, param in found["params"].items()},
         split=_splitter(found["split"]),
         child=ChildSpec(
-            handler=child["handler"],
+            handler=_handler(child["handler"]),
             args=child["args"],
             timeout_ms=child["timeout"],
             heartbeat_ms=child["heartbeat"],
@@ -166,6 +166,20 @@ def _template(found: dict[str, Any]) -> Template:
     )
     check_patterns(template)
     return template
+
+
+def _handler(text: str) -> str:
+    """Refuse names that no worker runs, though a template of the journal may hold them."""
+    path: Path = ("child", "handler")
+    module, _, function = text.partition(":")
+    if "." in function:
+        raise TemplateError(f"{text!r} is no function of a module", "write package.module:function", path=path)
+    if function.startswith("_"):
+        remedy = "give the function a name without an underscore before it"
+        raise TemplateError(f"{text!r} is private: no worker runs it", remedy, path=path)
+    if function and not all(part.isidentifier() for part in (*module.split("."), function)):
+        raise TemplateError(f"{text!r} is no import path", "write package.module:function", path=path)
+    return text
 
 
 def _declare(name: str, param: dict[str, Any]) -> Param:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from streamsched.api.folder import make_private, seal
 from streamsched.api.settings import Settings
 from streamsched.domain.ids import uuid7
 from streamsched.domain.visible import visible
@@ -62,6 +63,9 @@ class Installation:
         self.codec = Codec()
         self.clock = SystemClock()
         self._locks: list[IO[str]] = []
+        self._private = False
+        if write and not settings.brokers:
+            self._make_private()
         self.log: Log
         if settings.brokers:
             from streamsched.log.kafka.log import KafkaLog
@@ -196,6 +200,7 @@ class Installation:
         from streamsched.view.view import open_view
 
         folder = self.settings.data_dir / "views" / self.log.cluster_id.replace("/", "_") / self.settings.prefix
+        self._make_private()
         journal_id = self.journal_id
         for slot in range(VIEW_SLOTS):
             place = folder / f"{kind}-{slot}"
@@ -237,8 +242,17 @@ class Installation:
 
         return Healing(log=self.log, topics=self.topics, clock=self.clock)
 
-    def worker(self, pool: Pool, slots: int, name: str | None = None, pace: Pace | None = None) -> Worker:
-        """Build a worker node around a pool."""
+    def worker(
+        self,
+        pool: Pool,
+        slots: int,
+        name: str | None = None,
+        pace: Pace | None = None,
+        *,
+        modules: Sequence[str] | None = None,
+        own: frozenset[str] = frozenset(),
+    ) -> Worker:
+        """Build a worker node around a pool; ``modules`` and ``own`` are as in ``Worker``."""
         from streamsched.worker.node import Pace, Worker
 
         return Worker(
@@ -250,6 +264,8 @@ class Installation:
             slots=slots,
             pause=self.pause,
             pace=pace or Pace(),
+            modules=modules,
+            own=own,
         )
 
     def close(self) -> None:
@@ -257,6 +273,14 @@ class Installation:
         self.log.close()
         for lock in self._locks:
             lock.close()
+        if self._private:
+            seal(self.settings.data_dir)
+
+    def _make_private(self) -> None:
+        """Make the data folder, and remember that something was written into it."""
+        if not self._private:
+            make_private(self.settings.data_dir)
+            self._private = True
 
     def _lock(self, path: Path) -> bool:
         """Take the lock of a view; it goes with the process."""

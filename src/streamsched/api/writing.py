@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
+from streamsched.api.folder import make_private
 from streamsched.api.mailbox import Letter, Mailbox
 from streamsched.api.settings import Settings
 from streamsched.api.wiring import Installation
@@ -81,7 +82,7 @@ class Tenure:
         """Take it. Raise LogTaken where another process has it, with its id and command."""
         path = settings.data_dir / "run.lock"
         try:
-            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            make_private(settings.data_dir)
             self._lock: IO[str] = path.open("a+")
         except OSError as error:
             raise LogUnreachable(f"the folder {settings.data_dir} cannot be used for the log: {error}") from error

@@ -12,7 +12,7 @@ from typing import Final
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
-from streamsched.log.journal import JournalReader
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, Record, TopicPartition
 from streamsched.log.scan import Patience
 from streamsched.log.topics import Topics
@@ -72,9 +72,8 @@ def folded(
             if record.offset < limits[record.partition] and event is not None:
                 yield record, event
         patience.wait()
-    for halt in reader.halts.values():
-        if halt.offset < limits[halt.place.partition]:
-            logger.warning("%s; what is behind it is not seen here", halt)
+    if told := in_words(halt for halt in reader.halts.values() if halt.offset < limits[halt.place.partition]):
+        logger.warning("%s; what is behind that is not seen here", told)
 
 
 def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None) -> int:

@@ -17,7 +17,7 @@ from streamsched.audit.work import WorkAudit
 from streamsched.domain.events import Event, RecordSetAside
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec
-from streamsched.log.journal import JournalReader
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, TopicPartition
 from streamsched.log.scan import BATCH, Patience
 from streamsched.log.topics import Topics
@@ -145,7 +145,8 @@ class Journal:
 
     def finish(self) -> None:
         """Count what goes on, and tell of what could not be judged."""
-        self._findings.notes += [f"{halt}; what is behind it is not judged" for halt in self._reader.halts.values()]
+        if told := in_words(self._reader.halts.values()):
+            self._findings.notes.append(f"{told}; what is behind that is not judged")
         for audit in self.partitions.values():
             audit.close()
 

@@ -112,7 +112,6 @@ def _fold(
             if findings.events % FLUSH_EVERY == 0:
                 view.flush()
                 on_progress(max(0, total - reader.left(limits)), total)
-        findings.notes += [f"{halt}; what is behind it is not compared" for halt in reader.halts.values()]
     on_progress(total, total)
     for partition, position in positions.items():
         view.moved(partition, position)

@@ -129,12 +129,14 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
         for beat, age in nodes:
             document = {name: getattr(beat, name) for name in NODE_FIELDS}
             running = [{name: _finite(getattr(child, name)) for name in RUNNING_FIELDS} for child in beat.running]
-            out_json({**document, "age_ms": age, "partitions": list(beat.partitions), "running": running})
+            modules = None if beat.modules is None else list(beat.modules)
+            more = {"age_ms": age, "partitions": list(beat.partitions), "modules": modules, "running": running}
+            out_json({**document, **more})
         return
     if not nodes:
         note(missing)
         return
-    head = ("NAME", "ROLE", "STATE", "SLOTS", "FREE", "PENDING", "PARTITIONS", "AGE", "VERSION")
+    head = ("NAME", "ROLE", "STATE", "SLOTS", "FREE", "PENDING", "PARTITIONS", "AGE", "VERSION", "MODULES")
     rows = [_node_row(beat, age) for beat, age in nodes]
     for line in columns([head, *rows]):
         out(line)
@@ -149,7 +151,19 @@ def _node_row(beat: NodeBeat, age: int) -> tuple[object, ...]:
     state = beat.state if age < SILENT else "silent"
     owned = ranges(beat.partitions)
     since = span(max(0, age) / 1000)
-    return (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)
+    modules = "-" if beat.role != "worker" else "any" if beat.modules is None else " ".join(beat.modules) or "none"
+    return (
+        plain(beat.name),
+        beat.role,
+        state,
+        beat.slots,
+        beat.free,
+        beat.pending,
+        owned,
+        since,
+        beat.version,
+        modules,
+    )
 
 
 def _finite(value: object) -> object:
@@ -169,8 +183,8 @@ def _child_line(child: ChildStatus) -> str:
     if child.started_at is not None and child.finished_at is not None:
         seconds = f"{(child.finished_at - child.started_at) / 1000:,.3f}"
     outcome = compact(child.result, 100) if child.state == "succeeded" else plain(child.reason or "", 100)
-    if child.error_type and child.state != "succeeded":
-        outcome = plain(f"{child.error_type}: {child.message}", 100)
+    if child.message and child.state != "succeeded":
+        outcome = plain(f"{child.error_type or child.reason}: {child.message}", 100)
     return CHILD_LINE.format(
         child.child, child.state, child.attempt, child.sequence, local_time(child.started_at), seconds,
         plain(child.worker or "-", 28), outcome,

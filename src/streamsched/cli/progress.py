@@ -27,7 +27,7 @@ def until_done(client: Client, task_id: str) -> TaskStatus:
     with TaskProgress() as progress:
         for status in client.follow(task_id):
             idle = not status.done and time.monotonic() >= look_at
-            progress(replace(status, why=client.missing()) if idle else status)
+            progress(replace(status, why=client.missing(task_id)) if idle else status)
     return status
 
 

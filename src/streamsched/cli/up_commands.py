@@ -20,8 +20,8 @@ def up(
         list[str] | None,
         typer.Option(
             metavar="MODULE",
-            help="A module whose handlers may run, with those below it; may be repeated [default: all that the "
-            "templates of this folder name, where only you can write].",
+            help="A module whose handlers may run, or all below a package ('jobs.*'); may be repeated [default: all "
+            "that the templates of this folder name, where only you can write].",
             show_default=False,
         ),
     ] = None,
@@ -38,6 +38,7 @@ def up(
     """
     from streamsched.api.errors import InputError
     from streamsched.api.run import Run
+    from streamsched.cli.node_commands import allowed_modules
 
     settings = settings_of(context)
     if settings.brokers:
@@ -45,8 +46,8 @@ def up(
             "'up' works on the embedded log, and a Kafka broker is given",
             "start 'streamsched scheduler' and 'streamsched worker', or leave --brokers out (and STREAMSCHED_BROKERS)",
         )
-    slots = slots or cpus()
-    service = Run(settings, slots=slots, command="up", allow=allow or (), drain=drain_timeout, on_progress=FoldNotice())
+    slots, modules = slots or cpus(), allowed_modules(allow)
+    service = Run(settings, slots=slots, command="up", allow=modules, drain=drain_timeout, on_progress=FoldNotice())
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, frame: service.stop())

@@ -431,8 +431,23 @@ class ChildCancelled(Event, frozen=True, gc=False):
     reason: str
 
 
+class Why(Struct, frozen=True, gc=False):
+    """Why a worker, the node with the id ``node``, cannot run a child; ``detail`` says it to people.
+
+    ``code`` is ``module`` (it does not allow the handler's module) or ``import`` (the handler could not be imported
+    there just now). The child is not dispatched again for ``retry_after`` milliseconds. ``begun``: whether its attempt
+    had begun.
+    """
+
+    code: str
+    detail: str
+    node: str
+    retry_after: int
+    begun: bool
+
+
 class ChildReturned(Event, frozen=True, gc=False):
-    """A worker gives back what it has not begun, so that another can have it."""
+    """A worker gives back what it has not begun, so that another can have it; ``why`` where it cannot run it."""
 
     task_id: str
     child: int
@@ -443,6 +458,7 @@ class ChildReturned(Event, frozen=True, gc=False):
     state: str | None
     recoveries: int
     reason: str
+    why: Why | None = None
 
 
 class ChildYielded(Event, frozen=True, gc=False):
@@ -472,7 +488,10 @@ class RunningChild(Struct, frozen=True, gc=False):
 
 
 class NodeBeat(Event, frozen=True, gc=False):
-    """A node is alive: who it is, what it owns, what it could take. ``loop_age`` in milliseconds."""
+    """A node is alive: who it is, what it owns, what it could take. ``loop_age`` in milliseconds.
+
+    ``modules`` are the patterns of the modules that a worker runs (``domain.routing``); None announces nothing.
+    """
 
     node_id: str
     name: str
@@ -487,6 +506,7 @@ class NodeBeat(Event, frozen=True, gc=False):
     partitions: tuple[int, ...]
     running: tuple[RunningChild, ...]
     loop_age: int
+    modules: tuple[str, ...] | None = None
 
 
 # --- dead letters ---------------------------------------------------------------------------------------------------

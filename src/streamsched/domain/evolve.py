@@ -104,6 +104,7 @@ def _started(task: Task, event: e.ChildStarted) -> bool:
     detail = task.detail(event.child)
     detail.started_at = event.at
     detail.worker = event.by
+    task.refusal = ""
     return True
 
 
@@ -171,7 +172,14 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
     _keep_state(detail, event)
-    _come_back(task, event.child)
+    why = event.why
+    if why is None:
+        _come_back(task, event.child)
+        return True
+    detail.reason, detail.error_type, detail.message, detail.traceback = why.code, None, why.detail, None
+    task.refusal = f"{event.by}: {why.detail}"
+    # Without a wait no time of day counts: the clock of who gave it back may be ahead.
+    _come_back(task, event.child, event.at + why.retry_after if why.retry_after else 0)
     return True
 
 
@@ -241,6 +249,7 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     detail.started_at = event.started_at
     detail.finished_at = event.at
     detail.worker = event.by
+    task.refusal = ""
     if event.at > event.started_at:
         task.busy_ms += event.at - event.started_at
     task.measured += 1
@@ -253,13 +262,13 @@ def _keep_state(detail: Detail, event: e.ChildFailed | e.ChildCancelled | e.Chil
         detail.state = event.state
 
 
-def _come_back(task: Task, child: int) -> None:
-    """Let a live child have another dispatch at once, unless it was told to stop or has had its last one."""
+def _come_back(task: Task, child: int, due: int = 0) -> None:
+    """Let a live child have another dispatch when it is due, unless it was told to stop or has had its last one."""
     if task.state_of(child) is ChildState.STOPPING:
         _cancel_live(task, child)
     elif task.ordinal_of(child) < LAST_ORDINAL:
         task.settle(child, ChildState.DUE)
-        task.wait_until(child, 0)  # no time of day: the clock of who gave it back may be ahead
+        task.wait_until(child, due)
     else:
         detail = task.detail(child)
         detail.reason, detail.error_type = "returned", "TooManyDispatches"

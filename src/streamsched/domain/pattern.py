@@ -61,7 +61,7 @@ def matches(pattern: str, value: str) -> bool:
     return _compiled(pattern).isinstance_python(_SURROGATE.sub("\ufffd", value))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def weigh(pattern: str) -> int:
     """Bound the size of a pattern with its repetitions written out. Raise PatternError for what has no such bound."""
     if _COMMENTED.search(pattern):

@@ -50,13 +50,21 @@ _UNREADABLE: Final = Template(
 )
 
 
-@lru_cache(maxsize=256)
 def _template(text: str) -> tuple[Template, str]:
     """Read a template; where it is none, say why in the second place: its task is there, to be refused."""
+    return _small(text) if len(text) <= _SMALL else _large(text)
+
+
+def _read(text: str) -> tuple[Template, str]:
     try:
         return Template.from_json(text), ""
     except TemplateError as error:
         return _UNREADABLE, str(error)
+
+
+_SMALL: Final = 16 * 1024
+_small = lru_cache(maxsize=256)(_read)
+_large = lru_cache(maxsize=4)(_read)
 
 
 class Load(dict[int, int]):
@@ -79,7 +87,7 @@ class Task:
     __slots__ = (
         "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed", "fault",
         "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
-        "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
+        "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
@@ -92,6 +100,8 @@ class Task:
         self.reopened = False
         """Whether anything was dispatched in this redrive: its schedule knows then that it goes on."""
         self.reason = ""
+        self.refusal = ""
+        """Who could not run a child, and why, unless another one has run since."""
         self.plan = ""
         self.digest = ""
         self.cursor: str | None = None

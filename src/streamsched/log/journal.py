@@ -7,7 +7,7 @@ fold is the same, whenever it reads: the decision counts from the place of the r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from streamsched.domain.events import Event, RecordSetAside
@@ -26,6 +26,16 @@ class Halt(NamedTuple):
 
     def __str__(self) -> str:
         return f"partition {self.place.partition} of the journal stands still: {self.error}"
+
+
+def in_words(halts: Iterable[Halt]) -> str:
+    """Tell of some partitions that stand still, the first of them in full; empty where there is none."""
+    ordered = sorted(halts, key=lambda halt: halt.place.partition)
+    if not ordered:
+        return ""
+    first, *others = ordered
+    more = ", ".join(f"{halt.place.partition} (offset {halt.offset})" for halt in others)
+    return f"{first}; so do partitions {more}" if others else str(first)
 
 
 class JournalReader:

@@ -74,6 +74,13 @@ class Committed(NamedTuple):
     metadata: str
 
 
+class LogTime(NamedTuple):
+    """What the log's own clock shows now: not less than ``earliest``, not more than ``latest``."""
+
+    earliest: int
+    latest: int
+
+
 class TopicSpec(NamedTuple):
     """What a topic must be: ``config`` holds Kafka's names and values.
 
@@ -275,6 +282,13 @@ class Log(Protocol):
 
     def post(self, append: Append) -> None:
         """Write a record without waiting; it may be lost (beats)."""
+
+    def time(self) -> LogTime | None:
+        """Tell the log's own time, as the last record that was posted told; None where none was written yet.
+
+        Raises:
+            TopicMismatch: the topic that is posted to keeps its writers' times.
+        """
 
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
         """Write records without a transaction, durable on return; returns their offsets.

@@ -92,6 +92,7 @@ class Topics:
             TopicSpec(self.events, self.event_partitions, {**_COMMON, **_FOREVER}),
             TopicSpec(self.children, self.child_partitions, {**_COMMON, **_FOREVER, "segment.bytes": "67108864"}),
             TopicSpec(self.templates, 1, compact),
-            TopicSpec(self.workers, 1, {**compact, "segment.ms": "600000"}),
+            # Nodes learn from their own beats what time it is by the broker's clock.
+            TopicSpec(self.workers, 1, {**compact, "segment.ms": "600000", "message.timestamp.type": "LogAppendTime"}),
             TopicSpec(self.dead_letters, 1, {**_COMMON, "cleanup.policy": "delete", "retention.ms": "2419200000"}),
         ]

@@ -45,6 +45,7 @@ class Condition:
     free: int = 0
     pending: int = 0
     running: tuple[RunningChild, ...] = ()
+    modules: tuple[str, ...] | None = None
 
 
 class Pulse:
@@ -108,6 +109,7 @@ class Pulse:
             partitions=tuple(sorted(self._ownership.claims)),
             running=told.running,
             loop_age=round(age * 1000),
+            modules=told.modules,
         )
         with self._posting:
             self._last = event

@@ -21,7 +21,7 @@ from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
-from streamsched.log.journal import JournalReader
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import (
     Append,
     Log,
@@ -34,6 +34,7 @@ from streamsched.log.port import (
 )
 from streamsched.log.topics import Topics
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Claim, Ownership
@@ -43,9 +44,9 @@ from streamsched.scheduler import aggregator
 from streamsched.scheduler.barrier import Barrier
 from streamsched.scheduler.dispatcher import Dispatcher
 from streamsched.scheduler.planner import plan_task
+from streamsched.scheduler.routing import Routing, needed_by
 from streamsched.scheduler.ticker import Ticked, Ticker
 from streamsched.scheduler.timers import Agenda
-from streamsched.scheduler.workers import Workers
 from streamsched.view.view import View
 
 BATCH: Final = 4_000
@@ -58,8 +59,13 @@ FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
 LAG: Final = 5_000
 """Offsets that an owned partition's committed position may lie behind what was folded: its next owner reads them."""
+SAY_AGAIN_S: Final = 60.0
+"""Seconds after which it is said again that a partition stands still."""
 CATCH_UP: Final = 0.005
 """Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
+
+RAN: Final = frozenset({e.ChildStarted, e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
+"""What tells that a worker has run a child."""
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +108,9 @@ class Scheduler:
         self._records = Records(codec, topics)
         self.view = view
         self._me = me
-        self._workers = Workers()
+        self._routing = Routing()
         self._agenda = Agenda()
         self._dispatcher = Dispatcher(me)
-        self._hungry: dict[str, None] = {}
         self._flights: dict[str, _Flight] = {}
         self._reserved = Load()
         self._unready: dict[int, int] = {}
@@ -113,6 +118,7 @@ class Scheduler:
         self._ready: set[int] = set()
         self._halted: set[int] = set()
         """Partitions that stand still at a record of an unknown schema, as far as this was heeded."""
+        self._say_again = 0.0
         self._letters: dict[int, dict[int, Append]] = {}
         """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
@@ -130,6 +136,8 @@ class Scheduler:
             ownership=self._ownership,
             partitions=topics.event_partitions,
         )
+        self._clock_check = ClockCheck(log, me.clock, "nothing is decided until they agree")
+        self._clock = Agreement.UNKNOWN
         self._beats = TopicPartition(topics.workers, 0)
         journal = topics.journal()
         starts = log.start([*journal, self._beats])
@@ -141,7 +149,9 @@ class Scheduler:
         self._ownership.poll()
         now = self._me.clock.now()
         at_most = min(timeout, CATCH_UP if self._unready else self._ownership.turn, self.pulse.until_due())
-        wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
+        wait = at_most
+        if self._clock is Agreement.AGREES:
+            wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)
         self._heed_halts()
@@ -187,7 +197,7 @@ class Scheduler:
             self.view.moved(record.partition, record.offset + 1)
         for task_id, task in touched.items():
             if task.terminal:
-                self._hungry.pop(task_id, None)
+                self._routing.drop(task_id)
                 self._dispatcher.forget(task_id)
             elif self.view.homes[task_id] in self._ready:
                 self._agenda.touch(task)
@@ -212,6 +222,9 @@ class Scheduler:
             flight = self._flights.get(task_id)
             if flight is not None and flight.last_event == event.event_id:
                 self._land(task_id)
+            kind = type(event)
+            if kind is e.ChildReturned or (kind in RAN and self._routing.doubts):
+                self._routing.learn(task, event, self._me.clock.monotonic())
         elif isinstance(event, e.PartitionReset):
             homes = self.view.homes
             touched |= {task_id: self.view.active[task_id] for task_id, home in homes.items() if home == partition}
@@ -229,10 +242,13 @@ class Scheduler:
         halts = self._reader.halts
         if not halts and not self._halted:
             return
-        for partition in halts.keys() - self._halted:
-            log.error("%s", halts[partition])
-            self._halted.add(partition)
-            self.dropped([partition])
+        new = halts.keys() - self._halted
+        if new or (halts and self._me.clock.monotonic() >= self._say_again):
+            self._say_again = self._me.clock.monotonic() + SAY_AGAIN_S
+            log.error("%s", in_words(halts.values()))
+        if new:
+            self._halted |= new
+            self.dropped(new)
         lifted = self._halted - halts.keys()
         claims = [self._ownership.claims[partition] for partition in lifted & self._ownership.claims.keys()]
         try:
@@ -246,7 +262,7 @@ class Scheduler:
     def _hear(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
         try:
-            self._workers.heard(node_id, self._intake.beat(record), self._me.clock.monotonic())
+            self._routing.heard(node_id, self._intake.beat(record), self._me.clock.monotonic())
         except Undecodable as error:
             log.warning("beat passed over: %s", error)
 
@@ -270,6 +286,10 @@ class Scheduler:
 
     def _decide(self) -> bool:
         now = self._me.clock.now()
+        self._clock = self._clock_check.look(now)
+        if self._clock is not Agreement.AGREES:
+            behind = self._behind()  # positions and dead letters ask no clock
+            return bool(behind) and self._commit((), (), behind)
         decisions: list[_Decision] = []
         taken, until = self._agenda.take(now, DECISIONS), self._me.clock.monotonic() + PLANNING_S
         for place, task_id in enumerate(taken, 1):
@@ -278,9 +298,9 @@ class Scheduler:
                 continue
             debt = owed(task, now)
             if debt is Debt.DISPATCH:
-                self._hungry[task_id] = None
+                self._routing.want(task_id)
             else:
-                self._hungry.pop(task_id, None)
+                self._routing.drop(task_id)
             if debt is not None and debt is not Debt.DISPATCH:
                 decisions.append(self._pay(task, debt))
             if debt is Debt.PLAN and self._me.clock.monotonic() >= until:
@@ -320,9 +340,10 @@ class Scheduler:
             for decision in decisions
             if isinstance(decision.events[0], e.TaskPlanned)
         }
+        moment = self._me.clock.monotonic()
         hungry = [
             task
-            for task_id in self._hungry
+            for task_id in self._routing.hungry(moment)
             if task_id not in self._flights
             # It may have been cancelled since, and not been looked at.
             if (task := self.view.active.get(task_id)) is not None and owed(task, now) is Debt.DISPATCH
@@ -330,11 +351,12 @@ class Scheduler:
         tasks = hungry + [task for _, task in planned.values()]
         if not tasks:
             return decisions
-        workers = list(self._workers.present(self._me.clock.monotonic()))
+        workers = self._routing.present(moment)
+        routes = self._routing.routes(tasks, workers, moment)
         load = Load(self.view.load)
         for partition, count in self._reserved.items():
             load[partition] += count
-        chosen = self._dispatcher.choose(tasks, workers, load, now)
+        chosen = self._dispatcher.choose(tasks, workers, load, now, routes)
         fed = [decision for decision in decisions if decision.task.task_id not in chosen]
         for task in tasks:
             releases = chosen.get(task.task_id)
@@ -349,7 +371,7 @@ class Scheduler:
             except TemplateError as error:
                 # Not what this version has planned. Whoever can read it dispatches it, or a person cancels it.
                 log.error("task %s stands still: its children cannot be made: %s", task.task_id, error)
-                self._hungry.pop(task.task_id, None)
+                self._routing.drop(task.task_id)
                 fed += [decision] if decision.events else []
                 continue
             dispatched = self._me.sign(
@@ -361,7 +383,9 @@ class Scheduler:
             work += self._ticker.reopened(decision.task)
             fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
-            self._hungry.pop(task.task_id, None)
+            self._routing.drop(task.task_id)
+            if (route := routes[requirement := needed_by(task)]).trial:
+                self._routing.placed(requirement, releases, route, moment)
         return fed
 
     def _as_planned(self, decision: _Decision) -> Task:
@@ -475,7 +499,8 @@ class Scheduler:
 
     def waiting(self) -> None:
         """Beat."""
-        self.pulse.beat(lambda: Condition("running"), "running")
+        state = "wrong clock" if self._clock is Agreement.DIFFERS else "running"
+        self.pulse.beat(lambda: Condition(state), state)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""
@@ -486,5 +511,5 @@ class Scheduler:
         self._ticker.dropped(gone)
         for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:
             self._land(task_id)
-        for task_id in [task_id for task_id in self._hungry if self.view.homes.get(task_id) in gone]:
-            del self._hungry[task_id]
+        for task_id in [task_id for task_id in self._routing.waiting() if self.view.homes.get(task_id) in gone]:
+            self._routing.drop(task_id)

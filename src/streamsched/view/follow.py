@@ -8,7 +8,7 @@ from typing import Final
 
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec
-from streamsched.log.journal import Halt, JournalReader
+from streamsched.log.journal import Halt, JournalReader, in_words
 from streamsched.log.port import Log, PartitionHalted, Record, TopicPartition
 from streamsched.log.scan import BATCH, Patience
 from streamsched.log.topics import Topics
@@ -74,10 +74,10 @@ class Follower:
     def poll(self, timeout: float) -> Iterator[tuple[Record, Event]]:
         """Fold the next records and give them with their events; poison is passed over."""
         records = self._reader.poll(BATCH, timeout)
-        for partition, halt in self.halts.items():
-            if (partition, halt.offset) not in self._warned:
-                self._warned.add((partition, halt.offset))
-                logger.warning("%s; what is behind it is not seen here", halt)
+        new = {(partition, halt.offset) for partition, halt in self.halts.items()} - self._warned
+        if new:
+            self._warned |= new
+            logger.warning("%s; what is behind that is not seen here", in_words(self.halts.values()))
         for record, event in records:
             if isinstance(event, Event):
                 self.view.apply(event, record.partition)

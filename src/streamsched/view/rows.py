@@ -37,6 +37,7 @@ META: Final = b"m"
 _HEADER: Final = (
     "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "fresh", "live", "stopping", "succeeded",
     "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
+    "refusal",
 )  # fmt: skip
 _SCHEDULE: Final = (
     "version", "cursor", "note", "left", "running", "waiting", "triggers", "last_trigger", "last_outcome", "counts",

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from streamsched.domain.kinds import names_of
 from streamsched.worker import traces
+from streamsched.worker.jobs import Lack
 
 SANE_RECURSION: Final = 500  # frames
 LONGEST_DELAY: Final = 3650 * 86_400.0
@@ -47,11 +48,20 @@ class RetryAfter(ChildError):
 
 
 class HandlerNotAllowed(NonRetryable):
-    """The handler's module is none that this worker allows."""
+    """The handler's module is none that this worker allows: another one may."""
+
+    lack: Lack = "module"
 
 
 class HandlerNotFound(NonRetryable):
-    """The handler cannot be imported, or is not callable."""
+    """The handler cannot be imported, or is no function.
+
+    ``lack`` is the code of ``events.Why`` where another worker, or this one later, may have it.
+    """
+
+    def __init__(self, message: str, *, lack: Lack = "") -> None:
+        super().__init__(message)
+        self.lack = lack
 
 
 class BadArguments(NonRetryable):

@@ -27,7 +27,7 @@ from streamsched.domain import values
 from streamsched.worker import descendants, errors, wire
 from streamsched.worker.context import ChildContext
 from streamsched.worker.guardian import LINK_LOST
-from streamsched.worker.handlers import Handlers
+from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.jobs import (
     Ending,
     Job,
@@ -36,6 +36,7 @@ from streamsched.worker.jobs import (
     JobFailed,
     JobReturned,
     JobStopped,
+    Lack,
 )
 from streamsched.worker.output import Output, install
 from streamsched.worker.page import Page
@@ -124,6 +125,8 @@ class Executor:
         output.begin(job.task_id, job.child)
         result: str | None = None
         failure: errors.Telling | None = None
+        handler: Handler | None = None
+        lack: Lack = ""
         stopped = False
         try:
             handler = self._handlers.resolve(job.handler)
@@ -132,6 +135,8 @@ class Executor:
             context.finish()
             stopped = issubclass(type(error), errors.StopChild) and context.should_stop
             failure = None if stopped else errors.tell(error)
+            if handler is None and isinstance(error, errors.HandlerNotAllowed | errors.HandlerNotFound):
+                lack = error.lack
         if os.getpid() != self._pid:  # the handler forked, and this is the copy that came back
             os._exit(0)
         output.end()
@@ -145,7 +150,7 @@ class Executor:
             state = None if told is None else told[0]
             ending: Ending
             if failure is not None:
-                ending = _failed(job.key, began_at, ended_at, failure, state)
+                ending = _failed(job.key, began_at, ended_at, failure, state, lack)
             elif stopped:
                 ending = JobStopped(key=job.key, started_at=began_at, finished_at=ended_at, state=state)
             else:
@@ -317,7 +322,9 @@ def _identity(fd: int) -> tuple[int, int]:
     return stat.st_dev, stat.st_ino
 
 
-def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None) -> JobFailed:
+def _failed(
+    key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None, lack: Lack
+) -> JobFailed:
     return JobFailed(
         key=key,
         started_at=began_at,
@@ -330,6 +337,7 @@ def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, sta
         delay_ms=telling.delay_ms,
         state=state,
         error_types=telling.error_types,
+        lack=lack,
     )
 
 

@@ -24,6 +24,7 @@ Payload = Annotated[str, msgspec.Meta(max_length=256 * 1024)]
 ErrorType = Annotated[str, msgspec.Meta(max_length=1024)]
 Message = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
 Traceback = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
+Lack = Literal["", "module", "import"]
 ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(max_length=16)]
 
 
@@ -69,7 +70,8 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     """The attempt failed: the handler raised, broke a limit, or took its process down with it.
 
     ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in
-    ``JobCompleted``. ``error_types`` as in ``Cause``.
+    ``JobCompleted``, ``error_types`` as in ``Cause``. ``lack``: the handler did not even begin, for this worker cannot
+    run it (a code of ``events.Why``).
     """
 
     key: Key
@@ -83,6 +85,7 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     delay_ms: Delay | None
     state: Payload | None
     error_types: ErrorTypes = ()
+    lack: Lack = ""
 
 
 class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="stopped"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -16,12 +17,14 @@ from streamsched.log.codec import Codec
 from streamsched.log.port import Log, LogError, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import Life
 from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.draining import Draining
+from streamsched.worker.fitness import Fitness
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pace import DEFAULT, Pace
 from streamsched.worker.pending import Child, OwnedPartition, ReadyQueue
@@ -53,15 +56,34 @@ class Worker:
         slots: int,
         pause: Callable[[float], None],
         pace: Pace = DEFAULT,
+        modules: Sequence[str] | None = None,
+        own: frozenset[str] = frozenset(),
     ) -> None:
+        """Build it.
+
+        Args:
+            log: where everything is written.
+            topics: of the installation.
+            codec: of its events.
+            pool: runs the children.
+            me: the node's identity.
+            slots: children that run at once.
+            pause: waits for so many seconds.
+            pace: how often it does what.
+            modules: the patterns of the modules that it may run, as ``domain.routing`` reads them; None allows all.
+            own: tasks whose children fail where they cannot run here, for nobody else would run them.
+
+        """
         self._log = log
         self._topics = topics
         self._codec = codec
         self._pool = pool
-        self._me = me
+        self._clock = LogClock(log, me.clock)
+        self._me = me = replace(me, clock=self._clock)
         self._slots = slots
         self._pace = pace
-        self._outcomes = Outcomes(me)
+        self._fitness = Fitness(modules=modules, me=me, own=own)
+        self._outcomes = Outcomes(me, self._clock)
         self._owned: dict[int, OwnedPartition] = {}
         self._ready = ReadyQueue()
         self._jobs: dict[int, Child] = {}
@@ -119,6 +141,7 @@ class Worker:
     def step(self, timeout: float) -> bool:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
+        self._clock.put_right()
         waiting = self._pool.busy() or len(self._settlement) or self._late
         read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.pulse.until_due()))
         worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
@@ -174,15 +197,23 @@ class Worker:
         if isinstance(news, jobs.JobCompleted):
             self._settlement.ended(child, self._outcomes.completed(child, news))
         elif child.stop_reason is not None:
-            self._cancel(child, news.started_at)
+            self._cancel(child, self._outcomes.right(news.started_at))
         elif isinstance(news, jobs.JobFailed):
-            self._settlement.ended(child, self._outcomes.failed(child, news))
+            self._fail(child, news)
         elif self._draining.life is not Life.RUNNING:
             self._draining.give_back(child)
         elif child.yields:
             self._draining.yielded(child)
         else:
             self._requeue(child)
+
+    def _fail(self, child: Child, news: jobs.JobFailed) -> None:
+        work = child.work
+        why = self._fitness.lacked(work.task_id, work.handler, news.lack, news.message) if news.lack else None
+        if why is None:
+            self._settlement.ended(child, self._outcomes.failed(child, news))
+        elif not child.yields:
+            self._draining.give_back(child, why)
 
     def _unbegun(self, child: Child) -> None:
         if child.stop_reason is not None:
@@ -223,8 +254,11 @@ class Worker:
 
     def _begin(self, child: Child) -> None:
         """Let a child start that was just read, as soon as it may."""
+        handler = child.work.handler
         if self._draining.life is not Life.RUNNING:
             self._draining.give_back(child)
+        elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
+            self._draining.give_back(child, why)
         elif not self._recovery.meet(child):
             self._ready.put(child)
 
@@ -262,7 +296,7 @@ class Worker:
         if now < self._tell_at or not self._jobs:
             return
         self._tell_at = now + LONG
-        wall = self._me.clock.now()
+        wall = self._clock.now() + self._clock.shift_ms
         for running in self._pool.running():
             child = self._jobs.get(running.key)
             if child and not child.started_told and wall - running.started_at >= LONG * 1000:
@@ -308,14 +342,18 @@ class Worker:
             log.warning("settled records were not deleted: %s", error)
 
     def _condition(self) -> Condition:
+        shift = self._clock.shift_ms
         running = tuple(
-            e.RunningChild(child.work.task_id, child.work.child, child.attempt, item.started_at, item.done, item.total)
+            e.RunningChild(
+                child.work.task_id, child.work.child, child.attempt, item.started_at - shift, item.done, item.total
+            )
             for item in self._pool.running()
             for child in (self._jobs.get(item.key),)
             if child is not None
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
-        return Condition(self._draining.life, self._slots, max(0, self._slots - len(running)), pending, running)
+        free = max(0, self._slots - len(running))
+        return Condition(self._draining.life, self._slots, free, pending, running, self._fitness.modules)
 
     # --- tenant -----------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from streamsched.log.port import (
     Hanging,
     Listener,
     LogError,
+    LogTime,
     LogUnreachable,
     PositionLost,
     TopicMismatch,
@@ -114,6 +115,11 @@ class Connection:
             ]
         )
         self._step("commit_initial.end")
+
+    def time(self) -> LogTime:
+        """Tell the time: the log's clock is this process's own, or a simulation's."""
+        now = self._cluster.now()
+        return LogTime(now, now)
 
     def start(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Return the first offsets that are still kept."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 
 from streamsched.log.port import CannotEvict, LogError
+from streamsched.log.secrets import hide
 from streamsched.log.topics import RECORD_LIMIT
 
 _TRANSACTION_TIMEOUT_MS: Final = 15_000
@@ -54,7 +55,7 @@ class ClientSettings:
     """Makes the settings of each kind of client. ``trouble`` gathers what the clients say went wrong."""
 
     brokers: str
-    kafka: Mapping[str, Any]
+    kafka: Mapping[str, Any] = field(repr=False)
     trouble: Trouble = field(default_factory=lambda: Trouble())
 
     @property
@@ -150,7 +151,7 @@ def make(kind: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> Any
         return kind(settings)
     except (KafkaException, TypeError, ValueError) as failure:
         error = failure.args[0]
-        reason = error.str() if isinstance(error, KafkaError) else error
+        reason = hide(error.str() if isinstance(error, KafkaError) else error, settings)
         raise LogError(f"Kafka's client refuses its settings (see the [kafka] table): {reason}") from None
 
 

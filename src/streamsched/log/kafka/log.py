@@ -11,7 +11,8 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.port import Append, Committed, Hanging, Listener, TopicPartition, TopicSpec
+from streamsched.log.port import Append, Committed, Hanging, Listener, LogTime, TopicPartition, TopicSpec
+from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class KafkaLog:
         watchdog: float = 60.0,
         reach: float = 5.0,
     ) -> None:
-        self._settings = ClientSettings(brokers, dict(kafka or {}))
+        self._settings = ClientSettings(brokers, KafkaSettings(kafka or {}))
         self._admin = Admin(self._settings)
         self._cluster_id = self._admin.cluster_id(reach)
         self._positions = Positions(self._settings, self._admin)
@@ -99,6 +100,14 @@ class KafkaLog:
     def post(self, append: Append) -> None:
         """Write a record without waiting; it may be lost (beats)."""
         self._appender.post(append)
+
+    def time(self) -> LogTime | None:
+        """Tell the broker's time, as the last record that was posted told; None where none was acknowledged yet.
+
+        Raises:
+            TopicMismatch: the topic that is posted to keeps its writers' times.
+        """
+        return self._appender.time()
 
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
         """Write records without a transaction, durable on return; returns their offsets.
