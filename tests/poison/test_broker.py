@@ -119,7 +119,7 @@ def siege(tmp_path: Path) -> Iterator[Siege]:
 def test_nodes_live_and_tasks_run_under_a_corpus(siege: Siege) -> None:
     """Two schedulers, two workers: 700 records are thrown at them, and one scheduler is killed in the middle."""
     schedulers = [siege.start("scheduler") for _ in range(2)]
-    workers = [siege.start("worker", "--slots", "1") for _ in range(2)]
+    workers = [siege.start("worker", "--slots", "1", "--allow", "streamsched.examples.*") for _ in range(2)]
     siege.submit("before")
     siege.wait_for("before")
 

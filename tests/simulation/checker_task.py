@@ -153,7 +153,7 @@ class TaskModel:
             if succeeded or event.restart:
                 child.state = None
         if self._planned and all(child.ending for child in self.children):
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
         return True
 
     # --- decisions --------------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ class TaskModel:
         self._planned = True
         self.children = [Child() for _ in range(event.children)]
         if not self.children:
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
 
     def _dispatch(self, offset: int, basis: int, index: int, release: e.Release) -> None:
         child = self._child(index)
@@ -287,7 +287,7 @@ class TaskModel:
             self._attempt(event.child, child, event)
         self._end_child(offset, child, event)
         if child.ending and all(other.ending for other in self.children):
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
 
     def _end_child(self, offset: int, child: Child, event: Outcome) -> None:
         match event:
@@ -322,13 +322,17 @@ class TaskModel:
             return
         child.ending = "failed"
         self._failed += 1
-        if self._too_many():
+        if self._too_many() and self._tolerate.get("on") != "run_all":
             self._close(offset, "failed")
+
+    def _verdict(self) -> str:
+        """Tell how it ends where every child has ended, and it was not closed before."""
+        return "failed" if self._too_many() else "succeeded"
 
     def _too_many(self) -> bool:
         count, percent = self._tolerate["count"], self._tolerate["percent"]
         if count is None and percent is None:
-            return True
+            return self._failed > 0
         if count is not None and self._failed > count:
             return True
         return percent is not None and self._failed * 100 > percent * len(self.children)
@@ -340,7 +344,7 @@ class TaskModel:
                 child.live, child.ended_at = False, offset
                 child.ending = "cancelled" if child.stopping else None
         if self._planned and all(child.ending for child in self.children):
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
 
     def _attempt(
         self, index: int, child: Child, event: Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded

@@ -13,7 +13,7 @@ from typing import Final
 from streamsched.domain import backfill, ticking
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.param import Param
-from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 from streamsched.runtime import tracker
 from streamsched.scheduler import aggregator, dispatcher, ticker
@@ -130,6 +130,9 @@ def template(rng: Random) -> Template:
     """Make up a template: how often children are tried again, how many may fail."""
     attempts, interval = rng.choice((1, 2, 4, 0)), rng.choice((0, 50, 500))
     reset, final = rng.random() < 0.5, rng.random()
+    failure = rng.choice(
+        (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
+    )
     return Template(
         name="history",
         params={"n": Param(type="integer", minimum=0)},
@@ -144,9 +147,7 @@ def template(rng: Random) -> Template:
                 non_retryable=("ExecutorDied",) if final < 0.2 else FINAL[int(final * 100) % len(FINAL)],
             ),
         ),
-        failure=rng.choice(
-            (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
-        ),
+        failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
     )
 
 

@@ -119,7 +119,7 @@ def over_link(ctx: ChildContext, path: str) -> None:
 
 
 def close_object(ctx: ChildContext) -> None:
-    ctx._transport._link.close()  # type: ignore[attr-defined]
+    ctx._transport._link._sock.close()  # type: ignore[attr-defined]
     time.sleep(30)
 
 

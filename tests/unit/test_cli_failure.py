@@ -103,3 +103,27 @@ def test_a_name_that_no_class_can_have_is_refused(cli: Cli, name: str) -> None:
     said = cli.here("plan", write(cli, "{}", f"{{non_retryable: [OSError, {name}]}}"), code=2).stderr
     assert "job.yaml:3: child.retry.non_retryable[1]: " in said
     assert "is no name of an error type; write ValueError or package.module.Class" in said
+
+
+def test_run_all_runs_everything_and_then_fails(cli: Cli) -> None:
+    job = write(cli, "{on: run_all}")
+    cli("run", job, "--task-id", "t", "--slots", "1", code=1)
+    status = cli.json("status", "t")
+    assert (status["state"], status["children"]["succeeded"], status["children"]["failed"]) == ("failed", 3, 3)
+    assert status["reason"] == "child 1 failed: ValueError: child 1"
+    (cli.folder / "mended").touch()
+    cli("redrive", "t")
+    cli("run", job, "--task-id", "t")
+    assert [child["dispatches"] for child in cli.lines("children", "t")] == [1, 2, 1, 2, 1, 2]
+    cli("audit", "verify")
+
+
+@pytest.mark.parametrize("failure", ["{on: run_all, tolerate: 50%}", "{on: run_all, tolerate: {count: 3}}"])
+def test_run_all_succeeds_where_the_failures_are_borne(cli: Cli, failure: str) -> None:
+    cli("run", write(cli, failure), "--task-id", "t")
+    assert cli.json("status", "t")["children"]["failed"] == 3
+
+
+@pytest.mark.parametrize("on", ["runall", "'yes'", "[run_all]", "true"])
+def test_another_word_is_refused(cli: Cli, on: str) -> None:
+    assert "job.yaml:4: failure.on: " in cli.here("plan", write(cli, f"{{on: {on}}}"), code=2).stderr

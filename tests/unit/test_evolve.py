@@ -9,7 +9,7 @@ import pytest
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState, Phase
-from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.task import LAST_ORDINAL, Load, Task
 from tests.property.journals import request, template
 
@@ -186,6 +186,39 @@ def test_what_former_workers_tell_matches_by_its_simple_name() -> None:
     assert story.states() == [ChildState.DUE, ChildState.DUE]
     story = Story(1, retry=RetryPolicy(non_retryable=("Trouble",))).dispatch(0, 0).fail(0)
     assert story.states() == [ChildState.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("tolerate", "failed", "end"),
+    [
+        (FailurePolicy(on=RUN_ALL), 1, Phase.FAILING),
+        (FailurePolicy(on=RUN_ALL), 0, Phase.SUCCEEDING),
+        (FailurePolicy(count=1, on=RUN_ALL), 1, Phase.SUCCEEDING),
+        (FailurePolicy(count=1, on=RUN_ALL), 2, Phase.FAILING),
+        (FailurePolicy(percent=50, on=RUN_ALL), 2, Phase.SUCCEEDING),
+        (FailurePolicy(percent=50, on=RUN_ALL), 3, Phase.FAILING),
+        (FailurePolicy(percent=100, on=RUN_ALL), 4, Phase.SUCCEEDING),
+    ],
+)
+def test_run_all_is_judged_when_every_child_has_ended(tolerate: FailurePolicy, failed: int, end: Phase) -> None:
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0)):  # the failures first, and last
+        story = Story(4, retry=ONCE, failure=tolerate).dispatch(0, 3)
+        for child in order:
+            assert story.task.phase is Phase.RUNNING
+            story.fail(child) if child < failed else story.complete(child)
+        assert story.task.phase is end
+        assert bool(story.task.reason) is (end is Phase.FAILING)
+        if end is Phase.FAILING:
+            story.tell(e.TaskFailed, 0, "", 0).tell(e.TaskRedriven, 1, "failed", False, "", "")
+            assert (story.task.phase, story.task.failed, story.task.reason) == (Phase.RUNNING, 0, "")
+
+
+def test_run_all_is_cancelled_as_any_task() -> None:
+    story = Story(3, retry=ONCE, failure=FailurePolicy(on=RUN_ALL)).dispatch(0, 1).fail(0)
+    assert "child 0 failed" in story.task.reason
+    story.tell(e.TaskCancelRequested, 0, "enough").stop(1).tell(e.ChildrenCancelled, (e.Span(2, 2),), "over", 0)
+    assert story.tell(e.ChildCancelled, 1, 1, 1, 1, 900, 0, None, "enough").task.phase is Phase.CANCELLING
+    assert story.task.reason == "enough"
 
 
 def test_a_redrive_does_again_what_did_not_succeed() -> None:

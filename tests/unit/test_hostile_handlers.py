@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamsched.worker import page as pages
-from streamsched.worker.jobs import JobCompleted, JobFailed, JobReturned
+from streamsched.worker.jobs import Job, JobCompleted, JobFailed, JobReturned
 from streamsched.worker.pool import ExecutorPool
 from tests.unit.pool_case import Case
 from tests.unit.pool_case import make_job as make_any_job
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reas
 HERE = Path(__file__).parent
 
 
-def make_job(handler: str = "fine", **fields: object):  # type: ignore[no-untyped-def]
+def make_job(handler: str = "fine", **fields: object) -> Job:
     return make_any_job(f"hostile_handlers:{handler}", **fields)
 
 

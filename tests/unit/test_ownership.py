@@ -267,6 +267,41 @@ def unreachable() -> None:
     raise LogUnreachable("made up")
 
 
+def test_a_tenant_that_cannot_begin_now_is_given_its_partitions_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner(site, "a")
+    begin = owner.claimed
+
+    def fail(claims: Sequence[Claim]) -> None:
+        monkeypatch.setattr(owner, "claimed", begin)
+        raise LogUnreachable("made up")
+
+    monkeypatch.setattr(owner, "claimed", fail)
+    owner.ownership.poll()
+    assert owner.ownership.claims == {}
+    owner.polled()
+    assert owner.told == [("claimed", [0, 1])]
+
+
+def test_who_owns_nothing_knows_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (Owner(site, name) for name in "abc")
+    assert "it is not in group" in first.ownership.idle
+    for _ in range(5):
+        for owner in (first, second, third):
+            owner.ownership.poll()
+    assert [bool(owner.ownership.idle) for owner in (first, second, third)] == [False, False, True]
+    assert "gave it no partition of work: other nodes have them all" in third.ownership.idle
+
+
+def test_whose_partitions_stand_still_knows_why(site: Site) -> None:
+    for partition in (0, 1):
+        key = site.cluster.place_key(GROUP, TopicPartition(TOPIC, partition))
+        site.cluster.store.write([(key, pack((0, "set by hand")))])
+    owner = Owner(site, "a").polled()
+    assert "[0, 1], stand still: run 'streamsched topics repair'" in owner.ownership.idle
+
+
 def test_a_fenced_owner_outlives_a_broker_that_does_not_answer(site: Site) -> None:
     owner = Owner(site, "a").polled()
     site.log.fence(owner.ownership.transactional_id)

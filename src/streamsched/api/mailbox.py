@@ -56,11 +56,11 @@ class Mailbox:
 
     def put(self, record: Append) -> Letter:
         """Leave a letter. Raise LogUnreachable where the folder takes none."""
-        make_private(self._folder.parent)
         draft = self._folder / f".{uuid.uuid4()}"
         letter = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self._folder.parent)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             draft.touch(0o600)
             draft.write_bytes(msgspec.msgpack.encode(record))
             draft.rename(letter)

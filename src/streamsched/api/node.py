@@ -6,6 +6,7 @@ import ctypes
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
@@ -35,6 +36,8 @@ LARGE: Final = 128 * 1024
 """Bytes: where that size begins. Left to itself it rises to that of the largest piece freed, some megabytes fetched."""
 HEAL: Final = 3.0
 """Seconds between looks for transactions that hang."""
+IDLE_S: Final = 10.0
+"""Seconds without a partition after which a node says why."""
 LOOK_AGAIN: Final = 2.0
 """Seconds before a lookout whose log failed begins anew."""
 
@@ -47,15 +50,17 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     _give_back()
     name = name or node_name("scheduler")
     with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
+        site.log.check_broker()
         site.discover().check_sizes()
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
-        ready = _Ready(f"scheduler {name} ready")
+        ready, idle = _Ready(f"scheduler {name} ready"), Idle()
         with _looking_out(settings, scheduler.node_id), _beating(scheduler.pulse):
             while not signals.received:
                 scheduler.step(STEP)
                 line.tell(scheduler.node_id, group, scheduler.pulse.membership)
                 ready(joined=scheduler.pulse.joined)
+                idle.look(scheduler.pulse.idle, time.monotonic())
             scheduler.stop()
         line.left()
     ignore_signals()
@@ -67,17 +72,21 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     _give_back()
     name = name or node_name("worker")
     with closing(Installation(_patient(settings, FETCH))) as site:
+        if "group.protocol" in settings.kafka:  # it costs a worker 7 MB; the scheduler looks always
+            site.log.check_broker()
         site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
         worker = site.worker(pool, slots, name, pace, modules=allow)
         group = site.topics.worker_group
         ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")
+        idle = Idle()
         signals.tell(worker.drain)
         with _beating(worker.pulse):
             while not worker.stopped:
                 worker.step(STEP)
                 line.tell(worker.node_id, group, worker.pulse.membership)
                 ready(joined=worker.pulse.joined)
+                idle.look(worker.pulse.idle, time.monotonic())
             worker.stop()
         line.left()
     ignore_signals()
@@ -190,6 +199,24 @@ class _Signals:
     def _on_signal(self, *_: object) -> None:
         self.received += 1
         self._listener()
+
+
+class Idle:
+    """Says why a node owns nothing, when that has lasted for a while and whenever the reason changes."""
+
+    def __init__(self) -> None:
+        self._why = self._told = ""
+        self._since = 0.0
+
+    def look(self, why: str, now: float) -> None:
+        """Take the reason at this time (monotonic seconds); empty: it owns something."""
+        if why != self._why:
+            self._why, self._since = why, now
+        if not why:
+            self._told = ""
+        elif why != self._told and now - self._since >= IDLE_S:
+            self._told = why
+            log.warning("this node has nothing to do: %s", why)
 
 
 class _Ready:

@@ -51,10 +51,12 @@ class Presence:
             return self._start(absent, needed)
         if task is None or needed is None:
             return ""
-        if task.idle and not any(needed.met_by(beat.modules) for beat in present if beat.role == "worker"):
-            command = "worker" if self._site.settings.brokers else "up"
-            module = needed.module
-            return f"no worker allows module {module}: start one with 'streamsched {command} --allow {module}'"
+        able = [beat for beat in present if beat.role == "worker" and needed.met_by(beat.modules)]
+        if task.idle and not any(beat.partitions for beat in able):
+            if able:
+                return f"no worker that allows module {needed.module} owns a partition: there are fewer than workers"
+            start = f"streamsched {'worker' if self._site.settings.brokers else 'up'} --allow {needed.module}"
+            return f"no worker allows module {needed.module}: start one with '{start}'"
         return f"a child was given back, and is tried again: {task.refusal}" if task.refusal else ""
 
     def close(self) -> None:

@@ -98,6 +98,7 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
         priority=wanted.priority,
         origin=origin,
         traceparent=visible(os.environ.get("TRACEPARENT", ""), NAME_LIMIT) or None,
+        level=prepared.template.level,
     )
 
 

@@ -57,6 +57,7 @@ class WantedSchedule:
             "template": self.prepared.template_json,
             "params": self.params,
             "priority": self.priority,
+            "level": self.prepared.template.level,
         }
 
 

@@ -290,7 +290,7 @@ def _content(body: e.ScheduleSet) -> dict[str, Any]:
     return {name: getattr(body, name) for name in _CONTENT}
 
 
-_CONTENT: Final = ("spec", "policy", "template_name", "template_version", "template", "params", "priority")
+_CONTENT: Final = ("spec", "policy", "template_name", "template_version", "template", "params", "priority", "level")
 _PARTS: Final = {"spec": "other times", "policy": "another policy", "template": "another template",
                  "params": "other parameters", "priority": "another priority"}  # fmt: skip
 

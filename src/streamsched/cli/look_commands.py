@@ -151,19 +151,14 @@ def _node_row(beat: NodeBeat, age: int) -> tuple[object, ...]:
     state = beat.state if age < SILENT else "silent"
     owned = ranges(beat.partitions)
     since = span(max(0, age) / 1000)
-    modules = "-" if beat.role != "worker" else "any" if beat.modules is None else " ".join(beat.modules) or "none"
-    return (
-        plain(beat.name),
-        beat.role,
-        state,
-        beat.slots,
-        beat.free,
-        beat.pending,
-        owned,
-        since,
-        beat.version,
-        modules,
-    )
+    told = (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)
+    return (*told, _modules(beat))
+
+
+def _modules(beat: NodeBeat) -> str:
+    if beat.role != "worker":
+        return "-"
+    return "any" if beat.modules is None else plain(" ".join(beat.modules), 500) or "none"
 
 
 def _finite(value: object) -> object:

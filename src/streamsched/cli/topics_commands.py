@@ -39,6 +39,7 @@ def create(
     Run it once for each cluster and prefix; again, it changes nothing.
     """
     with closing(_open(context, "topics create")) as site:
+        site.log.check_broker()
         brokers = site.log.brokers()
         copies = _copies(brokers, replication, min_insync)
         created = site.create_topics(copies)
@@ -81,6 +82,7 @@ def check(context: typer.Context) -> int:
     with closing(_open(context, "topics check")) as site:
         from streamsched.api.repair import differences
 
+        site.log.check_broker()
         found = differences(site)
         warned = [] if found else _lonely(site)
     for line in [*found, *warned]:

@@ -65,6 +65,7 @@ class BackfillPart(Struct, frozen=True, gc=False):
     template: str
     params: str
     priority: int
+    level: int = 0
 
 
 class Refill(Struct, frozen=True, gc=False):
@@ -91,7 +92,10 @@ class Cause(Struct, frozen=True, gc=False):
 
 
 class TaskRequested(Event, frozen=True, gc=False):
-    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else."""
+    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else.
+
+    ``level`` is the oldest language of templates that has all fields of this one.
+    """
 
     task_id: str
     template_name: str
@@ -101,6 +105,7 @@ class TaskRequested(Event, frozen=True, gc=False):
     priority: int
     origin: str
     traceparent: str | None
+    level: int = 0
 
 
 class TaskCancelRequested(Event, frozen=True, gc=False):
@@ -154,8 +159,8 @@ class RecordSetAside(Event, frozen=True, gc=False):
 class ScheduleSet(Event, frozen=True, gc=False):
     """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
 
-    It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters and priority
-    are those of the tasks.
+    It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters, priority and
+    level are those of the tasks.
     """
 
     schedule_id: str
@@ -167,6 +172,7 @@ class ScheduleSet(Event, frozen=True, gc=False):
     template: str
     params: str
     priority: int
+    level: int = 0
 
 
 class SchedulePaused(Event, frozen=True, gc=False):

@@ -11,6 +11,7 @@ from typing import Any
 
 from streamsched.domain import events as e
 from streamsched.domain.phases import CLOSING, ChildState, Phase
+from streamsched.domain.policy import RUN_ALL
 from streamsched.domain.task import LAST_ORDINAL, Detail, Load, Task
 
 
@@ -116,6 +117,8 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
     detail = _ended(task, event)
     detail.result = event.result
     detail.state = detail.reason = None
+    if detail.error_type is None:
+        detail.message = None  # of a worker that gave it back: no failure of the child
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
     _close_when_done(task)
@@ -279,10 +282,12 @@ def _come_back(task: Task, child: int, due: int = 0) -> None:
 def _fail_live(task: Task, child: int) -> None:
     task.settle(child, ChildState.FAILED)
     task.failed += 1
-    if task.phase is Phase.RUNNING and task.template.failure.exceeded(task.failed, task.children):
+    policy = task.template.failure
+    if task.phase is Phase.RUNNING and policy.exceeded(task.failed, task.children):
         detail = task.detail(child)
-        task.enter(Phase.FAILING)
-        task.reason = f"child {child} failed: {detail.error_type}: {detail.message}"
+        task.reason = task.reason or f"child {child} failed: {detail.error_type}: {detail.message}"
+        if policy.on != RUN_ALL:
+            task.enter(Phase.FAILING)
     _close_when_done(task)
 
 
@@ -294,7 +299,9 @@ def _cancel_live(task: Task, child: int) -> None:
 
 def _close_when_done(task: Task) -> None:
     if not task.live and task.phase is Phase.RUNNING and task.ended == task.children:
-        task.enter(Phase.SUCCEEDING)
+        policy = task.template.failure
+        too_many = policy.on == RUN_ALL and policy.exceeded(task.failed, task.children)
+        task.enter(Phase.FAILING if too_many else Phase.SUCCEEDING)
 
 
 _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {

@@ -56,6 +56,7 @@ _BOUNDS: Final = {
     "upto": (0, TIME_END),
     "backfill": (1, COUNT_END),
     "max_active": (1, ACTIVE_LIMIT + 1),
+    "level": (0, COUNT_END),
 }
 """The numbers that a field may hold: from the first to below the second."""
 
@@ -209,6 +210,8 @@ def _backfill(event: e.BackfillRequested) -> str | None:
             return f"times from {part.first} to {part.last} cannot follow {before}"
         if flaw := _made_of(part):
             return flaw
+        if not 0 <= part.level < COUNT_END:
+            return f"level {part.level} is not within 0..{COUNT_END - 1}"
         before = part.last
     return f"{len(event.parts):,} parts, more than a backfill can have" if len(event.parts) > PARTS_LIMIT else None
 

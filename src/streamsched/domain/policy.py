@@ -14,6 +14,8 @@ from streamsched.domain.refusal import Path, TemplateError
 _RETRY: Final[Path] = ("child", "retry")
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*")
 _TOLERATE: Final[Path] = ("failure", "tolerate")
+FAIL_FAST: Final = "fail_fast"
+RUN_ALL: Final = "run_all"
 LONGEST_MS: Final = 1 << 46
 """Milliseconds that any wait or limit may take: times far beyond would not fit where they are kept."""
 
@@ -98,12 +100,19 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """How many failed children a task bears: a count, a percentage of all, both (either trips)."""
+    """How many failed children a task bears: a count, a percentage of all, both (either trips).
+
+    ``on`` says what one too many does: ``fail_fast`` stops the task at once, with ``run_all`` it fails at its end.
+    """
 
     count: int | None = None
     percent: float | None = None
+    on: str = FAIL_FAST
 
     def __post_init__(self) -> None:
+        if self.on not in (FAIL_FAST, RUN_ALL):
+            reason = f"{self.on!r} is nothing to do when too many children fail"
+            raise TemplateError(reason, f"write {FAIL_FAST} or {RUN_ALL}", path=("failure", "on"))
         if self.count is not None:
             check_whole(self.count, (*_TOLERATE, "count"), 0)
         if self.percent is not None:
@@ -127,6 +136,11 @@ class FailurePolicy:
         if not 0 <= percent <= 100:
             raise TemplateError(f"{value} is not between 0% and 100%", remedy, path=_TOLERATE)
         return cls(percent=percent)
+
+    def to_dict(self) -> dict[str, object]:
+        """Write the policy as a JSON object; ``on`` only where it is not the default, as before there was one."""
+        fields: dict[str, object] = {"count": self.count, "percent": self.percent}
+        return fields if self.on == FAIL_FAST else {**fields, "on": self.on}
 
     def exceeded(self, failed: int, total: int) -> bool:
         """Tell whether this many failed children of ``total`` fail the task.

@@ -12,7 +12,7 @@ from streamsched.domain import pattern as patterns
 from streamsched.domain import values
 from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, encode, kept, references, whole
-from streamsched.domain.policy import LONGEST_MS, FailurePolicy, RetryPolicy, check_whole
+from streamsched.domain.policy import LONGEST_MS, RUN_ALL, FailurePolicy, RetryPolicy, check_whole
 from streamsched.domain.refusal import Path, TemplateError, suggest
 
 __all__ = [
@@ -34,6 +34,8 @@ __all__ = [
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
+LEVEL: Final = 1
+"""The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 _RANGE_VARIABLES: Final = frozenset({"index", "first", "last", "size"})
 _LIST_VARIABLES: Final = frozenset({"index", "first", "last", "item", "items"})
@@ -145,6 +147,11 @@ class Template:
                 raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
 
     @property
+    def level(self) -> int:
+        """The oldest language that has all its fields: a node of an older one stops at it, instead of refusing it."""
+        return 1 if self.failure.on == RUN_ALL else 0
+
+    @property
     def kind(self) -> str:
         """The name of its splitter."""
         return "range" if isinstance(self.split, RangeSplit) else "list"
@@ -157,7 +164,7 @@ class Template:
             "params": {name: param.to_dict() for name, param in self.params.items()},
             "split": {self.kind: asdict(self.split)},
             "child": child,
-            "failure": asdict(self.failure),
+            "failure": self.failure.to_dict(),
         }
         return encode(body)
 

@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from streamsched.domain.events import (
     OF_SCHEDULE,
+    BackfillRequested,
     ChildCheckpointed,
     ChildCreated,
     ChildrenStopping,
@@ -21,16 +22,21 @@ from streamsched.domain.events import (
     NodeBeat,
     PartitionReset,
     RecordSetAside,
+    ScheduleSet,
+    TaskRequested,
     Work,
 )
 from streamsched.domain.flaws import flaw_of
 from streamsched.domain.ids import is_task_id
-from streamsched.log.codec import Codec, Undecodable, header, place_of
+from streamsched.domain.template import LEVEL
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema, header, place_of
 from streamsched.log.port import Headers, Record
 from streamsched.log.topics import RECORD_LIMIT, Topics
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _WORK: Final = frozenset({ChildCreated, ChildCheckpointed, ChildrenStopping})
+_TEMPLATES: Final = frozenset({TaskRequested, ScheduleSet, BackfillRequested})
+"""Events with a template in them."""
 _NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeBeat, DeadLetter})
 """Events that stand under no task's and no schedule's id in the journal; all but the first two are none of it."""
 
@@ -56,6 +62,8 @@ class Intake:
             if isinstance(event, RecordSetAside):
                 return _decision(record, event)
             raise Undecodable(f"{place_of(record)}: {kind.__name__} is no event of the journal")
+        if kind in _TEMPLATES:
+            _check_level(record, cast("TaskRequested | ScheduleSet | BackfillRequested", event))
         owner: str = event.schedule_id if kind in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
         key, home = self._home(owner)
         if record.key != key:
@@ -130,6 +138,17 @@ def _decision(record: Record, event: RecordSetAside) -> RecordSetAside:
     if record.key is not None or event.partition != record.partition or event.offset >= record.offset:
         raise _misplaced(record, "it is about no earlier record of its partition")
     return event
+
+
+def _check_level(record: Record, event: TaskRequested | ScheduleSet | BackfillRequested) -> None:
+    """Stop at a template of a newer version: it would be refused here, for good, or folded in another way."""
+    parts = event.parts if isinstance(event, BackfillRequested) else (event,)
+    level = max((part.level for part in parts), default=0)
+    if level > LEVEL:
+        raise UnknownSchema(
+            f"{place_of(record)}: a template of level {level}, above the {LEVEL} that this version reads; "
+            "it was written by a newer version of streamsched: upgrade this node"
+        )
 
 
 def _misplaced(record: Record, why: str) -> Undecodable:

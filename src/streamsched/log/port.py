@@ -256,6 +256,9 @@ class Log(Protocol):
     def cluster_id(self) -> str:
         """Which log this is: views of one never serve another."""
 
+    def check_broker(self) -> None:
+        """Refuse a broker that is too old for these settings. Raises ``LogError``."""
+
     def brokers(self) -> int:
         """Count the brokers that there are: on how many a partition can have a copy."""
 

@@ -76,6 +76,11 @@ class Pulse:
         """Whether the node is in its group."""
         return self._ownership.joined
 
+    @property
+    def idle(self) -> str:
+        """Why the node owns nothing; empty where it owns something."""
+        return self._ownership.idle
+
     def until_due(self) -> float:
         """Tell how many seconds there are until the next beat."""
         return max(0.0, self._next - self._me.clock.monotonic())

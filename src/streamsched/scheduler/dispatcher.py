@@ -59,7 +59,7 @@ class _Reach:
         """Of all workers, whoever places there."""
         numbers = [n for n, worker in enumerate(workers) if route is None or worker.node_id in route.nodes]
         self.trial = frozenset(n for n in numbers if route is not None and workers[n].node_id in route.trial)
-        self.slots = sum(workers[number].slots for number in numbers)
+        self.slots = sum(1 if number in self.trial else workers[number].slots for number in numbers)
         self.heap = [(held[number], number) for number in numbers]
         heapify(self.heap)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, cast
 
 from msgspec.structs import replace
@@ -33,6 +34,7 @@ from streamsched.log.port import (
     WriterFenced,
 )
 from streamsched.log.topics import Topics
+from streamsched.runtime import beginning
 from streamsched.runtime.beats import Condition, Pulse
 from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.dead_letter import dead_letter
@@ -126,7 +128,7 @@ class Scheduler:
         self._ticker = Ticker(view, self._records, me, Barrier(log, self._reader, topics.journal(), self._halted))
         self._ownership = Ownership(
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause,
+            clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
         )  # fmt: skip
         self.pulse = Pulse(
             log=log,
@@ -472,8 +474,8 @@ class Scheduler:
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
-        self._unready |= {claim.partition: claim.end for claim in claims if claim.partition not in self._halted}
         self._read_again(claims)
+        self._unready |= {claim.partition: claim.end for claim in claims if claim.partition not in self._halted}
 
     def _read_again(self, claims: Sequence[Claim]) -> None:
         """Go back to the committed positions, which others may have folded beyond: no dead letter is below them yet."""

@@ -222,6 +222,7 @@ class Ticker:
             priority=body.priority,
             origin=origin,
             traceparent=None,
+            level=body.level,
         )
         return self._records.journal(event, task_id)
 

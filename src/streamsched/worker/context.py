@@ -193,6 +193,10 @@ class ChildContext:
 
     # --- for whoever runs the handler ---
 
+    def continue_with(self, transport: Transport) -> None:
+        """Speak through another transport: in a copy that the handler forked nothing may reach the worker."""
+        self._transport = transport
+
     def request_stop(self) -> None:
         """Ask the handler to stop at its next safe point; may be called from another thread."""
         self._stop = True

@@ -12,6 +12,7 @@ import signal
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Final
 
@@ -68,17 +69,20 @@ def below(root: int) -> list[int]:
     return found[1:]
 
 
-def end_all(patience_s: float) -> bool:
+def end_all(patience_s: float, *, spare: Collection[int] = ()) -> bool:
     """Kill and reap all that runs below this process, which has adopted; False if some is left after so many seconds.
 
-    What is left belongs to another user, or hangs in the kernel.
+    What is left belongs to another user, or hangs in the kernel. ``spare``: children that may go on.
     """
     deadline = time.monotonic() + patience_s
     while True:
         reap()
         if not has_children():
             return True
-        for pid in below(os.getpid()):
+        left = [pid for pid in below(os.getpid()) if pid not in spare]
+        if spare and not left:
+            return True
+        for pid in left:
             with suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:

@@ -52,6 +52,8 @@ class Fitness:
         """Say why a child is given back that could not begin in its executor; None where it is to fail instead."""
         if task_id in self._own:
             return None
-        wait, _ = self._waits.wait(requirement_of(handler), self._me.clock.monotonic())
-        log.warning("given back, and not for %g s: %s", wait, detail)
+        now = self._me.clock.monotonic()
+        wait, end = self._waits.wait(requirement_of(handler), now)
+        if end == now + wait:  # the first of many
+            log.warning("children are given back, and wait for %g s: %s", wait, detail)
         return Why(code, detail, self._me.node_id, round(wait * 1000), False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -16,6 +17,7 @@ from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.log.port import Log, LogError, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime import beginning
 from streamsched.runtime.beats import Condition, Pulse
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
@@ -99,6 +101,7 @@ class Worker:
         self._ownership = Ownership(
             log=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id, tenant=self,
             clock=me.clock, pause=pause, outage=OUTAGE_S,
+            begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
         )  # fmt: skip
         records = Records(codec, topics)
         self._recovery = Recovery(count=self._count_recovery, fail=self._fail_lost)

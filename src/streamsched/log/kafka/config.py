@@ -40,7 +40,18 @@ def _tame(record: logging.LogRecord) -> bool:
 
 _LOGGER.addFilter(_tame)
 
-_GROUP_ONLY: Final = frozenset({"group.protocol", "group.instance.id", "group.remote.assignor"})
+_GROUP_ONLY: Final = frozenset(
+    (
+        "group.protocol",
+        "group.instance.id",
+        "group.remote.assignor",
+        "partition.assignment.strategy",
+        "session.timeout.ms",
+        "heartbeat.interval.ms",
+        "max.poll.interval.ms",
+    )
+)
+"""What a consumer that joins no group has no use for, and may stumble over."""
 _RECORDS: Final = {
     "message.max.bytes": RECORD_LIMIT,
     "linger.ms": 0,
@@ -86,13 +97,16 @@ class ClientSettings:
     def member(self, group: str) -> dict[str, Any]:
         """Give the settings of a consumer that is a member of a group and never fetches."""
         defaults: dict[str, Any] = {"max.poll.interval.ms": _MAX_POLL_MS, "fetch.message.max.bytes": 1024}
+        safe: dict[str, Any] = {"group.id": group, "enable.auto.commit": False, "enable.auto.offset.store": False}
         if self.kafka.get("group.protocol", "classic") == "classic":  # the other has the broker decide these
+            session = int(self.kafka.get("session.timeout.ms", _SESSION_MS if self._evictable() else _SHORT_SESSION_MS))
+            poll = int(self.kafka.get("max.poll.interval.ms", max(_MAX_POLL_MS, session)))
             defaults |= {
-                "partition.assignment.strategy": "cooperative-sticky",
-                "session.timeout.ms": _SESSION_MS if self._evictable() else _SHORT_SESSION_MS,
+                "session.timeout.ms": min(session, poll),  # the client takes no longer one
+                "max.poll.interval.ms": poll,
                 "heartbeat.interval.ms": 500,
             }
-        safe = {"group.id": group, "enable.auto.commit": False, "enable.auto.offset.store": False}
+            safe |= {"partition.assignment.strategy": "cooperative-sticky"}
         return self._merge(defaults, {**safe, "auto.offset.reset": "latest"})  # it reads nothing: no error here
 
     def positions(self, group: str, *, stable: bool) -> dict[str, Any]:

@@ -56,6 +56,17 @@ class KafkaLog:
         """Return the cluster's own name."""
         return self._cluster_id
 
+    def check_broker(self) -> None:
+        """Refuse a broker that is too old for these settings.
+
+        Raises:
+            LogError: it is; the message says what to do.
+            LogUnreachable: it does not answer.
+        """
+        from streamsched.log.kafka import version
+
+        version.check(self._settings.brokers, self._settings.kafka)
+
     def brokers(self) -> int:
         """Count the brokers that there are."""
         return self._admin.brokers()
