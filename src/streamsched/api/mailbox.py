@@ -56,7 +56,6 @@ class Mailbox:
 
     def put(self, record: Append) -> Letter:
         """Leave a letter. Raise LogUnreachable where the folder takes none."""
-        make_private(self._folder.parent)
         draft = self._folder / f".{uuid.uuid4()}"
         letter = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
         try:
