@@ -139,7 +139,10 @@ def test_nobody_is_evicted_after_it(outage: Site, fragile: Broker, protocol: str
     with frozen(fragile):
         time.sleep(22.0)
     outage.finish()
-    assert outage.evicted() == []
+    assert outage.evicted() == [], "\n".join(
+        line for path in sorted(outage.folder.glob("*.log")) for line in [path.name, *path.read_text().splitlines()]
+        if not line.startswith("job[")
+    )  # fmt: skip
     assert begun(outage) == before
 
 
