@@ -8,7 +8,7 @@ HISTORIES ?= 10000
 FIRST ?= 1
 ROUNDS ?= 20
 
-.PHONY: help setup demo broker test test-fast mutants soak chaos lint schemas format bench bench-quick clean
+.PHONY: help setup demo broker test test-fast mutants soak chaos lint schemas options format bench bench-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ chaos: $(READY) ## ROUNDS=20 of faults against real nodes and a real broker; exi
 
 schemas: $(READY) ## write the schemas of events that are new or have got fields
 	@$(BIN)/python -m tools.schemas
+
+options: $(READY) ## write the options of all commands into docs/settings.md
+	@$(BIN)/python -m tools.options
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

@@ -185,13 +185,14 @@ class FakePool:
         )
 
     def _failed(
-        self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0, lack: str = ""
+        self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0, lack: jobs.Lack = ""
     ) -> jobs.JobFailed:
         """Fail a job; how much ``amount`` says: for good, or to be tried again at once, or later."""
         return jobs.JobFailed(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), reason=reason,
             error_type=error_type, message="made up", traceback="", retryable=amount < 0.9,
             delay_ms=0 if 0.6 < amount < 0.9 else None, state=str(run.done) if amount * 10 % 1 < 0.5 else None,
+            error_types=("made.up.Trouble", "made.up.Base", "Exception") if error_type == "Trouble" else (),
             lack=lack,
         )  # fmt: skip
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.worker import errors
+from streamsched.worker import errors, traces
 from streamsched.worker.handlers import Handlers
 
 pytestmark = pytest.mark.unit
@@ -163,11 +163,11 @@ def test_a_submodule_is_allowed_by_its_own_name_or_by_its_package(
 
 def test_errors_are_cut_at_both_ends() -> None:
     text = "a" * 3000 + "é" * 3000 + "b" * 3000
-    short = errors.cut(text, 4096)
+    short = traces.cut(text, 4096)
     assert len(short.encode()) <= 4096
     assert short.startswith("aaa")
     assert short.endswith("bbb")
-    assert errors.cut("short", 4096) == "short"
+    assert traces.cut("short", 4096) == "short"
 
 
 def test_an_error_that_cannot_be_shown() -> None:

@@ -13,8 +13,9 @@ import msgspec
 import psutil
 import pytest
 
+from streamsched.worker.depth import DEPTH
 from streamsched.worker.jobs import JobCompleted, JobFailed, JobReturned, JobStopped, Pool
-from streamsched.worker.pool import DEPTH, ExecutorPool, ExecutorsDoNotStart
+from streamsched.worker.pool import ExecutorPool, ExecutorsDoNotStart
 from tests.unit.pool_case import PATIENCE, Case, make_job
 
 pytestmark = pytest.mark.unit

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from streamsched.api.schedule_file import WantedSchedule
     from streamsched.api.schedule_status import ScheduleStatus
     from streamsched.api.schedules import Changed, Schedules
+    from streamsched.api.set_aside import Decided
     from streamsched.api.status import ChildStatus, TaskStatus
     from streamsched.domain.task import Task
     from streamsched.view.follow import Follower
@@ -136,6 +137,15 @@ class Client:
         if task_id is None:
             return Submitted(request.task_id, first=True)
         return compare(first_request(self._site, request, offset), request)
+
+    def halted(self, task_id: str) -> str:
+        """Tell, in words, whether the journal's partition of this task stands still now; empty where it does not.
+
+        Looks from where the schedulers have come to, and not at all where they lie far behind or may not be asked.
+        """
+        from streamsched.api.request import halt_of
+
+        return halt_of(self._site, task_id)
 
     def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
         """Ask for the end of a task and return its status before that; nothing is asked of one that is done."""
@@ -350,6 +360,22 @@ class Client:
 
         return dead_letters(self._site, topic=topic, since=since)
 
+    def set_aside(self, partition: int, offset: int, reason: str, *, work_log: bool = False) -> Decided:
+        """Decide that a record of an unknown schema is rubbish, so that its partition goes on; durable on return.
+
+        Raises:
+            InputError: there is no such record, or it is none whose schema is unknown.
+
+        """
+        from streamsched.api.set_aside import decide
+
+        topics = self._site.topics
+        places = topics.work_log() if work_log else topics.journal()
+        if not 0 <= partition < len(places):
+            reason = f"topic {places[0].topic} has no partition {partition}"
+            raise InputError(reason, f"it has 0 to {len(places) - 1}")
+        return decide(self._site, self._me, places[partition], offset, reason)
+
     def topic(self, name: str) -> str:
         """Give the full name of one of this installation's topics. Raise InputError where there is none of the name."""
         names = [spec.name for spec in self._site.topics.specs()]
@@ -438,6 +464,9 @@ class Client:
     def _task(self, task_id: str) -> Task:
         task = self._folded([self._site.topics.journal_of(task_id)]).task(task_id)
         if task is None:
+            halt = self._following().halts.get(self._site.topics.journal_of(task_id).partition)
+            if halt is not None:
+                raise NoSuchTask(f"no task {task_id!r} as far as can be read: {halt}")
             raise NoSuchTask(f"no task {task_id!r} in {self._site.settings.where}; 'streamsched list' shows all")
         return task
 

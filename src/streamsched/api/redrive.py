@@ -12,6 +12,7 @@ from streamsched.api.writing import write
 from streamsched.domain.events import TaskRedriven
 from streamsched.domain.phases import Phase
 from streamsched.domain.task import Task
+from streamsched.log.port import PartitionHalted
 from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 
@@ -50,25 +51,20 @@ def redrive(
         reason=reason,
     )
     record = site.records.journal(event, task_id, task.request.traceparent)
-    void = task.void
-    write(site, record)
-    follower = following()
-    while True:
-        mine = False
-        for _, found in follower.poll(0.2):
-            if getattr(found, "task_id", None) != task_id:
-                continue
-            task = follower.view.task(task_id) or task
-            if found.event_id == event.event_id:
-                mine = True
-                if task.void > void:
-                    raise NotRedrivable(
-                        f"somebody else changed task {task_id!r} meanwhile",
-                        f"look at 'streamsched status {task_id}', and do it again",
-                    )
-            void = task.void
-        if mine:
-            return Redriven(status=status_of(follower.view.task(task_id) or task))
+    void, follower, home = task.void, following(), site.topics.journal_of(task_id)
+    if home.partition in follower.halts:
+        raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")
+    for _, found in follower.seek(home, write(site, record)):
+        if getattr(found, "task_id", None) != task_id:
+            continue
+        task = follower.view.task(task_id) or task
+        if found.event_id == event.event_id and task.void > void:
+            raise NotRedrivable(
+                f"somebody else changed task {task_id!r} meanwhile",
+                f"look at 'streamsched status {task_id}', and do it again",
+            )
+        void = task.void
+    return Redriven(status=status_of(follower.view.task(task_id) or task))
 
 
 def _check(task: Task, *, everything: bool) -> None:
@@ -81,5 +77,5 @@ def _check(task: Task, *, everything: bool) -> None:
         raise NotRedrivable(
             f"task {task.task_id!r} was refused: {task.reason}", "submit what is right under another --task-id"
         )
-    if task.phase is Phase.SUCCEEDED and not everything:
+    if not (everything or task.left_undone):
         raise NotRedrivable(f"task {task.task_id!r} has succeeded: nothing is left to do", "do it all again with --all")

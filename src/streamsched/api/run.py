@@ -213,7 +213,7 @@ class Run:
         """Build the worker: what it cannot run of its own task fails, what of another waits for one that can."""
         allow = self._allow or self._named(task_id)
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             pool = ExecutorPool(self._slots, allow=allow, output_fd=output)
         finally:

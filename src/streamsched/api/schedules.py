@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
@@ -16,12 +17,13 @@ from streamsched.api.schedule_status import ScheduleStatus, schedule_status
 from streamsched.api.status import rfc3339
 from streamsched.api.wiring import Installation
 from streamsched.api.writing import write
-from streamsched.audit.replay import history
+from streamsched.audit.replay import folded
 from streamsched.domain import events as e
 from streamsched.domain.flaws import flaw_of
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.tick import tick_id
-from streamsched.log.codec import UnknownSchema
+from streamsched.log.journal import JournalReader
+from streamsched.log.port import PartitionHalted
 from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 
@@ -190,14 +192,16 @@ class Schedules:
         schedule_id = event.schedule_id
         if flaw := flaw_of(event):
             raise InputError(f"nobody could read that: {flaw}", "correct it", source=f"schedule {schedule_id}")
-        write(self._site, self._site.records.journal(event, schedule_id))
-        follower = self._following()
+        record = self._site.records.journal(event, schedule_id)
+        home, follower = self._site.topics.journal_of(schedule_id), self._following()
+        if home.partition in follower.halts:
+            raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")
         seen: _Seen | None = None
-        while seen is None:
-            # To the end of the batch: what is not folded now never would be.
-            for _, found in follower.poll(0.2):
-                if found.event_id == event.event_id:
-                    seen = _see(follower.view.schedules.get(schedule_id), event)
+        # To the end of the batch: what is not folded now never would be.
+        for _, found in follower.seek(home, write(self._site, record)):
+            if found.event_id == event.event_id and seen is None:
+                seen = _see(follower.view.schedules.get(schedule_id), event)
+        assert seen is not None, schedule_id  # noqa: S101 - it was read, or seek has raised
         return seen
 
     def _same(self, there: Schedule, wanted: WantedSchedule) -> Changed:
@@ -249,13 +253,12 @@ class Schedules:
         return ScheduleConflict(reason, f"look at 'streamsched schedule show {schedule_id}', and do it again")
 
     def _events(self, schedule_id: str) -> Iterator[e.OfSchedule]:
-        site = self._site
-        ends = site.log.end([site.topics.journal_of(schedule_id)])
-        for _, event in history(site.log, site.topics, site.codec, ends, schedule_id):
-            if isinstance(event, UnknownSchema):
-                raise event
-            if type(event) in e.OF_SCHEDULE:
-                yield cast(e.OfSchedule, event)
+        site, key = self._site, schedule_id.encode()
+        home = [site.topics.journal_of(schedule_id)]
+        with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
+            for record, event in folded(site.log, reader, site.log.start(home), site.log.end(home)):
+                if record.key == key and type(event) in e.OF_SCHEDULE:
+                    yield cast(e.OfSchedule, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,7 +290,7 @@ def _content(body: e.ScheduleSet) -> dict[str, Any]:
     return {name: getattr(body, name) for name in _CONTENT}
 
 
-_CONTENT: Final = ("spec", "policy", "template_name", "template_version", "template", "params", "priority")
+_CONTENT: Final = ("spec", "policy", "template_name", "template_version", "template", "params", "priority", "level")
 _PARTS: Final = {"spec": "other times", "policy": "another policy", "template": "another template",
                  "params": "other parameters", "priority": "another priority"}  # fmt: skip
 

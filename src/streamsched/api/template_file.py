@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from streamsched.api.errors import InputError
 from streamsched.api.params_input import load_params
 from streamsched.api.source import FILE_LIMIT, Document, read_document
 from streamsched.api.template_model import MISSING, build
-from streamsched.domain.placeholders import check_json, encode
+from streamsched.domain import values
+from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import TemplateError, dotted
 from streamsched.domain.splitting import ChildArguments, Plan, plan
@@ -44,7 +44,7 @@ class Prepared:
 
     def arguments(self) -> ChildArguments:
         """Give what makes the arguments of each child, by its index from 0, as JSON."""
-        return ChildArguments(self.template, json.loads(self.params_json), self.plan.document)
+        return ChildArguments(self.template, values.read(self.params_json), self.plan.document)
 
 
 def load_template(path: Path) -> Template:
@@ -57,10 +57,10 @@ def template_of(value: Mapping[str, object]) -> Template:
     """Read a template that is a dictionary, as ``load_template`` does a file. Raise InputError without a line."""
     document = Document("template", value, numbered=False)
     try:
-        check_json(value)
+        plain = kept(value)
     except TemplateError as error:
         raise document.refuse(error.path, error.reason, error.remedy) from None
-    return template_in(document, value)
+    return template_in(document, plain)
 
 
 def template_in(document: Document, value: object, place: FieldPath = ()) -> Template:
@@ -88,6 +88,7 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
 
 def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
     """Do what ``prepare`` does for a task that stands in no file of its own. Raise TemplateError."""
+    template.child.retry.check_names()
     resolved = resolve_params(template, params)
     params_json = encode(resolved)
     if len(params_json) > PAYLOAD_LIMIT:

@@ -14,7 +14,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
-from streamsched.api.mailbox import Mailbox
+from streamsched.api.folder import make_private
+from streamsched.api.mailbox import Letter, Mailbox
 from streamsched.api.settings import Settings
 from streamsched.api.wiring import Installation
 from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, TopicMismatch, TopicPartition
@@ -81,7 +82,7 @@ class Tenure:
         """Take it. Raise LogTaken where another process has it, with its id and command."""
         path = settings.data_dir / "run.lock"
         try:
-            settings.data_dir.mkdir(parents=True, exist_ok=True)
+            make_private(settings.data_dir)
             self._lock: IO[str] = path.open("a+")
         except OSError as error:
             raise LogUnreachable(f"the folder {settings.data_dir} cannot be used for the log: {error}") from error
@@ -117,23 +118,31 @@ def _open(settings: Settings) -> Installation:
 
 
 def _hand_in(settings: Settings, record: Append) -> None:
-    """Leave a letter, and return when it is in the log."""
+    """Leave a letter, and return when it is in the log; who gives up before, by an interrupt too, takes it back."""
     mailbox = Mailbox(settings.data_dir)
     letter = mailbox.put(record)
+    try:
+        _deliver(settings, mailbox, letter)
+    except LogTaken as error:
+        if letter.withdraw():
+            raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
+        if letter.waits:
+            raise LogUnreachable(f"it may still be written, look again later: {error}") from error
+    except BaseException:
+        letter.withdraw()
+        raise
+    if letter.refused:
+        raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
+
+
+def _deliver(settings: Settings, mailbox: Mailbox, letter: Letter) -> None:
+    """Wait until the process that has the log has taken the letter; do it here while there is none. Raise LogTaken."""
     deadline = time.monotonic() + PATIENCE_S
     while letter.waits:
         try:
             with closing(Installation(settings, write=True)) as site:
                 mailbox.empty(site.log)
-        except LogTaken as error:
-            if time.monotonic() < deadline:
-                time.sleep(LOOK_S)
-            elif letter.withdraw():
-                raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
-            elif letter.waits:
-                raise LogUnreachable(f"it may still be written, look again later: {error}") from error
-        except LogError:
-            letter.withdraw()
-            raise
-    if letter.refused:
-        raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
+        except LogTaken:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_S)

@@ -12,10 +12,13 @@ from streamsched.api.errors import InputError
 from streamsched.cli.options import Name, Slots, cpus, settings_of
 from streamsched.cli.printing import note
 from streamsched.domain.routing import flaw_of_patterns
+from streamsched.domain.visible import is_visible
 
 if TYPE_CHECKING:
     from streamsched.api.settings import Settings
 
+NAME_LIMIT = 200
+"""Characters of a node's name: every event that it writes has it."""
 LEAVING = 10.0
 """Seconds that a drained worker may need to write its last outcomes and to leave its group."""
 
@@ -57,7 +60,7 @@ def worker(
     """
     _check_grace(grace_period, drain_timeout)
     modules = allowed_modules(allow)
-    settings = _node_settings(context, "worker")
+    settings = _node_settings(context, "worker", name)
     from streamsched.api.node import serve_worker
     from streamsched.worker.node import Pace
 
@@ -73,7 +76,7 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
 
     Run two or more: they share the work and stand by for each other.
     """
-    settings = _node_settings(context, "scheduler")
+    settings = _node_settings(context, "scheduler", name)
     from streamsched.api.node import serve_scheduler
 
     serve_scheduler(settings, name=name)
@@ -101,12 +104,16 @@ def _check_grace(grace_period: float | None, drain_timeout: float) -> None:
         )
 
 
-def _node_settings(context: typer.Context, command: str) -> Settings:
+def _node_settings(context: typer.Context, command: str, name: str | None) -> Settings:
     """Return the settings in the node; the process that the user started becomes its parent here."""
     from streamsched.api.settings import refuse_embedded
 
     settings = settings_of(context)
     refuse_embedded(settings, command)
+    if name is not None and not (is_visible(name) and 0 < len(name) <= NAME_LIMIT):
+        raise InputError(
+            f"{name!r} is no name for a node", f"use 1 to {NAME_LIMIT} visible characters", source="--name"
+        )
     membership = supervise.to_evict()
     if membership is not None:
         from streamsched.api.evict import evict

@@ -12,6 +12,7 @@ import typer
 from streamsched.cli.options import Json, Task, client_of
 from streamsched.cli.printing import note, out, out_json
 from streamsched.cli.progress import PLAIN_EVERY, because, counted, note_missing, until_done
+from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -113,5 +114,5 @@ def _table(statuses: list[TaskStatus]) -> Table:
         children = status.children
         ended = children.succeeded + children.failed + children.cancelled
         bar = ProgressBar(total=children.total or 1, completed=ended, width=24)
-        table.add_row(Text(status.task_id), Text(status.template), status.state, bar, counted(status))
+        table.add_row(Text(visible(status.task_id)), Text(visible(status.template)), status.state, bar, counted(status))
     return table

@@ -65,6 +65,7 @@ class BackfillPart(Struct, frozen=True, gc=False):
     template: str
     params: str
     priority: int
+    level: int = 0
 
 
 class Refill(Struct, frozen=True, gc=False):
@@ -81,11 +82,20 @@ class Refill(Struct, frozen=True, gc=False):
     redrive: int
 
 
+class Cause(Struct, frozen=True, gc=False):
+    """More about an error: ``error_types`` name its class and the bases of that, as ``domain.kinds`` does."""
+
+    error_types: tuple[str, ...] = ()
+
+
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
 class TaskRequested(Event, frozen=True, gc=False):
-    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else."""
+    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else.
+
+    ``level`` is the oldest language of templates that has all fields of this one.
+    """
 
     task_id: str
     template_name: str
@@ -95,6 +105,7 @@ class TaskRequested(Event, frozen=True, gc=False):
     priority: int
     origin: str
     traceparent: str | None
+    level: int = 0
 
 
 class TaskCancelRequested(Event, frozen=True, gc=False):
@@ -133,11 +144,23 @@ class PartitionReset(Event, frozen=True, gc=False):
     partition: int
 
 
+class RecordSetAside(Event, frozen=True, gc=False):
+    """Somebody decided that a record further up in this partition is rubbish, though it looks like an event.
+
+    It stands in the partition that it is about, of the journal or the work log, and counts only where the record cannot
+    be read because its schema is unknown.
+    """
+
+    partition: int
+    offset: int
+    reason: str
+
+
 class ScheduleSet(Event, frozen=True, gc=False):
     """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
 
-    It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters and priority
-    are those of the tasks.
+    It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters, priority and
+    level are those of the tasks.
     """
 
     schedule_id: str
@@ -149,6 +172,7 @@ class ScheduleSet(Event, frozen=True, gc=False):
     template: str
     params: str
     priority: int
+    level: int = 0
 
 
 class SchedulePaused(Event, frozen=True, gc=False):
@@ -378,7 +402,8 @@ class ChildCompleted(Event, frozen=True, gc=False):
 class ChildFailed(Event, frozen=True, gc=False):
     """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
 
-    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one.
+    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one. ``cause`` is told
+    of what a handler raised and may be tried again.
     """
 
     task_id: str
@@ -395,6 +420,7 @@ class ChildFailed(Event, frozen=True, gc=False):
     traceback: str
     retryable: bool
     delay: int | None
+    cause: Cause | None = None
 
 
 class ChildCancelled(Event, frozen=True, gc=False):
@@ -511,7 +537,7 @@ OfSchedule = (
 """What stands under a schedule's id in the journal; all else there stands under a task's."""
 OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
-    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset,
+    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
     TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
     TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded, TickReopened, BackfillDecided,

@@ -97,10 +97,11 @@ class Codec:
             raise Undecodable(f"{place_of(record)}: not an event (it begins with {head[:4].hex(' ') or 'nothing'})")
         mark = head[2:]
         if mark not in self._classes:
+            where = f"{record.partition} {record.offset} --topic {record.topic}"
             raise UnknownSchema(
                 f"{place_of(record)}: unknown schema fingerprint {mark.hex()}; "
-                "it was written by a newer version of streamsched: upgrade this node "
-                "(what no version has written cannot be told from that, and is not skipped either)"
+                "it was written by a newer version of streamsched: upgrade this one. If no version wrote it: "
+                f"streamsched dead-letters set-aside {where} --reason WHY"
             )
         read = self._readers[head] = self._compiled(mark)
         return read

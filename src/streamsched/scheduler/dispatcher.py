@@ -20,7 +20,7 @@ from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments
 from streamsched.domain.task import Detail, Task
-from streamsched.domain.template import TemplateError, read_params, resolve_params
+from streamsched.domain.template import TemplateError, complete_params, read_params
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.routing import Route, needed_by
 from streamsched.scheduler.workers import Capacity
@@ -205,7 +205,7 @@ class Dispatcher:
         if found is None:
             if task.fault:
                 raise TemplateError(task.fault, "cancel it")
-            params = resolve_params(task.template, read_params(task.request.params))
+            params = complete_params(task.template, read_params(task.request.params))
             found = ChildArguments(task.template, params, task.plan)
             if found.children != task.children or found.kind != task.template.kind:
                 reason = f"its plan gives {found.children:,} children of a {found.kind} splitter, not {task.children:,}"

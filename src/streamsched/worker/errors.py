@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+import sys
+from math import inf, isnan, nan
+from typing import Any, Final, NamedTuple
 
-MESSAGE_LIMIT: Final = 4 * 1024
-TRACEBACK_LIMIT: Final = 16 * 1024
+from streamsched.domain.kinds import names_of
+from streamsched.worker import traces
+from streamsched.worker.jobs import Lack
+
+SANE_RECURSION: Final = 500  # frames
 LONGEST_DELAY: Final = 3650 * 86_400.0
 """Seconds that a wait before the next attempt may take, as in a template."""
 
@@ -14,8 +19,11 @@ class ChildError(Exception):
     """An error that knows how it should be retried.
 
     ``retry_after`` is the wait before the next attempt in seconds, in place of the policy's backoff.
-    ``retryable=False`` ends the child at once, whatever attempts are left.
+    ``retryable=False`` ends the child at once, whatever attempts are left. A subclass may set either in its class.
     """
+
+    retry_after: float | None = None
+    retryable: bool = True
 
     def __init__(self, message: str, *, retry_after: float | None = None, retryable: bool = True) -> None:
         super().__init__(message)
@@ -26,6 +34,8 @@ class ChildError(Exception):
 class NonRetryable(ChildError):
     """Trying again cannot help."""
 
+    retryable = False
+
     def __init__(self, message: str) -> None:
         super().__init__(message, retryable=False)
 
@@ -34,13 +44,13 @@ class RetryAfter(ChildError):
     """Try again, but not before so many seconds."""
 
     def __init__(self, seconds: float, message: str = "") -> None:
-        super().__init__(message or f"not before {seconds:g} s", retry_after=seconds)
+        super().__init__(message or f"not before {seconds} s", retry_after=seconds)
 
 
 class HandlerNotAllowed(NonRetryable):
     """The handler's module is none that this worker allows: another one may."""
 
-    lack = "module"
+    lack: Lack = "module"
 
 
 class HandlerNotFound(NonRetryable):
@@ -49,7 +59,7 @@ class HandlerNotFound(NonRetryable):
     ``lack`` is the code of ``events.Why`` where another worker, or this one later, may have it.
     """
 
-    def __init__(self, message: str, *, lack: str = "") -> None:
+    def __init__(self, message: str, *, lack: Lack = "") -> None:
         super().__init__(message)
         self.lack = lack
 
@@ -59,7 +69,7 @@ class BadArguments(NonRetryable):
 
 
 class ResultNotSerialisable(NonRetryable):
-    """What the handler returned has no JSON form."""
+    """What the handler returned is none of the values that are kept."""
 
 
 class PayloadTooLarge(NonRetryable):
@@ -70,6 +80,9 @@ class StopChild(BaseException):
     """Raised by the context's own calls when a stop was asked for; no ``Exception``, to pass through."""
 
 
+_WITHOUT_FRAMES: Final = (HandlerNotAllowed, BadArguments, ResultNotSerialisable)  # only frames of this package
+
+
 class Telling(NamedTuple):
     """An error in the words of ``JobFailed``."""
 
@@ -78,47 +91,64 @@ class Telling(NamedTuple):
     traceback: str
     retryable: bool
     delay_ms: int | None
+    error_types: tuple[str, ...]
 
 
 def tell(error: BaseException) -> Telling:
-    """Put an error into words; the first frame of its traceback, which called the handler, is left out."""
-    frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+    """Put an error into words; the first frame of its traceback, which called the handler, is left out.
+
+    The error is the user's, of any shape (see ``traces``). What it says of its retry counts where it is of the right
+    type, and is remarked on where it is not.
+    """
+    if sys.getrecursionlimit() < SANE_RECURSION:  # the handler's doing; even this function would hit it
+        sys.setrecursionlimit(SANE_RECURSION)
+    frames = traces.frames_of(error)
+    frames = frames.tb_next if frames is not None else None
     # A TypeError without a frame of the handler: the arguments do not fit its parameters, now or ever.
-    retryable = not (isinstance(error, TypeError) and frames is None)
+    retryable = not (traces.is_a(error, TypeError) and frames is None)
     delay_ms = None
-    if isinstance(error, ChildError):
-        retryable = error.retryable
-        if error.retry_after is not None:
-            delay_ms = round(min(max(0.0, error.retry_after), LONGEST_DELAY) * 1000)
-    return Telling(type(error).__name__, _message(error), _traceback(error), retryable, delay_ms)
+    remarks = ""
+    if traces.is_a(error, ChildError):
+        retryable, delay_ms, remarks = _wishes(error)
+    shown = "" if any(traces.is_a(error, own) for own in _WITHOUT_FRAMES) else traces.trace_of(error, frames)
+    types = names_of(type(error)) if retryable else ()  # they decide on another attempt, and on nothing else
+    return Telling(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms, types)
 
 
-def _message(error: BaseException) -> str:
+def _wishes(error: BaseException) -> tuple[bool, int | None, str]:
+    """Return whether to retry, after how many milliseconds, and what to remark on wishes that are none."""
+    remarks = ""
+    retryable = _attribute(error, "retryable")
+    if type(retryable) is not bool:
+        remarks += f"(retryable is {_kind(retryable)}, not a bool: ignored)\n"
+        retryable = not traces.is_a(error, NonRetryable)
+    after = _attribute(error, "retry_after")
+    if after is None:
+        return retryable, None, remarks
+    seconds = _seconds(after)
+    if isnan(seconds):
+        return retryable, None, f"{remarks}(retry_after is {_kind(after)}, not a number of seconds: ignored)\n"
+    return retryable, round(min(max(0.0, seconds), LONGEST_DELAY) * 1000), remarks
+
+
+def _seconds(after: Any) -> float:
+    if type(after) in (bool, str, bytes, bytearray):  # float() takes some of these
+        return nan
     try:
-        text = str(error)
-    except Exception:  # a broken __str__ of the user's must not hide the error
-        text = "(its message cannot be shown)"
-    return cut(text or type(error).__name__, MESSAGE_LIMIT)
+        try:
+            return float(after)
+        except OverflowError:
+            return inf if after > 0 else 0.0
+    except BaseException:  # whatever the value's own methods raise
+        return nan
 
 
-def _traceback(error: BaseException) -> str:
-    import traceback  # late: most executors never need it
-
-    if isinstance(error, HandlerNotAllowed | BadArguments | ResultNotSerialisable):
-        return ""
-    frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
+def _attribute(error: BaseException, name: str) -> object:
     try:
-        text = "".join(traceback.format_exception(type(error), error, frames))
-    except Exception:
-        text = type(error).__name__
-    return cut(text, TRACEBACK_LIMIT)
+        return getattr(error, name)
+    except BaseException as broken:  # a property of the user's
+        return broken
 
 
-def cut(text: str, limit: int) -> str:
-    """Shorten to ``limit`` bytes of UTF-8: a quarter from the beginning, the rest from the end."""
-    data = text.encode("utf-8", "backslashreplace")
-    if len(data) > limit:
-        gap = b"\n...\n"
-        head = limit // 4
-        data = data[:head] + gap + data[len(data) - (limit - head - len(gap)) :]
-    return data.decode("utf-8", "ignore")
+def _kind(value: object) -> str:
+    return "nan" if issubclass(type(value), float) else f"of type {traces.type_name(value)}"

@@ -28,7 +28,12 @@ class Output:
         self._parts: list[str] = []
         self._size = 0
         self._prefix = ""
+        self._forked = False
         self._lock = threading.Lock()
+
+    def forked(self) -> None:
+        """Go on in a forked copy: what waits is the parent's to write, and each flush may be the last."""
+        self._parts, self._size, self._lock, self._forked = [], 0, threading.Lock(), True
 
     def begin(self, task_id: str, child: int) -> None:
         """Say whose output comes now."""
@@ -45,7 +50,7 @@ class Output:
         """Write the lines that are whole."""
         if self._parts:
             with self._lock:
-                self._flush(end=False)
+                self._flush(end=self._forked)
 
     def end(self) -> None:
         """Write everything; a last line without an end gets one."""
