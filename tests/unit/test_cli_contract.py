@@ -31,6 +31,29 @@ def test_a_worker_that_would_be_killed_in_its_drain_is_refused(cli: Cli) -> None
     assert "--drain-timeout 20" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("allow", "says"),
+    [
+        (["*"], "it would let whoever may write to the log run any code here"),
+        (["a", "*"], "any code here"),
+        (["*.a"], "a star stands only at the end"),
+        (["a*"], "a star stands only at the end"),
+        (["a,b"], "is no name of a module"),
+        (["a:f"], "is no name of a module"),
+        (["a."], "is no name of a module"),
+        ([""], "is no name of a module"),
+        ([f"m{number}" for number in range(101)], "101 modules, more than 100"),
+    ],
+)
+@pytest.mark.parametrize("command", [["worker", "--brokers", "127.0.0.1:1"], ["up"]])
+def test_what_no_worker_allows_is_refused(cli: Cli, command: list[str], allow: list[str], says: str) -> None:
+    options = [word for module in allow for word in ("--allow", module)]
+    message = one_line(cli.here(*command, *options, code=2).stderr)
+    assert says in message
+    assert "'jobs.*'" in message
+    assert not list(cli.folder.iterdir())
+
+
 def test_version(cli: Cli) -> None:
     assert cli("--version").stdout == f"streamsched {__version__}\n"
 
