@@ -61,14 +61,16 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     ignore_signals()
 
 
-def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace) -> None:
+def serve_worker(
+    settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace, reuse: int
+) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("worker")
     with closing(Installation(_patient(settings, FETCH))) as site:
         site.discover().check_sizes()
-        pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
+        pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
         worker = site.worker(pool, slots, name, pace)
         group = site.topics.worker_group
         ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow)}")
