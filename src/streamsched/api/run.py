@@ -143,7 +143,7 @@ class Run:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
-            pool = ExecutorPool(self._slots, allow=modules, output_fd=output)
+            pool = ExecutorPool(self._slots, allow=modules, output_fd=output, output_path=self.output)
         finally:
             os.close(output)
         return self._site.worker(pool, self._slots, "run")

@@ -36,8 +36,9 @@ from streamsched.worker.jobs import (
     JobReturned,
     JobStopped,
 )
-from streamsched.worker.output import Output, install
+from streamsched.worker.output import Output
 from streamsched.worker.page import Page
+from streamsched.worker.streams import Capture
 
 TICK: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
@@ -119,12 +120,13 @@ class Executor:
         context = self._context
         assert context is not None  # noqa: S101 - _next made it
         output = self._output
-        output.begin(job.task_id, job.child)
+        output.begin(job.task_id, job.child, job.attempt)
         result: str | None = None
         failure: errors.Telling | None = None
         stopped = False
         try:
             handler = self._handlers.resolve(job.handler)
+            output.resolved(job.handler)
             result = self._serialise(handler(context, **self._arguments(job)))
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             context.finish()
@@ -342,7 +344,7 @@ def main() -> None:
     with contextlib.suppress(FileNotFoundError):  # it may have been deleted
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
     faulthandler.enable(2)
-    output = install(sys.stdout.fileno())
+    output = Capture(setup.output_path, page.text)
     gc.freeze()
     Executor(setup, link, page, output).run()
 

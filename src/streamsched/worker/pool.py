@@ -11,6 +11,7 @@ import heapq
 import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from streamsched.worker import wire
@@ -18,6 +19,7 @@ from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, News, Running
 from streamsched.worker.page import STARTING
 from streamsched.worker.process import ExecutorProcess, Outfit
+from streamsched.worker.remains import Remains
 from streamsched.worker.verdict import Verdict, judge, obituary
 
 AHEAD_NS: Final = 20_000_000  # work that an executor should hold
@@ -38,10 +40,10 @@ class ExecutorPool:
     """Runs jobs in ``slots`` executor processes; see ``jobs.Pool`` for the calls.
 
     ``allow``: the modules whose handlers may run. ``output_fd`` gets what they print, each line with its
-    child; ``None`` drops it. ``checkpoint_tick`` is the shortest time between two checkpoints of one job, in
-    seconds. ``clock`` must be the monotonic clock
-    of the machine, in nanoseconds. On Linux executors die with the *thread* that made them: use a pool in
-    the thread that lives longest.
+    child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated.
+    ``checkpoint_tick`` is the shortest time between two checkpoints of one job, in seconds. ``clock`` must be
+    the monotonic clock of the machine, in nanoseconds. On Linux executors die with the *thread* that
+    made them: use a pool in the thread that lives longest.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class ExecutorPool:
         *,
         allow: Sequence[str],
         output_fd: int | None = None,
+        output_path: Path | None = None,
         checkpoint_tick: float = 0.05,
         payload_limit: int = PAYLOAD_LIMIT,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -61,7 +64,9 @@ class ExecutorPool:
             output_fd=output_fd,
             checkpoint_tick=checkpoint_tick,
             payload_limit=payload_limit,
+            output_path=None if output_path is None else str(output_path.absolute()),
         )
+        self._remains = Remains(output_fd, self._outfit.output_path)
         self._slots = slots
         self._clock = clock
         self._selector = selectors.DefaultSelector()
@@ -209,9 +214,11 @@ class ExecutorPool:
                 executor.send(wire.Quit())
         for executor in self._executors:
             executor.wait(max(0.0, (deadline - self._clock()) / 1e9))
+            self._remains.write(executor.remains())
             executor.close()
         self._executors.clear()
         self._selector.close()
+        self._remains.close()
 
     # --- inside ---
 
@@ -312,6 +319,7 @@ class ExecutorPool:
             self._news.append(obituary(executor.verdict, current, self._clock(), executor.cause()))
         self._news += [JobReturned(key=key) for key in executor.held]
         cause = executor.cause()
+        self._remains.write(executor.remains())
         executor.close()
         if self._closed or not never_ready:
             self._failures = 0

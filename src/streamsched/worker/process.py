@@ -15,6 +15,7 @@ import msgspec
 from streamsched.worker import page as pages
 from streamsched.worker import wire
 from streamsched.worker.jobs import Job, News
+from streamsched.worker.output import remains
 from streamsched.worker.verdict import Verdict
 
 _READ: Final = 256 * 1024
@@ -29,6 +30,7 @@ class Outfit:
     output_fd: int | None
     checkpoint_tick: float
     payload_limit: int
+    output_path: str | None = None
 
 
 class ExecutorProcess:
@@ -57,6 +59,7 @@ class ExecutorProcess:
             allow=outfit.allow,
             checkpoint_tick=outfit.checkpoint_tick,
             payload_limit=outfit.payload_limit,
+            output_path=outfit.output_path,
         )
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)
@@ -152,6 +155,10 @@ class ExecutorProcess:
     def last_words(self) -> list[News]:
         """Return the news that a dead executor sent, and what it had no time to send."""
         return self.receive() + wire.news_items(*self.page.pending())
+
+    def remains(self) -> bytes:
+        """Return what a dead executor had printed and had no time to write."""
+        return remains(self.page.text)
 
     def cause(self) -> str:
         """Say how the process ended."""

@@ -23,6 +23,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...]
     checkpoint_tick: float
     payload_limit: int
+    output_path: str | None = None
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
