@@ -8,7 +8,7 @@ HISTORIES ?= 10000
 FIRST ?= 1
 ROUNDS ?= 20
 
-.PHONY: help setup demo broker test test-fast mutants soak chaos lint format bench bench-quick clean
+.PHONY: help setup demo broker test test-fast mutants soak chaos lint schemas options format bench bench-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -48,6 +48,12 @@ soak: $(READY) ## live through HISTORIES=10000 simulated histories from seed FIR
 
 chaos: $(READY) ## ROUNDS=20 of faults against real nodes and a real broker; exit 1 where a promise is broken
 	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS)
+
+schemas: $(READY) ## write the schemas of events that are new or have got fields
+	@$(BIN)/python -m tools.schemas
+
+options: $(READY) ## write the options of all commands into docs/settings.md
+	@$(BIN)/python -m tools.options
 
 format: $(READY) ## lay the code out
 	$(BIN)/ruff check --fix .

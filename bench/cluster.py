@@ -22,6 +22,7 @@ from streamsched.api.wiring import Installation
 from tools.broker import ROOT, Broker
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
+ALLOW: Final = ("--allow", "bench.handlers", "--allow", "streamsched.examples.bench")
 READY_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 15.0
 WARM_UP: Final = 50_000
@@ -201,7 +202,7 @@ class Bench:
         try:
             site.start("scheduler")
             for _ in range(workers):
-                site.start("worker", "--slots", str(slots), "--allow", "bench", *options)
+                site.start("worker", "--slots", str(slots), *ALLOW, *options)
             for node in site.nodes:
                 node.await_ready()
             with site.client() as client:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import psutil
 
-from bench.cluster import TEMPLATES, Bench, BenchError, Node, Site
+from bench.cluster import ALLOW, TEMPLATES, Bench, BenchError, Node, Site
 from bench.figures import Figures, percentile
 from streamsched.api.client import Client
 
@@ -75,7 +75,7 @@ def recovery(bench: Bench, *, busy: bool = False) -> Iterator[Figures]:
                 again = [attempts[child][1].began - begun for child in lost]
                 figures |= {f"{name}_first_ms": 1000 * min(again), f"{name}_all_ms": 1000 * max(again)}
                 figures[f"{name}_children"] = len(lost)
-                site.start("worker", "--slots", str(CHILDREN), "--allow", "bench", *options).await_ready()
+                site.start("worker", "--slots", str(CHILDREN), *ALLOW, *options).await_ready()
                 site.warm_up(client, 2 * CHILDREN)
             yield figures
 
@@ -97,7 +97,7 @@ def hand_over(bench: Bench) -> Iterator[Figures]:
                 "from_signal_but_slowest_ms": 1000 * max(quick),
                 "children": len(lost),
             }
-            site.start("worker", "--slots", str(CHILDREN), "--allow", "bench").await_ready()
+            site.start("worker", "--slots", str(CHILDREN), *ALLOW).await_ready()
             site.warm_up(client, 2 * CHILDREN)
 
 

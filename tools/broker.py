@@ -23,17 +23,18 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 KAFKA: Final = "4.3.1"
+"""The version that is used where none is given."""
 DEFAULT_PORT: Final = 9092
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_LIMIT: Final = 60.0
 STOP_LIMIT: Final = 20.0
 
-_POM: Final = f"""<project xmlns="http://maven.apache.org/POM/4.0.0">
+_POM: Final = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <modelVersion>4.0.0</modelVersion>
   <groupId>streamsched</groupId><artifactId>broker</artifactId><version>1</version>
   <dependencies>
     <dependency>
-      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{KAFKA}</version>
+      <groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>KAFKA</version>
     </dependency>
     <dependency>
       <groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version>
@@ -106,26 +107,27 @@ def properties(*, port: int, seat: Seat, logs: Path, stock_timeouts: bool = Fals
     }
 
 
-def libraries() -> Path:
-    """Return the folder of Kafka's jars, fetching them with Maven when they are not there yet.
+def libraries(version: str = KAFKA) -> Path:
+    """Return the folder of the jars of a version of Kafka, fetching them with Maven when they are not there yet.
 
-    It is ``STREAMSCHED_KAFKA_HOME``, or ``.kafka/libs`` of the project.
+    It is ``STREAMSCHED_KAFKA_HOME``, or ``.kafka/libs`` of the project; of another version, a folder beside that.
     """
     home = Path(os.environ.get("STREAMSCHED_KAFKA_HOME") or ROOT / ".kafka" / "libs")
-    if (home / f"kafka_2.13-{KAFKA}.jar").is_file():
+    home = home if version == KAFKA else home.with_name(f"{home.name}-{version}")
+    if (home / f"kafka_2.13-{version}.jar").is_file():
         return home
     maven = _program("mvn", "Maven")
     home.parent.mkdir(parents=True, exist_ok=True)
     fresh = home.with_name(f"{home.name}.{os.getpid()}")
     fresh.mkdir()
     try:
-        (fresh / "pom.xml").write_text(_POM)
+        (fresh / "pom.xml").write_text(_POM.replace("KAFKA", version))
         command = [maven, "-q", "-B", "-f", str(fresh / "pom.xml"), "dependency:copy-dependencies"]
         command += ["-DincludeScope=runtime", f"-DoutputDirectory={fresh}"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             reason = (done.stdout + done.stderr).strip().splitlines()[:1] or ["no output"]
-            raise BrokerError(f"Maven could not fetch Kafka {KAFKA}: {reason[0]}")
+            raise BrokerError(f"Maven could not fetch Kafka {version}: {reason[0]}")
         home.mkdir(exist_ok=True)
         for jar in sorted(fresh.glob("*.jar"), key=lambda jar: jar.name.startswith("kafka_")):
             jar.replace(home / jar.name)  # the one that is looked for comes last: others may fetch too
@@ -145,6 +147,8 @@ class Broker:
         seat: its place among others; alone without.
         cluster: the cluster's id, which all members share; a new one without.
         heap: megabytes that Java may use for objects.
+        version: of Kafka.
+        settings: more properties, or others than those that are used here.
     """
 
     def __init__(
@@ -157,8 +161,12 @@ class Broker:
         seat: Seat | None = None,
         cluster: str = "",
         heap: int = 384,
+        version: str = KAFKA,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
         self.data = data
+        self._version = version
+        self._settings = settings or {}
         self.port = port or free_port()
         self.seat = seat or Seat(1, {1: free_port()})
         self._java = [f"-Xmx{heap}m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
@@ -200,12 +208,12 @@ class Broker:
 
     def launch(self) -> None:
         """Start it without waiting: the first of a cluster answers nobody before there is a majority."""
-        java = [_program("java", "Java"), *self._java, "-cp", f"{libraries()}/*"]
+        java = [_program("java", "Java"), *self._java, "-cp", f"{libraries(self._version)}/*"]
         logs = self.data.resolve() / "topics"
         logs.mkdir(parents=True, exist_ok=True)
         settings = properties(port=self.port, seat=self.seat, logs=logs, stock_timeouts=self._stock_timeouts)
         file = self.data / "server.properties"
-        file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        file.write_text("".join(f"{name}={value}\n" for name, value in {**settings, **self._settings}.items()))
         with (self.data / "broker.log").open("ab") as output:
             if not (logs / "meta.properties").exists():
                 tool = ["kafka.tools.StorageTool", "format", f"--cluster-id={self._cluster}", "-c", str(file)]

@@ -7,19 +7,69 @@ from streamsched.version import __version__
 TYPE_CHECKING = False  # of typing it would cost the start of every command an import
 if TYPE_CHECKING:
     from streamsched.api.client import Client as Client
+    from streamsched.api.errors import InputError as InputError
+    from streamsched.api.redrive import NotRedrivable as NotRedrivable
+    from streamsched.api.request import NoSuchTask as NoSuchTask
+    from streamsched.api.request import TaskConflict as TaskConflict
+    from streamsched.api.request import prepare_any as plan
+    from streamsched.api.run import run as run
+    from streamsched.api.schedules import NoSuchSchedule as NoSuchSchedule
+    from streamsched.api.schedules import ScheduleConflict as ScheduleConflict
+    from streamsched.log.codec import UnknownSchema as UnknownSchema
+    from streamsched.log.port import LogError as LogError
+    from streamsched.log.port import LogTaken as LogTaken
+    from streamsched.log.port import LogUnreachable as LogUnreachable
+    from streamsched.log.port import TopicMismatch as TopicMismatch
     from streamsched.worker.context import ChildContext as ChildContext
+    from streamsched.worker.context import LocalTransport as LocalTransport
+    from streamsched.worker.errors import ChildError as ChildError
+    from streamsched.worker.errors import NonRetryable as NonRetryable
+    from streamsched.worker.errors import PayloadTooLarge as PayloadTooLarge
+    from streamsched.worker.errors import RetryAfter as RetryAfter
 
-__all__ = ["ChildContext", "Client", "__version__"]
+_HOMES = {
+    "Client": "api.client",
+    "plan": "api.request:prepare_any",
+    "run": "api.run",
+    # What Client and run raise.
+    "InputError": "api.errors",
+    "NoSuchSchedule": "api.schedules",
+    "NoSuchTask": "api.request",
+    "NotRedrivable": "api.redrive",
+    "ScheduleConflict": "api.schedules",
+    "TaskConflict": "api.request",
+    "LogError": "log.port",
+    "LogTaken": "log.port",
+    "LogUnreachable": "log.port",
+    "TopicMismatch": "log.port",
+    "UnknownSchema": "log.codec",
+    # What a handler is given, may raise, and may be handed.
+    "ChildContext": "worker.context",
+    "LocalTransport": "worker.context",
+    "ChildError": "worker.errors",
+    "NonRetryable": "worker.errors",
+    "PayloadTooLarge": "worker.errors",
+    "RetryAfter": "worker.errors",
+}
+"""Where each name is at home, below ``streamsched``. Imported late: every command and executor imports this package."""
+
+__all__ = [
+    "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken", "LogUnreachable",
+    "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotRedrivable", "PayloadTooLarge", "RetryAfter",
+    "ScheduleConflict", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "plan", "run",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> object:
-    # Late, because every command and every executor imports this package.
-    if name == "Client":
-        from streamsched.api.client import Client
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
 
-        return Client
-    if name == "ChildContext":
-        from streamsched.worker.context import ChildContext
+    module, _, other = home.partition(":")
+    found: object = getattr(import_module(f"streamsched.{module}"), other or name)
+    return found
 
-        return ChildContext
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from streamsched.log.port import Append, Committed, Log, LogError, PositionLost, Reader, Record, TopicPartition
+from streamsched.log.port import (
+    Append,
+    Committed,
+    Log,
+    LogError,
+    PositionLost,
+    Reader,
+    Record,
+    TopicPartition,
+    TopicSpec,
+)
 from tests.contract.harness import Harness, until
 from tests.contract.node import Node, read, values
 
@@ -160,3 +170,21 @@ def test_two_readers_are_independent(harness: Harness, node: Node) -> None:
     one, two = harness.connect(), harness.connect()
     assert values(read(harness, one, {node.place(0): 0}, 2)) == [b"a", b"b"]
     assert values(read(harness, two, {node.place(0): 1}, 1)) == [b"b"]
+
+
+def test_the_log_tells_its_own_time_once_a_record_was_posted(harness: Harness, log: Log) -> None:
+    name = harness.name("beats")
+    log.create_topics([TopicSpec(name, 1, {"message.timestamp.type": "LogAppendTime"})])
+    log.post(Append(name, 0, b"k", b"beat"))
+    until(harness, lambda: log.time() is not None, what="the time")
+    told = log.time()
+    reader = log.reader()
+    reader.assign({TopicPartition(name, 0): 0})
+    (record,) = reach(harness, reader, TopicPartition(name, 0), 1)
+    reader.close()
+    again = log.time()
+    assert told is not None
+    assert again is not None
+    assert told.earliest <= told.latest
+    assert told.earliest <= again.earliest
+    assert record.timestamp <= again.latest

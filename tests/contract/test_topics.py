@@ -41,15 +41,6 @@ def test_another_number_of_partitions_is_refused(harness: Harness, log: Log) -> 
     assert log.partitions(name) == 2
 
 
-def test_other_settings_are_refused_and_all_differences_named(harness: Harness, log: Log) -> None:
-    name = harness.name("topic")
-    log.create_topics([TopicSpec(name, 2, CONFIG)])
-    wrong = TopicSpec(name, 3, {"cleanup.policy": "compact", "retention.ms": "-1"})
-    assert len(log.check_topics([wrong])) == 2
-    with pytest.raises(TopicMismatch, match=r"cleanup\.policy"):
-        log.create_topics([wrong])
-
-
 def test_nothing_is_created_when_one_differs(harness: Harness, log: Log) -> None:
     known, new = harness.name("topic"), harness.name("topic")
     log.create_topics([TopicSpec(known, 2, CONFIG)])

@@ -25,6 +25,13 @@ def steps(ctx: ChildContext, count: int, seconds: float, folder: str, *, wait: b
     return {"steps": count}
 
 
+def counted(ctx: ChildContext, count: int, seconds: float, folder: str) -> dict[str, int]:
+    """Do as ``steps``, and leave a line each time that it begins."""
+    with (Path(folder) / f"begun-{ctx.child_index}").open("a") as begun:
+        begun.write(f"{os.getpid()} {time.time():.3f}\n")
+    return steps(ctx, count, seconds, folder)
+
+
 def deaf(ctx: ChildContext, count: int, seconds: float, folder: str) -> None:
     """Note that it began, and never come to a safe point until there is a file ``go`` in the folder."""
     with (Path(folder) / f"{os.getpid()}.txt").open("a", buffering=1) as notes:

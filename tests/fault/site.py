@@ -12,7 +12,7 @@ from typing import cast
 import psutil
 from confluent_kafka import Consumer, TopicPartition
 
-from streamsched.domain.events import NodeBeat
+from streamsched.domain.events import Event, NodeBeat
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
 from tests.fault.evidence import Job, check, read_notes, read_topic
@@ -36,10 +36,11 @@ EVICTED = re.compile(r"evicted (worker|scheduler) (\S+) ")
 
 
 class Site:
-    """One installation, with one task."""
+    """One installation, with one task, on the broker of all tests or at an address of its own."""
 
-    def __init__(self, folder: Path) -> None:
-        self.nodes = Nodes(broker().address, folder)
+    def __init__(self, folder: Path, brokers: str = "") -> None:
+        self.brokers = brokers or broker().address
+        self.nodes = Nodes(self.brokers, folder)
         self.folder = folder
         self.prefix = self.nodes.env["STREAMSCHED_PREFIX"] = folder.name.replace("_", "-")
         made = self.nodes.run("topics", "create")
@@ -49,7 +50,7 @@ class Site:
         self.children = self.steps = 0
         self._codec = Codec()
         self._beats: list[NodeBeat] = []
-        self._beats_consumer = Consumer({"bootstrap.servers": broker().address, "group.id": "beats"})
+        self._beats_consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "beats"})
         self._beats_consumer.assign([TopicPartition(f"{self.prefix}.workers", 0, 0)])
 
     def end(self) -> None:
@@ -82,6 +83,10 @@ class Site:
         enough = self.noted() + more
         until(lambda: self.noted() >= enough, 90, self.nodes.said)
 
+    def journal(self) -> list[Event]:
+        """Read the whole journal."""
+        return read_topic(self.brokers, f"{self.prefix}.events")
+
     def evicted(self) -> list[str]:
         """List who was evicted, by role and name: once for each scheduler that did it."""
         return [f"{role} {name}" for role, name in EVICTED.findall(self.nodes.said())]
@@ -111,5 +116,5 @@ class Site:
             return json.loads(self.nodes.run("status", "job", "--json").stdout)["state"]
 
         until(lambda: state() == "succeeded", 150, self.nodes.said)
-        journal = read_topic(broker().address, f"{self.prefix}.events")
+        journal = self.journal()
         check(journal, read_notes(self.notes), Job("job", self.children, self.steps))

@@ -37,7 +37,7 @@ E = TypeVar("E", bound=e.Event)
 def test_every_past_time_is_one_task_and_is_redriven_once_whoever_dies(nodes: Nodes, tmp_path: Path) -> None:
     file = tmp_path / "hourly.yaml"
     file.write_text(FILE)
-    worker = nodes.start("worker", "--slots", "3")
+    worker = nodes.start("worker", "--slots", "3", "--allow", "streamsched.examples.*")
     schedulers = [nodes.start("scheduler"), nodes.start("scheduler")]
     until(lambda: all("ready" in nodes.said_by(each) for each in (worker, *schedulers)), 60, nodes.said)
     now = int(time.time())

@@ -1,14 +1,15 @@
-"""Positions that a group has lost: their partitions stop with the remedy, and what was live there runs again, once."""
+"""Positions that an administrator has set: their partitions stop with the remedy, what was live there runs again."""
 
 from __future__ import annotations
 
 import json
 import signal
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from streamsched.domain import events as e
 from tests.fault.evidence import Job, check, read_notes, read_topic
@@ -35,13 +36,15 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
     started = Nodes(broker().address, tmp_path)
     started.env["STREAMSCHED_PREFIX"] = tmp_path.name.replace("_", "-")
     started.env["STREAMSCHED_CHILD_PARTITIONS"] = str(PARTITIONS)
+    started.env["STREAMSCHED_CONFIG"] = str(tmp_path / "settings.toml")
+    (tmp_path / "settings.toml").write_text('[kafka]\n"session.timeout.ms" = 10000\n')
     made = started.run("topics", "create")
     assert made.returncode == 0, made.stderr
     yield started
     started.end()
 
 
-def test_children_that_were_live_where_the_position_was_lost(nodes: Nodes, tmp_path: Path) -> None:
+def test_children_that_were_live_where_the_position_was_set(nodes: Nodes, tmp_path: Path) -> None:
     prefix = nodes.env["STREAMSCHED_PREFIX"]
     notes = tmp_path / "notes"
     notes.mkdir()
@@ -60,13 +63,16 @@ def test_children_that_were_live_where_the_position_was_lost(nodes: Nodes, tmp_p
     lost = sorted(set(live.values()))[: max(1, len(set(live.values())) // 2)]
     places = [f"{prefix}.children-{partition}:" for partition in lost] + [f"{prefix}.events-{p}:" for p in (0, 1)]
 
-    def forgotten() -> bool:
-        _forget(f"{prefix}.workers", f"{prefix}.children", lost)
-        _forget(f"{prefix}.schedulers", f"{prefix}.events", [0, 1])
+    def set_back() -> bool:
+        if not (
+            _set_back(f"{prefix}.workers", f"{prefix}.children", lost)
+            and _set_back(f"{prefix}.schedulers", f"{prefix}.events", [0, 1])
+        ):
+            return False
         checked = nodes.run("topics", "check")
         return checked.returncode == 1 and all(place in checked.stdout for place in places)
 
-    until(forgotten, 60, nodes.said)  # not before the sessions of the dead are over
+    until(set_back, 60, nodes.said)  # not before the sessions of the dead are over
 
     # Nodes that are started all the same leave these partitions alone, and say what to do.
     running = [nodes.start("scheduler"), nodes.start(*WORKER)]
@@ -124,16 +130,12 @@ def _live(prefix: str) -> dict[int, int]:
     return live
 
 
-def _forget(group: str, topic: str, partitions: list[int]) -> None:
-    """Delete committed positions, as ``kafka-consumer-groups --delete-offsets`` does."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from kafka.admin import KafkaAdminClient  # type: ignore[import-untyped]
-
-        from kafka import TopicPartition  # type: ignore[import-untyped]
-
-        admin = KafkaAdminClient(bootstrap_servers=broker().address)
-        try:
-            admin.delete_group_offsets(group, [TopicPartition(topic, partition) for partition in partitions])
-        finally:
-            admin.close()
+def _set_back(group: str, topic: str, partitions: list[int]) -> bool:
+    """Set positions, as ``kafka-consumer-groups --reset-offsets`` does; False while the group has members."""
+    places = [TopicPartition(topic, partition, 0) for partition in partitions]
+    admin = AdminClient({"bootstrap.servers": broker().address})
+    answer = admin.alter_consumer_group_offsets([ConsumerGroupTopicPartitions(group, places)])[group]
+    try:
+        return all(place.error is None for place in answer.result(10).topic_partitions)
+    except KafkaException:
+        return False

@@ -91,7 +91,7 @@ def test_one_task_of_fifty_submits(nodes: Nodes, tmp_path: Path) -> None:
     assert (answers.count("True"), answers.count("False")) == (1, 49)
 
     nodes.start("scheduler")
-    nodes.start("worker", "--slots", "1")
+    nodes.start("worker", "--slots", "1", "--allow", "streamsched.examples.*")
     until(lambda: _status(nodes, "once")["state"] == "succeeded", 60, nodes.said)
     journal = read_topic(nodes.env["STREAMSCHED_BROKERS"], f"{nodes.env['STREAMSCHED_PREFIX']}.events")
     kinds = [type(event).__name__ for event in journal]

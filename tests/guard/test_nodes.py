@@ -31,7 +31,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         installation.create_topics()
     try:
         opened.start("scheduler")
-        opened.start("worker", "--slots", "2")
+        opened.start("worker", "--slots", "2", "--allow", "streamsched.examples.*")
         for node in opened.nodes:
             node.await_ready()
         yield opened

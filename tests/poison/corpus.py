@@ -190,7 +190,7 @@ class Corpus:
 
     def _numbers(self) -> Iterator[Poison]:
         """Whole events, but for one number that cannot be."""
-        wrong: dict[str, Sequence[int]] = {
+        wrong: dict[str, Sequence[object]] = {
             "at": (-1, 2**50, *TOO_LARGE),
             "child": NUMBERS,
             "ordinal": (0, 4096, *NUMBERS),
@@ -206,6 +206,7 @@ class Corpus:
             "heartbeat": (-1, *TOO_LARGE),
             "delay": (-1, *TOO_LARGE),
             "due": (-1, *TOO_LARGE),
+            "cause": (e.Cause(("E",) * 17), e.Cause(("E" * 1_001,))),
         }
         for make, event in self._each():
             for name, values in wrong.items():

@@ -11,10 +11,11 @@ from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.param import Param
-from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 
+WAITS = st.sampled_from((0, 5, 1_000))
 CHILDREN: Final = 4
 
 
@@ -44,7 +45,10 @@ policies = st.builds(
         reset_on_progress=st.booleans(),
     ),
     failure=st.builds(
-        FailurePolicy, count=st.none() | st.integers(0, 2), percent=st.none() | st.sampled_from((0, 50, 100))
+        FailurePolicy,
+        count=st.none() | st.integers(0, 2),
+        percent=st.none() | st.sampled_from((0, 50, 100)),
+        on=st.sampled_from((FAIL_FAST, RUN_ALL)),
     ),
 )
 
@@ -81,8 +85,10 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
         e.ChildFailed(
             *running, 1_000, sequence, state, "error", draw(st.sampled_from(("Hopeless", "Error"))), "", "",
             draw(st.booleans()), draw(st.sampled_from((None, 0, 5))),
+            draw(st.sampled_from((None, e.Cause(("m.Error", "m.Hopeless"))))),
         ),
         e.ChildReturned(*running, sequence, state, 0, "drain"),
+        e.ChildReturned(*running, sequence, state, 0, "", e.Why("import", "no m", "node", draw(WAITS), False)),
         e.ChildCheckpointed(*running, sequence, state, 0, None),
         e.ChildStarted(*running),
         e.ChildrenStopping(*head, (e.Release(child, child, ordinal, 0),), "stop", 0),

@@ -7,10 +7,11 @@ from collections.abc import Collection
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from streamsched.audit.replay import ends_of, history, merged, rebuild
 from streamsched.domain import events as e
-from streamsched.log.codec import Codec, UnknownSchema
+from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, TransactionAborted
 from streamsched.log.topics import Topics
@@ -18,7 +19,7 @@ from streamsched.runtime.records import Records
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.property.journals import journals
+from tests.property.journals import journals, request, template
 from tests.simulation.clock import VirtualClock
 
 pytestmark = pytest.mark.property
@@ -153,8 +154,17 @@ def test_inside_a_transaction(past: Past) -> None:
             view.apply(event, 0)
 
 
-def test_a_record_of_a_newer_version_is_not_skipped() -> None:
-    past = Past(1)
+def test_a_record_of_a_newer_version_ends_the_fold_of_its_partition() -> None:
+    past = Past(2)
+    before, after = (
+        next(f"{stem}{n}" for n in range(99) if past.topics.journal_of(f"{stem}{n}").partition == 0) for stem in "ab"
+    )
+    elsewhere = next(f"c{n}" for n in range(99) if past.topics.journal_of(f"c{n}").partition == 1)
+    past.write([past.records.journal(replace(request(template()), task_id=before), before)], how="plain")
     past.write([Append(past.topics.events, 0, b"k", b"\xc3\x01" + b"\xfe" * 20)], how="plain")
-    with pytest.raises(UnknownSchema):
-        past.rebuilt()
+    past.write([past.records.journal(replace(request(template()), task_id=after), after)], how="plain")
+    past.write([past.records.journal(replace(request(template()), task_id=elsewhere), elsewhere)], how="plain")
+    rows = past.rebuilt()
+    tasks = {key[1:-1].decode() for key in rows if key[:1] == b"t"}
+    assert tasks == {before, elsewhere}
+    assert int.from_bytes(rows[b"p" + bytes(2)]) == 1

@@ -6,7 +6,9 @@ from collections import Counter
 from typing import Final
 
 from streamsched.domain import events as e
+from streamsched.domain.evolve import evolve
 from streamsched.domain.schedule import Schedule, evolve_schedule
+from streamsched.domain.task import Load, Task
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
 from streamsched.log.core import Connection
 from streamsched.log.intake import Intake
@@ -90,12 +92,16 @@ class Archive:
                 self.schedules[event.schedule_id] = schedule
 
     def _redriven(self, event: e.TaskRedriven) -> None:
-        task_id, wanted = event.task_id, [e.TaskFailed, e.TaskCancelled]
-        if event.scope == "all":
-            wanted.append(e.TaskSucceeded)
-        if event.redrive == self.redrives[task_id] + 1 and type(self.ended.get(task_id)) in wanted:
-            self.redrives[task_id] += 1
-            del self.ended[task_id]
+        """Find out whether the task goes on: that depends on its children, too."""
+        task: Task | None = None
+        load = Load()
+        for kept in self.journal[self._topics.journal_of(event.task_id).partition]:
+            told = kept.event
+            if told is not None and getattr(told, "task_id", event.task_id) == event.task_id:
+                task = evolve(task, told, load)
+        if task is not None and task.redrive > self.redrives[event.task_id]:
+            self.redrives[event.task_id] = task.redrive
+            self.ended.pop(event.task_id, None)
 
     def letters(self) -> Counter[tuple[bool, int, int]]:
         """Count the dead letters of each record: whether of the work log, partition, offset."""

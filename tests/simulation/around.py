@@ -36,9 +36,15 @@ class Around:
         world.happens(fault.kind, f"{node.name}: {fault.kind}: child {child} of {task_id}")
         return fault
 
+    def lacks(self, job: jobs.Job) -> bool:
+        """Tell whether this worker cannot import the handler of a job."""
+        return self._node.fails_imports
+
     def started(self, job: jobs.Job) -> None:
         """Note that a job runs."""
         world, node = self._world, self._node
+        if not node.able:
+            world.faults.append(f"{node.name} runs child {job.child} of {job.task_id}, which it does not allow")
         world.check_transactions(node)
         world.evidence.append(
             Started(world.ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)

@@ -138,7 +138,8 @@ class TaskModel:
     def go_on(self, offset: int, event: e.TaskRedriven) -> bool:
         """Let the task go on after its end, if that is what it means; tells whether it does."""
         everything = event.scope == "all"
-        wanted = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled) if everything else (e.TaskFailed, e.TaskCancelled)
+        left = everything or any(child.ending != "completed" for child in self.children)
+        wanted = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled) if left else (e.TaskFailed, e.TaskCancelled)
         if event.redrive != self.redrive + 1 or not isinstance(self.end, wanted):
             return False
         self.redrive = event.redrive
@@ -152,7 +153,7 @@ class TaskModel:
             if succeeded or event.restart:
                 child.state = None
         if self._planned and all(child.ending for child in self.children):
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
         return True
 
     # --- decisions --------------------------------------------------------------------------------------------------
@@ -209,7 +210,7 @@ class TaskModel:
         self._planned = True
         self.children = [Child() for _ in range(event.children)]
         if not self.children:
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
 
     def _dispatch(self, offset: int, basis: int, index: int, release: e.Release) -> None:
         child = self._child(index)
@@ -286,7 +287,7 @@ class TaskModel:
             self._attempt(event.child, child, event)
         self._end_child(offset, child, event)
         if child.ending and all(other.ending for other in self.children):
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
 
     def _end_child(self, offset: int, child: Child, event: Outcome) -> None:
         match event:
@@ -312,20 +313,26 @@ class TaskModel:
         attempt = 1 if progressed and self._retry["reset_on_progress"] else event.attempt
         child.failed_at = event.sequence
         most = self._retry["max_attempts"]
-        again = event.retryable and event.error_type not in self._retry["non_retryable"]
+        types = () if event.cause is None else event.cause.error_types
+        names = {event.error_type, *types, *(name.split(".")[-1] for name in types)}
+        again = event.retryable and names.isdisjoint(self._retry["non_retryable"])
         if again and (most == 0 or attempt < most):
             child.ending = "cancelled" if child.stopping else None
             child.attempt = event.attempt if child.stopping else attempt + 1
             return
         child.ending = "failed"
         self._failed += 1
-        if self._too_many():
+        if self._too_many() and self._tolerate.get("on") != "run_all":
             self._close(offset, "failed")
+
+    def _verdict(self) -> str:
+        """Tell how it ends where every child has ended, and it was not closed before."""
+        return "failed" if self._too_many() else "succeeded"
 
     def _too_many(self) -> bool:
         count, percent = self._tolerate["count"], self._tolerate["percent"]
         if count is None and percent is None:
-            return True
+            return self._failed > 0
         if count is not None and self._failed > count:
             return True
         return percent is not None and self._failed * 100 > percent * len(self.children)
@@ -337,7 +344,7 @@ class TaskModel:
                 child.live, child.ended_at = False, offset
                 child.ending = "cancelled" if child.stopping else None
         if self._planned and all(child.ending for child in self.children):
-            self._close(offset, "succeeded")
+            self._close(offset, self._verdict())
 
     def _attempt(
         self, index: int, child: Child, event: Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded

@@ -98,7 +98,7 @@ def set_schedule(world: World, schedule_id: str, delay: int = 0) -> None:
         _tell(
             world, client, e.ScheduleSet, schedule_id, expected=max(0, version - late), spec=spec, policy=policy,
             template_name=made.name, template_version="1", template=made.to_json(),
-            params=json.dumps({"n": children}), priority=0,
+            params=json.dumps({"n": children}), priority=0, level=made.level,
         )  # fmt: skip
 
     world.send(delay, f"sets {schedule_id} to {spec}, {policy}", act, repeated=True)
@@ -205,7 +205,15 @@ def backfill_stale(world: World, schedule_id: str, rng: Random) -> None:
             return
         body, now = known.now.body, client._me.clock.now()
         part = e.BackfillPart(
-            now - 3_000, now, body.spec, body.template_name, body.template_version, body.template, body.params, 0
+            now - 3_000,
+            now,
+            body.spec,
+            body.template_name,
+            body.template_version,
+            body.template,
+            body.params,
+            0,
+            body.level,
         )
         _tell(
             world, client, e.BackfillRequested, schedule_id, backfill=max(1, known.backfills + ahead),

@@ -43,8 +43,11 @@ OF_SCHEDULES: Final = (
 BACKFILLS: Final = ("backfill", "backfill of a stale number", "backfill cancelled")
 """The same, of backfills."""
 REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly")
+OF_MODULES: Final = ("worker without the module", "import fails on a worker")
+"""Workers that cannot run what there is."""
 LATER: Final = (
     "cancelled around a commit", "member lost inside a commit", *OF_SCHEDULES, *BACKFILLS, *REDRIVES,
+    *OF_MODULES,
 )  # fmt: skip
 """Kinds that were added later: each has dice of its own in a scenario, so that earlier seeds tell what they told."""
 TURNS: Final[Mapping[str, float]] = {
@@ -75,6 +78,8 @@ TURNS: Final[Mapping[str, float]] = {
     "task redriven": 0.002,
     "task redriven by two": 0.0008,
     "task redriven blindly": 0.0008,
+    "worker without the module": 0.003,
+    "import fails on a worker": 0.004,
 }
 """Faults between two steps: how likely at each turn."""
 BIRTHS: Final[Mapping[str, float]] = {

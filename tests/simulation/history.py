@@ -11,7 +11,7 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.rows import explain
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.simulation import errands
+from tests.simulation import errands, routing
 from tests.simulation.checker import check
 from tests.simulation.evidence import Exhibits, Kept
 from tests.simulation.faults import Fault
@@ -32,6 +32,8 @@ def live(world: World) -> None:
     plan, rng = world.plan, world.rng
     world.start("scheduler")
     world.start("worker")
+    if not plan.kinds:
+        routing.begin(world)
     world.chaos = True
     if rng.random() < 0.4:
         world.start("reader")
@@ -77,6 +79,8 @@ def judge(world: World) -> list[str]:
         ]
         if _fold(View(MemoryStore(), CODEC), cut) != found:
             faults.append(f"a view at {positions} is not the fold of the journal up to there")
+    if not world.plan.kinds:
+        faults += routing.check(world)
     return faults + audited(world)
 
 

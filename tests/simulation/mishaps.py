@@ -16,6 +16,7 @@ from tests.simulation import errands
 from tests.simulation.faults import BACKFILLS, REDRIVES, Fault
 from tests.simulation.nodes import Node
 from tests.simulation.people import Disk, Site
+from tests.simulation.routing import ELSEWHERE
 from tests.simulation.world import CODEC, JUMPS, World
 
 NODES: Final = 6
@@ -61,6 +62,21 @@ def _join(world: World, fault: Fault) -> None:
     if len(fellows) < (2 if role == "reader" else NODES):
         world.happens(fault.kind, f"a {role} joins")
         world.start(role)
+
+
+def _join_without(world: World, fault: Fault) -> None:
+    """Let a worker join that may not run what there is; it inherits some of it."""
+    if sum(node.role == "worker" for node in world.nodes) < NODES // 2:
+        world.happens(fault.kind, "a worker joins that does not allow the module")
+        world.start("worker", ELSEWHERE)
+
+
+def _fail_imports(world: World, fault: Fault) -> None:
+    """Let a worker be unable to import anything, or able again."""
+    node = _choose([node for node in world.nodes if node.role == "worker"], fault.amount)
+    if node is not None:
+        node.fails_imports = not node.fails_imports
+        world.happens(fault.kind, f"{node.name}: imports {'fail' if node.fails_imports else 'work again'}", node)
 
 
 def _drain(world: World, fault: Fault) -> None:
@@ -318,6 +334,8 @@ _BEFALLS: Final[dict[str, Callable[[World, Fault], None]]] = {
     "killed": _kill,
     "killed while frozen": _kill_frozen,
     "node joins": _join,
+    "worker without the module": _join_without,
+    "import fails on a worker": _fail_imports,
     "drain": _drain,
     "drain again": _drain_again,
     "evicted by another node": _evict,

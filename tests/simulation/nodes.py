@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from streamsched.domain.routing import allows
 from streamsched.log.core import Connection
 from streamsched.scheduler.lookout import Lookout
 from streamsched.scheduler.node import Scheduler
 from streamsched.worker.node import Worker
 from tests.simulation.clock import MachineClock
 from tests.simulation.people import Disk, Reader, SimulatedClient
+
+MODULE = "made.up"
+"""The module of every handler."""
 
 
 class Crash(BaseException):
@@ -34,10 +38,19 @@ class Node:
     """In the middle of a step: standing still there, while others go on."""
     dead: bool = False
     draining: bool = False
+    modules: tuple[str, ...] | None = None
+    """Of a worker: what it allows; None announces nothing and allows all."""
+    fails_imports: bool = False
+    """Of a worker: whether none of its executors can import a handler."""
     calls: int = 0
     """Of the log, where it is no node but somebody's process."""
     hurt: int = 0
     """Faults that struck it."""
+
+    @property
+    def able(self) -> bool:
+        """Whether it can run what there is to run; other nodes than workers can do what they are for."""
+        return not self.fails_imports and (self.modules is None or allows(self.modules, MODULE))
 
 
 @dataclass(frozen=True)

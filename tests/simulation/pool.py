@@ -19,6 +19,9 @@ class Surroundings(Protocol):
     def strike(self, place: str, task_id: str, child: int) -> Fault | None:
         """Tell what strikes here; does not return where the whole process dies."""
 
+    def lacks(self, job: jobs.Job) -> bool:
+        """Tell whether the handler of a job cannot be imported here."""
+
     def started(self, job: jobs.Job) -> None:
         """Hear that a job runs now."""
 
@@ -129,6 +132,9 @@ class FakePool:
                 self._end(self._failed(run, "timeout", "Timeout"))
 
     def _begin(self, key: int, run: _Run, now: float) -> bool:
+        if self._around.lacks(run.job):
+            self._end(self._failed(run, "error", "HandlerNotFound", lack="import"))
+            return False
         run.started_at = self._clock.now()
         run.next_at = now + self._rng.uniform(0.001, 0.2)
         self._around.started(run.job)
@@ -178,12 +184,16 @@ class FakePool:
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), state=state
         )
 
-    def _failed(self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0) -> jobs.JobFailed:
+    def _failed(
+        self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0, lack: jobs.Lack = ""
+    ) -> jobs.JobFailed:
         """Fail a job; how much ``amount`` says: for good, or to be tried again at once, or later."""
         return jobs.JobFailed(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), reason=reason,
             error_type=error_type, message="made up", traceback="", retryable=amount < 0.9,
             delay_ms=0 if 0.6 < amount < 0.9 else None, state=str(run.done) if amount * 10 % 1 < 0.5 else None,
+            error_types=("made.up.Trouble", "made.up.Base", "Exception") if error_type == "Trouble" else (),
+            lack=lack,
         )  # fmt: skip
 
     def _end(self, news: jobs.Ending) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 from streamsched.domain import backfill, ticking
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.param import Param
-from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 from streamsched.runtime import tracker
 from streamsched.scheduler import aggregator, dispatcher, ticker
@@ -48,6 +48,8 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
 """Limits of the product that are small enough to be met in some histories."""
 SCHEDULES: Final = (*[0] * 7, 1, 1, 2)
 """How many schedules histories have."""
+FINAL: Final = ((), (), (), (), ("made.up.Base",), ("Base", "other.Trouble"))
+"""What may name the errors of handlers that are not tried again."""
 READS_LITTLE: Final = 0.7
 """How likely it is, where there are backfills, that partitions are folded far apart: these look across them."""
 
@@ -126,6 +128,11 @@ def limited(limits: Mapping[str, int]) -> Iterator[None]:
 
 def template(rng: Random) -> Template:
     """Make up a template: how often children are tried again, how many may fail."""
+    attempts, interval = rng.choice((1, 2, 4, 0)), rng.choice((0, 50, 500))
+    reset, final = rng.random() < 0.5, rng.random()
+    failure = rng.choice(
+        (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
+    )
     return Template(
         name="history",
         params={"n": Param(type="integer", minimum=0)},
@@ -134,15 +141,13 @@ def template(rng: Random) -> Template:
             handler="made.up:handler",
             args={"first": "${child.first}"},
             retry=RetryPolicy(
-                max_attempts=rng.choice((1, 2, 4, 0)),
-                initial_interval_ms=rng.choice((0, 50, 500)),
-                reset_on_progress=rng.random() < 0.5,
-                non_retryable=("ExecutorDied",) if rng.random() < 0.2 else (),
+                max_attempts=attempts,
+                initial_interval_ms=interval,
+                reset_on_progress=reset,
+                non_retryable=("ExecutorDied",) if final < 0.2 else FINAL[int(final * 100) % len(FINAL)],
             ),
         ),
-        failure=rng.choice(
-            (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
-        ),
+        failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
     )
 
 

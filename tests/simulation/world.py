@@ -36,7 +36,7 @@ from tests.simulation.checker_work import settled_in
 from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit
 from tests.simulation.faults import TURN, Dice, Fault
-from tests.simulation.nodes import Crash, Errand, Node
+from tests.simulation.nodes import MODULE, Crash, Errand, Node
 from tests.simulation.people import Disk, Reader, SimulatedClient, Site
 from tests.simulation.pool import FakePool
 from tests.simulation.scenario import Scenario
@@ -245,14 +245,18 @@ class World:
 
     # --- nodes ------------------------------------------------------------------------------------------------------
 
-    def start(self, role: str) -> None:
-        """Start one process; it may die of a fault before it is up."""
+    def start(self, role: str, modules: tuple[str, ...] | None = None) -> None:
+        """Start one process; it may die of a fault before it is up. A worker allows ``modules``, if they are given.
+
+        Else it allows the module of every handler, and one in two, as an older one, announces nothing.
+        """
         if role in self.closed:
             return
         self._born += 1
         name = f"{role}-{self._born}"
         clock = MachineClock(self.clock, skew_ms=0, began=self.rng.uniform(0, 1e6))
-        node = Node(name, role, self.cluster.connect(name), clock)
+        allowed = modules if modules or self._born % 2 else (MODULE,)
+        node = Node(name, role, self.cluster.connect(name), clock, modules=allowed if role == "worker" else None)
         if fault := self._strikes(name, "clock is off"):
             clock.jump(JUMPS[int(fault.amount * len(JUMPS))])
             self.happens(fault.kind, f"{name}: its clock is off")
@@ -274,7 +278,7 @@ class World:
             pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, around=Around(self, node))
             return Worker(
                 log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
-                pause=partial(self._pause, node), pace=PACE,
+                pause=partial(self._pause, node), pace=PACE, modules=node.modules,
             )  # fmt: skip
         node.disk = self._disk(node)
         if node.role == "reader":
@@ -362,7 +366,7 @@ class World:
         else:
             self._step_one()
         for role in ("scheduler", "worker"):
-            alone = not any(node.role == role and not node.busy for node in self.nodes)
+            alone = not any(node.role == role and not node.busy and node.able for node in self.nodes)
             if alone and (not self.chaos or self.rng.random() < 0.1):
                 self.start(role)
 
@@ -442,10 +446,13 @@ class World:
         self.tell("healing")
         for node in self.nodes:
             node.clock.mend()
+            node.fails_imports = False
         waited, ended = 0, 0
         while waited < HEALING:
             self.turn()
             waited += 1
+            for node in [node for node in self.nodes if not (node.able or node.draining or node.busy)]:
+                self.drain(node)  # it may hold the only partition
             if waited % 10 == 0 and not self.errands:
                 self.archive.read()
                 if self.archive.ends > ended:

@@ -38,7 +38,7 @@ class House:
         self.clock = TestClock()
         self.topics = Topics(event_partitions=2, child_partitions=1)
         self.codec = Codec()
-        self.cluster = MemoryCluster()
+        self.cluster = MemoryCluster(clock=self.clock.now)
         log = self.cluster.connect()
         log.create_topics(self.topics.specs())
         log.commit_initial(self.topics.scheduler_group, self.topics.journal(), INITIAL.encode())

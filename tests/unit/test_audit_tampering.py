@@ -51,6 +51,22 @@ def test_the_history_is_good_as_it_is() -> None:
     assert (report.tasks, report.ended) == (4, 2)
 
 
+# --- what came back ---------------------------------------------------------------------------------------------------
+
+
+@way
+def return_that_counts_an_attempt(history: History) -> Named:
+    """A worker that cannot import the handler gives a child back, as if it had tried it."""
+    entry = history.find(e.ChildFailed, "ended")
+    failed = entry.event
+    assert isinstance(failed, e.ChildFailed)
+    entry.event = e.ChildReturned(
+        failed.event_id, failed.at, failed.by, failed.task_id, failed.child, failed.ordinal, failed.attempt + 1,
+        failed.token, failed.sequence, failed.state, 0, "", e.Why("import", "no module", "node", 0, False),
+    )  # fmt: skip
+    return at(3, entry, failed.child)
+
+
 # --- requests and plans -----------------------------------------------------------------------------------------------
 
 

@@ -73,7 +73,8 @@ def test_every_command_has_help_with_an_example(cli: Cli) -> None:
         ["run", "count.yaml", "--frobnicate"],
         ["plan", "count.yaml", "-p", "n=x"],
         ["try", "count.yaml", "--child", "4"],
-        ["submit", "count.yaml"],
+        ["submit", "count.yaml", "-p", "n=x"],
+        ["up", "--brokers", "127.0.0.1:1"],
         ["worker"],
         ["scheduler"],
         ["topics", "create"],
@@ -105,9 +106,12 @@ def test_wrong_input_exits_2_and_writes_nothing(arguments: list[str], cli: Cli) 
 def test_messages_name_the_thing_and_the_remedy(cli: Cli) -> None:
     cli.template("count")
     assert "known here: n, size" in one_line(cli.here("run", "count.yaml", "-p", "m=1", code=2).stderr)
-    message = one_line(cli.here("submit", "count.yaml", code=2).stderr)
+    message = one_line(cli.here("worker", code=2).stderr)
     assert "streamsched run" in message
     assert "--brokers" in message
+    message = one_line(cli.here("up", "--brokers", "127.0.0.1:1", code=2).stderr)
+    assert "streamsched scheduler" in message
+    assert "STREAMSCHED_BROKERS" in message
 
 
 def test_no_broker_exits_3_within_10_seconds_naming_the_address(cli: Cli) -> None:

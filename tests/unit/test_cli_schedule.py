@@ -1,4 +1,4 @@
-"""``schedule`` on the embedded log: asked for through the mailbox, obeyed by the next run."""
+"""``schedule`` on the embedded log: written by the client itself, obeyed by the next run."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     cli.template("count")
     (cli.folder / "often.yaml").write_text("interval: 1s\noverlap: allow_all\ntemplate: count.yaml\nparams: {n: 2}\n")
     asked = cli.json("schedule", "create", "often.yaml")
-    assert (asked["changed"], asked["asked"], asked["status"]) == (True, True, None)
-    assert "no schedules" in cli.here("schedule", "list").stderr
+    assert (asked["changed"], asked["status"]["state"]) == (True, "active")
+    assert len(cli.lines("schedule", "list")) == 1
     cli("run", "sleep.yaml", "--task-id", "two", "-p", "n=8", "--slots", "1")
     return cli
 
@@ -62,7 +62,7 @@ def test_a_backfill_is_previewed_asked_for_and_worked_off_by_the_next_run(made: 
     assert "nothing was written; it would fire 3" in shown.stderr
     assert shown.stdout.splitlines()[1].split()[1:3] == ["fire", preview[0]["task_id"]]
     assert made.json("schedule", "show", "often")["backfill"] is None
-    assert made.json("schedule", "backfill", "often", *stretch, "--max-active", "2")["asked"]
+    assert made.json("schedule", "backfill", "often", *stretch, "--max-active", "2")["backfill"]["state"] == "active"
     made("run", "sleep.yaml", "--task-id", "three", "-p", "n=8", "--slots", "1")
     document = made.json("schedule", "show", "often")["backfill"]
     assert (document["number"], document["state"]) == (1, "done")
@@ -95,7 +95,7 @@ def test_a_backfill_that_cannot_be_is_refused(made: Cli, options: tuple[str, ...
 def test_a_failed_task_is_redriven_by_the_next_run(made: Cli) -> None:
     made.template("fail")
     made("run", "fail.yaml", "--task-id", "bad", "-p", "n=2", code=1)
-    assert "asked for" in made.here("redrive", "bad", "--reason", "mended").stdout
+    assert "goes on, as redrive 1" in made.here("redrive", "bad", "--reason", "mended").stdout
     made("run", "fail.yaml", "--task-id", "bad", "-p", "n=2", code=1)
     document = made.json("status", "bad")
     assert (document["state"], document["redrive"]) == ("failed", 1)

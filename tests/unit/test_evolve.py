@@ -9,7 +9,7 @@ import pytest
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState, Phase
-from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.task import LAST_ORDINAL, Load, Task
 from tests.property.journals import request, template
 
@@ -157,6 +157,70 @@ def test_a_cancelled_child_keeps_its_state_for_a_redrive() -> None:
     assert (story.task.details[0].sequence, story.task.details[0].state) == (4, "four")
 
 
+@pytest.mark.parametrize(
+    ("named", "final"),
+    [
+        ("Sub", True),
+        ("m.Sub", True),
+        ("m.Outer.Base", True),
+        ("Base", True),
+        ("ValueError", True),
+        ("builtins.ValueError", True),
+        ("Exception", True),
+        ("Trouble", True),  # as it is shown
+        ("other.Sub", False),
+        ("Outer.Base", False),
+        ("m.ValueError", False),
+        ("value", False),
+    ],
+)
+def test_an_error_is_final_by_its_class_and_by_each_base(named: str, final: bool) -> None:
+    cause = e.Cause(("m.Sub", "m.Outer.Base", "ValueError", "Exception"))
+    story = Story(1, retry=RetryPolicy(non_retryable=(named,))).dispatch(0, 0).fail(0, cause=cause)
+    assert story.states() == [ChildState.FAILED if final else ChildState.DUE]
+
+
+def test_what_former_workers_tell_matches_by_its_simple_name() -> None:
+    story = Story(2, retry=RetryPolicy(non_retryable=("ValueError", "m.Sub"))).dispatch(0, 1)
+    story.fail(0, error_type="UnicodeDecodeError").fail(1, error_type="Sub")
+    assert story.states() == [ChildState.DUE, ChildState.DUE]
+    story = Story(1, retry=RetryPolicy(non_retryable=("Trouble",))).dispatch(0, 0).fail(0)
+    assert story.states() == [ChildState.FAILED]
+
+
+@pytest.mark.parametrize(
+    ("tolerate", "failed", "end"),
+    [
+        (FailurePolicy(on=RUN_ALL), 1, Phase.FAILING),
+        (FailurePolicy(on=RUN_ALL), 0, Phase.SUCCEEDING),
+        (FailurePolicy(count=1, on=RUN_ALL), 1, Phase.SUCCEEDING),
+        (FailurePolicy(count=1, on=RUN_ALL), 2, Phase.FAILING),
+        (FailurePolicy(percent=50, on=RUN_ALL), 2, Phase.SUCCEEDING),
+        (FailurePolicy(percent=50, on=RUN_ALL), 3, Phase.FAILING),
+        (FailurePolicy(percent=100, on=RUN_ALL), 4, Phase.SUCCEEDING),
+    ],
+)
+def test_run_all_is_judged_when_every_child_has_ended(tolerate: FailurePolicy, failed: int, end: Phase) -> None:
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0)):  # the failures first, and last
+        story = Story(4, retry=ONCE, failure=tolerate).dispatch(0, 3)
+        for child in order:
+            assert story.task.phase is Phase.RUNNING
+            story.fail(child) if child < failed else story.complete(child)
+        assert story.task.phase is end
+        assert bool(story.task.reason) is (end is Phase.FAILING)
+        if end is Phase.FAILING:
+            story.tell(e.TaskFailed, 0, "", 0).tell(e.TaskRedriven, 1, "failed", False, "", "")
+            assert (story.task.phase, story.task.failed, story.task.reason) == (Phase.RUNNING, 0, "")
+
+
+def test_run_all_is_cancelled_as_any_task() -> None:
+    story = Story(3, retry=ONCE, failure=FailurePolicy(on=RUN_ALL)).dispatch(0, 1).fail(0)
+    assert "child 0 failed" in story.task.reason
+    story.tell(e.TaskCancelRequested, 0, "enough").stop(1).tell(e.ChildrenCancelled, (e.Span(2, 2),), "over", 0)
+    assert story.tell(e.ChildCancelled, 1, 1, 1, 1, 900, 0, None, "enough").task.phase is Phase.CANCELLING
+    assert story.task.reason == "enough"
+
+
 def test_a_redrive_does_again_what_did_not_succeed() -> None:
     story = Story(4, retry=ONCE, failure=FailurePolicy(count=0)).dispatch(0, 1)
     story.complete(0).fail(1, sequence=3, state='"there"')
@@ -170,6 +234,18 @@ def test_a_redrive_does_again_what_did_not_succeed() -> None:
     story.dispatch(1, 1, ordinal=2).dispatch(2, 3).complete(1, ordinal=2).complete(2).complete(3)
     assert story.tell(e.TaskSucceeded, 0, "", 0).task.phase is Phase.SUCCEEDING, "that was of another redrive"
     assert story.tell(e.TaskSucceeded, 1, "", 0).task.phase is Phase.SUCCEEDED
+
+
+def test_a_redrive_of_a_task_that_bore_failures_does_these_again() -> None:
+    story = Story(3, retry=ONCE, failure=FailurePolicy(count=2)).dispatch(0, 2)
+    story.complete(0).fail(1, sequence=3, state='"there"').fail(2)
+    assert story.tell(e.TaskSucceeded, 0, "", 0).task.phase is Phase.SUCCEEDED
+    story.tell(e.TaskRedriven, 1, "failed", False, "", "")
+    assert (story.task.phase, story.task.succeeded, story.task.failed) == (Phase.RUNNING, 1, 0)
+    assert story.states() == [ChildState.SUCCEEDED, ChildState.DUE, ChildState.DUE]
+    assert (story.task.details[1].sequence, story.task.details[1].state) == (3, '"there"')
+    story.dispatch(1, 2, ordinal=2).complete(1, ordinal=2).complete(2, ordinal=2).tell(e.TaskSucceeded, 1, "", 0)
+    assert story.tell(e.TaskRedriven, 2, "failed", False, "", "").task.phase is Phase.SUCCEEDED, "nothing is left"
 
 
 def test_a_redrive_of_all_begins_from_nothing_and_goes_on_counting() -> None:

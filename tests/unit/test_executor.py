@@ -11,6 +11,7 @@ import pytest
 from streamsched.worker import page as pages
 from streamsched.worker import wire
 from streamsched.worker.executor import Executor
+from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.sink import Sink
 from tests.unit.pool_case import make_job
@@ -35,8 +36,8 @@ def test_a_confirmation_never_reaches_the_job_after_the_one_that_it_was_for() ->
     ours, theirs = socket.socketpair()
     fd = pages.create()
     page = pages.Page(fd)
-    setup = wire.Setup(link=0, page=0, parent=os.getpid(), allow=(), checkpoint_tick=0.05, payload_limit=1000)
-    executor = Executor(setup, theirs, page, Output(Sink(2)))
+    setup = wire.Setup(link=0, page=0, allow=(), checkpoint_tick=0.05, payload_limit=1000)
+    executor = Executor(setup, Link(theirs), page, Output(Sink(2)))
     first, second = make_job(), make_job()
     executor._obey(wire.Begin([first, second]))
     executor._next(0)

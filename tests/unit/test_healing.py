@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 import pytest
 
 from streamsched.log.memory import MemoryLog
-from streamsched.log.port import Hanging, LogError, TopicPartition
+from streamsched.log.port import CannotEvict, Hanging, LogError, NotAllowed, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.scheduler.healing import INTERVAL, Healing
 
@@ -84,6 +84,53 @@ def test_what_nobody_knows_is_said_once(log: Forgetful, healing: Healing, caplog
     assert [record.getMessage() for record in caplog.records] == [
         "readers stand still: nobody knows; see: streamsched topics check"
     ]
+
+
+class Forbidding(Forgetful):
+    """A log that refuses what the test says."""
+
+    def __init__(self, *refused: str) -> None:
+        super().__init__()
+        self.refused = refused
+
+    def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
+        if "partitions" in self.refused or (groups and "positions" in self.refused):
+            raise NotAllowed("describe this")
+        return dict(self.standing) if not groups else super().held(partitions, groups)
+
+    def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
+        if places and "evictor" in self.refused:
+            raise CannotEvict("no counterpart")
+        if places and "transactions" in self.refused:
+            raise NotAllowed("read that")
+        return super().hanging(places)
+
+
+@pytest.mark.parametrize(
+    ("refused", "ended", "said"),
+    [
+        (["positions"], 1, ["transactions that hang in the groups' positions are not looked for: describe this"]),
+        (["transactions"], 0, ["transactions that hang are not found here: read that"]),
+        (["evictor"], 0, ["transactions that hang are not found here: no counterpart"]),
+        (
+            ["positions", "partitions"],
+            0,
+            [
+                "transactions that hang in the groups' positions are not looked for: describe this",
+                "transactions that hang are not looked for: describe this",
+            ],
+        ),
+    ],
+)
+def test_what_a_right_is_missing_for_is_said_once_and_the_rest_goes_on(
+    refused: list[str], ended: int, said: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    log = Forbidding(*refused)
+    healing = Healing(log=log, topics=TOPICS, clock=Ticking())
+    log.standing = {FIRST: 3}
+    assert sum(healing.step() for _ in range(5)) == ended
+    assert caplog.messages[: len(said)] == said
+    assert [line for line in caplog.messages[len(said) :] if "ended it" not in line] == []
 
 
 def test_looks_are_rare(log: Forgetful) -> None:

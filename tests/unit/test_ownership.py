@@ -73,14 +73,14 @@ class Site:
 class Owner:
     """A tenant that notes what it is told."""
 
-    def __init__(self, site: Site, name: str) -> None:
+    def __init__(self, site: Site, name: str, *, outage: float = 0.0) -> None:
         self.told: list[tuple[str, list[int]]] = []
         self.claims: dict[int, Claim] = {}
         self.releases = True
         self.waited = 0
         self.ownership = Ownership(
             log=site.cluster.connect(name), group=GROUP, topic=TOPIC, node_id=name, tenant=self, clock=site,
-            pause=site.pass_time,
+            pause=site.pass_time, outage=outage,
         )  # fmt: skip
 
     def claimed(self, claims: Sequence[Claim]) -> None:
@@ -267,6 +267,41 @@ def unreachable() -> None:
     raise LogUnreachable("made up")
 
 
+def test_a_tenant_that_cannot_begin_now_is_given_its_partitions_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner(site, "a")
+    begin = owner.claimed
+
+    def fail(claims: Sequence[Claim]) -> None:
+        monkeypatch.setattr(owner, "claimed", begin)
+        raise LogUnreachable("made up")
+
+    monkeypatch.setattr(owner, "claimed", fail)
+    owner.ownership.poll()
+    assert owner.ownership.claims == {}
+    owner.polled()
+    assert owner.told == [("claimed", [0, 1])]
+
+
+def test_who_owns_nothing_knows_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second, third = (Owner(site, name) for name in "abc")
+    assert "it is not in group" in first.ownership.idle
+    for _ in range(5):
+        for owner in (first, second, third):
+            owner.ownership.poll()
+    assert [bool(owner.ownership.idle) for owner in (first, second, third)] == [False, False, True]
+    assert "gave it no partition of work: other nodes have them all" in third.ownership.idle
+
+
+def test_whose_partitions_stand_still_knows_why(site: Site) -> None:
+    for partition in (0, 1):
+        key = site.cluster.place_key(GROUP, TopicPartition(TOPIC, partition))
+        site.cluster.store.write([(key, pack((0, "set by hand")))])
+    owner = Owner(site, "a").polled()
+    assert "[0, 1], stand still: run 'streamsched topics repair'" in owner.ownership.idle
+
+
 def test_a_fenced_owner_outlives_a_broker_that_does_not_answer(site: Site) -> None:
     owner = Owner(site, "a").polled()
     site.log.fence(owner.ownership.transactional_id)
@@ -296,6 +331,47 @@ def test_an_unknown_outcome_is_resolved_though_no_new_writer_can_be_made_at_once
     owner.write(b"two", 0)
     assert site.records() == ([b"one"] if landed else []) + [b"two"]
     assert owner.told == [("claimed", [0, 1])], "nothing was lost by it"
+
+
+def outage_of(site: Site, seconds: float) -> Callable[[], None]:
+    """Answer no fence for so long, each try of ten seconds."""
+    ends = site.monotonic() + seconds
+
+    def refused() -> None:
+        site.pass_time(10)
+        if site.monotonic() < ends:
+            site.hooks["a", "fence.begin"] = refused
+            raise LogUnreachable("an outage")
+
+    return refused
+
+
+@pytest.mark.parametrize(("step", "landed"), [("commit.before_end", False), ("commit.after_end", True)])
+def test_work_in_doubt_is_kept_over_an_outage_and_then_known(site: Site, step: str, landed: bool) -> None:
+    owner = Owner(site, "a", outage=100).polled()
+    site.hooks["a", step] = unknown
+    site.hooks["a", "fence.begin"] = outage_of(site, 90)
+    if landed:
+        owner.write(b"one", 0)
+    else:
+        with pytest.raises(TransactionAborted, match="not committed"):
+            owner.write(b"one", 0)
+    assert owner.told == [("claimed", [0, 1])], "nothing was lost by it"
+    assert owner.waited > 8, "it showed no sign of life"
+
+
+@pytest.mark.parametrize("in_a_hurry", [True, False])
+def test_work_in_doubt_is_let_go_of_when_the_outage_lasts_or_nobody_can_wait(site: Site, in_a_hurry: bool) -> None:
+    owner = Owner(site, "a", outage=100).polled()
+    begun = site.monotonic()
+    site.hooks["a", "commit.before_end"] = unknown
+    site.hooks["a", "fence.begin"] = outage_of(site, 1000)
+    if in_a_hurry:
+        owner.ownership.hurry()
+    with pytest.raises(TransactionAborted, match="nobody can tell"):
+        owner.write(b"one", 0)
+    assert owner.told[-1] == ("dropped", [0])
+    assert (site.monotonic() - begun > 100) is not in_a_hurry
 
 
 def test_a_member_that_the_group_gave_up_comes_back_when_the_broker_does(site: Site) -> None:

@@ -13,8 +13,9 @@ import msgspec
 import psutil
 import pytest
 
+from streamsched.worker.depth import DEPTH
 from streamsched.worker.jobs import JobCompleted, JobFailed, JobReturned, JobStopped, Pool
-from streamsched.worker.pool import DEPTH, ExecutorPool, ExecutorsDoNotStart
+from streamsched.worker.pool import ExecutorPool, ExecutorsDoNotStart
 from tests.unit.pool_case import PATIENCE, Case, make_job
 
 pytestmark = pytest.mark.unit
@@ -24,7 +25,7 @@ HERE = Path(__file__).parent
 @pytest.fixture
 def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Case]:
     monkeypatch.chdir(HERE)
-    pool = ExecutorPool(2, allow=["pool_handlers", "streamsched.examples"])
+    pool = ExecutorPool(2, allow=["pool_handlers", "streamsched.examples.*"])
     yield Case(pool)
     pool.close()
 
@@ -103,7 +104,7 @@ def test_what_a_handler_raises(case: Case, what: str, error_type: str, retryable
         (make_job("os:getpid"), "HandlerNotAllowed", "--allow os"),
         (make_job("borrowed"), "HandlerNotAllowed", "pool_handlers"),
         (make_job("missing"), "HandlerNotFound", "missing"),
-        (make_job("pool_handlers.deeper:f"), "HandlerNotFound", "deeper"),
+        (make_job("pool_handlers.deeper:f"), "HandlerNotAllowed", "--allow pool_handlers.deeper"),
         (make_job("NOT_A_FUNCTION"), "HandlerNotFound", "int"),
         (make_job("no_args", args={"x": 1}), "TypeError", "x"),
         (make_job("echo", args=[1]), "BadArguments", "object"),
@@ -358,7 +359,7 @@ PARENT = """
 import sys, time
 from streamsched.worker.pool import ExecutorPool
 from tests.unit.pool_case import make_job
-pool = ExecutorPool(2, allow=["streamsched.examples"])
+pool = ExecutorPool(2, allow=["streamsched.examples.*"])
 pool.submit([make_job("streamsched.examples.bench:sleep", args={"seconds": 60, "checkpoint_every": 60})])
 while not pool.running():
     pool.poll(0.01)

@@ -16,10 +16,12 @@ from streamsched.domain.events import (
     Event,
 )
 from streamsched.log.codec import Codec
+from streamsched.log.memory import MemoryLog
 from streamsched.log.port import Append, Record
 from streamsched.log.topics import Topics
 from streamsched.runtime import tracker
 from streamsched.runtime.clock import SystemClock
+from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.unit
 
 CODEC = Codec()
 TOPICS = Topics()
-OUTCOMES = Outcomes(Identity("worker", "worker", SystemClock()))
+OUTCOMES = Outcomes(Identity("worker", "worker", SystemClock()), LogClock(MemoryLog(), SystemClock()))
 
 
 class Transactions:

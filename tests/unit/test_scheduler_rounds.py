@@ -14,7 +14,7 @@ from streamsched.domain.template import ChildSpec, RangeSplit, Template
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryLog
 from streamsched.log.topics import Topics
-from streamsched.runtime.clock import SystemClock
+from streamsched.runtime.clock import Clock, SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
@@ -36,14 +36,15 @@ TEMPLATE = Template(
 class Office:
     """A scheduler without workers."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
         self.topics = Topics(event_partitions=1, child_partitions=1)
         self.codec = Codec()
-        self.log = MemoryLog()
+        clock = clock or SystemClock()
+        self.log = MemoryLog(clock=clock.now)
         self.log.create_topics(self.topics.specs())
         self.log.commit_initial(self.topics.scheduler_group, self.topics.journal(), INITIAL.encode())
         self.records = Records(self.codec, self.topics)
-        self.me = Identity("me", "me", SystemClock(), EventIds())
+        self.me = Identity("me", "me", clock, EventIds())
         self.view = View(MemoryStore(), self.codec)
 
     def submit(self, *task_ids: str, children: int = 1) -> None:

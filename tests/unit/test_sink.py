@@ -41,12 +41,13 @@ def test_a_large_file_becomes_an_old_one_and_the_oldest_goes(file: Path) -> None
 
 
 def test_a_file_that_another_process_rotated_is_followed(file: Path) -> None:
-    one, other = open_sink(file, 10), open_sink(file, 10)
-    one.write(b"first of one\n")
-    other.write(b"first of the other\n")
-    one.write(b"second of one\n")
-    assert file.with_name("output.log.1").read_text() == "first of one\n"
-    assert file.read_text() == "first of the other\nsecond of one\n"
+    sink = open_sink(file, 1000)
+    sink.write(b"first\n")
+    assert rotate(str(file), file.stat())
+    file.write_text("the other's\n")
+    sink.write(b"second\n")
+    assert file.with_name("output.log.1").read_text() == "first\n"
+    assert file.read_text() == "the other's\nsecond\n"
 
 
 def test_only_one_of_two_renames(file: Path) -> None:

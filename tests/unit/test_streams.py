@@ -130,7 +130,7 @@ NAMES = {
 
 @pytest.mark.parametrize("how", ERRORS)
 def test_one_child_fails_with_its_own_error_and_the_executor_lives(case: Case, file: Path, how: str) -> None:
-    case.until(lambda: case.pool.room() == 1)
+    case.one(make_job(f"{HANDLERS}:says"), JobCompleted)
     before = case.pool.pids()
     failed = case.one(make_job(f"{HANDLERS}:fails", args={"how": how}), JobFailed)
     name, message = NAMES.get(how, ("ChildError", "x"))

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from streamsched.domain import events as e
-from streamsched.domain.ids import EventIds
 from streamsched.domain.overlap import SchedulePolicy
 from streamsched.log.port import TransactionAborted
 from streamsched.runtime.identity import Identity
@@ -28,9 +27,8 @@ class Clockwork(Office):
     """An office whose clock is moved by hand, with a schedule each second."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.clock = worker_case.TestClock()
-        self.me = Identity("me", "me", self.clock, EventIds())
+        super().__init__(self.clock)
         self.store: Store = MemoryStore()
 
     def schedule(

@@ -106,10 +106,13 @@ class Shop:
         if hook is not None:
             hook()
 
-    def worker(self, name: str, pool: ToldPool) -> Worker:
+    def worker(
+        self, name: str, pool: ToldPool, *, modules: Sequence[str] | None = None, own: frozenset[str] = frozenset()
+    ) -> Worker:
         return Worker(
             log=self.cluster.connect(name), topics=self.topics, codec=self.codec, pool=pool,
             me=Identity(name, name, self.clock, EventIds()), slots=pool.slots, pause=self.clock.advance,
+            modules=modules, own=own,
         )  # fmt: skip
 
     def dispatch(self, first: int, last: int, partition: int = 0, **changed: int) -> None:

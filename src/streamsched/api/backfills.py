@@ -132,7 +132,15 @@ def _versions(history: Iterable[e.OfSchedule]) -> Iterator[Segment]:
 
 def _part(first: int, last: int, body: e.ScheduleSet) -> e.BackfillPart:
     return e.BackfillPart(
-        first, last, body.spec, body.template_name, body.template_version, body.template, body.params, body.priority
+        first,
+        last,
+        body.spec,
+        body.template_name,
+        body.template_version,
+        body.template,
+        body.params,
+        body.priority,
+        body.level,
     )
 
 

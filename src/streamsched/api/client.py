@@ -8,12 +8,15 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamsched.api.errors import InputError
 from streamsched.api.request import (
+    AnyTemplate,
     NoSuchTask,
     Submitted,
     TaskConflict,
@@ -23,10 +26,10 @@ from streamsched.api.request import (
     record_of,
     want,
 )
-from streamsched.api.settings import Settings, load_settings, refuse_embedded
+from streamsched.api.settings import Settings, load_settings
 from streamsched.api.wiring import Installation
+from streamsched.api.writing import connect, write
 from streamsched.domain.events import Event, NodeBeat, TaskCancelRequested
-from streamsched.domain.template import Template
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import Record, TopicPartition
 from streamsched.runtime.identity import Identity
@@ -35,10 +38,12 @@ if TYPE_CHECKING:
     from streamsched.api.backfills import Refilling, WantedBackfill
     from streamsched.api.history import SetAside
     from streamsched.api.ledger import Tick
+    from streamsched.api.presence import Presence
     from streamsched.api.redrive import Redriven
     from streamsched.api.schedule_file import WantedSchedule
     from streamsched.api.schedule_status import ScheduleStatus
     from streamsched.api.schedules import Changed, Schedules
+    from streamsched.api.set_aside import Decided
     from streamsched.api.status import ChildStatus, TaskStatus
     from streamsched.domain.task import Task
     from streamsched.view.follow import Follower
@@ -52,10 +57,13 @@ FLUSH_EVERY = 20_000
 
 
 class Client:
-    """A connection to one installation. ``brokers`` empty: the embedded log in ``data_dir``, for reading.
+    """A connection to one installation. ``brokers`` empty: the embedded log in ``data_dir``.
 
-    Use it as a context manager, from one thread.
+    Use it as a context manager, from one thread. What it asks of the embedded log is done by the ``streamsched up`` or
+    ``run`` of that folder, or by the next one. ``submit`` and ``create_schedule`` make the log where there is none.
     """
+
+    _presence: Presence | None = None
 
     def __init__(
         self,
@@ -70,15 +78,11 @@ class Client:
         if settings is None:
             path = Path(config) if config else None
             settings = load_settings(path, brokers=brokers, data_dir=data_dir, prefix=prefix)
-        self._site = Installation(settings)
-        try:
-            self._site.discover()
-        except BaseException:
-            self._site.close()
-            raise
+        self._settings = settings
         self._follower: Follower | None = None
         self._on_progress = on_progress
-        self._me: Identity = self._site.identity("client", user_name())
+        if settings.brokers:
+            self._site = connect(settings, create=False)
 
     def __enter__(self) -> Self:
         return self
@@ -90,22 +94,26 @@ class Client:
 
     def close(self) -> None:
         """Let go of the view and the log."""
+        if self._presence is not None:
+            self._presence.close()
+            self._presence = None
         if self._follower is not None:
             self._follower.close()
             self._follower.view.close()
             self._follower = None
-        self._site.close()
+        if "_site" in self.__dict__:
+            self._site.close()
 
     @property
     def embedded(self) -> bool:
-        """Whether this is the embedded log, which another process may write."""
-        return not self._site.settings.brokers
+        """Whether this is the embedded log, in a folder of this machine."""
+        return not self._settings.brokers
 
     # --- write ------------------------------------------------------------------------------------------------------
 
     def submit(
         self,
-        template: Template | Path | str,
+        template: AnyTemplate,
         params: Mapping[str, object] | None = None,
         *,
         task_id: str | None = None,
@@ -114,39 +122,41 @@ class Client:
     ) -> Submitted:
         """Request a task; durable on return. A given ``task_id`` makes it idempotent.
 
+        The template is a file, or what stands in one as a dictionary.
+
         Raises:
-            InputError: the template or a parameter is wrong, or this is the embedded log; nothing was written.
+            InputError: the template or a parameter is wrong; nothing was written.
             TaskConflict: the id is taken by a different task.
             LogError: the log could not be written.
 
         """
         wanted = want(template, params, task_id=task_id, priority=priority)
+        self._make()
         request = make_request(self._me, wanted, origin)
-        refuse_embedded(self._site.settings, "submit")
-        record = record_of(self._site, request, request.task_id, request.traceparent)
-        (offset,) = self._site.log.append([record])
+        offset = write(self._site, record_of(self._site, request, request.task_id, request.traceparent))
         if task_id is None:
             return Submitted(request.task_id, first=True)
         return compare(first_request(self._site, request, offset), request)
 
-    def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
-        """Ask for the end of a task and return its status before that; nothing is asked of one that is done.
+    def halted(self, task_id: str) -> str:
+        """Tell, in words, whether the journal's partition of this task stands still now; empty where it does not.
 
-        On the embedded log the running process is asked through its mailbox, or the next one to run.
+        Looks from where the schedulers have come to, and not at all where they lie far behind or may not be asked.
         """
+        from streamsched.api.request import halt_of
+
+        return halt_of(self._site, task_id)
+
+    def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
+        """Ask for the end of a task and return its status before that; nothing is asked of one that is done."""
         task = self._task(task_id)
         if task.terminal:
             return _status_of(task)
         reason = reason or f"cancelled by {self._me.name}"
         event = self._me.sign(TaskCancelRequested, task_id=task_id, redrive=task.redrive, reason=reason)
-        record = record_of(self._site, event, task_id, task.request.traceparent)
-        if self._site.settings.brokers:
-            self._site.log.append([record])
-        else:
-            from streamsched.api.mailbox import Mailbox
-
-            Mailbox(self._site.settings.data_dir).put(record)
-        return _status_of(task)
+        status = _status_of(task)
+        write(self._site, record_of(self._site, event, task_id, task.request.traceparent))
+        return status
 
     def redrive(self, task_id: str, *, everything: bool = False, restart: bool = False, reason: str = "") -> Redriven:
         """Let a task that has ended go on: its children that did not succeed, or all of them.
@@ -174,15 +184,16 @@ class Client:
     ) -> Changed:
         """Make a schedule of a file; durable on return. One that is there with the same content is left as it is.
 
-        Without an id it is called as its file. On the embedded log, as for all changes of schedules, the running
-        process is asked through its mailbox, or the next one to run.
+        Without an id it is called as its file.
 
         Raises:
             InputError: the file or a parameter is wrong; nothing was written.
             ScheduleConflict: the id is taken by a schedule with other content.
 
         """
-        return self._schedules.create(self._wanted_schedule(schedule, params, schedule_id))
+        wanted = self._wanted_schedule(schedule, params, schedule_id)
+        self._make()
+        return self._schedules.create(wanted)
 
     def update_schedule(
         self,
@@ -238,13 +249,25 @@ class Client:
     # --- read -------------------------------------------------------------------------------------------------------
 
     def status(self, task_id: str) -> TaskStatus:
-        """Tell how a task stands now.
+        """Tell how a task stands now, and why nothing is done for it, where that is so.
 
         Raises:
             NoSuchTask: it was never requested here.
 
         """
-        return _status_of(self._task(task_id))
+        status = _status_of(self._task(task_id))
+        return status if status.done else replace(status, why=self.missing(task_id))
+
+    def missing(self, task_id: str | None = None) -> str:
+        """Say which nodes are missing for anything to be done; empty while a scheduler and a worker are seen.
+
+        Of a task it also says where no worker can run it, as it was folded last.
+        """
+        from streamsched.api.presence import Presence
+
+        if self._presence is None:
+            self._presence = Presence(self._site)
+        return self._presence.missing(None if task_id is None else self._following().view.active.get(task_id))
 
     def tasks(self) -> list[TaskStatus]:
         """List all tasks, the youngest last."""
@@ -285,11 +308,19 @@ class Client:
             next(changes)
 
     def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
-        """Wait until a task is done; after ``timeout`` seconds return its status as it is."""
+        """Wait until a task is done, and return its status.
+
+        Raises:
+            TimeoutError: it is not, after ``timeout`` seconds; the message says how it stands.
+            NoSuchTask: it was never requested here.
+
+        """
         deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
         for status in self.follow(task_id):
-            if status.done or time.monotonic() >= deadline:
+            if status.done:
                 return status
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"task {task_id!r} is {status.state} after {timeout:g} s")
         raise AssertionError("follow ends with a task that is done")
 
     def history(
@@ -328,6 +359,22 @@ class Client:
         from streamsched.api.history import dead_letters
 
         return dead_letters(self._site, topic=topic, since=since)
+
+    def set_aside(self, partition: int, offset: int, reason: str, *, work_log: bool = False) -> Decided:
+        """Decide that a record of an unknown schema is rubbish, so that its partition goes on; durable on return.
+
+        Raises:
+            InputError: there is no such record, or it is none whose schema is unknown.
+
+        """
+        from streamsched.api.set_aside import decide
+
+        topics = self._site.topics
+        places = topics.work_log() if work_log else topics.journal()
+        if not 0 <= partition < len(places):
+            reason = f"topic {places[0].topic} has no partition {partition}"
+            raise InputError(reason, f"it has 0 to {len(places) - 1}")
+        return decide(self._site, self._me, places[partition], offset, reason)
 
     def topic(self, name: str) -> str:
         """Give the full name of one of this installation's topics. Raise InputError where there is none of the name."""
@@ -378,6 +425,20 @@ class Client:
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def _site(self) -> Installation:
+        """Open the log when it is first needed: the embedded one may be made by the first submit."""
+        return connect(self._settings, create=False)
+
+    @cached_property
+    def _me(self) -> Identity:
+        return self._site.identity("client", user_name())
+
+    def _make(self) -> None:
+        """Make the embedded log where there is none yet."""
+        if "_site" not in self.__dict__:
+            self._site = connect(self._settings, create=True)
+
     @property
     def _schedules(self) -> Schedules:
         from streamsched.api.schedules import Schedules
@@ -403,6 +464,9 @@ class Client:
     def _task(self, task_id: str) -> Task:
         task = self._folded([self._site.topics.journal_of(task_id)]).task(task_id)
         if task is None:
+            halt = self._following().halts.get(self._site.topics.journal_of(task_id).partition)
+            if halt is not None:
+                raise NoSuchTask(f"no task {task_id!r} as far as can be read: {halt}")
             raise NoSuchTask(f"no task {task_id!r} in {self._site.settings.where}; 'streamsched list' shows all")
         return task
 

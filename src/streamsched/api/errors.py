@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from streamsched.domain.visible import visible
+
 _LONGEST: Final = 300
 
 
@@ -22,13 +24,8 @@ class InputError(Exception):
         self.field = field
         place = source if line is None else f"{source}:{line}"
         parts = (place, _short(field), f"{_short(reason)}; {remedy}")
-        super().__init__(_one_line(": ".join(part for part in parts if part)))
+        super().__init__(visible(": ".join(part for part in parts if part)))
 
 
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
-
-
-def _one_line(text: str) -> str:
-    # Keys and values of a file may hold anything, a terminal's control sequences too.
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

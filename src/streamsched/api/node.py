@@ -6,9 +6,11 @@ import ctypes
 import logging
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from threading import Event, Thread
 from typing import Final
 
@@ -32,6 +34,10 @@ M_MMAP_THRESHOLD: Final = -3
 """What glibc's malloc.h calls the size from which memory is taken from the system, and given back to it when freed."""
 LARGE: Final = 128 * 1024
 """Bytes: where that size begins. Left to itself it rises to that of the largest piece freed, some megabytes fetched."""
+HEAL: Final = 3.0
+"""Seconds between looks for transactions that hang."""
+IDLE_S: Final = 10.0
+"""Seconds without a partition after which a node says why."""
 LOOK_AGAIN: Final = 2.0
 """Seconds before a lookout whose log failed begins anew."""
 
@@ -43,15 +49,18 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("scheduler")
-    with closing(Installation(_patient(settings, BEATS_FETCH)).discover()) as site:
+    with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
+        site.log.check_broker()
+        site.discover().check_sizes()
         scheduler = site.scheduler(name)
         group = site.topics.scheduler_group
-        ready = _Ready(f"scheduler {name} ready")
+        ready, idle = _Ready(f"scheduler {name} ready"), Idle()
         with _looking_out(settings, scheduler.node_id), _beating(scheduler.pulse):
             while not signals.received:
                 scheduler.step(STEP)
                 line.tell(scheduler.node_id, group, scheduler.pulse.membership)
-                ready(scheduler.pulse.membership)
+                ready(joined=scheduler.pulse.joined)
+                idle.look(scheduler.pulse.idle, time.monotonic())
             scheduler.stop()
         line.left()
     ignore_signals()
@@ -62,17 +71,22 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("worker")
-    with closing(Installation(_patient(settings, FETCH)).discover()) as site:
+    with closing(Installation(_patient(settings, FETCH))) as site:
+        if "group.protocol" in settings.kafka:  # it costs a worker 7 MB; the scheduler looks always
+            site.log.check_broker()
+        site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
-        worker = site.worker(pool, slots, name, pace)
+        worker = site.worker(pool, slots, name, pace, modules=allow)
         group = site.topics.worker_group
-        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow)}")
+        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")
+        idle = Idle()
         signals.tell(worker.drain)
         with _beating(worker.pulse):
             while not worker.stopped:
                 worker.step(STEP)
                 line.tell(worker.node_id, group, worker.pulse.membership)
-                ready(worker.pulse.membership)
+                ready(joined=worker.pulse.joined)
+                idle.look(worker.pulse.idle, time.monotonic())
             worker.stop()
         line.left()
     ignore_signals()
@@ -101,8 +115,16 @@ def _beat(pulse: Pulse, ended: Event) -> None:
 
 @contextmanager
 def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
-    """Evict silent nodes and end forgotten transactions meanwhile, in a thread of its own over a log of its own."""
-    with _beside("lookout", lambda ended: _look_out(settings, node_id, ended)):
+    """Evict silent nodes, and end forgotten transactions, each in a thread of its own over a log of its own."""
+    settings = _patient(settings, LOOK)
+
+    def evict_silent(ended: Event) -> None:
+        _keep_on("looking out for silent nodes", partial(_evict_silent, settings, node_id), ended)
+
+    def heal(ended: Event) -> None:
+        _keep_on("looking for transactions that hang", partial(_heal, settings), ended)
+
+    with _beside("lookout", evict_silent), _beside("healing", heal):
         yield
 
 
@@ -119,30 +141,36 @@ def _beside(name: str, work: Callable[[Event], None]) -> Iterator[None]:
         thread.join()
 
 
-def _look_out(settings: Settings, node_id: str, ended: Event) -> None:
-    settings = _patient(settings, LOOK)
-    evicts = True
+def _keep_on(what: str, work: Callable[[Event], None], ended: Event) -> None:
+    """Do this until the end, and anew, after a while, when the log failed."""
     while not ended.is_set():
         try:
-            with ExitStack() as stack:
-                site = stack.enter_context(closing(Installation(settings).discover()))
-                healing = site.healing()
-                lookout = stack.enter_context(closing(site.lookout(node_id))) if evicts else None
-                while not ended.is_set():
-                    if lookout is not None:
-                        lookout.step(LOOK)
-                    else:
-                        ended.wait(LOOK)
-                    healing.step()
+            work(ended)
+        except LogError as error:
+            log.warning("%s begins anew: %s", what, error)
+        except Exception:
+            log.exception("%s begins anew", what)
+        ended.wait(LOOK_AGAIN)
+
+
+def _evict_silent(settings: Settings, node_id: str, ended: Event) -> None:
+    with closing(Installation(settings)) as site:
+        try:
+            lookout = site.discover().lookout(node_id)
         except CannotEvict as error:
             log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
-            evicts = False
-            continue
-        except LogError as error:
-            log.warning("looking out for silent nodes begins anew: %s", error)
-        except Exception:
-            log.exception("looking out for silent nodes begins anew")
-        ended.wait(LOOK_AGAIN)
+            ended.wait()
+            return
+        with closing(lookout):
+            while not ended.is_set():
+                lookout.step(LOOK)
+
+
+def _heal(settings: Settings, ended: Event) -> None:
+    with closing(Installation(settings)) as site:
+        healing = site.discover().healing()
+        while not ended.wait(HEAL):
+            healing.step()
 
 
 def _patient(settings: Settings, seconds: float) -> Settings:
@@ -173,14 +201,32 @@ class _Signals:
         self._listener()
 
 
+class Idle:
+    """Says why a node owns nothing, when that has lasted for a while and whenever the reason changes."""
+
+    def __init__(self) -> None:
+        self._why = self._told = ""
+        self._since = 0.0
+
+    def look(self, why: str, now: float) -> None:
+        """Take the reason at this time (monotonic seconds); empty: it owns something."""
+        if why != self._why:
+            self._why, self._since = why, now
+        if not why:
+            self._told = ""
+        elif why != self._told and now - self._since >= IDLE_S:
+            self._told = why
+            log.warning("this node has nothing to do: %s", why)
+
+
 class _Ready:
     """Says once that the node has joined its group."""
 
     def __init__(self, words: str) -> None:
         self._words = words
 
-    def __call__(self, membership: tuple[str, str]) -> None:
-        if self._words and membership[0]:
+    def __call__(self, *, joined: bool) -> None:
+        if self._words and joined:
             with suppress(OSError):  # a log on a disk that is full
                 sys.stderr.write(f"{self._words}\n")
                 sys.stderr.flush()

@@ -10,7 +10,7 @@ from typing import Final
 from streamsched.api.errors import InputError
 from streamsched.api.source import read_bytes, read_document, read_json
 from streamsched.domain.param import Param
-from streamsched.domain.placeholders import check_json, encode
+from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import TemplateError, suggest
 from streamsched.domain.template import Template
 from streamsched.log.topics import PAYLOAD_LIMIT
@@ -86,10 +86,10 @@ def _unknown(template: Template, name: str, source: str, line: int | None) -> In
 
 def _check(name: str, param: Param, value: object, source: str, line: int | None) -> None:
     try:
-        check_json(value)
+        kept(value)
     except TemplateError as error:
         raise InputError(error.reason, error.remedy, source=source, line=line, field=name) from None
-    fault = param.fault(value)
+    fault = param.fault(value) or param.mismatch(value)
     if fault:
         raise InputError(fault, f"give it {param.wanted()}", source=source, line=line, field=name)
 

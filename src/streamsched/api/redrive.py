@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamsched.api.errors import InputError
-from streamsched.api.mailbox import Mailbox
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.wiring import Installation
+from streamsched.api.writing import write
 from streamsched.domain.events import TaskRedriven
 from streamsched.domain.phases import Phase
 from streamsched.domain.task import Task
+from streamsched.log.port import PartitionHalted
 from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 
@@ -22,12 +23,8 @@ class NotRedrivable(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven:
-    """A task that goes on.
+    """A task that goes on."""
 
-    ``asked`` is True where the process that may write the embedded log was asked for it: ``status`` is from before.
-    """
-
-    asked: bool
     status: TaskStatus
 
 
@@ -54,28 +51,20 @@ def redrive(
         reason=reason,
     )
     record = site.records.journal(event, task_id, task.request.traceparent)
-    if not site.settings.brokers:
-        Mailbox(site.settings.data_dir).put(record)
-        return Redriven(asked=True, status=status_of(task))
-    void = task.void
-    site.log.append([record])
-    follower = following()
-    while True:
-        mine = False
-        for _, found in follower.poll(0.2):
-            if getattr(found, "task_id", None) != task_id:
-                continue
-            task = follower.view.task(task_id) or task
-            if found.event_id == event.event_id:
-                mine = True
-                if task.void > void:
-                    raise NotRedrivable(
-                        f"somebody else changed task {task_id!r} meanwhile",
-                        f"look at 'streamsched status {task_id}', and do it again",
-                    )
-            void = task.void
-        if mine:
-            return Redriven(asked=False, status=status_of(follower.view.task(task_id) or task))
+    void, follower, home = task.void, following(), site.topics.journal_of(task_id)
+    if home.partition in follower.halts:
+        raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")
+    for _, found in follower.seek(home, write(site, record)):
+        if getattr(found, "task_id", None) != task_id:
+            continue
+        task = follower.view.task(task_id) or task
+        if found.event_id == event.event_id and task.void > void:
+            raise NotRedrivable(
+                f"somebody else changed task {task_id!r} meanwhile",
+                f"look at 'streamsched status {task_id}', and do it again",
+            )
+        void = task.void
+    return Redriven(status=status_of(follower.view.task(task_id) or task))
 
 
 def _check(task: Task, *, everything: bool) -> None:
@@ -88,5 +77,5 @@ def _check(task: Task, *, everything: bool) -> None:
         raise NotRedrivable(
             f"task {task.task_id!r} was refused: {task.reason}", "submit what is right under another --task-id"
         )
-    if task.phase is Phase.SUCCEEDED and not everything:
+    if not (everything or task.left_undone):
         raise NotRedrivable(f"task {task.task_id!r} has succeeded: nothing is left to do", "do it all again with --all")

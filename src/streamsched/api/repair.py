@@ -10,19 +10,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final
 
-from streamsched.api import hanging
-from streamsched.api.history import dead_letters
+from streamsched.api import hanging, history
 from streamsched.api.wiring import Installation
-from streamsched.domain.events import PartitionReset
-from streamsched.log.codec import headers_of
-from streamsched.log.port import Append, Committed, LogError, Member, TopicPartition, Writer
+from streamsched.log.port import CannotEvict, Committed, LogError, Member, TopicMismatch, TopicPartition, Writer
+from streamsched.runtime import beginning
 from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
 
 OPEN_LIMIT: Final = 60.0
 """Seconds to wait for the end of transactions: longer than any may take that is not set up otherwise."""
+WATCH_S: Final = 3.0
+"""Seconds in which a node that lives beats several times."""
 JOIN_LIMIT: Final = 20.0
 """Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
 
@@ -32,13 +32,17 @@ def differences(site: Installation) -> list[str]:
     found = list(site.log.check_topics(site.topics.specs()))
     if found:
         return found
-    site.discover()
+    try:
+        site.discover().check_sizes()
+    except TopicMismatch as error:
+        return [str(error)]
     found += [f"{each}: a scheduler ends it, or: streamsched topics repair" for each in hanging.find(site)]
     if found:
         return found  # nobody can tell a position that is held back
     for group, lost in _lost(site).items():
         found += [
-            f"group {group} has no valid position for {place.topic}-{place.partition}: run 'streamsched topics repair'"
+            f"group {group} has no valid position for {place.topic}-{place.partition}: a node that is given it begins "
+            "anew where there is none, else: streamsched topics repair"
             for place in lost
         ]
     return found
@@ -53,9 +57,11 @@ def repair(site: Installation) -> list[str]:
     """
     done = hanging.end(site)
     lost = _lost(site)
+    if any(lost.values()):
+        _end_the_dead(site)
     journal = lost[site.topics.scheduler_group]
     if journal:
-        positions = _told_of(site, journal)
+        positions = beginning.of_journal(site.log, site.topics, site.codec, journal).positions
         with _alone(site, site.topics.scheduler_group, site.topics.journal()) as (writer, member):
             writer.commit([], {place: Committed(at, INITIAL.encode()) for place, at in positions.items()}, member)
         done += [
@@ -72,13 +78,44 @@ def repair(site: Installation) -> list[str]:
     return done
 
 
+def _end_the_dead(site: Installation) -> None:
+    """Remove nodes that beat no more from their groups, and fence every writer that a beat or a mark names.
+
+    Else the sessions of the dead would have to run out first, and what one that is only frozen has begun could land
+    behind the new position.
+
+    Raises:
+        LogError: a node beats.
+
+    """
+    before = {beat.event_id for beat, _ in history.nodes(site, site.clock.now())}
+    if before:
+        site.pause(WATCH_S)
+    beats = [beat for beat, _ in history.nodes(site, site.clock.now())]
+    if running := [f"{beat.role} {beat.name}" for beat in beats if beat.event_id not in before]:
+        raise LogError(
+            f"{', '.join(running)} still beat: stop all workers and schedulers, then run "
+            "'streamsched topics repair' again"
+        )
+    writers = {beat.transactional_id for beat in beats}
+    for beat in beats:
+        group = site.topics.worker_group if beat.role == "worker" else site.topics.scheduler_group
+        if beat.member_id:
+            with suppress(CannotEvict):  # its session has to run out
+                site.log.evict(group, beat.member_id)
+        site.log.post(site.records.beat(None, beat.node_id))
+    for group, places in site.topics.groups().items():
+        for committed in site.log.committed(group, places, stable=True).values():
+            if committed is not None and _is_ours(committed):
+                mark = decode_mark(committed.metadata)
+                writers |= set() if mark.released else {mark.transactional_id}
+    for writer in sorted(writers - {"", INITIAL.transactional_id}):
+        site.log.fence(writer)
+
+
 def _lost(site: Installation) -> dict[str, list[TopicPartition]]:
-    groups = {
-        site.topics.scheduler_group: site.topics.journal(),
-        site.topics.worker_group: site.topics.work_log(),
-    }
     lost = {}
-    for group, places in groups.items():
+    for group, places in site.topics.groups().items():
         committed = site.log.committed(group, places, stable=True)
         lost[group] = [place for place in places if not _is_ours(committed[place])]
     return lost
@@ -93,32 +130,13 @@ def _is_ours(committed: Committed | None) -> bool:
         return False
 
 
-def _told_of(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-    """Find the positions up to which the dead letters tell of what is no event, so that none is told again.
-
-    State and decisions do not depend on them: whoever owns a partition folds it to its end first.
-    """
-    positions = dict(site.log.start(lost))
-    for entry in dead_letters(site, topic=site.topics.events):
-        place = TopicPartition(entry.letter.topic, entry.letter.partition)
-        if place in positions:
-            positions[place] = max(positions[place], entry.letter.offset + 1)
-    ends = site.log.end(lost)
-    return {place: min(position, ends[place]) for place, position in positions.items()}
-
-
 def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
     """Write the facts and the positions in one transaction."""
     topics = site.topics
     me = site.identity("repair")
     with _alone(site, topics.worker_group, topics.work_log()) as (writer, member):
         ends = _ends(site, lost, member)
-        appends = []
-        for place in lost:
-            for home in topics.journal():
-                event = me.sign(PartitionReset, partition=place.partition)
-                value = site.codec.encode(event)
-                appends.append(Append(home.topic, home.partition, None, value, headers_of(event)))
+        appends = beginning.facts_of(topics, site.codec, me, lost)
         positions = {place: Committed(ends[place], INITIAL.encode()) for place in lost}
         writer.commit(appends, positions, member)
     return ends

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streamsched.api.errors import InputError
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
-from streamsched.log.codec import Undecodable, UnknownSchema, header
-from streamsched.log.port import Append
+from streamsched.domain.visible import is_visible, visible
+from streamsched.log.codec import Undecodable, header
+from streamsched.log.port import Append, LogError
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
     from streamsched.api.template_file import Prepared
+
+
+LOOK: Final = 10_000
+"""Offsets behind the schedulers' position that are looked at to find out whether a partition stands still."""
+
+LOOK_S: Final = 1.0
+"""Seconds that this may take."""
 
 
 class NoSuchTask(Exception):
@@ -46,23 +55,34 @@ class Wanted:
     priority: int
 
 
+AnyTemplate = Template | Mapping[str, Any] | Path | str
+"""A template that was read, one as a dictionary, or the path of its file."""
+
+
 def want(
-    template: Template | Path | str,
+    template: AnyTemplate,
     params: Mapping[str, object] | None = None,
     *,
     task_id: str | None = None,
     priority: int = 0,
 ) -> Wanted:
     """Check and resolve what a task is to be. Raise InputError for what cannot be."""
-    from streamsched.api.template_file import load_template, prepare
-
     if task_id is not None:
         check_task_id(task_id)
     if not -(2**31) <= priority < 2**31:
         raise InputError(f"{priority} is no priority", "give a number of at most 31 bits", field="priority")
-    path = None if isinstance(template, Template) else Path(template)
-    loaded = template if isinstance(template, Template) else load_template(Path(template))
-    return Wanted(prepare(loaded, params or {}, path), task_id, priority)
+    return Wanted(prepare_any(template, params), task_id, priority)
+
+
+def prepare_any(template: AnyTemplate, params: Mapping[str, object] | None = None) -> Prepared:
+    """Check and resolve a template with its variables. Raise InputError for what cannot be."""
+    from streamsched.api.template_file import load_template, prepare, template_of
+
+    if isinstance(template, Template):
+        return prepare(template, params or {})
+    if isinstance(template, Mapping):
+        return prepare(template_of(template), params or {})
+    return prepare(load_template(Path(template)), params or {}, Path(template))
 
 
 def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
@@ -77,7 +97,8 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
         params=prepared.params_json,
         priority=wanted.priority,
         origin=origin,
-        traceparent=os.environ.get("TRACEPARENT", "")[:NAME_LIMIT] or None,
+        traceparent=visible(os.environ.get("TRACEPARENT", ""), NAME_LIMIT) or None,
+        level=prepared.template.level,
     )
 
 
@@ -89,29 +110,41 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
     """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
     from streamsched.log.intake import Intake  # late: only an id that the caller chose is looked for
+    from streamsched.log.scan import records
 
     home = site.topics.journal_of(own.task_id)
-    intake = Intake(site.codec, site.topics)
-    reader = site.log.reader()
-    reader.assign(site.log.start([home]))
+    intake, key = Intake(site.codec, site.topics), own.task_id.encode()
+    for record in records(site.log, site.log.start([home]), {home: offset}):
+        if record.key == key and header(record.headers, "event_type") == "TaskRequested":
+            try:
+                event = intake.journal(record)
+            except Undecodable:
+                continue
+            if isinstance(event, TaskRequested):
+                return event
+    return own
+
+
+def halt_of(site: Installation, task_id: str) -> str:
+    """Tell whether the task's partition stands still, reading from the schedulers' position on; empty if not."""
+    from streamsched.log.journal import JournalReader
+
+    home = site.topics.journal_of(task_id)
     try:
-        while True:
-            for record in reader.poll(5_000, 0.2):
-                if record.offset >= offset:
-                    return own
-                if record.key == own.task_id.encode() and header(record.headers, "event_type") == "TaskRequested":
-                    try:
-                        event = intake.journal(record)
-                    except UnknownSchema:
-                        raise
-                    except Undecodable:
-                        continue
-                    if isinstance(event, TaskRequested):
-                        return event
-            if reader.position(home) > offset:
-                return own
-    finally:
-        reader.close()
+        committed = site.log.committed(site.topics.scheduler_group, [home], stable=False)[home]
+        ends = site.log.end([home])
+        begin = max(0 if committed is None else committed.position, site.log.start([home])[home])
+        if ends[home] - begin > LOOK:
+            return ""
+        with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
+            reader.assign({home: begin})
+            deadline = site.clock.monotonic() + LOOK_S
+            while reader.left(ends) and site.clock.monotonic() < deadline:
+                reader.poll(LOOK, 0.2)
+            halt = reader.halts.get(home.partition)
+            return "" if halt is None else str(halt)
+    except LogError:  # it may only write, which is all that a submit needs
+        return ""
 
 
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
@@ -130,9 +163,9 @@ def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
 
 def check_task_id(task_id: str) -> None:
     """Refuse ids that cannot be."""
-    if not is_task_id(task_id) or "/" in task_id or "@" in task_id:
+    if not is_task_id(task_id) or not is_visible(task_id) or "/" in task_id or "@" in task_id:
         raise InputError(
             f"{task_id!r} is no task id",
-            "use 1 to 200 characters without spaces, '/' and '@' (kept for schedules)",
+            "use 1 to 200 visible characters without spaces, '/' and '@' (kept for schedules)",
             field="task-id",
         )

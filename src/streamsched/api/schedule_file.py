@@ -19,12 +19,13 @@ from streamsched.domain import duration
 from streamsched.domain.calendar.reading import Reader
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_schedule_id
-from streamsched.domain.overlap import LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
-from streamsched.domain.placeholders import check_json, encode
+from streamsched.domain.overlap import CATCHUP_LIMIT, LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
+from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import ScheduleError, TemplateError
 from streamsched.domain.template import Template, read_params
 from streamsched.domain.tick import fill
+from streamsched.domain.visible import is_visible
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 TIMES: Final = (
@@ -56,6 +57,7 @@ class WantedSchedule:
             "template": self.prepared.template_json,
             "params": self.params,
             "priority": self.priority,
+            "level": self.prepared.template.level,
         }
 
 
@@ -135,12 +137,16 @@ class _Reading:
                 reason = f"must be at least {duration.write(LEAST_WINDOW_MS)}"
                 raise ScheduleError(reason, "give a longer one", path=("catchup_window",))
             counts = {name: values[name] for name in ("max_catchup_runs", "limited_runs") if name in values}
-            return SchedulePolicy(
+            policy = SchedulePolicy(
                 overlap=reader.choice("overlap", Overlap) or Overlap.SKIP,
                 catchup_window_ms=window,
                 pause_on_failure=values.get("pause_on_failure", False),
                 **counts,
             )
+            if policy.max_catchup_runs != policy.catchup_runs:
+                reason = f"must be at most {CATCHUP_LIMIT:,}"
+                raise ScheduleError(reason, "give less, or 0 for all", path=("max_catchup_runs",))
+            return policy
         except ScheduleError as error:
             raise self.refuse(error.path, error.reason, error.remedy) from None
 
@@ -180,7 +186,7 @@ class _Reading:
         joined = {**defaults, **own, **given}
         for name, value in joined.items():
             try:
-                check_json(value)
+                joined[name] = kept(value)
             except TemplateError as error:
                 raise self.refuse(("params", name), error.reason, error.remedy) from None
         text: str = encode(joined)
@@ -217,8 +223,8 @@ def _located(
 
 
 def _check_id(schedule_id: str, *, named: bool) -> str:
-    if not is_schedule_id(schedule_id) or "/" in schedule_id or "@" in schedule_id:
-        remedy = f"use 1 to {SCHEDULE_ID_LIMIT} characters without spaces, '/' and '@'"
+    if not is_schedule_id(schedule_id) or not is_visible(schedule_id) or "/" in schedule_id or "@" in schedule_id:
+        remedy = f"use 1 to {SCHEDULE_ID_LIMIT} visible characters without spaces, '/' and '@'"
         if not named:
             remedy = f"give another with --id: {remedy}"
         raise InputError(f"{schedule_id!r} is no schedule id", remedy, field="id")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
@@ -10,18 +11,19 @@ from typing import Any, Final, cast
 from streamsched.api.backfills import Refilling, WantedBackfill, parts_of, preview
 from streamsched.api.errors import InputError
 from streamsched.api.ledger import Tick, ledger
-from streamsched.api.mailbox import Mailbox
 from streamsched.api.request import NoSuchTask
 from streamsched.api.schedule_file import WantedSchedule
 from streamsched.api.schedule_status import ScheduleStatus, schedule_status
 from streamsched.api.status import rfc3339
 from streamsched.api.wiring import Installation
-from streamsched.audit.replay import history
+from streamsched.api.writing import write
+from streamsched.audit.replay import folded
 from streamsched.domain import events as e
 from streamsched.domain.flaws import flaw_of
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.tick import tick_id
-from streamsched.log.codec import UnknownSchema
+from streamsched.log.journal import JournalReader
+from streamsched.log.port import PartitionHalted
 from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 
@@ -41,14 +43,11 @@ class ScheduleConflict(InputError):
 class Changed:
     """What became of a change.
 
-    ``changed`` is False where the schedule was so already. ``asked`` is True where the process that may write the
-    embedded log was asked for it: ``status`` is then the one before, if there was any. ``task_id`` is what a trigger
-    makes.
+    ``changed`` is False where the schedule was so already. ``task_id`` is what a trigger makes.
     """
 
     schedule_id: str
     changed: bool = True
-    asked: bool = False
     status: ScheduleStatus | None = None
     task_id: str | None = None
 
@@ -96,7 +95,7 @@ class Schedules:
             return self._same(there, wanted)
         event = self._set(wanted, NEW)
         seen = self._write(event)
-        if seen is None or seen.took_effect:
+        if seen.took_effect:
             return self._changed(wanted.schedule_id)
         there = self._live(wanted.schedule_id)
         if there is None:
@@ -112,7 +111,7 @@ class Schedules:
         if _content(there.now.body) == wanted.body():
             return Changed(schedule_id=schedule_id, changed=False, status=self._told(there))
         seen = self._write(self._set(wanted, there.version))
-        if seen is not None and not seen.took_effect:
+        if not seen.took_effect:
             raise self._overtaken(schedule_id)
         return self._changed(schedule_id)
 
@@ -129,8 +128,6 @@ class Schedules:
         self._need(schedule_id)
         seen = self._write(self._me.sign(e.ScheduleTriggered, schedule_id=schedule_id))
         done = self._done(schedule_id, seen)
-        if seen is None:
-            return done
         task_id = tick_id(schedule_id, "trigger", seen.last_trigger)
         return Changed(schedule_id=schedule_id, status=done.status, task_id=task_id)
 
@@ -190,22 +187,21 @@ class Schedules:
     def _set(self, wanted: WantedSchedule, expected: int) -> e.ScheduleSet:
         return self._me.sign(e.ScheduleSet, schedule_id=wanted.schedule_id, expected=expected, **wanted.body())
 
-    def _write(self, event: e.OfSchedule) -> _Seen | None:
-        """Append an event and fold up to it; None where it was only left in the mailbox."""
+    def _write(self, event: e.OfSchedule) -> _Seen:
+        """Append an event and fold up to it."""
         schedule_id = event.schedule_id
         if flaw := flaw_of(event):
             raise InputError(f"nobody could read that: {flaw}", "correct it", source=f"schedule {schedule_id}")
         record = self._site.records.journal(event, schedule_id)
-        if not self._site.settings.brokers:
-            Mailbox(self._site.settings.data_dir).put(record)
-            return None
-        self._site.log.append([record])
-        follower, seen = self._following(), None
-        while seen is None:
-            # To the end of the batch: what is not folded now never would be.
-            for _, found in follower.poll(0.2):
-                if found.event_id == event.event_id:
-                    seen = _see(follower.view.schedules.get(schedule_id), event)
+        home, follower = self._site.topics.journal_of(schedule_id), self._following()
+        if home.partition in follower.halts:
+            raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")
+        seen: _Seen | None = None
+        # To the end of the batch: what is not folded now never would be.
+        for _, found in follower.seek(home, write(self._site, record)):
+            if found.event_id == event.event_id and seen is None:
+                seen = _see(follower.view.schedules.get(schedule_id), event)
+        assert seen is not None, schedule_id  # noqa: S101 - it was read, or seek has raised
         return seen
 
     def _same(self, there: Schedule, wanted: WantedSchedule) -> Changed:
@@ -218,8 +214,8 @@ class Schedules:
             "change it with 'schedule update', or choose another --id",
         )
 
-    def _done(self, schedule_id: str, seen: _Seen | None) -> Changed:
-        if seen is not None and not seen.took_effect:
+    def _done(self, schedule_id: str, seen: _Seen) -> Changed:
+        if not seen.took_effect:
             self._need(schedule_id)
             raise self._overtaken(schedule_id)
         return self._changed(schedule_id)
@@ -227,7 +223,7 @@ class Schedules:
     def _changed(self, schedule_id: str) -> Changed:
         found = self._find(schedule_id)
         status = None if found is None else self._told(found)
-        return Changed(schedule_id=schedule_id, asked=not self._site.settings.brokers, status=status)
+        return Changed(schedule_id=schedule_id, status=status)
 
     def _find(self, schedule_id: str) -> Schedule | None:
         follower = self._following()
@@ -257,13 +253,12 @@ class Schedules:
         return ScheduleConflict(reason, f"look at 'streamsched schedule show {schedule_id}', and do it again")
 
     def _events(self, schedule_id: str) -> Iterator[e.OfSchedule]:
-        site = self._site
-        ends = site.log.end([site.topics.journal_of(schedule_id)])
-        for _, event in history(site.log, site.topics, site.codec, ends, schedule_id):
-            if isinstance(event, UnknownSchema):
-                raise event
-            if type(event) in e.OF_SCHEDULE:
-                yield cast(e.OfSchedule, event)
+        site, key = self._site, schedule_id.encode()
+        home = [site.topics.journal_of(schedule_id)]
+        with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
+            for record, event in folded(site.log, reader, site.log.start(home), site.log.end(home)):
+                if record.key == key and type(event) in e.OF_SCHEDULE:
+                    yield cast(e.OfSchedule, event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +290,7 @@ def _content(body: e.ScheduleSet) -> dict[str, Any]:
     return {name: getattr(body, name) for name in _CONTENT}
 
 
-_CONTENT: Final = ("spec", "policy", "template_name", "template_version", "template", "params", "priority")
+_CONTENT: Final = ("spec", "policy", "template_name", "template_version", "template", "params", "priority", "level")
 _PARTS: Final = {"spec": "other times", "policy": "another policy", "template": "another template",
                  "params": "other parameters", "priority": "another priority"}  # fmt: skip
 

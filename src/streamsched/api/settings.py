@@ -5,19 +5,27 @@ Plain data, checked by hand: every command reads them, and pydantic would cost e
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from streamsched.api.errors import InputError
+from streamsched.log.secrets import KafkaSettings, is_secret
 
 DEFAULT_DATA_DIR: Final = Path(".streamsched")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+_KAFKA: Final = "STREAMSCHED_KAFKA_"
+_SECRET_BYTES: Final = 64 * 1024
 _KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +36,10 @@ class Settings:
     data_dir: Path = DEFAULT_DATA_DIR
     prefix: str = "streamsched"
     child_partitions: int = 64
-    kafka: dict[str, str] = field(default_factory=dict)
+    kafka: Mapping[str, str] = field(default_factory=KafkaSettings)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kafka", KafkaSettings(self.kafka))
 
     @property
     def where(self) -> str:
@@ -50,6 +61,9 @@ def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os
     if config is not None:
         values = _read(config)
         sources = dict.fromkeys(values, str(config))
+    kafka = {**values.get("kafka", {}), **_of_environment(environ)}
+    if kafka:
+        values["kafka"] = _from_files(kafka)
     for key in _KEYS:
         name = f"STREAMSCHED_{key.upper()}"
         if environ.get(name):
@@ -67,13 +81,13 @@ def refuse_embedded(settings: Settings, command: str) -> None:
     if not settings.brokers:
         raise InputError(
             f"'{command}' needs a Kafka broker, and none is given",
-            "use 'streamsched run' for the embedded log, or give --brokers HOST:PORT (or STREAMSCHED_BROKERS)",
+            "use 'streamsched run' or 'up' for the embedded log, or give --brokers HOST:PORT (or STREAMSCHED_BROKERS)",
         )
 
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        values = tomllib.loads(config.read_text())
+        values = tomllib.loads(config.read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(reason, "give a TOML file with a [kafka] table", source=str(config)) from error
@@ -85,7 +99,45 @@ def _read(config: Path) -> dict[str, Any]:
     if not isinstance(table, dict) or any(isinstance(value, dict | list) for value in table.values()):
         remedy = "write name = value lines under [kafka], with the names of librdkafka in quotes"
         raise InputError("must be a table of plain values", remedy, source=str(config), field="kafka")
+    if secrets := sorted(name for name, value in table.items() if is_secret(name) and value):
+        _warn_of_readers(config, f"holds {', '.join(secrets)}")
     return {**values, "kafka": {key: _text(value) for key, value in table.items()}}
+
+
+def _of_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Read ``STREAMSCHED_KAFKA_SASL_PASSWORD`` as ``sasl.password``; a name of a single word is for other uses."""
+    names = (name for name in environ if name.startswith(_KAFKA) and "_" in name[len(_KAFKA) :])
+    return {name[len(_KAFKA) :].lower().replace("_", "."): environ[name] for name in names if environ[name]}
+
+
+def _from_files(kafka: Mapping[str, str]) -> dict[str, str]:
+    """Read ``sasl.password.file`` and the like: each secret from a file of its own. Raise InputError."""
+    values = dict(kafka)
+    for name in kafka:
+        secret = name.removesuffix(".file")
+        if secret == name or not is_secret(secret):
+            continue
+        if kafka.get(secret):
+            raise InputError(f"{secret} is given too", "keep one of them", source=name)
+        path = Path(values.pop(name))
+        try:
+            with path.open("rb") as file:
+                data = file.read(_SECRET_BYTES + 1)
+            values[secret] = data.decode().removesuffix("\n").removesuffix("\r")
+        except (OSError, ValueError) as error:
+            reason = f"cannot be read ({getattr(error, 'strerror', None) or 'it is no text'})"
+            raise InputError(reason, f"name the file with the {secret}", source=f"{name} {path}") from None
+        if not values[secret] or len(data) > _SECRET_BYTES:
+            reason = "is empty" if not data.strip() else f"is larger than {_SECRET_BYTES // 1024} KiB"
+            raise InputError(reason, f"name the file with the {secret}", source=f"{name} {path}")
+        _warn_of_readers(path, f"is {secret}")
+    return values
+
+
+def _warn_of_readers(path: Path, what: str) -> None:
+    with suppress(OSError):
+        if path.stat().st_mode & stat.S_IROTH:
+            logger.warning("%s %s, and everybody can read it: chmod 600 it", path, what)
 
 
 def _brokers(value: object, source: str) -> str:

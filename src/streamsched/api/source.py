@@ -33,11 +33,12 @@ _WORDS: Final[dict[str, bool | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: its value, and the line of every key and entry."""
+    """A parsed file: its value, and the line of every key and entry. What is no file is not ``numbered``."""
 
     source: str
     value: object
     lines: dict[FieldPath, int] = field(default_factory=dict)
+    numbered: bool = True
 
     def line(self, path: FieldPath) -> int:
         """Find the line of a field, or of the nearest one around it."""
@@ -47,7 +48,8 @@ class Document:
 
     def refuse(self, path: FieldPath, reason: str, remedy: str) -> InputError:
         """Make the error for one field."""
-        return InputError(reason, remedy, source=self.source, line=self.line(path), field=dotted(path))
+        line = self.line(path) if self.numbered else None
+        return InputError(reason, remedy, source=self.source, line=line, field=dotted(path))
 
 
 def read_bytes(path: Path) -> bytes:

@@ -63,6 +63,8 @@ class TaskStatus:
     params: Any
     children: ChildCounts
     void: int
+    why: str = ""
+    """Why nothing is done for it now, with the remedy, where that is known."""
 
     @property
     def done(self) -> bool:
@@ -87,6 +89,7 @@ class TaskStatus:
             "params": self.params,
             "children": {name: getattr(self.children, name) for name in ChildCounts.__slots__},
             "void": self.void,
+            "why": self.why,
         }
 
 
@@ -140,12 +143,20 @@ def children_of(view: View, task: Task, state: str | None = None) -> Iterator[Ch
     """Walk the children in order, those in one state if it is given."""
     known = view.details(task.task_id)
     index, detail = next(known, (-1, None))
-    for child in range(task.children):
+    for child in _listed(task, state):
         while 0 <= index < child:
             index, detail = next(known, (-1, None))
         shown = CHILD_STATES[task.state_of(child)]
         if state is None or shown == state:
             yield _child(task, child, shown, detail if index == child else None)
+
+
+def _listed(task: Task, state: str | None) -> Iterator[int]:
+    """Walk the children that may be in this state: of those that were never dispatched, only whole runs."""
+    yield from range(task.cells)
+    for tail, children in task.tail():
+        if state in (None, CHILD_STATES[tail]):
+            yield from children
 
 
 def _child(task: Task, child: int, state: str, known: Detail | None) -> ChildStatus:

@@ -10,15 +10,17 @@ from streamsched.api.errors import InputError
 from streamsched.api.params_input import load_params
 from streamsched.api.source import FILE_LIMIT, Document, read_document
 from streamsched.api.template_model import MISSING, build
-from streamsched.domain.placeholders import encode
+from streamsched.domain import values
+from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import TemplateError, dotted
-from streamsched.domain.splitting import Plan, plan
+from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import Template, resolve_params, version
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 __all__ = [
     "InputError", "Prepared", "load_params", "load_template", "prepare", "reason_of", "resolve", "template_in",
+    "template_of",
 ]  # fmt: skip
 
 
@@ -35,11 +37,30 @@ class Prepared:
     params_json: str
     plan: Plan
 
+    @property
+    def children(self) -> int:
+        """How many children the task has."""
+        return self.plan.children
+
+    def arguments(self) -> ChildArguments:
+        """Give what makes the arguments of each child, by its index from 0, as JSON."""
+        return ChildArguments(self.template, values.read(self.params_json), self.plan.document)
+
 
 def load_template(path: Path) -> Template:
     """Read a template file. Raise InputError with file, line, field, reason and remedy."""
     document = read_document(path)
     return template_in(document, document.value)
+
+
+def template_of(value: Mapping[str, object]) -> Template:
+    """Read a template that is a dictionary, as ``load_template`` does a file. Raise InputError without a line."""
+    document = Document("template", value, numbered=False)
+    try:
+        plain = kept(value)
+    except TemplateError as error:
+        raise document.refuse(error.path, error.reason, error.remedy) from None
+    return template_in(document, plain)
 
 
 def template_in(document: Document, value: object, place: FieldPath = ()) -> Template:
@@ -67,6 +88,7 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
 
 def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
     """Do what ``prepare`` does for a task that stands in no file of its own. Raise TemplateError."""
+    template.child.retry.check_names()
     resolved = resolve_params(template, params)
     params_json = encode(resolved)
     if len(params_json) > PAYLOAD_LIMIT:

@@ -6,7 +6,6 @@ Of the core, because every ``submit`` waits for it: to import pydantic, and to h
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any, Final
 
 from pydantic_core import SchemaValidator, ValidationError
@@ -14,9 +13,9 @@ from pydantic_core import core_schema as core
 
 from streamsched.domain import duration
 from streamsched.domain.param import Param
-from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import Path, TemplateError, suggest
-from streamsched.domain.template import ChildSpec, ListSplit, RangeSplit, Template
+from streamsched.domain.template import ChildSpec, ListSplit, RangeSplit, Template, check_patterns
 
 MISSING: Final = "is missing"
 _EXPECTED: Final = {
@@ -39,7 +38,7 @@ def duration_ms(value: object) -> int:
 
 
 def _tolerance(value: Any) -> object:
-    return value if isinstance(value, dict) else asdict(FailurePolicy.tolerate(value))
+    return value if isinstance(value, dict) else FailurePolicy.tolerate(value).to_dict()
 
 
 Schema = core.CoreSchema
@@ -106,7 +105,10 @@ _CHILD: Final[Fields] = {
     "retry": _may_be_empty(_object(_RETRY)),
 }
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
-_FAILURE: Final[Fields] = {"tolerate": _may_be_empty(_before(_tolerance, _object(_TOLERATE)))}
+_FAILURE: Final[Fields] = {
+    "tolerate": _may_be_empty(_before(_tolerance, _object(_TOLERATE))),
+    "on": _field(_TEXT, FAIL_FAST),
+}
 _TEMPLATE: Final[Fields] = {
     "name": _field(_TEXT),
     "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
@@ -144,12 +146,12 @@ def build(value: object) -> Template:
 def _template(found: dict[str, Any]) -> Template:
     child = found["child"]
     retry = child["retry"]
-    return Template(
+    template = Template(
         name=found["name"],
         params={name: _declare(name, param) for name, param in found["params"].items()},
         split=_splitter(found["split"]),
         child=ChildSpec(
-            handler=child["handler"],
+            handler=_handler(child["handler"]),
             args=child["args"],
             timeout_ms=child["timeout"],
             heartbeat_ms=child["heartbeat"],
@@ -162,8 +164,24 @@ def _template(found: dict[str, Any]) -> Template:
                 reset_on_progress=retry["reset_on_progress"],
             ),
         ),
-        failure=FailurePolicy(**found["failure"]["tolerate"]),
+        failure=FailurePolicy(**found["failure"]["tolerate"], on=found["failure"]["on"]),
     )
+    check_patterns(template)
+    return template
+
+
+def _handler(text: str) -> str:
+    """Refuse names that no worker runs, though a template of the journal may hold them."""
+    path: Path = ("child", "handler")
+    module, _, function = text.partition(":")
+    if "." in function:
+        raise TemplateError(f"{text!r} is no function of a module", "write package.module:function", path=path)
+    if function.startswith("_"):
+        remedy = "give the function a name without an underscore before it"
+        raise TemplateError(f"{text!r} is private: no worker runs it", remedy, path=path)
+    if function and not all(part.isidentifier() for part in (*module.split("."), function)):
+        raise TemplateError(f"{text!r} is no import path", "write package.module:function", path=path)
+    return text
 
 
 def _declare(name: str, param: dict[str, Any]) -> Param:

@@ -9,14 +9,17 @@ import socket
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from streamsched.api.folder import make_private, seal
 from streamsched.api.settings import Settings
 from streamsched.domain.ids import uuid7
+from streamsched.domain.visible import visible
 from streamsched.log.codec import Codec
-from streamsched.log.port import Log, TopicMismatch
-from streamsched.log.topics import Topics
+from streamsched.log.port import Log, LogError, NotAllowed, TopicMismatch
+from streamsched.log.topics import EVENT_PARTITIONS, Topics
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
@@ -32,6 +35,14 @@ if TYPE_CHECKING:
 
 VIEW_SLOTS = 8
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """How many copies new topics have, and how many of them must have a record: as in ``TopicSpec``."""
+
+    replication: int = -1
+    min_insync: int = 0
 
 
 class Installation:
@@ -52,6 +63,9 @@ class Installation:
         self.codec = Codec()
         self.clock = SystemClock()
         self._locks: list[IO[str]] = []
+        self._private = False
+        if write and not settings.brokers:
+            self._make_private()
         self.log: Log
         if settings.brokers:
             from streamsched.log.kafka.log import KafkaLog
@@ -69,20 +83,78 @@ class Installation:
         """Wait; the simulation's does not."""
         time.sleep(seconds)
 
-    def create_topics(self) -> Sequence[str]:
-        """Create what is missing, with position 0 for every partition of both groups; returns the new topics."""
+    def create_topics(self, copies: Copies | None = None) -> Sequence[str]:
+        """Create what is missing, with position 0 for every partition of both groups; returns the new topics.
+
+        Raises:
+            TopicMismatch: a topic is not as it must be; nothing was created.
+            LogError: the work log has another size than it had, and there are workers.
+
+        """
         from streamsched.runtime.mark import INITIAL
 
-        created = self.log.create_topics(self.topics.specs())
-        self.log.commit_initial(self.topics.scheduler_group, self.topics.journal(), INITIAL.encode())
-        self.log.commit_initial(self.topics.worker_group, self.topics.work_log(), INITIAL.encode())
+        copies = copies or Copies()
+        specs = [
+            spec._replace(replication=copies.replication, min_insync=copies.min_insync) for spec in self.topics.specs()
+        ]
+        created = self.log.create_topics(specs)
+        for group, places in self.topics.groups().items():
+            # Positions of an older topic are not to begin at 0 again: who is given such a partition makes up for it.
+            if places[0].topic in created:
+                self.log.commit_initial(group, places, INITIAL.encode())
+        if self.settings.brokers:
+            self._record_sizes(anew=bool({self.topics.events, self.topics.children} & set(created)))
         return created
+
+    def _record_sizes(self, *, anew: bool) -> None:
+        from streamsched.log import sizes
+
+        made_with = sizes.recorded(self.log, self.topics)
+        now = sizes.Sizes(self.topics.event_partitions, self.topics.child_partitions)
+        if made_with is not None and made_with.events != now.events and not anew:
+            raise TopicMismatch(sizes.difference(self.topics, made_with))
+        if made_with is not None and made_with.children != now.children and self.log.members(self.topics.worker_group):
+            raise LogError(sizes.difference(self.topics, made_with))
+        if made_with != now:
+            sizes.record(self.log, self.topics)
+
+    def check_sizes(self) -> None:
+        """Refuse topics that do not have the partitions that they were made with.
+
+        Where that was never recorded, it is now, if the groups' positions show that none were added.
+
+        Raises:
+            TopicMismatch: there are others; the message says what to do.
+
+        """
+        if not self.settings.brokers:
+            return  # nobody adds any
+        from streamsched.log import sizes
+
+        try:
+            made_with = sizes.recorded(self.log, self.topics)
+            if made_with is None and self._whole():
+                sizes.record(self.log, self.topics)
+        except NotAllowed as error:
+            log.warning("that no partitions were added to the topics is not checked: %s", error)
+            made_with = None
+        made_with = made_with or sizes.Sizes(EVENT_PARTITIONS, self.topics.child_partitions)
+        if wrong := sizes.difference(self.topics, made_with):
+            raise TopicMismatch(wrong)
+
+    def _whole(self) -> bool:
+        """Tell whether the groups have a position for every partition, as when the topics were made."""
+        return self.topics.event_partitions == EVENT_PARTITIONS and all(
+            position is not None
+            for group, places in self.topics.groups().items()
+            for position in self.log.committed(group, places, stable=False).values()
+        )
 
     def discover(self) -> Installation:
         """Learn the sizes of the topics as they are.
 
         Raises:
-            TopicMismatch: there are none; the message says how to create them.
+            TopicMismatch: there are none, or partitions were added; the message says what to do.
 
         """
         prefix = self.settings.prefix
@@ -93,10 +165,19 @@ class Installation:
             if self.settings.brokers:
                 raise
             raise TopicMismatch(
-                f"nothing with prefix {prefix!r} is in {self.settings.where}; 'streamsched run' makes it"
+                f"nothing with prefix {prefix!r} is in {self.settings.where}; 'streamsched run' and 'submit' make it"
             ) from error
         self.topics = Topics(prefix, event_partitions=events, child_partitions=children)
+        if self.settings.brokers and events != EVENT_PARTITIONS:  # nodes look always, but a command has no time
+            self.check_sizes()
         return self
+
+    def refresh(self) -> None:
+        """See all that other processes have written to the embedded log until now; Kafka shows it by itself."""
+        from streamsched.log.embedded import EmbeddedLog
+
+        if isinstance(self.log, EmbeddedLog):
+            self.log.refresh()
 
     @property
     def records(self) -> Records:
@@ -111,7 +192,7 @@ class Installation:
     def identity(self, role: str, name: str | None = None) -> Identity:
         """Make the identity of a node or client of this process."""
         node_id = uuid7(self.clock.now())
-        return Identity(node_id, name or node_name(role), self.clock)
+        return Identity(node_id, visible(name or node_name(role)), self.clock)
 
     def view(self, kind: str) -> View:
         """Open a view of this kind in the data folder, in the first slot that is free; in memory if there is none."""
@@ -119,6 +200,7 @@ class Installation:
         from streamsched.view.view import open_view
 
         folder = self.settings.data_dir / "views" / self.log.cluster_id.replace("/", "_") / self.settings.prefix
+        self._make_private()
         journal_id = self.journal_id
         for slot in range(VIEW_SLOTS):
             place = folder / f"{kind}-{slot}"
@@ -160,8 +242,17 @@ class Installation:
 
         return Healing(log=self.log, topics=self.topics, clock=self.clock)
 
-    def worker(self, pool: Pool, slots: int, name: str | None = None, pace: Pace | None = None) -> Worker:
-        """Build a worker node around a pool."""
+    def worker(
+        self,
+        pool: Pool,
+        slots: int,
+        name: str | None = None,
+        pace: Pace | None = None,
+        *,
+        modules: Sequence[str] | None = None,
+        own: frozenset[str] = frozenset(),
+    ) -> Worker:
+        """Build a worker node around a pool; ``modules`` and ``own`` are as in ``Worker``."""
         from streamsched.worker.node import Pace, Worker
 
         return Worker(
@@ -173,6 +264,8 @@ class Installation:
             slots=slots,
             pause=self.pause,
             pace=pace or Pace(),
+            modules=modules,
+            own=own,
         )
 
     def close(self) -> None:
@@ -180,6 +273,14 @@ class Installation:
         self.log.close()
         for lock in self._locks:
             lock.close()
+        if self._private:
+            seal(self.settings.data_dir)
+
+    def _make_private(self) -> None:
+        """Make the data folder, and remember that something was written into it."""
+        if not self._private:
+            make_private(self.settings.data_dir)
+            self._private = True
 
     def _lock(self, path: Path) -> bool:
         """Take the lock of a view; it goes with the process."""

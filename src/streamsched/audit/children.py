@@ -67,6 +67,8 @@ def judge_word(task: Task, event: Word, offset: int, owners: Owners, excused: Co
     known = detail.sequence if detail else 0
     if event.token >> 32 != event.ordinal:
         return Fault(4, child, f"a fencing token of ordinal {event.ordinal}", f"one of ordinal {event.token >> 32}")
+    if isinstance(event, e.ChildReturned) and event.attempt != (attempt := detail.attempt if detail else 1):
+        return Fault(3, child, f"attempt {attempt} still, for it came back", f"attempt {event.attempt}")
     return owners.judge(task.partition_of(child), event, offset) or _judge_sequence(task, event, known)
 
 

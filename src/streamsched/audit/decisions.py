@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -12,7 +11,7 @@ from streamsched.domain.owed import Debt, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.splitting import CHILDREN_LIMIT, plan
 from streamsched.domain.task import Task
-from streamsched.domain.template import TemplateError, resolve_params
+from streamsched.domain.template import TemplateError, complete_params, read_params
 
 Decision = (
     e.TaskPlanned
@@ -123,10 +122,10 @@ def _unstoppable(task: Task, event: e.ChildrenStopping) -> Fault | None:
 
 def _busy(task: Task, event: e.ChildrenCancelled) -> Fault | None:
     for span in event.spans:
-        for child in _known(task, span):
-            if task.state_of(child) not in (ChildState.WAITING, ChildState.DUE):
-                expected = f"at basis {event.basis} a child that is neither live nor ended"
-                return Fault(10, child, expected, f"it was {_where(task, child)}")
+        child = task.first_taken(span)
+        if child is not None:
+            expected = f"at basis {event.basis} a child that is neither live nor ended"
+            return Fault(10, child, expected, f"it was {_where(task, child)}")
     return None if event.spans else _empty(event)
 
 
@@ -181,7 +180,7 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
     if task.plan:
         return Fault(1, None, "one TaskPlanned", "another one")
     try:
-        made = plan(task.template, resolve_params(task.template, json.loads(task.request.params)))
+        made = plan(task.template, complete_params(task.template, read_params(task.request.params)))
     except TemplateError as error:
         return Fault(2, None, f"no plan, for the request cannot be planned: {error}", f"{event.children} children")
     if event.children != made.children:
@@ -220,10 +219,10 @@ def _judge_releases(task: Task, event: e.ChildrenDispatched, partitions: int) ->
 
 def _judge_spans(task: Task, event: e.ChildrenCancelled) -> Fault | None:
     for span in event.spans:
-        for child in range(span.first, span.last + 1):
-            if task.state_of(child) not in (ChildState.WAITING, ChildState.DUE):
-                expected = "one ending, and none while it is live"
-                return Fault(3, child, expected, f"cancelled while it is {_where(task, child)}")
+        child = task.first_taken(span)
+        if child is not None:
+            expected = "one ending, and none while it is live"
+            return Fault(3, child, expected, f"cancelled while it is {_where(task, child)}")
     return None
 
 
@@ -249,7 +248,7 @@ def _outside(task: Task, ranges: Iterable[e.Release | e.Span]) -> Fault | None:
     return None
 
 
-def _known(task: Task, item: e.Release | e.Span) -> Iterator[int]:
+def _known(task: Task, item: e.Release) -> Iterator[int]:
     """Walk the children of a range that are in the plan; the others are judged in their place."""
     return iter(range(max(0, item.first), min(item.last + 1, task.children)))
 

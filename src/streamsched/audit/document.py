@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
 from msgspec import Struct
 
+from streamsched.domain import values
 from streamsched.domain.events import Event
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import Record
@@ -36,13 +36,9 @@ def document(event: Any) -> dict[str, Any]:
 def decoded(text: str) -> Any:
     """Decode a payload; one that is no JSON is told as the text that it is."""
     try:
-        return json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError):
+        return values.read(text)
+    except ValueError:
         return text
-
-
-def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
 
 
 def _value(name: str, value: Any) -> Any:

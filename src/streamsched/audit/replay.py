@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -9,9 +10,11 @@ from heapq import heappop, heappush, heapreplace
 from typing import Final
 
 from streamsched.domain.events import Event
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, Record, TopicPartition
+from streamsched.log.scan import Patience
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
 
@@ -20,6 +23,7 @@ FLUSH_EVERY: Final = 20_000
 """Events between writes of a view in the making."""
 
 Positions = Mapping[TopicPartition, int]
+logger = logging.getLogger(__name__)
 
 
 def ends_of(
@@ -43,14 +47,8 @@ def history(
 
     The partitions that ``ends`` names are read; ``task_id`` leaves out what is under another key.
     """
-    return _events(merged(log, ends), Intake(codec, topics), task_id)
-
-
-def _events(
-    records: Iterator[Record], intake: Intake, task_id: str | None
-) -> Iterator[tuple[Record, Event | Undecodable]]:
-    key = None if task_id is None else task_id.encode()
-    for record in records:
+    intake, key = Intake(codec, topics), None if task_id is None else task_id.encode()
+    for record in merged(log, ends):
         if key is not None and record.key != key:
             continue
         try:
@@ -59,41 +57,45 @@ def _events(
             yield record, error
 
 
+def folded(
+    log: Log, reader: JournalReader, starts: Positions, ends: Positions
+) -> Iterator[tuple[Record, Event | Undecodable]]:
+    """Walk the journal between these positions as a fold does, each partition in its order.
+
+    A partition that stands still ends there, with a warning.
+    """
+    limits = {place.partition: end for place, end in ends.items()}
+    reader.assign(starts)
+    patience = Patience(log, ends, reader.reached)
+    while reader.left(ends):
+        for record, event in reader.poll(BATCH, 0.2):
+            if record.offset < limits[record.partition] and event is not None:
+                yield record, event
+        patience.wait()
+    if told := in_words(halt for halt in reader.halts.values() if halt.offset < limits[halt.place.partition]):
+        logger.warning("%s; what is behind that is not seen here", told)
+
+
 def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None) -> int:
     """Fold the history up to these ends into an empty view; returns the number of events.
 
     The view is, row for row, the one that had folded these partitions up to there.
-
-    Raises:
-        UnknownSchema: a newer version wrote to this log.
-
     """
     events = 0
-    # In no order between partitions: a view is the fold of each of them.
-    for record, event in _events(_as_they_come(log, ends), Intake(codec, topics), task_id):
-        if isinstance(event, Event):
-            view.apply(event, record.partition)
-            events += 1
-        elif isinstance(event, UnknownSchema):
-            raise event
-        view.moved(record.partition, record.offset + 1)
-        if events % FLUSH_EVERY == 0:
-            view.flush()
-    for place, end in ends.items():
-        view.moved(place.partition, end)
+    key = None if task_id is None else task_id.encode()
+    with closing(JournalReader(log, topics, codec)) as reader:
+        # In no order between partitions: a view is the fold of each of them.
+        for record, event in folded(log, reader, log.start(list(ends)), ends):
+            if isinstance(event, Event) and key in (None, record.key):
+                view.apply(event, record.partition)
+                events += 1
+            view.moved(record.partition, record.offset + 1)
+            if events % FLUSH_EVERY == 0:
+                view.flush()
+        for place, end in ends.items():
+            view.moved(place.partition, min(end, reader.position(place)))
     view.flush()
     return events
-
-
-def _as_they_come(log: Log, ends: Positions) -> Iterator[Record]:
-    """Walk partitions, each in its order."""
-    limits = {(place.topic, place.partition): end for place, end in ends.items()}  # plain pairs are found faster
-    with closing(log.reader()) as reader:
-        reader.assign(log.start(list(ends)))
-        while any(reader.position(place) < end for place, end in ends.items()):
-            for record in reader.poll(BATCH, 0.2):
-                if record.offset < limits[record.topic, record.partition]:
-                    yield record
 
 
 def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterator[Record]:
@@ -105,6 +107,7 @@ def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterato
     heads: list[tuple[int, TopicPartition]] = []
     """Heap of the times of the first records held."""
     reader = log.reader()
+    patience = Patience(log, ends, positions.__getitem__)
     try:
         while True:
             hungry = [place for place in places if not held[place] and positions[place] < ends[place]]
@@ -118,6 +121,7 @@ def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterato
                 for place in hungry:
                     if held[place]:
                         heappush(heads, (held[place][0].timestamp, place))
+                patience.wait()
                 continue
             if not heads:
                 return

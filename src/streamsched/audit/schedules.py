@@ -7,7 +7,6 @@ gone through time by time: those that waited, those that somebody asked for, and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 from typing import Final
 
 from streamsched.audit.refills import judge_refill
@@ -16,6 +15,7 @@ from streamsched.domain import events as e
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
+from streamsched.domain.ticking import first_to_catch_up
 
 END: Final = 1 << 63
 """A position beyond every other."""
@@ -97,6 +97,7 @@ class _Decision:
         self._times: Iterator[tuple[int, Segment]] = schedule.times()
         self._next = next(self._times, None)
         self._last = schedule.cursor
+        self._begins: dict[int, int] = {}
 
     def judge(self) -> Fault | None:
         """Go through all that it says, then ask what it left out."""
@@ -176,11 +177,12 @@ class _Decision:
 
     def _is_late(self, nominal: int, segment: Segment) -> bool:
         """Tell whether a time was out of the catch-up window, or had enough later ones to be made up for."""
-        (spec, policy), at = segment.rules, self._event.at
-        if nominal < at - policy.catchup_window_ms:
+        at = self._event.at
+        if nominal < at - segment.rules.policy.catchup_window_ms:
             return True
-        later = islice(spec.between(nominal + 1, at + 1), policy.max_catchup_runs)
-        return 0 < policy.max_catchup_runs == sum(1 for _ in later)
+        if id(segment) not in self._begins:
+            self._begins[id(segment)] = first_to_catch_up(segment, self._schedule.cursor, at)
+        return nominal < self._begins[id(segment)]
 
     def _fire(self, run: e.Ticks, segment: Segment) -> Fault | None:
         if self._running and segment.rules.policy.overlap not in _BESIDE:

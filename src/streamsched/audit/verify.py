@@ -8,23 +8,21 @@ asked afterwards, and only of a history that was read to its end.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Final
 
 from streamsched.audit.journal import Live, PartitionAudit, Standing
-from streamsched.audit.patience import Patience
 from streamsched.audit.replay import Positions, ends_of
 from streamsched.audit.report import Findings, Report, Violation
 from streamsched.audit.ticks import Ledger
 from streamsched.audit.work import WorkAudit
+from streamsched.domain.events import Event, RecordSetAside
 from streamsched.domain.task import Task
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema
-from streamsched.log.intake import Intake
+from streamsched.log.codec import Codec
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, TopicPartition
+from streamsched.log.scan import BATCH, Patience
 from streamsched.log.topics import Topics
 
 __all__ = ["Report", "Violation", "verify"]
-
-BATCH: Final = 5_000
 
 Progress = Callable[[int, int], None]
 
@@ -44,9 +42,10 @@ def verify(
     ``until_position`` ends each partition before that offset, ``until_time`` (milliseconds) after that time; then the
     work log is not looked at, for it is only known as of now. ``on_progress`` hears of offsets done and to do.
 
+    A partition that stands still at a record of an unknown schema is judged up to there, with a note.
+
     Raises:
         LogError: the log cannot be read to its end.
-        UnknownSchema: a newer version wrote to this log.
 
     """
     ends: Positions | None = None
@@ -92,12 +91,11 @@ class Journal:
     ) -> None:
         self._log = log
         self._topics = topics
-        self._intake = Intake(codec, topics)
         self._findings = findings
         self._key = None if task_id is None else task_id.encode()
         self._ledger = Ledger(findings)
         self.places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
-        self._reader = log.reader()
+        self._reader = JournalReader(log, topics, codec)
         starts = log.start(self.places)
         self._reader.assign(starts)
         self.partitions = {
@@ -127,16 +125,17 @@ class Journal:
         """Read on up to these positions; unless ``exact``, what was written meanwhile is taken along."""
         total = sum(max(0, ends[place] - self._reader.position(place)) for place in self.places)
         limits = {place.partition: ends[place] for place in self.places} if exact else None
-        patience = Patience(self._topics.events)
-        while left := sum(max(0, ends[place] - self._reader.position(place)) for place in self.places):
-            on_progress(total - left, total)
-            patience.heard(self._take(limits))
+        patience = Patience(self._log, ends, self._reader.reached)
+        while left := self._reader.left(ends):
+            on_progress(max(0, total - left), total)
+            self._take(limits)
+            patience.wait()
         on_progress(total, total)
 
     def judge_ticks(self) -> None:
         """Report the ticks that have one side only, after another look: the other may have been written meanwhile."""
         alone = self._ledger.alone()
-        if alone and all(audit.complete for audit in self.partitions.values()):
+        if alone and not self._reader.halts and all(audit.complete for audit in self.partitions.values()):
             self.catch_up()
             self._ledger.close(alone, self.forgotten())
 
@@ -145,7 +144,9 @@ class Journal:
         return {task_id for audit in self.partitions.values() for task_id in audit.forgotten}
 
     def finish(self) -> None:
-        """Count what goes on."""
+        """Count what goes on, and tell of what could not be judged."""
+        if told := in_words(self._reader.halts.values()):
+            self._findings.notes.append(f"{told}; what is behind that is not judged")
         for audit in self.partitions.values():
             audit.close()
 
@@ -166,12 +167,13 @@ class Journal:
     def is_excused(self, task_id: str) -> bool:
         """Tell whether records of a task that has ended, or is not known, are no wonder."""
         home = self._home(task_id)
-        return home.is_excused(task_id) or not home.complete
+        return home.is_excused(task_id) or not home.complete or home.place.partition in self._reader.halts
 
     def live(self) -> Iterator[Live]:
-        """Walk the live dispatches."""
-        for audit in self.partitions.values():
-            yield from audit.live()
+        """Walk the live dispatches; what is live where a partition stands still, nobody can tell."""
+        for partition, audit in self.partitions.items():
+            if partition not in self._reader.halts:
+                yield from audit.live()
 
     def epochs(self) -> Iterator[tuple[TopicPartition, int, int, tuple[str, int, int]]]:
         """Walk the highest epochs of work-log partitions that were heard of: where, of which, and by whom."""
@@ -186,20 +188,17 @@ class Journal:
     def _home(self, task_id: str) -> PartitionAudit:
         return self.partitions[self._topics.journal_of(task_id).partition]
 
-    def _take(self, limits: Mapping[int, int] | None) -> int:
-        decode, key = self._intake.journal, self._key
-        records = self._reader.poll(BATCH, 0.2)
-        for record in records:
+    def _take(self, limits: Mapping[int, int] | None) -> None:
+        key, findings = self._key, self._findings
+        for record, event in self._reader.poll(BATCH, 0.2):
             if limits is not None and record.offset >= limits[record.partition]:
                 continue
             if key is not None and record.key != key and record.key is not None:
                 continue
-            try:
-                event = decode(record)
-            except UnknownSchema:
-                raise
-            except Undecodable:
-                self._findings.unreadable += 1
+            if not isinstance(event, Event):
+                findings.unreadable += 1
                 continue
+            if isinstance(event, RecordSetAside):
+                place = f"{record.topic}-{record.partition} offset {event.offset}"
+                findings.notes.append(f"{place} was set aside by {event.by}: {event.reason}")
             self.partitions[record.partition].take(record.offset, event, len(record.value or b""))
-        return len(records)

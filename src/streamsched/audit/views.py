@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from streamsched.audit.patience import Patience
+from streamsched.audit.replay import folded
 from streamsched.audit.report import Fault, Findings, Report
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema
-from streamsched.log.intake import Intake
+from streamsched.domain.events import Event
+from streamsched.log.codec import Codec
+from streamsched.log.journal import JournalReader
 from streamsched.log.port import Log, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.view.rows import META, Row, explain
 from streamsched.view.store import FrozenStore, RocksStore
 from streamsched.view.view import View, view_mark
 
-BATCH: Final = 5_000
 FLUSH_EVERY: Final = 50_000
 """Events between writes of the fold."""
 SHOWN: Final = 200
@@ -54,7 +55,6 @@ def verify_view(
     Raises:
         ForeignView: it is none of this journal.
         LogError: the log cannot be read.
-        UnknownSchema: a newer version wrote to it.
 
     """
     findings = Findings()
@@ -100,31 +100,18 @@ def _fold(
             findings.add(fault, "", f"{place.topic}-{place.partition}-{ends[place]}")
     limits = {place: min(positions[place.partition], ends[place]) for place in places}
     total = sum(max(0, limits[place] - starts[place]) for place in places)
-    reader = log.reader()
-    try:
-        reader.assign(starts)
-        patience, intake = Patience(topics.events), Intake(codec, topics)
-        while left := sum(max(0, limits[place] - reader.position(place)) for place in places):
-            on_progress(total - left, total)
-            records = reader.poll(BATCH, 0.2)
-            patience.heard(len(records))
-            for record in records:
-                if record.offset >= positions[record.partition]:
-                    continue
-                if task_id is not None and record.key != task_id.encode():
-                    continue
-                try:
-                    view.apply(intake.journal(record), record.partition)
-                except UnknownSchema:
-                    raise
-                except Undecodable:
-                    findings.unreadable += 1
-                    continue
-                findings.events += 1
-                if findings.events % FLUSH_EVERY == 0:
-                    view.flush()
-    finally:
-        reader.close()
+    with closing(JournalReader(log, topics, codec)) as reader:
+        for record, event in folded(log, reader, starts, limits):
+            if task_id is not None and record.key != task_id.encode():
+                continue
+            if not isinstance(event, Event):
+                findings.unreadable += 1
+                continue
+            view.apply(event, record.partition)
+            findings.events += 1
+            if findings.events % FLUSH_EVERY == 0:
+                view.flush()
+                on_progress(max(0, total - reader.left(limits)), total)
     on_progress(total, total)
     for partition, position in positions.items():
         view.moved(partition, position)

@@ -15,19 +15,18 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamsched.audit.journal import Live, Standing
-from streamsched.audit.patience import Patience
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake, blame
 from streamsched.log.port import Log, LogUnreachable, PositionLost, Record, TopicPartition
+from streamsched.log.scan import records
 from streamsched.log.topics import Topics
 
 if TYPE_CHECKING:
     from streamsched.audit.verify import Journal
 
-BATCH: Final = 5_000
 TRIES: Final = 5
 """Scans that may be overtaken by an owner that deletes what it has settled."""
 
@@ -125,19 +124,9 @@ class WorkAudit:
     def _scan(self, begin: Ends, ends: Ends) -> None:
         """Read the work log from and up to these positions."""
         places = [place for place in begin if begin[place] < ends[place]]
-        reader = self._log.reader()
-        try:
-            reader.assign({place: begin[place] for place in places})
-            patience = Patience(self._topics.children)
-            while any(reader.position(place) < ends[place] for place in places):
-                records = reader.poll(BATCH, 0.2)
-                patience.heard(len(records))
-                for record in records:
-                    place = TopicPartition(record.topic, record.partition)
-                    if record.offset < ends[place]:
-                        self._note(place, record)
-        finally:
-            reader.close()
+        starts, limits = ({place: edge[place] for place in places} for edge in (begin, ends))
+        for record in records(self._log, starts, limits):
+            self._note(TopicPartition(record.topic, record.partition), record)
 
     def _note(self, place: TopicPartition, record: Record) -> None:
         if self._task_id is not None and record.key != self._task_id.encode():
@@ -151,7 +140,7 @@ class WorkAudit:
             return
         if isinstance(event, e.ChildrenStopping):
             self._markers.append(Marker(place, record.offset, event))
-        else:
+        elif not isinstance(event, e.RecordSetAside):
             self._add(place, record.offset, event.task_id, event.child, event.ordinal, event.sequence)
 
     def _add(

@@ -18,6 +18,8 @@ HELP = """Run long work cut into many pieces, each piece exactly once, on one ma
 
 Begin with: streamsched run examples/print-numbers.yaml -p n=1000000
 
+As a service on one machine: streamsched up; then submit, schedule, status, watch and the others beside it.
+
 Exit codes: 0 well, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
 schedule, 70 watchdog, 130 interrupted.
 """
@@ -28,8 +30,13 @@ COMMANDS: Commands = {
         "streamsched run examples/print-numbers.yaml -p n=1000000\n"
         "streamsched run job.yaml --params job.json --task-id nightly-7 --slots 8",
     ),
+    "up": (
+        "up_commands:up",
+        "streamsched up\nstreamsched --data-dir /var/lib/streamsched up --slots 8 --allow myjobs",
+    ),
     "submit": (
         "run_commands:submit",
+        "streamsched submit job.yaml -p n=100\n"
         "streamsched --brokers localhost:9092 submit job.yaml -p n=100\n"
         "streamsched submit job.yaml -p n=100 --task-id nightly-7 --wait",
     ),
@@ -117,6 +124,11 @@ LETTERS: tuple[str, str] = (
 )
 LETTER: Commands = {
     "show": ("letter_commands:show", "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json"),
+    "set-aside": (
+        "letter_commands:set_aside",
+        'streamsched dead-letters set-aside 3 1734 --reason "a test wrote it"\n'
+        'streamsched dead-letters set-aside 12 99 --work-log --reason "a test wrote it"',
+    ),
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
     "topics": ("The topics on the broker.", TOPICS),

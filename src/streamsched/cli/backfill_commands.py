@@ -14,7 +14,7 @@ import typer
 from streamsched.cli.options import Json, client_of
 from streamsched.cli.printing import note as tell
 from streamsched.cli.printing import out, out_json
-from streamsched.cli.progress import PLAIN_EVERY
+from streamsched.cli.progress import PLAIN_EVERY, note_missing
 from streamsched.cli.replay_commands import read_time
 from streamsched.cli.schedule_commands import Id, Note
 
@@ -89,8 +89,9 @@ def backfill(
             _preview(client, schedule, wanted, as_json=as_json)
             return 0
         done = client.backfill(schedule, wanted)
-        if done.status is None or done.status.backfill is None or done.asked or not wait:
+        if done.status is None or done.status.backfill is None or not wait:
             _report(done, "is asked for", as_json=as_json)
+            note_missing(client)
             return 0
         found = _follow(client, schedule, done.status.backfill.number)
     if as_json:
@@ -167,11 +168,9 @@ def _report(done: Changed, what: str, *, as_json: bool) -> None:
     found = None if done.status is None else done.status.backfill
     if as_json:
         out_json({
-            "schedule_id": done.schedule_id, "changed": done.changed, "asked": done.asked,
+            "schedule_id": done.schedule_id, "changed": done.changed,
             "backfill": None if found is None else found.document(),
         })  # fmt: skip
-    elif done.asked:
-        out(f"schedule {done.schedule_id}: asked for; the 'streamsched run' of this folder obeys, or the next one")
     elif found is None:
         out(f"schedule {done.schedule_id} has no backfill")
     else:

@@ -13,12 +13,14 @@ from streamsched.cli.printing import columns, local_time, note, out, out_json, p
 from streamsched.cli.replay_commands import read_time
 
 if TYPE_CHECKING:
+    from streamsched.api.client import Client
     from streamsched.api.history import SetAside
     from streamsched.log.port import Record
 
 LINE: Final = "{:>8}  {:<19}  {:<36}  {:<36}  {}"
 ROW: Final = 32
 """Bytes of a value in one line of its hexadecimal form."""
+NAMES: Final = {"journal": "events", "work-log": "children"}
 SHOWN: Final = 512
 """Bytes of a value that are shown to people."""
 
@@ -72,6 +74,40 @@ def show(
         return
     for name, text in _described(entry, origin):
         out(f"{name:<9} {text}")
+
+
+def set_aside(
+    context: typer.Context,
+    partition: Annotated[int, typer.Argument(metavar="PARTITION", min=0, help="Its partition.", show_default=False)],
+    offset: Annotated[int, typer.Argument(metavar="OFFSET", min=0, help="Its offset.", show_default=False)],
+    reason: Annotated[str, typer.Option("--reason", metavar="WHY", help="Why it is rubbish.", show_default=False)],
+    topic: Annotated[
+        str, typer.Option("--topic", metavar="T", help="journal or work-log, or the full name of their topics.")
+    ] = "journal",
+    work_log: Annotated[bool, typer.Option("--work-log", help="As --topic work-log.")] = False,
+) -> None:
+    """Decide that a record of an unknown schema is rubbish, so that its partition goes on.
+
+    A partition stands still at such a record, for it may come from a newer version: then upgrade instead, for what it
+    says would be lost. All nodes and commands need a version that knows this decision. It stands in the same partition,
+    with who and why; the record becomes a dead letter.
+    """
+    with client_of(context) as client:
+        on_work_log = work_log or _is_work_log(client.topic(NAMES.get(topic, topic)), client)
+        decided = client.set_aside(partition, offset, reason, work_log=on_work_log)
+    decision = decided.decision
+    if decided.before:
+        note(plain(f"it was set aside already, at {local_time(decision.at)} by {decision.by}: {decision.reason}"))
+    else:
+        note(f"partition {partition} goes on at offset {offset}; the record becomes a dead letter")
+
+
+def _is_work_log(topic: str, client: Client) -> bool:
+    if topic not in (client.topic("events"), client.topic("children")):
+        from streamsched.api.errors import InputError
+
+        raise InputError(f"no record of {topic} stops anything", "choose journal or work-log", source="--topic")
+    return topic == client.topic("children")
 
 
 def _list(found: Iterable[SetAside], *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from streamsched.cli.options import Json, Task, client_of
-from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, ranges
+from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, ranges, whole
 from streamsched.cli.progress import counted, span
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
         ("task", found.task_id),
         ("state", found.state),
         ("reason", plain(found.reason, 500)),
+        ("why", plain(found.why, 500)),
         ("redrive", str(found.redrive) if found.redrive else ""),
         ("template", f"{found.template}, version {found.template_version[:12]}"),
         ("parameters", compact(found.params, 500)),
@@ -116,23 +117,26 @@ def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
             if as_json:
                 out_json({"child": child.child, "result": child.result})
             else:
-                out(f"{child.child}\t{compact(child.result, 10_000)}")
+                out(str(child.child), whole(child.result))
 
 
 def workers(context: typer.Context, as_json: Json = False) -> None:
     """List the workers and schedulers that are there, with what runs on them."""
     with client_of(context) as client:
         nodes = client.nodes()
+        missing = "" if nodes or as_json else client.missing()
     if as_json:
         for beat, age in nodes:
             document = {name: getattr(beat, name) for name in NODE_FIELDS}
             running = [{name: _finite(getattr(child, name)) for name in RUNNING_FIELDS} for child in beat.running]
-            out_json({**document, "age_ms": age, "partitions": list(beat.partitions), "running": running})
+            modules = None if beat.modules is None else list(beat.modules)
+            more = {"age_ms": age, "partitions": list(beat.partitions), "modules": modules, "running": running}
+            out_json({**document, **more})
         return
     if not nodes:
-        note("no worker and no scheduler is there; start them with 'streamsched worker' and 'streamsched scheduler'")
+        note(missing)
         return
-    head = ("NAME", "ROLE", "STATE", "SLOTS", "FREE", "PENDING", "PARTITIONS", "AGE", "VERSION")
+    head = ("NAME", "ROLE", "STATE", "SLOTS", "FREE", "PENDING", "PARTITIONS", "AGE", "VERSION", "MODULES")
     rows = [_node_row(beat, age) for beat, age in nodes]
     for line in columns([head, *rows]):
         out(line)
@@ -147,7 +151,14 @@ def _node_row(beat: NodeBeat, age: int) -> tuple[object, ...]:
     state = beat.state if age < SILENT else "silent"
     owned = ranges(beat.partitions)
     since = span(max(0, age) / 1000)
-    return (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)
+    told = (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)
+    return (*told, _modules(beat))
+
+
+def _modules(beat: NodeBeat) -> str:
+    if beat.role != "worker":
+        return "-"
+    return "any" if beat.modules is None else plain(" ".join(beat.modules), 500) or "none"
 
 
 def _finite(value: object) -> object:
@@ -167,8 +178,8 @@ def _child_line(child: ChildStatus) -> str:
     if child.started_at is not None and child.finished_at is not None:
         seconds = f"{(child.finished_at - child.started_at) / 1000:,.3f}"
     outcome = compact(child.result, 100) if child.state == "succeeded" else plain(child.reason or "", 100)
-    if child.error_type and child.state != "succeeded":
-        outcome = plain(f"{child.error_type}: {child.message}", 100)
+    if child.message and child.state != "succeeded":
+        outcome = plain(f"{child.error_type or child.reason}: {child.message}", 100)
     return CHILD_LINE.format(
         child.child, child.state, child.attempt, child.sequence, local_time(child.started_at), seconds,
         plain(child.worker or "-", 28), outcome,

@@ -10,11 +10,15 @@ import typer
 from streamsched.api import supervise
 from streamsched.api.errors import InputError
 from streamsched.cli.options import Name, Slots, cpus, settings_of
+from streamsched.cli.printing import note
+from streamsched.domain.routing import flaw_of_patterns
+from streamsched.domain.visible import is_visible
 
 if TYPE_CHECKING:
     from streamsched.api.settings import Settings
 
-EXAMPLES = "streamsched.examples"
+NAME_LIMIT = 200
+"""Characters of a node's name: every event that it writes has it."""
 LEAVING = 10.0
 """Seconds that a drained worker may need to write its last outcomes and to leave its group."""
 
@@ -27,8 +31,7 @@ def worker(
         list[str] | None,
         typer.Option(
             metavar="MODULE",
-            help="A module whose handlers may run here, with those below it; may be repeated. "
-            f"{EXAMPLES} is always allowed.",
+            help="A module whose handlers may run here, or all below a package ('jobs.*'); may be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -56,11 +59,13 @@ def worker(
     at once. What handlers print goes to stdout.
     """
     _check_grace(grace_period, drain_timeout)
-    settings = _node_settings(context, "worker")
+    modules = allowed_modules(allow)
+    settings = _node_settings(context, "worker", name)
     from streamsched.api.node import serve_worker
     from streamsched.worker.node import Pace
 
-    modules = list(dict.fromkeys([EXAMPLES, *(allow or [])]))
+    if not modules:
+        note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
     pace = Pace(drain=drain_timeout, checkpoint=checkpoint_interval)
     serve_worker(settings, name=name, slots=slots or cpus(), allow=modules, pace=pace)
     return 0
@@ -71,11 +76,21 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
 
     Run two or more: they share the work and stand by for each other.
     """
-    settings = _node_settings(context, "scheduler")
+    settings = _node_settings(context, "scheduler", name)
     from streamsched.api.node import serve_scheduler
 
     serve_scheduler(settings, name=name)
     return 0
+
+
+def allowed_modules(allow: list[str] | None) -> tuple[str, ...]:
+    """Check the modules of ``--allow``."""
+    modules = tuple(dict.fromkeys(allow or []))
+    flaw = flaw_of_patterns(modules)
+    if flaw is not None:
+        every = "it would let whoever may write to the log run any code here; " if "*" in modules else ""
+        raise InputError(flaw, f"{every}name a module ('jobs'), or all below a package ('jobs.*')", source="--allow")
+    return modules
 
 
 def _check_grace(grace_period: float | None, drain_timeout: float) -> None:
@@ -89,12 +104,16 @@ def _check_grace(grace_period: float | None, drain_timeout: float) -> None:
         )
 
 
-def _node_settings(context: typer.Context, command: str) -> Settings:
+def _node_settings(context: typer.Context, command: str, name: str | None) -> Settings:
     """Return the settings in the node; the process that the user started becomes its parent here."""
     from streamsched.api.settings import refuse_embedded
 
     settings = settings_of(context)
     refuse_embedded(settings, command)
+    if name is not None and not (is_visible(name) and 0 < len(name) <= NAME_LIMIT):
+        raise InputError(
+            f"{name!r} is no name for a node", f"use 1 to {NAME_LIMIT} visible characters", source="--name"
+        )
     membership = supervise.to_evict()
     if membership is not None:
         from streamsched.api.evict import evict

@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from streamsched.cli.main import explain, leave
+from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
     from streamsched.api.client import Client
@@ -105,6 +106,7 @@ class Command(TyperCommand):
         try:
             hear_interrupts()
             set_up_logging(context.ensure_object(dict))
+            refuse_undecodable(context)
             code = super().invoke(context)
             sys.stdout.flush()
         except typer.Exit as end:
@@ -124,6 +126,22 @@ def write_examples(examples: str | None, formatter: Any) -> None:
                 formatter.write(f"{' ' * formatter.current_indent}{line}\n")
 
 
+def refuse_undecodable(context: Any) -> None:
+    """Refuse words that are no text: no record can hold them. A path may be any bytes, and so may a variable's value.
+
+    Raise InputError.
+    """
+    from streamsched.api.errors import InputError
+
+    for option in context.command.params:
+        value = context.params.get(option.name)
+        for word in value if isinstance(value, list) and option.name != "param" else [value]:
+            if isinstance(word, str) and any("\ud800" <= sign <= "\udfff" for sign in word):
+                source = option.opts[0] if option.opts[0].startswith("-") else str(option.metavar)
+                remedy = "give it in the encoding of this terminal (see 'locale')"
+                raise InputError(f"{word[:200]!r} is not text", remedy, source=source)
+
+
 def hear_interrupts() -> None:
     """Have an interrupt raise KeyboardInterrupt, now that the command is imported."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
@@ -139,9 +157,20 @@ def set_up_logging(given: dict[str, Any]) -> None:
         raise InputError(f"{level!r} is no level", f"choose one of {', '.join(LEVELS)}", source="--log-level")
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Repetitions())
-    logging.basicConfig(
-        handlers=[handler], level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
+    handler.setFormatter(Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler], level=level.upper())
+
+
+class Lines(logging.Formatter):
+    """Writes a record as one line, and what follows of a traceback: whatever they quote, a terminal shows it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Write the line."""
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        """Write a traceback."""
+        return "\n".join(map(visible, super().formatException(ei).split("\n")))
 
 
 class Repetitions(logging.Filter):
@@ -205,6 +234,7 @@ TaskId = Annotated[
         "--task-id", metavar="ID", help="The task's id; given again, it is the same task.", show_default=False
     ),
 ]
+Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Larger goes first.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Slots = Annotated[
     int | None,

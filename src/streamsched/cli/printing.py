@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from streamsched.domain.visible import is_visible, visible
 
-def out(text: str) -> None:
-    """Print a line of the result."""
-    sys.stdout.write(f"{text}\n")
+
+def out(*cells: str) -> None:
+    """Print a line of the result: one text, or several with tabs between. What came from others cannot harm there."""
+    sys.stdout.write("\t".join(map(visible, cells)) + "\n")
 
 
 def out_json(document: Any) -> None:
@@ -20,25 +23,33 @@ def out_json(document: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the person in front of the screen."""
-    sys.stderr.write(f"{text}\n")
-    sys.stderr.flush()
+    """Tell the person in front of the screen; where that cannot be written, work goes on without."""
+    with suppress(OSError):
+        sys.stderr.write(f"{visible(text)}\n")
+        sys.stderr.flush()
 
 
 def plain(text: object, limit: int = 200) -> str:
     """Make one printable line of what a user or a handler wrote."""
-    line = "".join(sign if sign.isprintable() else " " if sign.isspace() else "?" for sign in str(text))
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+    return visible(str(text), limit)
 
 
 def compact(value: object, limit: int = 200) -> str:
-    """Write a JSON value for people."""
-    return plain(json.dumps(value, ensure_ascii=False), limit)
+    """Write a JSON value for people, cut where it is long."""
+    return plain(whole(value), limit)
+
+
+def whole(value: object) -> str:
+    """Write a JSON value for people and programs: it stays JSON, with the escapes of JSON where signs do not show."""
+    if (sys.stdout.encoding or "").lower().replace("-", "") != "utf8":
+        return json.dumps(value)
+    text = json.dumps(value, ensure_ascii=False)
+    return text if is_visible(text) else "".join(sign if is_visible(sign) else json.dumps(sign)[1:-1] for sign in text)
 
 
 def columns(rows: Sequence[Sequence[object]]) -> Iterator[str]:
     """Line up rows that fit into memory; numbers to the right."""
-    texts = [[f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row] for row in rows]
+    texts = [[f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     numeric = [all(isinstance(cell, int) for cell in column) for column in zip(*rows[1:], strict=True)]
     for row in texts:

@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from streamsched.cli.printing import note
 
 if TYPE_CHECKING:
+    from streamsched.api.client import Client
     from streamsched.api.status import TaskStatus
 
 PLAIN_EVERY: Final = 3.0
 """Seconds between plain lines."""
 FOLD_AFTER: Final = 1.0
 """Seconds after which reading the journal is worth a line."""
+MISSING_AFTER: Final = 2.0
+"""Seconds after which it is worth a look whether anything works on the task."""
+
+
+def until_done(client: Client, task_id: str) -> TaskStatus:
+    """Show how a task gets on until it is done; returns its last status. Raise NoSuchTask."""
+    look_at = time.monotonic() + MISSING_AFTER
+    with TaskProgress() as progress:
+        for status in client.follow(task_id):
+            idle = not status.done and time.monotonic() >= look_at
+            progress(replace(status, why=client.missing(task_id)) if idle else status)
+    return status
+
+
+def note_missing(client: Client) -> None:
+    """Tell whoever asked the embedded log for something that nothing works on it; on Kafka that takes too long."""
+    if client.embedded and (missing := client.missing()):
+        note(missing)
 
 
 class Rate:
@@ -81,6 +101,8 @@ class TaskProgress:
         counts = counted(status)
         if rate > 0 and not status.done:
             counts += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
+        if status.why:
+            counts += f"; {status.why}"
         remaining = f"{span(left)} left" if left is not None else ""
         if self._bar is not None:
             self._bar.update(
@@ -157,6 +179,11 @@ def counted(status: TaskStatus) -> str:
         if count:
             words.append(f"{count:,} {name}")
     return ", ".join(words)
+
+
+def because(status: TaskStatus) -> str:
+    """Give the reason of an end that is no success, in brackets."""
+    return f" ({status.reason})" if status.reason and status.state != "succeeded" else ""
 
 
 def span(seconds: float) -> str:

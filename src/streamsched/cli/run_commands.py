@@ -13,9 +13,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from streamsched.cli.main import INTERRUPTED
-from streamsched.cli.options import Json, Pairs, ParamsFile, Slots, TaskId, Template, client_of, cpus, settings_of
+from streamsched.cli.options import (
+    Json,
+    Pairs,
+    ParamsFile,
+    Priority,
+    Slots,
+    TaskId,
+    Template,
+    client_of,
+    cpus,
+    settings_of,
+)
 from streamsched.cli.printing import note, out, out_json
-from streamsched.cli.progress import FoldNotice, TaskProgress, counted, span
+from streamsched.cli.progress import FoldNotice, TaskProgress, because, counted, note_missing, span, until_done
 
 if TYPE_CHECKING:
     from streamsched.api.run import Run
@@ -28,6 +39,7 @@ def run(
     param: Pairs = None,
     params: ParamsFile = None,
     task_id: TaskId = None,
+    priority: Priority = 0,
     slots: Slots = None,
     as_json: Json = False,
 ) -> int:
@@ -39,7 +51,7 @@ def run(
     settings = settings_of(context)
     from streamsched.api.request import want
 
-    wanted = want(template, load_variables(template, param or [], params), task_id=task_id)
+    wanted = want(template, load_variables(template, param or [], params), task_id=task_id, priority=priority)
     from streamsched.api.run import Run
 
     worker = Run(settings, slots=slots or cpus(), on_progress=FoldNotice())
@@ -62,40 +74,44 @@ def submit(
     param: Pairs = None,
     params: ParamsFile = None,
     task_id: TaskId = None,
-    priority: Annotated[int, typer.Option(metavar="N", help="Larger goes first.")] = 0,
+    priority: Priority = 0,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Submit a task to the schedulers and workers of a Kafka cluster.
+    """Submit a task to the schedulers and workers of a Kafka cluster, or to the 'up' or 'run' of this folder.
 
     A task id that is given again with the same parameters is the same task: its status is printed. With other
     parameters it is refused.
     """
-    from streamsched.api.settings import refuse_embedded
-
     settings = settings_of(context)
     values = load_variables(template, param or [], params)
-    refuse_embedded(settings, "submit")
     with client_of(context, settings) as client:
         submitted = client.submit(template, values, task_id=task_id, priority=priority)
         document: dict[str, Any] = {"task_id": submitted.task_id, "first": submitted.first}
         there = None if submitted.first else client.status(submitted.task_id)
+        halted = client.halted(submitted.task_id)
+        if halted and wait:
+            from streamsched.log.port import PartitionHalted
+
+            raise PartitionHalted(f"task {submitted.task_id} was submitted, and waits: {halted}")
+        if halted:
+            note(f"it waits: {halted}")
         if wait:
             note(f"task {submitted.task_id}")
-            with TaskProgress() as progress:
-                for status in client.follow(submitted.task_id):
-                    progress(status)
+            status = until_done(client, submitted.task_id)
             if as_json:
                 out_json({**document, "status": status.document()})
             else:
-                out(f"{status.task_id} {status.state}: {counted(status)}{_because(status)}")
+                out(f"{status.task_id} {status.state}: {counted(status)}{because(status)}")
             return 0 if status.state == "succeeded" else 1
         if as_json:
             out_json(document if there is None else {**document, "status": there.document()})
-            return 0
-        out(submitted.task_id)
-        if there is not None:
+        else:
+            out(submitted.task_id)
+        if there is not None and not as_json:
             note(f"it is there already: {there.state}, {counted(there)}")
+        if there is None or not there.done:
+            note_missing(client)
         return 0
 
 
@@ -124,7 +140,7 @@ def report(status: TaskStatus, as_json: bool, *, seconds: float, fresh: int, out
         })  # fmt: skip
     else:
         out(f"task      {status.task_id}")
-        out(f"state     {status.state}{_because(status)}")
+        out(f"state     {status.state}{because(status)}")
         out(f"children  {counted(status)}")
         if seconds:
             out(f"time      {span(seconds)}, {rate:,.0f} children/s in this run")
@@ -158,7 +174,3 @@ def _work(worker: Run, before: TaskStatus, again: str, as_json: bool) -> int:
 
 def _ended(status: TaskStatus) -> int:
     return status.children.succeeded + status.children.failed + status.children.cancelled
-
-
-def _because(status: TaskStatus) -> str:
-    return f" ({status.reason})" if status.reason and status.state != "succeeded" else ""

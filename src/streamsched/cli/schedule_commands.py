@@ -10,6 +10,7 @@ import typer
 
 from streamsched.cli.options import Json, Pairs, client_of
 from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain
+from streamsched.cli.progress import note_missing
 from streamsched.cli.replay_commands import read_time
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def create(
     wanted = _want(file, schedule_id, param)
     with client_of(context) as client:
         _tell(client.create_schedule(wanted), "created", "is there already, the same", as_json=as_json)
+        note_missing(client)
 
 
 def update(
@@ -70,6 +72,7 @@ def trigger(context: typer.Context, schedule: Id, as_json: Json = False) -> None
     """Make a task of a schedule now, and print its id. The overlap policy holds for it, a pause does not."""
     with client_of(context) as client:
         done = client.trigger_schedule(schedule)
+        note_missing(client)
     if as_json or done.task_id is None:
         _tell(done, "triggered", "", as_json=as_json)
     else:
@@ -168,13 +171,10 @@ def _tell(done: Changed, did: str, was: str, *, as_json: bool) -> None:
     if as_json:
         status = None if done.status is None else done.status.document()
         out_json({
-            "schedule_id": done.schedule_id, "changed": done.changed, "asked": done.asked, "task_id": done.task_id,
-            "status": status,
+            "schedule_id": done.schedule_id, "changed": done.changed, "task_id": done.task_id, "status": status,
         })  # fmt: skip
     elif not done.changed:
         out(f"schedule {done.schedule_id} {was}")
-    elif done.asked:
-        out(f"schedule {done.schedule_id}: asked for; the 'streamsched run' of this folder obeys, or the next one")
     else:
         coming = done.status.coming_local if done.status is not None and did != "paused" else []
         out(f"schedule {done.schedule_id} {did}" + (f"; next at {coming[0]}" if coming else ""))

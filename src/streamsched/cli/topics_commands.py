@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -11,33 +11,96 @@ from streamsched.cli.options import settings_of
 from streamsched.cli.printing import out
 
 if TYPE_CHECKING:
-    from streamsched.api.wiring import Installation
+    from streamsched.api.wiring import Copies, Installation
+
+COPIES: Final = 3
+"""Copies of each topic, where there are as many brokers."""
 
 
-def create(context: typer.Context) -> None:
+def create(
+    context: typer.Context,
+    replication: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1].",
+            show_default=False,
+        ),
+    ] = None,
+    min_insync: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", min=1, help="Copies that must have a record before it counts [default: one less, at least 1].",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:  # fmt: skip
     """Create the topics that are missing, with the first positions of both groups.
 
     Run it once for each cluster and prefix; again, it changes nothing.
     """
     with closing(_open(context, "topics create")) as site:
-        created = site.create_topics()
+        site.log.check_broker()
+        brokers = site.log.brokers()
+        copies = _copies(brokers, replication, min_insync)
+        created = site.create_topics(copies)
     for name in created:
         out(f"created {name}")
-    if not created:
+    if created:
+        out(
+            f"replication factor {copies.replication}, min.insync.replicas {copies.min_insync} "
+            f"({brokers} broker{'s' * (brokers > 1)})"
+        )
+    else:
         out("all topics are there and as they must be")
 
 
+def _copies(brokers: int, replication: int | None, min_insync: int | None) -> Copies:
+    from streamsched.api.errors import InputError
+    from streamsched.api.wiring import Copies
+
+    chosen = replication or (COPIES if brokers >= COPIES else 1)
+    if chosen > brokers:
+        raise InputError(
+            f"{chosen} copies need as many brokers, and there are {brokers}",
+            f"give {brokers} or less, or start more brokers first",
+            source="--replication",
+        )
+    in_sync = min_insync or max(1, chosen - 1)
+    if in_sync > chosen:
+        raise InputError(
+            f"{in_sync} copies can never be in step where there are {chosen}", f"give {chosen} or less",
+            source="--min-insync",
+        )  # fmt: skip
+    return Copies(chosen, in_sync)
+
+
 def check(context: typer.Context) -> int:
-    """Compare the topics and the groups' positions with what they must be; exits 1 if they differ."""
+    """Compare the topics and the groups' positions with what they must be; exits 1 if they differ.
+
+    Topics with one copy on several brokers are warned of.
+    """
     with closing(_open(context, "topics check")) as site:
         from streamsched.api.repair import differences
 
+        site.log.check_broker()
         found = differences(site)
-    for line in found:
+        warned = [] if found else _lonely(site)
+    for line in [*found, *warned]:
         out(line)
     if not found:
         out("all topics are there and as they must be")
     return 1 if found else 0
+
+
+def _lonely(site: Installation) -> list[str]:
+    """Warn of topics that the loss of one broker would take away, where others could have copies."""
+    brokers = site.log.brokers()
+    return [
+        f"warning: topic {spec.name} has a replication factor of 1, and there are {brokers} brokers: "
+        "the loss of one stops it; see kafka-reassign-partitions"
+        for spec in site.topics.specs()
+        if brokers > 1 and site.log.replication(spec.name) == 1
+    ]
 
 
 def repair(context: typer.Context) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from streamsched.cli.main import complain
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template
-from streamsched.cli.printing import compact, note, out, out_json, plain
+from streamsched.cli.printing import note, out, out_json, plain, whole
+from streamsched.domain import values
 
 if TYPE_CHECKING:
     from streamsched.api.template_file import Prepared
@@ -28,9 +29,9 @@ def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_
     if as_json:
         out_json({
             "template": prepared.template.name, "template_version": prepared.version,
-            "params": json.loads(prepared.params_json), "children": count, "digest": prepared.plan.digest,
+            "params": values.read(prepared.params_json), "children": count, "digest": prepared.plan.digest,
             "handler": prepared.template.child.handler,
-            "shown": [{"child": child, "args": json.loads(arguments(child))} for child in shown],
+            "shown": [{"child": child, "args": values.read(arguments(child))} for child in shown],
         })  # fmt: skip
         return
     out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
@@ -51,15 +52,16 @@ def try_child(
     params: ParamsFile = None,
     child: Annotated[int, typer.Option(metavar="K", min=0, help="Which child, from 0.")] = 0,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Run one child in this process, without a log: for a debugger.
 
     What the handler prints and its result go to stdout. Its checkpoints are kept nowhere.
     """
     from streamsched.api.errors import InputError
-    from streamsched.worker.context import ChildContext, LocalTransport
-    from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound
+    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, PayloadTooLarge, ResultNotSerialisable
     from streamsched.worker.handlers import Handlers
+    from streamsched.worker.payload import write_result
 
     prepared, arguments = _prepared(template, param or [], params)
     if child >= prepared.plan.children:
@@ -75,17 +77,22 @@ def try_child(
     text = arguments(child)
     note(f"child {child} of {prepared.plan.children:,}: {handler} {plain(text)}")
     ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=handler)
-    result: Any = function(ctx, **json.loads(text))
+    returned = function(ctx, **values.read(text))
+    try:
+        kept = write_result(returned, PAYLOAD_LIMIT)
+    except (PayloadTooLarge, ResultNotSerialisable) as error:
+        return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
+    result = None if kept is None else values.read(kept)  # as others will see it
     if as_json:
         out_json({"child": child, "result": result})
     else:
-        out(compact(result, 10_000))
+        out(whole(result))
+    return 0
 
 
 def _prepared(template: Path, pairs: list[str], file: Path | None) -> tuple[Prepared, ChildArguments]:
     from streamsched.api.template_file import load_params, load_template, prepare
-    from streamsched.domain.splitting import ChildArguments
 
     loaded = load_template(template)
     prepared = prepare(loaded, load_params(loaded, pairs, file), template)
-    return prepared, ChildArguments(loaded, json.loads(prepared.params_json), prepared.plan.document)
+    return prepared, prepared.arguments()

@@ -11,7 +11,8 @@ import typer
 
 from streamsched.cli.options import Json, Task, client_of
 from streamsched.cli.printing import note, out, out_json
-from streamsched.cli.progress import PLAIN_EVERY, TaskProgress, counted
+from streamsched.cli.progress import PLAIN_EVERY, because, counted, note_missing, until_done
+from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,9 +31,7 @@ def watch(
         if task is None:
             _watch_all(client.follow_active(0.25))
             return
-        with TaskProgress() as progress:
-            for status in client.follow(task):
-                progress(status)
+        status = until_done(client, task)
     out(f"{status.task_id} {status.state}: {counted(status)}")
 
 
@@ -46,10 +45,9 @@ def cancel(
         status = client.cancel(task, reason)
         if status.done:
             note(f"task {task} is done already: {status.state}; nothing was asked for")
-        elif client.embedded:
-            out(f"task {task}: the end was asked for; the 'streamsched run' of this folder obeys, or the next one")
         else:
             out(f"task {task}: the end was asked for")
+            note_missing(client)
 
 
 def redrive(
@@ -68,21 +66,18 @@ def redrive(
     Attempts are counted anew; what succeeded is kept. A task that runs is refused.
     """
     with client_of(context) as client:
-        done = client.redrive(task, everything=everything, restart=restart, reason=reason)
-        status = done.status
-        if wait and not done.asked:
-            with TaskProgress() as progress:
-                for status in client.follow(task):
-                    progress(status)
+        status = client.redrive(task, everything=everything, restart=restart, reason=reason).status
+        if wait:
+            status = until_done(client, task)
+        else:
+            note_missing(client)
     if as_json:
-        out_json({"task_id": task, "asked": done.asked, "status": status.document()})
-    elif done.asked:
-        out(f"task {task}: asked for; the next 'streamsched run' of this folder obeys")
+        out_json({"task_id": task, "status": status.document()})
     elif wait:
-        out(f"{status.task_id} {status.state}: {counted(status)}")
+        out(f"{status.task_id} {status.state}: {counted(status)}{because(status)}")
     else:
         out(f"task {task} goes on, as redrive {status.redrive}: {counted(status)}")
-    return 0 if done.asked or not wait or status.state == "succeeded" else 1
+    return 0 if not wait or status.state == "succeeded" else 1
 
 
 def _watch_all(rounds: Iterable[list[TaskStatus]]) -> None:
@@ -119,5 +114,5 @@ def _table(statuses: list[TaskStatus]) -> Table:
         children = status.children
         ended = children.succeeded + children.failed + children.cancelled
         bar = ProgressBar(total=children.total or 1, completed=ended, width=24)
-        table.add_row(Text(status.task_id), Text(status.template), status.state, bar, counted(status))
+        table.add_row(Text(visible(status.task_id)), Text(visible(status.template)), status.state, bar, counted(status))
     return table

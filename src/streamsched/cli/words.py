@@ -65,6 +65,10 @@ def _failed(event: Any) -> str:
     return f"{_child(event)}, {event.reason}: {event.error_type}: {event.message}{final}"
 
 
+def _returned(event: Any) -> str:
+    return _child(event) if event.why is None else f"{_child(event)}, {event.why.code}: {event.why.detail}"
+
+
 def _schedule_set(event: Any) -> str:
     did = f"version {event.expected + 1}" if event.expected else "made"
     return f"{did}: {event.spec}, {event.policy}, {_requested(event)}"
@@ -137,4 +141,5 @@ _WORDS: Final[dict[str, Callable[[Any], str]]] = {
     "ChildCompleted": _completed,
     "ChildCheckpointed": _checkpointed,
     "ChildFailed": _failed,
+    "ChildReturned": _returned,
 }

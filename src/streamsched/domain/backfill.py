@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 EXAMINED: Final = 500
 """Times looked at in one decision."""
+FIRED_CHARACTERS: Final = 8 * 1024 * 1024
+"""Of the templates and parameters of new tasks: with so many there are no more in one decision."""
 ACTIVE_LIMIT: Final = 1_000
 """Tasks of one backfill that may run at once at most."""
 PARTS_LIMIT: Final = 1_000
 _BLOCK: Final = 3_600_000
-"""Milliseconds that are looked at together on the way back, at first; more where that holds fewer than ``_PLENTY``."""
-_PLENTY: Final = 100
+"""Milliseconds that are looked at together on the way back."""
 
 
 class Reprocess(StrEnum):
@@ -141,15 +142,11 @@ def times_of(
 
 
 def latest(spec: ScheduleSpec, first: int, last: int) -> Iterator[int]:
-    """Walk the times in ``first..last`` backwards, a block of them at a time."""
-    reach = _BLOCK
-    while first <= last:
-        begin = max(first, last - reach + 1)
-        block = list(spec.between(begin, last + 1))
-        yield from reversed(block)
+    """Walk the times in ``first..last`` backwards, an hour of them at a time."""
+    while (found := spec.last_before(last + 1, first)) is not None:
+        begin = max(first, found - _BLOCK + 1)
+        yield from reversed(list(spec.between(begin, found + 1)))
         last = begin - 1
-        if len(block) < _PLENTY:
-            reach *= 4
 
 
 # --- what each of its events does -----------------------------------------------------------------------------------
@@ -210,15 +207,16 @@ def refill(
     ``is_free`` tells whether the schedule itself has nothing more to do with a time; ``standing`` how its task stands.
     """
     made = Refilled(0)
-    room = backfill.room
+    room, characters = backfill.room, 0
     for examined, (nominal, part) in enumerate(backfill.times()):
-        if room == 0 or examined >= EXAMINED or not is_free(nominal):
+        if room == 0 or characters >= FIRED_CHARACTERS or examined >= EXAMINED or not is_free(nominal):
             break
         made.upto = nominal
         found = standing(nominal)
         outcome = fate(backfill.request.reprocess, found)
         if found is None:
             made.fires.append((nominal, part))
+            characters += len(part.template) + len(part.params)
             made.ticks.append(e.Refill(nominal, nominal, 1, outcome, 0))
         elif outcome == "redriven":
             scope = "all" if backfill.request.reprocess == Reprocess.ALL else "failed"

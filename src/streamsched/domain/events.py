@@ -1,6 +1,7 @@
 """Every event that streamsched writes, as frozen data: the vocabulary of the journal and of the work log.
 
-One class here is one ``.avsc`` file under ``schemas/``, field for field in the same order. Times are milliseconds
+One class here is one ``.avsc`` file under ``schemas/``, field for field in the same order; a field that was added since
+has the same default in both. Times are milliseconds
 since the Unix epoch. ``by`` names who caused the event (a node or a user). User payloads (parameters, arguments,
 states, results) are JSON text. ``basis`` is the journal position up to which the maker of a decision had folded.
 """
@@ -64,6 +65,7 @@ class BackfillPart(Struct, frozen=True, gc=False):
     template: str
     params: str
     priority: int
+    level: int = 0
 
 
 class Refill(Struct, frozen=True, gc=False):
@@ -80,11 +82,20 @@ class Refill(Struct, frozen=True, gc=False):
     redrive: int
 
 
+class Cause(Struct, frozen=True, gc=False):
+    """More about an error: ``error_types`` name its class and the bases of that, as ``domain.kinds`` does."""
+
+    error_types: tuple[str, ...] = ()
+
+
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
 class TaskRequested(Event, frozen=True, gc=False):
-    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else."""
+    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else.
+
+    ``level`` is the oldest language of templates that has all fields of this one.
+    """
 
     task_id: str
     template_name: str
@@ -94,6 +105,7 @@ class TaskRequested(Event, frozen=True, gc=False):
     priority: int
     origin: str
     traceparent: str | None
+    level: int = 0
 
 
 class TaskCancelRequested(Event, frozen=True, gc=False):
@@ -132,11 +144,23 @@ class PartitionReset(Event, frozen=True, gc=False):
     partition: int
 
 
+class RecordSetAside(Event, frozen=True, gc=False):
+    """Somebody decided that a record further up in this partition is rubbish, though it looks like an event.
+
+    It stands in the partition that it is about, of the journal or the work log, and counts only where the record cannot
+    be read because its schema is unknown.
+    """
+
+    partition: int
+    offset: int
+    reason: str
+
+
 class ScheduleSet(Event, frozen=True, gc=False):
     """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
 
-    It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters and priority
-    are those of the tasks.
+    It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters, priority and
+    level are those of the tasks.
     """
 
     schedule_id: str
@@ -148,6 +172,7 @@ class ScheduleSet(Event, frozen=True, gc=False):
     template: str
     params: str
     priority: int
+    level: int = 0
 
 
 class SchedulePaused(Event, frozen=True, gc=False):
@@ -295,7 +320,7 @@ class TickEnded(Event, frozen=True, gc=False):
     schedule_id: str
     task_id: str
     outcome: str
-    redrive: int
+    redrive: int = 0
 
 
 class TickReopened(Event, frozen=True, gc=False):
@@ -377,7 +402,8 @@ class ChildCompleted(Event, frozen=True, gc=False):
 class ChildFailed(Event, frozen=True, gc=False):
     """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
 
-    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one.
+    ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one. ``cause`` is told
+    of what a handler raised and may be tried again.
     """
 
     task_id: str
@@ -394,6 +420,7 @@ class ChildFailed(Event, frozen=True, gc=False):
     traceback: str
     retryable: bool
     delay: int | None
+    cause: Cause | None = None
 
 
 class ChildCancelled(Event, frozen=True, gc=False):
@@ -410,8 +437,23 @@ class ChildCancelled(Event, frozen=True, gc=False):
     reason: str
 
 
+class Why(Struct, frozen=True, gc=False):
+    """Why a worker, the node with the id ``node``, cannot run a child; ``detail`` says it to people.
+
+    ``code`` is ``module`` (it does not allow the handler's module) or ``import`` (the handler could not be imported
+    there just now). The child is not dispatched again for ``retry_after`` milliseconds. ``begun``: whether its attempt
+    had begun.
+    """
+
+    code: str
+    detail: str
+    node: str
+    retry_after: int
+    begun: bool
+
+
 class ChildReturned(Event, frozen=True, gc=False):
-    """A worker gives back what it has not begun, so that another can have it."""
+    """A worker gives back what it has not begun, so that another can have it; ``why`` where it cannot run it."""
 
     task_id: str
     child: int
@@ -422,6 +464,7 @@ class ChildReturned(Event, frozen=True, gc=False):
     state: str | None
     recoveries: int
     reason: str
+    why: Why | None = None
 
 
 class ChildYielded(Event, frozen=True, gc=False):
@@ -451,7 +494,10 @@ class RunningChild(Struct, frozen=True, gc=False):
 
 
 class NodeBeat(Event, frozen=True, gc=False):
-    """A node is alive: who it is, what it owns, what it could take. ``loop_age`` in milliseconds."""
+    """A node is alive: who it is, what it owns, what it could take. ``loop_age`` in milliseconds.
+
+    ``modules`` are the patterns of the modules that a worker runs (``domain.routing``); None announces nothing.
+    """
 
     node_id: str
     name: str
@@ -466,6 +512,7 @@ class NodeBeat(Event, frozen=True, gc=False):
     partitions: tuple[int, ...]
     running: tuple[RunningChild, ...]
     loop_age: int
+    modules: tuple[str, ...] | None = None
 
 
 # --- dead letters ---------------------------------------------------------------------------------------------------
@@ -490,7 +537,7 @@ OfSchedule = (
 """What stands under a schedule's id in the journal; all else there stands under a task's."""
 OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
-    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset,
+    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
     TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
     TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded, TickReopened, BackfillDecided,

@@ -11,6 +11,7 @@ from typing import Any
 
 from streamsched.domain import events as e
 from streamsched.domain.phases import CLOSING, ChildState, Phase
+from streamsched.domain.policy import RUN_ALL
 from streamsched.domain.task import LAST_ORDINAL, Detail, Load, Task
 
 
@@ -37,7 +38,6 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
     task.plan = event.plan
     task.digest = event.digest
     task.children = event.children
-    task.table.frombytes(bytes(4 * event.children))
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING if event.children else Phase.SUCCEEDING)
@@ -81,13 +81,7 @@ def _stopping(task: Task, event: e.ChildrenStopping) -> bool:
 def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
     cancelled = task.cancelled
     for span in event.spans:
-        if span.first > task.fresh:
-            continue  # it would leave children behind that nobody looks at again
-        for child in range(span.first, min(span.last + 1, task.children)):
-            if task.state_of(child) in (ChildState.WAITING, ChildState.DUE):
-                task.set_idle(child, ChildState.CANCELLED)
-                task.cancelled += 1
-        task.fresh = max(task.fresh, min(span.last + 1, task.children))
+        task.cancel_idle(span)
     _close_when_done(task)
     return task.cancelled > cancelled
 
@@ -111,6 +105,7 @@ def _started(task: Task, event: e.ChildStarted) -> bool:
     detail = task.detail(event.child)
     detail.started_at = event.at
     detail.worker = event.by
+    task.refusal = ""
     return True
 
 
@@ -122,6 +117,8 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
     detail = _ended(task, event)
     detail.result = event.result
     detail.state = detail.reason = None
+    if detail.error_type is None:
+        detail.message = None  # of a worker that gave it back: no failure of the child
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
     _close_when_done(task)
@@ -145,7 +142,7 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
     again = (
         event.retryable
         and event.ordinal < LAST_ORDINAL
-        and event.error_type not in retry.non_retryable
+        and not retry.rules_out(event.error_type, event.cause.error_types if event.cause is not None else ())
         and (retry.max_attempts == 0 or attempt < retry.max_attempts)
     )
     if again and stopping:
@@ -178,7 +175,14 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
     _keep_state(detail, event)
-    _come_back(task, event.child)
+    why = event.why
+    if why is None:
+        _come_back(task, event.child)
+        return True
+    detail.reason, detail.error_type, detail.message, detail.traceback = why.code, None, why.detail, None
+    task.refusal = f"{event.by}: {why.detail}"
+    # Without a wait no time of day counts: the clock of who gave it back may be ahead.
+    _come_back(task, event.child, event.at + why.retry_after if why.retry_after else 0)
     return True
 
 
@@ -200,15 +204,15 @@ def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
 def _redriven(task: Task, event: e.TaskRedriven) -> bool:
     """Let an ended task go on; what is known of the children that do must be in ``details``."""
     everything = event.scope == "all"
-    ended = (Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED) if everything else (Phase.FAILED, Phase.CANCELLED)
-    if event.redrive != task.redrive + 1 or task.phase not in ended:
+    if event.redrive != task.redrive + 1 or not (task.left_undone or (everything and task.phase is Phase.SUCCEEDED)):
         return False
     task.redrive = event.redrive
     task.reopened = False
     task.reason = ""
     task.finished_at = None
     task.enter(Phase.RUNNING if task.plan else Phase.REQUESTED)
-    for child in range(task.children):
+    task.revive_tail()
+    for child in range(task.cells):
         state = task.state_of(child)
         if task.ordinal_of(child) == LAST_ORDINAL or (state is ChildState.SUCCEEDED and not everything):
             continue
@@ -248,6 +252,7 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     detail.started_at = event.started_at
     detail.finished_at = event.at
     detail.worker = event.by
+    task.refusal = ""
     if event.at > event.started_at:
         task.busy_ms += event.at - event.started_at
     task.measured += 1
@@ -260,13 +265,13 @@ def _keep_state(detail: Detail, event: e.ChildFailed | e.ChildCancelled | e.Chil
         detail.state = event.state
 
 
-def _come_back(task: Task, child: int) -> None:
-    """Let a live child have another dispatch at once, unless it was told to stop or has had its last one."""
+def _come_back(task: Task, child: int, due: int = 0) -> None:
+    """Let a live child have another dispatch when it is due, unless it was told to stop or has had its last one."""
     if task.state_of(child) is ChildState.STOPPING:
         _cancel_live(task, child)
     elif task.ordinal_of(child) < LAST_ORDINAL:
         task.settle(child, ChildState.DUE)
-        task.wait_until(child, 0)  # no time of day: the clock of who gave it back may be ahead
+        task.wait_until(child, due)
     else:
         detail = task.detail(child)
         detail.reason, detail.error_type = "returned", "TooManyDispatches"
@@ -277,10 +282,12 @@ def _come_back(task: Task, child: int) -> None:
 def _fail_live(task: Task, child: int) -> None:
     task.settle(child, ChildState.FAILED)
     task.failed += 1
-    if task.phase is Phase.RUNNING and task.template.failure.exceeded(task.failed, task.children):
+    policy = task.template.failure
+    if task.phase is Phase.RUNNING and policy.exceeded(task.failed, task.children):
         detail = task.detail(child)
-        task.enter(Phase.FAILING)
-        task.reason = f"child {child} failed: {detail.error_type}: {detail.message}"
+        task.reason = task.reason or f"child {child} failed: {detail.error_type}: {detail.message}"
+        if policy.on != RUN_ALL:
+            task.enter(Phase.FAILING)
     _close_when_done(task)
 
 
@@ -292,7 +299,9 @@ def _cancel_live(task: Task, child: int) -> None:
 
 def _close_when_done(task: Task) -> None:
     if not task.live and task.phase is Phase.RUNNING and task.ended == task.children:
-        task.enter(Phase.SUCCEEDING)
+        policy = task.template.failure
+        too_many = policy.on == RUN_ALL and policy.exceeded(task.failed, task.children)
+        task.enter(Phase.FAILING if too_many else Phase.SUCCEEDING)
 
 
 _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {

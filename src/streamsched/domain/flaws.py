@@ -13,7 +13,9 @@ from typing import Any, Final
 from streamsched.domain import events as e
 from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess
 from streamsched.domain.ids import NAME_LIMIT, is_schedule_id, is_task_id
+from streamsched.domain.kinds import COUNT_LIMIT
 from streamsched.domain.policy import LONGEST_MS
+from streamsched.domain.routing import flaw_of_patterns
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT
 from streamsched.domain.task import LAST_ORDINAL
 
@@ -24,6 +26,11 @@ NUMBER_END: Final = 1 << 53
 PARTITION_END: Final = 1 << 16
 PAYLOAD_LIMIT: Final = ARGS_LIMIT
 """Bytes of one payload (arguments, state, result)."""
+REASON_LIMIT: Final = 2_000
+"""Characters of the reason why a record is set aside: its dead letter repeats it."""
+
+BODY_LIMIT: Final = 1536 * 1024
+"""Bytes of a schedule's template and parameters: its tasks' requests hold both, and a little more."""
 
 _BOUNDS: Final = {
     "at": (0, TIME_END),
@@ -49,6 +56,7 @@ _BOUNDS: Final = {
     "upto": (0, TIME_END),
     "backfill": (1, COUNT_END),
     "max_active": (1, ACTIVE_LIMIT + 1),
+    "level": (0, COUNT_END),
 }
 """The numbers that a field may hold: from the first to below the second."""
 
@@ -118,13 +126,25 @@ def _checkpointed(event: e.ChildCheckpointed) -> str | None:
     return _heavy("state", event.state)
 
 
-def _stateful(event: e.ChildCancelled | e.ChildReturned) -> str | None:
+def _stateful(event: e.ChildCancelled) -> str | None:
+    return _heavy("state", event.state)
+
+
+def _returned(event: e.ChildReturned) -> str | None:
+    why = event.why
+    if why is not None:
+        if not 0 <= why.retry_after <= LONGEST_MS:
+            return f"retry_after {why.retry_after} is not within 0..{LONGEST_MS}"
+        return _heavy("state", event.state) or _heavy("detail", why.detail)
     return _heavy("state", event.state)
 
 
 def _failed(event: e.ChildFailed) -> str | None:
     if event.delay is not None and not 0 <= event.delay <= LONGEST_MS:
         return f"delay {event.delay} is not within 0..{LONGEST_MS}"
+    names = event.cause.error_types if event.cause is not None else ()
+    if len(names) > COUNT_LIMIT or any(len(name) > NAME_LIMIT for name in names):
+        return f"{len(names):,} names of error types, the longest of {max(map(len, names)):,} characters"
     return _heavy("state", event.state)
 
 
@@ -154,8 +174,20 @@ def _spans(event: e.ChildrenCancelled) -> str | None:
     return _many(total)
 
 
+def _set_aside(event: e.RecordSetAside) -> str | None:
+    return _long("reason", event.reason, REASON_LIMIT)
+
+
 def _of_schedule(event: e.ScheduleSet) -> str | None:
-    return None if is_schedule_id(event.schedule_id) else f"{event.schedule_id[:200]!r} is no schedule id"
+    if not is_schedule_id(event.schedule_id):
+        return f"{event.schedule_id[:200]!r} is no schedule id"
+    return _made_of(event)
+
+
+def _made_of(body: e.ScheduleSet | e.BackfillPart) -> str | None:
+    """Refuse what is too heavy for the requests that are made of it."""
+    size = len(body.template.encode()) + len(body.params.encode())
+    return f"template and parameters have {size:,} bytes, the limit is {BODY_LIMIT:,}" if size > BODY_LIMIT else None
 
 
 def _ticks(event: e.TicksDecided) -> str | None:
@@ -176,6 +208,10 @@ def _backfill(event: e.BackfillRequested) -> str | None:
     for part in event.parts:
         if not before < part.first <= part.last < TIME_END:
             return f"times from {part.first} to {part.last} cannot follow {before}"
+        if flaw := _made_of(part):
+            return flaw
+        if not 0 <= part.level < COUNT_END:
+            return f"level {part.level} is not within 0..{COUNT_END - 1}"
         before = part.last
     return f"{len(event.parts):,} parts, more than a backfill can have" if len(event.parts) > PARTS_LIMIT else None
 
@@ -194,7 +230,7 @@ def _beat(event: e.NodeBeat) -> str | None:
     for running in event.running:
         if not (0 <= running.child < CHILDREN_LIMIT and 0 <= running.started_at < TIME_END):
             return f"child {running.child}, running since {running.started_at}, cannot be"
-    return None
+    return None if event.modules is None else flaw_of_patterns(event.modules)
 
 
 def _many(total: int) -> str | None:
@@ -220,13 +256,14 @@ _MORE: Final[dict[type[e.Event], Callable[[Any], str | None]]] = {
     e.ChildCreated: _created,
     e.ChildCheckpointed: _checkpointed,
     e.ChildCancelled: _stateful,
-    e.ChildReturned: _stateful,
+    e.ChildReturned: _returned,
     e.ChildFailed: _failed,
     e.ChildCompleted: _completed,
     e.ChildrenDispatched: _ranges,
     e.ChildrenStopping: _ranges,
     e.ChildrenCancelled: _spans,
     e.NodeBeat: _beat,
+    e.RecordSetAside: _set_aside,
     e.ScheduleSet: _of_schedule,
     e.TicksDecided: _ticks,
     e.TaskRedriven: _redriven,

@@ -11,6 +11,7 @@ from typing import Final
 
 MASK: Final = 0xFFFFFFFF
 _TASK_ID: Final = re.compile(r"[^\x00-\x20\x7f]{1,200}")
+TASK_ID_LIMIT: Final = 200
 NAME_LIMIT: Final = 1_000
 """Characters of a handler's name and of a trace's parent, which many records repeat."""
 SCHEDULE_ID_LIMIT: Final = 160
@@ -59,9 +60,13 @@ def partition_of(key: str, partitions: int) -> int:
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
-@lru_cache(maxsize=4096)
 def is_task_id(text: str) -> bool:
     """Tell whether a text can be a task id: 1 to 200 characters, neither blank nor control."""
+    return len(text) <= TASK_ID_LIMIT and _is_task_id(text)
+
+
+@lru_cache(maxsize=4096)
+def _is_task_id(text: str) -> bool:
     return _TASK_ID.fullmatch(text) is not None
 
 

@@ -14,6 +14,8 @@ from streamsched.domain.refusal import ScheduleError, TemplateError
 YEAR_MS: Final = 365 * 86_400_000
 LEAST_WINDOW_MS: Final = 10_000
 RUNS_LIMIT: Final = 1 << 31
+CATCHUP_LIMIT: Final = 10_000
+"""Late times that ``max_catchup_runs`` can ask for: they have to be counted whenever one is found."""
 BUFFER_LIMIT: Final = 1_000
 """Times that may wait for a running task at most."""
 
@@ -58,6 +60,11 @@ class SchedulePolicy:
             raise ScheduleError(error.reason, error.remedy, path=error.path) from None
         if not isinstance(self.pause_on_failure, bool):
             raise ScheduleError("must be true or false", "write true or false", path=("pause_on_failure",))
+
+    @property
+    def catchup_runs(self) -> int:
+        """How many of several late times are fired, 0 for all; an older version may have taken a larger number."""
+        return min(self.max_catchup_runs, CATCHUP_LIMIT)
 
     def to_json(self) -> str:
         """Write it down."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from streamsched.domain.placeholders import INTEGER_LIMIT, check_json, encode
+from streamsched.domain import pattern as patterns
+from streamsched.domain.placeholders import INTEGER_LIMIT, encode, kept
 from streamsched.domain.policy import check_whole
 from streamsched.domain.refusal import Path, TemplateError, suggest
 
@@ -73,12 +73,14 @@ class Param:
                 remedy = f"remove it, or make the type {' or '.join(types)}"
                 raise TemplateError(reason, remedy, path=(*path, field))
         self._check_limits(path)
+        allowed = tuple(kept(value, (*path, "enum", position)) for position, value in enumerate(self.enum))
+        object.__setattr__(self, "enum", allowed)
         for position, value in enumerate(self.enum):
             if not _TYPES[self.type][1](value):
                 reason = f"{_short(value)} is not {_TYPES[self.type][0]}"
                 raise TemplateError(reason, "make type and enum agree", path=(*path, "enum", position))
         if self.default is not None:
-            check_json(self.default, (*path, "default"))
+            object.__setattr__(self, "default", kept(self.default, (*path, "default")))
             fault = self.fault(self.default)
             if fault:
                 raise TemplateError(fault, f"make it {self.wanted()}", path=(*path, "default"))
@@ -97,12 +99,25 @@ class Param:
         for limit, name in ((self.min_length, "minLength"), (self.max_length, "maxLength")):
             if limit is not None:
                 check_whole(limit, (*path, name), 0)
-        if self.pattern is not None:
-            try:
-                re.compile(self.pattern)
-            except (re.error, RecursionError, OverflowError, TypeError) as error:
-                reason = f"{self.pattern!r} is no regular expression ({error})"
-                raise TemplateError(reason, "correct it", path=(*path, "pattern")) from None
+        if self.pattern is not None and not isinstance(self.pattern, str):
+            raise TemplateError(f"{self.pattern!r} is no regular expression", "give a text", path=(*path, "pattern"))
+
+    def check_pattern(self, name: str) -> None:
+        """Refuse a pattern that cannot be matched, and a default that does not match. Raise TemplateError.
+
+        Apart from ``check``: a template in the journal must be readable whatever patterns its version knew.
+        """
+        if self.pattern is None:
+            return
+        path: Path = ("params", name)
+        try:
+            patterns.check(self.pattern)
+        except patterns.PatternError as error:
+            reason = f"{_short(self.pattern)} is no regular expression known here: {error}"
+            remedy = "write a regular expression without backreferences and look-around (docs/template.md)"
+            raise TemplateError(reason, remedy, path=(*path, "pattern")) from None
+        if self.default is not None and (fault := self.mismatch(self.default)):
+            raise TemplateError(fault, f"make it {self.wanted()}", path=(*path, "default"))
 
     def wanted(self) -> str:
         """Describe the values that are accepted, in words."""
@@ -124,7 +139,7 @@ class Param:
         return ", ".join(words)
 
     def fault(self, value: object) -> str | None:
-        """Say why a value is refused; None when it is accepted."""
+        """Say why a value is refused, whatever the pattern; None when it is accepted."""
         if not _TYPES[self.type][1](value):
             return f"{_short(value)} is not {_TYPES[self.type][0]}"
         if self.items is not None and isinstance(value, list):
@@ -147,9 +162,18 @@ class Param:
                 return f"its length {len(value)} is below minLength"
             if self.max_length is not None and len(value) > self.max_length:
                 return f"its length {len(value)} is above maxLength"
-        if self.pattern is not None and isinstance(value, str) and not re.search(self.pattern, value):
-            return f"{_short(value)} does not match the pattern"
         return None
+
+    def mismatch(self, value: object) -> str | None:
+        """Say why a value does not match the pattern; None where it does, or there is none."""
+        if self.pattern is None or not isinstance(value, str):
+            return None
+        try:
+            if patterns.work_of(self.pattern, value) > patterns.WORK_LIMIT:
+                return "is too long for so large a pattern"
+            return None if patterns.matches(self.pattern, value) else f"{_short(value)} does not match the pattern"
+        except patterns.PatternError as error:
+            return f"has the pattern {_short(self.pattern)}, which cannot be matched: {error}"
 
     def to_dict(self) -> dict[str, object]:
         """Write the declaration as a JSON object; what is not set is left out."""

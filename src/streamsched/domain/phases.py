@@ -3,10 +3,12 @@
 ::
 
     TaskRequested ──▶ requested ──▶ planning ──▶ running ──┬─ last outcome, policy content ─▶ succeeding ─▶ succeeded
-                          │            │           ▲       ├─ policy exceeded ──────────────▶ failing ────▶ failed
+                          │            │           ▲       ├─ policy exceeded (*) ──────────▶ failing ────▶ failed
                           │            │           │       └─ TaskCancelRequested ──────────▶ cancelling ─▶ cancelled
                           ├────────────┼───────────┼── TaskCancelRequested ─────────────────▶ cancelling
                           └────────────┴─ TaskRefused ─▶ refused
+
+(*) At once, or with ``run_all`` at the last outcome.
 
 A closing phase (succeeding, failing, cancelling) is irreversible: it waits for its live children, then one terminal
 event ends the task. TaskRedriven lets a task that has ended go on: from succeeded, failed and cancelled back to

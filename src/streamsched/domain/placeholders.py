@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from json import JSONEncoder
-from typing import Final
+from typing import Any, Final
 
+from streamsched.domain import values
 from streamsched.domain.refusal import Path, TemplateError, dotted
 
 CHILD: Final = "child."
-DEPTH_LIMIT: Final = 50
-INTEGER_LIMIT: Final = 2**63
+DEPTH_LIMIT: Final = values.SUBMITTED.levels
+INTEGER_LIMIT: Final = values.SUBMITTED.integer_end
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _REFERENCE: Final = re.compile(rf"(?:child\.)?{NAME.pattern}")
 _TOKEN: Final = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
 
-# Plain ASCII, so that a length is a size in bytes and even an undecodable file name survives.
-encode: Final = JSONEncoder(separators=(",", ":"), sort_keys=True, allow_nan=False).encode
+encode: Final = values.canonical
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ def whole(value: object) -> str | None:
 
 
 def references(value: object, path: Path) -> Iterator[tuple[Path, str]]:
-    """Walk a JSON value and name every variable in it, with its path. Refuse what is no JSON."""
+    """Walk a plain value and name every variable in it, with its path."""
     for where, text, is_key in _strings(value, path):
         for piece in parse(text, where):
             if not isinstance(piece, Reference):
@@ -84,16 +82,18 @@ def references(value: object, path: Path) -> Iterator[tuple[Path, str]]:
             yield where, piece.name
 
 
-def check_json(value: object, path: Path = ()) -> None:
-    """Refuse what is no JSON. Strings are data here: what looks like a placeholder is none."""
-    for _ in _strings(value, path):
-        pass
+def kept(value: object, path: Path = ()) -> Any:
+    """Give the plain value that this one equals (``values.plain``). Raise TemplateError where there is none.
+
+    Strings are data here: what looks like a placeholder is none.
+    """
+    try:
+        return values.plain(value, values.SUBMITTED, len(path))
+    except values.Refused as error:
+        raise TemplateError(error.reason, error.remedy, path=(*path, *error.path)[:8]) from None
 
 
 def _strings(value: object, path: Path) -> Iterator[tuple[Path, str, bool]]:
-    if len(path) > DEPTH_LIMIT:
-        reason = f"nested more than {DEPTH_LIMIT} levels deep"
-        raise TemplateError(reason, "make it flatter", path=path[:4])
     if isinstance(value, str):
         yield path, value, False
     elif isinstance(value, list):
@@ -101,28 +101,21 @@ def _strings(value: object, path: Path) -> Iterator[tuple[Path, str, bool]]:
             yield from _strings(entry, (*path, position))
     elif isinstance(value, dict):
         for key, entry in value.items():
-            if not isinstance(key, str):
-                raise TemplateError(f"the key {key!r} is not a string", "put it in quotes", path=path)
             yield (*path, key), key, True
             yield from _strings(entry, (*path, key))
-    else:
-        _check_scalar(value, path)
-
-
-def _check_scalar(value: object, path: Path) -> None:
-    # Beyond JSON, or beyond what its readers in other languages can hold.
-    if isinstance(value, float) and not math.isfinite(value):
-        raise TemplateError(f"{value} is no JSON number", "use a finite number or a string", path=path)
-    if isinstance(value, int) and not -INTEGER_LIMIT <= value < INTEGER_LIMIT:
-        raise TemplateError("the integer is beyond 64 bits", "use a smaller one or a string", path=path)
-    if value is not None and not isinstance(value, bool | int | float):
-        reason = f"a value of type {type(value).__name__} is no JSON"
-        raise TemplateError(reason, "use strings, numbers, booleans, lists and objects", path=path)
 
 
 def text_of(value: object) -> str:
     """Format a value inside a string: strings as they are, anything else as JSON."""
     return value if isinstance(value, str) else encode(value)
+
+
+def inside(text: str, path: Path = ()) -> str:
+    """Escape a text for a string in which more may follow it. Raise TemplateError where that would make another one."""
+    if "\ud800" <= text[-1:] <= "\udbff":
+        reason = "a text that ends with half a character cannot stand before other text"
+        raise TemplateError(reason, "make it the whole value, or end it with a whole character", path=path)
+    return encode(text)[1:-1]
 
 
 class JsonText:
@@ -174,18 +167,18 @@ class JsonText:
     def _string(self, value: str) -> None:
         pieces = parse(value, self._path)
         if len(pieces) == 1 and isinstance(pieces[0], Reference):
-            self._variable(pieces[0].name, inside=False)
+            self._variable(pieces[0].name, within=False)
             return
         self._add('"')
         for piece in pieces:
             if isinstance(piece, Reference):
-                self._variable(piece.name, inside=True)
+                self._variable(piece.name, within=True)
             else:
-                self._add(encode(piece)[1:-1])
+                self._add(inside(piece, self._path))
         self._add('"')
 
-    def _variable(self, name: str, *, inside: bool) -> None:
-        hole = Hole(name, inside)
+    def _variable(self, name: str, *, within: bool) -> None:
+        hole = Hole(name, within)
         if name.startswith(CHILD):
             self.parts.append(hole)
             return
@@ -193,5 +186,5 @@ class JsonText:
             if name not in self._params:
                 raise TemplateError("has no value", "give it one", path=self._path, variable=name)
             value = self._params[name]
-            self._encoded[hole] = encode(text_of(value))[1:-1] if inside else encode(value)
+            self._encoded[hole] = inside(text_of(value), self._path) if within else encode(value)
         self._add(self._encoded[hole])

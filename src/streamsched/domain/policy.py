@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from hashlib import sha256
@@ -10,7 +12,10 @@ from typing import Final, Self
 from streamsched.domain.refusal import Path, TemplateError
 
 _RETRY: Final[Path] = ("child", "retry")
+_CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*")
 _TOLERATE: Final[Path] = ("failure", "tolerate")
+FAIL_FAST: Final = "fail_fast"
+RUN_ALL: Final = "run_all"
 LONGEST_MS: Final = 1 << 46
 """Milliseconds that any wait or limit may take: times far beyond would not fit where they are kept."""
 
@@ -35,8 +40,8 @@ class RetryPolicy:
     """When a failed attempt is followed by another one (times in milliseconds).
 
     ``max_attempts`` counts the first one too; 0 is unlimited, 1 is none. ``max_interval_ms`` 0 becomes 100
-    times the initial interval. ``non_retryable`` names error types. An advanced checkpoint resets the count
-    if ``reset_on_progress``.
+    times the initial interval. ``non_retryable`` names error types, see ``rules_out``. An advanced checkpoint
+    resets the count if ``reset_on_progress``.
     """
 
     max_attempts: int = 4
@@ -61,6 +66,24 @@ class RetryPolicy:
         if self.max_interval_ms == 0:
             object.__setattr__(self, "max_interval_ms", 100 * self.initial_interval_ms)
 
+    def check_names(self) -> None:
+        """Refuse a name in ``non_retryable`` that no class can have. Raise TemplateError."""
+        for position, name in enumerate(self.non_retryable):
+            if not _CLASS.fullmatch(name):
+                reason, remedy = f"{name!r} is no name of an error type", "write ValueError or package.module.Class"
+                raise TemplateError(reason, remedy, path=(*_RETRY, "non_retryable", position))
+
+    def rules_out(self, error_type: str, error_types: Sequence[str]) -> bool:
+        """Tell whether no other attempt follows on an error: its class or a base of that is named.
+
+        A name is that of the class alone, or with its module before it. ``error_type`` is the class alone,
+        ``error_types`` are all of them with their modules, as far as the worker told.
+        """
+        if not self.non_retryable:
+            return False
+        known = {error_type, *error_types, *(name.rpartition(".")[2] for name in error_types)}
+        return any(name.removeprefix("builtins.") in known for name in self.non_retryable)
+
     def delay_ms(self, attempt: int, salt: str) -> int:
         """Choose the wait after failed attempt number ``attempt`` (from 1), in milliseconds.
 
@@ -77,12 +100,19 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
-    """How many failed children a task bears: a count, a percentage of all, both (either trips)."""
+    """How many failed children a task bears: a count, a percentage of all, both (either trips).
+
+    ``on`` says what one too many does: ``fail_fast`` stops the task at once, with ``run_all`` it fails at its end.
+    """
 
     count: int | None = None
     percent: float | None = None
+    on: str = FAIL_FAST
 
     def __post_init__(self) -> None:
+        if self.on not in (FAIL_FAST, RUN_ALL):
+            reason = f"{self.on!r} is nothing to do when too many children fail"
+            raise TemplateError(reason, f"write {FAIL_FAST} or {RUN_ALL}", path=("failure", "on"))
         if self.count is not None:
             check_whole(self.count, (*_TOLERATE, "count"), 0)
         if self.percent is not None:
@@ -106,6 +136,11 @@ class FailurePolicy:
         if not 0 <= percent <= 100:
             raise TemplateError(f"{value} is not between 0% and 100%", remedy, path=_TOLERATE)
         return cls(percent=percent)
+
+    def to_dict(self) -> dict[str, object]:
+        """Write the policy as a JSON object; ``on`` only where it is not the default, as before there was one."""
+        fields: dict[str, object] = {"count": self.count, "percent": self.percent}
+        return fields if self.on == FAIL_FAST else {**fields, "on": self.on}
 
     def exceeded(self, failed: int, total: int) -> bool:
         """Tell whether this many failed children of ``total`` fail the task.

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from typing import Final
 
 Path = tuple[str | int, ...]
+_WORD_CHARACTERS: Final = 100
+_WORDS: Final = 1_000
+_SHOWN: Final = 50
 
 
 class TemplateError(ValueError):
@@ -65,9 +69,15 @@ def dotted(path: Path) -> str:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Say what the writer of an unknown word may have meant: the nearest known one, or all of them."""
+    """Say what the writer of an unknown word may have meant: the nearest known one, or all of them.
+
+    Words come from files and from the journal: what is long, or one of very many, is not compared.
+    """
     words = sorted(known)
-    near = get_close_matches(word, words, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"known here: {', '.join(words)}" if words else "none is known here, remove it"
+    if len(word) <= _WORD_CHARACTERS and len(words) <= _WORDS:
+        near = get_close_matches(word, [each for each in words if len(each) <= _WORD_CHARACTERS], n=1)
+        if near:
+            return f"did you mean {near[0]}?"
+    shown = [each if len(each) <= _WORD_CHARACTERS else f"{each[:_WORD_CHARACTERS]}..." for each in words[:_SHOWN]]
+    more = f" and {len(words) - _SHOWN:,} more" if len(words) > _SHOWN else ""
+    return f"known here: {', '.join(shown)}{more}" if words else "none is known here, remove it"

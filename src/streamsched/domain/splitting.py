@@ -6,13 +6,13 @@ be worked out from it and from the child's index alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, Hole, JsonText, encode, text_of, whole
+from streamsched.domain import values
+from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, Hole, JsonText, encode, inside, text_of, whole
 from streamsched.domain.refusal import Path, TemplateError, dotted
 from streamsched.domain.template import ListSplit, RangeSplit, Template
 
@@ -74,7 +74,7 @@ class ChildArguments:
             part.replace("%", "%%") if isinstance(part, str) else f"%({_key(part)})s" for part in text.parts
         )
         try:
-            ((self.kind, fields),) = json.loads(document).items()
+            ((self.kind, fields),) = values.read(document).items()
             self._input: _Range | _List
             if self.kind == "range":
                 self._input = _Range(fields["first"], fields["last"], fields["size"])
@@ -160,10 +160,10 @@ class _List:
             self._getters["item"] = lambda first, _: texts[first]
             self._getters["items"] = lambda first, end: f"[{','.join(texts[first:end])}]"
             if "items~" in wanted:
-                escaped = [_inner(text) for text in texts]
+                escaped = [inside(text) for text in texts]
                 self._getters["items~"] = lambda first, end: f"[{','.join(escaped[first:end])}]"
         if "item~" in wanted:
-            plain = [_inner(text_of(item)) for item in items]
+            plain = [inside(text_of(item), ("child", "args")) for item in items]
             self._getters["item~"] = lambda first, _: plain[first]
         self._getters = {name: self._getters[name] for name in wanted}
 
@@ -186,10 +186,6 @@ def _check_whole(*numbers: object) -> None:
         raise TypeError("what must be integers is not")
 
 
-def _inner(text: str) -> str:
-    return encode(text)[1:-1]
-
-
 def _range_input(split: RangeSplit, params: Mapping[str, object]) -> dict[str, int]:
     return {
         "first": _integer(split.first, params, ("split", "range", "first")),
@@ -201,7 +197,7 @@ def _range_input(split: RangeSplit, params: Mapping[str, object]) -> dict[str, i
 def _list_input(split: ListSplit, params: Mapping[str, object]) -> dict[str, object]:
     path = ("split", "list", "items")
     text = JsonText(split.items, params, path=path, limit=ITEMS_LIMIT)
-    items = json.loads("".join(part for part in text.parts if isinstance(part, str)))
+    items = values.read("".join(part for part in text.parts if isinstance(part, str)))
     if not isinstance(items, list):
         raise TemplateError("is not an array", "give it an array", path=path, variable=whole(split.items) or "")
     return {"items": items, "size": _integer(split.size, params, ("split", "list", "size"), minimum=1)}

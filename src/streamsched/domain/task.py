@@ -50,13 +50,21 @@ _UNREADABLE: Final = Template(
 )
 
 
-@lru_cache(maxsize=256)
 def _template(text: str) -> tuple[Template, str]:
     """Read a template; where it is none, say why in the second place: its task is there, to be refused."""
+    return _small(text) if len(text) <= _SMALL else _large(text)
+
+
+def _read(text: str) -> tuple[Template, str]:
     try:
         return Template.from_json(text), ""
     except TemplateError as error:
         return _UNREADABLE, str(error)
+
+
+_SMALL: Final = 16 * 1024
+_small = lru_cache(maxsize=256)(_read)
+_large = lru_cache(maxsize=4)(_read)
 
 
 class Load(dict[int, int]):
@@ -71,13 +79,15 @@ class Load(dict[int, int]):
 class Task:
     """One task as its events made it. Changed only by ``evolve``; asked by ``owed``, the view and the scheduler.
 
-    The table has a cell of 32 bits for each child: state (4), ordinal of the last dispatch (12), partition (16).
+    The table has a cell of 32 bits for each child that was ever dispatched: state (4), ordinal of the last dispatch
+    (12), partition (16). The children behind it are the *tail* and have no cell, so that a plan costs nothing before it
+    is worked on: those below ``fresh`` were cancelled, all others wait.
     """
 
     __slots__ = (
-        "busy_ms", "cancelled", "changed", "children", "cursor", "details", "digest", "due", "failed", "fault",
+        "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed", "fault",
         "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
-        "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
+        "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
@@ -90,13 +100,17 @@ class Task:
         self.reopened = False
         """Whether anything was dispatched in this redrive: its schedule knows then that it goes on."""
         self.reason = ""
+        self.refusal = ""
+        """Who could not run a child, and why, unless another one has run since."""
         self.plan = ""
         self.digest = ""
         self.cursor: str | None = None
         self.children = 0
         self.table = array("I")
+        self.cells = 0
+        """Length of the table: the children from this index on were never dispatched."""
         self.fresh = 0
-        """Children from this index on were never dispatched."""
+        """The children from this index on wait for their first dispatch."""
         self.live = 0
         self.stopping = 0
         self.succeeded = 0
@@ -138,6 +152,13 @@ class Task:
         """Whether the task has its terminal event."""
         return self.phase in TERMINAL
 
+    @property
+    def left_undone(self) -> bool:
+        """Whether it has ended with something left to do: it did not succeed, or it bore that children failed."""
+        return self.phase in (Phase.FAILED, Phase.CANCELLED) or (
+            self.phase is Phase.SUCCEEDED and self.succeeded < self.children
+        )
+
     def enter(self, phase: Phase) -> None:
         """Go to another phase, which the table must allow."""
         if phase not in TRANSITIONS[self.phase]:
@@ -148,19 +169,21 @@ class Task:
 
     def state_of(self, child: int) -> ChildState:
         """Tell where a child is."""
-        return ChildState(self.table[child] & _STATE)
+        if child < self.cells:
+            return ChildState(self.table[child] & _STATE)
+        return ChildState.CANCELLED if child < self.fresh else ChildState.WAITING
 
     def ordinal_of(self, child: int) -> int:
         """Tell the ordinal of a child's last dispatch; 0 before the first."""
-        return self.table[child] >> 4 & LAST_ORDINAL
+        return self.table[child] >> 4 & LAST_ORDINAL if child < self.cells else 0
 
     def partition_of(self, child: int) -> int:
-        """Tell the work-log partition of a child's last dispatch."""
-        return self.table[child] >> 16
+        """Tell the work-log partition of a child's last dispatch; 0 before the first."""
+        return self.table[child] >> 16 if child < self.cells else 0
 
     def is_current(self, child: int, ordinal: int) -> bool:
         """Tell whether this is the live dispatch of the child, so that its outcome counts."""
-        if not 0 <= child < self.children:
+        if not 0 <= child < self.cells:
             return False
         cell = self.table[child]
         return (cell >> 4 & LAST_ORDINAL) == ordinal and cell & _STATE in (_RUNNING, _STOPPING)
@@ -172,7 +195,8 @@ class Task:
             return False
         cell = release.partition << 16 | release.ordinal << 4 | _RUNNING
         self.table[first : release.last + 1] = array("I", [cell]) * count
-        self.fresh = max(self.fresh, release.last + 1)
+        if first == self.cells:
+            self.cells = self.fresh = release.last + 1
         self.live += count
         self.load[release.partition] += count
         for chunk in range(first // CHUNK, release.last // CHUNK + 1):
@@ -184,10 +208,12 @@ class Task:
     def _awaits(self, release: Release) -> bool:
         if not 0 <= release.first <= release.last < self.children:
             return False
-        if release.first >= self.fresh:
-            return release.first == self.fresh and release.ordinal == 1
+        if release.first >= self.cells:  # nothing behind a cancelled child is dispatched for the first time
+            return release.first == self.cells == self.fresh and release.ordinal == 1
         cells = self.table[release.first : release.last + 1]
-        return all(cell & _STATE == _DUE and (cell >> 4 & LAST_ORDINAL) + 1 == release.ordinal for cell in cells)
+        return release.last < self.cells and all(
+            cell & _STATE == _DUE and (cell >> 4 & LAST_ORDINAL) + 1 == release.ordinal for cell in cells
+        )
 
     def settle(self, child: int, state: ChildState) -> None:
         """Take a live child out of the live set."""
@@ -212,8 +238,25 @@ class Task:
             self.stopping += 1
             self.changed.add(child // CHUNK)
 
-    def set_idle(self, child: int, state: ChildState) -> None:
-        """Change the state of a child that is not live."""
+    def cancel_idle(self, span: Span) -> None:
+        """Cancel the children of a span that are neither live nor ended."""
+        last = min(span.last, self.children - 1)
+        if span.first > self.fresh:
+            return  # it would leave children behind that nobody looks at again
+        for child in range(span.first, min(last + 1, self.cells)):
+            if self.table[child] & _STATE == _DUE:
+                self._set_idle(child, ChildState.CANCELLED)
+                self.cancelled += 1
+        if last >= self.fresh:
+            self.cancelled += last + 1 - self.fresh
+            self.fresh = last + 1
+
+    def revive_tail(self) -> None:
+        """Let the children that were cancelled before their first dispatch wait for it."""
+        self.cancelled -= self.fresh - self.cells
+        self.fresh = self.cells
+
+    def _set_idle(self, child: int, state: ChildState) -> None:
         self.table[child] = self.table[child] & ~_STATE | state
         self.changed.add(child // CHUNK)
 
@@ -225,17 +268,13 @@ class Task:
         heappush(self.due, (detail.due, child))
 
     def do_again(self, child: int, *, restart: bool) -> None:
-        """Let a child that has ended wait for another dispatch, with no attempt behind it."""
-        if self.ordinal_of(child) == 0:
-            self.set_idle(child, ChildState.WAITING)
-            self.fresh = min(self.fresh, child)
-            return
+        """Let a dispatched child that has ended wait for another dispatch, with no attempt behind it."""
         known = self.detail(child)
         state = None if restart else known.state
         self.details[child] = Detail(
             sequence=known.sequence, state=state, failed_at_sequence=known.sequence, due=known.due
         )
-        self.set_idle(child, ChildState.DUE)
+        self._set_idle(child, ChildState.DUE)
         self.wait_until(child, 0)
 
     def detail(self, child: int) -> Detail:
@@ -259,7 +298,7 @@ class Task:
     def live_children(self) -> Iterator[int]:
         """Walk the live children in order, over the chunks that have any."""
         for chunk in sorted(self.live_chunks):
-            for child in range(chunk * CHUNK, min((chunk + 1) * CHUNK, self.children)):
+            for child in range(chunk * CHUNK, min((chunk + 1) * CHUNK, self.cells)):
                 if self.table[child] & _STATE in (_RUNNING, _STOPPING):
                     yield child
 
@@ -269,6 +308,19 @@ class Task:
             yield Span(child, child)
         if self.fresh < self.children:
             yield Span(self.fresh, self.children - 1)
+
+    def tail(self) -> Iterator[tuple[ChildState, range]]:
+        """Give the children that were never dispatched, as runs of one state."""
+        yield ChildState.CANCELLED, range(self.cells, self.fresh)
+        yield ChildState.WAITING, range(self.fresh, self.children)
+
+    def first_taken(self, span: Span) -> int | None:
+        """Find the first child of a span that is live or has ended; None where all of them are idle."""
+        for child in range(max(0, span.first), min(span.last + 1, self.cells)):
+            if self.table[child] & _STATE != _DUE:
+                return child
+        tail = max(span.first, self.cells)
+        return tail if tail < self.fresh and tail <= span.last else None
 
     def due_children(self, now: int, limit: int) -> list[int]:
         """List up to ``limit`` children whose next dispatch is due, earliest first; the heap keeps them."""

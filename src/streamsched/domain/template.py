@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
+from streamsched.domain import pattern as patterns
+from streamsched.domain import values
 from streamsched.domain.param import FIELDS, Param
-from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, check_json, encode, references, whole
-from streamsched.domain.policy import LONGEST_MS, FailurePolicy, RetryPolicy, check_whole
+from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, encode, kept, references, whole
+from streamsched.domain.policy import LONGEST_MS, RUN_ALL, FailurePolicy, RetryPolicy, check_whole
 from streamsched.domain.refusal import Path, TemplateError, suggest
 
 __all__ = [
@@ -23,6 +24,8 @@ __all__ = [
     "RetryPolicy",
     "Template",
     "TemplateError",
+    "check_patterns",
+    "complete_params",
     "read_params",
     "resolve_params",
     "version",
@@ -31,6 +34,8 @@ __all__ = [
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
+LEVEL: Final = 1
+"""The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 _RANGE_VARIABLES: Final = frozenset({"index", "first", "last", "size"})
 _LIST_VARIABLES: Final = frozenset({"index", "first", "last", "item", "items"})
@@ -57,12 +62,15 @@ class ListSplit:
     items: list[Any] | str
     size: int | str = 1
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", kept(self.items, ("split", "list", "items")))
+
     def check(self, params: Mapping[str, Param]) -> None:
         """Refuse anything but a list or an array variable, and a size that is no integer."""
         _check_integer(self.size, ("split", "list", "size"), params, 1)
         path: Path = ("split", "list", "items")
         for where, name in references(self.items, path):
-            _check_known(name, where, params, frozenset(), "split")
+            _check_known(name, where, params, "split")
         if isinstance(self.items, list):
             return
         name = whole(self.items) or ""
@@ -82,6 +90,9 @@ class ChildSpec:
     timeout_ms: int = 0
     heartbeat_ms: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "args", kept(self.args, ("child", "args")))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,11 +139,17 @@ class Template:
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
         kind = self.kind
         variables = _RANGE_VARIABLES if kind == "range" else _LIST_VARIABLES
+        known = {*self.params, *(CHILD + variable for variable in variables)}
         for path, name in references(child.args, ("child", "args")):
-            _check_known(name, path, self.params, variables, f"child.args with a {kind} splitter")
+            _check_known(name, path, known, f"child.args with a {kind} splitter")
             if name == "child.item" and isinstance(self.split.size, int) and self.split.size != 1:
                 reason = "child.item is for chunks of size 1"
                 raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
+
+    @property
+    def level(self) -> int:
+        """The oldest language that has all its fields: a node of an older one stops at it, instead of refusing it."""
+        return 1 if self.failure.on == RUN_ALL else 0
 
     @property
     def kind(self) -> str:
@@ -147,7 +164,7 @@ class Template:
             "params": {name: param.to_dict() for name, param in self.params.items()},
             "split": {self.kind: asdict(self.split)},
             "child": child,
-            "failure": asdict(self.failure),
+            "failure": self.failure.to_dict(),
         }
         return encode(body)
 
@@ -155,7 +172,7 @@ class Template:
     def from_json(cls, text: str) -> Template:
         """Read the canonical JSON. Raise TemplateError for anything else."""
         try:
-            body = json.loads(text)
+            body = values.read(text)
             (kind, split), *more = body["split"].items()
             child = dict(body["child"])
             retry = dict(child.pop("retry"))
@@ -176,11 +193,22 @@ class Template:
             raise TemplateError(reason, "submit it from its file") from None
 
 
+def check_patterns(template: Template) -> None:
+    """Refuse patterns of variables that cannot be matched in linear time. Raise TemplateError."""
+    work = 0
+    for name, param in template.params.items():
+        param.check_pattern(name)
+        work += patterns.work_of(param.pattern, "") if param.pattern is not None else 0
+        if work > patterns.WORK_LIMIT:
+            reason, path = "is one too many: all patterns together are too large", ("params", name, "pattern")
+            raise TemplateError(reason, "write smaller ones, or remove some", path=path)
+
+
 def read_params(text: str) -> Mapping[str, object]:
     """Read the parameters of a request; TemplateError where they are no JSON object."""
     try:
-        params: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        params: object = values.read(text)
+    except ValueError as error:
         raise TemplateError(f"the variables are no JSON ({type(error).__name__})", "submit it anew") from None
     if not isinstance(params, dict):
         raise TemplateError("the variables are no object", "give name and value of each")
@@ -195,9 +223,23 @@ def version(template: Template) -> str:
 def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
     """Apply defaults and check every variable; the answer is in the order of the template.
 
-    Raise TemplateError for an unknown, missing or ill-typed one, naming template, variable, reason and
-    remedy.
+    Raise TemplateError for an unknown, missing or ill-typed one, and for one that does not match its pattern, naming
+    template, variable, reason and remedy.
     """
+    resolved = complete_params(template, given)
+    work = 0
+    for name, param in template.params.items():
+        fault, value = param.mismatch(resolved[name]), resolved[name]
+        if fault is None and param.pattern is not None and isinstance(value, str):
+            work += patterns.work_of(param.pattern, value)
+            fault = "is one too many with a large pattern" if work > patterns.WORK_LIMIT else None
+        if fault:
+            raise TemplateError(fault, f"give it {param.wanted()}", template=template.name, variable=name)
+    return resolved
+
+
+def complete_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
+    """Do what ``resolve_params`` does, but for patterns: of a task that was planned, its planner looked at them."""
     if not isinstance(given, Mapping):
         raise TemplateError("the variables are no object", "give name and value of each", template=template.name)
     for name in given:
@@ -211,7 +253,7 @@ def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str,
             reason, remedy = "is missing", f"give it a value: {param.wanted()}"
             raise TemplateError(reason, remedy, template=template.name, variable=name)
         try:
-            check_json(value)
+            value = kept(value)
         except TemplateError as error:
             raise TemplateError(error.reason, error.remedy, template=template.name, variable=name) from None
         fault = param.fault(value)
@@ -233,7 +275,7 @@ def _param(fields: Mapping[str, Any]) -> Param:
 def _check_integer(value: object, path: Path, params: Mapping[str, Param], minimum: int | None) -> None:
     if isinstance(value, str):
         for where, name in references(value, path):
-            _check_known(name, where, params, frozenset(), "split")
+            _check_known(name, where, params, "split")
         name = whole(value) or ""
         if name not in params:
             reason = f"{value!r} is neither an integer nor one placeholder"
@@ -245,7 +287,6 @@ def _check_integer(value: object, path: Path, params: Mapping[str, Param], minim
         check_whole(value, path, -INTEGER_LIMIT if minimum is None else minimum)
 
 
-def _check_known(name: str, path: Path, params: Mapping[str, Param], variables: frozenset[str], where: str) -> None:
-    known = {*params, *(CHILD + variable for variable in variables)}
+def _check_known(name: str, path: Path, known: Collection[str], where: str) -> None:
     if name not in known:
         raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)

@@ -30,7 +30,7 @@ OUTCOMES: Final[dict[type[e.Event], str]] = {
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = re.compile(r"(.+)@([0-9TZ:.-]+)(\+trigger)?")
 _HOLE: Final = re.compile(r"(\$\$\{)|\$\{tick\.([^}:]*)(?::([^}]*))?(\}?)")
-_LOOK_BACK: Final = (3_600_000, 86_400_000, 40 * 86_400_000, 400 * 86_400_000, 10 * 366 * 86_400_000)
+_LOOK_BACK_MS: Final = 10 * 366 * 86_400_000
 
 FORMATS: Final[Mapping[str, Callable[[datetime], str | int]]] = {
     "rfc3339": lambda at: at.isoformat(),
@@ -73,50 +73,57 @@ def schedule_of(task_id: str) -> str | None:
 
 def previous(spec: ScheduleSpec, nominal: int) -> int:
     """Find the time before a nominal time; itself, where there is none in the ten years before."""
-    for reach in _LOOK_BACK:
-        before = None
-        for before in spec.between(nominal - reach, nominal):  # noqa: B007 - the last one
-            pass
-        if before is not None:
-            return before
-    return nominal
+    before = spec.last_before(nominal, nominal - _LOOK_BACK_MS)
+    return nominal if before is None else before
 
 
 def fill(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str:
     """Put the values of a tick into the parameters (JSON text). Raise TemplateError for a value that is none."""
     if "${" not in params:
         return params
-    times: dict[str, int] = {}
-
-    def value_of(hole: re.Match[str]) -> str | int:
-        name, form = _read(hole)
-        if name == "schedule":
-            return schedule_id
-        key = "nominal" if name in ("nominal", "interval_end") else "previous"
-        if key not in times:
-            times[key] = nominal if key == "nominal" else previous(spec, nominal)
-        return FORMATS[form](moment(times[key], spec.home))
-
-    def put(value: object) -> object:
-        if isinstance(value, Mapping):
-            return {key: put(each) for key, each in value.items()}
-        if isinstance(value, list):
-            return [put(each) for each in value]
-        if not isinstance(value, str):
-            return value
-        whole = _HOLE.fullmatch(value)
-        if whole and not whole[1]:
-            return value_of(whole)
-        return _HOLE.sub(lambda hole: "${" if hole[1] else str(value_of(hole)), value)
-
-    given = read_params(params)
+    given, values = read_params(params), _Values(schedule_id, spec, nominal)
     try:
-        return encode(put(given))
+        return encode(values.put(given))
     except TemplateError:
         raise
     except (RecursionError, ValueError) as error:
         reason = f"the variables are no JSON ({type(error).__name__})"
         raise TemplateError(reason, "nest them less, and give finite numbers", path=("params",)) from None
+
+
+class _Values:
+    """The values of one tick, each worked out once."""
+
+    def __init__(self, schedule_id: str, spec: ScheduleSpec, nominal: int) -> None:
+        self._schedule_id = schedule_id
+        self._spec = spec
+        self._nominal = nominal
+        self._known: dict[str, str | int] = {}
+
+    def put(self, value: object) -> object:
+        """Put them into a JSON value."""
+        if isinstance(value, Mapping):
+            return {key: self.put(each) for key, each in value.items()}
+        if isinstance(value, list):
+            return [self.put(each) for each in value]
+        if not isinstance(value, str):
+            return value
+        whole = _HOLE.fullmatch(value)
+        if whole and not whole[1]:
+            return self._value(whole)
+        return _HOLE.sub(lambda hole: "${" if hole[1] else str(self._value(hole)), value)
+
+    def _value(self, hole: re.Match[str]) -> str | int:
+        if hole[0] not in self._known:
+            self._known[hole[0]] = self._work_out(*_read(hole))
+        return self._known[hole[0]]
+
+    def _work_out(self, name: str, form: str) -> str | int:
+        if name == "schedule":
+            return self._schedule_id
+        of_now = name in ("nominal", "interval_end")
+        at = self._nominal if of_now else previous(self._spec, self._nominal)
+        return FORMATS[form](moment(at, self._spec.home))
 
 
 def _read(hole: re.Match[str]) -> tuple[str, str]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from streamsched.domain import events as e
+from streamsched.domain.backfill import FIRED_CHARACTERS, latest
 from streamsched.domain.overlap import BUFFER_LIMIT, Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait
 from streamsched.domain.tick import tick_id
+
+if TYPE_CHECKING:
+    from streamsched.domain.calendar.spec import ScheduleSpec
 
 EXAMINED: Final = 2_000
 """Times looked at in one decision."""
 FIRES: Final = 100
 """Tasks requested in one decision."""
+LOOKS: Final = 1_000_000
+"""What looking for times may cost in one decision, but for the last (see ``Ticks``): half a second or so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,21 @@ def decide(schedule: Schedule, now: int) -> Decided:
     return _Draft(schedule, now).made
 
 
+def first_to_catch_up(segment: Segment, after: int, now: int) -> int:
+    """Find the first of those times of a segment after ``after`` that are few enough to be made up for; 0 for all.
+
+    Of times that are costly to find fewer may be: the search back ends after ``LOOKS``.
+    """
+    spec, runs = segment.rules.spec, segment.rules.policy.catchup_runs
+    if runs == 0:
+        return 0
+    until = spec.looks + LOOKS
+    for count, nominal in enumerate(latest(spec, after + 1, now), 1):
+        if count == runs or spec.looks > until:
+            return nominal
+    return 0
+
+
 class _Draft:
     """A decision in the making, with what it will have changed."""
 
@@ -49,15 +70,17 @@ class _Draft:
         self._running = list(schedule.running)
         self._waiting = list(schedule.waiting)
         self._left = schedule.left
+        self._characters = 0
         self.made = Decided(schedule.cursor)
         if schedule.deleted:
-            for wait in (*schedule.triggers, *schedule.waiting):
+            for wait in (*schedule.triggers, *schedule.waiting)[:EXAMINED]:
                 self._tell(wait, "dropped")
             self._waiting.clear()
         else:
             self._go_on()
-            for trigger in schedule.triggers:
-                self._place(trigger, schedule.now)
+            for trigger in schedule.triggers[:FIRES]:
+                if not self._full:
+                    self._place(trigger, schedule.now)
         self._regular()
 
     def _go_on(self) -> None:
@@ -70,38 +93,34 @@ class _Draft:
                 self._waiting.remove(wait)
                 self._tell(wait, "dropped")
 
+    @property
+    def _full(self) -> bool:
+        return len(self.made.fires) >= FIRES or self._characters >= FIRED_CHARACTERS
+
     def _regular(self) -> None:
         schedule, made = self._schedule, self.made
-        latest: dict[int, int] = {}
+        begins: dict[int, int] = {}
+        marks: dict[int, tuple[ScheduleSpec, int]] = {}
         for count, (nominal, segment) in enumerate(schedule.times()):
             spec, policy = segment.rules
-            full = count >= EXAMINED or len(made.fires) >= FIRES
-            if full or self._left == 0 or spec.due(schedule.schedule_id, nominal) > self._now:
+            marks.setdefault(id(spec), (spec, spec.looks))
+            looks = sum(each.looks - mark for each, mark in marks.values())
+            if self._full or count >= EXAMINED or looks > LOOKS or self._left == 0:
+                return
+            if spec.due(schedule.schedule_id, nominal) > self._now:
                 return
             made.upto = nominal
             wait = Wait("tick", nominal)
+            if id(segment) not in begins:
+                before, mark = spec.looks, marks[id(spec)][1]
+                begins[id(segment)] = first_to_catch_up(segment, schedule.cursor, self._now)
+                marks[id(spec)] = spec, mark + spec.looks - before  # that has a bound of its own
             if segment.paused:
                 self._tell(wait, "suppressed")
-            elif nominal < max(self._now - policy.catchup_window_ms, self._latest(segment, latest)):
+            elif nominal < max(self._now - policy.catchup_window_ms, begins[id(segment)]):
                 self._tell(wait, "missed")
             else:
                 self._place(wait, segment)
-
-    def _latest(self, segment: Segment, known: dict[int, int]) -> int:
-        """Find the first of those times of a segment that are due and few enough to be made up for."""
-        runs, key = segment.rules.policy.max_catchup_runs, id(segment)
-        if runs == 0:
-            return 0
-        if key not in known:
-            cursor, reach = self._schedule.cursor, 60_000
-            while True:
-                start = max(cursor + 1, self._now - reach)
-                found = list(segment.rules.spec.between(start, self._now + 1))
-                if len(found) >= runs or start == cursor + 1:
-                    break
-                reach *= 4
-            known[key] = found[-runs] if len(found) >= runs else 0
-        return known[key]
 
     def _place(self, wait: Wait, segment: Segment) -> None:
         """Let a time meet the tasks that run."""
@@ -126,7 +145,7 @@ class _Draft:
             self._buffer(wait)
 
     def _cancel_running(self) -> None:
-        self.made.cancels += [task_id for task_id in self._running if task_id not in self.made.cancels]
+        self.made.cancels = list(dict.fromkeys([*self.made.cancels, *self._running]))
 
     def _buffer(self, wait: Wait) -> None:
         self._waiting.append(wait)
@@ -140,6 +159,7 @@ class _Draft:
         self._running.append(task_id)
         self._tell(wait, "fired")
         self.made.fires.append(Fire(task_id, wait.nominal, segment))
+        self._characters += len(segment.body.template) + len(segment.body.params)
         if self._left and wait.kind == "tick":
             self._left -= 1
 

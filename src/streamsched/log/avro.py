@@ -3,13 +3,15 @@
 A general Avro library walks the schema for every record; here the schema is walked once, into straight Python code, as
 ``dataclasses`` does for ``__init__``. It takes what the event schemas use: long, string, bytes, boolean, double, null
 or one of these, arrays, and records that are ``msgspec.Struct``s. Tests hold every body against fastavro's, both ways.
+A former schema that lacks only fields at the end of its records is compiled in the same way: for reading, the class
+fills in its defaults; for writing, it is taken wherever all that it lacks is at its default.
 Source: Apache Avro 1.12 specification, "Binary encoding".
 """
 
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from struct import Struct
 from typing import Any, Final
 
@@ -116,16 +118,42 @@ class _Source:
         return self.names["f"]
 
 
-def compile_writer(cls: type, schema: dict[str, Any], head: bytes) -> Write:
-    """Make the function that writes an event: ``head``, then its body."""
+def is_beginning(former: Any, today: Any) -> bool:
+    """Tell whether a former schema is today's but for fields with defaults at the end of its records."""
+    if isinstance(former, dict) and isinstance(today, dict) and former["type"] == today["type"]:
+        if "items" in today:
+            return is_beginning(former["items"], today["items"])
+        if "fields" in today:
+            known, fields = former["fields"], today["fields"]
+            return (
+                [field["name"] for field in known] == [field["name"] for field in fields[: len(known)]]
+                and all(is_beginning(old["type"], new["type"]) for old, new in zip(known, fields, strict=False))
+                and all("default" in field for field in fields[len(known) :])
+            )
+    if isinstance(former, list) and isinstance(today, list) and len(former) == len(today):
+        return all(map(is_beginning, former, today))
+    return bool(former == today)
+
+
+def compile_writer(cls: type, schemas: Sequence[tuple[bytes, dict[str, Any]]]) -> Write:
+    """Make the function that writes an event: a head, then the body, by the first schema that holds all that it says.
+
+    ``schemas`` are heads and schemas, oldest first and today's last; each former one is a beginning of today's.
+    """
     source = _Source()
-    source.names["head"] = head
-    source.add(1, f"return {_joined(['head', *_write(source, schema, 'event', cls)])}")
+    _, today = schemas[-1]
+    for head, schema in schemas:
+        absent = " and ".join(_absent(source, schema, today, "event", cls))
+        body = _joined([source.refer(head), *_write(source, schema, "event", cls)])
+        source.add(1, f"if {absent}: return {body}" if absent else f"return {body}")
     return typing.cast(Write, source.compile("def f(event):"))
 
 
 def compile_reader(cls: type, schema: dict[str, Any]) -> Read:
-    """Make the function that reads an event from a position on; it returns the position behind it too."""
+    """Make the function that reads an event from a position on; it returns the position behind it too.
+
+    ``schema`` is today's, or a beginning of it.
+    """
     source = _Source()
     name = _read(source, 1, schema, cls)
     source.add(1, f"return {name}, at")
@@ -154,6 +182,31 @@ def _write(source: _Source, schema: Any, value: str, hint: Any) -> list[str]:
         return [f"L[len({name})] if ({name} := {value}) else b''", f"*({items} for {item} in {name})", "b'\\0'"]
     fields = _fields(schema, hint)
     return [part for field, inner, wanted in fields for part in _write(source, inner, f"{value}.{field}", wanted)]
+
+
+def _absent(source: _Source, former: Any, today: Any, value: str, hint: Any) -> list[str]:
+    """Make the conditions under which a value says nothing that the former schema has no field for."""
+    kind = today["type"] if isinstance(today, dict) else today
+    if isinstance(kind, list):
+        name = source.new()
+        absent = _absent(source, former[1], kind[1], name, _inner(hint))
+        return [f"(({name} := {value}) is None or {' and '.join(absent)})"] if absent else []
+    if kind == "array":
+        item = source.new()
+        absent = _absent(source, former["items"], today["items"], item, _inner(hint))
+        return [f"all({' and '.join(absent)} for {item} in {value})"] if absent else []
+    if kind != "record":
+        return []
+    known = former["fields"]
+    tests: list[str] = []
+    for number, (field, inner, wanted) in enumerate(_fields(today, hint)):
+        place = f"{value}.{field}"
+        if number < len(known):
+            tests += _absent(source, known[number]["type"], inner, place, wanted)
+        else:
+            default = hint.__struct_defaults__[number - len(hint.__struct_fields__)]
+            tests.append(f"{place} is None" if default is None else f"{place} == {source.refer(default)}")
+    return tests
 
 
 def _joined(parts: list[str]) -> str:
@@ -227,7 +280,8 @@ def _read_array(source: _Source, depth: int, name: str, schema: dict[str, Any], 
 def _fields(schema: dict[str, Any], cls: Any) -> Iterator[tuple[str, Any, Any]]:
     hints = typing.get_type_hints(cls)
     written = [field["name"] for field in schema["fields"]]
-    if written != list(cls.__struct_fields__):
+    known, defaults = list(cls.__struct_fields__), len(cls.__struct_defaults__)
+    if written != known[: len(written)] or len(known) - len(written) > defaults:
         raise TypeError(f"{cls.__name__} and its schema differ in their fields: {written}")
     for field in schema["fields"]:
         yield field["name"], field["type"], hints[field["name"]]

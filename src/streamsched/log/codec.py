@@ -1,7 +1,9 @@
 """The wire format: Avro single-object encoding (``C3 01``, CRC-64-AVRO fingerprint, body) of every event.
 
 The schemas are the files of ``schemas/``: one for each event as it is written today, and under ``history/`` those
-that were written once and must be read for ever. Source: Apache Avro 1.12 specification, "Single-object encoding".
+that were written once and must be read for ever. A record is written under the oldest schema that holds what it says,
+so that nodes of a former version read whatever uses nothing new. Source: Apache Avro 1.12 specification,
+"Single-object encoding".
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any, Final, cast
 
 from streamsched.domain import events
 from streamsched.domain.events import Event
-from streamsched.log.avro import Read, Write, compile_reader, compile_writer
+from streamsched.log.avro import Read, Write, compile_reader, compile_writer, is_beginning
 from streamsched.log.port import Headers, Record
 
 MAGIC: Final = b"\xc3\x01"
@@ -46,28 +48,28 @@ def wire_fingerprint(schema: dict[str, Any]) -> bytes:
 class Codec:
     """Encodes events and decodes records. Each schema is compiled when it is first met.
 
-    ``fingerprints.lock`` names every schema that was ever written, the one of today last for each event.
+    ``fingerprints.lock`` names every schema that was ever written, oldest first; the last one of an event is today's.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = schema_folder() if folder is None else folder
         classes = {cls.__name__: cls for cls in events.EVENTS}
         self._classes: dict[bytes, type[Event]] = {}
-        self._marks: dict[type[Event], bytes] = {}
+        self._marks: dict[type[Event], list[bytes]] = {}
         for line in (self._folder / "fingerprints.lock").read_text().splitlines():
             mark, name = line.split()
             self._classes[bytes.fromhex(mark)] = classes[name]
-            self._marks[classes[name]] = bytes.fromhex(mark)
+            self._marks.setdefault(classes[name], []).append(bytes.fromhex(mark))
         self._writers: dict[type[Event], Write] = {}
         self._readers: dict[bytes, Read] = {}
         """By all that stands before the body."""
 
     def encode(self, event: Event) -> bytes:
-        """Encode one event."""
+        """Encode one event, under the oldest schema that holds what it says."""
         write = self._writers.get(type(event))
         if write is None:
             cls = type(event)
-            write = self._writers[cls] = compile_writer(cls, self._schema(cls.__name__), MAGIC + self._marks[cls])
+            write = self._writers[cls] = compile_writer(cls, self._written(cls))
         return write(event)
 
     def decode(self, record: Record) -> Event:
@@ -95,23 +97,29 @@ class Codec:
             raise Undecodable(f"{place_of(record)}: not an event (it begins with {head[:4].hex(' ') or 'nothing'})")
         mark = head[2:]
         if mark not in self._classes:
+            where = f"{record.partition} {record.offset} --topic {record.topic}"
             raise UnknownSchema(
                 f"{place_of(record)}: unknown schema fingerprint {mark.hex()}; "
-                "it was written by a newer version of streamsched: upgrade this node "
-                "(what no version has written cannot be told from that, and is not skipped either)"
+                "it was written by a newer version of streamsched: upgrade this one. If no version wrote it: "
+                f"streamsched dead-letters set-aside {where} --reason WHY"
             )
         read = self._readers[head] = self._compiled(mark)
         return read
 
     def _compiled(self, mark: bytes) -> Read:
         cls = self._classes[mark]
-        today = self._schema(cls.__name__)
-        read = compile_reader(cls, today)
-        if mark == self._marks[cls]:
-            return read
-        return _historic_reader(self._schema(f"history/{cls.__name__}.{mark.hex()}"), today, read)
+        schema, today = self._schema(cls, mark), self._schema(cls, self._marks[cls][-1])
+        if is_beginning(schema, today):
+            return compile_reader(cls, schema)
+        return _historic_reader(schema, today, compile_reader(cls, today))
 
-    def _schema(self, name: str) -> dict[str, Any]:
+    def _written(self, cls: type[Event]) -> list[tuple[bytes, dict[str, Any]]]:
+        """List the heads and schemas that an event may be written under, oldest first."""
+        schemas = [(MAGIC + mark, self._schema(cls, mark)) for mark in self._marks[cls]]
+        return [(head, schema) for head, schema in schemas if is_beginning(schema, schemas[-1][1])]
+
+    def _schema(self, cls: type[Event], mark: bytes) -> dict[str, Any]:
+        name = cls.__name__ if mark == self._marks[cls][-1] else f"history/{cls.__name__}.{mark.hex()}"
         schema: dict[str, Any] = json.loads((self._folder / f"{name}.avsc").read_text())
         return schema
 
@@ -149,7 +157,7 @@ def place_of(record: Record) -> str:
 
 
 def _historic_reader(written: dict[str, Any], today: dict[str, Any], read: Read) -> Read:
-    """Make the reader of a former schema: resolve it to today's, as Avro defines, then read that."""
+    """Make the reader of any other former schema: resolve it to today's, as Avro defines, then read that."""
     import fastavro
 
     former, current = fastavro.parse_schema(written), fastavro.parse_schema(today)

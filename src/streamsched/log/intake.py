@@ -13,6 +13,7 @@ from typing import Final, cast
 
 from streamsched.domain.events import (
     OF_SCHEDULE,
+    BackfillRequested,
     ChildCheckpointed,
     ChildCreated,
     ChildrenStopping,
@@ -20,18 +21,24 @@ from streamsched.domain.events import (
     Event,
     NodeBeat,
     PartitionReset,
+    RecordSetAside,
+    ScheduleSet,
+    TaskRequested,
     Work,
 )
 from streamsched.domain.flaws import flaw_of
 from streamsched.domain.ids import is_task_id
-from streamsched.log.codec import Codec, Undecodable, header, place_of
+from streamsched.domain.template import LEVEL
+from streamsched.log.codec import Codec, Undecodable, UnknownSchema, header, place_of
 from streamsched.log.port import Headers, Record
 from streamsched.log.topics import RECORD_LIMIT, Topics
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _WORK: Final = frozenset({ChildCreated, ChildCheckpointed, ChildrenStopping})
-_NOBODYS: Final = frozenset({PartitionReset, ChildCreated, NodeBeat, DeadLetter})
-"""Events that stand under no task's and no schedule's id in the journal; all but the first are none of it."""
+_TEMPLATES: Final = frozenset({TaskRequested, ScheduleSet, BackfillRequested})
+"""Events with a template in them."""
+_NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeBeat, DeadLetter})
+"""Events that stand under no task's and no schedule's id in the journal; all but the first two are none of it."""
 
 
 class Intake:
@@ -52,7 +59,11 @@ class Intake:
         if kind in _NOBODYS:
             if kind is PartitionReset:
                 return event
+            if isinstance(event, RecordSetAside):
+                return _decision(record, event)
             raise Undecodable(f"{place_of(record)}: {kind.__name__} is no event of the journal")
+        if kind in _TEMPLATES:
+            _check_level(record, cast("TaskRequested | ScheduleSet | BackfillRequested", event))
         owner: str = event.schedule_id if kind in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
         key, home = self._home(owner)
         if record.key != key:
@@ -61,16 +72,19 @@ class Intake:
             raise _misplaced(record, f"its home is partition {home}")
         return event
 
-    def work(self, record: Record) -> Work | ChildrenStopping:
-        """Read a record of the work log: work to do, or a stop marker."""
-        event = cast("Work | ChildrenStopping", self._event(record))
+    def work(self, record: Record) -> Work | ChildrenStopping | RecordSetAside:
+        """Read a record of the work log: work to do, a stop marker, or what was decided of an unknown record."""
+        event = self._event(record)
         if type(event) not in _WORK:
+            if isinstance(event, RecordSetAside):
+                return _decision(record, event)
             raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no work")
         if type(event) is ChildCheckpointed and event.work is None:
             raise Undecodable(f"{place_of(record)}: a continuation without its work")
-        if record.key != event.task_id.encode():
+        work = cast("Work | ChildrenStopping", event)
+        if record.key != work.task_id.encode():
             raise _misplaced(record, "its key is not its task's id")
-        return event
+        return work
 
     def beat(self, record: Record) -> NodeBeat | None:
         """Read a node's beat; None where the node has left."""
@@ -112,6 +126,29 @@ def blame(headers: Headers) -> tuple[str, int, int] | None:
     if not (is_task_id(task_id) and _NUMBER.fullmatch(child) and _NUMBER.fullmatch(ordinal)):
         return None
     return task_id, int(child), int(ordinal)
+
+
+def set_aside(record: Record, decision: RecordSetAside) -> Undecodable:
+    """Say why a record of an unknown schema is passed over."""
+    return Undecodable(f"{place_of(record)}: set aside by {decision.by}: {decision.reason}")
+
+
+def _decision(record: Record, event: RecordSetAside) -> RecordSetAside:
+    """Check that a decision stands behind the record that it is about, in the same partition."""
+    if record.key is not None or event.partition != record.partition or event.offset >= record.offset:
+        raise _misplaced(record, "it is about no earlier record of its partition")
+    return event
+
+
+def _check_level(record: Record, event: TaskRequested | ScheduleSet | BackfillRequested) -> None:
+    """Stop at a template of a newer version: it would be refused here, for good, or folded in another way."""
+    parts = event.parts if isinstance(event, BackfillRequested) else (event,)
+    level = max((part.level for part in parts), default=0)
+    if level > LEVEL:
+        raise UnknownSchema(
+            f"{place_of(record)}: a template of level {level}, above the {LEVEL} that this version reads; "
+            "it was written by a newer version of streamsched: upgrade this node"
+        )
 
 
 def _misplaced(record: Record, why: str) -> Undecodable:

@@ -74,12 +74,24 @@ class Committed(NamedTuple):
     metadata: str
 
 
+class LogTime(NamedTuple):
+    """What the log's own clock shows now: not less than ``earliest``, not more than ``latest``."""
+
+    earliest: int
+    latest: int
+
+
 class TopicSpec(NamedTuple):
-    """What a topic must be: ``config`` holds Kafka's names and values."""
+    """What a topic must be: ``config`` holds Kafka's names and values.
+
+    ``replication`` (-1: the broker's own) and ``min_insync`` (0: the broker's own) are for a topic that is made now.
+    """
 
     name: str
     partitions: int
     config: Mapping[str, str]
+    replication: int = -1
+    min_insync: int = 0
 
 
 class Hanging(NamedTuple):
@@ -106,6 +118,10 @@ class LogError(Exception):
 
 class LogUnreachable(LogError):
     """The broker (or the folder of the embedded log) cannot be reached or used."""
+
+
+class LogTaken(LogUnreachable):
+    """Another process has the embedded log, and it takes one that writes."""
 
 
 class TransactionAborted(LogError):
@@ -135,6 +151,14 @@ class PositionLost(LogError):
     """A position to read from (or a group's commit) is gone. Never start anywhere else silently."""
 
 
+class PartitionHalted(LogError):
+    """A partition of the journal stands still at a record that this version cannot read."""
+
+
+class NotAllowed(LogError):
+    """A right is missing on the broker; the message says for what."""
+
+
 class CannotEvict(LogError):
     """Dead members cannot be evicted from here, now or ever: the message names what is missing."""
 
@@ -161,7 +185,7 @@ class Member(Protocol):
 
     @property
     def member_id(self) -> str:
-        """The group's name for this member; empty while it is not in the group."""
+        """The group's name for this member; empty while the group does not know it."""
 
     def poll(self, timeout: float = 0.0) -> None:
         """Serve the group, calling the listener. Must be called at least once a second."""
@@ -232,6 +256,15 @@ class Log(Protocol):
     def cluster_id(self) -> str:
         """Which log this is: views of one never serve another."""
 
+    def check_broker(self) -> None:
+        """Refuse a broker that is too old for these settings. Raises ``LogError``."""
+
+    def brokers(self) -> int:
+        """Count the brokers that there are: on how many a partition can have a copy."""
+
+    def replication(self, topic: str) -> int:
+        """Count the copies of the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
+
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
 
@@ -253,6 +286,13 @@ class Log(Protocol):
     def post(self, append: Append) -> None:
         """Write a record without waiting; it may be lost (beats)."""
 
+    def time(self) -> LogTime | None:
+        """Tell the log's own time, as the last record that was posted told; None where none was written yet.
+
+        Raises:
+            TopicMismatch: the topic that is posted to keeps its writers' times.
+        """
+
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
         """Write records without a transaction, durable on return; returns their offsets.
 
@@ -267,6 +307,9 @@ class Log(Protocol):
         Raises:
             LogUnreachable: a stable read was not answered in time.
         """
+
+    def members(self, group: str) -> int:
+        """Count the members of a group."""
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 with this metadata where the group has no commit yet. The group must have no members."""

@@ -12,7 +12,13 @@ RECORD_LIMIT: Final = 2 * 1024 * 1024
 PAYLOAD_LIMIT: Final = 256 * 1024
 EVENT_PARTITIONS: Final = 16
 CHILD_PARTITIONS: Final = 64
-_COMMON: Final = {"max.message.bytes": str(RECORD_LIMIT), "message.timestamp.type": "CreateTime"}
+_COMMON: Final = {
+    "max.message.bytes": str(RECORD_LIMIT),
+    "message.timestamp.type": "CreateTime",
+    # The broker unpacks what it is given and holds it against the limit above, so that no reader has to unpack
+    # gigabytes out of a few kilobytes. Our own clients pack nothing.
+    "compression.type": "uncompressed",
+}
 _FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
 
 
@@ -75,6 +81,10 @@ class Topics:
         """Name all partitions of the work log."""
         return [TopicPartition(self.children, p) for p in range(self.child_partitions)]
 
+    def groups(self) -> dict[str, list[TopicPartition]]:
+        """Name all partitions of each group."""
+        return {self.scheduler_group: self.journal(), self.worker_group: self.work_log()}
+
     def specs(self) -> list[TopicSpec]:
         """Say what every topic must be."""
         compact = {**_COMMON, "cleanup.policy": "compact"}
@@ -82,6 +92,7 @@ class Topics:
             TopicSpec(self.events, self.event_partitions, {**_COMMON, **_FOREVER}),
             TopicSpec(self.children, self.child_partitions, {**_COMMON, **_FOREVER, "segment.bytes": "67108864"}),
             TopicSpec(self.templates, 1, compact),
-            TopicSpec(self.workers, 1, {**compact, "segment.ms": "600000"}),
+            # Nodes learn from their own beats what time it is by the broker's clock.
+            TopicSpec(self.workers, 1, {**compact, "segment.ms": "600000", "message.timestamp.type": "LogAppendTime"}),
             TopicSpec(self.dead_letters, 1, {**_COMMON, "cleanup.policy": "delete", "retention.ms": "2419200000"}),
         ]

@@ -25,7 +25,7 @@ INTERVAL: Final = 0.5
 """Seconds between the beats of a node, in all but very large clusters."""
 TURNS: Final = INTERVAL / 2
 """Seconds within which a loop that does not wait turns at least once."""
-HANGS: Final = 10.0
+HANGS: Final = 15.0
 """Seconds after which a loop that did not beat counts as hanging: what it may wait for has given up by then."""
 MOST: Final = 500
 """Beats a second that all nodes together may send."""
@@ -45,6 +45,7 @@ class Condition:
     free: int = 0
     pending: int = 0
     running: tuple[RunningChild, ...] = ()
+    modules: tuple[str, ...] | None = None
 
 
 class Pulse:
@@ -70,6 +71,16 @@ class Pulse:
         self.membership = ("", "")
         """Who the node is to its group, as its last beat told: member id and transactional id."""
 
+    @property
+    def joined(self) -> bool:
+        """Whether the node is in its group."""
+        return self._ownership.joined
+
+    @property
+    def idle(self) -> str:
+        """Why the node owns nothing; empty where it owns something."""
+        return self._ownership.idle
+
     def until_due(self) -> float:
         """Tell how many seconds there are until the next beat."""
         return max(0.0, self._next - self._me.clock.monotonic())
@@ -78,7 +89,9 @@ class Pulse:
         """Send a beat if it is time; call it once in each loop."""
         now = self._me.clock.monotonic()
         age, self._last_loop = now - self._last_loop, now
-        news = (state, self._ownership.joined, frozenset(self._ownership.claims))
+        joined = self._ownership.joined
+        # While it joins, its name in the group is news: who dies then is to be evicted as well.
+        news = (state, joined or self._ownership.member_id, frozenset(self._ownership.claims))
         if now < self._next and news == self._told:
             return
         owned = len(self._ownership.claims)
@@ -101,6 +114,7 @@ class Pulse:
             partitions=tuple(sorted(self._ownership.claims)),
             running=told.running,
             loop_age=round(age * 1000),
+            modules=told.modules,
         )
         with self._posting:
             self._last = event

@@ -25,6 +25,7 @@ from streamsched.log.port import (
     Log,
     LogError,
     LogUnreachable,
+    NotAllowed,
     OutcomeUnknown,
     PositionLost,
     TopicPartition,
@@ -32,8 +33,9 @@ from streamsched.log.port import (
     Writer,
     WriterFenced,
 )
+from streamsched.runtime.beginning import Beginning
 from streamsched.runtime.clock import Clock
-from streamsched.runtime.mark import Mark, NewerMark, decode_mark
+from streamsched.runtime.mark import INITIAL, Mark, NewerMark, decode_mark
 from streamsched.runtime.tracker import Place
 
 PATIENCE: Final = 0.3
@@ -49,6 +51,10 @@ CALM_SLICE: Final = 0.2
 """The same when nothing has come from it for longer: what is idle should cost nothing."""
 ROUNDS: Final = 10
 """How often progress buys it another wait."""
+OUTAGE_S: Final = 150.0
+"""How long running work waits for the log to say how a transaction ended: as long as the group keeps its member."""
+
+REMEDY: Final = "run 'streamsched topics repair'"
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +76,10 @@ class Claim:
     end: int
 
 
+class _Forgotten(PositionLost):
+    """The group has no position: none was committed, or the broker or an administrator has deleted it."""
+
+
 class Tenant(Protocol):
     """The role that works on owned partitions."""
 
@@ -83,11 +93,16 @@ class Tenant(Protocol):
         """Forget all work on these partitions without writing anything."""
 
     def waiting(self) -> None:
-        """Show a sign of life: a claim is taking its time."""
+        """Show a sign of life: a claim, or the answer of the log, is taking its time."""
 
 
 class Ownership:
-    """A member of a group, its writer, and its claims. All calls from one thread."""
+    """A member of a group, its writer, and its claims. All calls from one thread.
+
+    ``begin_anew`` says where partitions begin whose position the group has forgotten; without it they stand still.
+    ``outage`` is for how many seconds work is kept whose transaction has an unknown outcome while the log does not
+    answer.
+    """
 
     def __init__(
         self,
@@ -99,6 +114,8 @@ class Ownership:
         tenant: Tenant,
         clock: Clock,
         pause: Callable[[float], None],
+        begin_anew: Callable[[Collection[TopicPartition]], Beginning] | None = None,
+        outage: float = 0.0,
     ) -> None:
         self._log = log
         self._group = group
@@ -106,6 +123,8 @@ class Ownership:
         self._tenant = tenant
         self._clock = clock
         self._pause = pause
+        self._begin_anew = begin_anew
+        self._outage = outage
         self._ids = f"{group}.{node_id}."
         self._writers = 0
         self._abandoned: list[str] = []
@@ -136,6 +155,22 @@ class Ownership:
     def turn(self) -> float:
         """Seconds that may pass until the group is served again: few while it shares its partitions out anew."""
         return CALM_SLICE if self._clock.monotonic() - self._stirred_at > CALM_AFTER else SLICE
+
+    @property
+    def idle(self) -> str:
+        """Why nothing is owned here; empty where something is."""
+        if self.claims:
+            return ""
+        if not self.member_id:
+            return f"it is not in group {self._group}, which does not answer (yet)"
+        if not self._assigned:
+            return (
+                f"group {self._group} gave it no partition of {self._topic}: other nodes have them all, "
+                "or the group still waits for a member that was lost"
+            )
+        if self._assigned <= self._set_apart:
+            return f"its partitions of {self._topic}, {sorted(self._assigned)}, stand still: {REMEDY}"
+        return f"it still takes over its partitions of {self._topic}, {sorted(self._assigned)}, from their last owner"
 
     def poll(self) -> None:
         """Serve the group, then claim what was assigned."""
@@ -188,6 +223,10 @@ class Ownership:
                 self.claims[partition] = replace(claim, counter=claim.counter + 1, position=place.position)
         return offsets
 
+    def hurry(self) -> None:
+        """Wait for the end of no outage any more. May be called from a signal handler."""
+        self._outage = 0.0
+
     def leave(self) -> None:
         """Hand everything over and leave the group."""
         self._member.leave()
@@ -232,12 +271,11 @@ class Ownership:
             log.info("fencing %s, which did not release its partitions", predecessor)
             self._tenant.waiting()
             self._log.fence(predecessor)
-        lost: dict[int, PositionLost] = {}
-        stable = self._marks(
-            places, stable=True, timeout=HOLD, on_lost=lambda place, why: lost.setdefault(place.partition, why)
-        )
+        lost: dict[TopicPartition, PositionLost] = {}
+        stable = self._marks(places, stable=True, timeout=HOLD, on_lost=lost.setdefault)
+        facts = self._forgotten(lost, stable)
         if lost:
-            self._stand_still(lost)
+            self._stand_still({place.partition: why for place, why in lost.items()})
         if not stable:
             return
         marks = {
@@ -245,7 +283,7 @@ class Ownership:
             for partition, (_, mark) in stable.items()
         }
         self._ready_writer().commit(
-            [],
+            facts,
             {partition: Committed(stable[partition][0], mark.encode()) for partition, mark in marks.items()},
             self._member,
         )
@@ -257,7 +295,31 @@ class Ownership:
             for released in (before.released or before.transactional_id.startswith(self._ids),)
         ]
         self.claims |= {claim.partition: claim for claim in claims}
-        self._tenant.claimed(claims)
+        try:
+            self._tenant.claimed(claims)
+        except LogError:  # it cannot begin: claimed anew
+            for claim in claims:
+                del self.claims[claim.partition]
+            raise
+
+    def _forgotten(
+        self, lost: dict[TopicPartition, PositionLost], stable: dict[TopicPartition, tuple[int, Mark]]
+    ) -> Sequence[Append]:
+        """Move what can begin anew from the lost partitions to the others; returns what to write with the claim."""
+        forgotten = [place for place, why in lost.items() if isinstance(why, _Forgotten)]
+        if not forgotten or self._begin_anew is None:
+            return ()
+        try:
+            positions, facts = self._begin_anew(forgotten)
+        except NotAllowed as error:
+            log.error("%s", error)
+            return ()
+        numbers = [place.partition for place in forgotten]
+        log.warning("group %s has forgotten its positions: %s %s begin anew", self._group, self._topic, numbers)
+        for place in forgotten:
+            del lost[place]
+            stable[place] = (positions[place], INITIAL)
+        return facts
 
     def _unreleased(self, places: Sequence[TopicPartition]) -> list[str]:
         """Find the predecessors to fence: those that hold on without progress, after a patient second look."""
@@ -297,7 +359,7 @@ class Ownership:
         found: dict[TopicPartition, tuple[int, Mark]] = {}
         for place, committed in self._log.committed(self._group, places, stable=stable, timeout=timeout).items():
             where = f"group {self._group} for {place.topic}-{place.partition}"
-            lost = f"there is no committed position of {where}: run 'streamsched topics repair'"
+            lost: PositionLost = _Forgotten(f"there is no committed position of {where}: {REMEDY}")
             try:
                 if committed is not None:
                     found[place] = (committed.position, decode_mark(committed.metadata))
@@ -306,10 +368,10 @@ class Ownership:
                 raise LogError(f"the committed position of {where} is {error}: upgrade this node") from error
             except ValueError as error:
                 # An admin has set it: what was settled above it is not known any more.
-                lost = f"the committed position of {where} is {error}: run 'streamsched topics repair'"
+                lost = PositionLost(f"the committed position of {where} is {error}: {REMEDY}")
             if on_lost is None:
-                raise PositionLost(lost)
-            on_lost(place, PositionLost(lost))
+                raise lost
+            on_lost(place, lost)
         return found
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
@@ -320,15 +382,27 @@ class Ownership:
         What another node claimed meanwhile is lost. Any other partition of the transaction tells of the whole.
         """
         self._abandon_writer()
-        try:
-            self._fence_abandoned()
-            found = self._marks([TopicPartition(self._topic, partition) for partition in marks], stable=True)
-        except LogUnreachable as error:
-            # Nothing is known of this work any more: claim it anew, from what the log says then.
-            self._drop(list(marks))
-            raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
+        begun = self._clock.monotonic()
+        while True:
+            try:
+                self._tenant.waiting()
+                self._fence_abandoned()
+                self._tenant.waiting()
+                found = self._marks([TopicPartition(self._topic, partition) for partition in marks], stable=True)
+                break
+            except LogUnreachable as error:
+                if self._clock.monotonic() - begun >= self._outage:
+                    # Nothing is known of this work any more: claim it anew, from what the log says then.
+                    self._drop(list(marks))
+                    raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
+                log.warning("an outage: what runs goes on, results wait: %s", error)
+                self._pause(PATIENCE)
         landed = {place.partition: mark for place, (_, mark) in found.items()}
-        foreign = {partition for partition, mark in marks.items() if landed[partition].epoch > mark.epoch}
+        foreign = {
+            partition
+            for partition, mark in marks.items()
+            if landed[partition].epoch > mark.epoch or not landed[partition].transactional_id.startswith(self._ids)
+        }
         if foreign:
             self._assigned -= foreign
             self._drop(foreign)

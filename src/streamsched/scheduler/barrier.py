@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from streamsched.log.journal import JournalReader
 from streamsched.log.port import Log, LogUnreachable, Reader, TopicPartition
 
 
@@ -17,7 +18,11 @@ class Barrier:
     """
 
     def __init__(
-        self, log: Log, reader: Reader, places: Collection[TopicPartition], halted: Collection[int] = ()
+        self,
+        log: Log,
+        reader: Reader | JournalReader,
+        places: Collection[TopicPartition],
+        halted: Collection[int] = (),
     ) -> None:
         self._log = log
         self._reader = reader

@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from heapq import heapify, heapreplace
+from heapq import heapify, heappop, heapreplace
 from itertools import groupby
+from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
 from streamsched.domain.events import ChildCreated, Release
+from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments
 from streamsched.domain.task import Detail, Task
-from streamsched.domain.template import TemplateError, read_params, resolve_params
+from streamsched.domain.template import TemplateError, complete_params, read_params
 from streamsched.runtime.identity import Identity
+from streamsched.scheduler.routing import Route, needed_by
 from streamsched.scheduler.workers import Capacity
 
 ROUND: Final = 2_000
@@ -45,11 +48,28 @@ def wanted_on(worker: Capacity, task: Task) -> int:
     return min(HELD, worker.slots * (1 + int(AHEAD_MS / mean)))
 
 
+class _Reach:
+    """The workers on which a route places children in this round: a heap by what they hold for their slots."""
+
+    __slots__ = ("heap", "held", "slots", "trial", "workers")
+
+    def __init__(self, workers: Sequence[Capacity], held: list[float], route: Route | None) -> None:
+        self.workers = workers
+        self.held = held
+        """Of all workers, whoever places there."""
+        numbers = [n for n, worker in enumerate(workers) if route is None or worker.node_id in route.nodes]
+        self.trial = frozenset(n for n in numbers if route is not None and workers[n].node_id in route.trial)
+        self.slots = sum(1 if number in self.trial else workers[number].slots for number in numbers)
+        self.heap = [(held[number], number) for number in numbers]
+        heapify(self.heap)
+
+
 @dataclass(slots=True)
 class _Turn:
     """What one task gets in this round, and what is left of it."""
 
     task: Task
+    reach: _Reach
     due: list[int]
     fresh: int
     taken: int = 0
@@ -81,32 +101,40 @@ class Dispatcher:
         self._rounds = 0
 
     def choose(
-        self, tasks: Sequence[Task], workers: Sequence[Capacity], load: Mapping[int, int], now: int
+        self,
+        tasks: Sequence[Task],
+        workers: Sequence[Capacity],
+        load: Mapping[int, int],
+        now: int,
+        routes: Mapping[Requirement, Route] = MappingProxyType({}),
     ) -> dict[str, tuple[Release, ...]]:
         """Give each task its releases of this round; tasks without any are left out.
 
-        ``load`` counts live children by partition, those of decisions in flight included.
+        ``load`` counts live children by partition, those of decisions in flight included. ``routes`` say who may take
+        what; a requirement without one goes to any worker.
         """
         if not workers or not tasks:
             return {}
         self._rounds += 1
         workers = sorted(workers, key=self._lot)
-        slots = sum(worker.slots for worker in workers)
-        held = [
-            (sum(load.get(partition, 0) for partition in worker.partitions) / worker.slots, number)
-            for number, worker in enumerate(workers)
-        ]
-        heapify(held)
+        held = [sum(load.get(partition, 0) for partition in worker.partitions) / worker.slots for worker in workers]
+        reaches: dict[Route | None, _Reach] = {}
         room = ROUND
         turns: list[_Turn] = []
         ranked = sorted(tasks, key=lambda task: -task.request.priority)
         for _, equals in groupby(ranked, key=lambda task: task.request.priority):
-            queue = [_Turn(task, task.due_children(now, ROUND), task.fresh) for task in equals]
+            queue = []
+            for task in equals:
+                route = routes.get(needed_by(task))
+                reach = reaches.get(route)
+                if reach is None:
+                    reach = reaches[route] = _Reach(workers, held, route)
+                queue.append(_Turn(task, reach, task.due_children(now, ROUND), task.fresh))
             turns += queue
             while queue and room > 0:
                 waiting: list[_Turn] = []
                 for turn in queue:
-                    taken = self._turn(turn, workers, held, slots, min(TURN, room))
+                    taken = self._turn(turn, min(TURN, room))
                     room -= taken
                     if taken and turn.left:
                         waiting.append(turn)
@@ -117,25 +145,32 @@ class Dispatcher:
         """Draw lots among equals, so that two schedulers at the same moment need not choose the same worker."""
         return crc32(f"{self._me.node_id} {self._rounds} {worker.node_id}".encode())
 
-    def _turn(
-        self, turn: _Turn, workers: Sequence[Capacity], held: list[tuple[float, int]], slots: int, limit: int
-    ) -> int:
+    def _turn(self, turn: _Turn, limit: int) -> int:
         """Let one task place up to ``limit`` children, always on the worker that holds least for its slots."""
         before = turn.taken
-        others = len(workers)
-        while turn.left and turn.taken - before < limit:
-            share, number = held[0]
+        workers, held, heap, trial = turn.reach.workers, turn.reach.held, turn.reach.heap, turn.reach.trial
+        others = len(heap)
+        while heap and turn.left and turn.taken - before < limit:
+            share, number = heap[0]
+            if share != held[number]:  # a task that may go elsewhere too has placed children here
+                heapreplace(heap, (held[number], number))
+                continue
             worker = workers[number]
             room = wanted_on(worker, turn.task) - int(share * worker.slots)
             if room <= 0:
-                if turn.task.live + turn.taken >= slots:
+                if turn.task.live + turn.taken >= turn.reach.slots:
                     break
                 room = 1
-            portion = min(room, -(-turn.left // others), limit - (turn.taken - before))
+            tries = number in trial
+            portion = 1 if tries else min(room, -(-turn.left // others), limit - (turn.taken - before))
             others = max(1, others - 1)
             size = turn.taken
             turn.take(portion, worker.partitions[self._rounds % len(worker.partitions)])
-            heapreplace(held, (share + (turn.taken - size) / worker.slots, number))
+            held[number] = share + (turn.taken - size) / worker.slots
+            if tries:
+                heappop(heap)
+            else:
+                heapreplace(heap, (held[number], number))
         return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
@@ -170,7 +205,7 @@ class Dispatcher:
         if found is None:
             if task.fault:
                 raise TemplateError(task.fault, "cancel it")
-            params = resolve_params(task.template, read_params(task.request.params))
+            params = complete_params(task.template, read_params(task.request.params))
             found = ChildArguments(task.template, params, task.plan)
             if found.children != task.children or found.kind != task.template.kind:
                 reason = f"its plan gives {found.children:,} children of a {found.kind} splitter, not {task.children:,}"

@@ -26,7 +26,7 @@ LATE: Final = 2 * INTERVAL
 SHARE: Final = 4
 """One node in so many may be evicted at once."""
 DOUBLINGS: Final = 2
-"""How often the patience with a node that comes back is doubled: the group's session ends at ten seconds anyway."""
+"""How often the patience with a node that comes back is doubled."""
 REMEMBERED: Final = 1_000
 """Nodes that have left of which it is known, should they come back."""
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, cast
 
 from msgspec.structs import replace
 
@@ -19,19 +20,23 @@ from streamsched.domain.owed import Debt, owed
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema
+from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
+from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import (
     Append,
     Log,
     LogError,
+    LogUnreachable,
     Record,
     TopicPartition,
     TransactionAborted,
     WriterFenced,
 )
 from streamsched.log.topics import Topics
+from streamsched.runtime import beginning
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Claim, Ownership
@@ -41,21 +46,28 @@ from streamsched.scheduler import aggregator
 from streamsched.scheduler.barrier import Barrier
 from streamsched.scheduler.dispatcher import Dispatcher
 from streamsched.scheduler.planner import plan_task
+from streamsched.scheduler.routing import Routing, needed_by
 from streamsched.scheduler.ticker import Ticked, Ticker
 from streamsched.scheduler.timers import Agenda
-from streamsched.scheduler.workers import Workers
 from streamsched.view.view import View
 
 BATCH: Final = 4_000
 """Records read in one step."""
+PLANNING_S: Final = 0.5
+"""Time for plans in one turn, the last one apart: what a plan costs is up to its template, and beats must not wait."""
 DECISIONS: Final = 2_000
 """Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
 FLUSH_INTERVAL: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
 LAG: Final = 5_000
 """Offsets that an owned partition's committed position may lie behind what was folded: its next owner reads them."""
+SAY_AGAIN_S: Final = 60.0
+"""Seconds after which it is said again that a partition stands still."""
 CATCH_UP: Final = 0.005
 """Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
+
+RAN: Final = frozenset({e.ChildStarted, e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
+"""What tells that a worker has run a child."""
 
 log = logging.getLogger(__name__)
 
@@ -98,23 +110,25 @@ class Scheduler:
         self._records = Records(codec, topics)
         self.view = view
         self._me = me
-        self._workers = Workers()
+        self._routing = Routing()
         self._agenda = Agenda()
         self._dispatcher = Dispatcher(me)
-        self._hungry: dict[str, None] = {}
         self._flights: dict[str, _Flight] = {}
         self._reserved = Load()
-        self._unready: set[int] = set()
+        self._unready: dict[int, int] = {}
+        """Partitions that are not folded up to this position yet: nothing is decided for them."""
         self._ready: set[int] = set()
         self._halted: set[int] = set()
+        """Partitions that stand still at a record of an unknown schema, as far as this was heeded."""
+        self._say_again = 0.0
         self._letters: dict[int, dict[int, Append]] = {}
         """Dead letters of owned partitions, by the offset of what they are about, until they are written."""
         self._next_flush = 0.0
-        self._reader = log.reader()
+        self._reader = JournalReader(log, topics, codec)
         self._ticker = Ticker(view, self._records, me, Barrier(log, self._reader, topics.journal(), self._halted))
         self._ownership = Ownership(
             log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause,
+            clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
         )  # fmt: skip
         self.pulse = Pulse(
             log=log,
@@ -124,6 +138,8 @@ class Scheduler:
             ownership=self._ownership,
             partitions=topics.event_partitions,
         )
+        self._clock_check = ClockCheck(log, me.clock, "nothing is decided until they agree")
+        self._clock = Agreement.UNKNOWN
         self._beats = TopicPartition(topics.workers, 0)
         journal = topics.journal()
         starts = log.start([*journal, self._beats])
@@ -135,9 +151,12 @@ class Scheduler:
         self._ownership.poll()
         now = self._me.clock.now()
         at_most = min(timeout, CATCH_UP if self._unready else self._ownership.turn, self.pulse.until_due())
-        wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
+        wait = at_most
+        if self._clock is Agreement.AGREES:
+            wait = min(self._agenda.wait(now, at_most), self._ticker.wait(now, at_most))
         records = self._reader.poll(BATCH, wait)
         self._fold(records)
+        self._heed_halts()
         self._catch_up()
         decided = self._decide()
         self.waiting()
@@ -160,25 +179,27 @@ class Scheduler:
 
     # --- read and fold ----------------------------------------------------------------------------------------------
 
-    def _fold(self, records: Sequence[Record]) -> None:
+    def _fold(self, records: Sequence[tuple[Record, e.Event | Undecodable | None]]) -> None:
         touched: dict[str, Task] = {}
         schedules: dict[str, Schedule] = {}
-        for record in records:
-            if record.topic == self._beats.topic:
+        positions = self.view.positions
+        for record, event in records:
+            kind = type(event)
+            if event is None:
                 self._hear(record)
-            elif record.partition not in self._halted:
-                event = self._decode(record)
-                if record.partition in self._halted or record.offset < self.view.positions.get(record.partition, 0):
-                    continue  # it was folded before the claim, and is read again for what is to be set aside
-                if event is not None:
-                    if type(event) in e.OF_SCHEDULE:
-                        schedules |= self._apply_to_schedule(event, record.partition)
-                    else:
-                        self._apply(event, record.partition, touched)
-                self.view.moved(record.partition, record.offset + 1)
+                continue
+            if kind is Undecodable:
+                self._set_aside(record, cast(Undecodable, event))
+            if record.offset < positions.get(record.partition, 0):
+                continue  # it was folded before the claim, and is read again for what is to be set aside
+            if kind in e.OF_SCHEDULE:
+                schedules |= self._apply_to_schedule(cast(e.OfSchedule, event), record.partition)
+            elif kind is not Undecodable:
+                self._apply(cast(e.Event, event), record.partition, touched)
+            self.view.moved(record.partition, record.offset + 1)
         for task_id, task in touched.items():
             if task.terminal:
-                self._hungry.pop(task_id, None)
+                self._routing.drop(task_id)
                 self._dispatcher.forget(task_id)
             elif self.view.homes[task_id] in self._ready:
                 self._agenda.touch(task)
@@ -186,19 +207,13 @@ class Scheduler:
             if self.view.schedule_homes[schedule_id] in self._ready:
                 self._ticker.touch(schedule)
 
-    def _decode(self, record: Record) -> e.Event | None:
-        """Read an event of the journal; one that is none is passed over, and set aside by the partition's owner."""
-        try:
-            return self._intake.journal(record)
-        except UnknownSchema as error:
-            self._halt(record.partition, error)
-        except Undecodable as error:
-            claim = self._ownership.claims.get(record.partition)
-            if claim is not None and record.offset >= claim.position:
-                log.error("dead letter: %s", error)
-                letter = dead_letter(self._records, self._me, record, str(error))
-                self._letters.setdefault(record.partition, {})[record.offset] = letter
-        return None
+    def _set_aside(self, record: Record, error: Undecodable) -> None:
+        """Make the dead letter of what is no event, where this node owns its partition."""
+        claim = self._ownership.claims.get(record.partition)
+        if claim is not None and record.offset >= claim.position:
+            log.error("dead letter: %s", error)
+            letter = dead_letter(self._records, self._me, record, str(error))
+            self._letters.setdefault(record.partition, {})[record.offset] = letter
 
     def _apply(self, event: e.Event, partition: int, touched: dict[str, Task]) -> None:
         """Fold an event, and note which tasks it touched."""
@@ -209,6 +224,9 @@ class Scheduler:
             flight = self._flights.get(task_id)
             if flight is not None and flight.last_event == event.event_id:
                 self._land(task_id)
+            kind = type(event)
+            if kind is e.ChildReturned or (kind in RAN and self._routing.doubts):
+                self._routing.learn(task, event, self._me.clock.monotonic())
         elif isinstance(event, e.PartitionReset):
             homes = self.view.homes
             touched |= {task_id: self.view.active[task_id] for task_id, home in homes.items() if home == partition}
@@ -221,28 +239,43 @@ class Scheduler:
         self._ticker.read_back(schedule, event)
         return {schedule.schedule_id: schedule}
 
-    def _halt(self, partition: int, error: UnknownSchema) -> None:
-        """Fold and decide no further in this partition: only a newer version knows what came to pass there."""
-        log.error("journal: %s; partition %d stands still on this node", error, partition)
-        self._halted.add(partition)
-        self.dropped([partition])
+    def _heed_halts(self) -> None:
+        """Decide nothing where a partition stands still; where it goes on, first fold it to its end as it is now."""
+        halts = self._reader.halts
+        if not halts and not self._halted:
+            return
+        new = halts.keys() - self._halted
+        if new or (halts and self._me.clock.monotonic() >= self._say_again):
+            self._say_again = self._me.clock.monotonic() + SAY_AGAIN_S
+            log.error("%s", in_words(halts.values()))
+        if new:
+            self._halted |= new
+            self.dropped(new)
+        lifted = self._halted - halts.keys()
+        claims = [self._ownership.claims[partition] for partition in lifted & self._ownership.claims.keys()]
+        try:
+            ends = self._log.end([TopicPartition(self._topics.events, claim.partition) for claim in claims])
+        except LogUnreachable:
+            return  # the next turn tries again
+        self._halted -= lifted
+        self._unready |= {place.partition: end for place, end in ends.items()}
+        self._read_again(claims)
 
     def _hear(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
         try:
-            self._workers.heard(node_id, self._intake.beat(record), self._me.clock.monotonic())
+            self._routing.heard(node_id, self._intake.beat(record), self._me.clock.monotonic())
         except Undecodable as error:
             log.warning("beat passed over: %s", error)
 
     def _catch_up(self) -> None:
         """Fold to the end that was found after the claim, then look at every task that goes on."""
-        for partition in list(self._unready):
+        for partition, end in list(self._unready.items()):
             place = TopicPartition(self._topics.events, partition)
-            claim = self._ownership.claims[partition]
-            if self._reader.position(place) < claim.end:
+            if self._reader.position(place) < end:
                 continue
             self.view.moved(partition, max(self._reader.position(place), self.view.positions.get(partition, 0)))
-            self._unready.discard(partition)
+            del self._unready[partition]
             self._ready.add(partition)
             for task_id, home in self.view.homes.items():
                 if home == partition:
@@ -255,18 +288,26 @@ class Scheduler:
 
     def _decide(self) -> bool:
         now = self._me.clock.now()
+        self._clock = self._clock_check.look(now)
+        if self._clock is not Agreement.AGREES:
+            behind = self._behind()  # positions and dead letters ask no clock
+            return bool(behind) and self._commit((), (), behind)
         decisions: list[_Decision] = []
-        for task_id in self._agenda.take(now, DECISIONS):
+        taken, until = self._agenda.take(now, DECISIONS), self._me.clock.monotonic() + PLANNING_S
+        for place, task_id in enumerate(taken, 1):
             task = self.view.active.get(task_id)
             if task is None or task_id in self._flights or self.view.homes[task_id] not in self._ready:
                 continue
             debt = owed(task, now)
             if debt is Debt.DISPATCH:
-                self._hungry[task_id] = None
+                self._routing.want(task_id)
             else:
-                self._hungry.pop(task_id, None)
+                self._routing.drop(task_id)
             if debt is not None and debt is not Debt.DISPATCH:
                 decisions.append(self._pay(task, debt))
+            if debt is Debt.PLAN and self._me.clock.monotonic() >= until:
+                self._agenda.put_back(taken[place:])
+                break
         decisions = self._feed(decisions, now)
         ticked = self._ticker.decide(now, self._ready)
         behind = self._behind()
@@ -301,9 +342,10 @@ class Scheduler:
             for decision in decisions
             if isinstance(decision.events[0], e.TaskPlanned)
         }
+        moment = self._me.clock.monotonic()
         hungry = [
             task
-            for task_id in self._hungry
+            for task_id in self._routing.hungry(moment)
             if task_id not in self._flights
             # It may have been cancelled since, and not been looked at.
             if (task := self.view.active.get(task_id)) is not None and owed(task, now) is Debt.DISPATCH
@@ -311,11 +353,12 @@ class Scheduler:
         tasks = hungry + [task for _, task in planned.values()]
         if not tasks:
             return decisions
-        workers = list(self._workers.present(self._me.clock.monotonic()))
+        workers = self._routing.present(moment)
+        routes = self._routing.routes(tasks, workers, moment)
         load = Load(self.view.load)
         for partition, count in self._reserved.items():
             load[partition] += count
-        chosen = self._dispatcher.choose(tasks, workers, load, now)
+        chosen = self._dispatcher.choose(tasks, workers, load, now, routes)
         fed = [decision for decision in decisions if decision.task.task_id not in chosen]
         for task in tasks:
             releases = chosen.get(task.task_id)
@@ -330,7 +373,7 @@ class Scheduler:
             except TemplateError as error:
                 # Not what this version has planned. Whoever can read it dispatches it, or a person cancels it.
                 log.error("task %s stands still: its children cannot be made: %s", task.task_id, error)
-                self._hungry.pop(task.task_id, None)
+                self._routing.drop(task.task_id)
                 fed += [decision] if decision.events else []
                 continue
             dispatched = self._me.sign(
@@ -342,7 +385,9 @@ class Scheduler:
             work += self._ticker.reopened(decision.task)
             fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
-            self._hungry.pop(task.task_id, None)
+            self._routing.drop(task.task_id)
+            if (route := routes[requirement := needed_by(task)]).trial:
+                self._routing.placed(requirement, releases, route, moment)
         return fed
 
     def _as_planned(self, decision: _Decision) -> Task:
@@ -429,8 +474,8 @@ class Scheduler:
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
-        self._unready |= {claim.partition for claim in claims} - self._halted
         self._read_again(claims)
+        self._unready |= {claim.partition: claim.end for claim in claims if claim.partition not in self._halted}
 
     def _read_again(self, claims: Sequence[Claim]) -> None:
         """Go back to the committed positions, which others may have folded beyond: no dead letter is below them yet."""
@@ -456,16 +501,17 @@ class Scheduler:
 
     def waiting(self) -> None:
         """Beat."""
-        self.pulse.beat(lambda: Condition("running"), "running")
+        state = "wrong clock" if self._clock is Agreement.DIFFERS else "running"
+        self.pulse.beat(lambda: Condition(state), state)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""
         gone = set(partitions)
         self._told(gone)
-        self._unready -= gone
+        self._unready = {partition: end for partition, end in self._unready.items() if partition not in gone}
         self._ready -= gone
         self._ticker.dropped(gone)
         for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:
             self._land(task_id)
-        for task_id in [task_id for task_id in self._hungry if self.view.homes.get(task_id) in gone]:
-            del self._hungry[task_id]
+        for task_id in [task_id for task_id in self._routing.waiting() if self.view.homes.get(task_id) in gone]:
+            self._routing.drop(task_id)

@@ -8,6 +8,7 @@ from streamsched.domain.events import TaskPlanned, TaskRefused
 from streamsched.domain.splitting import plan
 from streamsched.domain.task import Task
 from streamsched.domain.template import TemplateError, read_params, resolve_params
+from streamsched.domain.visible import visible
 from streamsched.runtime.identity import Identity
 
 REASON_LIMIT: Final = 2_000
@@ -34,5 +35,5 @@ def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused
 
 
 def _refused(task: Task, me: Identity, basis: int, reason: str) -> TaskRefused:
-    reason = reason[:REASON_LIMIT]
+    reason = visible(reason, REASON_LIMIT)  # it may quote half of a character, which no event can hold
     return me.sign(TaskRefused, task_id=task.task_id, request=task.request.event_id, reason=reason, basis=basis)

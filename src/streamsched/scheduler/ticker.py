@@ -20,6 +20,7 @@ from streamsched.domain.task import Task
 from streamsched.domain.tick import OUTCOMES, fill, origin_of, schedule_of, tick_id
 from streamsched.domain.ticking import Decided, decide
 from streamsched.log.port import Append
+from streamsched.log.topics import PAYLOAD_LIMIT
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.barrier import Barrier
@@ -27,6 +28,10 @@ from streamsched.view.view import View
 
 ROUND: Final = 500
 """Schedules decided about in one transaction."""
+ROUND_BYTES: Final = 16 * 1024 * 1024
+"""Of the records of such a round: with so many there are no more schedules in it."""
+DECIDING_S: Final = 0.5
+"""Time for decisions in one turn, the last one apart: what a time costs to find is up to its schedule."""
 SOON_MS: Final = 20
 """Until a backfill is looked at again that waits for the fold."""
 
@@ -75,7 +80,8 @@ class Ticker:
         """Decide about all schedules of these partitions that are due, or a round of them."""
         made: list[Ticked] = []
         refilling: dict[str, Schedule] = {}
-        while self._due and self._due[0][0] <= now and len(made) < ROUND:
+        size, until = 0, self._me.clock.monotonic() + DECIDING_S
+        while self._due and self._due[0][0] <= now and len(made) < ROUND and size < ROUND_BYTES:
             due, schedule_id = heappop(self._due)
             if self._noted.get(schedule_id) != due:
                 continue
@@ -87,22 +93,26 @@ class Ticker:
             decided = decide(schedule, now)
             if decided.ticks:
                 made.append(self._written(schedule, home, decided, now))
+                size += _size(made[-1])
             elif schedule.refillable:
                 refilling[schedule_id] = schedule
+            if self._me.clock.monotonic() >= until:
+                break
         return made + self._refill(refilling, now)
 
     def _refill(self, schedules: dict[str, Schedule], now: int) -> list[Ticked]:
         """Decide about backfills, those for which enough is known."""
         made: list[Ticked] = []
-        passed = self._barrier.passed(schedules) if schedules else ()
+        passed, size = self._barrier.passed(schedules) if schedules else (), 0
         for schedule_id, schedule in schedules.items():
             backfill = schedule.backfill
-            if backfill is None or schedule_id not in passed:
+            if backfill is None or schedule_id not in passed or size >= ROUND_BYTES:
                 self._note(schedule, now + SOON_MS)
                 continue
             refilled = refill(backfill, schedule.is_free, partial(self._standing, schedule))
             if refilled is not None:
                 made.append(self._refilled(schedule, backfill, refilled))
+                size += _size(made[-1])
         return made
 
     def put_off(self, ticked: Ticked) -> None:
@@ -212,12 +222,18 @@ class Ticker:
             priority=body.priority,
             origin=origin,
             traceparent=None,
+            level=body.level,
         )
         return self._records.journal(event, task_id)
 
 
+def _size(ticked: Ticked) -> int:
+    return sum(len(append.value or b"") for append in ticked.appends)
+
+
 def _filled(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str:
     try:
-        return fill(params, schedule_id, spec, nominal)
+        filled = fill(params, schedule_id, spec, nominal)
     except TemplateError:
         return params  # nobody who made it by our own means gets here; the planner judges it
+    return filled if len(filled) <= PAYLOAD_LIMIT else params  # and none whose values make it larger than a record

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappop, heappush
 from itertools import islice
 
@@ -35,6 +36,10 @@ class Agenda:
         for task_id in taken:
             del self._touched[task_id]
         return taken
+
+    def put_back(self, task_ids: Sequence[str]) -> None:
+        """Look at these first of all: they were taken, and there was no time for them."""
+        self._touched = dict.fromkeys(task_ids) | self._touched
 
     def wait(self, now: int, at_most: float) -> float:
         """Tell how many seconds may pass before there is something to look at."""

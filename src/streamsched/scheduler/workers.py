@@ -1,4 +1,4 @@
-"""The workers as their beats tell: who owns which work-log partitions and how much it could take."""
+"""The workers as their beats tell: who owns which work-log partitions, how much it could take, and what it runs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsched.domain.events import NodeBeat
+from streamsched.domain.routing import Requirement
 
 STALE: Final = 3.0
 """Seconds without a beat after which nothing is placed on a worker."""
+KNOWN: Final = 10_000
+"""Requirements of which the workers are remembered; then it begins anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """A worker to place children on: its slots, and the partitions that reach it."""
+    """A worker to place children on: its slots, the partitions that reach it, and what it announces to run."""
 
     node_id: str
     slots: int
     partitions: tuple[int, ...]
+    name: str = ""
+    modules: tuple[str, ...] | None = None
 
 
 class Workers:
@@ -26,17 +31,41 @@ class Workers:
 
     def __init__(self) -> None:
         self._beats: dict[str, tuple[float, Capacity]] = {}
+        self._able: dict[Requirement, frozenset[str]] = {}
 
     def heard(self, node_id: str, beat: NodeBeat | None, now: float) -> bool:
         """Note a beat (None: the node has left) at monotonic time ``now``; tells whether capacity changed."""
-        before = self._beats.get(node_id)
+        heard, before = self._beats.get(node_id, (now, None))
         if beat is None or beat.role != "worker" or beat.state != "running" or not (beat.partitions and beat.slots):
             self._beats.pop(node_id, None)
-            return before is not None
-        capacity = Capacity(node_id, beat.slots, beat.partitions)
-        self._beats[node_id] = (now, capacity)
-        return before is None or before[1] != capacity
+            capacity = None
+        else:
+            capacity = Capacity(node_id, beat.slots, beat.partitions, beat.name, beat.modules)
+            self._beats[node_id] = (now, capacity)
+        if announced_by(before) != announced_by(capacity):
+            self._able.clear()
+        return before != capacity or now - heard >= STALE
 
     def present(self, now: float) -> Iterator[Capacity]:
         """Walk the workers that were heard of lately."""
         return (capacity for heard, capacity in self._beats.values() if now - heard < STALE)
+
+    def get(self, node_id: str) -> Capacity | None:
+        """Find a worker."""
+        return self._beats.get(node_id, (0.0, None))[1]
+
+    def able(self, requirement: Requirement) -> frozenset[str]:
+        """Name the workers that announce what meets a requirement."""
+        found = self._able.get(requirement)
+        if found is None:
+            if len(self._able) >= KNOWN:
+                self._able.clear()
+            found = self._able[requirement] = frozenset(
+                capacity.node_id for _, capacity in self._beats.values() if requirement.met_by(capacity.modules)
+            )
+        return found
+
+
+def announced_by(worker: Capacity | None) -> tuple[str, tuple[str, ...] | None] | None:
+    """Tell what a worker announces: with another name, or other modules, what was learnt of it is of the past."""
+    return None if worker is None else (worker.node_id, worker.modules)

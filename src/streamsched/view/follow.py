@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Final
 
 from streamsched.domain.events import Event
-from streamsched.log.codec import Codec, Undecodable, UnknownSchema
-from streamsched.log.intake import Intake
-from streamsched.log.port import Log, Record, TopicPartition
+from streamsched.log.codec import Codec
+from streamsched.log.journal import Halt, JournalReader, in_words
+from streamsched.log.port import Log, PartitionHalted, Record, TopicPartition
+from streamsched.log.scan import BATCH, Patience
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
 
-BATCH: Final = 5_000
 FLUSH_EVERY: Final = 100_000
 """Events between writes of the view in a long fold."""
 
+logger = logging.getLogger(__name__)
+
 
 class Follower:
-    """Keeps a view up to date with the partitions of the journal that it was asked for."""
+    """Keeps a view up to date with the partitions of the journal that it was asked for.
+
+    One that stands still is folded up to there, with a warning.
+    """
 
     def __init__(self, *, log: Log, topics: Topics, codec: Codec, view: View) -> None:
         self._log = log
-        self._intake = Intake(codec, topics)
-        self._reader = log.reader()
+        self._reader = JournalReader(log, topics, codec)
+        self._warned: set[tuple[int, int]] = set()
+        """Partition and offset of the halts that were told of."""
         self._places: dict[TopicPartition, None] = {}
         self.view = view
+
+    @property
+    def halts(self) -> Mapping[int, Halt]:
+        """The partitions that stand still."""
+        return self._reader.halts
 
     def include(self, places: Collection[TopicPartition]) -> None:
         """Read these partitions too from now on, from where the view has folded them to."""
@@ -48,8 +60,10 @@ class Follower:
         ends = self._log.end(places)
         total = sum(ends[place] - self._reader.position(place) for place in places)
         unwritten = 0
-        while left := sum(max(0, ends[place] - self._reader.position(place)) for place in places):
+        patience = Patience(self._log, ends, self._reader.reached)
+        while left := self._reader.left(ends):
             unwritten += sum(1 for _ in self.poll(0.2))
+            patience.wait()
             on_progress(total - left, total)
             if unwritten >= FLUSH_EVERY:
                 self.view.flush()
@@ -58,22 +72,34 @@ class Follower:
             self.view.moved(place.partition, self._reader.position(place))
 
     def poll(self, timeout: float) -> Iterator[tuple[Record, Event]]:
-        """Fold the next records and give them with their events; poison is passed over.
+        """Fold the next records and give them with their events; poison is passed over."""
+        records = self._reader.poll(BATCH, timeout)
+        new = {(partition, halt.offset) for partition, halt in self.halts.items()} - self._warned
+        if new:
+            self._warned |= new
+            logger.warning("%s; what is behind that is not seen here", in_words(self.halts.values()))
+        for record, event in records:
+            if isinstance(event, Event):
+                self.view.apply(event, record.partition)
+                self.view.moved(record.partition, record.offset + 1)
+                yield record, event
+
+    def seek(self, place: TopicPartition, offset: int) -> Iterator[tuple[Record, Event]]:
+        """Fold what comes, to the end of the batch with the record at this offset, and give it as ``poll`` does.
 
         Raises:
-            UnknownSchema: a newer version wrote to this log.
-
+            LogUnreachable: the record cannot be reached; the message says what holds the reading up.
+            PartitionHalted: its partition stands still before it.
         """
-        for record in self._reader.poll(BATCH, timeout):
-            try:
-                event = self._intake.journal(record)
-            except UnknownSchema:
-                raise
-            except Undecodable:
-                continue
-            self.view.apply(event, record.partition)
-            self.view.moved(record.partition, record.offset + 1)
-            yield record, event
+        self.include([place])
+        patience = Patience(self._log, {place: offset + 1}, self._reader.reached)
+        while self._reader.position(place) <= offset:
+            yield from self.poll(0.2)
+            if place.partition in self.halts and self._reader.reached(place) > offset:
+                raise PartitionHalted(
+                    f"it was written, and takes effect when its partition goes on: {self.halts[place.partition]}"
+                )
+            patience.wait()
 
     def close(self) -> None:
         """Stop reading; the view stays open."""

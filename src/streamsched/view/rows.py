@@ -5,7 +5,7 @@
 ``p`` partition         position in that journal partition
 ``t`` task 00           the task's counters
 ``q`` task 00           its TaskRequested, as encoded in the journal
-``c`` task 00 chunk     a piece of its table
+``c`` task 00 chunk     a piece of its table, as far as there are cells
 ``d`` task 00 child     what is known of one child
 ``a`` task              its journal partition, while it has no terminal event
 ``s`` schedule          its state, with its journal partition
@@ -37,6 +37,7 @@ META: Final = b"m"
 _HEADER: Final = (
     "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "fresh", "live", "stopping", "succeeded",
     "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
+    "refusal",
 )  # fmt: skip
 _SCHEDULE: Final = (
     "version", "cursor", "note", "left", "running", "waiting", "triggers", "last_trigger", "last_outcome", "counts",
@@ -92,7 +93,7 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     task.phase = Phase(task.phase)
     for _, piece in store.scan(task_key(b"c", task_id)):
         task.table.frombytes(piece)
-    task.table.frombytes(bytes(4 * (task.children - len(task.table))))
+    task.cells = len(task.table)
     if not task.terminal:
         _load_open_children(task, store)
     return task
@@ -199,7 +200,7 @@ def _cell(cell: int) -> str:
 
 def _load_open_children(task: Task, store: Store) -> None:
     """Bring back what is kept in memory only for children that have not ended."""
-    for child in range(task.fresh):
+    for child in range(task.cells):
         if task.state_of(child) in (ChildState.RUNNING, ChildState.STOPPING):
             chunk = child // CHUNK
             task.live_chunks[chunk] = task.live_chunks.get(chunk, 0) + 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final, cast
 
 from streamsched.domain.backfill import Standing
-from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset, TaskRedriven
+from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset, RecordSetAside, TaskRedriven
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState
 from streamsched.domain.schedule import Schedule, evolve_schedule
@@ -32,7 +32,7 @@ from streamsched.view.rows import (
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
-FORMAT: Final = "streamsched view 2"
+FORMAT: Final = "streamsched view 3"
 log = logging.getLogger(__name__)
 
 
@@ -74,6 +74,8 @@ class View:
         if kind is PartitionReset:
             for task_id in [task_id for task_id, home in self.homes.items() if home == partition]:
                 self._fold(self.active[task_id], event, partition)
+            return None
+        if kind is RecordSetAside:
             return None
         task_id = getattr(event, "task_id", "")
         task = self.active.get(task_id) or self.task(task_id)

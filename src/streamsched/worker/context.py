@@ -9,14 +9,13 @@ from itertools import islice
 from math import inf
 from typing import Any, Final, Protocol, TypeVar, cast
 
-import msgspec
-
-from streamsched.worker.errors import PayloadTooLarge, StopChild
+from streamsched.domain import values
+from streamsched.worker.errors import StopChild
+from streamsched.worker.payload import write_state
 
 T = TypeVar("T")
 PAYLOAD_LIMIT: Final = 256 * 1024  # as streamsched.log.topics has it, which is dear to import
 RESUME_EVERY: Final = 0.1
-_encode = msgspec.json.Encoder().encode
 _monotonic = time.monotonic
 
 
@@ -99,8 +98,8 @@ class ChildContext:
         Decoded anew at each call, so that changing it changes nothing.
         """
         if self._number:
-            return msgspec.json.decode(self._state)
-        return None if self._start is None else msgspec.json.decode(self._start)
+            return values.read(self._state.decode())
+        return None if self._start is None else values.read(self._start)
 
     @property
     def should_stop(self) -> bool:
@@ -121,21 +120,16 @@ class ChildContext:
         self._transport.progress(done, total)
 
     def checkpoint(self, state: Any, *, wait: bool = False) -> None:
-        """Keep ``state``, anything that has a JSON form, as the point from which another attempt goes on.
+        """Keep ``state``, a value of ``docs/values.md``, as the point from which another attempt goes on.
 
         The state is copied at once; only the latest one is sent, a few times a second at most, so calling
         this often is cheap. ``wait=True`` returns when the state is durable. Also a heartbeat, and a safe
         point: where a stop was asked for the child ends here, after the state was taken. Raises
-        ``PayloadTooLarge`` above 256 KiB of JSON, ``TypeError`` for a state that has none.
+        ``PayloadTooLarge`` above 256 KiB of JSON, ``TypeError`` for a state that is not kept as it is.
         """
         if self._done >= 0:
             raise RuntimeError("resume() takes the checkpoints of this child: use one of the two")
-        data = _encode(state)
-        if len(data) > self._limit:
-            raise PayloadTooLarge(
-                f"the state is {len(data):,} bytes of JSON, above the limit of {self._limit:,}; "
-                "store it outside and checkpoint a reference to it"
-            )
+        data = write_state(state, self._limit)
         # The state before its number: whoever reads the number first then finds a state at least as new.
         self._state = data
         self._number += 1
@@ -198,6 +192,10 @@ class ChildContext:
         self._number += 1
 
     # --- for whoever runs the handler ---
+
+    def continue_with(self, transport: Transport) -> None:
+        """Speak through another transport: in a copy that the handler forked nothing may reach the worker."""
+        self._transport = transport
 
     def request_stop(self) -> None:
         """Ask the handler to stop at its next safe point; may be called from another thread."""

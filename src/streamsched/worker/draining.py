@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, MutableMapping
 from typing import Final
 
+from streamsched.domain.events import Why
 from streamsched.log.port import LogError
 from streamsched.runtime.clock import Clock
 from streamsched.runtime.lifecycle import Life, become
@@ -89,9 +90,10 @@ class Draining:
             if over or not (self._running or self._settlement):
                 self.life = become(self.life, Life.STOPPED)
 
-    def give_back(self, child: Child) -> None:
+    def give_back(self, child: Child, why: Why | None = None) -> None:
         """Return a child that does not run here (any more), with the last state that it told."""
-        returned = self._outcomes.returned(child, "its worker drains")
+        reason = "its worker drains" if why is None else "its worker cannot run it"
+        returned = self._outcomes.returned(child, reason, why)
         if child.told is None:
             self._settlement.ended(child, returned)
         else:

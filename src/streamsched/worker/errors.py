@@ -6,7 +6,9 @@ import sys
 from math import inf, isnan, nan
 from typing import Any, Final, NamedTuple
 
+from streamsched.domain.kinds import names_of
 from streamsched.worker import traces
+from streamsched.worker.jobs import Lack
 
 SANE_RECURSION: Final = 500  # frames
 LONGEST_DELAY: Final = 3650 * 86_400.0
@@ -46,11 +48,20 @@ class RetryAfter(ChildError):
 
 
 class HandlerNotAllowed(NonRetryable):
-    """The handler's module is none that this worker allows."""
+    """The handler's module is none that this worker allows: another one may."""
+
+    lack: Lack = "module"
 
 
 class HandlerNotFound(NonRetryable):
-    """The handler cannot be imported, or is not callable."""
+    """The handler cannot be imported, or is no function.
+
+    ``lack`` is the code of ``events.Why`` where another worker, or this one later, may have it.
+    """
+
+    def __init__(self, message: str, *, lack: Lack = "") -> None:
+        super().__init__(message)
+        self.lack = lack
 
 
 class BadArguments(NonRetryable):
@@ -58,7 +69,7 @@ class BadArguments(NonRetryable):
 
 
 class ResultNotSerialisable(NonRetryable):
-    """What the handler returned has no JSON form."""
+    """What the handler returned is none of the values that are kept."""
 
 
 class PayloadTooLarge(NonRetryable):
@@ -80,6 +91,7 @@ class Telling(NamedTuple):
     traceback: str
     retryable: bool
     delay_ms: int | None
+    error_types: tuple[str, ...]
 
 
 def tell(error: BaseException) -> Telling:
@@ -99,7 +111,8 @@ def tell(error: BaseException) -> Telling:
     if traces.is_a(error, ChildError):
         retryable, delay_ms, remarks = _wishes(error)
     shown = "" if any(traces.is_a(error, own) for own in _WITHOUT_FRAMES) else traces.trace_of(error, frames)
-    return Telling(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms)
+    types = names_of(type(error)) if retryable else ()  # they decide on another attempt, and on nothing else
+    return Telling(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms, types)
 
 
 def _wishes(error: BaseException) -> tuple[bool, int | None, str]:

@@ -7,26 +7,27 @@ they are sent, so that a kill loses none. The process ends when its pool closes 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
-import ctypes
 import faulthandler
 import gc
 import os
-import select
-import signal
 import socket
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Collection
+from contextvars import copy_context
 from typing import Any, Final
 
 import msgspec
 
-from streamsched.worker import errors, wire
-from streamsched.worker.context import ChildContext
-from streamsched.worker.handlers import Handlers
+from streamsched.domain import values
+from streamsched.worker import copies, descendants, errors, wire
+from streamsched.worker.context import ChildContext, LocalTransport
+from streamsched.worker.handlers import Handler, Handlers
+from streamsched.worker.isolation import Surroundings
 from streamsched.worker.jobs import (
     Ending,
     Job,
@@ -35,31 +36,34 @@ from streamsched.worker.jobs import (
     JobFailed,
     JobReturned,
     JobStopped,
+    Lack,
 )
+from streamsched.worker.link import Link
 from streamsched.worker.output import Output
-from streamsched.worker.page import Page
+from streamsched.worker.page import LEAVING, Page
+from streamsched.worker.payload import write_result
 from streamsched.worker.streams import Capture
 
 TICK: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
 FLUSH_COUNT: Final = 96  # endings, so that the pool can send more before this executor has run dry
-_PR_SET_PDEATHSIG: Final = 1
-_READ: Final = 256 * 1024
-_encode_json = msgspec.json.Encoder().encode
-_decode_args = msgspec.json.Decoder(dict[str, Any]).decode
 _monotonic_ns = time.monotonic_ns
 
 
 class Executor:
     """Runs the jobs that come over ``link``, one by one. Also the transport of its handlers' contexts."""
 
-    def __init__(self, setup: wire.Setup, link: socket.socket, page: Page, output: Output) -> None:
+    def __init__(self, setup: wire.Setup, link: Link, page: Page, output: Output) -> None:
         self._link = link
         self._page = page
         self._output = output
         self._payload_limit = setup.payload_limit
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
         self._handlers = Handlers(setup.allow)
+        self._surroundings: Surroundings | None = None
+        self._known: set[str] = set()  # handlers whose modules are imported
+        self._left = setup.reuse or -1  # jobs until this executor is to be replaced
+        self._leaving = False
         self._pid = os.getpid()
         self._queue: deque[Job] = deque()
         self._context: ChildContext | None = None
@@ -80,14 +84,17 @@ class Executor:
 
     def run(self) -> None:
         """Run jobs until told to quit and none is left."""
-        threading.Thread(target=self._serve, name="link", daemon=True).start()
         self._page.ready()
+        self._link.send(wire.READY)
+        threading.Thread(target=self._serve, name="link", daemon=True).start()
+        copies.on_fork(self._forked)
+        self._surroundings = Surroundings()
         wall = time.time_ns() - _monotonic_ns()
         while True:
             job = self._next(wall)
             if job is None:
                 self._flush()
-                if self._quitting and not self._queue:
+                if self._leaving or (self._quitting and not self._queue):
                     return
                 self._work.acquire()
                 wall = time.time_ns() - _monotonic_ns()
@@ -123,17 +130,25 @@ class Executor:
         output.begin(job.task_id, job.child, job.attempt)
         result: str | None = None
         failure: errors.Telling | None = None
+        handler: Handler | None = None
+        lack: Lack = ""
         stopped = False
         try:
             handler = self._handlers.resolve(job.handler)
-            output.resolved(job.handler)
-            result = self._serialise(handler(context, **self._arguments(job)))
+            if job.handler not in self._known:
+                self._know(job.handler)
+            result = write_result(copy_context().run(handler, context, **_arguments(job)), self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
+            if os.getpid() != self._pid:
+                copies.end(error)
             context.finish()
             stopped = issubclass(type(error), errors.StopChild) and context.should_stop
             failure = None if stopped else errors.tell(error)
-        if os.getpid() != self._pid:  # the handler forked, and this is the copy that came back
-            os._exit(0)
+            if handler is None and isinstance(error, errors.HandlerNotAllowed | errors.HandlerNotFound):
+                lack = error.lack
+        if os.getpid() != self._pid:
+            copies.end(None)
+        replace = self._tidy(_monotonic_ns() - self._began)
         output.end()
         now = _monotonic_ns()
         began_at, ended_at = (wall + self._began) // 1_000_000, (wall + now) // 1_000_000
@@ -145,7 +160,7 @@ class Executor:
             state = None if told is None else told[0]
             ending: Ending
             if failure is not None:
-                ending = _failed(job.key, began_at, ended_at, failure, state)
+                ending = _failed(job.key, began_at, ended_at, failure, state, lack)
             elif stopped:
                 ending = JobStopped(key=job.key, started_at=began_at, finished_at=ended_at, state=state)
             else:
@@ -158,30 +173,44 @@ class Executor:
             self._flush()
             self._page.push(item)
         self._page.end(now - self._began)
-        if now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
+        if replace:
+            self._leave()
+        elif now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
             self._flush()
 
-    def _arguments(self, job: Job) -> dict[str, Any]:
-        try:
-            return _decode_args(job.args)
-        except msgspec.DecodeError as error:
-            raise errors.BadArguments(f"the arguments are not a JSON object: {error}") from error
+    # --- between two children ---
 
-    def _serialise(self, result: Any) -> str | None:
-        if result is None:
-            return None
-        try:
-            data = _encode_json(result)
-        except Exception as error:
-            raise errors.ResultNotSerialisable(
-                f"the handler returned a {type(result).__name__} that has no JSON form: {error}"
-            ) from error
-        if len(data) > self._payload_limit:
-            raise errors.PayloadTooLarge(
-                f"the result is {len(data):,} bytes of JSON, above the limit of {self._payload_limit:,}; "
-                "store it outside and return a reference to it"
-            )
-        return data.decode()
+    def _know(self, handler: str) -> None:
+        """Take what the import of a handler's module has set for what is to be."""
+        self._known.add(handler)
+        self._output.note()
+        if self._surroundings is not None:
+            self._surroundings.note()
+
+    def _tidy(self, took: int) -> bool:
+        """Set back what the child has changed; says whether this executor is to be replaced."""
+        self._left -= 1
+        reason = self._surroundings.tidy(took) if self._surroundings is not None else ""
+        return bool(reason) or self._left == 0
+
+    def _leave(self) -> None:
+        """Run nothing any more: the pool replaces this executor, and has what waits here run elsewhere."""
+        with self._lock:
+            self._leaving = True
+            self._queue.clear()
+        self._page.ready(LEAVING)
+        self._flush()
+
+    # --- a copy that the handler forked ---
+
+    def _forked(self) -> None:
+        """Let go in the copy of all that is the executor's: nothing of it may reach the worker."""
+        with contextlib.suppress(OSError):
+            self._link.close()
+        self._page = Page(-1)
+        if self._context is not None:
+            self._context.continue_with(LocalTransport())
+        self._output.forked()
 
     # --- the transport of the handler's context ---
 
@@ -212,25 +241,18 @@ class Executor:
         except BaseException:  # an executor that hears nothing any more is worse than none
             import traceback
 
-            os.write(2, traceback.format_exc().encode())
-            os._exit(70)
+            self._link.lose(traceback.format_exc())
 
     def _listen(self) -> None:
-        frames = wire.Frames()
-        poller = select.poll()
-        poller.register(self._link, select.POLLIN)
         while True:
             # Nothing is held, nothing can become due.
             with self._lock:
                 held = self._context is not None or self._queue or self._page.waiting()
-            if not poller.poll(TICK * 1000 if held else None):
+            if not self._link.wait(TICK if held else None):
                 self._tick()
                 continue
-            data = self._link.recv(_READ)
-            if not data:
-                os._exit(0)  # the pool is gone, and nobody would hear of what still runs
-            for body in frames.feed(data):
-                self._obey(wire.decode_order(body))
+            for order in self._link.receive():
+                self._obey(order)
             if _monotonic_ns() - self._flushed > TICK * 1e9:
                 self._tick()
 
@@ -246,7 +268,8 @@ class Executor:
     def _obey(self, order: wire.Order) -> None:
         if isinstance(order, wire.Begin):
             with self._lock:
-                self._queue.extend(order.jobs)
+                if not self._leaving:
+                    self._queue.extend(order.jobs)
             self._work.release()
         elif isinstance(order, wire.Recall):
             self._recall(order.keys)
@@ -302,15 +325,25 @@ class Executor:
                     items.append(wire.encode_item(item))
         if not (count or items):
             return
-        try:
-            self._link.sendall(wire.news_frame(ended + b"".join(items), count + len(items)))
-        except OSError:
-            os._exit(0)
+        self._link.send(wire.news_frame(ended + b"".join(items), count + len(items)))
         with self._lock:
             self._page.sent(len(ended), count)
 
 
-def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None) -> JobFailed:
+def _arguments(job: Job) -> dict[str, Any]:
+    try:
+        arguments = values.read(job.args)
+        if isinstance(arguments, dict):
+            return arguments
+        found = f"it is a {type(arguments).__name__}"
+    except ValueError as error:
+        found = str(error)
+    raise errors.BadArguments(f"the arguments are not a JSON object: {found}")
+
+
+def _failed(
+    key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None, lack: Lack
+) -> JobFailed:
     return JobFailed(
         key=key,
         started_at=began_at,
@@ -322,32 +355,26 @@ def _failed(key: int, began_at: int, ended_at: int, telling: errors.Telling, sta
         retryable=telling.retryable,
         delay_ms=telling.delay_ms,
         state=state,
+        error_types=telling.error_types,
+        lack=lack,
     )
 
 
-def main() -> None:
-    """Run an executor; the pool gives its setup as JSON in the one argument."""
-    setup = msgspec.json.decode(sys.argv[1], type=wire.Setup)
-    # Ctrl-C and a service manager's SIGTERM go to the whole group; the worker decides what they mean. A
-    # function, because ignoring would be inherited by the processes that handlers start.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != setup.parent:
-        return
-    link = socket.socket(fileno=setup.link)
+def main(text: str) -> None:
+    """Run an executor with this setup, JSON."""
+    setup = msgspec.json.decode(text, type=wire.Setup)
+    copies.hear_nothing()
+    del sys.argv[1:]  # they tell handlers nothing
+    descendants.adopt()
+    link = Link(socket.socket(fileno=setup.link))
     page = Page(setup.page)
+    page.born(os.getpid())
     os.close(setup.page)
     os.set_inheritable(setup.link, False)
     with contextlib.suppress(FileNotFoundError):  # it may have been deleted
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
     faulthandler.enable(2)
     output = Capture(setup.output_path, page.text)
+    atexit.register(output.end)
     gc.freeze()
     Executor(setup, link, page, output).run()
-
-
-if __name__ == "__main__":
-    main()

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from types import ModuleType
+from typing import Any, Final
 
-from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound
+from streamsched.domain.routing import EVERYTHING, allows
+from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, tell
 
 Handler = Callable[..., Any]
+AGAIN_S: Final = 1.0
+"""Seconds before a module that could not be imported is tried again, or as many as it took to fail."""
 
 
 class Handlers:
     """Resolves ``package.module:function``, once per process.
 
-    A worker runs what a log tells it to, so only modules that equal an allowed name or lie below one are
-    imported, and a function counts as its own module's: ``allowed.module:system`` does not reach
-    ``os.system``.
+    A worker runs what a log tells it to, so a module is imported only where its name is allowed (``domain.routing``),
+    and a function counts as its own module's: ``allowed.module:system`` does not reach ``os.system``. What a package
+    exports from the modules below it is its own.
     """
 
     def __init__(self, allow: Sequence[str]) -> None:
         self._allow = tuple(allow)
         self._found: dict[str, Handler] = {}
+        self._failed: dict[str, tuple[float, str]] = {}
+        """Until when a module is not tried again, and why."""
 
     def resolve(self, name: str) -> Handler:
         """Return the handler of this name, or raise ``HandlerNotAllowed`` or ``HandlerNotFound``."""
@@ -34,30 +41,49 @@ class Handlers:
         module_name, colon, function = name.partition(":")
         if not (colon and function.isidentifier() and all(p.isidentifier() for p in module_name.split("."))):
             raise HandlerNotFound(f"{name!r} does not name a handler: write package.module:function")
+        if function.startswith("_"):
+            raise HandlerNotFound(f"handler {name}: a name that begins with an underscore is private, and no handler")
         if not self._allowed(module_name):
-            raise HandlerNotAllowed(self._refusal(name, module_name))
-        try:
-            module = importlib.import_module(module_name)
-        except BaseException as error:  # a module may raise anything, SystemExit too, while it is imported
-            raise HandlerNotFound(
-                f"handler {name}: importing {module_name} failed: {type(error).__name__}: {error}"
-            ) from error
+            raise HandlerNotAllowed(refusal(name, module_name, self._allow))
+        module = self._import(name, module_name)
         handler: Handler | None = getattr(module, function, None)
-        if handler is None:
-            raise HandlerNotFound(f"handler {name}: module {module_name} has no {function!r}")
-        if not callable(handler):
-            raise HandlerNotFound(f"handler {name} is a {type(handler).__name__}, not a function")
-        home = getattr(handler, "__module__", None) or ""
-        if not self._allowed(home):
-            raise HandlerNotAllowed(self._refusal(name, home))
+        if handler is None:  # perhaps an older copy of it
+            raise HandlerNotFound(f"handler {name}: module {module_name} has no {function!r}", lack="import")
+        if isinstance(handler, type) or not callable(handler):
+            what = "a class" if isinstance(handler, type) else f"a {type(handler).__name__}"
+            raise HandlerNotFound(f"handler {name} is {what}, not a function")
+        home = getattr(handler, "__module__", None)
+        home = home if isinstance(home, str) else ""
+        if not (self._allowed(home) or home.startswith(f"{module_name}.")):
+            raise HandlerNotAllowed(refusal(name, home, self._allow))
         return handler
 
     def _allowed(self, module: str) -> bool:
-        return any(module == name or module.startswith(name + ".") for name in self._allow)
+        return EVERYTHING in self._allow or allows(self._allow, module)
 
-    def _refusal(self, name: str, module: str) -> str:
-        allowed = ", ".join(self._allow) or "no modules at all"
-        return (
-            f"handler {name} is from module {module or '(unknown)'}, but this worker allows {allowed}; "
-            f"start it with --allow {module or 'MODULE'} to allow it"
-        )
+    def _import(self, name: str, module_name: str) -> ModuleType:
+        until, why = self._failed.get(module_name, (0.0, ""))
+        begun = time.monotonic()
+        if begun < until:
+            raise HandlerNotFound(why, lack="import")
+        if why:
+            importlib.invalidate_caches()  # its file may be there by now
+        try:
+            module = importlib.import_module(module_name)
+        except BaseException as error:  # a module may raise anything, SystemExit too, while it is imported
+            told = tell(error)
+            why = f"handler {name}: importing {module_name} failed: {told.error_type}: {told.message}"
+            ended = time.monotonic()
+            self._failed[module_name] = (ended + max(AGAIN_S, ended - begun), why)
+            raise HandlerNotFound(why, lack="import") from error
+        self._failed.pop(module_name, None)
+        return module
+
+
+def refusal(handler: str, module: str, allow: Sequence[str]) -> str:
+    """Say that a handler is from a module that is not among the allowed ones."""
+    allowed = ", ".join(allow) or "no modules at all"
+    return (
+        f"handler {handler} is from module {module or '(unknown)'}, but this worker allows {allowed}; "
+        f"start it with --allow {module or 'MODULE'} to allow it"
+    )

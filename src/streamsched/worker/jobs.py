@@ -8,11 +8,24 @@ only inside the worker that chose it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
 Reason = Literal["error", "timeout", "heartbeat"]
+
+# The bounds of ``domain.flaws``, which is dear to import: an executor runs the code of users, and what it sends is
+# checked while it is decoded.
+Key = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+Time = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]
+Delay = Annotated[int, msgspec.Meta(ge=0, le=3650 * 86_400_000)]
+Payload = Annotated[str, msgspec.Meta(max_length=256 * 1024)]
+ErrorType = Annotated[str, msgspec.Meta(max_length=1024)]
+Message = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
+Traceback = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
+Lack = Literal["", "module", "import"]
+ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(max_length=16)]
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -37,39 +50,42 @@ class JobCheckpointed(msgspec.Struct, frozen=True, array_like=True, kw_only=True
     ``wait`` says that the handler stands still until ``Pool.confirm`` names this number, or a higher one.
     """
 
-    key: int
-    state: str
-    number: int
+    key: Key
+    state: Payload
+    number: Number
     wait: bool
 
 
 class JobCompleted(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="completed"):
     """The handler returned. ``state``: its latest checkpoint, where no ``JobCheckpointed`` told of it yet."""
 
-    key: int
-    started_at: int
-    finished_at: int
-    result: str | None
-    state: str | None
+    key: Key
+    started_at: Time
+    finished_at: Time
+    result: Payload | None
+    state: Payload | None
 
 
 class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="failed"):
     """The attempt failed: the handler raised, broke a limit, or took its process down with it.
 
     ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in
-    ``JobCompleted``.
+    ``JobCompleted``, ``error_types`` as in ``Cause``. ``lack``: the handler did not even begin, for this worker cannot
+    run it (a code of ``events.Why``).
     """
 
-    key: int
-    started_at: int
-    finished_at: int
+    key: Key
+    started_at: Time
+    finished_at: Time
     reason: Reason
-    error_type: str
-    message: str
-    traceback: str
+    error_type: ErrorType
+    message: Message
+    traceback: Traceback
     retryable: bool
-    delay_ms: int | None
-    state: str | None
+    delay_ms: Delay | None
+    state: Payload | None
+    error_types: ErrorTypes = ()
+    lack: Lack = ""
 
 
 class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="stopped"):
@@ -78,10 +94,10 @@ class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=
     ``state`` as in ``JobCompleted``; ``None`` means that what was told last still stands.
     """
 
-    key: int
-    started_at: int
-    finished_at: int
-    state: str | None
+    key: Key
+    started_at: Time
+    finished_at: Time
+    state: Payload | None
 
 
 class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="returned"):
@@ -91,7 +107,7 @@ class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc
     job before it. It is not to blame.
     """
 
-    key: int
+    key: Key
 
 
 News = JobCheckpointed | JobCompleted | JobFailed | JobStopped | JobReturned

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import count
 from typing import Final
 
@@ -15,13 +17,16 @@ from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.log.port import Log, LogError, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime import beginning
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import Life
-from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.draining import Draining
+from streamsched.worker.fitness import Fitness
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pace import DEFAULT, Pace
 from streamsched.worker.pending import Child, OwnedPartition, ReadyQueue
@@ -53,20 +58,41 @@ class Worker:
         slots: int,
         pause: Callable[[float], None],
         pace: Pace = DEFAULT,
+        modules: Sequence[str] | None = None,
+        own: frozenset[str] = frozenset(),
     ) -> None:
+        """Build it.
+
+        Args:
+            log: where everything is written.
+            topics: of the installation.
+            codec: of its events.
+            pool: runs the children.
+            me: the node's identity.
+            slots: children that run at once.
+            pause: waits for so many seconds.
+            pace: how often it does what.
+            modules: the patterns of the modules that it may run, as ``domain.routing`` reads them; None allows all.
+            own: tasks whose children fail where they cannot run here, for nobody else would run them.
+
+        """
         self._log = log
         self._topics = topics
         self._codec = codec
         self._pool = pool
-        self._me = me
+        self._clock = LogClock(log, me.clock)
+        self._me = me = replace(me, clock=self._clock)
         self._slots = slots
         self._pace = pace
-        self._outcomes = Outcomes(me)
+        self._fitness = Fitness(modules=modules, me=me, own=own)
+        self._outcomes = Outcomes(me, self._clock)
         self._owned: dict[int, OwnedPartition] = {}
         self._ready = ReadyQueue()
         self._jobs: dict[int, Child] = {}
         self._told: set[int] = set()
         """Jobs that may have a checkpoint which is not durable yet."""
+        self._late: list[jobs.News] = []
+        """What the pool told while a commit waited for the log."""
         self._keys = count(1)
         self._commit_at = 0.0
         self._retry_at = 0.0
@@ -74,7 +100,8 @@ class Worker:
         self._trim_at = me.clock.monotonic() + pace.trim
         self._ownership = Ownership(
             log=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause,
+            clock=me.clock, pause=pause, outage=OUTAGE_S,
+            begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
         )  # fmt: skip
         records = Records(codec, topics)
         self._recovery = Recovery(count=self._count_recovery, fail=self._fail_lost)
@@ -112,12 +139,13 @@ class Worker:
     def drain(self) -> None:
         """Begin to stop gracefully; called again, stop now. May be called from a signal handler."""
         self._draining.ask()
+        self._ownership.hurry()
 
     def step(self, timeout: float) -> bool:
         """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
         self._ownership.poll()
-        busy = self._pool.busy()
-        waiting = busy or len(self._settlement)
+        self._clock.put_right()
+        waiting = self._pool.busy() or len(self._settlement) or self._late
         read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.pulse.until_due()))
         worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
         self._trim()
@@ -125,18 +153,19 @@ class Worker:
 
     def _work(self, timeout: float) -> bool:
         """Do all but serving the group and reading: also while a hand-over takes its time."""
-        news = self._pool.poll(timeout)
+        news, self._late = self._late, []
+        news += self._pool.poll(0.0 if news else timeout)
         for item in news:
             self._hear(item)
         if self._draining.obey():
-            self.waiting()  # before anything is returned: it is not to come back here
+            self._beat()  # before anything is returned: it is not to come back here
         if self._draining.life is Life.RUNNING:
             self._feed()
         else:
             self._draining.wind_down([*self._ready.drain(), *self._recovery.drain()])
         self._tell_long()
         committed = self._commit()
-        self.waiting()
+        self._beat()
         return bool(news) or committed
 
     def stop(self) -> None:
@@ -171,15 +200,23 @@ class Worker:
         if isinstance(news, jobs.JobCompleted):
             self._settlement.ended(child, self._outcomes.completed(child, news))
         elif child.stop_reason is not None:
-            self._cancel(child, news.started_at)
+            self._cancel(child, self._outcomes.right(news.started_at))
         elif isinstance(news, jobs.JobFailed):
-            self._settlement.ended(child, self._outcomes.failed(child, news))
+            self._fail(child, news)
         elif self._draining.life is not Life.RUNNING:
             self._draining.give_back(child)
         elif child.yields:
             self._draining.yielded(child)
         else:
             self._requeue(child)
+
+    def _fail(self, child: Child, news: jobs.JobFailed) -> None:
+        work = child.work
+        why = self._fitness.lacked(work.task_id, work.handler, news.lack, news.message) if news.lack else None
+        if why is None:
+            self._settlement.ended(child, self._outcomes.failed(child, news))
+        elif not child.yields:
+            self._draining.give_back(child, why)
 
     def _unbegun(self, child: Child) -> None:
         if child.stop_reason is not None:
@@ -220,8 +257,11 @@ class Worker:
 
     def _begin(self, child: Child) -> None:
         """Let a child start that was just read, as soon as it may."""
+        handler = child.work.handler
         if self._draining.life is not Life.RUNNING:
             self._draining.give_back(child)
+        elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
+            self._draining.give_back(child, why)
         elif not self._recovery.meet(child):
             self._ready.put(child)
 
@@ -259,7 +299,7 @@ class Worker:
         if now < self._tell_at or not self._jobs:
             return
         self._tell_at = now + LONG
-        wall = self._me.clock.now()
+        wall = self._clock.now() + self._clock.shift_ms
         for running in self._pool.running():
             child = self._jobs.get(running.key)
             if child and not child.started_told and wall - running.started_at >= LONG * 1000:
@@ -305,14 +345,18 @@ class Worker:
             log.warning("settled records were not deleted: %s", error)
 
     def _condition(self) -> Condition:
+        shift = self._clock.shift_ms
         running = tuple(
-            e.RunningChild(child.work.task_id, child.work.child, child.attempt, item.started_at, item.done, item.total)
+            e.RunningChild(
+                child.work.task_id, child.work.child, child.attempt, item.started_at - shift, item.done, item.total
+            )
             for item in self._pool.running()
             for child in (self._jobs.get(item.key),)
             if child is not None
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
-        return Condition(self._draining.life, self._slots, max(0, self._slots - len(running)), pending, running)
+        free = max(0, self._slots - len(running))
+        return Condition(self._draining.life, self._slots, free, pending, running, self._fitness.modules)
 
     # --- tenant -----------------------------------------------------------------------------------------------------
 
@@ -347,7 +391,11 @@ class Worker:
             log.warning("what was inherited could not be read: %s", error)
 
     def waiting(self) -> None:
-        """Beat."""
+        """Beat, and keep the executors' limits; what they tell is heard when the commit is over."""
+        self._late += self._pool.poll(0.0)
+        self._beat()
+
+    def _beat(self) -> None:
         self.pulse.beat(self._condition, self._draining.life)
 
     def dropped(self, partitions: Collection[int]) -> None:

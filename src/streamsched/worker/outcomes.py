@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from streamsched.domain.events import (
+    Cause,
     ChildCancelled,
     ChildCheckpointed,
     ChildCompleted,
@@ -10,10 +11,12 @@ from streamsched.domain.events import (
     ChildReturned,
     ChildStarted,
     ChildYielded,
+    Why,
 )
 from streamsched.domain.flaws import flaw_of
 from streamsched.log.intake import blame
 from streamsched.log.port import Record
+from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.worker.jobs import Job, JobCompleted, JobFailed
 from streamsched.worker.pending import Child
@@ -22,8 +25,9 @@ from streamsched.worker.pending import Child
 class Outcomes:
     """Makes the events of one worker's children."""
 
-    def __init__(self, me: Identity) -> None:
+    def __init__(self, me: Identity, clock: LogClock) -> None:
         self._me = me
+        self._clock = clock
 
     def job(self, child: Child, key: int) -> Job:
         """Make the job of a child's next attempt, from the latest state, durable or not: older ones are of the past."""
@@ -43,10 +47,10 @@ class Outcomes:
 
     def completed(self, child: Child, news: JobCompleted) -> ChildCompleted:
         """Tell that the handler returned."""
-        work = child.work
+        work, shift = child.work, self._clock.shift_ms
         return ChildCompleted(
-            self._me.ids(), news.finished_at, self._me.name, work.task_id, work.child, work.ordinal,
-            child.attempt, child.token, news.started_at, child.sequence, news.result,
+            self._me.ids(), news.finished_at - shift, self._me.name, work.task_id, work.child, work.ordinal,
+            child.attempt, child.token, news.started_at - shift, child.sequence, news.result,
         )  # fmt: skip
 
     def failed(self, child: Child, news: JobFailed) -> ChildFailed:
@@ -54,9 +58,10 @@ class Outcomes:
         sequence, state = child.latest
         return self._me.sign(
             ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, started_at=news.started_at, sequence=sequence,
+            attempt=child.attempt, token=child.token, started_at=self.right(news.started_at), sequence=sequence,
             state=state, reason=news.reason, error_type=news.error_type, message=news.message,
             traceback=news.traceback, retryable=news.retryable, delay=news.delay_ms,
+            cause=Cause(news.error_types) if news.error_types else None,
         )  # fmt: skip
 
     def worker_lost(self, child: Child) -> ChildFailed:
@@ -94,13 +99,14 @@ class Outcomes:
             reason=reason,
         )  # fmt: skip
 
-    def returned(self, child: Child, reason: str) -> ChildReturned:
+    def returned(self, child: Child, reason: str, why: Why | None = None) -> ChildReturned:
         """Give it back with its last state: it does not run here (any more), and another worker may be free."""
         sequence, state = child.latest
         return self._me.sign(
             ChildReturned, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
             attempt=child.attempt, token=child.token, sequence=sequence, state=state,
             recoveries=child.recoveries + child.inherited if child.told is None else 0, reason=reason,
+            why=why,
         )  # fmt: skip
 
     def yielded(self, child: Child, reason: str) -> ChildYielded:
@@ -126,3 +132,7 @@ class Outcomes:
             attempt=child.attempt, token=child.token, sequence=sequence, state=text, recoveries=recoveries,
             work=child.work,
         )  # fmt: skip
+
+    def right(self, machine_time: int) -> int:
+        """Put a time of this machine right, in milliseconds."""
+        return machine_time - self._clock.shift_ms

@@ -72,8 +72,8 @@ class Output:
         name = task_id if task_id.isprintable() else ascii(task_id)[1:-1]
         self._prefix = f"{name[: PREFIX_BYTES // 4]}[{child}]#{attempt} ".encode()
 
-    def resolved(self, handler: str) -> None:
-        """Hear that the handler's module is imported; see ``streams.Capture``."""
+    def note(self) -> None:
+        """Hear that the handler's module was imported: see ``streams.Capture``."""
 
     def write(self, data: bytes, stream: int = 0) -> None:
         """Take bytes of ``stream`` 0 or 1; any thread may."""

@@ -3,14 +3,16 @@
 It costs no message and outlives its process: when an executor is killed, its pool finds here which job was
 running, the results that were waiting to be sent and what was printed last, so that only the running job pays.
 
-The executor writes, the pool reads. Every field is eight bytes that are stored at once. The key is cleared
-before the other fields change and set after them; a reader that finds the same key before and after has read
-one job's fields. Times are of the monotonic clock in nanoseconds, which all processes of a machine share,
+The executor writes, the pool reads, and believes nothing that cannot be: the code of users can reach this memory.
+It can make it neither smaller nor larger (``create``). Every field is eight bytes that are stored at once. The key
+is cleared before the other fields change and set after them; a reader that finds the same key before and after has
+read one job's fields. Times are of the monotonic clock in nanoseconds, which all processes of a machine share,
 unless named otherwise.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
 from typing import Final, NamedTuple
@@ -19,11 +21,13 @@ from streamsched.worker.output import MEMORY_BYTES
 
 STARTING: Final = -2
 IDLE: Final = -1
+LEAVING: Final = -3
+"""It runs nothing any more, and ends by itself."""
 SPILL: Final = 1024 * 1024  # room for the largest ending: a result and a state of 256 KiB each
 _SPILL_AT: Final = 4096
 _TEXT_AT: Final = _SPILL_AT + SPILL
 _SIZE: Final = _TEXT_AT + MEMORY_BYTES
-_KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING = range(9)
+_KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING, _PID = range(10)
 _PENDING_FIELD: Final = 24  # bits of each offset in the word of what is pending; the rest is the count
 _MASK: Final = (1 << _PENDING_FIELD) - 1
 _COUNT_BITS: Final = 15
@@ -31,14 +35,19 @@ MOST_PENDING: Final = (1 << _COUNT_BITS) - 1
 
 
 def create() -> int:
-    """Open an anonymous file of the page's size: its descriptor is what both sides map."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("streamsched-executor")
-    else:  # macOS
-        import tempfile  # late: every executor waits for what is imported here
+    """Open an anonymous file of the page's size: its descriptor is what both sides map.
 
-        fd, path = tempfile.mkstemp(prefix="streamsched-")
-        os.unlink(path)  # noqa: PTH108 - pathlib is not worth its import here
+    On Linux its size is sealed: who reads memory beyond the end of its file is killed (SIGBUS), and that is the worker.
+    """
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("streamsched-executor", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(fd, _SIZE)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        return fd
+    import tempfile  # macOS; late: every executor waits for what is imported here
+
+    fd, path = tempfile.mkstemp(prefix="streamsched-")
+    os.unlink(path)  # noqa: PTH108 - pathlib is not worth its import here
     os.ftruncate(fd, _SIZE)
     return fd
 
@@ -55,7 +64,7 @@ class Current(NamedTuple):
 
 
 class Page:
-    """One executor's page; ``fd`` may be closed afterwards."""
+    """One executor's page; ``fd`` may be closed afterwards. ``fd`` -1: memory that nobody shares."""
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, _SIZE)
@@ -76,8 +85,12 @@ class Page:
     # --- for the executor ---
 
     def ready(self, state: int = IDLE) -> None:
-        """Say that jobs may come (or, from the pool before the start: that they may not yet)."""
+        """Say that jobs may come (or that they may not yet, or not any more)."""
         self._ints[_KEY] = state
+
+    def born(self, pid: int) -> None:
+        """Say which process runs the handlers."""
+        self._ints[_PID] = pid
 
     def begin(self, key: int, now: int, at: int) -> None:
         """Say that this job runs from now on; ``at`` is the same moment in milliseconds of the epoch."""
@@ -116,8 +129,10 @@ class Page:
         return True
 
     def pending(self) -> tuple[bytes, int]:
-        """Return the items that wait, and their number."""
+        """Return the items that wait, and their number; none where the page says what cannot be."""
         start, end, count = self._pending()
+        if not 0 <= start <= end <= SPILL:
+            return b"", 0
         return bytes(self._bytes[_SPILL_AT + start : _SPILL_AT + end]), count
 
     def waiting(self) -> int:
@@ -132,8 +147,12 @@ class Page:
     # --- for the pool ---
 
     def state(self) -> int:
-        """Return the key of the running job, ``IDLE`` or ``STARTING``."""
+        """Return the key of the running job, ``IDLE``, ``STARTING`` or ``LEAVING``."""
         return self._ints[_KEY]
+
+    def pid(self) -> int:
+        """Return the process that runs the handlers; 0 before it does."""
+        return self._ints[_PID]
 
     def current(self) -> Current | None:
         """Return what runs, unless nothing does or it changed while this looked."""

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenStopping, Release, Work
 from streamsched.domain.ids import fencing_token
+from streamsched.log.port import Record
 from streamsched.runtime.tracker import Tracker
 
 
@@ -26,7 +27,10 @@ class Marker:
 
 @dataclass(slots=True, eq=False)
 class Unreadable:
-    """A record that this version cannot read: it stays unsettled until a worker comes that can."""
+    """A record that is no work: rubbish, a decision about such a record, or what only a newer version can read.
+
+    The latter stays unsettled until a worker comes that can, or somebody decides that it is rubbish.
+    """
 
     offset: int
 
@@ -82,7 +86,7 @@ def child_of(work: Work, *, partition: int, offset: int, epoch: int, inherited: 
 class OwnedPartition:
     """What a worker knows of one partition that it owns."""
 
-    __slots__ = ("children", "end", "epoch", "markers", "number", "released", "tracker")
+    __slots__ = ("children", "end", "epoch", "markers", "number", "released", "tracker", "unknown")
 
     def __init__(self, number: int, *, epoch: int, position: int, runs: str, end: int, released: bool) -> None:
         self.number = number
@@ -92,6 +96,8 @@ class OwnedPartition:
         self.tracker: Tracker[Child | Marker | Unreadable] = Tracker(position, runs)
         self.children: dict[tuple[str, int], Child] = {}
         self.markers: list[Marker] = []
+        self.unknown: dict[int, Record] = {}
+        """Unsettled records of an unknown schema, by their offsets."""
 
     def forget(self, child: Child) -> None:
         """Let go of a child that has ended, unless a later record stands for it."""

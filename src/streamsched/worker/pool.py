@@ -8,28 +8,28 @@ other.
 from __future__ import annotations
 
 import heapq
+import os
 import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from streamsched.worker import wire
+from streamsched.worker import trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
-from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, News, Running
-from streamsched.worker.page import STARTING
+from streamsched.worker.depth import DEPTH, LONG_NS, Depth
+from streamsched.worker.jobs import Job, JobReturned, News, Running
+from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.process import ExecutorProcess, Outfit
 from streamsched.worker.remains import Remains
-from streamsched.worker.verdict import Verdict, judge, obituary
+from streamsched.worker.verdict import Verdict, judge
 
-AHEAD_NS: Final = 20_000_000  # work that an executor should hold
-LONG_NS: Final = 10_000_000  # nothing waits behind a job of this length
 RECALL_NS: Final = 100_000_000  # what waits behind a job that turned out this long is recalled
-DEPTH: Final = 256
 SLICE: Final = 0.020  # seconds between two looks at the pages
 BLIND_NS: Final = 2_000_000_000  # after so long without a look the jobs were frozen too, perhaps
-WEIGHT: Final = 0.9  # of the old mean, for each job
 START_ATTEMPTS: Final = 5
+CLOSED_NS: Final = 500_000_000  # an executor whose link has ended has ended itself within that time
+LEAVE_NS: Final = 5_000_000_000  # in which an executor that is replaced may end by itself
 
 
 class ExecutorsDoNotStart(Exception):
@@ -40,10 +40,12 @@ class ExecutorPool:
     """Runs jobs in ``slots`` executor processes; see ``jobs.Pool`` for the calls.
 
     ``allow``: the modules whose handlers may run. ``output_fd`` gets what they print, each line with its
-    child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated.
-    ``checkpoint_tick`` is the shortest time between two checkpoints of one job, in seconds. ``clock`` must be
-    the monotonic clock of the machine, in nanoseconds. On Linux executors die with the *thread* that
-    made them: use a pool in the thread that lives longest.
+    child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated. The pool
+    keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
+    between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
+    only when one of them left behind what cannot be restored. ``clock`` must be the monotonic clock
+    of the machine, in nanoseconds. On Linux executors die with the *thread* that made them: use a pool in
+    the thread that lives longest.
     """
 
     def __init__(
@@ -55,24 +57,28 @@ class ExecutorPool:
         output_path: Path | None = None,
         checkpoint_tick: float = 0.05,
         payload_limit: int = PAYLOAD_LIMIT,
+        reuse: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._outfit = Outfit(
             allow=tuple(allow),
-            output_fd=output_fd,
+            output_fd=None if output_fd is None else os.dup(output_fd),
             checkpoint_tick=checkpoint_tick,
             payload_limit=payload_limit,
             output_path=None if output_path is None else str(output_path.absolute()),
+            reuse=reuse,
         )
         self._remains = Remains(output_fd, self._outfit.output_path)
         self._slots = slots
         self._clock = clock
         self._selector = selectors.DefaultSelector()
         self._executors: list[ExecutorProcess] = []
+        self._leaving: list[tuple[int, ExecutorProcess]] = []
+        """Executors that were replaced, and until when they may end by themselves."""
         self._news: list[News] = []
-        self._mean: float | None = None
+        self._depth = Depth()
         self._failures = 0
         self._start_at = 0
         self._looked = clock()
@@ -84,8 +90,8 @@ class ExecutorPool:
 
     def room(self) -> int:
         """Say how many more jobs would be welcome: about 20 ms of work for each executor."""
-        depth = self._depth()
         now = self._clock()
+        depth = self._depth.at(now)
         room = 0
         for executor in self._executors:
             if not executor.dying:
@@ -121,7 +127,7 @@ class ExecutorPool:
         executor = self._holder(key)
         if executor is not None:
             if key not in executor.stopping:
-                self._send(executor, wire.Stop(key))
+                self._ask_back(executor, wire.Stop(key))
             deadline = self._clock() + round(grace * 1e9)
             executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
 
@@ -147,7 +153,7 @@ class ExecutorPool:
             if running in mine:
                 executor.kill(Verdict(running, "dropped"))
             else:
-                self._send(executor, wire.Recall(frozenset(mine)))
+                self._ask_back(executor, wire.Recall(frozenset(mine)))
 
     # --- news out ---
 
@@ -156,7 +162,7 @@ class ExecutorPool:
         deadline = self._clock() + round(timeout * 1e9)
         while True:
             left = 0.0 if self._news else max(0.0, (deadline - self._clock()) / 1e9)
-            if self._start_at or any(e.held or e.dying or e.dropped for e in self._executors):
+            if self._start_at or self._leaving or any(e.held or e.dying or e.dropped for e in self._executors):
                 left = min(left, SLICE)
             if any(e.dying for e in self._executors):
                 left = min(left, 0.002)
@@ -167,26 +173,17 @@ class ExecutorPool:
             self._looked = now
             for executor in list(self._executors):
                 self._watch(executor, now)
+            self._see_off(now)
             self._start()
             if self._news or now >= deadline:
                 news, self._news = self._news, []
-                return _latest(news)
+                return trust.latest(news)
 
     def running(self) -> list[Running]:
         """List the jobs that run now, with their progress."""
-        found: list[Running] = []
-        for executor in self._executors:
-            current = executor.page.current()
-            if current is not None and current.key in executor.held:
-                found.append(
-                    Running(
-                        key=current.key,
-                        started_at=current.started_at,
-                        done=current.done,
-                        total=current.total,
-                    )
-                )
-        return found
+        now = self._clock()
+        found = (trust.running(executor, now) for executor in self._executors)
+        return [running for running in found if running is not None]
 
     def busy(self) -> int:
         """Count the jobs that are held."""
@@ -212,24 +209,24 @@ class ExecutorPool:
                 executor.kill(None)
             else:
                 executor.send(wire.Quit())
+        for _, executor in self._leaving:
+            executor.kill(None)
+            self._executors.append(executor)
         for executor in self._executors:
             executor.wait(max(0.0, (deadline - self._clock()) / 1e9))
             self._remains.write(executor.remains())
             executor.close()
         self._executors.clear()
+        self._leaving.clear()
         self._selector.close()
         self._remains.close()
+        if self._outfit.output_fd is not None:
+            os.close(self._outfit.output_fd)
 
     # --- inside ---
 
-    def _depth(self) -> int:
-        mean = self._mean
-        if mean is None or mean > LONG_NS:
-            return 1
-        return max(1, min(DEPTH, int(AHEAD_NS / max(mean, 1.0))))
-
     def _is_long(self, executor: ExecutorProcess, now: int) -> bool:
-        current = executor.page.current()
+        current = executor.look(now)
         return current is not None and now - current.started > LONG_NS
 
     def _holder(self, key: int) -> ExecutorProcess | None:
@@ -239,6 +236,10 @@ class ExecutorPool:
         if not executor.dying:
             executor.send(order)
             self._listen(executor)
+
+    def _ask_back(self, executor: ExecutorProcess, order: wire.Order) -> None:
+        executor.asked_back = True
+        self._send(executor, order)
 
     def _listen(self, executor: ExecutorProcess) -> None:
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if executor.backlog else 0)
@@ -250,48 +251,44 @@ class ExecutorPool:
             executor = key.fileobj
             assert isinstance(executor, ExecutorProcess)  # noqa: S101 - nothing else is registered
             if executor.dying:
-                continue  # it is read once more when it is gone
+                self._deafen(executor)  # it is read once more when it is gone
+                continue
             if events & selectors.EVENT_WRITE:
                 executor.push()
             if events & selectors.EVENT_READ:
-                self._take(executor, executor.receive())
-                self._measure(executor)
-            self._listen(executor)
+                self._news += trust.believe(executor, executor.receive(self._clock()))
+                self._depth.learn(*trust.measure(executor))
+            if executor.closed_at:
+                executor.dying = True
+                self._deafen(executor)
+            else:
+                self._listen(executor)
 
-    def _take(self, executor: ExecutorProcess, news: list[News]) -> None:
-        held = executor.held
-        for item in news:
-            ended = not isinstance(item, JobCheckpointed)
-            if item.key not in held:  # dropped, or told twice: sent just before a kill and still on the page
-                if ended:
-                    executor.dropped.discard(item.key)
-                continue
-            if ended:
-                del held[item.key]
-                if executor.stopping:
-                    executor.stopping.pop(item.key, None)
-            self._news.append(item)
-
-    def _measure(self, executor: ExecutorProcess) -> None:
-        count, busy = executor.page.finished()
-        before, busy_before = executor.measured
-        if count == before:
-            return
-        executor.measured = (count, busy)
-        mean = (busy - busy_before) / (count - before)
-        old = WEIGHT ** (count - before) if self._mean is not None else 0.0
-        self._mean = old * (self._mean or 0.0) + (1 - old) * mean
+    def _deafen(self, executor: ExecutorProcess) -> None:
+        if not executor.deaf:
+            executor.deaf = True
+            self._selector.unregister(executor)
 
     # --- limits and deaths ---
 
     def _watch(self, executor: ExecutorProcess, now: int) -> None:
         if executor.dying:
             if executor.gone():
-                self._bury(executor)
+                self._bury(executor, now)
+            elif executor.closed_at and now - executor.closed_at > CLOSED_NS:
+                executor.fault = executor.fault or "its end of it is closed"
+                executor.kill(executor.verdict)
             return
-        current = executor.page.current()
-        if current is None:
+        if executor.page.state() == LEAVING and executor.ready:
+            self._replace(executor, now)
             return
+        current = executor.look(now)
+        if trust.is_lost(executor, current, now, self._awake):
+            executor.kill(None)
+        elif current is not None:
+            self._judge(executor, current, now)
+
+    def _judge(self, executor: ExecutorProcess, current: Current, now: int) -> None:
         if current.key in executor.dropped:
             executor.kill(Verdict(current.key, "dropped"))
             return
@@ -306,22 +303,45 @@ class ExecutorPool:
             executor.suspect = job.key
         if len(executor.held) > 1 and executor.recalled != job.key and now - current.started > RECALL_NS:
             executor.recalled = job.key
-            self._send(executor, wire.Recall(None))
+            self._ask_back(executor, wire.Recall(None))
 
-    def _bury(self, executor: ExecutorProcess) -> None:
-        self._selector.unregister(executor)
+    def _replace(self, executor: ExecutorProcess, now: int) -> None:
+        """Take the place of an executor that runs nothing any more; it has some seconds to end by itself."""
+        self._news += trust.believe(executor, executor.receive(now))
+        if executor.seen[0] in executor.held:
+            executor.fault = executor.fault or "it leaves a job that it began"
+        if executor.fault:
+            executor.kill(None)
+            return
+        self._deafen(executor)
         self._executors.remove(executor)
-        never_ready = executor.page.state() == STARTING
-        self._take(executor, executor.last_words())
-        current = executor.page.current()
-        if current is not None and current.key in executor.held:
-            del executor.held[current.key]
-            self._news.append(obituary(executor.verdict, current, self._clock(), executor.cause()))
+        self._news += [JobReturned(key=key) for key in executor.held]
+        executor.held.clear()
+        self._leaving.append((now + LEAVE_NS, executor))
+
+    def _see_off(self, now: int) -> None:
+        for until, executor in list(self._leaving):
+            if executor.gone():
+                self._leaving.remove((until, executor))
+                self._remains.write(executor.remains())
+                executor.close()
+            elif now > until:
+                executor.kill(None)
+
+    def _bury(self, executor: ExecutorProcess, now: int) -> None:
+        self._deafen(executor)
+        self._executors.remove(executor)
+        self._news += trust.believe(executor, executor.last_words(now))
+        ending = trust.blame(executor, now, careful=self._depth.is_careful(now))
+        if ending is not None:
+            self._news.append(ending)
+        elif executor.fault or (executor.held and executor.ready and executor.verdict is None):
+            self._depth.be_careful(now)
         self._news += [JobReturned(key=key) for key in executor.held]
         cause = executor.cause()
         self._remains.write(executor.remains())
         executor.close()
-        if self._closed or not never_ready:
+        if self._closed or executor.ready:
             self._failures = 0
             return
         self._failures += 1
@@ -337,14 +357,3 @@ class ExecutorPool:
             executor = ExecutorProcess(self._outfit)
             self._executors.append(executor)
             self._selector.register(executor, selectors.EVENT_READ)
-
-
-def _latest(news: list[News]) -> list[News]:
-    """Keep only the last checkpoint of each job."""
-    last: dict[int, int] = {}
-    for place, item in enumerate(news):
-        if isinstance(item, JobCheckpointed):
-            last[item.key] = place
-    if not last:
-        return news
-    return [item for place, item in enumerate(news) if not isinstance(item, JobCheckpointed) or last[item.key] == place]

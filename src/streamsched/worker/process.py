@@ -7,34 +7,46 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
+from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
-from streamsched.worker import wire
 from streamsched.worker.jobs import Job, News
 from streamsched.worker.output import remains
-from streamsched.worker.verdict import Verdict
+from streamsched.worker.page import Current
+from streamsched.worker.verdict import Verdict, possible
 
 _READ: Final = 256 * 1024
+_READS_IN_A_TURN: Final = 4  # so that one executor that sends without end holds up no other
+_READS_AT_THE_END: Final = 64  # more than a socket holds
 _QUIET: Final = (signal.SIGINT, signal.SIGTERM)
+_SWEEP_S: Final = guardian.PATIENCE_S + 1.0
+"""Seconds in which a guardian ends all that runs below it; after that it is killed itself."""
+_HARMLESS: Final = ("STREAMSCHED_BROKERS", "STREAMSCHED_PREFIX", "STREAMSCHED_DATA_DIR")
+"""The settings that handlers inherit: where the log is. All others may be secrets, or name files with secrets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outfit:
-    """What all executors of a pool have in common."""
+    """What all executors of a pool have in common. ``output_fd`` is the pool's own, open as long as the pool is."""
 
     allow: tuple[str, ...]
     output_fd: int | None
     checkpoint_tick: float
     payload_limit: int
+    reuse: int
     output_path: str | None = None
 
 
 class ExecutorProcess:
-    """One executor, and the jobs that it holds. ``fileno`` is readable when it has news, or is gone."""
+    """One executor, and the jobs that it holds. ``fileno`` is readable when it has news, or is gone.
+
+    It runs its jobs in the order in which they were given: the first one held is the one that runs, or is to run next.
+    """
 
     def __init__(self, outfit: Outfit) -> None:
         self.held: dict[int, Job] = {}
@@ -42,11 +54,20 @@ class ExecutorProcess:
         self.stopping: dict[int, int] = {}  # deadlines of the grace period, monotonic nanoseconds
         self.verdict: Verdict | None = None
         self.dying = False
+        self.ready = False  # it has spoken: what it runs from then on may be anything
+        self.fault = ""  # what it did that our own code does not do
+        self.deaf = False  # nobody waits for its news any more
+        self.closed_at = 0  # when its link ended, monotonic nanoseconds
+        self.asked_back = False  # jobs may come back in any order
+        self.last_ended = -1
+        self.quiet_since = 0  # since when it holds jobs and runs none of them
+        self.seen = (-1, 0)  # the running job, and when its page says that it began
         self.recalled = -1  # the running job behind which nothing waits any more
         self.suspect = -1  # the running job that was seen once beyond a limit
         self.measured = (0, 0)
         self._out = bytearray()
-        self._frames = wire.Frames()
+        self._frames = wire.Frames(wire.MAX_NEWS)
+        self._ordered_at: float | None = None
         self._sock, theirs = socket.socketpair()
         self._sock.setblocking(False)
         fd = pages.create()
@@ -55,11 +76,11 @@ class ExecutorProcess:
         setup = wire.Setup(
             link=theirs.fileno(),
             page=fd,
-            parent=os.getpid(),
             allow=outfit.allow,
             checkpoint_tick=outfit.checkpoint_tick,
             payload_limit=outfit.payload_limit,
             output_path=outfit.output_path,
+            reuse=outfit.reuse,
         )
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)
@@ -71,9 +92,12 @@ class ExecutorProcess:
                     sys.executable,
                     "-P",
                     "-m",
-                    "streamsched.worker.executor",
+                    "streamsched.worker.guardian",
+                    str(os.getpid()),
+                    f"{theirs.fileno()},{fd}",
                     msgspec.json.encode(setup).decode(),
                 ],
+                env=_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if outfit.output_fd is None else outfit.output_fd,
                 stderr=outfit.output_fd,
@@ -86,8 +110,8 @@ class ExecutorProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
-        return self._process.pid
+        """The process that runs the handlers, or is about to start it."""
+        return self.page.pid() or self._process.pid
 
     def fileno(self) -> int:
         """Return the descriptor to wait for."""
@@ -110,51 +134,83 @@ class ExecutorProcess:
                 del self._out[: self._sock.send(self._out)]
         except BlockingIOError:
             pass
-        except OSError:  # it is gone, or will be
+        except OSError:  # it is gone, or will be: reading tells
             self._out.clear()
-            self.kill(None)
 
-    def receive(self) -> list[News]:
-        """Return all news that can be read now."""
+    def receive(self, now: int, reads: int = _READS_IN_A_TURN) -> list[News]:
+        """Return what news can be read now, in so many reads; notes a fault, or the end of the link."""
         news: list[News] = []
         try:
-            while True:
+            for _ in range(reads):
                 data = self._sock.recv(_READ)
                 if not data:
-                    self.kill(None)
+                    self.closed_at = self.closed_at or now
                     break
                 for body in self._frames.feed(data):
                     news += wire.decode_news(body)
+                    self.ready = True
                 if len(data) < _READ:
                     break
         except BlockingIOError:
             pass
         except OSError:
-            self.kill(None)
+            self.closed_at = self.closed_at or now
+        except wire.LinkBroken as broken:
+            self.fault = str(broken)
         return news
 
+    def look(self, now: int) -> Current | None:
+        """Return what runs, unless nothing does; notes a fault where the page says what cannot be."""
+        current = self.page.current()
+        if current is None:
+            return None
+        if self.seen[0] != current.key:
+            self.seen = (current.key, current.started)
+        # The clock once more: this process may have been frozen since it was asked.
+        if self.seen[1] != current.started or not (possible(current, now) or possible(current, time.monotonic_ns())):
+            self.fault = self.fault or "its page holds times that cannot be"
+            return None
+        return current
+
     def kill(self, verdict: Verdict | None) -> None:
-        """Kill the process; it is gone when ``gone`` says so."""
+        """Kill the process and all that runs below it; they are gone when ``gone`` says so."""
         if not self.dying:
             self.dying = True
             self.verdict = verdict
-            self._process.kill()
+        if self._ordered_at is None:
+            self._ordered_at = time.monotonic()
+            if self._process.poll() is None:
+                self._process.send_signal(guardian.END)
 
     def gone(self) -> bool:
-        """Say whether the process has ended, and is to be buried."""
-        return self._process.poll() is not None
+        """Say whether the process has ended with all that ran below it, and is to be buried."""
+        if self._process.poll() is not None:
+            return True
+        if self._ordered_at is not None and time.monotonic() > self._ordered_at + _SWEEP_S:
+            self._process.kill()  # stopped by its own executor, perhaps: that one dies with it
+        return False
 
     def wait(self, timeout: float) -> None:
         """Wait for the end of a process that was killed or told to quit."""
         try:
-            self._process.wait(timeout)
+            self._process.wait(timeout if self._ordered_at is None else _SWEEP_S)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            if self._ordered_at is None:
+                self.kill(None)
+                self.wait(0.0)
+            else:
+                self._process.kill()
+                self._process.wait()
 
-    def last_words(self) -> list[News]:
-        """Return the news that a dead executor sent, and what it had no time to send."""
-        return self.receive() + wire.news_items(*self.page.pending())
+    def last_words(self, now: int) -> list[News]:
+        """Return the news that a dead executor sent, and what it had no time to send; none after a fault."""
+        news = [] if self.fault else self.receive(now, _READS_AT_THE_END)
+        if not self.fault:
+            try:
+                news += wire.news_items(*self.page.pending())
+            except wire.LinkBroken as broken:
+                self.fault = str(broken)
+        return news
 
     def remains(self) -> bytes:
         """Return what a dead executor had printed and had no time to write."""
@@ -172,7 +228,24 @@ class ExecutorProcess:
         hint = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
         return f"the executor process was killed by {name}{hint}"
 
+    @property
+    def lost_link(self) -> bool:
+        """Whether it ended because its own end of the link was gone."""
+        return self._process.returncode == guardian.LINK_LOST
+
+    @property
+    def stood_still(self) -> bool:
+        """Whether it was ended because it had been stopped (SIGSTOP) for long."""
+        return self._process.returncode == guardian.STOOD_STILL
+
     def close(self) -> None:
         """Give everything back."""
         self._sock.close()
         self.page.close()
+
+
+def _environment() -> dict[str, str]:
+    """Return what executors and so handlers inherit: all but our own settings."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("STREAMSCHED_") or name in _HARMLESS
+    }

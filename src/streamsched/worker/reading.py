@@ -12,7 +12,7 @@ from typing import Final
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
-from streamsched.log.intake import Intake
+from streamsched.log.intake import Intake, set_aside
 from streamsched.log.port import Log, PositionLost, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.dead_letter import dead_letter
@@ -114,11 +114,15 @@ class Reading:
         except UnknownSchema as error:
             log.error("work log: %s; it stays unsettled", error)
             owned.tracker.add(record.offset, Unreadable(record.offset))
+            owned.unknown[record.offset] = record
         except Undecodable as error:
+            owned.tracker.add(record.offset, Unreadable(record.offset))
             self._poison(owned, record, str(error))
         else:
             if isinstance(event, e.ChildrenStopping):
                 self._meet_marker(owned, Marker(record.offset, event))
+            elif isinstance(event, e.RecordSetAside):
+                self._meet_decision(owned, record, event)
             else:
                 self._meet_child(owned, record, event)
 
@@ -173,11 +177,21 @@ class Reading:
                 self._settlement.settle_alone(owned, marker, [])
         owned.markers.clear()
 
+    def _meet_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
+        """Set a record of an unknown schema aside, as somebody decided.
+
+        Of what is settled alone the lowest offsets go first: the decision is never settled without its record.
+        """
+        owned.tracker.add(record.offset, Unreadable(record.offset))
+        unknown = owned.unknown.pop(decision.offset, None)
+        if unknown is not None:
+            self._poison(owned, unknown, str(set_aside(unknown, decision)))
+        self._settlement.settle_alone(owned, Unreadable(record.offset), [])
+
     def _poison(self, owned: OwnedPartition, record: Record, reason: str) -> None:
-        """Set a broken record aside: dead letter, and failure of the child that its headers name."""
+        """Set a record aside that is pending: dead letter, and failure of the child that its headers name."""
         log.error("dead letter: %s", reason)
         unreadable = Unreadable(record.offset)
-        owned.tracker.add(record.offset, unreadable)
         appends = [dead_letter(self._records, self._me, record, reason)]
         failure = self._outcomes.poisoned(record, reason)
         if failure is not None:

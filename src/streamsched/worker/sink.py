@@ -55,14 +55,13 @@ class Sink:
             self._open(path, ours)
 
     def _open(self, path: str, ours: os.stat_result) -> None:
-        """Put a new file in the place of the old one, also where the process's own stdout and stderr are that one."""
+        """Put a new file in the place of the old one, wherever this process has it open, as at its stdout."""
         new = os.open(path, _FLAGS, 0o600)
         try:
-            for standard in (1, 2):
-                with suppress(OSError):  # closed
-                    if os.path.samestat(ours, os.fstat(standard)):
-                        os.dup2(new, standard)
-            os.dup2(new, self._fd, inheritable=False)
+            for name in os.listdir("/dev/fd"):  # noqa: PTH208
+                with suppress(OSError):  # the one of this list is closed by now
+                    if int(name) != new and os.path.samestat(ours, os.fstat(int(name))):
+                        os.dup2(new, int(name), os.get_inheritable(int(name)))
         finally:
             os.close(new)
 

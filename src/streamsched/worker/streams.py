@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import io
-import os
+import logging
 import sys
-from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from streamsched.worker.logs import Logs
 from streamsched.worker.output import PIECE, Output
 from streamsched.worker.sink import Sink
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-STANDARD: Final = ((1, "stdout"), (2, "stderr"))
 
 
 class Raw(io.RawIOBase):
@@ -123,57 +119,47 @@ class Stream(io.TextIOWrapper):
 
 
 class Capture(Output):
-    """The output of this process: what is printed to ``sys.stdout`` and ``sys.stderr``, and logged from INFO on."""
+    """The output of this process: what is printed to ``sys.stdout`` and ``sys.stderr``, and logged from INFO on.
+
+    What a handler puts in the place of these is ``isolation``'s to put back; what it changes inside of them, is ours.
+    """
 
     def __init__(self, path: str | None, memory: memoryview) -> None:
-        # A descriptor of its own: a handler may close the process's stdout, or put something else in its place.
-        fd = fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 3)
-        super().__init__(Sink(fd, path), memory)
-        self._out, self._err = (Stream(self, number, name) for number, name in STANDARD)
+        # A descriptor of its own, high up: a handler may close the process's stdout, or put something in its place.
+        super().__init__(Sink(fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 200), path), memory)
+        self._out, self._err = Stream(self, 1, "stdout"), Stream(self, 2, "stderr")
+        self._logs = logging.StreamHandler(self._err)
+        logging.basicConfig(level=logging.INFO, handlers=[self._logs], format="%(levelname)s %(name)s: %(message)s")
         pair = (self._out, self._err)
-        self._layers = [each for stream in pair for each in (stream, stream.buffer, stream.buffer.raw)]
-        self._made = [dict(vars(each)) for each in self._layers]
-        self._names = [
-            ("stdout", self._out), ("stderr", self._err), ("__stdout__", self._out), ("__stderr__", self._err),
-        ]  # fmt: skip
-        self._set()
-        self._logs = Logs(self._err)
-        os.register_at_fork(after_in_child=self.forked)
+        self._parts: list[Any] = [part for stream in pair for part in (stream, stream.buffer, stream.buffer.raw)]
+        self._parts.append(self._logs)
+        self.note()
+        sys.stdout, sys.stderr = pair
+        self._set_originals()
+
+    def note(self) -> None:
+        """Take what is now for what is to be: a handler's module was imported, which may set up logging."""
+        self._noted = [_copied(vars(part)) for part in self._parts]
 
     def begin(self, task_id: str, child: int, attempt: int) -> None:
-        """Say whose output comes now, and put back what the child before has changed."""
-        if any(getattr(sys, name, None) is not stream for name, stream in self._names):
-            self._set()
+        """Say whose output comes now, and put back what the child before has changed inside of the streams."""
         super().begin(task_id, child, attempt)
         try:
-            changed = [vars(each) for each in self._layers] != self._made
+            changed = [vars(part) for part in self._parts] != self._noted
         except BaseException:  # what a handler has set there may raise when it is compared
             changed = True
         if changed:
-            self._make_whole()
-        self._logs.restore()
+            for part, noted in zip(self._parts, self._noted, strict=True):
+                vars(part).clear()
+                vars(part).update(_copied(noted))
+            self._out.restore()
+            self._err.restore()
+        if getattr(sys, "__stdout__", None) is not self._out or getattr(sys, "__stderr__", None) is not self._err:
+            self._set_originals()
 
-    def end(self) -> None:
-        """Write everything, also what the handler's own wrapper around a stream still holds."""
-        for name, stream in self._names:
-            own = getattr(sys, name, None)
-            if own is not stream:
-                with suppress(BaseException):
-                    own.flush()  # type: ignore[union-attr]
-        super().end()
+    def _set_originals(self) -> None:
+        sys.__stdout__, sys.__stderr__ = self._out, self._err  # type: ignore[misc]
 
-    def resolved(self, handler: str) -> None:
-        """Keep how logging is, after the handler's module was imported for the first time, or put it back."""
-        self._logs.resolved(handler)
 
-    def _make_whole(self) -> None:
-        """Open both streams again, with their own methods and settings."""
-        for each, made in zip(self._layers, self._made, strict=True):
-            vars(each).clear()
-            vars(each).update(made)
-        self._out.restore()
-        self._err.restore()
-
-    def _set(self) -> None:
-        for name, stream in self._names:
-            setattr(sys, name, stream)
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if type(value) is list else value for name, value in attributes.items()}

@@ -5,16 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from streamsched.worker.jobs import Job, JobFailed, JobReturned, JobStopped, News, Reason
+from streamsched.worker.jobs import Job, JobFailed, JobStopped, News, Reason
 from streamsched.worker.page import Current
+
+AHEAD_NS = 1_000_000_000
+"""How far ahead of the pool's clock a time on a page may be, nanoseconds: it was read a moment later."""
+TIME_END_MS = 1 << 47
+"""As ``domain.flaws`` has it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why the pool killed an executor: for this job, which broke a limit, did not stop, or is not wanted."""
+    """Why the pool killed an executor: for this job, which broke a limit, did not stop, or is not wanted.
+
+    ``protocol``: for no job yet, but because its link or its page cannot be from our own code.
+    """
 
     key: int
-    reason: Literal["timeout", "heartbeat", "stopped", "dropped"]
+    reason: Literal["timeout", "heartbeat", "stopped", "dropped", "protocol"]
     message: str = ""
 
 
@@ -33,23 +41,32 @@ def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int 
     return None
 
 
-def obituary(verdict: Verdict | None, current: Current, now: int, cause: str) -> News:
-    """Say what became of the job that ran when its executor died; without a verdict it died by itself."""
-    if verdict is not None and verdict.key != current.key:
-        return JobReturned(key=current.key)  # it began in the moment between the verdict and the kill
-    ended_at = current.started_at + (now - current.started) // 1_000_000
+def possible(current: Current, now: int) -> bool:
+    """Say whether these times can be those of a running job: with others it would evade its limits."""
+    latest = now + AHEAD_NS
+    return 0 < current.started <= latest and 0 < current.beat <= latest and 0 < current.started_at < TIME_END_MS
+
+
+def obituary(verdict: Verdict | None, key: int, started_at: int, ended_at: int, cause: str) -> News:
+    """Say what became of the job that ran when its executor died; without a verdict it died by itself.
+
+    Times in milliseconds since the Unix epoch.
+    """
     reason: Reason = "error"
     error_type, message = "ExecutorDied", cause
     if verdict is not None:
         if verdict.reason == "stopped":
-            return JobStopped(key=current.key, started_at=current.started_at, finished_at=ended_at, state=None)
+            return JobStopped(key=key, started_at=started_at, finished_at=ended_at, state=None)
         if verdict.reason == "timeout":
             reason, error_type, message = "timeout", "Timeout", verdict.message
         elif verdict.reason == "heartbeat":
             reason, error_type, message = "heartbeat", "HeartbeatLost", verdict.message
+        elif verdict.reason == "protocol":
+            error_type = "ProtocolError"
+            message = f"the handler broke the link between its executor and the worker: {verdict.message}"
     return JobFailed(
-        key=current.key,
-        started_at=current.started_at,
+        key=key,
+        started_at=started_at,
         finished_at=ended_at,
         reason=reason,
         error_type=error_type,

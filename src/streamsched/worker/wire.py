@@ -1,4 +1,8 @@
-"""What travels between the pool and one executor: four bytes of length, then msgpack."""
+"""What travels between the pool and one executor: four bytes of length, then msgpack.
+
+An executor runs the code of users, which can write to its link: what comes from there is decoded against bounds, and
+whatever does not fit is ``LinkBroken``.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,18 @@ from typing import Final
 
 import msgspec
 
-from streamsched.worker.jobs import Job, News
+from streamsched.worker.context import PAYLOAD_LIMIT
+from streamsched.worker.jobs import Job, JobCompleted, JobReturned, News
 
 _LENGTH: Final = struct.Struct(">I")
 _HEAD: Final = struct.Struct(">IBI")  # length, then the head of a msgpack array of up to 2**32 items
 _ARRAY: Final = 0xDD
+MAX_NEWS: Final = 4 * 1024 * 1024
+"""Bytes of the largest frame of news: a page of endings, a checkpoint and what was recalled fit in half of it."""
+
+
+class LinkBroken(Exception):
+    """What an executor sent, or left on its page, cannot be from our own code."""
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,11 +30,11 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
 
     link: int
     page: int
-    parent: int
     allow: tuple[str, ...]
     checkpoint_tick: float
     payload_limit: int
     output_path: str | None = None
+    reuse: int = 0
 
 
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
@@ -60,7 +71,8 @@ Order = Begin | Stop | Recall | Confirm | Quit
 _encoder: Final = msgspec.msgpack.Encoder()
 encode_item: Final = _encoder.encode
 decode_order: Final = msgspec.msgpack.Decoder(Order).decode
-decode_news: Final = msgspec.msgpack.Decoder(list[News]).decode
+_decode_news: Final = msgspec.msgpack.Decoder(list[News]).decode
+_check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 def order_frame(order: Order) -> bytes:
@@ -74,25 +86,63 @@ def news_frame(items: bytes, count: int) -> bytes:
     return _HEAD.pack(len(items) + 5, _ARRAY, count) + items
 
 
+def decode_news(body: bytes) -> list[News]:
+    """Decode the news of one frame.
+
+    Raises:
+        LinkBroken: it is no news, or more than an event can hold.
+
+    """
+    try:
+        news = _decode_news(body)
+        for item in news:
+            if not isinstance(item, JobReturned):
+                if item.state is not None:
+                    _check_payload(item.state)
+                if isinstance(item, JobCompleted) and item.result is not None:
+                    _check_payload(item.result)
+    except (ValueError, RecursionError) as error:
+        raise LinkBroken(f"it sent what is no news: {error}"[:500]) from error
+    return news
+
+
+READY: Final = news_frame(b"", 0)
+"""What an executor says before anything else."""
+
+
 def news_items(items: bytes, count: int) -> list[News]:
-    """Decode items that never were framed."""
+    """Decode items that never were framed; raises as ``decode_news``."""
     return decode_news(news_frame(items, count)[_LENGTH.size :])
 
 
-class Frames:
-    """Cuts a stream of bytes into the bodies of its frames."""
+def _check_payload(text: str) -> None:
+    if len(text) * 4 > PAYLOAD_LIMIT and len(text.encode()) > PAYLOAD_LIMIT:
+        raise ValueError(f"a payload above {PAYLOAD_LIMIT:,} bytes")
+    _check_json(text)
 
-    def __init__(self) -> None:
+
+class Frames:
+    """Cuts a stream of bytes into the bodies of its frames, each of at most ``limit`` bytes."""
+
+    def __init__(self, limit: int | None = None) -> None:
         self._rest = bytearray()
+        self._limit = limit
 
     def feed(self, data: bytes) -> list[bytes]:
-        """Add what was read, and return what is whole."""
+        """Add what was read, and return what is whole.
+
+        Raises:
+            LinkBroken: a frame is larger than the limit.
+
+        """
         rest = self._rest
         rest += data
         bodies: list[bytes] = []
         at = 0
         while len(rest) - at >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(rest, at)
+            if self._limit is not None and length > self._limit:
+                raise LinkBroken(f"it sent a frame of {length:,} bytes, above the limit of {self._limit:,}")
             end = at + _LENGTH.size + length
             if len(rest) < end:
                 break

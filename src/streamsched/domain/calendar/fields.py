@@ -19,6 +19,8 @@ _ITEM: Final = re.compile(r"(\*|[A-Z0-9]+)(?:-([A-Z0-9]+))?(?:/([0-9]+))?", re.A
 _MONTH_DAY: Final = re.compile(r"(?:L(?:-([0-9]{1,2}))?|([0-9]{1,2})(?=W))(W?)", re.ASCII)
 _NTH: Final = re.compile(r"([A-Z]+?|[0-9])(?:L|#([1-5]))", re.ASCII)
 FIRST_YEAR, LAST_YEAR = 1970, 2199
+TEXT_LIMIT: Final = 2_000
+"""Characters of a field: all years, one by one, have less."""
 
 
 def _by_name(names: tuple[str, ...], first: int) -> dict[str, int]:
@@ -67,6 +69,8 @@ class Values:
 
 def read(field: Field, text: str) -> Values:
     """Read a field. Raise ScheduleError, without a path, for what is none."""
+    if len(text) > TEXT_LIMIT:
+        raise ScheduleError(f"has {len(text):,} characters, the limit is {TEXT_LIMIT:,}", "write ranges and steps")
     text = text.strip().upper()
     if text == "?" and field in (DAY_OF_MONTH, DAY_OF_WEEK):
         text = "*"

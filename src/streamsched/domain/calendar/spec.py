@@ -23,6 +23,10 @@ from streamsched.domain.refusal import ScheduleError, within
 _FIELDS: Final = (
     "cron", "calendars", "interval", "exclude", "start", "end", "zone", "gap", "fold", "day_match", "jitter",
 )  # fmt: skip
+ENTRIES_LIMIT: Final = 500
+"""Cron strings, calendars, intervals and exclusions of one schedule: each is asked for every time."""
+TEXT_LIMIT: Final = 256 * 1024
+"""Characters of a schedule's times as JSON."""
 Entry = TypeVar("Entry")
 Made = TypeVar("Made")
 _EXCLUDED: Final = ("cron", "calendars")
@@ -93,6 +97,8 @@ class ScheduleSpec:
     @classmethod
     def from_json(cls, text: str) -> ScheduleSpec:
         """Read what ``to_json`` wrote. Raise ScheduleError for anything else."""
+        if len(text) > TEXT_LIMIT:
+            raise ScheduleError(f"has {len(text):,} characters, the limit is {TEXT_LIMIT:,}", "make it smaller")
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
@@ -135,6 +141,31 @@ class ScheduleSpec:
             yield found
             found = self._at_or_after(found + 1)
 
+    def last_before(self, moment_ms: int, first_ms: int) -> int | None:
+        """Find the last of its times in [first_ms, moment_ms); None if there is none. A search of some 60 steps."""
+        reach, low = 1_000, None
+        while low is None:
+            start = max(first_ms, moment_ms - reach)
+            low = self._at_or_after(start)
+            if low is None or low >= moment_ms:
+                if start <= first_ms:
+                    return None
+                low, reach = None, reach * 8
+        high = moment_ms
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = self._at_or_after(middle)
+            if found is None or found >= high:
+                high = middle
+            else:
+                low = found
+        return low
+
+    @property
+    def looks(self) -> int:
+        """What all searches in it have cost by now; see ``Ticks``."""
+        return self._ticks.looks
+
     def due(self, schedule_id: str, nominal_ms: int) -> int:
         """Tell when the tick of a nominal time is due: up to ``jitter_ms`` later, the same whoever asks.
 
@@ -159,6 +190,10 @@ class ScheduleSpec:
         if self.zone is not None:
             with within("zone"):
                 load(self.zone)
+        entries = (self.cron, self.calendars, self.interval, self.exclude.cron, self.exclude.calendars)
+        if (count := sum(map(len, entries))) > ENTRIES_LIMIT:
+            reason = f"has {count:,} entries (cron, calendars, interval, exclude), the limit is {ENTRIES_LIMIT}"
+            raise ScheduleError(reason, "join them: one entry may name several hours, days and months")
         rules = Rules(zone=self.zone, gap=self.gap, fold=self.fold, day_match=self.day_match)
         sources = [
             *_each(self.cron, rules.of_cron, "cron"),

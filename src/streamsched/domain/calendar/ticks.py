@@ -13,8 +13,12 @@ from streamsched.domain.calendar.zone import EPOCH, SPAN, Fold, Gap, stretches
 
 LIMIT: Final = (datetime(LAST_YEAR + 1, 1, 1, tzinfo=EPOCH.tzinfo) - EPOCH).days * DAY
 """Seconds from 1970 at which every search ends."""
-PATIENCE: Final = 100_000
+PATIENCE: Final = 20_000
 """Excluded moments in a row after which a search gives up."""
+STEP_LOOKS: Final = 20
+"""What a search costs at each moment besides its looks at all sources: one of them has to find its next moment."""
+PATIENCE_LOOKS: Final = 500_000
+"""Looks after which a search gives up."""
 
 
 class Source(Protocol):
@@ -66,24 +70,51 @@ class ZonedPattern:
         return moment_ms
 
 
-@dataclass(frozen=True, slots=True)
 class Ticks:
-    """The moments of any source that no exclusion has, each once."""
+    """The moments of any source that no exclusion has, each once.
 
-    sources: Sequence[Source]
-    exclude: Sequence[ZonedPattern] = ()
+    ``looks`` counts what searches have cost: at each moment that they come to, one for each source and exclusion, and
+    ``STEP_LOOKS``. It is the same wherever the same is asked.
+    """
+
+    def __init__(self, sources: Sequence[Source], exclude: Sequence[ZonedPattern] = ()) -> None:
+        self._sources = [_Ahead(source) for source in sources]
+        self._exclude = [(_Ahead(pattern), pattern) for pattern in exclude]
+        self._step = len(sources) + len(exclude) + STEP_LOOKS
+        self._patience = min(PATIENCE, PATIENCE_LOOKS // self._step)
+        self.looks = 0
 
     def at_or_after(self, moment_ms: int) -> int | None:
         """Find the first moment that is not before ``moment_ms``; None if there is none until 2199.
 
-        None too where 100,000 times in a row are excluded: a search must end.
+        None too where 20,000 times in a row are excluded, fewer where there are many entries: a search must end.
         """
-        for _ in range(PATIENCE):
-            found = [at for source in self.sources if (at := source.at_or_after(moment_ms)) is not None]
-            if not found or min(found) >= LIMIT * 1000:
+        for _ in range(self._patience):
+            self.looks += self._step
+            first = min((at for source in self._sources if (at := source(moment_ms)) is not None), default=None)
+            if first is None or first >= LIMIT * 1000:
                 return None
-            first = min(found)
-            moment_ms = max((pattern.end_of_run(first) for pattern in self.exclude), default=first)
+            moment_ms = max(
+                (pattern.end_of_run(first) for ahead, pattern in self._exclude if ahead(first) == first), default=first
+            )
             if moment_ms == first:
                 return first
         return None
+
+
+class _Ahead:
+    """A source that remembers its last answer: of many, few have to search anew for the next moment."""
+
+    __slots__ = ("_known", "_source")
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._known: tuple[int, float] = (1, 0)
+
+    def __call__(self, moment_ms: int) -> int | None:
+        asked, found = self._known
+        if not asked <= moment_ms <= found:
+            at = self._source.at_or_after(moment_ms)
+            self._known = moment_ms, float("inf") if at is None else at
+            return at
+        return None if found == float("inf") else int(found)

@@ -112,16 +112,13 @@ class Cluster:
         self._load_topics()
 
     def differences(self, spec: TopicSpec) -> Iterator[str]:
-        """Tell, in words, how a topic differs from what it must be."""
+        """Tell, in words, how a topic differs from what it must be; settings are for brokers, and mean nothing here."""
         if spec.name not in self._topics:
             yield f"topic {spec.name} is missing"
             return
-        _, partitions, config = self._topics[spec.name]
+        partitions = self._topics[spec.name][1]
         if partitions != spec.partitions:
             yield f"topic {spec.name} has {partitions} partitions, not {spec.partitions}"
-        for name, value in spec.config.items():
-            if config.get(name) != value:
-                yield f"topic {spec.name} has {name}={config.get(name, '(unset)')}, not {value}"
 
     def has_topic(self, topic: str) -> bool:
         """Tell whether a topic exists."""

@@ -16,6 +16,7 @@ from streamsched.log.port import (
     Hanging,
     Listener,
     LogError,
+    LogTime,
     LogUnreachable,
     PositionLost,
     TopicMismatch,
@@ -94,6 +95,10 @@ class Connection:
         self._cluster.refresh()
         return self._cluster.committed(group, partitions, stable=stable)
 
+    def members(self, group: str) -> int:
+        """Count the members of a group."""
+        return sum(len(known.members) for known in self._cluster.groups(group))
+
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 where the group has no commit yet."""
         self._writable("commit positions")
@@ -110,6 +115,11 @@ class Connection:
             ]
         )
         self._step("commit_initial.end")
+
+    def time(self) -> LogTime:
+        """Tell the time: the log's clock is this process's own, or a simulation's."""
+        now = self._cluster.now()
+        return LogTime(now, now)
 
     def start(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Return the first offsets that are still kept."""
@@ -156,6 +166,17 @@ class Connection:
     def end_hanging(self, hanging: Hanging) -> bool:
         """Find it ended."""
         return False
+
+    def check_broker(self) -> None:
+        """Say nothing: it is of this version."""
+
+    def brokers(self) -> int:
+        """Count one: this process."""
+        return 1
+
+    def replication(self, topic: str) -> int:
+        """Count one copy."""
+        return 1
 
     def check_eviction(self) -> None:
         """Say nothing: members can be evicted here."""

@@ -20,7 +20,7 @@ from streamsched.log.core import (
     Faults,
 )
 from streamsched.log.embedded.store import FollowingStore, RocksStore
-from streamsched.log.port import LogUnreachable
+from streamsched.log.port import LogTaken, LogUnreachable
 
 EMBEDDED_SESSION: Final = 1 << 62
 
@@ -46,8 +46,8 @@ class EmbeddedLog(Connection):
         tail_bytes: how much of the most recent records is kept in memory.
 
     Raises:
-        LogUnreachable: another process is writing this folder; there is no log to follow; or the folder is
-            no log of this version.
+        LogTaken: another process is writing this folder.
+        LogUnreachable: there is no log to follow; or the folder is no log of this version.
 
     """
 
@@ -87,6 +87,10 @@ class EmbeddedLog(Connection):
         """Open one more connection within this process, as a client of its own; close only the log itself."""
         return Connection(self._cluster, client)
 
+    def refresh(self) -> None:
+        """See all that other processes have written until now, also one that has closed the log since."""
+        self._store.reopen()
+
     def close(self) -> None:
         """Close the folder, so that another process can write it."""
         super().close()
@@ -105,7 +109,7 @@ def _open(folder: Path) -> RocksStore:
     except Exception as error:
         if "/LOCK:" not in str(error):
             raise LogUnreachable(f"the embedded log in {folder} cannot be opened: {error}") from error
-        raise LogUnreachable(
+        raise LogTaken(
             f"the embedded log in {folder} is being written by {_writer_of(folder)}; wait until it "
             "ends, stop it, or use another folder (--data-dir)"
         ) from error
@@ -114,7 +118,7 @@ def _open(folder: Path) -> RocksStore:
 def _follow(folder: Path) -> RocksStore:
     if not (folder / "store" / "CURRENT").exists():
         raise LogUnreachable(
-            f"there is no log in {folder}; `streamsched run` makes one (or give --data-dir, --brokers)"
+            f"there is no log in {folder}; `streamsched run` and `submit` make one (or give --data-dir, --brokers)"
         )
     try:
         return FollowingStore(folder / "store")

@@ -105,6 +105,9 @@ class RocksStore:
     def refresh(self) -> None:
         """Do nothing: this is the writer."""
 
+    def reopen(self) -> None:
+        """Do nothing: this is the writer."""
+
     def close(self) -> None:
         """Close the database."""
         self._db.close()
@@ -127,8 +130,12 @@ class FollowingStore(RocksStore):
         if time.monotonic() < self._open_again:
             self._db.try_catch_up_with_primary()
         else:
-            self._db.close()
-            self._open()
+            self.reopen()
+
+    def reopen(self) -> None:
+        """Open the database anew."""
+        self._db.close()
+        self._open()
 
     def _open(self) -> None:
         access = AccessType.secondary(self._scratch)

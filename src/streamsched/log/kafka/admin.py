@@ -80,11 +80,11 @@ class Admin:
 
     def cluster_id(self, limit: float) -> str:
         """Return the cluster's name; the first call of all, it tells whether somebody is there."""
+        return str(self.ask("connect", _cluster, limit)[0].cluster_id)
 
-        def request(client: Any, request_timeout: float) -> Mapping[str, Future[Any]]:
-            return {"cluster": client.describe_cluster(request_timeout=request_timeout)}
-
-        return str(self.ask("connect", request, limit)[0].cluster_id)
+    def brokers(self) -> int:
+        """Count the brokers that the cluster has now."""
+        return len(self.ask("look up the brokers", _cluster)[0].nodes)
 
     def topic(self, topic: str) -> Any:
         """Describe a topic."""
@@ -125,6 +125,10 @@ class Admin:
             return {}
         found = self.ask("look up offsets", sending("list_offsets", wanted, **options))
         return {partition: each.offset for partition, each in zip(partitions, found, strict=True)}
+
+
+def _cluster(client: Any, request_timeout: float) -> Mapping[str, Future[Any]]:
+    return {"cluster": client.describe_cluster(request_timeout=request_timeout)}
 
 
 def sending(name: str, *arguments: object, **options: object) -> Request:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaException, Producer
 from msgspec.structs import replace
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
 from streamsched.log.kafka.produce import check_sizes, produce
-from streamsched.log.port import Append, LogUnreachable
+from streamsched.log.port import Append, LogTime, LogUnreachable, TopicMismatch
 
 
 class Appender:
@@ -21,6 +23,12 @@ class Appender:
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
         self._producer: Any = None
+        self._awaited = False
+        """Whether a record was posted that nothing was heard of yet."""
+        self._stamp: tuple[int, float, float] | None = None
+        """When the broker wrote the last record that was posted, and when it was sent and heard of (monotonic)."""
+        self._kept: str | None = None
+        """The topic of the last record, where it keeps its writers' times."""
 
     def append(self, appends: Sequence[Append]) -> list[int]:
         """Write the records and return their offsets.
@@ -59,8 +67,40 @@ class Appender:
         check_sizes([append])
         producer = self._ready()
         with suppress(BufferError, KafkaException):
-            producer.produce(append.topic, append.value, append.key, append.partition, headers=list(append.headers))
+            producer.produce(
+                append.topic, append.value, append.key, append.partition, headers=list(append.headers),
+                on_delivery=partial(self._posted, time.monotonic()),
+            )  # fmt: skip
+            self._awaited = True
             producer.poll(0)
+
+    def time(self) -> LogTime | None:
+        """Tell the broker's time: it wrote the last record between our sending it and our hearing of that.
+
+        Raises:
+            TopicMismatch: the topic keeps its writers' times.
+        """
+        if self._awaited and self._producer is not None:
+            self._producer.poll(0)
+        if self._kept is not None:
+            raise TopicMismatch(
+                f"topic {self._kept} has message.timestamp.type=CreateTime, not LogAppendTime: 'streamsched topics "
+                "check' names the remedy"
+            )
+        if self._stamp is None:
+            return None
+        at, sent, heard = self._stamp
+        now = time.monotonic()
+        return LogTime(at + int((now - heard) * 1000), at + int((now - sent) * 1000) + 1)
+
+    def _posted(self, sent: float, error: KafkaError | None, message: Any) -> None:
+        """Take note of when the broker says that it wrote a record."""
+        self._awaited = False
+        if error is None:
+            kind, at = message.timestamp()
+            own = kind == TIMESTAMP_LOG_APPEND_TIME
+            self._kept = None if own else message.topic()
+            self._stamp = (at, sent, time.monotonic()) if own else None
 
     def flush(self, seconds: float) -> None:
         """Give what was posted so long to arrive."""

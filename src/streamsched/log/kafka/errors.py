@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException
 
-from streamsched.log.port import LogError, LogUnreachable, RecordTooLarge, TopicMismatch
+from streamsched.log.port import LogError, LogUnreachable, NotAllowed, RecordTooLarge, TopicMismatch
 
 # The names with an underscore are the client's own errors and public.
 _UNANSWERED: Final = frozenset(
@@ -112,7 +112,7 @@ def translate(error: Any, doing: str, brokers: str, reason: object = "") -> LogE
             f"cannot {doing}: {error.str()}; see the topic's max.message.bytes: streamsched topics check"
         )
     if not_allowed(error):
-        return LogError(f"cannot {doing}: {error.str()}; the broker's rights (ACLs) do not allow it")
+        return NotAllowed(f"cannot {doing}: {error.str()}; the broker's rights (ACLs) do not allow it")
     if unanswered(error):
         return LogUnreachable(
             f"cannot {doing}: Kafka at {brokers} does not answer: {error.str()}{reason}; "

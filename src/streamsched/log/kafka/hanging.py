@@ -23,7 +23,7 @@ from streamsched.log.kafka.admin import Admin
 from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.coordination import POSITIONS, coordinating_partition
 from streamsched.log.kafka.transaction_log import State, Step, steps_of
-from streamsched.log.port import Hanging, LogError, LogUnreachable, TopicMismatch, TopicPartition
+from streamsched.log.port import Hanging, LogError, LogUnreachable, NotAllowed, TopicMismatch, TopicPartition
 
 _MARGIN_MS: Final = 60_000
 """How far before its last record a transaction is looked for: it began earlier, and clocks differ."""
@@ -99,6 +99,8 @@ def _judge(open_: Open, steps: Sequence[Step]) -> Iterator[Hanging]:
 
 
 def _positions_of(admin: Admin, groups: Collection[str]) -> list[TopicPartition]:
+    if not groups:
+        return []
     try:
         partitions = len(admin.topic(POSITIONS).partitions)
     except TopicMismatch:
@@ -113,6 +115,9 @@ def _connected(settings: ClientSettings) -> Iterator[Any]:
     try:
         with closing(eviction.connect(settings.brokers, settings.kafka)) as client:
             yield client
+    except failures.AuthorizationError as failure:
+        said = f"cannot look into open transactions: {failure}; the broker's rights (ACLs) do not allow it"
+        raise NotAllowed(said) from None
     except failures.KafkaError as failure:
         said = f"cannot look into open transactions: {failure}"
         raise (LogUnreachable if failure.retriable else LogError)(said) from None

@@ -11,7 +11,8 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.port import Append, Committed, Hanging, Listener, TopicPartition, TopicSpec
+from streamsched.log.port import Append, Committed, Hanging, Listener, LogTime, TopicPartition, TopicSpec
+from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class KafkaLog:
         watchdog: float = 60.0,
         reach: float = 5.0,
     ) -> None:
-        self._settings = ClientSettings(brokers, dict(kafka or {}))
+        self._settings = ClientSettings(brokers, KafkaSettings(kafka or {}))
         self._admin = Admin(self._settings)
         self._cluster_id = self._admin.cluster_id(reach)
         self._positions = Positions(self._settings, self._admin)
@@ -54,6 +55,25 @@ class KafkaLog:
     def cluster_id(self) -> str:
         """Return the cluster's own name."""
         return self._cluster_id
+
+    def check_broker(self) -> None:
+        """Refuse a broker that is too old for these settings.
+
+        Raises:
+            LogError: it is; the message says what to do.
+            LogUnreachable: it does not answer.
+        """
+        from streamsched.log.kafka import version
+
+        version.check(self._settings.brokers, self._settings.kafka)
+
+    def brokers(self) -> int:
+        """Count the brokers that there are."""
+        return self._admin.brokers()
+
+    def replication(self, topic: str) -> int:
+        """Count the copies of the topic's partitions, the fewest where they differ. Raises ``TopicMismatch``."""
+        return min(len(partition.replicas) for partition in self._admin.topic(topic).partitions)
 
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
@@ -92,6 +112,14 @@ class KafkaLog:
         """Write a record without waiting; it may be lost (beats)."""
         self._appender.post(append)
 
+    def time(self) -> LogTime | None:
+        """Tell the broker's time, as the last record that was posted told; None where none was acknowledged yet.
+
+        Raises:
+            TopicMismatch: the topic that is posted to keeps its writers' times.
+        """
+        return self._appender.time()
+
     def append(self, appends: Sequence[Append]) -> Sequence[int]:
         """Write records without a transaction, durable on return; returns their offsets.
 
@@ -106,6 +134,10 @@ class KafkaLog:
     ) -> Mapping[TopicPartition, Committed | None]:
         """Read the group's positions. ``stable`` waits for open transactions to end."""
         return self._positions.committed(group, partitions, stable=stable, timeout=timeout)
+
+    def members(self, group: str) -> int:
+        """Count the members of a group."""
+        return self._positions.members(group)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
         """Commit position 0 with this metadata where the group has no commit yet; it must have no members."""

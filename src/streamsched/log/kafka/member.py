@@ -39,9 +39,13 @@ class GroupMember:
 
     @property
     def member_id(self) -> str:
-        """Return the group's name for this member; empty while it is not in the group."""
-        # The client joins, and comes back after a loss, behind our back: what counts is what the listener was told.
-        return (self._consumer.memberid() or "") if self._joined and not self._closed else ""
+        """Return the group's name for this member, also while it joins; empty when it has left."""
+        return "" if self._closed else self._consumer.memberid() or ""
+
+    @property
+    def joined(self) -> bool:
+        """Tell whether it is in the group as far as the listener was told: the client joins behind our back."""
+        return self._joined and not self._closed and bool(self._consumer.memberid())
 
     def group_metadata(self) -> Any:
         """Return what a transaction shows to the group; it ages with every rebalance."""

@@ -65,7 +65,7 @@ class Positions:
             LogError: the group has members.
         """
         doing = f"commit the first positions of group {group}"
-        if self._admin.ask(doing, sending("describe_consumer_groups", [group]))[0].members:
+        if self.members(group):
             raise LogError(f"cannot {doing}: it has members; stop them first")
         now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT)
         places = [Place(*partition, 0, metadata=metadata) for partition, at in now.items() if at is None]
@@ -76,6 +76,11 @@ class Positions:
         for place in answer.topic_partitions:
             if place.error is not None:
                 raise errors.translate(place.error, doing, self._settings.brokers)
+
+    def members(self, group: str) -> int:
+        """Count the members of a group; one that nobody knows has none."""
+        asked = sending("describe_consumer_groups", [group])
+        return len(self._admin.ask(f"look up the members of group {group}", asked)[0].members)
 
     def close(self) -> None:
         """Close the consumers."""

@@ -21,7 +21,7 @@ from streamsched.log.port import LogUnreachable, TopicMismatch, TopicSpec
 
 
 def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create the topics that are missing and return their names; the replication factor is the broker's.
+    """Create the topics that are missing and return their names.
 
     Raises:
         TopicMismatch: an existing topic differs; the message names every difference. Nothing was created.
@@ -32,7 +32,8 @@ def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
         raise TopicMismatch("; ".join(wrong))
     missing = [spec for spec in specs if spec.name not in counts]
     for spec in missing:
-        topic = NewTopic(spec.name, spec.partitions, -1, config=dict(spec.config))
+        in_sync = {"min.insync.replicas": str(spec.min_insync)} if spec.min_insync else {}
+        topic = NewTopic(spec.name, spec.partitions, spec.replication, config={**spec.config, **in_sync})
         admin.ask(f"create topic {spec.name}", partial(_create, topic))
     _await(admin, missing)
     return [spec.name for spec in missing]
@@ -96,5 +97,6 @@ def _differences(admin: Admin, specs: Sequence[TopicSpec], counts: Mapping[str, 
         for name, value in spec.config.items():
             actual = settings[name].value if name in settings else "unknown to the broker"
             if actual != value:
-                wrong.append(f"topic {spec.name} has {name}={actual}, not {value}")
+                remedy = f"kafka-configs.sh --alter --topic {spec.name} --add-config {name}={value}"
+                wrong.append(f"topic {spec.name} has {name}={actual}, not {value} ({remedy})")
     return wrong

@@ -173,7 +173,7 @@ class KafkaWriter:
 def _group_of(member: Member) -> Any:
     if not isinstance(member, GroupMember):
         raise TypeError(f"a Kafka transaction needs a member of a Kafka group, not {type(member).__name__}")
-    if not member.member_id:  # the broker would take its offsets all the same, into a live group
+    if not member.joined:  # the broker would take its offsets all the same, into a live group
         raise TransactionAborted("not a member of the group (any more, or yet): poll until it is joined")
     return member.group_metadata()
 

@@ -1,0 +1,59 @@
+"""``up``: everything on one machine, as a service."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Annotated
+
+import typer
+
+from streamsched.cli.options import Slots, cpus, settings_of
+from streamsched.cli.printing import note
+from streamsched.cli.progress import FoldNotice
+
+
+def up(
+    context: typer.Context,
+    slots: Slots = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODULE",
+            help="A module whose handlers may run, or all below a package ('jobs.*'); may be repeated [default: all "
+            "that the templates of this folder name, where only you can write].",
+            show_default=False,
+        ),
+    ] = None,
+    drain_timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
+    ] = 30.0,
+) -> int:
+    """Work on all tasks and schedules of the embedded log until stopped: a scheduler and a worker on this machine.
+
+    Give it work from other terminals, in the same folder (or --data-dir): 'submit', 'schedule create', 'cancel',
+    'redrive'; look with 'status', 'watch', 'list'. SIGTERM and Ctrl-C drain it: what runs stops at its next
+    checkpoint, and goes on from there when it is started again, as after kill -9; a second one stops it at once. What
+    handlers print goes to output.log in the data folder.
+    """
+    from streamsched.api.errors import InputError
+    from streamsched.api.run import Run
+    from streamsched.cli.node_commands import allowed_modules
+
+    settings = settings_of(context)
+    if settings.brokers:
+        raise InputError(
+            "'up' works on the embedded log, and a Kafka broker is given",
+            "start 'streamsched scheduler' and 'streamsched worker', or leave --brokers out (and STREAMSCHED_BROKERS)",
+        )
+    slots, modules = slots or cpus(), allowed_modules(allow)
+    service = Run(settings, slots=slots, command="up", allow=modules, drain=drain_timeout, on_progress=FoldNotice())
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda number, frame: service.stop())
+        service.until_stopped(
+            lambda: note(f"up, process {os.getpid()}: {slots} slots on {settings.where}; output in {service.output}")
+        )
+    finally:
+        service.close()
+    return 0

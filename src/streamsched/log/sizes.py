@@ -1,0 +1,73 @@
+"""The numbers of partitions that an installation was made with, kept where nobody changes them by adding some.
+
+A task's home is a hash of its id over the journal's partitions: with one more of them, its events would be written
+elsewhere. The record is in the compacted topic of templates, under a key that is no template's.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+from time import monotonic
+from typing import Final
+
+import msgspec
+
+from streamsched.log.port import Append, Log, LogUnreachable, TopicPartition
+from streamsched.log.topics import Topics
+
+KEY: Final = b"streamsched.partitions"
+_READ_S: Final = 10.0
+
+
+class Sizes(msgspec.Struct, frozen=True):
+    """Partitions of the journal and of the work log."""
+
+    events: int
+    children: int
+
+
+def recorded(log: Log, topics: Topics) -> Sizes | None:
+    """Read what was recorded last; None where nothing was.
+
+    Raises:
+        NotAllowed: the topic may not be read.
+        LogUnreachable: it was not read to its end in time.
+    """
+    place = TopicPartition(topics.templates, 0)
+    start, end = log.start([place])[place], log.end([place])[place]
+    found = None
+    deadline = monotonic() + _READ_S
+    with closing(log.reader()) as reader:
+        reader.assign({place: start})
+        while reader.position(place) < end:
+            for record in reader.poll(1_000, 0.5):
+                if record.key == KEY:
+                    with suppress(msgspec.MsgspecError):  # rubbish says nothing
+                        found = msgspec.json.decode(record.value, type=Sizes) if record.value else None
+            if monotonic() > deadline:
+                raise LogUnreachable(f"topic {topics.templates} could not be read to its end in {_READ_S:g} s")
+    return found
+
+
+def record(log: Log, topics: Topics) -> None:
+    """Record the sizes that the topics have now."""
+    sizes = Sizes(topics.event_partitions, topics.child_partitions)
+    log.append([Append(topics.templates, 0, KEY, msgspec.json.encode(sizes))])
+
+
+def difference(topics: Topics, made_with: Sizes) -> str:
+    """Say how the topics differ from what they were made with, and the remedy; empty where they do not."""
+    if topics.event_partitions != made_with.events:
+        return (
+            f"topic {topics.events} has {topics.event_partitions} partitions and was made with {made_with.events}: "
+            "tasks would no longer be found where they were written, and Kafka takes no partitions away. "
+            "Nothing was lost so far: put back a topic of the old size with its records, or begin anew under another "
+            "--prefix with 'streamsched topics create'"
+        )
+    if topics.child_partitions != made_with.children:
+        return (
+            f"topic {topics.children} has {topics.child_partitions} partitions and was made with {made_with.children}: "
+            "stop all workers and schedulers, then take the new number into use: STREAMSCHED_CHILD_PARTITIONS="
+            f"{topics.child_partitions} streamsched topics create"
+        )
+    return ""

@@ -1,0 +1,85 @@
+"""Where a partition begins anew, whose position its group has forgotten, and what makes up for what stood beside it.
+
+A group without members forgets its positions after a week (``offsets.retention.minutes``); an administrator can delete
+them. Whoever is given such a partition begins it anew in the transaction of its claim. ``docs/architecture.md`` argues
+that this is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import closing
+from time import monotonic
+from typing import Final, NamedTuple
+
+from streamsched.domain.events import PartitionReset
+from streamsched.log.codec import Codec, Undecodable, headers_of
+from streamsched.log.intake import Intake
+from streamsched.log.port import Append, Log, LogUnreachable, TopicPartition, TransactionAborted
+from streamsched.log.topics import Topics
+from streamsched.runtime.identity import Identity
+
+_READ_S: Final = 10.0
+
+
+class Beginning(NamedTuple):
+    """Positions to begin at, and the facts to write with them."""
+
+    positions: Mapping[TopicPartition, int]
+    facts: Sequence[Append] = ()
+
+
+def of_work_log(
+    log: Log, topics: Topics, codec: Codec, me: Identity, places: Collection[TopicPartition]
+) -> Beginning:  # fmt: skip
+    """Begin at the ends: what was live there is told to be returned, and is dispatched anew.
+
+    Raises:
+        TransactionAborted: a transaction is open below an end. A dispatch that is committed there later would be read
+            by nobody, and its event may lie behind the fact that tells so.
+    """
+    ends = log.end(places)
+    if any(at < ends[place] for place, at in log.held(places, []).items()):
+        raise TransactionAborted("a transaction is open where a partition is to begin anew")
+    return Beginning(ends, facts_of(topics, codec, me, places))
+
+
+def of_journal(log: Log, topics: Topics, codec: Codec, places: Collection[TopicPartition]) -> Beginning:
+    """Begin where the dead letters end that tell of these partitions, so that none is told again.
+
+    State and decisions do not depend on it: whoever owns a partition folds it to its end first.
+
+    Raises:
+        NotAllowed: the dead letters may not be read.
+        LogUnreachable: they were not read to their end in time.
+    """
+    positions = dict(log.start(places))
+    letters = TopicPartition(topics.dead_letters, 0)
+    start, end = log.start([letters])[letters], log.end([letters])[letters]
+    intake = Intake(codec, topics)
+    deadline = monotonic() + _READ_S
+    with closing(log.reader()) as reader:
+        reader.assign({letters: start})
+        while reader.position(letters) < end:
+            for record in reader.poll(1_000, 0.5):
+                try:
+                    letter = intake.dead_letter(record)
+                except Undecodable:
+                    continue
+                place = TopicPartition(letter.topic, letter.partition)
+                if place in positions:
+                    positions[place] = max(positions[place], letter.offset + 1)
+            if monotonic() > deadline:
+                raise LogUnreachable(f"topic {topics.dead_letters} could not be read to its end in {_READ_S:g} s")
+    ends = log.end(places)
+    return Beginning({place: min(position, ends[place]) for place, position in positions.items()})
+
+
+def facts_of(topics: Topics, codec: Codec, me: Identity, places: Collection[TopicPartition]) -> list[Append]:
+    """Tell every partition of the journal that what was live in these of the work log is returned."""
+    facts = []
+    for place in places:
+        for home in topics.journal():
+            event = me.sign(PartitionReset, partition=place.partition)
+            facts.append(Append(home.topic, home.partition, None, codec.encode(event), headers_of(event)))
+    return facts

@@ -1,0 +1,137 @@
+"""Which workers may take the children of which task, and which tasks wait until one may.
+
+A task that owes a dispatch is *hungry*. One whose requirement no present worker meets is *parked* under it, and is not
+looked at until an announcement changes, or the time of a shunned worker is over (``scheduler.shuns``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from streamsched.domain.events import ChildReturned, Event, NodeBeat, Release
+from streamsched.domain.routing import Requirement, requirement_of
+from streamsched.domain.task import Task
+from streamsched.scheduler.shuns import Shuns
+from streamsched.scheduler.workers import Capacity, Workers, announced_by
+
+NEVER: Final = float("inf")
+
+
+class Route(NamedTuple):
+    """The workers that may take children of a requirement, by their node ids; those of ``trial`` take only one."""
+
+    nodes: frozenset[str]
+    trial: frozenset[str] = frozenset()
+
+
+def needed_by(task: Task) -> Requirement:
+    """Work out what a worker must have to run this task's children."""
+    return requirement_of(task.template.child.handler)
+
+
+class Routing:
+    """What one scheduler knows of its workers, and the tasks that wait for them. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._workers = Workers()
+        self._shuns = Shuns()
+        self.doubts = False
+        """Whether a worker is shunned for anything."""
+        self._hungry: dict[str, None] = {}
+        self._parked: dict[Requirement, dict[str, None]] = {}
+        self._under: dict[str, Requirement] = {}
+        """The requirement under which a task is parked."""
+        self._news = False
+        self._look_at = NEVER
+
+    # --- what is known of workers -----------------------------------------------------------------------------------
+
+    def heard(self, node_id: str, beat: NodeBeat | None, now: float) -> None:
+        """Note a beat, or that the node has left (None)."""
+        before = self._workers.get(node_id)
+        if self._workers.heard(node_id, beat, now):
+            self._news = True
+        if announced_by(before) != announced_by(self._workers.get(node_id)):
+            self._shuns.forget(node_id)
+            self.doubts = bool(self._shuns)
+
+    def learn(self, task: Task, event: Event, now: float) -> None:
+        """Learn from what became of a child: that its worker could not run it, or that one in doubt can."""
+        if isinstance(event, ChildReturned):
+            if event.why is not None and self._workers.get(event.why.node) is not None:
+                self._shuns.learn(needed_by(task), event.why.node, event.by, now)
+        elif self._shuns.ran(needed_by(task), event.by):
+            self._news = True
+        self.doubts = bool(self._shuns)
+
+    # --- who waits --------------------------------------------------------------------------------------------------
+
+    def want(self, task_id: str) -> None:
+        """Note that a task owes a dispatch."""
+        if task_id not in self._under:
+            self._hungry[task_id] = None
+
+    def drop(self, task_id: str) -> None:
+        """Note that a task owes none any more."""
+        self._hungry.pop(task_id, None)
+        requirement = self._under.pop(task_id, None)
+        if requirement is not None:
+            del self._parked[requirement][task_id]
+            if not self._parked[requirement]:
+                del self._parked[requirement]
+
+    def waiting(self) -> Iterator[str]:
+        """Walk all tasks that owe a dispatch, the parked ones too."""
+        yield from self._hungry
+        yield from self._under
+
+    def hungry(self, now: float) -> Collection[str]:
+        """List the tasks that a worker might take children of; parked ones are among them once there may be one."""
+        if self._news or now >= self._look_at:
+            self._news = False
+            present = self._present(now)
+            for requirement in [each for each in self._parked if self._route(each, present, now).nodes]:
+                for task_id in self._parked.pop(requirement):
+                    del self._under[task_id]
+                    self._hungry[task_id] = None
+            self._look_at = min((self._shuns.until(each, now) for each in self._parked), default=NEVER)
+        return self._hungry
+
+    def present(self, now: float) -> list[Capacity]:
+        """List the workers that were heard of lately."""
+        return list(self._workers.present(now))
+
+    def routes(self, tasks: Iterable[Task], workers: Sequence[Capacity], now: float) -> Mapping[Requirement, Route]:
+        """Work out who may take what these tasks need, and park hungry ones that nobody may take."""
+        present = frozenset(worker.node_id for worker in workers)
+        routes: dict[Requirement, Route] = {}
+        for task in tasks:
+            requirement = needed_by(task)
+            route = routes.get(requirement)
+            if route is None:
+                route = routes[requirement] = self._route(requirement, present, now)
+            if not route.nodes and task.task_id in self._hungry:
+                self._park(task.task_id, requirement, now)
+        return routes
+
+    def placed(self, requirement: Requirement, releases: Sequence[Release], route: Route, now: float) -> None:
+        """Note that children were released: a worker in doubt has its one child then."""
+        partitions = {release.partition for release in releases}
+        for node_id in route.trial:
+            worker = self._workers.get(node_id)
+            if worker is not None and not partitions.isdisjoint(worker.partitions):
+                self._shuns.tried(requirement, node_id, now)
+
+    def _present(self, now: float) -> frozenset[str]:
+        return frozenset(worker.node_id for worker in self._workers.present(now))
+
+    def _route(self, requirement: Requirement, present: frozenset[str], now: float) -> Route:
+        able = self._workers.able(requirement) & present
+        return Route(*self._shuns.split(requirement, able, now)) if self.doubts else Route(able)
+
+    def _park(self, task_id: str, requirement: Requirement, now: float) -> None:
+        del self._hungry[task_id]
+        self._under[task_id] = requirement
+        self._parked.setdefault(requirement, {})[task_id] = None
+        self._look_at = min(self._look_at, self._shuns.until(requirement, now))

@@ -1,0 +1,40 @@
+"""How many jobs an executor should hold: as many as take 20 ms, by the mean of those that ended."""
+
+from __future__ import annotations
+
+from typing import Final
+
+AHEAD_NS: Final = 20_000_000  # work that an executor should hold
+LONG_NS: Final = 10_000_000  # nothing waits behind a job of this length
+DEPTH: Final = 256
+CAREFUL_NS: Final = 10_000_000_000  # after a fault that could be any of several jobs', each is sent alone for so long
+_WEIGHT: Final = 0.9  # of the old mean, for each job
+
+
+class Depth:
+    """The number for all executors of a pool."""
+
+    def __init__(self) -> None:
+        self._mean: float | None = None
+        self._careful_until = 0
+
+    def at(self, now: int) -> int:
+        """Return the number of jobs, from 1 to ``DEPTH``."""
+        mean = self._mean
+        if mean is None or mean > LONG_NS or self.is_careful(now):
+            return 1
+        return max(1, min(DEPTH, int(AHEAD_NS / max(mean, 1.0))))
+
+    def learn(self, count: int, busy: int) -> None:
+        """Hear that so many jobs took so many nanoseconds altogether."""
+        if count:
+            old = _WEIGHT**count if self._mean is not None else 0.0
+            self._mean = old * (self._mean or 0.0) + (1 - old) * busy / count
+
+    def be_careful(self, now: int) -> None:
+        """Have each job sent alone for a while."""
+        self._careful_until = now + CAREFUL_NS
+
+    def is_careful(self, now: int) -> bool:
+        """Say whether each job is sent alone."""
+        return now < self._careful_until

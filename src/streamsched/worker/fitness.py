@@ -1,0 +1,59 @@
+"""What this worker can run, and in which words it gives back what it cannot."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from streamsched.domain.events import Why
+from streamsched.domain.routing import requirement_of
+from streamsched.runtime.backoff import Backoff
+from streamsched.runtime.identity import Identity
+from streamsched.worker.handlers import refusal
+
+FIRST_WAIT_S: Final = 1.0
+LONGEST_WAIT_S: Final = 300.0
+"""Seconds that a child waits after it came back for want of an import: doubling, so that it cannot spin."""
+KNOWN: Final = 10_000
+"""Handlers that are known to be allowed; then it begins anew."""
+
+log = logging.getLogger(__name__)
+
+
+class Fitness:
+    """The worker's second look: what it was sent by who knew no better is given back, and counts no attempt.
+
+    ``modules`` are the patterns that it allows; None allows all. ``own``: tasks that nobody else would run, whose
+    children fail where they cannot run here.
+    """
+
+    def __init__(self, *, modules: Sequence[str] | None, me: Identity, own: frozenset[str] = frozenset()) -> None:
+        self.modules = None if modules is None else tuple(modules)
+        self._me = me
+        self._own = own
+        self.allowed: set[str] = set()
+        """Handlers that were looked at already, and may run."""
+        self._waits = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
+
+    def lack(self, task_id: str, handler: str) -> Why | None:
+        """Say why a child with this handler may not start here, or None."""
+        requirement = requirement_of(handler)
+        if self.modules is None or requirement.met_by(self.modules):
+            if len(self.allowed) >= KNOWN:
+                self.allowed.clear()
+            self.allowed.add(handler)
+            return None
+        if task_id in self._own:
+            return None  # its executor says it
+        return Why("module", refusal(handler, requirement.module, self.modules), self._me.node_id, 0, False)
+
+    def lacked(self, task_id: str, handler: str, code: str, detail: str) -> Why | None:
+        """Say why a child is given back that could not begin in its executor; None where it is to fail instead."""
+        if task_id in self._own:
+            return None
+        now = self._me.clock.monotonic()
+        wait, end = self._waits.wait(requirement_of(handler), now)
+        if end == now + wait:  # the first of many
+            log.warning("children are given back, and wait for %g s: %s", wait, detail)
+        return Why(code, detail, self._me.node_id, round(wait * 1000), False)

@@ -1,0 +1,363 @@
+"""What a child may change for its whole process, and how the next child is kept from it.
+
+After each child a few values are compared with those of before (``Surroundings.tidy``). What differs is set back. What
+cannot be set back, threads and processes above all, is a reason to replace the executor. What a handler's module sets
+while it is imported stays: it belongs to the process. ``docs/handlers.md`` lists all of it for users.
+"""
+
+from __future__ import annotations
+
+import _locale
+import _signal  # type: ignore[import-not-found]
+import _thread
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from streamsched.worker import descendants
+
+PATIENCE_S: Final = 3.0
+"""Seconds in which the processes that a child left are killed."""
+_LAST_STEPS_S: Final = 0.05
+"""Seconds that threads have which are about to end, as those of a pool that was let go."""
+SHORT_NS: Final = 1_000_000
+"""A child that ran less than this is compared by what is cheap; wholly where it did one of these, or where
+``subprocess`` is imported:"""
+_ACTS: Final = frozenset({
+    "os.chdir", "os.putenv", "os.unsetenv", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen",
+    "resource.setrlimit", "resource.prlimit",
+})  # fmt: skip
+_SIGNALS: Final = (
+    signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD,
+    signal.SIGUSR1, signal.SIGUSR2, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU, signal.SIGABRT,
+)  # fmt: skip
+_NUMBERS: Final = tuple(map(int, _SIGNALS))
+_TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
+_SYS: Final = (
+    "stdin", "stdout", "stderr", "argv", "path", "excepthook", "displayhook", "unraisablehook", "breakpointhook",
+)  # fmt: skip
+_LISTS: Final = ("argv", "path")
+_UNTOUCHED: Final = -271828
+"""A key in the cache of the root logger: any change of a logger's level empties that cache."""
+_sys = vars(sys)
+_getsignal = _signal.getsignal  # without the enums of ``signal``
+_getcwd, _umask, _setitimer, _dup2 = os.getcwd, os.umask, signal.setitimer, os.dup2
+_thread_count = _thread._count  # noqa: SLF001 - active_count() takes a lock and knows no thread that C code started
+_locale_of = _locale.setlocale
+
+
+class Surroundings:
+    """What surrounds a child: taken once, and again after each import of a handler; then held against what is."""
+
+    def __init__(self) -> None:
+        # Of our own, beyond the numbers that code closes: what stands at 1 and 2 is put back from here.
+        self._output = [_keep(number) for number in (1, 2)]
+        self._seeding = _Seeding()
+        self._environ = os.environ
+        self._acts: list[str] = []
+        """What the last child did that may have changed something, as Python reports it."""
+        acts, notice = _ACTS, self._acts.append
+        sys.addaudithook(lambda event, _: notice(event) if event in acts else None)
+        self.note()
+
+    def note(self) -> None:
+        """Take what is now for what is to be."""
+        self._cwd = _getcwd_or_none()
+        self._variables = dict(os.environ._data)  # type: ignore[attr-defined] # noqa: SLF001 - a copy as bytes
+        self._mask = os.umask(0o022)
+        os.umask(self._mask)
+        self._handlers = [_getsignal(number) for number in _NUMBERS]
+        self._blocked = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        self._threads = _thread_count()
+        self._sys = {name: _sys.get(name) for name in _SYS}
+        self._lists = {name: list(_sys[name]) for name in _LISTS}
+        self._limits = self._python_limits()
+        self._recursion = sys.getrecursionlimit()
+        self._process = _process_state()
+        self._resources = _resources()
+        self._locale = _locale_of(_locale.LC_ALL)
+        self._filters = list(warnings.filters)
+        self._loggers = _Loggers()
+        self._seeding.watch()
+
+    def tidy(self, took_ns: int) -> str:
+        """Set back what a child changed that ran so long; returns why its executor must be replaced, if it must."""
+        try:
+            short = took_ns < SHORT_NS and not self._acts and "_posixsubprocess" not in sys.modules
+            if self._seems_as_it_was() and (short or self._is_as_it_was()):
+                return ""
+            return self._set_back()
+        except BaseException as error:  # an alarm of the handler's, a stream of its own, anything
+            _disarm()
+            return f"what it changed could not be set back: {type(error).__name__}"
+        finally:
+            self._acts.clear()
+
+    def _seems_as_it_was(self) -> bool:
+        """Compare what is cheap and shows in no act that Python reports."""
+        modules, current, noted, lists = sys.modules, _sys, self._sys, self._lists
+        return (
+            _setitimer(0, 0.0) == (0.0, 0.0)
+            and _thread_count() <= self._threads
+            and _umask(self._mask) == self._mask
+            and list(map(_getsignal, _NUMBERS)) == self._handlers
+            and current["stdout"] is noted["stdout"]
+            and current["stderr"] is noted["stderr"]
+            and current["argv"] == lists["argv"]
+            and current["path"] == lists["path"]
+            and sys.getrecursionlimit() == self._recursion
+            and os.environ is self._environ
+            and warnings.filters == self._filters
+            and self._loggers.are_untouched()
+            and not self._seeding.touched
+            and ("random" in modules, "numpy.random" in modules) == self._seeding.watches
+            and ("locale" not in modules or _locale_of(_locale.LC_ALL) == self._locale)
+        )
+
+    def _is_as_it_was(self) -> bool:
+        """Compare all of it; dearer than a child that does nothing."""
+        for number, kept in enumerate(self._output, 1):
+            _dup2(kept, number)
+        return (
+            _getcwd() == self._cwd
+            and self._environ._data == self._variables  # type: ignore[attr-defined] # noqa: SLF001
+            and _sys["stdin"] is self._sys["stdin"]
+            and _sys["excepthook"] is self._sys["excepthook"]
+            and self._python_limits() == self._limits
+            and _resources() == self._resources
+            and _process_state() == self._process
+            and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == self._blocked
+            and not descendants.has_children()
+        )
+
+    @staticmethod
+    def _python_limits() -> tuple[Any, ...]:
+        return (
+            sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled(), socket.getdefaulttimeout(),
+            sys.gettrace(), sys.getprofile(), threading.excepthook,
+        )  # fmt: skip
+
+    def _set_back(self) -> str:
+        _disarm()
+        for number, handler in zip(_NUMBERS, self._handlers, strict=True):
+            if _getsignal(number) is not handler and handler is not None:
+                signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._blocked)
+        self._set_back_sys()
+        if os.environ is not self._environ:
+            os.environ = self._environ  # noqa: B003 - ours, which knows how
+        self._set_back_variables()
+        if self._cwd is not None and _getcwd_or_none() != self._cwd:
+            os.chdir(self._cwd)
+        recursion, switch, collects, timeout, trace, profile, hook = self._limits
+        sys.setrecursionlimit(recursion)
+        sys.setswitchinterval(switch)
+        (gc.enable if collects else gc.disable)()
+        socket.setdefaulttimeout(timeout)
+        sys.settrace(trace)
+        sys.setprofile(profile)
+        threading.excepthook = hook
+        if warnings.filters != self._filters:
+            warnings.filters[:] = self._filters  # type: ignore[index]
+            warnings._filters_mutated()  # type: ignore[attr-defined] # noqa: SLF001 - as its own functions do
+        if _locale_of(_locale.LC_ALL) != self._locale:
+            _locale.setlocale(_locale.LC_ALL, self._locale)
+        self._loggers.set_back()
+        self._seeding.seed_anew()
+        return self._what_cannot_be()
+
+    def _set_back_sys(self) -> None:
+        for name in ("stdout", "stderr"):
+            if _sys.get(name) is not self._sys[name]:
+                with suppress(Exception):  # a stream of the handler's own
+                    _sys[name].flush()
+        for name in _SYS:
+            setattr(sys, name, self._sys[name])
+        for name in _LISTS:
+            if _sys[name] != self._lists[name]:
+                _sys[name][:] = self._lists[name]
+
+    def _set_back_variables(self) -> None:
+        data: dict[bytes, bytes] = self._environ._data  # type: ignore[attr-defined] # noqa: SLF001
+        if data == self._variables:
+            return
+        zone = data.get(b"TZ")
+        for name in data.keys() - self._variables.keys():
+            del os.environb[name]
+        for name, value in self._variables.items():
+            if data.get(name) != value:
+                os.environb[name] = value
+        if data.get(b"TZ") != zone:
+            time.tzset()
+
+    def _what_cannot_be(self) -> str:
+        if descendants.has_children() and _end_processes():
+            return "it left processes"
+        deadline = time.monotonic() + _LAST_STEPS_S
+        while _thread_count() > self._threads:
+            if time.monotonic() > deadline:
+                return "it left threads"
+            time.sleep(0.001)
+        if _process_state() != self._process:
+            return "it changed its user or its priority"
+        if _resources() not in (None, self._resources) and self._resources is not None:
+            return "it changed its resource limits"
+        if self._resources is None and _resources() is not None:
+            self._resources = _resources()
+        return ""
+
+
+class _Loggers:
+    """Levels, handlers and switches of all loggers, and the signs that one was changed."""
+
+    def __init__(self) -> None:
+        self._root = logging.getLogger()
+        self._manager = self._root.manager
+        self._disabled = self._manager.disable
+        self._count = len(logging._handlerList)  # type: ignore[attr-defined] # noqa: SLF001 - all handlers there are
+        self._noted = {logger: _settings_of(logger) for logger in self._all()}
+        self._handlers = list(self._root.handlers)
+        self._level = self._root.level
+        self._cache: dict[int, bool] = getattr(self._root, "_cache", {})
+        self._cache[_UNTOUCHED] = True
+
+    def _all(self) -> list[logging.Logger]:
+        found = [logger for logger in self._manager.loggerDict.values() if isinstance(logger, logging.Logger)]
+        return [self._root, *found]
+
+    def are_untouched(self) -> bool:
+        return (
+            _UNTOUCHED in self._cache
+            and self._root.handlers == self._handlers
+            and len(logging._handlerList) <= self._count  # type: ignore[attr-defined] # noqa: SLF001
+            and self._manager.disable == self._disabled
+        )
+
+    def set_back(self) -> None:
+        for logger in self._all():
+            level, handlers, filters, propagate, disabled = self._noted.get(logger, (0, [], [], True, False))
+            for handler in logger.handlers:
+                if handler not in handlers:
+                    with suppress(Exception):
+                        handler.flush()
+            logger.handlers[:], logger.filters[:] = handlers, filters
+            logger.propagate, logger.disabled = propagate, disabled
+            if logger.level != level:
+                logger.setLevel(level)
+        if self._manager.disable != self._disabled:
+            logging.disable(self._disabled)
+        self._count = max(self._count, len(logging._handlerList))  # type: ignore[attr-defined] # noqa: SLF001
+        self._cache[_UNTOUCHED] = True
+
+
+def _settings_of(logger: logging.Logger) -> tuple[int, list[logging.Handler], list[Any], bool, bool]:
+    return logger.level, list(logger.handlers), list(logger.filters), logger.propagate, logger.disabled
+
+
+class _Seeding:
+    """Whether a child seeded the random numbers of ``random`` or ``numpy.random``: the next one must not inherit that.
+
+    Their functions are replaced by ones that take note, for comparing 2.5 kB of state would cost more than a child.
+    """
+
+    def __init__(self) -> None:
+        self.touched = False
+        self.watches = (False, False)
+        self._watched: dict[str, Callable[..., Any]] = {}
+
+    def watch(self) -> None:
+        """Take note from now on, of the modules that are there by now."""
+        self.watches = ("random" in sys.modules, "numpy.random" in sys.modules)
+        for name, setter in (("random", "setstate"), ("numpy.random", "set_state")):
+            module = sys.modules.get(name)
+            if module is not None and name not in self._watched and hasattr(module, setter):
+                self._watched[name] = module.seed
+                module.seed = self._noting(module.seed)  # type: ignore[attr-defined]
+                setattr(module, setter, self._noting(getattr(module, setter)))
+
+    def _noting(self, act: Callable[..., Any]) -> Callable[..., Any]:
+        def noting(*args: Any, **named: Any) -> Any:
+            self.touched = True
+            return act(*args, **named)
+
+        noting.__name__, noting.__doc__ = act.__name__, act.__doc__
+        return noting
+
+    def seed_anew(self) -> None:
+        """Seed from the system's own randomness what was seeded, or was imported unwatched."""
+        fresh = [name for name in ("random", "numpy.random") if name in sys.modules and name not in self._watched]
+        self.watch()
+        for name, seed in self._watched.items():
+            if self.touched or name in fresh:
+                seed()
+        self.touched = False
+
+
+def _keep(number: int) -> int:
+    import fcntl
+
+    with suppress(OSError):
+        return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 200)
+    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _disarm() -> None:
+    for timer in _TIMERS:
+        _setitimer(timer, 0.0)
+
+
+def _getcwd_or_none() -> str | None:
+    try:
+        return _getcwd()
+    except OSError:
+        return None
+
+
+def _process_state() -> tuple[int, ...]:
+    return os.geteuid(), os.getegid(), os.getpriority(os.PRIO_PROCESS, 0)
+
+
+def _resources() -> list[tuple[int, int]] | None:
+    """Return the limits that a handler may have set, once it can have."""
+    resource = sys.modules.get("resource")
+    if resource is None:
+        return None
+    names = ("RLIMIT_CPU", "RLIMIT_AS", "RLIMIT_NOFILE", "RLIMIT_FSIZE", "RLIMIT_NPROC", "RLIMIT_DATA", "RLIMIT_STACK")
+    return [resource.getrlimit(getattr(resource, name)) for name in names]
+
+
+def _end_processes() -> bool:
+    """End all that runs below; False if nothing of it still ran but the helpers of ``multiprocessing``.
+
+    Those are told to end: they clear away what else would be left (shared memory), and are started anew when needed.
+    """
+    descendants.reap()
+    helpers = _helpers()
+    left = set(descendants.below(os.getpid())) - helpers.keys()
+    descendants.end_all(PATIENCE_S, spare=helpers.keys())
+    for stop in helpers.values():
+        with suppress(Exception):
+            stop()
+    return bool(left) or (descendants.has_children() and not descendants.end_all(PATIENCE_S))
+
+
+def _helpers() -> dict[int, Callable[[], None]]:
+    found: dict[int, Callable[[], None]] = {}
+    for module, attribute, pid in (
+        ("multiprocessing.forkserver", "_forkserver", "_forkserver_pid"),
+        ("multiprocessing.resource_tracker", "_resource_tracker", "_pid"),
+    ):
+        helper = getattr(sys.modules.get(module), attribute, None)
+        number = getattr(helper, pid, None)
+        if isinstance(number, int) and hasattr(helper, "_stop"):
+            found[number] = helper._stop  # type: ignore[union-attr] # noqa: SLF001 - there is no public way
+    return found

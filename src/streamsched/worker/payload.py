@@ -1,0 +1,31 @@
+"""States and results as JSON text, within their limit."""
+
+from __future__ import annotations
+
+from streamsched.domain import values
+from streamsched.worker.errors import PayloadTooLarge, ResultNotSerialisable
+
+
+def write_state(state: object, limit: int) -> bytes:
+    """Write a state. Raise ``values.Refused`` (a TypeError), or ``PayloadTooLarge`` above ``limit`` bytes."""
+    return _within(values.write(state, "state"), "state", "checkpoint", limit)
+
+
+def write_result(result: object, limit: int) -> str | None:
+    """Write what a handler returned. Raise ``ResultNotSerialisable``, or ``PayloadTooLarge`` above ``limit`` bytes."""
+    if result is None:
+        return None
+    try:
+        data = values.write(result, "result")
+    except values.Refused as error:
+        raise ResultNotSerialisable(str(error)) from None
+    return _within(data, "result", "return", limit).decode()
+
+
+def _within(data: bytes, what: str, verb: str, limit: int) -> bytes:
+    if len(data) > limit:
+        raise PayloadTooLarge(
+            f"the {what} is {len(data):,} bytes of JSON, above the limit of {limit:,}; "
+            f"store it outside and {verb} a reference to it"
+        )
+    return data

@@ -1,0 +1,151 @@
+"""What a pool believes of an executor, which runs the code of users: they can write to its link and to its page.
+
+A *fault* is what our own code never does. It ends that executor. The job that ran there pays with its attempt where it
+was the only one that the executor held; else all of them come back, and the pool sends each alone for a while.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Final
+
+from streamsched.worker.jobs import JobCheckpointed, JobReturned, News, Running
+from streamsched.worker.page import IDLE, LEAVING, Current
+from streamsched.worker.process import ExecutorProcess
+from streamsched.worker.verdict import Verdict, obituary
+
+AHEAD_MS: Final = 60_000
+"""How far ahead of this clock an ending may lie: the clock may have been set back since."""
+QUIET_NS: Final = 30_000_000_000
+"""How long an executor may hold jobs of which none runs."""
+_MOST_AT_ONCE: Final = 1 << 24
+"""Jobs that one executor can have ended between two looks."""
+
+
+def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
+    """Return the news of jobs that it holds, up to the first that cannot be true: that is its fault."""
+    held = executor.held
+    latest = time.time_ns() // 1_000_000 + AHEAD_MS
+    believed: list[News] = []
+    for item in news:
+        key = item.key
+        if key not in held:  # dropped, or told twice: sent just before a kill and still on the page
+            if key not in executor.dropped and key != executor.last_ended:
+                executor.fault = f"it told of a job that it does not hold, {key}"
+                break
+            if not isinstance(item, JobCheckpointed):
+                executor.dropped.discard(key)
+            continue
+        if isinstance(item, JobReturned):
+            if not executor.asked_back and executor.page.state() != LEAVING:
+                executor.fault = "it returned a job that was not asked back"
+                break
+        elif key != next(iter(held)) and not executor.asked_back:
+            executor.fault = "it told of a job before the one that comes first"
+            break
+        elif not isinstance(item, JobCheckpointed):
+            if item.finished_at > latest:
+                executor.fault = "it told of an ending in the future"
+                break
+            executor.last_ended = key
+        if not isinstance(item, JobCheckpointed):
+            del held[key]
+            if executor.stopping:
+                executor.stopping.pop(key, None)
+            executor.asked_back = executor.asked_back and bool(held)
+        believed.append(item)
+    return believed
+
+
+def running(executor: ExecutorProcess, now: int) -> Running | None:
+    """Return the job that runs there, with its progress."""
+    current = executor.look(now)
+    if current is None or current.key not in executor.held:
+        return None
+    sound = math.isfinite(current.done) and math.isfinite(current.total)
+    return Running(
+        key=current.key,
+        started_at=current.started_at,
+        done=current.done if sound else 0.0,
+        total=current.total if sound else 0.0,
+    )
+
+
+def measure(executor: ExecutorProcess) -> tuple[int, int]:
+    """Return how many jobs it ended since the last call, and how long they ran, in nanoseconds."""
+    count, busy = executor.page.finished()
+    count_before, busy_before = executor.measured
+    if not 0 <= count - count_before < _MOST_AT_ONCE or busy < busy_before:
+        executor.fault = executor.fault or "its page counts what cannot be"
+        return 0, 0
+    executor.measured = (count, busy)
+    return count - count_before, busy - busy_before
+
+
+def is_lost(executor: ExecutorProcess, current: Current | None, now: int, awake: int) -> bool:
+    """Say whether it is to be ended for a fault.
+
+    One is that it has long held jobs of which, says its page, none runs: no limit of them would be enforced. Silence
+    counts from ``awake`` on.
+    """
+    owes = executor.held or executor.dropped
+    if executor.ready and executor.page.state() < IDLE and executor.page.state() != LEAVING:
+        executor.fault = executor.fault or "its page holds what cannot be"
+    elif not (executor.ready and owes) or (current is not None and current.key in executor.held):
+        executor.quiet_since = 0
+    elif not executor.quiet_since or awake > executor.quiet_since:
+        executor.quiet_since = now
+    elif now - executor.quiet_since > QUIET_NS:
+        executor.fault = executor.fault or "it holds jobs and runs none of them"
+    return bool(executor.fault)
+
+
+def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
+    """End the job that ran when this executor died; None where none did, or where it could be any of several.
+
+    ``careful``: that happened a short while ago. What then happens again to a job that is alone is its own doing.
+    """
+    held, verdict, current = executor.held, executor.verdict, executor.look(now)
+    if not held:
+        return None
+    first, named = next(iter(held)), executor.page.state()
+    alone = len(held) == 1 and named != executor.last_ended
+    executor.fault = executor.fault or _fault_of_death(executor, first, named)
+    pays = None
+    if executor.fault:
+        pays, verdict = (first if alone else None), Verdict(first, "protocol", executor.fault)
+    elif current is not None and current.key in held:
+        if verdict is None or verdict.key == current.key:  # or it began between the verdict and the kill
+            pays = current.key
+    elif alone and careful and verdict is None and executor.ready:
+        pays = first
+    if pays is None:
+        return None
+    started_at = ended_at = time.time_ns() // 1_000_000
+    if current is not None and current.key == pays:
+        started_at = current.started_at
+        ended_at = started_at + (now - current.started) // 1_000_000
+    del held[pays]
+    return obituary(verdict, pays, started_at, ended_at, executor.cause())
+
+
+def _fault_of_death(executor: ExecutorProcess, first: int, named: int) -> str:
+    if executor.lost_link:
+        return "its end of it is closed"
+    if executor.stood_still:
+        return "it was stopped for long"
+    if named in executor.held and named != first and not executor.asked_back:
+        return "its page names a job that does not run"
+    return ""
+
+
+def latest(news: list[News]) -> list[News]:
+    """Keep only the last checkpoint of each job."""
+    last: dict[int, int] = {}
+    for place, item in enumerate(news):
+        if isinstance(item, JobCheckpointed):
+            last[item.key] = place
+    if not last:
+        return news
+    return [item for place, item in enumerate(news) if not isinstance(item, JobCheckpointed) or last[item.key] == place]

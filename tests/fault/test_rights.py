@@ -1,0 +1,88 @@
+"""Nodes that have the least rights: what a right is missing for is said once, and the dead are evicted all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+)
+
+from tests.fault.nodes import until
+from tests.fault.site import WORKER, Site
+from tests.fault.test_eviction import kill_tree
+from tests.kafka import shared
+from tools.broker import Broker, Seat, free_port
+
+pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.timeout(240)]
+LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
+ALLOWED = (
+    (ResourceType.TOPIC, AclOperation.READ),
+    (ResourceType.TOPIC, AclOperation.WRITE),
+    (ResourceType.TOPIC, AclOperation.DELETE),
+    (ResourceType.GROUP, AclOperation.READ),
+    (ResourceType.TRANSACTIONAL_ID, AclOperation.WRITE),
+)
+"""On what begins with the prefix; nothing on the broker's own topics or on the cluster."""
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[tuple[Broker, str]]:
+    """Start a broker that asks for a name at a second address, and lets names do what they were granted."""
+    own, named, controller = (free_port() for _ in range(3))
+    settings = {
+        "listeners": f"PLAINTEXT://127.0.0.1:{own},NAMED://127.0.0.1:{named},CONTROLLER://127.0.0.1:{controller}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{own},NAMED://127.0.0.1:{named}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,NAMED:SASL_PLAINTEXT",
+        "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.named.plain.sasl.jaas.config": f'{LOGIN} required user_node="secret";',
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "super.users": "User:ANONYMOUS",
+    }
+    broker = Broker(tmp_path / "broker", port=own, seat=Seat(1, {1: controller}), settings=settings)
+    shared.start_own(broker)
+    yield broker, f"127.0.0.1:{named}"
+    broker.stop()
+
+
+def test_a_dead_worker_is_evicted_though_its_group_may_not_be_looked_into(
+    guarded: tuple[Broker, str], tmp_path: Path
+) -> None:
+    broker, named = guarded
+    site = Site(tmp_path, broker.address)
+    grant = [
+        AclBinding(kind, site.prefix, ResourcePatternType.PREFIXED, "User:node", "*", right, AclPermissionType.ALLOW)
+        for kind, right in ALLOWED
+    ]
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    for answer in admin.create_acls(grant).values():
+        answer.result(30)
+    config = tmp_path / "settings.toml"
+    config.write_text(
+        f'brokers = "{named}"\n[kafka]\n"security.protocol" = "SASL_PLAINTEXT"\n"sasl.mechanism" = "PLAIN"\n'
+        '"sasl.username" = "node"\n"sasl.password" = "secret"\n'
+    )
+    options = ("--config", str(config), "--brokers", named)
+    try:
+        site.start("scheduler", *options, name="s1")
+        doomed = site.start(*WORKER, *options, name="w1")
+        site.start(*WORKER, *options, name="w2")
+        site.submit(60)
+        site.until_noted(20)
+        until(lambda: "are not looked for" in site.nodes.said(), 60, site.nodes.said)
+        kill_tree(doomed)
+        until(lambda: site.evicted() == ["worker w1"], 60, site.nodes.said)
+        site.finish()
+        said = "\n".join(line for line in site.nodes.said().splitlines() if not line.startswith("job["))
+        assert said.count("are not looked for") == 1, said
+        assert "__consumer_offsets" in said
+        assert "begins anew" not in said, said
+    finally:
+        site.end()

@@ -1,0 +1,56 @@
+"""Workers that lack something in a history without faults, and what must be so there: nothing is sent there in vain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from streamsched.domain import events as e
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+ELSEWHERE: Final = ("elsewhere", "made", "made.up.*")
+"""What a worker allows that may not run what there is."""
+SETTLING: Final = 150
+"""Turns within which partitions are shared out and everybody was heard."""
+LEARNT_MS: Final = 1_500
+"""Milliseconds after which every scheduler has folded a return."""
+SHUNNED_MS: Final = 4_500
+"""Milliseconds for which nothing is sent to who gave a child back."""
+
+
+def begin(world: World) -> None:
+    """Have workers that cannot run what there is, as many as leave a partition to the one that can."""
+    lacking = (ELSEWHERE, None) if world.plan.work_partitions > 2 else ((ELSEWHERE, None)[world.rng.randrange(2)],)
+    for modules in lacking:
+        world.start("worker", modules)
+        world.nodes[-1].fails_imports = modules is None
+    for _ in range(SETTLING):
+        world.turn()
+
+
+def check(world: World) -> list[str]:
+    """Tell which children were sent where they could not run, though that was known."""
+    faults: list[str] = []
+    first: dict[int, int] = {}
+    created: dict[tuple[str, int, int], tuple[int, int]] = {}
+    for partition, records in enumerate(world.archive.work):
+        for record in records:
+            event = record.event
+            if isinstance(event, e.ChildCreated):
+                created[event.task_id, event.child, event.ordinal] = partition, event.at
+    for records in world.archive.journal:
+        for record in records:
+            event = record.event
+            if isinstance(event, e.ChildReturned) and event.why is not None:
+                partition, _ = created[event.task_id, event.child, event.ordinal]
+                first[partition] = min(event.at, first.get(partition, event.at))
+                if event.why.code == "module":
+                    faults.append(f"{event.by} got child {event.child} of {event.task_id}, and announced otherwise")
+    for (task_id, child, ordinal), (partition, at) in created.items():
+        since = at - first.get(partition, at)
+        if LEARNT_MS < since < SHUNNED_MS:
+            faults.append(
+                f"child {child} of {task_id} (dispatch {ordinal}) went to who gave one back {since} ms before"
+            )
+    return faults
