@@ -218,7 +218,7 @@ class Run:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            pool = ExecutorPool(self._slots, allow=allow, output_fd=output, reuse=self._reuse)
+            pool = ExecutorPool(self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse)
         finally:
             os.close(output)
         modules = None if EVERYTHING in allow else allow

@@ -35,9 +35,10 @@ from streamsched.worker.jobs import (
     Lack,
 )
 from streamsched.worker.link import Link
-from streamsched.worker.output import Output, install
+from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
 from streamsched.worker.payload import write_result
+from streamsched.worker.streams import Capture
 
 TICK: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
@@ -122,7 +123,7 @@ class Executor:
         context = self._context
         assert context is not None  # noqa: S101 - _next made it
         output = self._output
-        output.begin(job.task_id, job.child)
+        output.begin(job.task_id, job.child, job.attempt)
         result: str | None = None
         failure: errors.Telling | None = None
         handler: Handler | None = None
@@ -172,6 +173,7 @@ class Executor:
     def _know(self, handler: str) -> None:
         """Take what the import of a handler's module has set for what is to be."""
         self._known.add(handler)
+        self._output.note()
         if self._surroundings is not None:
             self._surroundings.note()
 
@@ -332,7 +334,7 @@ def main(text: str) -> None:
     with contextlib.suppress(FileNotFoundError):  # it may have been deleted
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
     faulthandler.enable(2)
-    output = install(sys.stdout.fileno())
+    output = Capture(setup.output_path, page.text)
     atexit.register(output.end)
     gc.freeze()
     Executor(setup, link, page, output).run()
