@@ -19,23 +19,19 @@ import time
 from collections import deque
 from collections.abc import Collection
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from streamsched.domain import values
 from streamsched.worker import copies, descendants, errors, wire
 from streamsched.worker.context import ChildContext, LocalTransport
+from streamsched.worker.endings import ending_of, read_arguments
 from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.isolation import Surroundings
 from streamsched.worker.jobs import (
-    Ending,
     Job,
     JobCheckpointed,
-    JobCompleted,
-    JobFailed,
     JobReturned,
-    JobStopped,
     Lack,
 )
 from streamsched.worker.link import Link
@@ -136,7 +132,7 @@ class Executor:
             handler = self._handlers.resolve(job.handler)
             if job.handler not in self._known:
                 self._know(job.handler)
-            result = write_result(copy_context().run(handler, context, **_arguments(job)), self._payload_limit)
+            result = write_result(copy_context().run(handler, context, **read_arguments(job)), self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
                 copies.end(error)
@@ -157,15 +153,10 @@ class Executor:
             told = context.tell()
             self._context = None
             state = None if told is None else told[0]
-            ending: Ending
-            if failure is not None:
-                ending = _failed(job.key, began_at, ended_at, failure, state, lack)
-            elif stopped:
-                ending = JobStopped(key=job.key, started_at=began_at, finished_at=ended_at, state=state)
-            else:
-                ending = JobCompleted(
-                    key=job.key, started_at=began_at, finished_at=ended_at, result=result, state=state
-                )
+            ending = ending_of(
+                job.key, began_at, ended_at,
+                failure=failure, stopped=stopped, result=result, state=state, lack=lack,
+            )  # fmt: skip
             item = wire.encode_item(ending)
             pushed = self._page.push(item)
         if not pushed:
@@ -326,36 +317,6 @@ class Executor:
         self._link.send(wire.news_frame(ended + b"".join(items), count + len(items)))
         with self._lock:
             self._page.sent(len(ended), count)
-
-
-def _arguments(job: Job) -> dict[str, Any]:
-    try:
-        arguments = values.read(job.args)
-        if isinstance(arguments, dict):
-            return arguments
-        found = f"it is a {type(arguments).__name__}"
-    except ValueError as error:
-        found = str(error)
-    raise errors.BadArguments(f"the arguments are not a JSON object: {found}")
-
-
-def _failed(
-    key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None, lack: Lack
-) -> JobFailed:
-    return JobFailed(
-        key=key,
-        started_at=began_at,
-        finished_at=ended_at,
-        reason="error",
-        error_type=telling.error_type,
-        message=telling.message,
-        traceback=telling.traceback,
-        retryable=telling.retryable,
-        delay_ms=telling.delay_ms,
-        state=state,
-        error_types=telling.error_types,
-        lack=lack,
-    )
 
 
 def main(text: str) -> None:
