@@ -86,11 +86,13 @@ def live_through(site: Site, broken: Callable[[], object], seconds: float, *prot
     site.start(*WORKER, *protocol, name="w1")
     site.submit(CHILDREN, steps=round(10 * (seconds + 8)), handler="counted")
     all_run(site)
+    watching = site.nodes.start("watch", "job")
     before = site.noted()
     with broken():  # type: ignore[attr-defined]
         time.sleep(seconds)
         assert site.noted() > before + CHILDREN * seconds, "the children stood still as well"
     nothing_began_again(site)
+    assert watching.wait(60) == 0, site.nodes.said_by(watching)
 
 
 @pytest.mark.timeout(300)
@@ -118,6 +120,27 @@ def test_a_broker_frozen_for_a_minute_and_a_half(outage: Site, fragile: Broker) 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_a_broker_that_is_away_for_a_minute(outage: Site, fragile: Broker, protocol: str) -> None:
     live_through(outage, lambda: stopped(fragile), 60.0, *group(outage, protocol))
+
+
+@pytest.mark.long
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_nobody_is_evicted_after_it(outage: Site, fragile: Broker, protocol: str) -> None:
+    """Nodes find back one after the other, and each scheduler judges."""
+    options = group(outage, protocol)
+    for name in ("s1", "s2", "s3"):
+        outage.start("scheduler", *options, name=name)
+    for name in ("w1", "w2", "w3"):
+        outage.start(*WORKER, *options, name=name)
+    outage.submit(2 * CHILDREN, steps=350, handler="counted")
+    until(lambda: len(begun(outage)) == 2 * CHILDREN, 90, outage.nodes.said)
+    time.sleep(5.0)  # the group has shared its partitions out
+    before = begun(outage)
+    with frozen(fragile):
+        time.sleep(22.0)
+    outage.finish()
+    assert outage.evicted() == []
+    assert begun(outage) == before
 
 
 def group(site: Site, protocol: str) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from tests.contract.harness import until
 from tests.contract.node import Node, read, stable, values
 from tests.kafka.conftest import make_join
 from tests.kafka.harness import KafkaHarness
+from tools.broker import Broker
 
 pytestmark = pytest.mark.kafka
 
@@ -86,6 +87,23 @@ def test_a_killed_process_is_evicted(either: KafkaHarness) -> None:
     remote.kill()
     node.log.evict(node.group, remote.member_id)
     node.settle(4)
+
+
+def test_one_that_dies_while_it_joins_is_evicted_by_the_name_that_the_group_gave_it(broker: Broker) -> None:
+    """With the session of a real node nobody would wait for its end."""
+    harness = KafkaHarness(broker.address, {"transaction.timeout.ms": 3000})
+    node = make_join(harness)()
+    node.settle(4)
+    remote = harness.remote_member(node.group, node.topic)
+    until(harness, lambda: bool(remote.member_id), what="a name")  # nobody serves the others: it cannot come further
+    assert not remote.partitions
+    remote.kill()
+    node.log.evict(node.group, remote.member_id)
+    node.settle(4)
+    node.write(0, b"still here")
+    another = Node(harness, node.group, node.topic)
+    share(harness, node, another)
+    harness.close()
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.6, 1.2])

@@ -185,7 +185,7 @@ class FakePool:
         )
 
     def _failed(
-        self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0, lack: str = ""
+        self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0, lack: jobs.Lack = ""
     ) -> jobs.JobFailed:
         """Fail a job; how much ``amount`` says: for good, or to be tried again at once, or later."""
         return jobs.JobFailed(

@@ -77,6 +77,17 @@ def test_a_loop_that_waits_goes_on_beating_and_tells_its_age_until_it_counts_as_
     assert len(site.beats()) == len(beats) + 1
 
 
+def test_a_node_that_joins_tells_its_name_in_the_group_as_soon_as_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may die before it has joined, and is to be evicted then."""
+    site = Site()
+    site.turn()
+    monkeypatch.setattr(Ownership, "member_id", "given by the group")
+    site.clock.advance(0.01)
+    site.turn()
+    assert [beat.member_id for beat in site.beats() if beat is not None] == ["", "given by the group"]
+    assert not site.pulse.joined
+
+
 def test_a_node_that_has_left_stays_off_the_list() -> None:
     site = Site()
     site.turn()

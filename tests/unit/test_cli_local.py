@@ -206,6 +206,59 @@ def test_the_client_writes_to_the_embedded_log(cli: Cli) -> None:
             client.wait("b", timeout=0)
 
 
+def test_a_folder_that_takes_no_letter_is_named(cli: Cli) -> None:
+    path = cli.template("count")
+    cli.here("submit", path, "--task-id", "a")
+    mailbox = cli.folder / ".streamsched" / "mailbox"
+    mailbox.rmdir()
+    mailbox.write_text("in the way")
+    refused = cli.here("submit", path, "--task-id", "b", code=3).stderr
+    assert "nothing was written" in refused
+    assert "mailbox takes no file (File exists)" in refused
+    assert NOBODY in cli.here("workers").stderr
+
+
+def test_an_interrupted_submit_takes_its_letter_back(cli: Cli) -> None:
+    cli.template("count")
+    with up(cli) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            submit = cli.start("submit", "count.yaml", "--task-id", "a")
+            mailbox = cli.folder / ".streamsched" / "mailbox"
+            deadline = time.monotonic() + LIMIT
+            while not list(mailbox.glob("*.letter")):
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            submit.send_signal(signal.SIGINT)
+            submit.communicate(timeout=LIMIT)
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        assert submit.returncode == 130
+        cli.here("submit", "count.yaml", "--task-id", "b", "--wait")
+        cli.here("status", "a", code=4)
+
+
+@pytest.mark.parametrize(
+    "rubbish",
+    [
+        b"", b"\xc1", b"\x93\x01\x02\x03", b"\x96\xa1t\xa10\xc0\xc0\x90\xc2", b"\x96\xa1u\x00\xc0\xc0\x90\xc2",
+        b"\x96\xa1t\x07\xc0\xc0\x90\xc2", b"\x96\xa1t\x00\xc0\xc6\x7f\xff\xff\xff", os.urandom(4_000_000),
+    ],
+    ids=["empty", "reserved", "short", "partition", "topic", "no such partition", "cut", "large"],
+)  # fmt: skip
+def test_a_letter_that_is_none_is_set_aside(rubbish: bytes, tmp_path: Path) -> None:
+    from streamsched.log.memory import MemoryCluster
+    from streamsched.log.port import TopicPartition, TopicSpec
+
+    log = MemoryCluster().connect()
+    log.create_topics([TopicSpec("t", 1, {})])
+    (tmp_path / "mailbox").mkdir()
+    (tmp_path / "mailbox" / "1.letter").write_bytes(rubbish)
+    Mailbox(tmp_path).empty(log)
+    assert log.end([TopicPartition("t", 0)]) == {TopicPartition("t", 0): 0}
+    assert [path.name for path in (tmp_path / "mailbox").iterdir()] == ["1.broken"]
+
+
 def test_letters_are_delivered_in_the_order_of_their_writing(tmp_path: Path) -> None:
     from streamsched.log.memory import MemoryCluster
     from streamsched.log.port import Append, TopicPartition, TopicSpec

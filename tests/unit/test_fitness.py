@@ -12,7 +12,7 @@ from tests.unit.worker_case import Shop, ToldPool
 pytestmark = pytest.mark.unit
 
 
-def lacking(key: int, code: str = "import") -> jobs.JobFailed:
+def lacking(key: int, code: jobs.Lack = "import") -> jobs.JobFailed:
     return jobs.JobFailed(
         key=key, started_at=1, finished_at=2, reason="error", error_type="HandlerNotFound", message="no module m",
         traceback="", retryable=False, delay_ms=None, state=None, lack=code,

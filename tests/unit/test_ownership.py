@@ -267,6 +267,23 @@ def unreachable() -> None:
     raise LogUnreachable("made up")
 
 
+def test_a_tenant_that_cannot_begin_now_is_given_its_partitions_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Owner(site, "a")
+    begin = owner.claimed
+
+    def fail(claims: Sequence[Claim]) -> None:
+        monkeypatch.setattr(owner, "claimed", begin)
+        raise LogUnreachable("made up")
+
+    monkeypatch.setattr(owner, "claimed", fail)
+    owner.ownership.poll()
+    assert owner.ownership.claims == {}
+    owner.polled()
+    assert owner.told == [("claimed", [0, 1])]
+
+
 def test_who_owns_nothing_knows_why(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second, third = (Owner(site, name) for name in "abc")
     assert "it is not in group" in first.ownership.idle

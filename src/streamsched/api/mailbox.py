@@ -8,11 +8,17 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from streamsched.api.folder import make_private
-from streamsched.log.port import Append, Log, LogError, RecordTooLarge, TopicMismatch
+from streamsched.log.port import Append, Log, LogError, LogUnreachable, RecordTooLarge, TopicMismatch
+from streamsched.log.topics import RECORD_LIMIT
+
+LETTER_BYTES: Final = RECORD_LIMIT + 64 * 1024
+"""Bytes of the longest letter."""
+_decode: Final = msgspec.msgpack.Decoder(Append).decode
 
 logger = logging.getLogger(__name__)
 
@@ -49,14 +55,18 @@ class Mailbox:
         self._folder = data_dir / "mailbox"
 
     def put(self, record: Append) -> Letter:
-        """Leave a letter."""
-        make_private(self._folder.parent)
-        self._folder.mkdir(mode=0o700, exist_ok=True)
+        """Leave a letter. Raise LogUnreachable where the folder takes none."""
         draft = self._folder / f".{uuid.uuid4()}"
-        draft.touch(0o600)
-        draft.write_bytes(msgspec.msgpack.encode(record))
         letter = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
-        draft.rename(letter)
+        try:
+            make_private(self._folder.parent)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+            draft.touch(0o600)
+            draft.write_bytes(msgspec.msgpack.encode(record))
+            draft.rename(letter)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise LogUnreachable(f"nothing was written: the folder {self._folder} takes no file ({reason})") from error
         return Letter(letter)
 
     def empty(self, log: Log) -> None:
@@ -93,7 +103,7 @@ class _Unreadable(Exception):
 
 def _read(path: Path) -> Append:
     try:
-        topic, partition, key, value, headers, track = msgspec.msgpack.decode(path.read_bytes())
-        return Append(topic, partition, key, value, tuple((name, text) for name, text in headers), track)
-    except (OSError, ValueError, TypeError, msgspec.DecodeError) as error:
+        with path.open("rb") as file:
+            return _decode(file.read(LETTER_BYTES))  # what was cut short is none
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         raise _Unreadable(error) from error

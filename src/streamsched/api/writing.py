@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from streamsched.api.folder import make_private
-from streamsched.api.mailbox import Mailbox
+from streamsched.api.mailbox import Letter, Mailbox
 from streamsched.api.settings import Settings
 from streamsched.api.wiring import Installation
 from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, TopicMismatch, TopicPartition
@@ -118,23 +118,31 @@ def _open(settings: Settings) -> Installation:
 
 
 def _hand_in(settings: Settings, record: Append) -> None:
-    """Leave a letter, and return when it is in the log."""
+    """Leave a letter, and return when it is in the log; who gives up before, by an interrupt too, takes it back."""
     mailbox = Mailbox(settings.data_dir)
     letter = mailbox.put(record)
+    try:
+        _deliver(settings, mailbox, letter)
+    except LogTaken as error:
+        if letter.withdraw():
+            raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
+        if letter.waits:
+            raise LogUnreachable(f"it may still be written, look again later: {error}") from error
+    except BaseException:
+        letter.withdraw()
+        raise
+    if letter.refused:
+        raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
+
+
+def _deliver(settings: Settings, mailbox: Mailbox, letter: Letter) -> None:
+    """Wait until the process that has the log has taken the letter; do it here while there is none. Raise LogTaken."""
     deadline = time.monotonic() + PATIENCE_S
     while letter.waits:
         try:
             with closing(Installation(settings, write=True)) as site:
                 mailbox.empty(site.log)
-        except LogTaken as error:
-            if time.monotonic() < deadline:
-                time.sleep(LOOK_S)
-            elif letter.withdraw():
-                raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
-            elif letter.waits:
-                raise LogUnreachable(f"it may still be written, look again later: {error}") from error
-        except LogError:
-            letter.withdraw()
-            raise
-    if letter.refused:
-        raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
+        except LogTaken:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_S)

@@ -124,6 +124,7 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
     """List the workers and schedulers that are there, with what runs on them."""
     with client_of(context) as client:
         nodes = client.nodes()
+        missing = "" if nodes or as_json else client.missing()
     if as_json:
         for beat, age in nodes:
             document = {name: getattr(beat, name) for name in NODE_FIELDS}
@@ -133,7 +134,7 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
             out_json({**document, **more})
         return
     if not nodes:
-        note("no worker and no scheduler is there; start them with 'streamsched worker' and 'streamsched scheduler'")
+        note(missing)
         return
     head = ("NAME", "ROLE", "STATE", "SLOTS", "FREE", "PENDING", "PARTITIONS", "AGE", "VERSION", "MODULES")
     rows = [_node_row(beat, age) for beat, age in nodes]

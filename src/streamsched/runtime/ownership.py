@@ -295,7 +295,12 @@ class Ownership:
             for released in (before.released or before.transactional_id.startswith(self._ids),)
         ]
         self.claims |= {claim.partition: claim for claim in claims}
-        self._tenant.claimed(claims)
+        try:
+            self._tenant.claimed(claims)
+        except LogError:  # it cannot begin: claimed anew
+            for claim in claims:
+                del self.claims[claim.partition]
+            raise
 
     def _forgotten(
         self, lost: dict[TopicPartition, PositionLost], stable: dict[TopicPartition, tuple[int, Mark]]

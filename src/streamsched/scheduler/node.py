@@ -474,8 +474,8 @@ class Scheduler:
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
-        self._unready |= {claim.partition: claim.end for claim in claims if claim.partition not in self._halted}
         self._read_again(claims)
+        self._unready |= {claim.partition: claim.end for claim in claims if claim.partition not in self._halted}
 
     def _read_again(self, claims: Sequence[Claim]) -> None:
         """Go back to the committed positions, which others may have folded beyond: no dead letter is below them yet."""
