@@ -63,13 +63,15 @@ class RetryPolicy:
         check_whole(self.initial_interval_ms, (*_RETRY, "initial_interval"), 0, LONGEST_MS // 100)
         check_whole(self.max_interval_ms, (*_RETRY, "max_interval"), 0, LONGEST_MS)
         _check_number(self.backoff, (*_RETRY, "backoff"), 1, 1000)
-        if not all(isinstance(name, str) for name in self.non_retryable):
+        names = self.non_retryable
+        if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
             reason = "must be a list of error type names"
             raise TemplateError(reason, "write [ValueError]", path=(*_RETRY, "non_retryable"))
         if not isinstance(self.reset_on_progress, bool):
             raise TemplateError("must be true or false", "write true or false", path=(*_RETRY, "reset_on_progress"))
         # One spelling for one policy, so that equal policies have equal canonical JSON.
         object.__setattr__(self, "backoff", float(self.backoff))
+        object.__setattr__(self, "non_retryable", tuple(names))
         if self.max_interval_ms == 0:
             object.__setattr__(self, "max_interval_ms", 100 * self.initial_interval_ms)
 
