@@ -15,6 +15,7 @@ import pytest
 
 from streamsched.api.errors import InputError
 from streamsched.api.schedule_file import want_schedule
+from streamsched.audit.verify import verify
 from streamsched.domain import backfill, ids, task
 from streamsched.domain import events as e
 from streamsched.domain.backfill import latest, refill
@@ -26,7 +27,9 @@ from streamsched.domain.refusal import ScheduleError, TemplateError, suggest
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 from streamsched.domain.tick import fill, previous
 from streamsched.domain.ticking import EXAMINED, FIRES, LOOKS, decide
-from streamsched.scheduler import ticker
+from streamsched.scheduler import node, ticker
+from streamsched.scheduler.dispatcher import first_of
+from tests.poison.house import House
 from tests.unit.test_ticker import Clockwork
 from tests.unit.test_ticking import MINUTE, START, Diary
 
@@ -331,3 +334,40 @@ def test_no_cache_keeps_what_is_large() -> None:
         task._template(json.dumps({"x": str(number) * 50_000}))
     assert task._small.cache_info().currsize == before
     assert task._large.cache_info().maxsize == 4
+
+
+# --- dispatches ------------------------------------------------------------------------------------------------------
+
+
+def test_a_round_of_heavy_children_ends_with_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node, "ROUND_BYTES", 2_000)
+    house = House(room=100)
+    heavy = Template(
+        name="t",
+        split=RangeSplit(first=0, last=39, size=1),
+        child=ChildSpec(handler="m:f", args={"a": "x" * 900, "n": "${child.index}"}),
+    )
+    for task_id in ("one", "two"):
+        house.log.append([house.records.journal(house.request(task_id, heavy.to_json()), task_id)])
+    house.submit("light")
+    house.turn(300)
+    assert {task_id: house.phase(task_id) for task_id in ("one", "two", "light")} == dict.fromkeys(
+        ("one", "two", "light"), "succeeded"
+    )
+    rounds = [
+        event
+        for record in house.read(house.topics.journal())
+        if isinstance(event := house.codec.decode(record), e.ChildrenDispatched) and event.task_id != "light"
+    ]
+    assert max(sum(each.last - each.first + 1 for each in event.releases) for event in rounds) == 3
+    report = verify(log=house.log, topics=house.topics, codec=house.codec)
+    assert not report.violations
+
+
+@pytest.mark.parametrize(
+    ("children", "kept"), [(0, []), (1, [(0, 0)]), (3, [(0, 2)]), (4, [(0, 2), (7, 7)]), (9, [(0, 2), (7, 9)])]
+)
+def test_releases_are_cut_off(children: int, kept: list[tuple[int, int]]) -> None:
+    found = first_of([e.Release(0, 2, 1, 5), e.Release(7, 9, 2, 6)], children)
+    assert [(each.first, each.last) for each in found] == kept
+    assert [(each.ordinal, each.partition) for each in found] == [(1, 5), (2, 6)][: len(kept)]
