@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from streamsched.api.wiring import Installation
@@ -16,6 +16,9 @@ from streamsched.log.port import Record, TopicPartition
 
 SEEN_S: Final = 10.0
 """Seconds after its last beat for which a node counts as present."""
+WATCHES: Final = 6
+WATCH_S: Final = 0.2
+"""Looks for a new beat, and seconds between them, where old ones tell of nobody: clocks differ by up to a minute."""
 LOOK_S: Final = 1.0
 """Seconds for which an answer holds."""
 READ_S: Final = 2.0
@@ -34,8 +37,13 @@ class Presence:
         self._reader = site.log.reader()
         since = site.clock.now() - round(1000 * SEEN_S)
         self._reader.assign(site.log.position_at([self._place], since))
+        self._live_from = site.log.end([self._place])[self._place]
+        self._watches = WATCHES if site.settings.brokers else 0
         self._seen: dict[bytes, tuple[NodeBeat, int]] = {}
-        """The last beat of each node, and its time (milliseconds, as its record says), by the key of the node."""
+        """The last beat of each node, and when it came by our clock (milliseconds), by the key of the node.
+
+        A beat that came since we read tells that by itself; an older one by the time of its record.
+        """
         self._next_look = 0.0
 
     def missing(self, task: Task | None = None) -> str:
@@ -43,10 +51,14 @@ class Presence:
         if time.monotonic() >= self._next_look:
             self._read()
             self._next_look = time.monotonic() + LOOK_S
-        since = self._site.clock.now() - 1000 * SEEN_S
-        present = [beat for beat, at in self._seen.values() if at >= since]
+        present = self._present()
+        while self._watches and not _roles(present).issuperset(ROLES):
+            self._watches -= 1
+            self._site.pause(WATCH_S)
+            self._read()
+            present = self._present()
         needed = None if task is None else requirement_of(task.template.child.handler)
-        absent = [role for role in ROLES if role not in {beat.role for beat in present}]
+        absent = [role for role in ROLES if role not in _roles(present)]
         if absent:
             return self._start(absent, needed)
         if task is None or needed is None:
@@ -63,6 +75,10 @@ class Presence:
         """Stop reading."""
         self._reader.close()
 
+    def _present(self) -> list[NodeBeat]:
+        since = self._site.clock.now() - 1000 * SEEN_S
+        return [beat for beat, at in self._seen.values() if at >= since]
+
     def _read(self) -> None:
         end = self._site.log.end([self._place])[self._place]
         deadline = time.monotonic() + READ_S
@@ -78,7 +94,8 @@ class Presence:
             return
         self._seen.pop(key, None)
         if beat is not None and beat.state == "running":
-            self._seen[key] = (beat, record.timestamp)
+            now = self._site.clock.now()
+            self._seen[key] = (beat, now if record.offset >= self._live_from else min(now, record.timestamp))
 
     def _start(self, absent: Sequence[str], needed: Requirement | None) -> str:
         if not self._site.settings.brokers:
@@ -87,3 +104,7 @@ class Presence:
         allow = {"worker": "" if needed is None else f" --allow {needed.module}"}
         start = " and ".join(f"'streamsched {role}{allow.get(role, '')}'" for role in absent)
         return f"no {words} was seen in the last {SEEN_S:g} s: start {start}"
+
+
+def _roles(beats: Iterable[NodeBeat]) -> set[str]:
+    return {beat.role for beat in beats}

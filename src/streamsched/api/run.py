@@ -154,8 +154,15 @@ class Run:
 
     def until_stopped(self, on_ready: Callable[[], None]) -> None:
         """Work on all tasks and schedules of this log until ``stop`` is called; ``on_ready`` hears when it begins."""
-        on_ready()
-        self._serve(lambda: False, lambda: None)
+        told = False
+
+        def look() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                on_ready()
+
+        self._serve(lambda: False, look)
 
     def _serve(self, ended: Callable[[], bool], on_look: Callable[[], None], task_id: str = "") -> None:
         """Take turns until the end, then let what runs stop."""
