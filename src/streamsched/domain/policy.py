@@ -23,15 +23,22 @@ LONGEST_MS: Final = 1 << 46
 def check_whole(value: object, path: Path, minimum: int, maximum: int = (1 << 63) - 1) -> None:
     """Refuse what is no integer from ``minimum`` to ``maximum``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        reason = f"must be a whole number, at least {minimum}, not {value!r}"
+        reason = f"must be a whole number, at least {minimum}, not {_shown(value)}"
         raise TemplateError(reason, f"give {minimum} or more", path=path)
     if value > maximum:
         raise TemplateError(f"must be at most {maximum}", f"give {maximum} or less", path=path)
 
 
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes integers of up to 4,300 digits
+        return "a number of thousands of digits"
+
+
 def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
-        reason = f"must be a number from {minimum:g} to {maximum:g}, not {value!r}"
+        reason = f"must be a number from {minimum:g} to {maximum:g}, not {_shown(value)}"
         raise TemplateError(reason, "give a number in that range", path=path)
 
 

@@ -34,6 +34,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     allow: tuple[str, ...]
     checkpoint_tick: float
     payload_limit: int
+    output_path: str | None = None
     reuse: int = 0
 
 
