@@ -68,8 +68,10 @@ def _reset(seen: Judged, what: Any) -> Judged:
 def _over(seen: Judged, phase: str) -> Judged:
     if seen.over or any(seen.live) or (seen.planned and not all(seen.ended)):
         return seen._replace(fault=f"ended: {seen}")
-    if phase == "succeeding" and set(seen.ended) != {"succeeded"}:
-        return seen._replace(fault=f"succeeded: {seen}")
+    if (phase == "succeeding" and set(seen.ended) != {"succeeded"}) or (
+        phase == "failing" and "failed" not in seen.ended
+    ):
+        return seen._replace(fault=f"{phase}: {seen}")
     return seen._replace(over=True)
 
 
@@ -78,7 +80,7 @@ def _ended(seen: Judged, kind: str, index: int, ordinal: int) -> Judged:
         return seen
     if kind == "back":
         return _back(seen, index, ordinal)
-    ending = "succeeded" if kind == "done" else "cancelled"
+    ending = {"done": "succeeded", "failed": "failed"}.get(kind, "cancelled")
     return seen._replace(live=_put(seen.live, index, 0), ended=_put(seen.ended, index, ending))
 
 

@@ -16,6 +16,8 @@ from tests.model.task import Fold, Task
 
 BACK: Final = (0, 1)
 """The dispatch (child, ordinal) that may come back instead of ending its child."""
+FAILS: Final = (1, 1)
+"""The dispatch that may fail for good."""
 ROOM: Final = 2
 """Records that nobody has folded yet, up to which others write."""
 
@@ -144,13 +146,15 @@ def once(kind: str) -> Action:
 
 
 def outcome(state: State) -> Iterator[State]:
-    """Write the outcome of a dispatch that has none: it is done, comes back, or was told to stop."""
+    """Write the outcome of a dispatch that has none: it is done, fails, comes back, or was told to stop."""
     seen = ledger_of(state).judged
     for record in state.log:
         if record.writer < 0:
             seen = judge(seen, record.what)
     for dispatch in seen.running if open_to_others(state) else ():
         yield append(state, "done", dispatch)
+        if dispatch == FAILS:
+            yield append(state, "failed", dispatch)
         if dispatch == BACK:
             yield append(state, "back", dispatch)
         if dispatch in seen.told:

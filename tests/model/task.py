@@ -1,4 +1,7 @@
-"""The rules of ``evolve`` and ``owed`` in small, for a task of two children; tested against the real ones."""
+"""The rules of ``evolve`` and ``owed`` in small, for a task of two children; tested against the real ones.
+
+It runs all its children, and bears no failure.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ Event = tuple[Any, ...]
 Dispatches = tuple[tuple[int, int], ...]
 """Child and ordinal of each."""
 CHILDREN: Final = 2
-OUTCOMES: Final = ("done", "back", "stopped")
+OUTCOMES: Final = ("done", "back", "stopped", "failed")
+CLOSING: Final = ("succeeding", "failing", "cancelling")
 OPEN: Final = ("requested", "running")
 
 
 class Child(NamedTuple):
-    """``waiting``, ``running``, ``stopping``, ``due``, ``succeeded`` or ``cancelled``, and its last ordinal."""
+    """``waiting``, ``running``, ``stopping``, ``due``, ``succeeded``, ``failed``, ``cancelled``; its last ordinal."""
 
     state: str = "waiting"
     ordinal: int = 0
@@ -53,6 +57,7 @@ class Fold:
             "done": lambda task, what: self._outcome(task, what, "succeeded"),
             "stopped": lambda task, what: self._outcome(task, what, "cancelled"),
             "back": lambda task, what: self._outcome(task, what, "due"),
+            "failed": lambda task, what: self._outcome(task, what, "failed"),
         }
 
     def _evolve(self, task: Task, event: Event) -> Task:
@@ -60,8 +65,11 @@ class Fold:
         if task.phase == "over":
             return task
         task = self._rules[kind](task, what)
-        ended = all(child.state in ("succeeded", "cancelled") for child in task.children)
-        return task._replace(phase="succeeding") if task.phase == "running" and ended else task
+        states = {child.state for child in task.children}
+        if task.phase != "running" or not states <= {"succeeded", "failed", "cancelled"}:
+            return task
+        judged = "failed" in states and "failures not judged" not in self._broken
+        return task._replace(phase="failing" if judged else "succeeding")
 
     def _plan(self, task: Task, what: Any) -> Task:
         if task.children:
@@ -113,7 +121,7 @@ class Fold:
             yield from ((("plan", ()), event) for event in self._dispatches((Child(),) * CHILDREN))
         elif task.phase == "running":
             yield from ((event,) for event in self._dispatches(task.children))
-        elif task.phase in ("succeeding", "cancelling"):
+        elif task.phase in CLOSING:
             told = tuple(
                 (index, child.ordinal) for index, child in enumerate(task.children) if child.state == "running"
             )

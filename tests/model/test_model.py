@@ -9,6 +9,7 @@ import pytest
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import owed
+from streamsched.domain.policy import RUN_ALL, FailurePolicy
 from streamsched.domain.task import Load
 from tests.model.explore import explore
 from tests.model.owed import owed_model
@@ -53,7 +54,7 @@ def test_pending_set_notices(broken: str) -> None:
     "broken",
     [
         *CLAIM, "two in flight", "decided before the end", "ordinal not compared", "late dispatch unbelieved",
-        "end beside live",
+        "end beside live", "failures not judged",
     ],
 )  # fmt: skip
 def test_owed_decisions_notice(broken: str) -> None:
@@ -63,13 +64,13 @@ def test_owed_decisions_notice(broken: str) -> None:
 # --- the model's fold is the real one ---------------------------------------------------------------------------------
 
 DEBTS = {"plan": "PLAN", "dispatch": "DISPATCH", "stop": "STOP", "rest": "CANCEL", "end": "END"}
-STATES = {"waiting": 0, "running": 1, "stopping": 2, "due": 3, "succeeded": 4, "cancelled": 6}
+STATES = {"waiting": 0, "running": 1, "stopping": 2, "due": 3, "succeeded": 4, "failed": 5, "cancelled": 6}
 
 
 @pytest.mark.parametrize("seed", range(300))
 def test_the_model_folds_and_owes_as_the_real_code_does(seed: int) -> None:
     rng, fold, small = Random(seed), Fold(), Task()
-    first = request(template())
+    first = request(template(failure=FailurePolicy(on=RUN_ALL)))
     real = evolve(None, first, Load())
     assert real is not None
     for number in range(1, 30):
@@ -103,6 +104,8 @@ def _real(event: Event, number: int) -> e.Event:
         run = (*head, child, ordinal, 1, 1)
         if kind == "done":
             return e.ChildCompleted(*run, 1_000, 0, "1")
+        if kind == "failed":
+            return e.ChildFailed(*run, 1_000, 0, None, "error", "Error", "", "", False, None)
         return e.ChildReturned(*run, 0, None, 0, "") if kind == "back" else e.ChildCancelled(*run, 1_000, 0, None, "")
     if kind in ("dispatch", "stop"):
         releases = tuple(e.Release(child, child, ordinal, 0) for child, ordinal in what)
@@ -114,7 +117,8 @@ def _real(event: Event, number: int) -> e.Event:
     if kind == "rest":
         return e.ChildrenCancelled(*head, tuple(e.Span(child, child) for child in what), "", 0)
     if kind == "end":
-        return (e.TaskSucceeded if what == "succeeding" else e.TaskCancelled)(*head, 0, "", 0)
+        ends = {"succeeding": e.TaskSucceeded, "failing": e.TaskFailed, "cancelling": e.TaskCancelled}
+        return ends[what](*head, 0, "", 0)
     if kind == "plan":
         return e.TaskPlanned(*head, 0, 2, "{}", "", 0)
     return e.TaskCancelRequested(*head, 0, "") if kind == "cancel" else e.PartitionReset(*head[:3], 0)

@@ -25,6 +25,7 @@ from streamsched.worker.payload import write_result
 from tests.poison.house import House, InstantPool
 
 pytestmark = pytest.mark.property
+LIMIT = 1 << 20
 NUMBERS = count()
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # halves of characters, too
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | TEXT
@@ -75,7 +76,7 @@ def is_at_fault(value: Any) -> bool:
 def test_a_result_is_the_same_or_what_is_to_blame_is_named(value: Any) -> None:
     refused: values.Refused | None = None
     try:
-        text = values.write(value, "result").decode()
+        text = values.write(value, "result", LIMIT).decode()
     except values.Refused as error:
         refused = error
     if refused is not None:
@@ -96,9 +97,9 @@ def test_both_ways_to_write_agree(value: Any) -> None:
         checked = values.plain(value)
     except values.Refused:
         with pytest.raises(values.Refused):
-            values.write(value, "x")
+            values.write(value, "x", LIMIT)
     else:
-        assert same(checked, values.read(values.write(value, "x").decode()))
+        assert same(checked, values.read(values.write(value, "x", LIMIT).decode()))
         assert same(checked, values.read(values.canonical(checked)))
 
 

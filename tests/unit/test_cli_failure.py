@@ -11,7 +11,10 @@ from tests.unit.cli_case import Cli
 pytestmark = pytest.mark.unit
 
 HANDLERS = '''
+import json
 from pathlib import Path
+
+import streamsched
 
 
 def half(ctx, child):
@@ -44,6 +47,10 @@ def wrong(ctx, child):
         raise ConnectionResetError(5, "gone")
     if child == 4:
         raise Exception
+    if child == 6:
+        json.loads("{")
+    if child == 7:
+        raise streamsched.RetryAfter(0.001)
     raise KeyboardInterrupt
 '''
 
@@ -56,7 +63,7 @@ def cli(tmp_path: Path) -> Cli:
 
 def write(cli: Cli, failure: str, retry: str = "{max_attempts: 1}", handler: str = "half") -> str:
     (cli.folder / "job.yaml").write_text(
-        "name: job\nsplit: {range: {first: 0, last: 5, size: 1}}\n"
+        f"name: job\nsplit: {{range: {{first: 0, last: {5 if handler == 'half' else 7}, size: 1}}}}\n"
         f'child: {{handler: "fh:{handler}", args: {{child: "${{child.first}}"}}, retry: {retry}}}\nfailure: {failure}\n'
     )
     return "job.yaml"
@@ -81,14 +88,15 @@ def test_failures_that_were_borne_are_redriven_from_their_checkpoints(cli: Cli) 
 @pytest.mark.parametrize(
     ("named", "final"),
     [
-        ("fh.Sub, ValueError", {0, 1}),
+        ("fh.Sub, ValueError", {0, 1, 6}),
         ("Sub", {0}),
         ("fh.Outer.Base", {0}),
         ("KeyError, builtins.UnicodeDecodeError", {0, 1}),
         ("LookupError, Made", {0, 2}),
         ("OSError", {2, 3}),
-        ("Exception", {0, 1, 2, 3, 4}),
-        ("BaseException", {0, 1, 2, 3, 4, 5}),
+        ("Exception", {0, 1, 2, 3, 4, 6, 7}),
+        ("BaseException", {0, 1, 2, 3, 4, 5, 6, 7}),
+        ("json.JSONDecodeError, streamsched.ChildError", {6, 7}),  # as their packages show them
         ("m.Sub, Outer.Base, ValueErr", set()),
     ],
 )

@@ -163,6 +163,12 @@ def test_a_cancelled_child_keeps_its_state_for_a_redrive() -> None:
         ("Sub", True),
         ("m.Sub", True),
         ("m.Outer.Base", True),
+        ("m.Base", True),
+        ("p.q.r.Deep", True),
+        ("p.q.Deep", True),  # as a package shows what a module in it has
+        ("p.Deep", True),
+        ("q.Deep", False),
+        ("p.r.Deep", False),
         ("Base", True),
         ("ValueError", True),
         ("builtins.ValueError", True),
@@ -175,7 +181,7 @@ def test_a_cancelled_child_keeps_its_state_for_a_redrive() -> None:
     ],
 )
 def test_an_error_is_final_by_its_class_and_by_each_base(named: str, final: bool) -> None:
-    cause = e.Cause(("m.Sub", "m.Outer.Base", "ValueError", "Exception"))
+    cause = e.Cause(("m.Sub", "m.Outer.Base", "p.q.r.Deep", "ValueError", "Exception"))
     story = Story(1, retry=RetryPolicy(non_retryable=(named,))).dispatch(0, 0).fail(0, cause=cause)
     assert story.states() == [ChildState.FAILED if final else ChildState.DUE]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from tests.unit.cli_case import Cli
 from tests.unit.values_handlers import KEPT, REFUSED
 
 pytestmark = pytest.mark.unit
+LIMIT = 1 << 20
 SHOWN = ["nan", "set", "bytes", "hostile class", "equal keys", "two halves", "cycle", "dataclass"]
 
 
 @pytest.mark.parametrize("name", KEPT)
 def test_what_is_kept(name: str) -> None:
     value, expected = KEPT[name]
-    found = values.read(values.write(value, "result").decode())
+    found = values.read(values.write(value, "result", LIMIT).decode())
     assert repr(found) == repr(expected)  # the sign of a zero, and the type, too
 
 
@@ -35,9 +37,15 @@ def test_what_is_kept(name: str) -> None:
 def test_what_is_refused_is_named(name: str) -> None:
     value, said = REFUSED[name]
     with pytest.raises(values.Refused) as caught:
-        values.write(value, "result")
+        values.write(value, "result", LIMIT)
     assert said in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("value", ["x" * 98, "é" * 49, ("x" * 96,), ["\udcff" * 16], {"k": Decimal(1), "x": "x" * 90}])
+def test_what_is_too_large_is_told_by_its_size(value: Any) -> None:
+    with pytest.raises(values.TooLarge, match="bytes of JSON"):
+        values.write(value, "result", 99)
 
 
 @pytest.mark.parametrize(

@@ -85,13 +85,12 @@ class RetryPolicy:
     def rules_out(self, error_type: str, error_types: Sequence[str]) -> bool:
         """Tell whether no other attempt follows on an error: its class or a base of that is named.
 
-        A name is that of the class alone, or with its module before it. ``error_type`` is the class alone,
-        ``error_types`` are all of them with their modules, as far as the worker told.
+        A name is that of the class alone, or with its module before it, or a package that this is in.
+        ``error_type`` is the class alone, ``error_types`` are all of them with their modules, as far as the
+        worker told.
         """
-        if not self.non_retryable:
-            return False
-        known = {error_type, *error_types, *(name.rpartition(".")[2] for name in error_types)}
-        return any(name.removeprefix("builtins.") in known for name in self.non_retryable)
+        known = (error_type, *error_types)
+        return any(_is_named(name.removeprefix("builtins."), kind) for name in self.non_retryable for kind in known)
 
     def delay_ms(self, attempt: int, salt: str) -> int:
         """Choose the wait after failed attempt number ``attempt`` (from 1), in milliseconds.
@@ -105,6 +104,11 @@ class RetryPolicy:
             bound = self.max_interval_ms
         draw = int.from_bytes(sha256(f"{salt}/{attempt}".encode(errors="surrogatepass")).digest()[:8])
         return draw * (bound + 1) >> 64
+
+
+def _is_named(name: str, kind: str) -> bool:
+    package, _, simple = name.rpartition(".")
+    return kind.rpartition(".")[2] == simple and (not package or kind.startswith(f"{package}."))
 
 
 @dataclass(frozen=True, slots=True)

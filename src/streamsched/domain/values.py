@@ -69,16 +69,38 @@ class Refused(TypeError):
         super().__init__(f"{place}{_dotted(path)}: {reason}; {remedy}")
 
 
-def write(value: object, place: str) -> bytes:
-    """Write a value as JSON. Raise Refused, which names what is to blame from ``place`` on (``result.loss[3]``)."""
+class TooLarge(ValueError):
+    """A value with more bytes of JSON than it may have: ``size``."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(f"{size:,} bytes of JSON")
+
+
+def write(value: object, place: str, limit: int) -> bytes:
+    """Write a value as JSON of at most ``limit`` bytes.
+
+    Raise TooLarge, or Refused, which names what is to blame from ``place`` on (``result.loss[3]``).
+    """
+    data = b""
     try:
         # In C: write it, read it again, and see that nothing has changed. What is plain passes here.
         data = _encode(value)
-        found = _decode(data)
-        if found == value and (data.count(b"[") + data.count(b"{") <= RETURNED.levels or _is_flat(found)):
-            return data
+        if len(data) <= limit:
+            found = _decode(data)
+            if found == value and (data.count(b"[") + data.count(b"{") <= RETURNED.levels or _is_flat(found)):
+                return data
     except Exception:  # noqa: S110 - what follows finds out what it was
         pass
+    if len(data) <= limit:
+        data = _checked(value, place)
+    if len(data) > limit:
+        raise TooLarge(len(data))
+    return data
+
+
+def _checked(value: object, place: str) -> bytes:
+    """Write a value whose every part is looked at."""
     try:
         kept = plain(value)
     except Refused as error:

@@ -8,7 +8,7 @@ from streamsched.worker.errors import PayloadTooLarge, ResultNotSerialisable
 
 def write_state(state: object, limit: int) -> bytes:
     """Write a state. Raise ``values.Refused`` (a TypeError), or ``PayloadTooLarge`` above ``limit`` bytes."""
-    return _within(values.write(state, "state"), "state", "checkpoint", limit)
+    return _written(state, "state", "checkpoint", limit)
 
 
 def write_result(result: object, limit: int) -> str | None:
@@ -16,16 +16,16 @@ def write_result(result: object, limit: int) -> str | None:
     if result is None:
         return None
     try:
-        data = values.write(result, "result")
+        return _written(result, "result", "return", limit).decode()
     except values.Refused as error:
         raise ResultNotSerialisable(str(error)) from None
-    return _within(data, "result", "return", limit).decode()
 
 
-def _within(data: bytes, what: str, verb: str, limit: int) -> bytes:
-    if len(data) > limit:
+def _written(value: object, what: str, verb: str, limit: int) -> bytes:
+    try:
+        return values.write(value, what, limit)
+    except values.TooLarge as error:
         raise PayloadTooLarge(
-            f"the {what} is {len(data):,} bytes of JSON, above the limit of {limit:,}; "
+            f"the {what} is {error.size:,} bytes of JSON, above the limit of {limit:,}; "
             f"store it outside and {verb} a reference to it"
-        )
-    return data
+        ) from None
