@@ -8,7 +8,7 @@ from typing import Final
 
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import NodeBeat
-from streamsched.domain.routing import Requirement, requirement_of
+from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.task import Task
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
@@ -45,7 +45,7 @@ class Presence:
             self._next_look = time.monotonic() + LOOK_S
         since = self._site.clock.now() - 1000 * SEEN_S
         present = [beat for beat, at in self._seen.values() if at >= since]
-        needed = None if task is None else requirement_of(task.template.child.handler)
+        needed = None if task is None else needed_by(task)
         absent = [role for role in ROLES if role not in {beat.role for beat in present}]
         if absent:
             return self._start(absent, needed)
@@ -84,6 +84,6 @@ class Presence:
         if not self._site.settings.brokers:
             return f"no process works on {self._site.settings.where}: start 'streamsched up'"
         words = " and no ".join(absent)
-        allow = {"worker": "" if needed is None else f" --allow {needed.module}"}
+        allow = {"worker": f" --allow {needed.module}" if needed and needed.module else ""}
         start = " and ".join(f"'streamsched {role}{allow.get(role, '')}'" for role in absent)
         return f"no {words} was seen in the last {SEEN_S:g} s: start {start}"
