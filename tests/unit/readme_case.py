@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -42,11 +44,15 @@ def shell(folder: Path, script: str, **environment: str) -> str:
         for line in script.splitlines()
         if not re.match(r"\. \.venv|make |export |streamsched worker --allow", line)
     ]
-    done = subprocess.run(
-        ["bash", "-c", "\n".join([END, "set -e", *lines])], cwd=folder,
-        env={**given, "PATH": path, **environment}, capture_output=True, text=True, timeout=LIMIT, check=False,
+    process = subprocess.Popen(
+        ["bash", "-c", "\n".join([END, "set -e", *lines])], cwd=folder, env={**given, "PATH": path, **environment},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
-    said = done.stdout + done.stderr
+    try:
+        said, _ = process.communicate(timeout=LIMIT)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # nothing is left where it did not come to its end
     assert "Traceback" not in said, said
-    assert done.returncode == 0, said
+    assert process.returncode == 0, said
     return said

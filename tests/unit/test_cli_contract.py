@@ -192,6 +192,65 @@ def test_try_of_a_handler_that_raises_shows_where(cli: Cli) -> None:
     assert "RuntimeError" in err
 
 
+BROKEN = {
+    "raises": ("    raise ValueError('its own')\n", "ValueError: its own"),
+    "exits": ("    import sys; sys.exit(5)\n", "SystemExit: 5"),
+    "unspeakable": ("    raise type('Odd', (Exception,), {'__str__': lambda self: 5})\n", "theirs.Odd: (its message"),
+    "arguments": (None, "TypeError: handler() got an unexpected keyword argument 'text'"),
+    "not an exception": ("    raise GeneratorExit\n", "GeneratorExit"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_try_shows_the_handler_s_own_traceback(cli: Cli, what: str) -> None:
+    body, said = BROKEN[what]
+    (cli.folder / "theirs.py").write_text(
+        "def handler(ctx): ...\n" if body is None else f"def handler(ctx, text):\n    print('printed')\n{body}"
+    )
+    done, err = tried(cli)
+    assert done == 1
+    assert err.rstrip().splitlines()[-1].startswith(said)
+    assert "src/streamsched" not in err
+    if body is not None:
+        where, at = err.splitlines()[1:3]
+        assert where == "Traceback (most recent call last):"
+        assert at == f'  File "{cli.folder}/theirs.py", line 3, in handler'
+
+
+IMPORTS = {
+    "raises": ("raise ValueError('its own')\n", "ValueError: its own", 1),
+    "syntax": ("def f(:\n", "SyntaxError: invalid syntax", 1),
+    "lacks a library": ("import there_is_no_such_library\n", "ModuleNotFoundError: No module named 'there_is_no", 1),
+    "exits": ("raise SystemExit(0)\n", "SystemExit: 0", 1),
+    "is not there": (None, "streamsched: fail.yaml: handler theirs:handler: importing theirs failed: Module", 2),
+    "lacks the function": ("", "streamsched: fail.yaml: handler theirs:handler: module theirs has no 'handler'", 2),
+}
+
+
+@pytest.mark.parametrize("what", IMPORTS)
+def test_try_shows_the_own_traceback_of_a_module_too(cli: Cli, what: str) -> None:
+    text, said, code = IMPORTS[what]
+    if text is not None:
+        (cli.folder / "theirs.py").write_text(text)
+    done, err = tried(cli)
+    assert done == code
+    assert err.rstrip().splitlines()[-1].startswith(said)
+    assert "src/streamsched" not in err
+    assert "importlib" not in err
+    if code == 1:
+        assert f'File "{cli.folder}/theirs.py", line 1' in err
+
+
+def tried(cli: Cli) -> tuple[int, str]:
+    """Try the first child of a template whose handler is ``theirs:handler``."""
+    (cli.folder / "fail.yaml").write_text(
+        "name: fail\nsplit: {list: {items: [1]}}\nchild: {handler: 'theirs:handler', args: {text: x}}\n"
+    )
+    process = cli.start("try", "fail.yaml")
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
 def test_completion_script(cli: Cli) -> None:
     cli.environment["_STREAMSCHED_COMPLETE"] = "complete_bash"
     cli.environment["COMP_WORDS"] = "streamsched wor"

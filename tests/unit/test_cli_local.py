@@ -304,6 +304,16 @@ def test_letters_are_delivered_in_the_order_of_their_writing(tmp_path: Path) -> 
     assert [record.value for record in reader.poll(100, 0)] == [b"%d" % n for n in range(12) if n != 3]
 
 
+def test_up_runs_what_it_is_told_to_allow(cli: Cli) -> None:
+    cli.here("submit", cli.template("count"), "--task-id", "a")
+    with up(cli, "--allow", "somewhere.else"):
+        waits = "no worker allows module streamsched.examples.numbers: start one with 'streamsched up --allow "
+        cli.until("a", lambda status: status["why"].startswith(waits))
+    with up(cli, "--allow", "somewhere.else", "--allow", "streamsched.examples.*"):
+        cli.until("a", lambda status: status["state"] == "succeeded")
+    assert "--allow" in cli.here("up", "--allow", "*", code=2).stderr
+
+
 def test_beats_are_kept_for_a_while_only(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     from streamsched.api import run
     from streamsched.api.request import want

@@ -89,9 +89,9 @@ def backfill(
             _preview(client, schedule, wanted, as_json=as_json)
             return 0
         done = client.backfill(schedule, wanted)
+        note_missing(client)
         if done.status is None or done.status.backfill is None or not wait:
             _report(done, "is asked for", as_json=as_json)
-            note_missing(client)
             return 0
         found = _follow(client, schedule, done.status.backfill.number)
     if as_json:
