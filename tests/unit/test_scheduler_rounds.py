@@ -9,6 +9,7 @@ import pytest
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
+from streamsched.domain.owed import owed
 from streamsched.domain.param import Param
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 from streamsched.log.codec import Codec
@@ -81,6 +82,33 @@ def test_a_pile_of_requests_is_planned_in_rounds(monkeypatch: pytest.MonkeyPatch
     planned = [each["TaskPlanned"] for each in office.rounds(office.scheduler(), 12)]
     assert max(planned) == 10
     assert sum(planned) == 55
+
+
+def test_tasks_that_nobody_can_run_cost_nothing_until_an_announcement_wakes_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    office = Office()
+    scheduler = office.scheduler()
+    looks = Counter[str]()
+    monkeypatch.setattr(node, "owed", lambda task, now: looks.update([task.task_id]) or owed(task, now))
+    office.submit(*map(str, range(20)))
+
+    def beats(modules: tuple[str, ...]) -> None:
+        beat = office.me.sign(
+            e.NodeBeat, node_id="w", name="w", role="worker", version="1", state="running", member_id="m",
+            transactional_id="t", slots=9, free=9, pending=0, partitions=(0,), running=(), loop_age=0, modules=modules,
+        )  # fmt: skip
+        office.log.append([office.records.beat(beat, "w")])
+
+    beats(("other",))
+    office.rounds(scheduler, 10)
+    looks.clear()
+    for _ in range(10):
+        beats(("other",))
+        assert not sum(office.rounds(scheduler, 2), Counter[str]())
+    assert not looks, "nobody looks at them"
+    beats(("other", "m"))
+    assert sum(office.rounds(scheduler, 5), Counter[str]())["ChildrenDispatched"] == 20
 
 
 def test_a_hungry_task_that_was_cancelled_is_not_fed_before_it_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import NodeBeat
-from streamsched.domain.routing import Requirement, requirement_of
+from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.task import Task
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
@@ -57,7 +57,7 @@ class Presence:
             self._site.pause(WATCH_S)
             self._read()
             present = self._present()
-        needed = None if task is None else requirement_of(task.template.child.handler)
+        needed = None if task is None else needed_by(task)
         absent = [role for role in ROLES if role not in _roles(present)]
         if absent:
             return self._start(absent, needed)
@@ -101,7 +101,7 @@ class Presence:
         if not self._site.settings.brokers:
             return f"no process works on {self._site.settings.where}: start 'streamsched up'"
         words = " and no ".join(absent)
-        allow = {"worker": "" if needed is None else f" --allow {needed.module}"}
+        allow = {"worker": f" --allow {needed.module}" if needed and needed.module else ""}
         start = " and ".join(f"'streamsched {role}{allow.get(role, '')}'" for role in absent)
         return f"no {words} was seen in the last {SEEN_S:g} s: start {start}"
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from streamsched.domain.task import Task
 
 EVERYTHING: Final = "*"
 """Allows every module, and is never announced: for a log that its user alone can write, in a folder of his."""
@@ -19,19 +22,27 @@ PATTERN_LIMIT: Final = 1_000
 
 
 class Requirement(NamedTuple):
-    """What a worker must have to run the children of a stage: so far, the module of their handler."""
+    """What a worker must have to run the children of a stage: so far, the module of their handler; empty: nothing."""
 
     module: str
 
     def met_by(self, modules: Sequence[str] | None) -> bool:
         """Tell whether a worker that announced these patterns may run it; one that announced none may run all."""
-        return modules is None or allows(modules, self.module)
+        return modules is None or not self.module or allows(modules, self.module)
+
+
+ANYWHERE: Final = Requirement("")
 
 
 @lru_cache(maxsize=4096)
 def requirement_of(handler: str) -> Requirement:
     """Work out what the handler ``package.module:function`` requires."""
     return Requirement(handler.partition(":")[0])
+
+
+def needed_by(task: Task) -> Requirement:
+    """Work out what a worker must have to run this task's children; of a template that none can read, nothing."""
+    return ANYWHERE if task.fault else requirement_of(task.template.child.handler)
 
 
 def allows(patterns: Sequence[str], module: str) -> bool:

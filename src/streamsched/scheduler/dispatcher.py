@@ -19,12 +19,12 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.routing import Requirement
+from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.splitting import ChildArguments
 from streamsched.domain.task import Detail, Task
 from streamsched.domain.template import TemplateError, complete_params, read_params
 from streamsched.runtime.identity import Identity
-from streamsched.scheduler.routing import Route, needed_by
+from streamsched.scheduler.routing import Route
 from streamsched.scheduler.workers import Capacity
 
 ROUND: Final = 2_000

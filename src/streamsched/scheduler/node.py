@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
+from streamsched.domain.routing import needed_by
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
@@ -46,7 +47,7 @@ from streamsched.scheduler import aggregator
 from streamsched.scheduler.barrier import Barrier
 from streamsched.scheduler.dispatcher import Dispatcher, first_of
 from streamsched.scheduler.planner import plan_task
-from streamsched.scheduler.routing import Routing, needed_by
+from streamsched.scheduler.routing import Routing
 from streamsched.scheduler.ticker import Ticked, Ticker
 from streamsched.scheduler.timers import Agenda
 from streamsched.view.view import View

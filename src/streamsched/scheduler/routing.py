@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from streamsched.domain.events import ChildReturned, Event, NodeBeat, Release
-from streamsched.domain.routing import Requirement, requirement_of
+from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.task import Task
 from streamsched.scheduler.shuns import Shuns
 from streamsched.scheduler.workers import Capacity, Workers, announced_by
@@ -23,11 +23,6 @@ class Route(NamedTuple):
 
     nodes: frozenset[str]
     trial: frozenset[str] = frozenset()
-
-
-def needed_by(task: Task) -> Requirement:
-    """Work out what a worker must have to run this task's children."""
-    return requirement_of(task.template.child.handler)
 
 
 class Routing:
