@@ -6,6 +6,7 @@ Where nothing can be counted, what had no bound once took hours here: the time-o
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -15,7 +16,10 @@ import pytest
 
 from streamsched.api.errors import InputError
 from streamsched.api.schedule_file import want_schedule
+from streamsched.api.settings import load_settings
+from streamsched.api.source import read_json, read_yaml
 from streamsched.audit.verify import verify
+from streamsched.cli.replay_commands import read_until
 from streamsched.domain import backfill, ids, task
 from streamsched.domain import events as e
 from streamsched.domain.backfill import latest, refill
@@ -34,6 +38,7 @@ from tests.unit.test_ticker import Clockwork
 from tests.unit.test_ticking import MINUTE, START, Diary
 
 pytestmark = pytest.mark.unit
+DIGITS = "9" * 5_000
 YEAR = 365 * 86_400_000
 SECONDS = {"interval": [{"every": "1s"}]}
 SPARSE = {
@@ -323,6 +328,26 @@ def test_numbers_of_any_length_are_refused_in_words(number: int) -> None:
         with pytest.raises(TemplateError) as caught:
             make()
         assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: read_until(DIGITS), lambda: load_settings(environ={"STREAMSCHED_BROKERS": f"h:{DIGITS}"}),
+        lambda: load_settings(environ={"STREAMSCHED_CHILD_PARTITIONS": DIGITS}), lambda: read_json(DIGITS, "-p"),
+        lambda: read_yaml(f"a: {DIGITS}", "t.yaml"),
+    ],
+    ids=["until", "port", "partitions", "json", "yaml"],
+)  # fmt: skip
+def test_numbers_that_python_does_not_read_are_refused(read: Callable[[], object]) -> None:
+    with pytest.raises(InputError):
+        read()
+
+
+def test_a_message_names_a_few_of_many_values() -> None:
+    many = Param(type="integer", enum=tuple(range(100_000)))
+    assert many.wanted().endswith("18, 19 and 99,980 more")
+    assert len(Param(type="string", enum=("x" * 10_000,), pattern="y" * 10_000).wanted()) < 500
 
 
 def test_no_cache_keeps_what_is_large() -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from rich.console import Console
 
 from streamsched.api.errors import InputError
 from streamsched.api.request import check_task_id
 from streamsched.api.schedule_file import _check_id
 from streamsched.api.settings import load_settings
+from streamsched.api.status import ChildCounts, TaskStatus
 from streamsched.api.wiring import Installation
 from streamsched.cli.options import Lines
 from streamsched.cli.printing import columns, whole
+from streamsched.cli.watch_commands import _table
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.visible import is_visible, visible
@@ -230,3 +236,16 @@ def test_words_that_are_no_text(cli: Cli, words: bytes) -> None:
     lines = done.stderr.decode().splitlines()
     assert lines
     assert all(map(is_visible, lines))
+
+
+def test_a_terminal_shows_markup_and_escapes_as_they_are() -> None:
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=200, color_system=None)
+    counts = ChildCounts(total=1, waiting=1, running=0, succeeded=0, failed=0, cancelled=0)
+    status = cast(
+        TaskStatus, SimpleNamespace(task_id="[red]a\x1b[31m", template="[b]t", state="running", children=counts)
+    )
+    console.print(_table([status]))
+    assert "[red]a\\x1b[31m" in shown.getvalue()
+    assert "[b]t" in shown.getvalue()
+    assert "\x1b[31m" not in shown.getvalue()

@@ -147,7 +147,9 @@ def _brokers(value: object, source: str) -> str:
         raise InputError(f"{value!r} is no address", "write host:port,host:port", source=source)
     for part in value.split(","):
         port = part.rpartition(":")[2]
-        if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536 and len(part) > len(port) + 1):
+        if not (
+            port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536 and len(part) > len(port) + 1
+        ):
             raise InputError(f"{part.strip()!r} is no address", "write host:port, as in localhost:9092", source=source)
     return value
 
@@ -168,7 +170,7 @@ def _prefix(value: object, source: str) -> str:
 
 def _child_partitions(value: object, source: str) -> int:
     text = str(value)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 10_000):
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 10_000):
         raise InputError(f"{value!r} is no number of partitions", "give 1 to 10000", source=source)
     return int(text)
 

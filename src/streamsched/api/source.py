@@ -112,8 +112,8 @@ def read_json(text: str, source: str) -> Document:
         raise InputError(reason, "correct the syntax", source=source, line=error.lineno) from None
     except RecursionError:
         raise InputError("is nested too deep", "make it flatter", source=source) from None
-    except ValueError as error:
-        raise InputError(f"is not valid JSON ({error})", "use a smaller number", source=source) from None
+    except ValueError:
+        raise InputError("holds a number that is too long", "use a smaller one, or a string", source=source) from None
 
 
 def read_yaml(text: str, source: str) -> Document:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from streamsched.cli.printing import note
+from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
     from streamsched.api.client import Client
@@ -76,7 +77,7 @@ class TaskProgress:
                 TextColumn("{task.fields[state]:<10}"),
                 BarColumn(bar_width=24),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TextColumn("{task.fields[counts]}"),
+                TextColumn("{task.fields[counts]}", markup=False),
                 TimeElapsedColumn(),
                 TextColumn("{task.fields[left]}"),
                 console=Console(stderr=True),
@@ -106,7 +107,7 @@ class TaskProgress:
         remaining = f"{span(left)} left" if left is not None else ""
         if self._bar is not None:
             self._bar.update(
-                self._row, total=children.total or None, completed=ended, state=status.state, counts=counts,
+                self._row, total=children.total or None, completed=ended, state=status.state, counts=visible(counts),
                 left=remaining,
             )  # fmt: skip
             return

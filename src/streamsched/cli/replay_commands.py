@@ -90,7 +90,7 @@ def read_until(text: str | None) -> tuple[int | None, int | None]:
     """Read ``--until``: an offset, or a time in milliseconds; one without a zone is local."""
     if text is None:
         return None, None
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 19:
         return int(text), None
     return None, read_time(text, "--until", f"{text!r} is neither an offset nor a time", "5000, ")
 

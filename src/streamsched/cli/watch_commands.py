@@ -114,5 +114,7 @@ def _table(statuses: list[TaskStatus]) -> Table:
         children = status.children
         ended = children.succeeded + children.failed + children.cancelled
         bar = ProgressBar(total=children.total or 1, completed=ended, width=24)
-        table.add_row(Text(visible(status.task_id)), Text(visible(status.template)), status.state, bar, counted(status))
+        texts = (status.task_id, status.template, status.state, counted(status))
+        task, template, state, counts = (Text(visible(text)) for text in texts)  # no markup: [red] is shown as it is
+        table.add_row(task, template, state, bar, counts)
     return table

@@ -37,6 +37,8 @@ _FOR: Final = {
     "pattern": ("string",),
     "items": ("array",),
 }
+_SHOWN: Final = 20
+"""Values of an enum that a message names."""
 _ATTRIBUTES: Final = {"minLength": "min_length", "maxLength": "max_length"}
 FIELDS: Final = ("type", "default", "description", "enum", *_FOR)
 
@@ -125,7 +127,8 @@ class Param:
         if self.items is not None:
             words.append(f"each entry {_TYPES[self.items][0]}")
         if self.enum:
-            words.append(f"one of {', '.join(encode(value) for value in self.enum)}")
+            more = f" and {len(self.enum) - _SHOWN:,} more" if len(self.enum) > _SHOWN else ""
+            words.append(f"one of {', '.join(map(_short, self.enum[:_SHOWN]))}{more}")
         if self.minimum is not None:
             words.append(f"at least {self.minimum:g}" if self.minimum % 1 else f"at least {int(self.minimum)}")
         if self.maximum is not None:
@@ -135,7 +138,7 @@ class Param:
         if self.max_length is not None:
             words.append(f"of length {self.max_length} or less")
         if self.pattern is not None:
-            words.append(f"matching {self.pattern}")
+            words.append(f"matching {self.pattern if len(self.pattern) <= 200 else f'{self.pattern[:197]}...'}")
         return ", ".join(words)
 
     def fault(self, value: object) -> str | None:
