@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import decimal
 import gc
@@ -244,6 +245,14 @@ def many(ctx: ChildContext, method: str, how: str) -> Any:
     memory = shared_memory.SharedMemory(create=True, size=10)
     memory.close()
     return memory.name
+
+
+def runs_async(ctx: ChildContext) -> str:
+    async def talk() -> bytes:
+        process = await asyncio.create_subprocess_exec("echo", "hello", stdout=subprocess.PIPE)
+        return (await process.communicate())[0]
+
+    return asyncio.run(talk()).decode()
 
 
 def runs(ctx: ChildContext) -> str:

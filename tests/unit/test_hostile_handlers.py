@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import sys
@@ -129,6 +130,19 @@ def test_limits_hold_while_an_executor_sends_without_end(case: Case) -> None:
 
 def test_limits_hold_for_an_executor_that_was_stopped(case: Case) -> None:
     assert fails(case, "stand_still", timeout_ms=500).reason == "timeout"
+
+
+@pytest.mark.long
+def test_an_executor_that_was_stopped_ends_without_a_limit_too(case: Case) -> None:
+    job = make_job("stand_still")
+    case.pool.submit([job])
+    for _ in range(3):
+        with contextlib.suppress(AssertionError):  # patience is 20 s, and this takes 30
+            case.until(lambda: case.ending(job) is not None)
+    ending = case.ending(job)
+    assert isinstance(ending, JobFailed)
+    assert ending.error_type == "ProtocolError"
+    assert "stopped for long" in ending.message
 
 
 @pytest.mark.parametrize(("handler", "limit"), [("kill_guardian", 0), ("stop_guardian", 500)])

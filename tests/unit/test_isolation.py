@@ -190,4 +190,5 @@ def test_shared_memory_that_is_left_is_cleared_away(case: Case) -> None:
 def test_subprocesses_work_and_cost_no_executor(case: Case) -> None:
     pid = result(case, "look")["pid"]
     assert result(case, "runs").strip().isdecimal()
+    assert result(case, "runs_async") == "hello\n"
     assert result(case, "look")["pid"] == pid

@@ -36,7 +36,10 @@ def die_with_parent(number: int) -> None:
 def has_children() -> bool:
     """Say whether any child of this process lives, or has ended and was not waited for: one call of the system."""
     try:
-        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if hasattr(os, "waitid"):
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        else:  # macOS
+            os.waitpid(-1, os.WNOHANG)
     except ChildProcessError:
         return False
     return True
@@ -79,6 +82,8 @@ def end_all(patience_s: float, *, spare: Collection[int] = ()) -> bool:
         reap()
         if not has_children():
             return True
+        if sys.platform != "linux":  # without /proc there is no way to find them
+            return False
         left = [pid for pid in below(os.getpid()) if pid not in spare]
         if spare and not left:
             return True
