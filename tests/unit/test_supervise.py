@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
+
+from streamsched.api import supervise
 
 pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="adopting is for Linux")]
 PATIENCE = 20.0
@@ -69,3 +72,11 @@ os.kill(os.getpid(), 9)
     with start(node) as parent:
         assert parent.wait(PATIENCE) == 128 + 9
     assert not psutil.pid_exists(int(note.read_text()))
+
+
+def test_a_signal_for_a_node_that_has_just_been_waited_for_goes_nowhere() -> None:
+    with subprocess.Popen(["true"]) as ended:
+        pass
+    children = object.__new__(supervise._Children)
+    children._own, children._ended = ended.pid, {}  # before the end is noted
+    children.signal(signal.SIGTERM)

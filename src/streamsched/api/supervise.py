@@ -110,7 +110,8 @@ class _Children:
     def signal(self, number: int) -> None:
         """Send a signal to the child of our own, unless it has ended: its number may be another's by then."""
         if self._own and self._own not in self._ended:
-            os.kill(self._own, number)
+            with suppress(ProcessLookupError):  # waited for in this moment
+                os.kill(self._own, number)
 
     def wait(self) -> int:
         """Wait for the end of the child of our own; returns its exit code, or minus the signal."""
