@@ -65,9 +65,10 @@ def check_fates(thrown: Mapping[Place, Poison], told: Counter[Place]) -> None:
 class Corpus:
     """Makes the records of one seed. Unknown fingerprints go to the work log only: they would stop the journal."""
 
-    def __init__(self, seed: int, topics: Topics, codec: Codec) -> None:
+    def __init__(self, seed: int, topics: Topics, codec: Codec, *, now: int = 1_000_000_000) -> None:
         self._rng = Random(seed)
         self._seed = seed
+        self._now = now
         self._topics = topics
         self._codec = codec
         self._ids = 0
@@ -328,7 +329,7 @@ class Corpus:
             json.dumps({"cron": ["* * * * * * *"], "exclude": {"calendars": days}}),
             '{"calendars":[{"year":"2199","second":"59"}]}',
         ]  # fmt: skip
-        now = 1_000_000_000
+        now = self._now
         for spec in specs:
             yield self._of_schedule(f"spec {spec[:40]!r}", self._schedule(at=now, spec=spec), "valid")
         for policy in ("", "[]", "{", '{"overlap":7}', '{"max_catchup_runs":2147483648}', '{"limited_runs":-1}', DEEP):

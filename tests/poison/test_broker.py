@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, suppress
@@ -123,7 +124,11 @@ def test_nodes_live_and_tasks_run_under_a_corpus(siege: Siege) -> None:
     siege.submit("before")
     siege.wait_for("before")
 
-    corpus = [poison for poison in Corpus(7, siege.site.topics, siege.site.codec).records() if _is_taken(poison)]
+    corpus = [
+        poison
+        for poison in Corpus(7, siege.site.topics, siege.site.codec, now=time.time_ns() // 1_000_000).records()
+        if _is_taken(poison)
+    ]
     selection = corpus[::2][:700]
     assert len(selection) >= 500
     siege.throw(selection[:250])
