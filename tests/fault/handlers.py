@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -43,3 +44,18 @@ def deaf(ctx: ChildContext, count: int, seconds: float, folder: str) -> None:
 
 def _note(ctx: ChildContext, step: int) -> str:
     return f"{ctx.child_index} {step} {ctx.attempt} {ctx.fencing_token} {time.time():.3f}\n"
+
+
+def leaves(ctx: ChildContext, folder: str, stay: float = 0.0) -> None:
+    """Start a process that goes its own ways, in a session of its own and without a parent; note its number."""
+    script = 'sh -c "echo \\$\\$ > $0/\\$\\$.left; exec sleep 300" &'
+    subprocess.run(["setsid", "sh", "-c", script, folder], check=True)
+    subprocess.run(["sh", "-c", "sleep 0.2 &"], check=True)
+    while not any(path.read_text() for path in Path(folder).glob("*.left")):
+        time.sleep(0.01)
+    time.sleep(stay)
+
+
+def environment(ctx: ChildContext) -> dict[str, str]:
+    """Return our own variables as a handler sees them."""
+    return {name: value for name, value in os.environ.items() if name.startswith("STREAMSCHED_")}

@@ -50,7 +50,7 @@ class Site:
         self.children = self.steps = 0
         self._codec = Codec()
         self._beats: list[NodeBeat] = []
-        self._beats_consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "beats"})
+        self._beats_consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "beats", "log_level": 2})
         self._beats_consumer.assign([TopicPartition(f"{self.prefix}.workers", 0, 0)])
 
     def end(self) -> None:

@@ -75,8 +75,8 @@ class Corpus:
     def records(self) -> list[Poison]:
         """Make the whole corpus, in an order of the seed's choice."""
         found = [
-            *self._broken(), *self._numbers(), *self._ranges(), *self._contents(), *self._names(), *self._places(),
-            *self._headers(), *self._beats(), *self._heaps(), *self._unread(),
+            *self._broken(), *self._numbers(), *self._ranges(), *self._contents(), *self._schedules(), *self._names(),
+            *self._places(), *self._headers(), *self._beats(), *self._heaps(), *self._unread(),
         ]  # fmt: skip
         self._rng.shuffle(found)
         return found
@@ -262,7 +262,23 @@ class Corpus:
         for template in templates:
             yield self._journal(f"template {template[:40]!r}", self._request(self._id(), template=template), "valid")
         for params in ("", "null", "[]", "{", DEEP, '{"n": NaN}', '{"m": 1}', '{"n": ' + "9" * 5_000 + "}", "\0"):
-            yield self._journal(f"params {params[:40]!r}", self._request(self._id(), params=params), "valid")
+            request = self._request(self._id(), params=params)
+            yield self._journal(f"params {params[:40]!r}", request, "valid")
+            planned = e.TaskPlanned(
+                *self._common(), request.task_id, 0, 3, '{"range":{"first":0,"last":2,"size":1}}', "", 1
+            )
+            yield self._journal(f"a plan of params {params[:40]!r}", planned, "valid")
+        for pattern in (r"(a)\1", "(?=a)", "(a{1000}){1000}", "^(a+)+$", "(", "\ud800", "x" * 100_000):
+            declared = {"n": {"type": "string", "pattern": pattern}}
+            yield self._journal(
+                f"pattern {pattern[:40]!r}",
+                self._request(
+                    self._id(),
+                    template=json.dumps(whole | {"params": declared}),
+                    params=json.dumps({"n": "a" * 99_999}),
+                ),
+                "valid",
+            )
         plans = [
             (3, ""), (3, "null"), (3, "{}"), (3, DEEP), (3, '{"stars":{}}'), (3, '{"list":{"items":[1,2,3],"size":1}}'),
             (3, '{"range":{"first":0,"last":2.5,"size":1}}'), (3, '{"range":{"first":0,"last":2,"size":0}}'),
@@ -296,6 +312,63 @@ class Corpus:
         yield self._work("no work in it", structs.replace(self._work_events(self._id())[1], work=None), "letter")
         other = structs.replace(self._work_events(self._id())[1], work=self._created(self._id()))
         yield self._work("work of another child", other, "letter")
+
+    def _schedules(self) -> Iterator[Poison]:
+        """Valid events of schedules that cannot be, or that cost as much as can be."""
+        every = '{"interval":[{"every":"1s"}]}'
+        out = [{"second": "1-59"}, {"second": "0", "minute": "1-59"}, {"second": "0", "minute": "0", "hour": "1-23"}]
+        days = [{"month": month, "day_of_month": day} for month in range(1, 13) for day in range(1, 29)]
+        specs = [
+            "", "null", "[]", "{", DEEP, "9" * 5_000, "{}", '{"cron":["0 0 30 2 *"]}',
+            '{"cron":["* * * * *"],"zone":"X"}',
+            '{"interval":[{"every":"1ms"}]}', json.dumps({"cron": ["* * * * *"] * 100_000}),
+            json.dumps({"cron": ["*," * 100_000 + "* * * * *"]}),
+            json.dumps({"cron": ["* * * * *"], "zone": "Z" * 100_000}),
+            json.dumps({"interval": [{"every": "1s"}], "exclude": {"calendars": out}}),
+            json.dumps({"cron": ["* * * * * * *"], "exclude": {"calendars": days}}),
+            '{"calendars":[{"year":"2199","second":"59"}]}',
+        ]  # fmt: skip
+        now = 1_000_000_000
+        for spec in specs:
+            yield self._of_schedule(f"spec {spec[:40]!r}", self._schedule(at=now, spec=spec), "valid")
+        for policy in ("", "[]", "{", '{"overlap":7}', '{"max_catchup_runs":2147483648}', '{"limited_runs":-1}', DEEP):
+            yield self._of_schedule(f"policy {policy[:40]!r}", self._schedule(at=now, policy=policy), "valid")
+        growing = json.dumps({"a": "${tick.schedule}" * 16_000})
+        for params in ("", "{", "[]", growing, '{"a":"${tick."}', DEEP):
+            made = self._schedule(at=now, spec=every, params=params)
+            yield self._of_schedule(f"params {params[:40]!r}", made, "valid")
+        for text in ("x" * 1_900_000, "\u20ac" * 600_000):
+            yield self._of_schedule("a heavy template", self._schedule(at=now, template=text), "letter")
+            yield self._of_schedule("heavy parameters", self._schedule(at=now, params=text), "letter")
+        schedule_id = self._id()
+        for event in (self._schedule(schedule_id, at=now), *(self._triggered(schedule_id) for _ in range(150))):
+            yield self._of_schedule("many triggers", event, "valid")
+        for spec in specs[:12]:
+            part = e.BackfillPart(0, now, spec, "t", "1", "{}", "{}", 0)
+            asked = e.BackfillRequested(*self._common(), schedule_id, 1, "all", 1_000, True, (part,), "")
+            yield self._of_schedule(f"backfill of {spec[:40]!r}", asked, "valid")
+
+    def _schedule(self, schedule_id: str = "", at: int = 0, **fields: Any) -> e.ScheduleSet:
+        event_id, _, by = self._common()
+        policy = '{"limited_runs":1,"overlap":"skip"}'
+        texts = {
+            "spec": '{"cron":["0 3 * * *"]}',
+            "policy": policy,
+            "template": TEMPLATE.to_json(),
+            "params": "{}",
+        } | fields
+        return e.ScheduleSet(
+            event_id, at, by, schedule_id or self._id(), 0, texts["spec"], texts["policy"], "t", "1", texts["template"],
+            texts["params"], 0,
+        )  # fmt: skip
+
+    def _triggered(self, schedule_id: str) -> e.ScheduleTriggered:
+        return e.ScheduleTriggered(*self._common(), schedule_id)
+
+    def _of_schedule(self, kind: str, event: Any, fate: Fate) -> Poison:
+        home = self._topics.journal_of(event.schedule_id).partition
+        key = event.schedule_id.encode()
+        return Poison(kind, "events", home, key, self._codec.encode(event), headers_of(event), fate)
 
     def _names(self) -> Iterator[Poison]:
         """Ids that would break keys, lines and columns."""

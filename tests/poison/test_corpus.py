@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from types import SimpleNamespace
 from typing import cast
@@ -9,6 +10,7 @@ from typing import cast
 import pytest
 
 from streamsched.api.history import nodes
+from streamsched.api.schedule_status import schedule_status
 from streamsched.api.status import children_of, status_of
 from streamsched.api.wiring import Installation
 from streamsched.audit.replay import history
@@ -105,6 +107,9 @@ def look(house: Besieged) -> None:
         assert status_of(task).document()
         if task.children < 100:
             assert sum(1 for _ in children_of(view, task)) == task.children
+    assert view.schedules
+    for schedule in view.schedules.values():
+        assert json.dumps(schedule_status(schedule, house.clock.now()).document())
 
 
 def _place(place: Place) -> TopicPartition:

@@ -19,7 +19,7 @@ from streamsched.audit.replay import ends_of
 from streamsched.domain import values
 from streamsched.domain.placeholders import kept
 from streamsched.domain.template import ChildSpec, ListSplit, Param, RetryPolicy, Template, TemplateError
-from streamsched.worker import jobs
+from streamsched.worker import jobs, wire
 from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
 from streamsched.worker.payload import write_result
 from tests.poison.house import House, InstantPool
@@ -84,6 +84,8 @@ def test_a_result_is_the_same_or_what_is_to_blame_is_named(value: Any) -> None:
     else:
         assert same(value, values.read(text))
         assert same(value, json.loads(text))  # as any other reader has it
+        ended = jobs.JobCompleted(key=1, started_at=1, finished_at=1, result=text, state=text)
+        assert wire.news_items(wire.encode_item(ended), 1) == [ended]
 
 
 @settings(max_examples=200)

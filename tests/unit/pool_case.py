@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
@@ -27,6 +29,11 @@ def make_job(handler: str = "echo", **fields: Any) -> Job:
     }  # fmt: skip
     name = handler if ":" in handler else f"pool_handlers:{handler}"
     return Job(key=next(_keys) if key is None else key, handler=name, args=args, **values)
+
+
+def unstamped(file: Path) -> str:
+    """Read a file of output, and take the time off each line that has one."""
+    return re.sub(r"(?m)^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", "", file.read_text(encoding="utf-8"))
 
 
 class Case:

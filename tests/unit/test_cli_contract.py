@@ -31,6 +31,29 @@ def test_a_worker_that_would_be_killed_in_its_drain_is_refused(cli: Cli) -> None
     assert "--drain-timeout 20" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("allow", "says"),
+    [
+        (["*"], "it would let whoever may write to the log run any code here"),
+        (["a", "*"], "any code here"),
+        (["*.a"], "a star stands only at the end"),
+        (["a*"], "a star stands only at the end"),
+        (["a,b"], "is no name of a module"),
+        (["a:f"], "is no name of a module"),
+        (["a."], "is no name of a module"),
+        ([""], "is no name of a module"),
+        ([f"m{number}" for number in range(101)], "101 modules, more than 100"),
+    ],
+)
+@pytest.mark.parametrize("command", [["worker", "--brokers", "127.0.0.1:1"], ["up"]])
+def test_what_no_worker_allows_is_refused(cli: Cli, command: list[str], allow: list[str], says: str) -> None:
+    options = [word for module in allow for word in ("--allow", module)]
+    message = one_line(cli.here(*command, *options, code=2).stderr)
+    assert says in message
+    assert "'jobs.*'" in message
+    assert not list(cli.folder.iterdir())
+
+
 def test_version(cli: Cli) -> None:
     assert cli("--version").stdout == f"streamsched {__version__}\n"
 
@@ -167,6 +190,65 @@ def test_try_of_a_handler_that_raises_shows_where(cli: Cli) -> None:
     _, err = done.communicate(timeout=60)
     assert done.returncode == 1
     assert "RuntimeError" in err
+
+
+BROKEN = {
+    "raises": ("    raise ValueError('its own')\n", "ValueError: its own"),
+    "exits": ("    import sys; sys.exit(5)\n", "SystemExit: 5"),
+    "unspeakable": ("    raise type('Odd', (Exception,), {'__str__': lambda self: 5})\n", "theirs.Odd: (its message"),
+    "arguments": (None, "TypeError: handler() got an unexpected keyword argument 'text'"),
+    "not an exception": ("    raise GeneratorExit\n", "GeneratorExit"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_try_shows_the_handler_s_own_traceback(cli: Cli, what: str) -> None:
+    body, said = BROKEN[what]
+    (cli.folder / "theirs.py").write_text(
+        "def handler(ctx): ...\n" if body is None else f"def handler(ctx, text):\n    print('printed')\n{body}"
+    )
+    done, err = tried(cli)
+    assert done == 1
+    assert err.rstrip().splitlines()[-1].startswith(said)
+    assert "src/streamsched" not in err
+    if body is not None:
+        where, at = err.splitlines()[1:3]
+        assert where == "Traceback (most recent call last):"
+        assert at == f'  File "{cli.folder}/theirs.py", line 3, in handler'
+
+
+IMPORTS = {
+    "raises": ("raise ValueError('its own')\n", "ValueError: its own", 1),
+    "syntax": ("def f(:\n", "SyntaxError: invalid syntax", 1),
+    "lacks a library": ("import there_is_no_such_library\n", "ModuleNotFoundError: No module named 'there_is_no", 1),
+    "exits": ("raise SystemExit(0)\n", "SystemExit: 0", 1),
+    "is not there": (None, "streamsched: fail.yaml: handler theirs:handler: importing theirs failed: Module", 2),
+    "lacks the function": ("", "streamsched: fail.yaml: handler theirs:handler: module theirs has no 'handler'", 2),
+}
+
+
+@pytest.mark.parametrize("what", IMPORTS)
+def test_try_shows_the_own_traceback_of_a_module_too(cli: Cli, what: str) -> None:
+    text, said, code = IMPORTS[what]
+    if text is not None:
+        (cli.folder / "theirs.py").write_text(text)
+    done, err = tried(cli)
+    assert done == code
+    assert err.rstrip().splitlines()[-1].startswith(said)
+    assert "src/streamsched" not in err
+    assert "importlib" not in err
+    if code == 1:
+        assert f'File "{cli.folder}/theirs.py", line 1' in err
+
+
+def tried(cli: Cli) -> tuple[int, str]:
+    """Try the first child of a template whose handler is ``theirs:handler``."""
+    (cli.folder / "fail.yaml").write_text(
+        "name: fail\nsplit: {list: {items: [1]}}\nchild: {handler: 'theirs:handler', args: {text: x}}\n"
+    )
+    process = cli.start("try", "fail.yaml")
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
 
 
 def test_completion_script(cli: Cli) -> None:

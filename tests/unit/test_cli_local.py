@@ -51,6 +51,30 @@ def schedule(cli: Cli, text: str = "interval: 1h\n") -> Path:
     return path
 
 
+def test_run_fails_what_it_cannot_import_and_leaves_other_tasks_to_whoever_can(cli: Cli) -> None:
+    path = cli.template("count")
+    (cli.folder / "lost.yaml").write_text(path.read_text().replace("streamsched.examples.numbers:", "nowhere:"))
+    cli.here("submit", "lost.yaml", "--task-id", "other")
+    done = cli.here("run", "lost.yaml", "--task-id", "mine", code=1)
+    assert "importing nowhere failed: ModuleNotFoundError" in done.stdout
+    assert cli.json("status", "mine")["state"] == "failed"
+    cli.here("run", path, "--task-id", "third")
+    assert cli.json("status", "other")["state"] == "running"
+    assert {child["attempt"] for child in cli.lines("children", "other")} <= {0, 1}
+
+
+def test_up_says_what_it_may_not_run_and_what_it_cannot_import(cli: Cli) -> None:
+    path = cli.template("count")
+    (cli.folder / "lost.yaml").write_text(path.read_text().replace("streamsched.examples.numbers:", "nowhere:"))
+    with up(cli, "--allow", "nowhere", "--log-level", "error"):
+        cli.here("submit", path, "--task-id", "a")
+        cli.here("submit", "lost.yaml", "--task-id", "b")
+        cli.until("a", lambda status: "streamsched up --allow streamsched.examples.numbers" in status["why"])
+        cli.until("b", lambda status: "importing nowhere failed" in status["why"])
+        (cli.folder / "nowhere.py").write_text("def print_numbers(ctx, first, last): return 1")
+        cli.until("b", lambda status: status["state"] == "succeeded")
+
+
 def test_a_submit_makes_the_log_and_is_worked_off_later(cli: Cli) -> None:
     path = cli.template("count")
     done = cli.here("submit", path, "--task-id", "a")

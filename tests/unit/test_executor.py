@@ -13,6 +13,7 @@ from streamsched.worker import wire
 from streamsched.worker.executor import Executor
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
+from streamsched.worker.sink import Sink
 from tests.unit.pool_case import make_job
 
 pytestmark = pytest.mark.unit
@@ -36,7 +37,7 @@ def test_a_confirmation_never_reaches_the_job_after_the_one_that_it_was_for() ->
     fd = pages.create()
     page = pages.Page(fd)
     setup = wire.Setup(link=0, page=0, allow=(), checkpoint_tick=0.05, payload_limit=1000)
-    executor = Executor(setup, Link(theirs), page, Output(2))
+    executor = Executor(setup, Link(theirs), page, Output(Sink(2)))
     first, second = make_job(), make_job()
     executor._obey(wire.Begin([first, second]))
     executor._next(0)

@@ -9,7 +9,7 @@ import pytest
 
 from streamsched.domain.events import NodeBeat
 from streamsched.runtime.beats import INTERVAL
-from streamsched.scheduler.judge import OWN_BEATS, SILENCE, Judge
+from streamsched.scheduler.judge import FIND_BACK_S, OWN_BEATS, SILENCE, Judge
 
 pytestmark = pytest.mark.unit
 
@@ -97,6 +97,18 @@ def test_a_judge_that_was_frozen_accuses_nobody() -> None:
             assert topic.evicted == []
             topic.live(10)
             assert topic.evicted == []
+
+
+def test_after_an_outage_all_have_time_to_find_back_and_who_does_not_is_evicted() -> None:
+    topic = Topic("slow", "dead", "quick")
+    topic.live(2)
+    topic.now += 90.0
+    topic.read(ME)
+    begun = topic.now
+    topic.live(3, silent=["slow", "dead"])
+    topic.live(10, silent=["dead"])
+    assert topic.told[0] == (begun + SILENCE + FIND_BACK_S, "dead")
+    assert set(topic.evicted) == {"dead"}
 
 
 def test_own_beats_that_come_all_at_once_prove_nothing() -> None:

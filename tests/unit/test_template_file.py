@@ -141,6 +141,10 @@ WRONG = [
           "module:function"),
     wrong("package.module:function", "package/module.py:function", 12, "child.handler", "no import path"),
     wrong("package.module:function", "../x:f", 12, "child.handler", "no import path"),
+    wrong("package.module:function", "m:Class.method", 12, "child.handler", "no function of a module"),
+    wrong("package.module:function", "m:_hidden", 12, "child.handler", "private", "without an underscore"),
+    wrong("package.module:function", "m:__init__", 12, "child.handler", "private"),
+    wrong("package.module:function", "²m:f", 12, "child.handler", "no import path"),
     wrong("package.module:function", "[a]", 12, "child.handler", "must be a string, not a list"),
     # YAML
     wrong("  range:", "\trange:", 7, "", "a tab in the indentation", "spaces"),

@@ -101,6 +101,12 @@ def test_parameters_are_refused_before_anything_is_written(name: str) -> None:
         assert said.partition(": ")[2].partition(";")[0] in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [1, None, (1,), b"values", float("nan")])
+def test_a_variable_whose_name_is_no_text_is_unknown(name: Any) -> None:
+    with pytest.raises(InputError, match="is unknown"):
+        want(template(), {"values": [], name: 1})
+
+
 @pytest.mark.parametrize("name", ["nan", "set", "integer key", "two halves", "cycle"])
 def test_a_template_refuses_the_same(name: str) -> None:
     value, _ = REFUSED[name]

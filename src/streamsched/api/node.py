@@ -66,7 +66,9 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     ignore_signals()
 
 
-def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace) -> None:
+def serve_worker(
+    settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace, reuse: int
+) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
     _give_back()
@@ -75,7 +77,7 @@ def serve_worker(settings: Settings, *, name: str | None, slots: int, allow: Seq
         if "group.protocol" in settings.kafka:  # it costs a worker 7 MB; the scheduler looks always
             site.log.check_broker()
         site.discover().check_sizes()
-        pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno())
+        pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
         worker = site.worker(pool, slots, name, pace, modules=allow)
         group = site.topics.worker_group
         ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")

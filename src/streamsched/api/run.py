@@ -60,6 +60,7 @@ class Run:
         command: str = "run",
         allow: Sequence[str] = (),
         drain: float = Pace().drain,
+        reuse: int = 0,
         on_progress: Progress = lambda done, total: None,
     ) -> None:
         """Open the log and fold its journal.
@@ -69,6 +70,7 @@ class Run:
             slots: how many children run at once.
             command: what the nodes are called, and what another process of this folder is told.
             allow: modules whose handlers may run; all that templates in this log name without it.
+            reuse: children after which an executor is replaced; 0: never for their number.
             drain: seconds that what runs may take to stop.
             on_progress: hears of records folded and to fold.
 
@@ -77,6 +79,7 @@ class Run:
 
         """
         self._slots = slots
+        self._reuse = reuse
         self._command = command
         self._allow = allow
         self._drain = drain
@@ -222,7 +225,7 @@ class Run:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            pool = ExecutorPool(self._slots, allow=allow, output_fd=output)
+            pool = ExecutorPool(self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse)
         finally:
             os.close(output)
         modules = None if EVERYTHING in allow else allow

@@ -3,13 +3,14 @@
 It never restarts the node: that is systemd's or Kubernetes' work. When the node dies without having left, the same
 command line is run once more to evict it, so that another node has its partitions within a second. The node and the
 parent hold the two ends of one socket: the node tells its membership through it, and its end is the parent's death.
+It adopts what runs below it and loses its parent: whatever ends there is waited for, also where it is process 1 of a
+container, and what is left when the node has ended is killed.
 Imports the standard library only, and is executed anew (``become_parent``): the parent lives as long as the node and
 is to stay small.
 """
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -19,12 +20,15 @@ import sys
 import threading
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
+
+from streamsched.worker import descendants
 
 NODE: Final = "STREAMSCHED_NODE"
 EVICT: Final = "STREAMSCHED_EVICT"
 _COMMAND: Final = (sys.executable, "-P", "-m", "streamsched")
-PR_SET_PDEATHSIG: Final = 1
+PATIENCE_S: Final = 5.0
+"""Seconds in which what the node left is killed."""
 SIGNALS: Final = {
     signal.SIGTERM: signal.SIGTERM,
     signal.SIGINT: signal.SIGTERM,
@@ -54,10 +58,12 @@ def become_parent(arguments: Sequence[str]) -> NoReturn:
 def supervise(arguments: Sequence[str]) -> int:
     """Run this command line as a node in a child process until it ends; returns the exit code."""
     ours, its = socket.socketpair()
+    descendants.adopt()
+    children = _Children()
     # Blocked until there is somebody to hear them, here and in the node, which inherits the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    node = subprocess.Popen(  # noqa: S603 - our own command line
-        [*_COMMAND, *arguments],
+    children.start(
+        arguments,
         env={**os.environ, NODE: f"{its.fileno()}:{os.getpid()}"},
         pass_fds=[its.fileno()],
         stdin=subprocess.DEVNULL,
@@ -66,24 +72,63 @@ def supervise(arguments: Sequence[str]) -> int:
     its.close()
 
     def pass_on(number: int, _: object) -> None:
-        with suppress(ProcessLookupError):
-            node.send_signal(SIGNALS[signal.Signals(number)])
+        children.signal(SIGNALS[signal.Signals(number)])
 
     for number in SIGNALS:
         signal.signal(number, pass_on)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     with ours, ours.makefile() as memberships:
         membership = _last_line(memberships)
-        code = node.wait()
+        code = children.wait()
     if membership is not None and membership["group"]:
         with suppress(OSError):  # a log on a disk that is full does not keep the dead in the group
             sys.stderr.write(f"streamsched: the node died (exit code {code}), its membership is evicted\n")
             sys.stderr.flush()
-        subprocess.run(  # noqa: S603 - our own command line
-            [*_COMMAND, *arguments], env={**os.environ, EVICT: json.dumps(membership)}, check=False
-        )
+        children.start(arguments, env={**os.environ, EVICT: json.dumps(membership)})
+        children.wait()
+    descendants.end_all(PATIENCE_S)
     ignore_signals()
     return code if code >= 0 else 128 - code
+
+
+class _Children:
+    """Waits for every child of this process, its own and those that it adopted, at once when it ends."""
+
+    def __init__(self) -> None:
+        self._own = 0
+        self._ended: dict[int, int] = {}
+        signal.signal(signal.SIGCHLD, self._reap)
+
+    def start(self, arguments: Sequence[str], **options: Any) -> int:
+        """Start the command line anew; returns the process id. One at a time."""
+        self._own = 0  # until it is known, each end may be its end
+        process = subprocess.Popen([*_COMMAND, *arguments], **options)  # noqa: S603 - our own command line
+        process.returncode = 0  # it is waited for here, and by nothing else
+        self._own = process.pid
+        return process.pid
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the child of our own, unless it has ended: its number may be another's by then."""
+        if self._own and self._own not in self._ended:
+            os.kill(self._own, number)
+
+    def wait(self) -> int:
+        """Wait for the end of the child of our own; returns its exit code, or minus the signal."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # or its end could be noted between look and wait
+        try:
+            while self._own not in self._ended:
+                self._note(dict([os.waitpid(-1, 0)]))
+            return os.waitstatus_to_exitcode(self._ended[self._own])
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+    def _reap(self, *_: object) -> None:
+        self._note(descendants.reap())
+
+    def _note(self, ended: dict[int, int]) -> None:
+        self._ended |= ended
+        if self._own:  # the others were adopted
+            self._ended = {pid: status for pid, status in self._ended.items() if pid == self._own}
 
 
 def ignore_signals() -> None:
@@ -104,8 +149,7 @@ class Membership:
         descriptor, _, parent = os.environ.pop(NODE, "").partition(":")
         if not parent:
             return
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        descendants.die_with_parent(signal.SIGKILL)
         if os.getppid() != int(parent):
             raise SystemExit("streamsched: the parent process is gone")
         self._link = socket.socket(fileno=int(descriptor))

@@ -9,7 +9,7 @@ import typer
 
 from streamsched.api import supervise
 from streamsched.api.errors import InputError
-from streamsched.cli.options import Name, Slots, cpus, settings_of
+from streamsched.cli.options import Name, Reuse, Slots, settings_of, slots_or_cpus
 from streamsched.cli.printing import note
 from streamsched.domain.routing import flaw_of_patterns
 from streamsched.domain.visible import is_visible
@@ -52,6 +52,7 @@ def worker(
     checkpoint_interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="Least time between durable checkpoints of one child.")
     ] = 1.0,
+    reuse: Reuse = 0,
 ) -> int:
     """Run a worker: it runs children until it is stopped.
 
@@ -67,7 +68,8 @@ def worker(
     if not modules:
         note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
     pace = Pace(drain=drain_timeout, checkpoint=checkpoint_interval)
-    serve_worker(settings, name=name, slots=slots or cpus(), allow=modules, pace=pace)
+    slots = slots_or_cpus(slots)
+    serve_worker(settings, name=name, slots=slots, allow=modules, pace=pace, reuse=reuse)
     return 0
 
 

@@ -16,6 +16,7 @@ from typer.core import TyperCommand
 from typer.main import get_command
 
 from streamsched.cli.main import explain, leave
+from streamsched.cli.printing import note
 from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
@@ -238,8 +239,8 @@ Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Larger g
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Slots = Annotated[
     int | None,
-    typer.Option("--slots", metavar="N", min=1, max=1024, help="Executor processes [default: number of CPUs].",
-                 show_default=False),
+    typer.Option("--slots", metavar="N", min=1, max=1024, show_default=False,
+                 help="Executor processes [default: one for each CPU that it may use]."),
 ]  # fmt: skip
 Name = Annotated[
     str | None,
@@ -248,8 +249,27 @@ Name = Annotated[
 ]  # fmt: skip
 
 
+Reuse = Annotated[
+    int,
+    typer.Option("--reuse", metavar="N", min=0, envvar="STREAMSCHED_REUSE", show_default=False,
+                 help="Replace an executor process after N children [default: 0, never for their number]."),
+]  # fmt: skip
+
+
 def cpus() -> int:
     """Count the CPUs that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    from streamsched.cli.cpus import cpus
+
+    return cpus().number
+
+
+def slots_or_cpus(slots: int | None) -> int:
+    """Return the number of slots; by default one for each CPU, and what limits those is told."""
+    from streamsched.cli.cpus import cpus
+
+    if slots is not None:
+        return slots
+    found = cpus()
+    if found.number != os.cpu_count():
+        note(f"{found.number} slots: {found.reason}")
+    return found.number

@@ -18,12 +18,13 @@ from streamsched.cli.options import (
     Pairs,
     ParamsFile,
     Priority,
+    Reuse,
     Slots,
     TaskId,
     Template,
     client_of,
-    cpus,
     settings_of,
+    slots_or_cpus,
 )
 from streamsched.cli.printing import note, out, out_json
 from streamsched.cli.progress import FoldNotice, TaskProgress, because, counted, note_missing, span, until_done
@@ -41,6 +42,7 @@ def run(
     task_id: TaskId = None,
     priority: Priority = 0,
     slots: Slots = None,
+    reuse: Reuse = 0,
     as_json: Json = False,
 ) -> int:
     """Submit a task and work on it here until it is done.
@@ -54,7 +56,7 @@ def run(
     wanted = want(template, load_variables(template, param or [], params), task_id=task_id, priority=priority)
     from streamsched.api.run import Run
 
-    worker = Run(settings, slots=slots or cpus(), on_progress=FoldNotice())
+    worker = Run(settings, slots=slots_or_cpus(slots), reuse=reuse, on_progress=FoldNotice())
     try:
         submitted = worker.submit(wanted)
         before = worker.status(submitted.task_id)

@@ -55,7 +55,8 @@ def try_child(
 ) -> int:
     """Run one child in this process, without a log: for a debugger.
 
-    What the handler prints and its result go to stdout. Its checkpoints are kept nowhere.
+    What the handler prints and its result go to stdout. Its checkpoints are kept nowhere. An error of the handler, or
+    of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
     from streamsched.api.errors import InputError
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
@@ -72,12 +73,20 @@ def try_child(
     try:
         function = Handlers([handler.partition(":")[0]]).resolve(handler)
     except (HandlerNotFound, HandlerNotAllowed) as error:
+        if (failed := _failed_import(error)) is not None:
+            return _show(*failed)
         remedy = "correct child.handler, or start where its module can be imported"
         raise InputError(str(error), remedy, source=str(template)) from error
     text = arguments(child)
     note(f"child {child} of {prepared.plan.children:,}: {handler} {plain(text)}")
     ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=handler)
-    returned = function(ctx, **values.read(text))
+    given = values.read(text)
+    try:
+        returned = function(ctx, **given)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: it would fail the child
+        return _show(error, 1)
     try:
         kept = write_result(returned, PAYLOAD_LIMIT)
     except (PayloadTooLarge, ResultNotSerialisable) as error:
@@ -88,6 +97,30 @@ def try_child(
     else:
         out(whole(result))
     return 0
+
+
+def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:
+    """Return what the handler's module raised, and how many frames lie above it; ``None``: there is no such module."""
+    cause = error.__cause__
+    if cause is None:
+        return None
+    above, frames = 0, cause.__traceback__
+    while frames is not None and ("importlib" in frames.tb_frame.f_code.co_filename or above == 0):
+        above, frames = above + 1, frames.tb_next
+    return None if frames is None and isinstance(cause, ModuleNotFoundError) else (cause, above)
+
+
+def _show(error: BaseException, above: int) -> int:
+    """Print the error with its own traceback, without so many frames that lie above it; returns the exit code."""
+    from streamsched.worker import traces
+
+    frames = traces.frames_of(error)
+    for _ in range(above):
+        frames = frames.tb_next if frames is not None else None
+    sys.stdout.flush()
+    for line in traces.trace_of(error, frames).rstrip("\n").split("\n"):
+        note(line)
+    return 1
 
 
 def _prepared(template: Path, pairs: list[str], file: Path | None) -> tuple[Prepared, ChildArguments]:

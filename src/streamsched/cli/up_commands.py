@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamsched.cli.options import Slots, cpus, settings_of
+from streamsched.cli.options import Reuse, Slots, settings_of, slots_or_cpus
 from streamsched.cli.printing import note
 from streamsched.cli.progress import FoldNotice
 
@@ -28,6 +28,7 @@ def up(
     drain_timeout: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
     ] = 30.0,
+    reuse: Reuse = 0,
 ) -> int:
     """Work on all tasks and schedules of the embedded log until stopped: a scheduler and a worker on this machine.
 
@@ -46,8 +47,10 @@ def up(
             "'up' works on the embedded log, and a Kafka broker is given",
             "start 'streamsched scheduler' and 'streamsched worker', or leave --brokers out (and STREAMSCHED_BROKERS)",
         )
-    slots, modules = slots or cpus(), allowed_modules(allow)
-    service = Run(settings, slots=slots, command="up", allow=modules, drain=drain_timeout, on_progress=FoldNotice())
+    slots, modules = slots_or_cpus(slots), allowed_modules(allow)
+    service = Run(
+        settings, slots=slots, command="up", allow=modules, drain=drain_timeout, reuse=reuse, on_progress=FoldNotice()
+    )
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, frame: service.stop())

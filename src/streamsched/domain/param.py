@@ -187,5 +187,5 @@ def _short(value: object) -> str:
     try:
         text = encode(value)
     except (ValueError, TypeError):
-        text = repr(value)
+        text = repr(value) if not isinstance(value, int) else "a number of thousands of digits"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -23,15 +23,22 @@ LONGEST_MS: Final = 1 << 46
 def check_whole(value: object, path: Path, minimum: int, maximum: int = (1 << 63) - 1) -> None:
     """Refuse what is no integer from ``minimum`` to ``maximum``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        reason = f"must be a whole number, at least {minimum}, not {value!r}"
+        reason = f"must be a whole number, at least {minimum}, not {_shown(value)}"
         raise TemplateError(reason, f"give {minimum} or more", path=path)
     if value > maximum:
         raise TemplateError(f"must be at most {maximum}", f"give {maximum} or less", path=path)
 
 
+def _shown(value: object) -> str:
+    try:
+        return repr(value)
+    except ValueError:  # Python writes integers of up to 4,300 digits
+        return "a number of thousands of digits"
+
+
 def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
-        reason = f"must be a number from {minimum:g} to {maximum:g}, not {value!r}"
+        reason = f"must be a number from {minimum:g} to {maximum:g}, not {_shown(value)}"
         raise TemplateError(reason, "give a number in that range", path=path)
 
 
@@ -56,13 +63,15 @@ class RetryPolicy:
         check_whole(self.initial_interval_ms, (*_RETRY, "initial_interval"), 0, LONGEST_MS // 100)
         check_whole(self.max_interval_ms, (*_RETRY, "max_interval"), 0, LONGEST_MS)
         _check_number(self.backoff, (*_RETRY, "backoff"), 1, 1000)
-        if not all(isinstance(name, str) for name in self.non_retryable):
+        names = self.non_retryable
+        if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
             reason = "must be a list of error type names"
             raise TemplateError(reason, "write [ValueError]", path=(*_RETRY, "non_retryable"))
         if not isinstance(self.reset_on_progress, bool):
             raise TemplateError("must be true or false", "write true or false", path=(*_RETRY, "reset_on_progress"))
         # One spelling for one policy, so that equal policies have equal canonical JSON.
         object.__setattr__(self, "backoff", float(self.backoff))
+        object.__setattr__(self, "non_retryable", tuple(names))
         if self.max_interval_ms == 0:
             object.__setattr__(self, "max_interval_ms", 100 * self.initial_interval_ms)
 

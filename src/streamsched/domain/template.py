@@ -244,8 +244,8 @@ def complete_params(template: Template, given: Mapping[str, object]) -> dict[str
         raise TemplateError("the variables are no object", "give name and value of each", template=template.name)
     for name in given:
         if name not in template.params:
-            remedy = suggest(name, template.params)
-            raise TemplateError("is unknown", remedy, template=template.name, variable=name)
+            remedy = suggest(str(name), template.params)
+            raise TemplateError("is unknown", remedy, template=template.name, variable=str(name))
     resolved: dict[str, object] = {}
     for name, param in template.params.items():
         value = given.get(name, param.default)

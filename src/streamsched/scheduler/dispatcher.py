@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments
@@ -90,6 +92,17 @@ class _Turn:
         if count:
             self.releases.append(Release(self.fresh, self.fresh + count - 1, 1, partition))
             self.fresh += count
+
+
+def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
+    """Cut releases off after so many children."""
+    kept: list[Release] = []
+    for release in releases:
+        if children > 0:
+            last = min(release.last, release.first + children - 1)
+            kept.append(release if last == release.last else replace(release, last=last))
+            children -= last - release.first + 1
+    return tuple(kept)
 
 
 class Dispatcher:

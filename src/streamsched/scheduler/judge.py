@@ -2,8 +2,9 @@
 
 A node is silent when the judge has read at least four beats of its own, at their usual distance, since the other's
 last one, and two seconds have passed. So a judge that was frozen, was cut off from the broker or lags behind accuses
-nobody: its own beats come late as well, or all at once. Never more than one node, or a quarter of them, are evicted
-in the time of such a silence. One that comes back was no dead one: next time it is given twice the time.
+nobody: its own beats come late as well, or all at once; and after an outage all have some time to find back. Never
+more than one node, or a quarter of them, are evicted in the time of such a silence. One that comes back was no dead
+one: next time it is given twice the time.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ EARLY: Final = INTERVAL / 2
 """A beat of its own that comes sooner than this after the last proves nothing: an extra one, or a backlog."""
 LATE: Final = 2 * INTERVAL
 """One that comes later than this says that the judge itself was held up: all silence before it is void."""
+FIND_BACK_S: Final = 1.5
+"""More than the usual patience after the judge was held up for longer, as everybody is by an outage of the broker."""
 SHARE: Final = 4
 """One node in so many may be evicted at once."""
 DOUBLINGS: Final = 2
@@ -73,8 +76,10 @@ class Judge:
             return []
         self._own_at = now
         if since > LATE:
+            # Others may find back to the log somewhat later than the judge; its first beat of all says nothing of that.
+            heard = now if since == float("inf") else now + min(FIND_BACK_S, since - LATE)
             for known in self._known.values():
-                known.heard, known.own_since = now, 0
+                known.heard, known.own_since = heard, 0
             return []
         for known in self._known.values():
             known.own_since += 1

@@ -44,7 +44,7 @@ from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.scheduler import aggregator
 from streamsched.scheduler.barrier import Barrier
-from streamsched.scheduler.dispatcher import Dispatcher
+from streamsched.scheduler.dispatcher import Dispatcher, first_of
 from streamsched.scheduler.planner import plan_task
 from streamsched.scheduler.routing import Routing, needed_by
 from streamsched.scheduler.ticker import Ticked, Ticker
@@ -55,6 +55,8 @@ BATCH: Final = 4_000
 """Records read in one step."""
 PLANNING_S: Final = 0.5
 """Time for plans in one turn, the last one apart: what a plan costs is up to its template, and beats must not wait."""
+ROUND_BYTES: Final = 16 * 1024 * 1024
+"""Of the work in one transaction: with so much the round ends, however many children were chosen."""
 DECISIONS: Final = 2_000
 """Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
 FLUSH_INTERVAL: Final = 0.5
@@ -360,22 +362,23 @@ class Scheduler:
             load[partition] += count
         chosen = self._dispatcher.choose(tasks, workers, load, now, routes)
         fed = [decision for decision in decisions if decision.task.task_id not in chosen]
-        for task in tasks:
-            releases = chosen.get(task.task_id)
-            if releases is None:
+        by_id, left = {task.task_id: task for task in tasks}, ROUND_BYTES
+        for task_id, releases in chosen.items():
+            task = by_id[task_id]
+            decision = planned[task_id][0] if task_id in planned else _Decision(task, ())
+            if left <= 0:  # the next round goes on here
+                fed += [decision] if decision.events else []
                 continue
-            decision = planned[task.task_id][0] if task.task_id in planned else _Decision(task, ())
             try:
-                work = tuple(
-                    self._records.work(record, task.task_id, partition, record.traceparent)
-                    for partition, record in self._dispatcher.records(task, releases)
-                )
+                work, size = self._work(task, releases, left)
             except TemplateError as error:
                 # Not what this version has planned. Whoever can read it dispatches it, or a person cancels it.
                 log.error("task %s stands still: its children cannot be made: %s", task.task_id, error)
                 self._routing.drop(task.task_id)
                 fed += [decision] if decision.events else []
                 continue
+            left -= size
+            releases = first_of(releases, len(work))
             dispatched = self._me.sign(
                 e.ChildrenDispatched,
                 task_id=task.task_id,
@@ -389,6 +392,16 @@ class Scheduler:
             if (route := routes[requirement := needed_by(task)]).trial:
                 self._routing.placed(requirement, releases, route, moment)
         return fed
+
+    def _work(self, task: Task, releases: Sequence[e.Release], limit: int) -> tuple[tuple[Append, ...], int]:
+        """Make the work of these releases, up to the record with which it has ``limit`` bytes; also tell how many."""
+        made, size = [], 0
+        for partition, record in self._dispatcher.records(task, releases):
+            made.append(append := self._records.work(record, task.task_id, partition, record.traceparent))
+            size += len(append.value or b"")
+            if size >= limit:
+                break
+        return tuple(made), size
 
     def _as_planned(self, decision: _Decision) -> Task:
         """Work out the state in which a plan that is being decided will leave its task."""

@@ -19,29 +19,26 @@ import time
 from collections import deque
 from collections.abc import Collection
 from contextvars import copy_context
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from streamsched.domain import values
 from streamsched.worker import copies, descendants, errors, wire
 from streamsched.worker.context import ChildContext, LocalTransport
+from streamsched.worker.endings import ending_of, read_arguments
 from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.isolation import Surroundings
 from streamsched.worker.jobs import (
-    Ending,
     Job,
     JobCheckpointed,
-    JobCompleted,
-    JobFailed,
     JobReturned,
-    JobStopped,
     Lack,
 )
 from streamsched.worker.link import Link
-from streamsched.worker.output import Output, install
+from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
 from streamsched.worker.payload import write_result
+from streamsched.worker.streams import Capture
 
 TICK: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
@@ -126,7 +123,7 @@ class Executor:
         context = self._context
         assert context is not None  # noqa: S101 - _next made it
         output = self._output
-        output.begin(job.task_id, job.child)
+        output.begin(job.task_id, job.child, job.attempt)
         result: str | None = None
         failure: errors.Telling | None = None
         handler: Handler | None = None
@@ -136,7 +133,7 @@ class Executor:
             handler = self._handlers.resolve(job.handler)
             if job.handler not in self._known:
                 self._know(job.handler)
-            result = write_result(copy_context().run(handler, context, **_arguments(job)), self._payload_limit)
+            result = write_result(copy_context().run(handler, context, **read_arguments(job)), self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
                 copies.end(error)
@@ -157,15 +154,9 @@ class Executor:
             told = context.tell()
             self._context = None
             state = None if told is None else told[0]
-            ending: Ending
-            if failure is not None:
-                ending = _failed(job.key, began_at, ended_at, failure, state, lack)
-            elif stopped:
-                ending = JobStopped(key=job.key, started_at=began_at, finished_at=ended_at, state=state)
-            else:
-                ending = JobCompleted(
-                    key=job.key, started_at=began_at, finished_at=ended_at, result=result, state=state
-                )
+            ending = ending_of(
+                job.key, began_at, ended_at, failure=failure, lack=lack, stopped=stopped, result=result, state=state
+            )
             item = wire.encode_item(ending)
             pushed = self._page.push(item)
         if not pushed:
@@ -182,6 +173,7 @@ class Executor:
     def _know(self, handler: str) -> None:
         """Take what the import of a handler's module has set for what is to be."""
         self._known.add(handler)
+        self._output.note()
         if self._surroundings is not None:
             self._surroundings.note()
 
@@ -328,36 +320,6 @@ class Executor:
             self._page.sent(len(ended), count)
 
 
-def _arguments(job: Job) -> dict[str, Any]:
-    try:
-        arguments = values.read(job.args)
-        if isinstance(arguments, dict):
-            return arguments
-        found = f"it is a {type(arguments).__name__}"
-    except ValueError as error:
-        found = str(error)
-    raise errors.BadArguments(f"the arguments are not a JSON object: {found}")
-
-
-def _failed(
-    key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None, lack: Lack
-) -> JobFailed:
-    return JobFailed(
-        key=key,
-        started_at=began_at,
-        finished_at=ended_at,
-        reason="error",
-        error_type=telling.error_type,
-        message=telling.message,
-        traceback=telling.traceback,
-        retryable=telling.retryable,
-        delay_ms=telling.delay_ms,
-        state=state,
-        error_types=telling.error_types,
-        lack=lack,
-    )
-
-
 def main(text: str) -> None:
     """Run an executor with this setup, JSON."""
     setup = msgspec.json.decode(text, type=wire.Setup)
@@ -372,7 +334,7 @@ def main(text: str) -> None:
     with contextlib.suppress(FileNotFoundError):  # it may have been deleted
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
     faulthandler.enable(2)
-    output = install(sys.stdout.fileno())
+    output = Capture(setup.output_path, page.text)
     atexit.register(output.end)
     gc.freeze()
     Executor(setup, link, page, output).run()

@@ -1,163 +1,284 @@
-"""Capture what handlers print and log, line by line, each with the child that it comes from."""
+"""Collect what handlers print and log, and write it line by line, each with its time, task, child and attempt.
+
+What is not written yet lies in memory that the pool shares, so that it outlives the process: ``remains`` reads it.
+"""
 
 from __future__ import annotations
 
-import io
-import logging
-import os
-import select
+import re
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import Final
 
-CHUNK: Final = 4096  # what POSIX lets a pipe take at once, so that lines of several executors do not mix
-FLUSH_AT: Final = 4096  # characters
-LONGEST: Final = 65536  # characters without an end of line before they are written all the same
+from streamsched.worker.sink import Sink
+
+CHUNK_BYTES: Final = 4096  # a pipe takes so much at once: lines of executors do not mix; also the longest line
+TEXT_BYTES: Final = 64 * 1024
+MEMORY_BYTES: Final = 8 + TEXT_BYTES  # a word that says what part of the text is not written yet, then the text
+PREFIX_BYTES: Final = 512
+PIECE: Final = 16 * 1024  # characters or bytes of a large write that are copied at once
+_SHORT: Final = CHUNK_BYTES - PREFIX_BYTES - 4  # a line below it fits into a chunk
+_ROOMY: Final = TEXT_BYTES - CHUNK_BYTES  # below it there is room for a line
+_END_BITS: Final = 32
+_END_MASK: Final = (1 << _END_BITS) - 1
+_RETURNS: Final = re.compile(rb"\n?\r+\n?")
+_time_ns = time.time_ns
+_ident = threading.get_ident
 
 
 class Output:
-    """Collects text and writes whole lines of it to ``fd``, prefixed ``<task id>[<child>] ``.
+    """Writes lines to ``sink``, prefixed ``2026-11-28T15:00:00.123Z <task id>[<child>]#<attempt> ``.
 
-    Writing blocks when the reader is slow; that holds up this process and no other. A line that is longer
-    than a chunk is cut into several, each with the prefix.
+    A line is written when it is whole: at a flush, at the end of the child, every 20 ms, or when 4 KiB have come
+    together. A line longer than 4 KiB is cut into several, each with the prefix. A carriage return ends a line too, so
+    that each state of a progress bar is a line. Writing blocks when the reader is slow; that holds up this process and
+    no other.
     """
 
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-        self._parts: list[str] = []
-        self._size = 0
-        self._prefix = ""
-        self._forked = False
-        self._lock = threading.Lock()
+    def __init__(self, sink: Sink, memory: memoryview | None = None) -> None:
+        self._sink = sink
+        self._prefix = b""
+        self._millis = self._second = -1
+        self._date = self._stamp = b""
+        self._through = False
+        self._ours: frozenset[int] = frozenset()
+        self._left: dict[int, bytes] = {}  # threads that ended children left behind, with the prefix of their child
+        self._prepare(memory)
 
-    def forked(self) -> None:
-        """Go on in a forked copy: what waits is the parent's to write, and each flush may be the last."""
-        self._parts, self._size, self._lock, self._forked = [], 0, threading.Lock(), True
+    def _prepare(self, memory: memoryview | None) -> None:
+        memory = memory if memory is not None else memoryview(bytearray(MEMORY_BYTES))
+        self._word, self._text = memory[:8].cast("Q"), memory[8:]
+        self._start = self._whole = self._end = 0  # not written yet: whole lines, then perhaps the begin of one
+        self._line = 0  # bytes of the line that has begun, with its prefix
+        self._key = 0  # the thread and stream that began it
+        self._ended: set[int] = set()  # threads and streams whose line was ended for them: their own end is passed over
+        self._lock = threading.RLock()
+        self._busy = False
+        self._plain = True  # nothing stands in the way of the short way of ``write_text``
+        self._late: deque[tuple[int, bytes]] = deque()
 
-    def begin(self, task_id: str, child: int) -> None:
-        """Say whose output comes now."""
-        self._prefix = f"{task_id}[{child}] "
+    def begin(self, task_id: str, child: int, attempt: int) -> None:
+        """Say whose output comes now. What threads of earlier children write stays theirs."""
+        threads = sys._current_frames()  # noqa: SLF001 - it is documented, and knows threads that C started too
+        if len(threads) > len(self._ours):
+            if not self._ours:
+                self._ours = frozenset(threads)
+            self._left = {ident: self._left.get(ident, self._prefix) for ident in threads if ident not in self._ours}
+        elif self._left:
+            self._left = {}
+        name = task_id if task_id.isprintable() else ascii(task_id)[1:-1]
+        self._prefix = f"{name[: PREFIX_BYTES // 4]}[{child}]#{attempt} ".encode()
 
-    def write(self, text: str) -> None:
-        """Take text; any thread of the handler may."""
-        self._parts.append(text)
-        self._size += len(text)
-        if self._size >= FLUSH_AT:
-            self.flush()
+    def note(self) -> None:
+        """Hear that the handler's module was imported: see ``streams.Capture``."""
+
+    def write(self, data: bytes, stream: int = 0) -> None:
+        """Take bytes of ``stream`` 0 or 1; any thread may."""
+        with self._lock:
+            self._accept(_ident() + stream, data)  # idents are addresses, and even
+
+    def write_text(self, stream: int, text: str) -> int:
+        """Take text, and return its length. A third of ``write``'s time, where it is short and has one line at most."""
+        if type(text) is not str:
+            if not issubclass(type(text), str):
+                raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+            text = str.__str__(text)
+        count = len(text)
+        if count > PIECE:
+            for at in range(0, count, PIECE):
+                self.write(text[at : at + PIECE].encode("utf-8", "backslashreplace"), stream)
+            return count
+        data = text.encode("utf-8", "backslashreplace")
+        size = len(data)
+        key = _ident() + stream
+        with self._lock:
+            if self._plain:
+                self._plain, self._busy = False, True
+                try:
+                    line, at = self._line, self._end
+                    if (
+                        (key == self._key or not line)
+                        and 0 < size < _SHORT - line
+                        and at < _ROOMY
+                        and b"\r" not in data
+                        and data.find(b"\n", 0, size - 1) < 0
+                    ):
+                        if not line:
+                            self._key = key
+                            data = self._head() + data
+                            size = len(data)
+                        self._end = end = at + size
+                        self._text[at:end] = data
+                        if data[-1] == 0x0A:
+                            self._whole, self._line = end, 0
+                        else:
+                            self._line = line + size
+                        self._word[0] = self._start << _END_BITS | end
+                        data = b""
+                finally:
+                    self._plain, self._busy = True, False
+            if data or self._late or self._whole - self._start >= CHUNK_BYTES:
+                self._accept(key, data)
+        return count
 
     def flush(self) -> None:
         """Write the lines that are whole."""
-        if self._parts:
-            with self._lock:
-                self._flush(end=self._forked)
+        if self._end:
+            self._alone(self._end_forked if self._through else self._write_lines)
 
     def end(self) -> None:
         """Write everything; a last line without an end gets one."""
-        if self._parts:
-            with self._lock:
-                self._flush(end=True)
+        if self._end:
+            self._alone(self._write_all)
 
     def flush_if_writable(self) -> None:
-        """Write the lines that are whole, unless that would have to wait."""
-        if self._parts and self._lock.acquire(blocking=False):
+        """Write the lines that are whole, as far as that goes without waiting."""
+        if self._whole > self._start and self._lock.acquire(blocking=False):
             try:
-                poller = select.poll()
-                poller.register(self._fd, select.POLLOUT)
-                if poller.poll(0):
-                    self._flush(end=False)
+                while self._whole > self._start and self._sink.writable():
+                    self._write_chunk()
             finally:
                 self._lock.release()
 
-    def _flush(self, *, end: bool) -> None:
-        # In place and by count: another thread may append in the midst of this, and nothing of it gets lost.
-        parts = self._parts
-        count = len(parts)
-        text = "".join(parts[:count])
-        whole = len(text) if end else text.rfind("\n") + 1
-        if not whole and len(text) >= LONGEST:
-            whole = len(text)
-        parts[:count] = [text[whole:]] if whole < len(text) else []
-        self._size = 0
-        if not whole:
+    def forked(self) -> None:
+        """Go on in a forked copy: the parent writes what is in the shared memory, and no thread writes what is here."""
+        self._prepare(None)
+        self._through, self._plain = True, False
+
+    # --- inside, under the lock ---
+
+    def _accept(self, key: int, data: bytes) -> None:
+        if self._busy:  # this is a signal handler or a finalizer, in the midst of another write of its thread
+            self._late.append((key, data))
             return
-        lines = text[:whole].removesuffix("\n").replace("\n", "\n" + self._prefix)
-        lines = f"{self._prefix}{lines}\n"
-        for chunk in chunks(lines.encode("utf-8", "backslashreplace"), self._prefix.encode()):
-            _write(self._fd, chunk)
+        self._alone(lambda: self._take(key, data))
 
+    def _alone(self, act: Callable[[], None]) -> None:
+        """Do something that nothing may interrupt, and then what came meanwhile."""
+        with self._lock:
+            if self._busy:
+                return
+            self._busy, self._plain = True, False
+            try:
+                act()
+                while self._late:
+                    self._take(*self._late.popleft())
+                if self._whole - self._start >= CHUNK_BYTES or self._through:
+                    self._write_lines(all_of_them=self._through)
+            finally:
+                self._busy, self._plain = False, not self._ended and not self._through
 
-def chunks(data: bytes, prefix: bytes) -> Iterator[bytes]:
-    """Cut lines into chunks of whole lines that a pipe takes at once."""
-    at = 0
-    while len(data) - at > CHUNK:
-        cut = data.rfind(b"\n", at, at + CHUNK) + 1
-        if cut:
-            yield data[at:cut]
-            at = cut
+    def _take(self, key: int, data: bytes) -> None:
+        half = False
+        if b"\r" in data:
+            half = data.endswith(b"\r")
+            if not self._line or key != self._key:
+                data = data.lstrip(b"\r")  # a progress bar begins with it
+            data = _RETURNS.sub(b"\n", data)
+        if self._ended and key in self._ended:
+            self._ended.discard(key)
+            data = data.removeprefix(b"\n")
+        if not data:
+            return
+        if self._line and key != self._key:
+            self._ended.add(self._key)
+            self._append(b"\n")
+        self._key = key
+        at, size = 0, len(data)
+        while at < size:
+            end = data.find(b"\n", at) + 1 or size
+            self._put(data[at:end])
+            at = end
+        if half:  # the other half of an end of line may come with the next write
+            self._ended.add(key)
+
+    def _put(self, piece: bytes) -> None:
+        """Add a line, or a part of one."""
+        while True:
+            head = b"" if self._line else self._head()
+            room = CHUNK_BYTES - self._line - len(head)
+            if len(piece) <= room - 4 or (len(piece) <= room and piece.endswith(b"\n")):
+                self._append(head + piece)
+                return
+            cut = max(0, room - 4)
+            while cut < min(len(piece), room - 1) and piece[cut] & 0xC0 == 0x80:  # not inside a character
+                cut += 1
+            if cut == len(piece):  # the rest of one
+                self._append(head + piece)
+                return
+            self._append(head + piece[:cut] + b"\n")
+            piece = piece[cut:]
+
+    def _head(self) -> bytes:
+        millis = _time_ns() // 1_000_000
+        if millis != self._millis:
+            self._millis = millis
+            second, rest = divmod(millis, 1000)
+            if second != self._second:
+                self._second = second
+                self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
+            self._stamp = b"%s.%03dZ " % (self._date, rest)
+        return self._stamp + (self._left.get(self._key & ~1, self._prefix) if self._left else self._prefix)
+
+    def _append(self, data: bytes) -> None:
+        end = self._end + len(data)
+        if end > TEXT_BYTES:
+            self._make_room()
+            end = self._end + len(data)
+        self._text[self._end : end] = data
+        self._end = end
+        if data[-1] == 0x0A:
+            self._whole, self._line = end, 0
         else:
-            cut = at + CHUNK - 1
-            while data[cut] & 0xC0 == 0x80:  # not inside a character
-                cut -= 1
-            yield data[at:cut] + b"\n"
-            data, at = prefix + data[cut:], 0
-    yield data[at:]
+            self._line += len(data)
+        self._word[0] = self._start << _END_BITS | end
+
+    def _make_room(self) -> None:
+        self._write_lines()
+        if self._start:  # the begin of a line is left, and is shorter than what was written before it
+            rest = bytes(self._text[self._start : self._end])
+            self._text[: len(rest)] = rest
+            self._start, self._whole, self._end = 0, 0, len(rest)
+            self._word[0] = self._end
+
+    def _write_all(self) -> None:
+        if self._line:
+            self._append(b"\n")
+        self._write_lines()
+        self._ended.clear()
+
+    def _end_forked(self) -> None:
+        self._ended.add(self._key)
+        self._write_all()
+
+    def _write_lines(self, *, all_of_them: bool = True) -> None:
+        least = 0 if all_of_them else CHUNK_BYTES - 1
+        while self._whole - self._start > least:
+            self._write_chunk()
+
+    def _write_chunk(self) -> None:
+        text = bytes(self._text[self._start : min(self._whole, self._start + CHUNK_BYTES)])
+        text = text[: text.rfind(b"\n") + 1]
+        self._sink.write(_utf_8(text))
+        self._start += len(text)
+        if self._start == self._end:
+            self._start = self._whole = self._end = 0
+        self._word[0] = self._start << _END_BITS | self._end
 
 
-def _write(fd: int, data: bytes) -> None:
-    while data:
-        try:
-            data = data[os.write(fd, data) :]
-        except BlockingIOError:  # somebody else made it non-blocking: all who share it are affected
-            select.select([], [fd], [])
-        except OSError:
-            return  # nobody reads any more; that is no fault of the handler
+def remains(memory: memoryview) -> bytes:
+    """Return what an executor that is dead had not written; the last line may lack its second half."""
+    start, end = memory[:8].cast("Q")[0] >> _END_BITS, memory[:8].cast("Q")[0] & _END_MASK
+    text = bytes(memory[8 + start : 8 + end])
+    return _utf_8(text if text.endswith(b"\n") or not text else text + b"\n")
 
 
-class Stream(io.TextIOBase):
-    """Stands in for ``sys.stdout`` and ``sys.stderr``."""
-
-    encoding = "utf-8"
-    errors = "backslashreplace"
-
-    def __init__(self, output: Output, fd: int) -> None:
-        self._output = output
-        self._fd = fd
-        self.write = output.write  # type: ignore[method-assign, assignment] # one call less for each print
-        self.buffer = _Bytes(output)
-
-    def writable(self) -> bool:
-        """Say that it can be written to."""
-        return True
-
-    def flush(self) -> None:
-        """Write the lines that are whole."""
-        self._output.flush()
-
-    def fileno(self) -> int:
-        """Return what is behind it, for processes that the handler starts: their lines get no prefix."""
-        return self._fd
-
-
-class _Bytes(io.RawIOBase):
-    def __init__(self, output: Output) -> None:
-        self._output = output
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        raw = bytes(memoryview(data))  # type: ignore[arg-type]
-        self._output.write(raw.decode("utf-8", "replace"))
-        return len(raw)
-
-    def flush(self) -> None:
-        self._output.flush()
-
-
-def install(fd: int) -> Output:
-    """Capture ``sys.stdout``, ``sys.stderr`` and, from INFO on, all logging of this process."""
-    output = Output(fd)
-    sys.stdout = sys.stderr = Stream(output, fd)
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    return output
+def _utf_8(text: bytes) -> bytes:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("utf-8", "replace").encode()
+    return text

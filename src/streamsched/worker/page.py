@@ -1,7 +1,7 @@
 """The page of memory that an executor shares with its pool: what runs, since when, and what is not told yet.
 
 It costs no message and outlives its process: when an executor is killed, its pool finds here which job was
-running and the results that were waiting to be sent, so that only the running job pays.
+running, the results that were waiting to be sent and what was printed last, so that only the running job pays.
 
 The executor writes, the pool reads, and believes nothing that cannot be: the code of users can reach this memory.
 It can make it neither smaller nor larger (``create``). Every field is eight bytes that are stored at once. The key
@@ -17,13 +17,16 @@ import mmap
 import os
 from typing import Final, NamedTuple
 
+from streamsched.worker.output import MEMORY_BYTES
+
 STARTING: Final = -2
 IDLE: Final = -1
 LEAVING: Final = -3
 """It runs nothing any more, and ends by itself."""
 SPILL: Final = 1024 * 1024  # room for the largest ending: a result and a state of 256 KiB each
 _SPILL_AT: Final = 4096
-_SIZE: Final = _SPILL_AT + SPILL
+_TEXT_AT: Final = _SPILL_AT + SPILL
+_SIZE: Final = _TEXT_AT + MEMORY_BYTES
 _KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING, _PID = range(10)
 _PENDING_FIELD: Final = 24  # bits of each offset in the word of what is pending; the rest is the count
 _MASK: Final = (1 << _PENDING_FIELD) - 1
@@ -68,11 +71,14 @@ class Page:
         self._bytes = memoryview(self._map)
         self._ints = self._bytes[:_SPILL_AT].cast("q")
         self._floats = self._bytes[:_SPILL_AT].cast("d")
+        self.text = self._bytes[_TEXT_AT:]
+        """What was printed and is not written yet: see ``output``."""
 
     def close(self) -> None:
         """Give the memory back."""
         self._ints.release()
         self._floats.release()
+        self.text.release()
         self._bytes.release()
         self._map.close()
 

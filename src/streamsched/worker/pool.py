@@ -12,6 +12,7 @@ import os
 import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Final
 
 from streamsched.worker import trust, wire
@@ -20,6 +21,7 @@ from streamsched.worker.depth import DEPTH, LONG_NS, Depth
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.process import ExecutorProcess, Outfit
+from streamsched.worker.remains import Remains
 from streamsched.worker.verdict import Verdict, judge
 
 RECALL_NS: Final = 100_000_000  # what waits behind a job that turned out this long is recalled
@@ -38,7 +40,8 @@ class ExecutorPool:
     """Runs jobs in ``slots`` executor processes; see ``jobs.Pool`` for the calls.
 
     ``allow``: the modules whose handlers may run. ``output_fd`` gets what they print, each line with its
-    child; ``None`` drops it. The pool keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
+    child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated. The pool
+    keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
     between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
     only when one of them left behind what cannot be restored. ``clock`` must be the monotonic clock
     of the machine, in nanoseconds. On Linux executors die with the *thread* that made them: use a pool in
@@ -51,6 +54,7 @@ class ExecutorPool:
         *,
         allow: Sequence[str],
         output_fd: int | None = None,
+        output_path: Path | None = None,
         checkpoint_tick: float = 0.05,
         payload_limit: int = PAYLOAD_LIMIT,
         reuse: int = 0,
@@ -63,8 +67,10 @@ class ExecutorPool:
             output_fd=None if output_fd is None else os.dup(output_fd),
             checkpoint_tick=checkpoint_tick,
             payload_limit=payload_limit,
+            output_path=None if output_path is None else str(output_path.absolute()),
             reuse=reuse,
         )
+        self._remains = Remains(output_fd, self._outfit.output_path)
         self._slots = slots
         self._clock = clock
         self._selector = selectors.DefaultSelector()
@@ -208,10 +214,12 @@ class ExecutorPool:
             self._executors.append(executor)
         for executor in self._executors:
             executor.wait(max(0.0, (deadline - self._clock()) / 1e9))
+            self._remains.write(executor.remains())
             executor.close()
         self._executors.clear()
         self._leaving.clear()
         self._selector.close()
+        self._remains.close()
         if self._outfit.output_fd is not None:
             os.close(self._outfit.output_fd)
 
@@ -315,6 +323,7 @@ class ExecutorPool:
         for until, executor in list(self._leaving):
             if executor.gone():
                 self._leaving.remove((until, executor))
+                self._remains.write(executor.remains())
                 executor.close()
             elif now > until:
                 executor.kill(None)
@@ -330,6 +339,7 @@ class ExecutorPool:
             self._depth.be_careful(now)
         self._news += [JobReturned(key=key) for key in executor.held]
         cause = executor.cause()
+        self._remains.write(executor.remains())
         executor.close()
         if self._closed or executor.ready:
             self._failures = 0

@@ -16,6 +16,7 @@ import msgspec
 from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
 from streamsched.worker.jobs import Job, News
+from streamsched.worker.output import remains
 from streamsched.worker.page import Current
 from streamsched.worker.verdict import Verdict, possible
 
@@ -38,6 +39,7 @@ class Outfit:
     checkpoint_tick: float
     payload_limit: int
     reuse: int
+    output_path: str | None = None
 
 
 class ExecutorProcess:
@@ -77,6 +79,7 @@ class ExecutorProcess:
             allow=outfit.allow,
             checkpoint_tick=outfit.checkpoint_tick,
             payload_limit=outfit.payload_limit,
+            output_path=outfit.output_path,
             reuse=outfit.reuse,
         )
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
@@ -208,6 +211,10 @@ class ExecutorProcess:
             except wire.LinkBroken as broken:
                 self.fault = str(broken)
         return news
+
+    def remains(self) -> bytes:
+        """Return what a dead executor had printed and had no time to write."""
+        return remains(self.page.text)
 
     def cause(self) -> str:
         """Say how the process ended."""

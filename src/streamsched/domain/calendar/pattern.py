@@ -30,6 +30,7 @@ class Pattern:
 
     __slots__ = (
         "_days",
+        "_ends",
         "_hours",
         "_in_month",
         "_minutes",
@@ -53,12 +54,15 @@ class Pattern:
         self.either = day_match is DayMatch.OR and not (self._days.starred or self._weekdays.starred)
         self.follows_time = values["hour"].starred
         self._run = 1  # seconds of the aligned stretches of which it has all or nothing
+        self._ends: dict[int, int] = {}  # of each such stretch in a row of them: the last
         for found, field, size in (
             (self._seconds, fields.SECOND, 60),
             (self._minutes, fields.MINUTE, 3600),
             (self._hours, fields.HOUR, DAY),
         ):
             if len(found) < field.size:
+                for value in reversed(found):
+                    self._ends[value] = self._ends.get(value + 1, value)
                 break
             self._run = size
         self._in_month = lru_cache(maxsize=64)(self._days_in_month)
@@ -82,8 +86,10 @@ class Pattern:
 
     def end_of_run(self, wall: int) -> int:
         """Find an end of the seconds from ``wall``, one of its times, that it has without a break: at most a month."""
-        if self._run < DAY:
-            return wall - wall % self._run + self._run
+        if self._ends:
+            number = wall // self._run
+            value = number % (24 if self._run == 3600 else 60)
+            return (number - value + self._ends[value] + 1) * self._run
         day = wall // DAY
         shown = date.fromordinal(day + _EPOCH)
         days = self._in_month(shown.year, shown.month)

@@ -14,7 +14,7 @@ from streamsched.domain.calendar.calendar import Calendar
 from streamsched.domain.calendar.interval import Interval
 from streamsched.domain.calendar.pattern import DayMatch
 from streamsched.domain.calendar.reading import Reader
-from streamsched.domain.calendar.ticks import LIMIT, Ticks
+from streamsched.domain.calendar.ticks import LIMIT, PATIENCE_LOOKS, Ticks
 from streamsched.domain.calendar.zone import Fold, Gap, load
 from streamsched.domain.duration import write
 from streamsched.domain.placeholders import encode
@@ -142,8 +142,11 @@ class ScheduleSpec:
             found = self._at_or_after(found + 1)
 
     def last_before(self, moment_ms: int, first_ms: int) -> int | None:
-        """Find the last of its times in [first_ms, moment_ms); None if there is none. A search of some 60 steps."""
-        reach, low = 1_000, None
+        """Find the last of its times in [first_ms, moment_ms); None if there is none. A search of some 60 steps.
+
+        An earlier one of them where exclusions make that too costly.
+        """
+        reach, low, until = 1_000, None, self.looks + 4 * PATIENCE_LOOKS
         while low is None:
             start = max(first_ms, moment_ms - reach)
             low = self._at_or_after(start)
@@ -152,7 +155,7 @@ class ScheduleSpec:
                     return None
                 low, reach = None, reach * 8
         high = moment_ms
-        while high - low > 1:
+        while high - low > 1 and self.looks < until:
             middle = (low + high) // 2
             found = self._at_or_after(middle)
             if found is None or found >= high:

@@ -14,7 +14,7 @@ from streamsched.domain.calendar.zone import EPOCH, SPAN, Fold, Gap, stretches
 LIMIT: Final = (datetime(LAST_YEAR + 1, 1, 1, tzinfo=EPOCH.tzinfo) - EPOCH).days * DAY
 """Seconds from 1970 at which every search ends."""
 PATIENCE: Final = 20_000
-"""Excluded moments in a row after which a search gives up."""
+"""Excluded stretches in a row after which a search gives up."""
 STEP_LOOKS: Final = 20
 """What a search costs at each moment besides its looks at all sources: one of them has to find its next moment."""
 PATIENCE_LOOKS: Final = 500_000
@@ -87,7 +87,7 @@ class Ticks:
     def at_or_after(self, moment_ms: int) -> int | None:
         """Find the first moment that is not before ``moment_ms``; None if there is none until 2199.
 
-        None too where 20,000 times in a row are excluded, fewer where there are many entries: a search must end.
+        None too where 20,000 stretches in a row are excluded, fewer where there are many entries: a search must end.
         """
         for _ in range(self._patience):
             self.looks += self._step

@@ -1,0 +1,59 @@
+"""What goes into a handler, and what is said of its end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamsched.domain import values
+from streamsched.worker import errors
+from streamsched.worker.jobs import Ending, Job, JobCompleted, JobFailed, JobStopped, Lack
+
+
+def read_arguments(job: Job) -> dict[str, Any]:
+    """Return a job's arguments; raises ``BadArguments``."""
+    try:
+        arguments = values.read(job.args)
+        if isinstance(arguments, dict):
+            return arguments
+        found = f"it is a {type(arguments).__name__}"
+    except ValueError as error:
+        found = str(error)
+    raise errors.BadArguments(f"the arguments are not a JSON object: {found}")
+
+
+def ending_of(
+    key: int,
+    began_at: int,
+    ended_at: int,
+    *,
+    failure: errors.Telling | None,
+    lack: Lack,
+    stopped: bool,
+    result: str | None,
+    state: str | None,
+) -> Ending:
+    """Say how a job ended; times in milliseconds of the epoch."""
+    if failure is not None:
+        return _failed(key, began_at, ended_at, failure, state, lack)
+    if stopped:
+        return JobStopped(key=key, started_at=began_at, finished_at=ended_at, state=state)
+    return JobCompleted(key=key, started_at=began_at, finished_at=ended_at, result=result, state=state)
+
+
+def _failed(
+    key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None, lack: Lack
+) -> JobFailed:
+    return JobFailed(
+        key=key,
+        started_at=began_at,
+        finished_at=ended_at,
+        reason="error",
+        error_type=telling.error_type,
+        message=telling.message,
+        traceback=telling.traceback,
+        retryable=telling.retryable,
+        delay_ms=telling.delay_ms,
+        state=state,
+        error_types=telling.error_types,
+        lack=lack,
+    )

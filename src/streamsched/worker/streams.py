@@ -1,0 +1,165 @@
+"""What stands in for ``sys.stdout`` and ``sys.stderr`` in an executor: whole again for each child."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import logging
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from streamsched.worker.output import PIECE, Output
+from streamsched.worker.sink import Sink
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+class Raw(io.RawIOBase):
+    """The unbuffered layer. Closing it does nothing: it belongs to the children to come as well."""
+
+    mode = "wb"
+
+    def __init__(self, output: Output, fd: int, name: str) -> None:
+        self.name = name
+        self._output = output
+        self._fd = fd
+
+    def writable(self) -> bool:
+        """Say that it can be written to."""
+        return True
+
+    def fileno(self) -> int:
+        """Return the process's own descriptor, for processes that the handler starts: their lines get no prefix."""
+        return self._fd
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Take bytes."""
+        view = memoryview(data).cast("B")
+        for at in range(0, len(view), PIECE):
+            self._output.write(bytes(view[at : at + PIECE]), self._fd - 1)
+        return len(view)
+
+    def flush(self) -> None:
+        """Write the lines that are whole."""
+        self._output.flush()
+
+    def close(self) -> None:
+        """Write the lines that are whole."""
+        self._output.flush()
+
+
+class Binary(io.BufferedWriter):
+    """The layer of bytes. It keeps nothing back: text and bytes come out in the order in which they were written."""
+
+    raw: Raw
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """Take bytes."""
+        return self.raw.write(data)
+
+    def flush(self) -> None:
+        """Write the lines that are whole."""
+        self.raw.flush()
+
+    def close(self) -> None:
+        """Write the lines that are whole."""
+        self.raw.flush()
+
+    def detach(self) -> Raw:
+        """Return the unbuffered layer; this one goes on working."""
+        return self.raw
+
+
+class Stream(io.TextIOWrapper):
+    """The layer of text. It writes UTF-8, with an escape for what has none, whatever ``reconfigure`` is told."""
+
+    buffer: Binary
+
+    def __init__(self, output: Output, fd: int, name: str) -> None:
+        super().__init__(
+            Binary(Raw(output, fd, f"<{name}>")), encoding="utf-8", errors="backslashreplace", line_buffering=True
+        )
+        vars(self)["mode"] = "w"
+        self.write = partial(output.write_text, fd - 1)  # type: ignore[method-assign] # one call less for each print
+
+    @property
+    def closed(self) -> bool:
+        """Whether this child has closed it."""
+        return "_shut" in vars(self)
+
+    def flush(self) -> None:
+        """Write the lines that are whole."""
+        if self.closed:
+            raise ValueError("I/O operation on closed file.")
+        self.buffer.flush()
+
+    def close(self) -> None:
+        """Close it for this child."""
+        self.buffer.flush()
+        vars(self)["_shut"] = True
+        vars(self).pop("write", None)
+
+    def detach(self) -> Binary:
+        """Return the layer of bytes; this one goes on working, for the children to come."""
+        self.flush()
+        return self.buffer
+
+    def reconfigure(self, **options: Any) -> None:
+        """Change what it says of itself, for this child."""
+        super().reconfigure(**options)
+        vars(self)["_reconfigured"] = True
+
+    def restore(self) -> None:
+        """Have it say of itself what it said at first."""
+        super().reconfigure(
+            encoding="utf-8", errors="backslashreplace", newline=None, line_buffering=True, write_through=False
+        )
+
+
+class Capture(Output):
+    """The output of this process: what is printed to ``sys.stdout`` and ``sys.stderr``, and logged from INFO on.
+
+    What a handler puts in the place of these is ``isolation``'s to put back; what it changes inside of them, is ours.
+    """
+
+    def __init__(self, path: str | None, memory: memoryview) -> None:
+        # A descriptor of its own, high up: a handler may close the process's stdout, or put something in its place.
+        super().__init__(Sink(fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, 200), path), memory)
+        self._out, self._err = Stream(self, 1, "stdout"), Stream(self, 2, "stderr")
+        self._logs = logging.StreamHandler(self._err)
+        logging.basicConfig(level=logging.INFO, handlers=[self._logs], format="%(levelname)s %(name)s: %(message)s")
+        pair = (self._out, self._err)
+        self._parts: list[Any] = [part for stream in pair for part in (stream, stream.buffer, stream.buffer.raw)]
+        self._parts.append(self._logs)
+        self.note()
+        sys.stdout, sys.stderr = pair
+        self._set_originals()
+
+    def note(self) -> None:
+        """Take what is now for what is to be: a handler's module was imported, which may set up logging."""
+        self._noted = [_copied(vars(part)) for part in self._parts]
+
+    def begin(self, task_id: str, child: int, attempt: int) -> None:
+        """Say whose output comes now, and put back what the child before has changed inside of the streams."""
+        super().begin(task_id, child, attempt)
+        try:
+            changed = [vars(part) for part in self._parts] != self._noted
+        except BaseException:  # what a handler has set there may raise when it is compared
+            changed = True
+        if changed:
+            for part, noted in zip(self._parts, self._noted, strict=True):
+                vars(part).clear()
+                vars(part).update(_copied(noted))
+            self._out.restore()
+            self._err.restore()
+        if getattr(sys, "__stdout__", None) is not self._out or getattr(sys, "__stderr__", None) is not self._err:
+            self._set_originals()
+
+    def _set_originals(self) -> None:
+        sys.__stdout__, sys.__stderr__ = self._out, self._err  # type: ignore[misc]
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if type(value) is list else value for name, value in attributes.items()}
