@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import re
 import uuid
-from functools import lru_cache
 from itertools import count
 from typing import Final
 
 MASK: Final = 0xFFFFFFFF
 _TASK_ID: Final = re.compile(r"[^\x00-\x20\x7f]{1,200}")
 TASK_ID_LIMIT: Final = 200
+_KNOWN_LIMIT: Final = 4096
+_known: Final[set[str]] = set()
+"""Task ids that were looked at already: each event has one, and a set is asked without a call."""
 NAME_LIMIT: Final = 1_000
 """Characters of a handler's name and of a trace's parent, which many records repeat."""
 SCHEDULE_ID_LIMIT: Final = 160
@@ -62,12 +64,14 @@ def partition_of(key: str, partitions: int) -> int:
 
 def is_task_id(text: str) -> bool:
     """Tell whether a text can be a task id: 1 to 200 characters, neither blank nor control."""
-    return len(text) <= TASK_ID_LIMIT and _is_task_id(text)
-
-
-@lru_cache(maxsize=4096)
-def _is_task_id(text: str) -> bool:
-    return _TASK_ID.fullmatch(text) is not None
+    if text in _known:
+        return True
+    if len(text) > TASK_ID_LIMIT or _TASK_ID.fullmatch(text) is None:
+        return False
+    if len(_known) >= _KNOWN_LIMIT:
+        _known.clear()
+    _known.add(text)
+    return True
 
 
 def is_schedule_id(text: str) -> bool:

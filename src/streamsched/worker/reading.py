@@ -119,12 +119,12 @@ class Reading:
             owned.tracker.add(record.offset, Unreadable(record.offset))
             self._poison(owned, record, str(error))
         else:
-            if isinstance(event, e.ChildrenStopping):
-                self._meet_marker(owned, Marker(record.offset, event))
-            elif isinstance(event, e.RecordSetAside):
-                self._meet_decision(owned, record, event)
-            else:
+            if isinstance(event, e.ChildCreated | e.ChildCheckpointed):
                 self._meet_child(owned, record, event)
+            elif isinstance(event, e.ChildrenStopping):
+                self._meet_marker(owned, Marker(record.offset, event))
+            else:
+                self._meet_decision(owned, record, event)
 
     def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
         inherited = not owned.released and record.offset < owned.end
