@@ -24,6 +24,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from streamsched.worker import descendants
+from streamsched.worker.seeding import Seeding
 
 PATIENCE_S: Final = 3.0
 """Seconds in which the processes that a child left are killed."""
@@ -61,7 +62,7 @@ class Surroundings:
     def __init__(self) -> None:
         # Of our own, beyond the numbers that code closes: what stands at 1 and 2 is put back from here.
         self._output = [_keep(number) for number in (1, 2)]
-        self._seeding = _Seeding()
+        self._seeding = Seeding()
         self._environ = os.environ
         self._acts: list[str] = []
         """What the last child did that may have changed something, as Python reports it."""
@@ -261,45 +262,6 @@ class _Loggers:
 
 def _settings_of(logger: logging.Logger) -> tuple[int, list[logging.Handler], list[Any], bool, bool]:
     return logger.level, list(logger.handlers), list(logger.filters), logger.propagate, logger.disabled
-
-
-class _Seeding:
-    """Whether a child seeded the random numbers of ``random`` or ``numpy.random``: the next one must not inherit that.
-
-    Their functions are replaced by ones that take note, for comparing 2.5 kB of state would cost more than a child.
-    """
-
-    def __init__(self) -> None:
-        self.touched = False
-        self.watches = (False, False)
-        self._watched: dict[str, Callable[..., Any]] = {}
-
-    def watch(self) -> None:
-        """Take note from now on, of the modules that are there by now."""
-        self.watches = ("random" in sys.modules, "numpy.random" in sys.modules)
-        for name, setter in (("random", "setstate"), ("numpy.random", "set_state")):
-            module = sys.modules.get(name)
-            if module is not None and name not in self._watched and hasattr(module, setter):
-                self._watched[name] = module.seed
-                module.seed = self._noting(module.seed)  # type: ignore[attr-defined]
-                setattr(module, setter, self._noting(getattr(module, setter)))
-
-    def _noting(self, act: Callable[..., Any]) -> Callable[..., Any]:
-        def noting(*args: Any, **named: Any) -> Any:
-            self.touched = True
-            return act(*args, **named)
-
-        noting.__name__, noting.__doc__ = act.__name__, act.__doc__
-        return noting
-
-    def seed_anew(self) -> None:
-        """Seed from the system's own randomness what was seeded, or was imported unwatched."""
-        fresh = [name for name in ("random", "numpy.random") if name in sys.modules and name not in self._watched]
-        self.watch()
-        for name, seed in self._watched.items():
-            if self.touched or name in fresh:
-                seed()
-        self.touched = False
 
 
 def _keep(number: int) -> int:
