@@ -40,7 +40,8 @@ class Output:
 
     def __init__(self, sink: Sink, memory: memoryview | None = None) -> None:
         self._sink = sink
-        self._prefix = b""
+        self._who = ("", 0, 0)
+        self._named = b""
         self._millis = self._second = -1
         self._date = self._stamp = b""
         self._through = False
@@ -66,11 +67,10 @@ class Output:
         if len(threads) > len(self._ours):
             if not self._ours:
                 self._ours = frozenset(threads)
-            self._left = {ident: self._left.get(ident, self._prefix) for ident in threads if ident not in self._ours}
+            self._left = {ident: self._left.get(ident, self._prefix()) for ident in threads if ident not in self._ours}
         elif self._left:
             self._left = {}
-        name = task_id if task_id.isprintable() else ascii(task_id)[1:-1]
-        self._prefix = f"{name[: PREFIX_BYTES // 4]}[{child}]#{attempt} ".encode()
+        self._who, self._named = (task_id, child, attempt), b""
 
     def note(self) -> None:
         """Hear that the handler's module was imported: see ``streams.Capture``."""
@@ -221,7 +221,17 @@ class Output:
                 self._second = second
                 self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
             self._stamp = b"%s.%03dZ " % (self._date, rest)
-        return self._stamp + (self._left.get(self._key & ~1, self._prefix) if self._left else self._prefix)
+        left = self._left.get(self._key & ~1) if self._left else None
+        return self._stamp + (left or self._named or self._prefix())
+
+    def _prefix(self) -> bytes:
+        """Say whose line it is. Made at a child's first line: most print nothing."""
+        task_id, child, attempt = self._who
+        if not task_id:  # before the first child
+            return b""
+        name = task_id if task_id.isprintable() else ascii(task_id)[1:-1]
+        self._named = f"{name[: PREFIX_BYTES // 4]}[{child}]#{attempt} ".encode()
+        return self._named
 
     def _append(self, data: bytes) -> None:
         end = self._end + len(data)

@@ -133,25 +133,26 @@ class Capture(Output):
         pair = (self._out, self._err)
         self._parts: list[Any] = [part for stream in pair for part in (stream, stream.buffer, stream.buffer.raw)]
         self._parts.append(self._logs)
+        self._inside = [vars(part) for part in self._parts]
         self.note()
         sys.stdout, sys.stderr = pair
         self._set_originals()
 
     def note(self) -> None:
         """Take what is now for what is to be: a handler's module was imported, which may set up logging."""
-        self._noted = [_copied(vars(part)) for part in self._parts]
+        self._noted = [_copied(attributes) for attributes in self._inside]
 
     def begin(self, task_id: str, child: int, attempt: int) -> None:
         """Say whose output comes now, and put back what the child before has changed inside of the streams."""
         super().begin(task_id, child, attempt)
         try:
-            changed = [vars(part) for part in self._parts] != self._noted
+            changed = self._inside != self._noted
         except BaseException:  # what a handler has set there may raise when it is compared
             changed = True
         if changed:
-            for part, noted in zip(self._parts, self._noted, strict=True):
-                vars(part).clear()
-                vars(part).update(_copied(noted))
+            for attributes, noted in zip(self._inside, self._noted, strict=True):
+                attributes.clear()
+                attributes.update(_copied(noted))
             self._out.restore()
             self._err.restore()
         if getattr(sys, "__stdout__", None) is not self._out or getattr(sys, "__stderr__", None) is not self._err:
