@@ -118,7 +118,7 @@ class Archive:
     def _keep(self, record: Record) -> Kept:
         read = self._intake.journal if record.topic == self._topics.events else self._intake.work
         try:
-            return Kept(record.partition, record.offset, read(record))
+            return Kept(record.partition, record.offset, read(record), timestamp=record.timestamp)
         except UnknownSchema:
             return Kept(record.partition, record.offset, None, newer=True)
         except Undecodable:

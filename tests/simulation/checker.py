@@ -14,7 +14,10 @@ from tests.simulation.checker_backfill import Asked
 from tests.simulation.checker_schedule import ScheduleModel
 from tests.simulation.checker_task import TaskModel
 from tests.simulation.checker_work import Dispatch, WorkModel
-from tests.simulation.evidence import Committed, Exhibits, Kept, Lost, Started, Stopped
+from tests.simulation.evidence import Committed, Exhibits, Kept, Lost, Started, Stopped, decisions
+
+EARLY_MS = 60_000
+"""How much earlier than by the log's clock a time may be decided: clocks may differ by a minute."""
 
 
 @dataclass
@@ -88,6 +91,11 @@ class JournalModel:
         if event.event_id in self._told:
             self._faults.append(f"event {event} stands twice in the journal")
         self._told.add(event.event_id)
+        if isinstance(event, e.RecordSetAside):
+            return
+        if isinstance(event, e.TicksDecided) and event.upto > record.timestamp + EARLY_MS:
+            ahead = event.upto - record.timestamp
+            self._faults.append(f"{event} was decided {ahead} ms ahead of its time by the log's clock")
         if isinstance(event, e.PartitionReset):
             for task_id, home in self._homes.items():
                 if home == record.partition:
@@ -150,12 +158,21 @@ def check(shown: Exhibits) -> Verdict:
     faults = verdict.faults
     journal = JournalModel(shown, faults)
     work = WorkModel(shown, journal, faults)
+    decided = decisions(shown.journal)
+    unknown = [
+        (record, decided.get((record.partition, record.offset)))
+        for records in shown.journal
+        for record in records
+        if record.newer
+    ]
     yields: defaultdict[tuple[int, int], list[Stopped]] = defaultdict(list)
     for entry in shown.evidence:
         journal.advance(entry.journal)
         match entry:
             case Committed():
                 place = work.commit(entry)
+                if not entry.worker_group:
+                    _passed(entry, unknown, faults)
                 if entry.worker_group and place.released and shown.roomy:
                     _released(journal, entry, yields.pop((entry.partition, place.epoch), []), faults)
             case Lost():
@@ -191,13 +208,23 @@ def _released(journal: JournalModel, entry: Committed, yields: list[Stopped], fa
             faults.append(f"{told} was released in order, and goes on from {child.progress}")
 
 
+def _passed(entry: Committed, unknown: list[tuple[Kept, int | None]], faults: list[str]) -> None:
+    """Nobody commits a position beyond a record of an unknown schema before it is set aside."""
+    for record, decided in unknown:
+        passed = record.partition == entry.partition and record.offset < entry.position
+        if passed and (decided is None or decided >= entry.journal[entry.partition]):
+            faults.append(f"{entry} passes over {record}, which nobody had set aside")
+
+
 def _letters(shown: Exhibits, faults: list[str]) -> None:
     """Everything that nobody can read has one dead letter, unless a lost position had it passed over, or read again."""
     lost = {(entry.worker_group, entry.partition) for entry in shown.evidence if isinstance(entry, Lost)}
+    decided = decisions(shown.journal), decisions(shown.work)
     for work_log, records in ((False, shown.journal), (True, shown.work)):
         for record in (record for partition in records for record in partition):
             letters = shown.letters[work_log, record.partition, record.offset]
-            if record.event is None and not record.newer and (work_log, record.partition) not in lost and letters != 1:
+            wanted = not record.newer or (record.partition, record.offset) in decided[work_log]
+            if record.event is None and (work_log, record.partition) not in lost and letters != wanted:
                 faults.append(f"{record} of the {'work log' if work_log else 'journal'} has {letters} dead letters")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from streamsched.domain import events as e
-from tests.simulation.evidence import Committed, Exhibits, Kept, Lost
+from tests.simulation.evidence import Committed, Exhibits, Kept, Lost, decisions
 
 Dispatch = tuple[str, int, int]
 """Task, child, ordinal."""
@@ -64,6 +64,8 @@ class Holdings:
     """The offset of the last record of each dispatch."""
     highest: dict[tuple[str, int], int] = field(default_factory=dict)
     """The highest ordinal of each child."""
+    end: int = 0
+    """How far the partition had come at the last commit."""
 
 
 class WorkModel:
@@ -75,6 +77,7 @@ class WorkModel:
         self._letters = shown.letters
         self._places: Final[dict[tuple[bool, int], Place]] = {}
         self._holdings = [Holdings(records) for records in shown.work]
+        self._decided = decisions(shown.work)
 
     def owns(self, node: str, partition: int, epoch: int) -> bool:
         """Tell whether a node owns a partition of the work log in this epoch: they begin anew where places are lost."""
@@ -115,7 +118,11 @@ class WorkModel:
         """Nothing may be left, but what only a newer version can read."""
         for holdings in self._holdings:
             left = [*holdings.unsettled.values(), *holdings.records[holdings.met :]]
-            self._faults.extend(f"left unsettled: {record}" for record in left if not record.newer)
+            self._faults.extend(f"left unsettled: {record}" for record in left if self._wanted(record))
+
+    def _wanted(self, record: Kept) -> bool:
+        """Tell whether this version has to settle it: what only a newer one can read, once it is set aside."""
+        return not record.newer or (record.partition, record.offset) in self._decided
 
     def _place(self, worker_group: bool, partition: int) -> Place:
         return self._places.setdefault((worker_group, partition), Place())
@@ -140,6 +147,7 @@ class WorkModel:
     def _settle(self, entry: Committed, what: str) -> None:
         holdings = self._holdings[entry.partition]
         self._meet(holdings, entry.end, what)
+        holdings.end = entry.end
         settled = settled_in(entry.position, entry.metadata)
         done = [record for offset, record in holdings.unsettled.items() if settled(offset)]
         for record in done:
@@ -166,7 +174,9 @@ class WorkModel:
                     if offset in holdings.unsettled:
                         return f"while child {child}, which it stops, is pending at {offset}"
             return ""
-        if record.newer:
+        if isinstance(event, e.RecordSetAside):
+            return "while the record that it sets aside is pending" if event.offset in holdings.unsettled else ""
+        if not self._wanted(record) or self._decided.get((record.partition, record.offset), 0) >= holdings.end:
             return "which only a newer version can read"
         return "" if self._letters[True, record.partition, record.offset] else "without a dead letter"
 

@@ -15,8 +15,10 @@ from streamsched.api.schedules import NoSuchSchedule, ScheduleConflict
 from streamsched.domain import events as e
 from streamsched.domain.backfill import Reprocess
 from streamsched.domain.schedule import Schedule
+from streamsched.log.port import TopicPartition
 from tests.simulation.clock import MachineClock
 from tests.simulation.evidence import Submit
+from tests.simulation.nodes import Node
 from tests.simulation.people import SimulatedClient
 from tests.simulation.scenario import template, times
 from tests.simulation.world import World
@@ -45,6 +47,25 @@ def submit(world: World, task_id: str, delay: int, *, children: int) -> None:
             world.submits.append(Submit(task_id, client._me.name, None))
 
     world.send(delay, f"submits {task_id} with {children}", act, repeated=True)
+
+
+def set_aside(world: World, place: TopicPartition, offset: int, delay: int) -> None:
+    """Let somebody decide that a record of an unknown schema is rubbish."""
+
+    def act(client: SimulatedClient) -> None:
+        try:
+            work_log = place.topic == world.topics.children
+            client.set_aside(place.partition, offset, "a mishap", work_log=work_log)
+        except InputError:
+            if place.topic == world.topics.events:
+                raise  # it is settled and gone: that can only be in the work log
+
+    world.send(delay, f"sets {place.topic}-{place.partition}/{offset} aside", act, repeated=True)
+
+
+def mend_clock(world: World, node: Node, delay: int) -> None:
+    """Let somebody set the clock of a machine right."""
+    world.send(delay, f"mends the clock of {node.name}", lambda client: node.clock.mend())
 
 
 def submit_unchecked(world: World, task_id: str) -> None:

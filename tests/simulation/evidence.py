@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from streamsched.domain.events import Event
+from streamsched.domain.events import Event, RecordSetAside
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,17 @@ class Kept:
     offset: int
     event: Event | None
     newer: bool = False
+    timestamp: int = 0
+    """When the log wrote it, in milliseconds."""
+
+
+def decisions(records: list[list[Kept]]) -> dict[tuple[int, int], int]:
+    """List which records were set aside, by partition and offset, each with the offset of the first decision."""
+    found: dict[tuple[int, int], int] = {}
+    for record in (record for partition in records for record in partition):
+        if isinstance(record.event, RecordSetAside):
+            found.setdefault((record.partition, record.event.offset), record.offset)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

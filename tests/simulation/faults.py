@@ -45,9 +45,11 @@ BACKFILLS: Final = ("backfill", "backfill of a stale number", "backfill cancelle
 REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly")
 OF_MODULES: Final = ("worker without the module", "import fails on a worker")
 """Workers that cannot run what there is."""
+UNKNOWN: Final = ("newer record in the journal", "newer record set aside")
+"""Records of an unknown schema that somebody sets aside."""
 LATER: Final = (
     "cancelled around a commit", "member lost inside a commit", *OF_SCHEDULES, *BACKFILLS, *REDRIVES,
-    *OF_MODULES,
+    *OF_MODULES, *UNKNOWN, "clock goes far off",
 )  # fmt: skip
 """Kinds that were added later: each has dice of its own in a scenario, so that earlier seeds tell what they told."""
 TURNS: Final[Mapping[str, float]] = {
@@ -75,6 +77,9 @@ TURNS: Final[Mapping[str, float]] = {
     "backfill": 0.008,
     "backfill of a stale number": 0.001,
     "backfill cancelled": 0.001,
+    "newer record in the journal": 0.0008,
+    "newer record set aside": 0.002,
+    "clock goes far off": 0.0015,
     "task redriven": 0.002,
     "task redriven by two": 0.0008,
     "task redriven blindly": 0.0008,

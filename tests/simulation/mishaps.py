@@ -108,6 +108,17 @@ def _jump(world: World, fault: Fault) -> None:
         node.clock.jump(ms)
 
 
+def _far_off(world: World, fault: Fault) -> None:
+    """Let the clock of a node be wrong by more than schedulers bear, for a while."""
+    node = _choose([node for node in world.nodes if node.role in ("scheduler", "worker")], fault.amount)
+    if node is not None:
+        rng = Random(fault.amount)
+        ms = rng.choice((-1, 1)) * rng.choice((61_000, 3_600_000, 86_400_000))
+        world.happens(fault.kind, f"the clock of {node.name} goes wrong by {ms} ms")
+        node.clock.jump(ms)
+        errands.mend_clock(world, node, rng.randrange(150))
+
+
 # --- people ---------------------------------------------------------------------------------------------------------
 
 
@@ -268,6 +279,26 @@ def _newer(world: World, fault: Fault) -> None:
     world.happens(fault.kind, f"{fault.kind}: {place.partition}/{offset}")
 
 
+def _newer_in_journal(world: World, fault: Fault) -> None:
+    """Put one there; somebody sets it aside sooner or later, or its partition would stand still for ever."""
+    rng = Random(fault.amount)
+    place = rng.choice(world.topics.journal())
+    value = MAGIC + rng.randbytes(8) + b"body"
+    (offset,) = world.outside.append([Append(place.topic, place.partition, b"newer", value, ())])
+    world.happens(fault.kind, f"{fault.kind}: {place.partition}/{offset}")
+    errands.set_aside(world, place, offset, rng.randrange(200))
+
+
+def _set_aside(world: World, fault: Fault) -> None:
+    """Set one of the work log aside."""
+    world.archive.read()
+    known = [record for records in world.archive.work for record in records if record.newer]
+    if known:
+        chosen = known[int(fault.amount * len(known))]
+        world.happens(fault.kind, f"{fault.kind}: {chosen.partition}/{chosen.offset}")
+        errands.set_aside(world, world.topics.work_log()[chosen.partition], chosen.offset, 0)
+
+
 def _poison_journal(world: World, fault: Fault) -> None:
     rng = Random(fault.amount)
     place = rng.choice(world.topics.journal())
@@ -340,6 +371,7 @@ _BEFALLS: Final[dict[str, Callable[[World, Fault], None]]] = {
     "drain again": _drain_again,
     "evicted by another node": _evict,
     "clock jumps": _jump,
+    "clock goes far off": _far_off,
     "cancel": _cancel,
     "submitted again": _submit_again,
     "submitted again, otherwise": _submit_otherwise,
@@ -348,6 +380,8 @@ _BEFALLS: Final[dict[str, Callable[[World, Fault], None]]] = {
     "poison in the journal": _poison_journal,
     "poison among the beats": _poison_beats,
     "record of a newer version": _newer,
+    "newer record in the journal": _newer_in_journal,
+    "newer record set aside": _set_aside,
     "positions of the work log lost": _lose_work,
     "positions of the journal lost": _lose_journal,
     "schedule changed": _change_schedule,

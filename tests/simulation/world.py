@@ -21,7 +21,14 @@ from streamsched.domain.schedule import Schedule
 from streamsched.domain.template import Template
 from streamsched.log.core.store import group_key
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import LogUnreachable, OutcomeUnknown, PositionLost, TopicPartition, TransactionAborted
+from streamsched.log.port import (
+    LogUnreachable,
+    OutcomeUnknown,
+    PartitionHalted,
+    PositionLost,
+    TopicPartition,
+    TransactionAborted,
+)
 from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL
@@ -34,7 +41,7 @@ from tests.simulation.archive import Archive, MemoCodec
 from tests.simulation.around import Around
 from tests.simulation.checker_work import settled_in
 from tests.simulation.clock import MachineClock, VirtualClock
-from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit
+from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, decisions
 from tests.simulation.faults import TURN, Dice, Fault
 from tests.simulation.nodes import MODULE, Crash, Errand, Node
 from tests.simulation.people import Disk, Reader, SimulatedClient, Site
@@ -416,7 +423,7 @@ class World:
             self.tell(f"{node.name} ends: its place is lost")
             self.die(node)
             return False
-        except LogUnreachable as error:
+        except (LogUnreachable, PartitionHalted) as error:
             if node.role not in ("reader", "client"):
                 raise
             self.tell(f"{node.name} gives up: {error}")
@@ -512,15 +519,20 @@ class World:
             self.outside.append([self.records.journal(event, schedule_id)])
 
     def _unsettled(self) -> list[Kept]:
-        """List the records of the work log that no commit settles, but for those of newer versions."""
+        """List the records of the work log that no commit settles, but for those of newer versions, not set aside."""
         places = self.topics.work_log()
         commits = self.cluster.committed(self.topics.worker_group, places, stable=False)
         left = []
+        decided = decisions(self.archive.work)
         for place, kept in zip(places, self.archive.work, strict=True):
             commit = commits[place]
             if commit is not None:
                 settled = settled_in(commit.position, commit.metadata)
-                left += [record for record in kept if not (record.newer or settled(record.offset))]
+                left += [
+                    record
+                    for record in kept
+                    if not settled(record.offset) and (not record.newer or (record.partition, record.offset) in decided)
+                ]
         return left
 
     def _untold(self) -> list[Kept]:
@@ -531,7 +543,7 @@ class World:
             record
             for place, kept in zip(places, self.archive.journal, strict=True)
             for record in kept
-            if record.event is None and not record.newer
+            if record.event is None
             if (commit := commits[place]) is None or commit.position <= record.offset
         ]
 

@@ -64,7 +64,7 @@ def dead_letters(site: Installation, *, topic: str | None = None, since: int | N
 
 def dead_letter(site: Installation, number: int) -> SetAside | None:
     """Find the dead letter of this number."""
-    record = record_at(site, TopicPartition(site.topics.dead_letters, 0), number)
+    record = _record_at(site, TopicPartition(site.topics.dead_letters, 0), number)
     if record is None:
         return None
     try:
@@ -77,11 +77,10 @@ def origin_of(site: Installation, letter: DeadLetter) -> Record | None:
     """Find the record that a dead letter is about, if the log still has it."""
     if letter.topic not in {spec.name for spec in site.topics.specs()}:
         return None
-    return record_at(site, TopicPartition(letter.topic, letter.partition), letter.offset)
+    return _record_at(site, TopicPartition(letter.topic, letter.partition), letter.offset)
 
 
-def record_at(site: Installation, place: TopicPartition, offset: int) -> Record | None:
-    """Find one record, if there is one and the log still has it."""
+def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record | None:
     try:
         if not site.log.start([place])[place] <= offset < site.log.end([place])[place]:
             return None

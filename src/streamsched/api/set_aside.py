@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from streamsched.api.errors import InputError
-from streamsched.api.history import record_at
 from streamsched.api.wiring import Installation
 from streamsched.api.writing import write
 from streamsched.domain.events import RecordSetAside
@@ -48,13 +47,15 @@ def decide(site: Installation, me: Identity, place: TopicPartition, offset: int,
 
 def _check(site: Installation, place: TopicPartition, offset: int, source: str) -> None:
     """Refuse what stands still for another reason, or not at all."""
-    found = record_at(site, place, offset)
-    if found is None:
+    starts, ends = site.log.start([place]), site.log.end([place])
+    inside = starts[place] <= offset < ends[place]
+    found = list(records(site.log, {place: offset}, {place: offset + 1})) if inside else []
+    if not found:
         raise InputError("there is no record", "take its place from the message that names it", source=source)
     intake = Intake(site.codec, site.topics)
     read = intake.journal if place.topic == site.topics.events else intake.work
     try:
-        event = read(found)
+        event = read(found[0])
     except UnknownSchema:
         return
     except Undecodable as error:

@@ -252,7 +252,7 @@ class Scheduler:
             log.error("%s", in_words(halts.values()))
         if new:
             self._halted |= new
-            self.dropped(new)
+            self._stand_still(new)
         lifted = self._halted - halts.keys()
         claims = [self._ownership.claims[partition] for partition in lifted & self._ownership.claims.keys()]
         try:
@@ -274,7 +274,7 @@ class Scheduler:
         """Fold to the end that was found after the claim, then look at every task that goes on."""
         for partition, end in list(self._unready.items()):
             place = TopicPartition(self._topics.events, partition)
-            if self._reader.position(place) < end:
+            if self._reader.position(place) < end or partition in self._halted:
                 continue
             self.view.moved(partition, max(self._reader.position(place), self.view.positions.get(partition, 0)))
             del self._unready[partition]
@@ -439,10 +439,10 @@ class Scheduler:
         for each in ticked:
             homes.add(each.home)
             appends += each.appends
-        appends += self._letters_of(homes)
+        places = self._places(homes)
         try:
-            self._ownership.commit(appends, self._places(homes))
-            self._told(homes)
+            self._ownership.commit(appends + self._letters_below(places), places)
+            self._told(places)
         except (TransactionAborted, WriterFenced) as error:
             log.warning("decisions put off: %s", error)
             for decision in decisions:
@@ -452,13 +452,20 @@ class Scheduler:
                 self._ticker.put_off(each)
         return True
 
-    def _letters_of(self, partitions: Collection[int]) -> list[Append]:
-        """List the dead letters that go with the positions of these partitions: what lies below is told, and once."""
-        return [letter for partition in partitions for letter in self._letters.get(partition, {}).values()]
+    def _letters_below(self, places: Mapping[int, Place]) -> list[Append]:
+        """List the dead letters that go with these positions: what lies below is told, and once."""
+        return [
+            letter
+            for partition, place in places.items()
+            for offset, letter in self._letters.get(partition, {}).items()
+            if offset < place.position
+        ]
 
-    def _told(self, partitions: Collection[int]) -> None:
-        for partition in partitions:
-            self._letters.pop(partition, None)
+    def _told(self, places: Mapping[int, Place]) -> None:
+        for partition, place in places.items():
+            letters = self._letters.pop(partition, {})
+            if left := {offset: letter for offset, letter in letters.items() if offset >= place.position}:
+                self._letters[partition] = left
 
     def _places(self, partitions: Collection[int]) -> Mapping[int, Place]:
         """Say up to where these partitions are read: what was folded ahead of the claim is still to be looked at."""
@@ -488,7 +495,7 @@ class Scheduler:
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
         self._read_again(claims)
-        self._unready |= {claim.partition: claim.end for claim in claims if claim.partition not in self._halted}
+        self._unready |= {claim.partition: claim.end for claim in claims}
 
     def _read_again(self, claims: Sequence[Claim]) -> None:
         """Go back to the committed positions, which others may have folded beyond: no dead letter is below them yet."""
@@ -498,7 +505,7 @@ class Scheduler:
             place: claim.position
             for claim in claims
             for place in (TopicPartition(self._topics.events, claim.partition),)
-            if claim.position < places[place] and claim.partition not in self._halted
+            if claim.position < places[place]
         }
         if back:
             starts = self._log.start(list(back))
@@ -506,8 +513,9 @@ class Scheduler:
 
     def hand_over(self, partitions: Collection[int]) -> None:
         """Write the release mark: decisions in flight are committed, nothing else is left to do."""
+        places = self._places(partitions)
         try:
-            self._ownership.commit(self._letters_of(partitions), self._places(partitions), release=True)
+            self._ownership.commit(self._letters_below(places), places, release=True)
         except LogError as error:
             log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
         self.dropped(partitions)
@@ -519,10 +527,14 @@ class Scheduler:
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; folding goes on."""
-        gone = set(partitions)
-        self._told(gone)
+        for partition in partitions:
+            self._letters.pop(partition, None)
+        self._stand_still(set(partitions))
+
+    def _stand_still(self, gone: Collection[int]) -> None:
+        """Decide nothing for these partitions; what is to be set aside there is kept."""
         self._unready = {partition: end for partition, end in self._unready.items() if partition not in gone}
-        self._ready -= gone
+        self._ready.difference_update(gone)
         self._ticker.dropped(gone)
         for task_id in [task_id for task_id, flight in self._flights.items() if flight.partition in gone]:
             self._land(task_id)
