@@ -11,7 +11,7 @@ from streamsched.domain.events import RecordSetAside
 from streamsched.domain.flaws import flaw_of
 from streamsched.log.codec import Undecodable, UnknownSchema, headers_of
 from streamsched.log.intake import Intake
-from streamsched.log.port import Append, TopicPartition
+from streamsched.log.port import Append, PositionLost, TopicPartition
 from streamsched.log.scan import records
 from streamsched.runtime.identity import Identity
 
@@ -37,12 +37,19 @@ def decide(site: Installation, me: Identity, place: TopicPartition, offset: int,
         raise InputError("a reason is missing", "say with --reason why it is rubbish", source=source)
     if flaw := flaw_of(decision):
         raise InputError(flaw, "correct it", source=source)
-    _check(site, place, offset, source)
-    known = _decision(site, place, offset)
+    try:
+        _check(site, place, offset, source)
+        known = _decision(site, place, offset)
+    except PositionLost:  # it was settled and deleted this very moment
+        raise _none(source) from None
     if known is not None:
         return Decided(known, before=True)
     write(site, Append(*place, None, site.codec.encode(decision), headers_of(decision)))
     return Decided(decision)
+
+
+def _none(source: str) -> InputError:
+    return InputError("there is no record", "take its place from the message that names it", source=source)
 
 
 def _check(site: Installation, place: TopicPartition, offset: int, source: str) -> None:
@@ -51,7 +58,7 @@ def _check(site: Installation, place: TopicPartition, offset: int, source: str) 
     inside = starts[place] <= offset < ends[place]
     found = list(records(site.log, {place: offset}, {place: offset + 1})) if inside else []
     if not found:
-        raise InputError("there is no record", "take its place from the message that names it", source=source)
+        raise _none(source)
     intake = Intake(site.codec, site.topics)
     read = intake.journal if place.topic == site.topics.events else intake.work
     try:
