@@ -105,7 +105,7 @@ def test_after_an_outage_all_have_time_to_find_back_and_who_does_not_is_evicted(
     topic.now += 90.0
     topic.read(ME)
     begun = topic.now
-    topic.live(3, silent=["slow", "dead"])
+    topic.live(2.5, silent=["slow", "dead"])
     topic.live(10, silent=["dead"])
     assert topic.told[0] == (begun + SILENCE + FIND_BACK_S, "dead")
     assert set(topic.evicted) == {"dead"}

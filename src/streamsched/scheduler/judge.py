@@ -24,7 +24,7 @@ EARLY: Final = INTERVAL / 2
 """A beat of its own that comes sooner than this after the last proves nothing: an extra one, or a backlog."""
 LATE: Final = 2 * INTERVAL
 """One that comes later than this says that the judge itself was held up: all silence before it is void."""
-FIND_BACK_S: Final = 1.5
+FIND_BACK_S: Final = 1.0
 """More than the usual patience after the judge was held up for longer, as everybody is by an outage of the broker."""
 SHARE: Final = 4
 """One node in so many may be evicted at once."""
