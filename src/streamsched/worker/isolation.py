@@ -51,7 +51,7 @@ _UNTOUCHED: Final = -271828
 """A key in the cache of the root logger: any change of a logger's level empties that cache."""
 _sys = vars(sys)
 _getsignal = _signal.getsignal  # without the enums of ``signal``
-_getcwd, _umask, _setitimer, _dup2 = os.getcwd, os.umask, signal.setitimer, os.dup2
+_getcwd, _umask, _alarm, _setitimer, _dup2 = os.getcwd, os.umask, _signal.alarm, signal.setitimer, os.dup2
 _thread_count = _thread._count  # noqa: SLF001 - active_count() takes a lock and knows no thread that C code started
 _locale_of = _locale.setlocale
 
@@ -107,7 +107,7 @@ class Surroundings:
         """Compare what is cheap and shows in no act that Python reports."""
         modules, current, noted, lists = sys.modules, _sys, self._sys, self._lists
         return (
-            _setitimer(0, 0.0) == (0.0, 0.0)
+            not _alarm(0)  # as ITIMER_REAL has it, at half the price
             and _thread_count() <= self._threads
             and _umask(self._mask) == self._mask
             and list(map(_getsignal, _NUMBERS)) == self._handlers

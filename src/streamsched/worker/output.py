@@ -5,6 +5,7 @@ What is not written yet lies in memory that the pool shares, so that it outlives
 
 from __future__ import annotations
 
+import _thread
 import re
 import sys
 import threading
@@ -27,6 +28,8 @@ _END_MASK: Final = (1 << _END_BITS) - 1
 _RETURNS: Final = re.compile(rb"\n?\r+\n?")
 _time_ns = time.time_ns
 _ident = threading.get_ident
+_thread_count = _thread._count  # noqa: SLF001 - active_count() takes a lock
+_PLAIN, _CAREFUL, _BUSY = range(3)  # may ``write_text`` go the short way; is another write under way
 
 
 class Output:
@@ -41,10 +44,10 @@ class Output:
     def __init__(self, sink: Sink, memory: memoryview | None = None) -> None:
         self._sink = sink
         self._who = ("", 0, 0)
-        self._named = b""
         self._millis = self._second = -1
-        self._date = self._stamp = b""
+        self._date = self._stamp = self._started = b""  # the last is the begin of lines in this millisecond
         self._through = False
+        self._threads = -1  # not counted yet
         self._ours: frozenset[int] = frozenset()
         self._left: dict[int, bytes] = {}  # threads that ended children left behind, with the prefix of their child
         self._prepare(memory)
@@ -57,20 +60,22 @@ class Output:
         self._key = 0  # the thread and stream that began it
         self._ended: set[int] = set()  # threads and streams whose line was ended for them: their own end is passed over
         self._lock = threading.RLock()
-        self._busy = False
-        self._plain = True  # nothing stands in the way of the short way of ``write_text``
+        self._state = _PLAIN
         self._late: deque[tuple[int, bytes]] = deque()
 
     def begin(self, task_id: str, child: int, attempt: int) -> None:
         """Say whose output comes now. What threads of earlier children write stays theirs."""
+        count = _thread_count()
+        if count != self._threads or self._left:
+            self._threads = count
+            self._look_at_threads()
+        self._who, self._started = (task_id, child, attempt), b""
+
+    def _look_at_threads(self) -> None:
         threads = sys._current_frames()  # noqa: SLF001 - it is documented, and knows threads that C started too
-        if len(threads) > len(self._ours):
-            if not self._ours:
-                self._ours = frozenset(threads)
-            self._left = {ident: self._left.get(ident, self._prefix()) for ident in threads if ident not in self._ours}
-        elif self._left:
-            self._left = {}
-        self._who, self._named = (task_id, child, attempt), b""
+        if not self._ours:
+            self._ours = frozenset(threads)
+        self._left = {ident: self._left.get(ident, self._prefix()) for ident in threads if ident not in self._ours}
 
     def note(self) -> None:
         """Hear that the handler's module was imported: see ``streams.Capture``."""
@@ -91,20 +96,22 @@ class Output:
             for at in range(0, count, PIECE):
                 self.write(text[at : at + PIECE].encode("utf-8", "backslashreplace"), stream)
             return count
-        data = text.encode("utf-8", "backslashreplace")
+        try:
+            data = text.encode()
+        except UnicodeEncodeError:
+            data = text.encode("utf-8", "backslashreplace")
         size = len(data)
         key = _ident() + stream
         with self._lock:
-            if self._plain:
-                self._plain, self._busy = False, True
+            if not self._state:
+                self._state = _BUSY
                 try:
                     line, at = self._line, self._end
                     if (
                         (key == self._key or not line)
                         and 0 < size < _SHORT - line
                         and at < _ROOMY
-                        and b"\r" not in data
-                        and data.find(b"\n", 0, size - 1) < 0
+                        and (text == "\n" or text.isprintable() or _is_one_line(data))
                     ):
                         if not line:
                             self._key = key
@@ -119,7 +126,7 @@ class Output:
                         self._word[0] = self._start << _END_BITS | end
                         data = b""
                 finally:
-                    self._plain, self._busy = True, False
+                    self._state = _PLAIN
             if data or self._late or self._whole - self._start >= CHUNK_BYTES:
                 self._accept(key, data)
         return count
@@ -146,12 +153,12 @@ class Output:
     def forked(self) -> None:
         """Go on in a forked copy: the parent writes what is in the shared memory, and no thread writes what is here."""
         self._prepare(None)
-        self._through, self._plain = True, False
+        self._through, self._state = True, _CAREFUL
 
     # --- inside, under the lock ---
 
     def _accept(self, key: int, data: bytes) -> None:
-        if self._busy:  # this is a signal handler or a finalizer, in the midst of another write of its thread
+        if self._state == _BUSY:  # this is a signal handler or a finalizer, in the midst of another write of its thread
             self._late.append((key, data))
             return
         self._alone(lambda: self._take(key, data))
@@ -159,9 +166,9 @@ class Output:
     def _alone(self, act: Callable[[], None]) -> None:
         """Do something that nothing may interrupt, and then what came meanwhile."""
         with self._lock:
-            if self._busy:
+            if self._state == _BUSY:
                 return
-            self._busy, self._plain = True, False
+            self._state = _BUSY
             try:
                 act()
                 while self._late:
@@ -169,7 +176,7 @@ class Output:
                 if self._whole - self._start >= CHUNK_BYTES or self._through:
                     self._write_lines(all_of_them=self._through)
             finally:
-                self._busy, self._plain = False, not self._ended and not self._through
+                self._state = _CAREFUL if self._ended or self._through else _PLAIN
 
     def _take(self, key: int, data: bytes) -> None:
         half = False
@@ -220,18 +227,19 @@ class Output:
             if second != self._second:
                 self._second = second
                 self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-            self._stamp = b"%s.%03dZ " % (self._date, rest)
-        left = self._left.get(self._key & ~1) if self._left else None
-        return self._stamp + (left or self._named or self._prefix())
+            self._stamp, self._started = b"%s.%03dZ " % (self._date, rest), b""
+        if self._left and (left := self._left.get(self._key & ~1)):
+            return self._stamp + left
+        if not self._started:
+            self._started = self._stamp + self._prefix()
+        return self._started
 
     def _prefix(self) -> bytes:
-        """Say whose line it is. Made at a child's first line: most print nothing."""
         task_id, child, attempt = self._who
         if not task_id:  # before the first child
             return b""
         name = task_id if task_id.isprintable() else ascii(task_id)[1:-1]
-        self._named = f"{name[: PREFIX_BYTES // 4]}[{child}]#{attempt} ".encode()
-        return self._named
+        return f"{name[: PREFIX_BYTES // 4]}[{child}]#{attempt} ".encode()
 
     def _append(self, data: bytes) -> None:
         end = self._end + len(data)
@@ -286,7 +294,13 @@ def remains(memory: memoryview) -> bytes:
     return _utf_8(text if text.endswith(b"\n") or not text else text + b"\n")
 
 
+def _is_one_line(data: bytes) -> bool:
+    return b"\r" not in data and data.find(b"\n", 0, len(data) - 1) < 0
+
+
 def _utf_8(text: bytes) -> bytes:
+    if text.isascii():
+        return text
     try:
         text.decode()
     except UnicodeDecodeError:
