@@ -53,7 +53,10 @@ def look(ctx: ChildContext) -> dict[str, Any]:
         "other hooks": [id(sys.unraisablehook), id(sys.displayhook), id(sys.breakpointhook)],
         "hooks of threads": [repr(threading.gettrace()), repr(threading.getprofile())],
         "digits": sys.get_int_max_str_digits(),
-        "collects": gc.isenabled(),
+        "collects": [gc.isenabled(), gc.get_threshold(), gc.get_debug()],
+        "records": [repr(logging.getLogRecordFactory()), repr(logging.getLoggerClass()), repr(warnings.showwarning)],
+        "levels": [logging.getLevelName(level) for level in (10, 20, 30, 40, 50)],
+        "cpus": sorted(os.sched_getaffinity(0)),
         "timeout": socket.getdefaulttimeout(),
         "warnings": len(warnings.filters),
         "locale": locale.setlocale(locale.LC_ALL),
@@ -118,6 +121,21 @@ def change(ctx: ChildContext, what: str) -> str:  # noqa: C901 - many things to 
     elif what == "hooks of threads":
         threading.settrace(lambda *_: None)
         threading.setprofile(lambda *_: None)
+        time.sleep(0.002)
+    elif what == "records":
+        logging.setLogRecordFactory(lambda *_: None)  # type: ignore[arg-type]
+    elif what == "logger class":
+        logging.setLoggerClass(type("Own", (logging.Logger,), {}))
+    elif what == "captured warnings":
+        logging.captureWarnings(True)
+    elif what == "levels":
+        logging.addLevelName(logging.INFO, "I")
+    elif what == "collector":
+        gc.set_threshold(1)
+        gc.set_debug(gc.DEBUG_STATS)
+        time.sleep(0.002)
+    elif what == "cpus":
+        os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])
         time.sleep(0.002)
     elif what == "digits":
         sys.set_int_max_str_digits(640)

@@ -54,10 +54,11 @@ def result(case: Case, handler: str, **args: object) -> Any:
 RESTORED = [
     "cwd", "environ", "other environ", "umask", "signals", "alarm", "timer", "streams", "sys", "timeout", "warnings",
     "locale", "logging", "logger", "decimal", "files", "unraisable", "breakpoint", "hooks of threads", "digits",
+    "records", "logger class", "captured warnings", "levels", "collector",
 ]  # fmt: skip
 REPLACED = [
     "lost cwd", "closed streams", "priority", "limits", "thread", "lasting thread", "thread pool", "descriptors",
-    "most descriptors",
+    "most descriptors", "cpus",
 ]  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def test_what_cannot_be_set_back_is_a_reason_for_another_executor(case: Case, wh
     while not after:
         ending = case.run(make_job("look"))[0]  # it comes back if it was sent to the one that leaves
         after = json.loads(ending.result) if isinstance(ending, JobCompleted) and ending.result else {}
-    same = ("pid", "stdout", "files", "hooks", "other hooks", "handlers", "environ")
+    same = ("pid", "stdout", "files", "hooks", "other hooks", "records", "handlers", "environ")
     if what not in ("lost cwd", "closed streams"):  # those can be set back
         assert after["pid"] != before["pid"]
     assert {k: v for k, v in after.items() if k not in same} == {k: v for k, v in before.items() if k not in same}

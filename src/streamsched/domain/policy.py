@@ -13,6 +13,11 @@ from streamsched.domain.refusal import Path, TemplateError
 
 _RETRY: Final[Path] = ("child", "retry")
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*")
+_ALIASES: Final = {
+    **dict.fromkeys(("IOError", "EnvironmentError", "os.error", "socket.error", "select.error"), "OSError"),
+    **dict.fromkeys(("socket.timeout", "asyncio.TimeoutError", "concurrent.futures.TimeoutError"), "TimeoutError"),
+}
+"""Other names that Python has for a class, which does not know them."""
 _TOLERATE: Final[Path] = ("failure", "tolerate")
 FAIL_FAST: Final = "fail_fast"
 RUN_ALL: Final = "run_all"
@@ -81,6 +86,10 @@ class RetryPolicy:
             if not _CLASS.fullmatch(name):
                 reason, remedy = f"{name!r} is no name of an error type", "write ValueError or package.module.Class"
                 raise TemplateError(reason, remedy, path=(*_RETRY, "non_retryable", position))
+            own = _ALIASES.get(name.removeprefix("builtins."))
+            if own is not None:
+                reason = f"{name} is only another name of {own}, and no error is told by it"
+                raise TemplateError(reason, f"write {own}", path=(*_RETRY, "non_retryable", position))
 
     def rules_out(self, error_type: str, error_types: Sequence[str]) -> bool:
         """Tell whether no other attempt follows on an error: its class or a base of that is named.

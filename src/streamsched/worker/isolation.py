@@ -12,7 +12,6 @@ import _signal  # type: ignore[import-not-found]
 import _thread
 import faulthandler
 import gc
-import logging
 import os
 import signal
 import socket
@@ -25,6 +24,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from streamsched.worker import descendants
+from streamsched.worker.loggers import Loggers
 from streamsched.worker.seeding import Seeding
 
 PATIENCE_S: Final = 3.0
@@ -48,14 +48,13 @@ _SYS: Final = (
     "stdin", "stdout", "stderr", "argv", "path", "excepthook", "displayhook", "unraisablehook", "breakpointhook",
 )  # fmt: skip
 _LISTS: Final = ("argv", "path")
-_UNTOUCHED: Final = -271828
-"""A key in the cache of the root logger: any change of a logger's level empties that cache."""
 _sys = vars(sys)
 _getsignal = _signal.getsignal  # without the enums of ``signal``
 _getcwd, _umask, _alarm, _setitimer, _dup2 = os.getcwd, os.umask, _signal.alarm, signal.setitimer, os.dup2
 _end_watch = faulthandler.cancel_dump_traceback_later
 _thread_count = _thread._count  # noqa: SLF001 - active_count() takes a lock and knows no thread that C code started
 _locale_of = _locale.setlocale
+_cpus_of: Any = getattr(os, "sched_getaffinity", int)
 
 
 class Surroundings:
@@ -90,7 +89,7 @@ class Surroundings:
         self._resources = _resources()
         self._locale = _locale_of(_locale.LC_ALL)
         self._filters = list(warnings.filters)
-        self._loggers = _Loggers()
+        self._loggers = Loggers()
         self._seeding.watch()
 
     def tidy(self, took_ns: int) -> str:
@@ -149,7 +148,7 @@ class Surroundings:
         return (
             sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled(), socket.getdefaulttimeout(),
             sys.gettrace(), sys.getprofile(), threading.excepthook, threading.gettrace(), threading.getprofile(),
-            sys.get_int_max_str_digits(),
+            gc.get_threshold(), gc.get_debug(), sys.get_int_max_str_digits(),
         )  # fmt: skip
 
     def _set_back(self) -> str:
@@ -164,10 +163,12 @@ class Surroundings:
         self._set_back_variables()
         if self._cwd is not None and _getcwd_or_none() != self._cwd:
             os.chdir(self._cwd)
-        recursion, switch, collects, timeout, trace, profile, hook, *of_threads, digits = self._limits
+        recursion, switch, collects, timeout, trace, profile, hook, *of_threads, threshold, debug, digits = self._limits
         sys.setrecursionlimit(recursion)
         sys.setswitchinterval(switch)
         (gc.enable if collects else gc.disable)()
+        gc.set_threshold(*threshold)
+        gc.set_debug(debug)
         socket.setdefaulttimeout(timeout)
         sys.settrace(trace)
         sys.setprofile(profile)
@@ -217,59 +218,12 @@ class Surroundings:
                 return "it left threads"
             time.sleep(0.001)
         if _process_state() != self._process:
-            return "it changed its user or its priority"
+            return "it changed its user, its priority or its CPUs"
         if _resources() not in (None, self._resources) and self._resources is not None:
             return "it changed its resource limits"
         if self._resources is None and _resources() is not None:
             self._resources = _resources()
         return "" if _next_file() < self._most_files else "it left so many files open"
-
-
-class _Loggers:
-    """Levels, handlers and switches of all loggers, and the signs that one was changed."""
-
-    def __init__(self) -> None:
-        self._root = logging.getLogger()
-        self._manager = self._root.manager
-        self._disabled = self._manager.disable
-        self._count = len(logging._handlerList)  # type: ignore[attr-defined] # noqa: SLF001 - all handlers there are
-        self._noted = {logger: _settings_of(logger) for logger in self._all()}
-        self._handlers = list(self._root.handlers)
-        self._level = self._root.level
-        self._cache: dict[int, bool] = getattr(self._root, "_cache", {})
-        self._cache[_UNTOUCHED] = True
-
-    def _all(self) -> list[logging.Logger]:
-        found = [logger for logger in self._manager.loggerDict.values() if isinstance(logger, logging.Logger)]
-        return [self._root, *found]
-
-    def are_untouched(self) -> bool:
-        return (
-            _UNTOUCHED in self._cache
-            and self._root.handlers == self._handlers
-            and len(logging._handlerList) <= self._count  # type: ignore[attr-defined] # noqa: SLF001
-            and self._manager.disable == self._disabled
-        )
-
-    def set_back(self) -> None:
-        for logger in self._all():
-            level, handlers, filters, propagate, disabled = self._noted.get(logger, (0, [], [], True, False))
-            for handler in logger.handlers:
-                if handler not in handlers:
-                    with suppress(Exception):
-                        handler.flush()
-            logger.handlers[:], logger.filters[:] = handlers, filters
-            logger.propagate, logger.disabled = propagate, disabled
-            if logger.level != level:
-                logger.setLevel(level)
-        if self._manager.disable != self._disabled:
-            logging.disable(self._disabled)
-        self._count = max(self._count, len(logging._handlerList))  # type: ignore[attr-defined] # noqa: SLF001
-        self._cache[_UNTOUCHED] = True
-
-
-def _settings_of(logger: logging.Logger) -> tuple[int, list[logging.Handler], list[Any], bool, bool]:
-    return logger.level, list(logger.handlers), list(logger.filters), logger.propagate, logger.disabled
 
 
 def _keep(number: int) -> int:
@@ -298,8 +252,8 @@ def _getcwd_or_none() -> str | None:
         return None
 
 
-def _process_state() -> tuple[int, ...]:
-    return os.geteuid(), os.getegid(), os.getpriority(os.PRIO_PROCESS, 0)
+def _process_state() -> tuple[Any, ...]:
+    return os.geteuid(), os.getegid(), os.getpriority(os.PRIO_PROCESS, 0), _cpus_of(0)
 
 
 def _resources() -> list[tuple[int, int]] | None:
