@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from streamsched.worker.errors import NonRetryable as NonRetryable
     from streamsched.worker.errors import PayloadTooLarge as PayloadTooLarge
     from streamsched.worker.errors import RetryAfter as RetryAfter
+    from streamsched.worker.errors import StopChild as StopChild
 
 _HOMES = {
     "Client": "api.client",
@@ -50,13 +51,14 @@ _HOMES = {
     "NonRetryable": "worker.errors",
     "PayloadTooLarge": "worker.errors",
     "RetryAfter": "worker.errors",
+    "StopChild": "worker.errors",
 }
 """Where each name is at home, below ``streamsched``. Imported late: every command and executor imports this package."""
 
 __all__ = [
     "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken", "LogUnreachable",
     "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotRedrivable", "PayloadTooLarge", "RetryAfter",
-    "ScheduleConflict", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "plan", "run",
+    "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "plan", "run",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import decimal
+import faulthandler
 import gc
 import io
 import locale
@@ -49,6 +50,9 @@ def look(ctx: ChildContext) -> dict[str, Any]:
         "path": sys.path,
         "recursion": sys.getrecursionlimit(),
         "hooks": [id(sys.excepthook), id(threading.excepthook), repr(sys.gettrace()), repr(sys.getprofile())],
+        "other hooks": [id(sys.unraisablehook), id(sys.displayhook), id(sys.breakpointhook)],
+        "hooks of threads": [repr(threading.gettrace()), repr(threading.getprofile())],
+        "digits": sys.get_int_max_str_digits(),
         "collects": gc.isenabled(),
         "timeout": socket.getdefaulttimeout(),
         "warnings": len(warnings.filters),
@@ -104,6 +108,30 @@ def change(ctx: ChildContext, what: str) -> str:  # noqa: C901 - many things to 
         sys.settrace(lambda *_: None)
         gc.disable()
         time.sleep(0.002)
+    elif what == "unraisable":
+        sys.unraisablehook = print
+        time.sleep(0.002)
+    elif what == "breakpoint":
+        sys.breakpointhook = None  # type: ignore[assignment]
+        del sys.displayhook
+        time.sleep(0.002)
+    elif what == "hooks of threads":
+        threading.settrace(lambda *_: None)
+        threading.setprofile(lambda *_: None)
+        time.sleep(0.002)
+    elif what == "digits":
+        sys.set_int_max_str_digits(640)
+        time.sleep(0.002)
+    elif what == "fault timer":
+        faulthandler.dump_traceback_later(0.5, exit=True)
+    elif what == "descriptors":
+        with contextlib.suppress(OSError):
+            while True:
+                os.dup(1)
+    elif what == "most descriptors":
+        while os.dup(1) < os.sysconf("SC_OPEN_MAX") * 3 // 4:
+            pass
+        time.sleep(0.002)
     elif what == "timeout":
         socket.setdefaulttimeout(0.01)
         time.sleep(0.002)
@@ -140,6 +168,18 @@ def change(ctx: ChildContext, what: str) -> str:  # noqa: C901 - many things to 
     elif what == "print":
         print("kept")
     return "done"
+
+
+def ends_its_group(ctx: ChildContext, number: int) -> list[bool]:
+    mine = [os.getsid(0) == os.getpid(), os.getpgrp() == os.getpid()]
+    if all(mine):  # or it would strike the tests
+        subprocess.run(["sh", "-c", f"trap '' {number}; kill -{number} 0"], check=False)
+        time.sleep(0.1)
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR))
+    except OSError:
+        mine.append(True)
+    return mine
 
 
 def lets_a_pool_go(ctx: ChildContext) -> int:

@@ -92,6 +92,12 @@ def test_reports_go_to_the_transport(transport: Recorder) -> None:
     assert (transport.beats, transport.done, transport.total) == (1, 3, 10)
 
 
+@pytest.mark.parametrize(("done", "says"), [(None, "not 'NoneType'"), ([1], "not 'list'"), (10**400, "too large")])
+def test_a_progress_that_is_no_number_is_told_as_one(transport: Recorder, done: Any, says: str) -> None:
+    with pytest.raises((TypeError, OverflowError), match=says):
+        ChildContext(transport).progress(done, 10)
+
+
 @pytest.mark.parametrize(
     ("iterable", "done"),
     [(range(10, 20), 0), (range(10, 20), 4), (range(10, 20), 10), (range(10, 20), 15), (list(range(10, 20)), 4),

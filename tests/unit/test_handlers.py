@@ -33,6 +33,15 @@ def test_only_allowed_modules_are_imported(name: str) -> None:
         Handlers(["streamsched.examples.*"]).resolve(name)
 
 
+def test_a_partial_is_of_the_module_of_its_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import os\nfrom functools import partial\ndef g(ctx, x): return x\n"
+    (tmp_path / "partials.py").write_text(f"{source}f, bad = partial(g, x=5), partial(os.system)")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert Handlers(["partials"]).resolve("partials:f")(None) == 5
+    with pytest.raises(errors.HandlerNotAllowed, match=r"posix|nt"):
+        Handlers(["partials"]).resolve("partials:bad")
+
+
 def test_without_any_allowed_module() -> None:
     with pytest.raises(errors.HandlerNotAllowed, match="no modules at all"):
         Handlers([]).resolve("os:system")
@@ -71,6 +80,10 @@ def test_modules_that_do_not_give_the_handler(
         ("def __f(ctx): ...", "__f", "private"),
         ("f = object()", "f", "is a object, not a function"),
         ("f = [1]", "f", "is a list, not a function"),
+        ("async def f(ctx): ...", "f", r"is an async function, whose body would not run: write asyncio\.run"),
+        ("async def f(ctx): yield 1", "f", r"is an async generator, .*: write asyncio\.run"),
+        ("def f(ctx): yield 1", "f", "is a generator, whose body would not run: return a list"),
+        ("import functools\nasync def g(ctx, x): ...\nf = functools.partial(g, x=1)", "f", "is an async function"),
     ],
 )
 def test_what_is_no_handler_whoever_runs_it(

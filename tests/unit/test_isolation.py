@@ -53,9 +53,12 @@ def result(case: Case, handler: str, **args: object) -> Any:
 
 RESTORED = [
     "cwd", "environ", "other environ", "umask", "signals", "alarm", "timer", "streams", "sys", "timeout", "warnings",
-    "locale", "logging", "logger", "decimal", "files",
+    "locale", "logging", "logger", "decimal", "files", "unraisable", "breakpoint", "hooks of threads", "digits",
 ]  # fmt: skip
-REPLACED = ["lost cwd", "closed streams", "priority", "limits", "thread", "lasting thread", "thread pool"]
+REPLACED = [
+    "lost cwd", "closed streams", "priority", "limits", "thread", "lasting thread", "thread pool", "descriptors",
+    "most descriptors",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("what", RESTORED)
@@ -74,7 +77,7 @@ def test_what_cannot_be_set_back_is_a_reason_for_another_executor(case: Case, wh
     while not after:
         ending = case.run(make_job("look"))[0]  # it comes back if it was sent to the one that leaves
         after = json.loads(ending.result) if isinstance(ending, JobCompleted) and ending.result else {}
-    same = ("pid", "stdout", "files", "hooks", "handlers", "environ")
+    same = ("pid", "stdout", "files", "hooks", "other hooks", "handlers", "environ")
     if what not in ("lost cwd", "closed streams"):  # those can be set back
         assert after["pid"] != before["pid"]
     assert {k: v for k, v in after.items() if k not in same} == {k: v for k, v in before.items() if k not in same}
@@ -85,6 +88,22 @@ def test_an_alarm_of_one_child_does_not_strike_the_next(case: Case) -> None:
     case.one(make_any_job("streamsched.examples.bench:noop"), JobFailed)  # not allowed here, and no matter
     time.sleep(1.2)
     assert result(case, "draws") is not None
+
+
+def test_a_timer_of_faulthandler_does_not_end_the_next(case: Case) -> None:
+    before = result(case, "look")["pid"]
+    result(case, "change", what="fault timer")
+    time.sleep(0.7)
+    assert result(case, "look")["pid"] == before
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 15])
+def test_a_signal_for_the_own_group_reaches_no_worker(case: Case, number: int) -> None:
+    if number in (1, 3):  # those end the executor, and nothing else
+        assert case.one(make_job("ends_its_group", number=number), JobFailed).error_type == "ExecutorDied"
+    else:
+        assert result(case, "ends_its_group", number=number) == [True, True, True]
+    assert result(case, "look")
 
 
 @pytest.mark.parametrize("how", ["seed", "state"])

@@ -95,6 +95,11 @@ def nested(levels: int) -> list[Any]:
     return value
 
 
+async def _never() -> None: ...
+
+
+_COROUTINE = _never()
+_COROUTINE.close()  # or Python would warn that it was not awaited
 _CYCLE: list[Any] = []
 _CYCLE.append({"again": _CYCLE})
 
@@ -150,6 +155,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "pydantic": (Model(), "pydantic.main.BaseModel is no JSON; write x.model_dump(mode='json')"),
     "numpy": (Scalar(), "numpy.generic is no JSON; write x.tolist()"),
     "generator": ((n for n in range(3)), "write list(x)"),
+    "coroutine": (_COROUTINE, "a value of type coroutine is no JSON; write asyncio.run(x)"),
     "range": (range(3), "write list(x)"),
     "proxy": (types.MappingProxyType({}), "write dict(x)"),
     "complex": (1j, "write [x.real, x.imag]"),

@@ -91,13 +91,10 @@ def submit(
         submitted = client.submit(template, values, task_id=task_id, priority=priority)
         document: dict[str, Any] = {"task_id": submitted.task_id, "first": submitted.first}
         there = None if submitted.first else client.status(submitted.task_id)
-        halted = client.halted(submitted.task_id)
-        if halted and wait:
+        if wait and (halted := client.halted(submitted.task_id)):
             from streamsched.log.port import PartitionHalted
 
             raise PartitionHalted(f"task {submitted.task_id} was submitted, and waits: {halted}")
-        if halted:
-            note(f"it waits: {halted}")
         if wait:
             note(f"task {submitted.task_id}")
             status = until_done(client, submitted.task_id)

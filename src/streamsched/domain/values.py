@@ -48,6 +48,7 @@ _REMEDIES: Final = {
     "pydantic.main.BaseModel": "write x.model_dump(mode='json')",
     "msgspec.Struct": "write msgspec.to_builtins(x)",
     "mappingproxy": "write dict(x)",
+    "coroutine": "write asyncio.run(x)",
 }
 """What to write in place of an object, by the name of its class or of one of its bases."""
 

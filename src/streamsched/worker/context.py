@@ -117,7 +117,7 @@ class ChildContext:
 
     def progress(self, done: float, total: float) -> None:
         """Say how far the child is, in a unit of its own; cheap, and no heartbeat."""
-        self._transport.progress(done, total)
+        self._transport.progress(float(done), float(total))
 
     def checkpoint(self, state: Any, *, wait: bool = False) -> None:
         """Keep ``state``, a value of ``docs/values.md``, as the point from which another attempt goes on.

@@ -5,13 +5,20 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Sequence
-from types import ModuleType
+from functools import partial
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from streamsched.domain.routing import EVERYTHING, allows
 from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, tell
 
 Handler = Callable[..., Any]
+_LAZY: Final = {
+    0x20: ("a generator", "return a list"),
+    0x80: ("an async function", "write asyncio.run(...) in a plain function"),
+    0x200: ("an async generator", "write asyncio.run(...) in a plain function"),
+}
+"""What only returns an object when it is called, by the flag of its code (as in ``inspect``), and what to do."""
 AGAIN_S: Final = 1.0
 """Seconds before a module that could not be imported is tried again, or as many as it took to fail."""
 
@@ -52,7 +59,12 @@ class Handlers:
         if isinstance(handler, type) or not callable(handler):
             what = "a class" if isinstance(handler, type) else f"a {type(handler).__name__}"
             raise HandlerNotFound(f"handler {name} is {what}, not a function")
-        home = getattr(handler, "__module__", None)
+        body = handler.func if isinstance(handler, partial) else handler
+        flags = body.__code__.co_flags if isinstance(body, FunctionType) else 0
+        for flag, (what, remedy) in _LAZY.items():
+            if flags & flag:
+                raise HandlerNotFound(f"handler {name} is {what}, whose body would not run: {remedy}")
+        home = getattr(body, "__module__", None)
         home = home if isinstance(home, str) else ""
         if not (self._allowed(home) or home.startswith(f"{module_name}.")):
             raise HandlerNotAllowed(refusal(name, home, self._allow))

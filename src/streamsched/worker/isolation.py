@@ -10,6 +10,7 @@ from __future__ import annotations
 import _locale
 import _signal  # type: ignore[import-not-found]
 import _thread
+import faulthandler
 import gc
 import logging
 import os
@@ -52,6 +53,7 @@ _UNTOUCHED: Final = -271828
 _sys = vars(sys)
 _getsignal = _signal.getsignal  # without the enums of ``signal``
 _getcwd, _umask, _alarm, _setitimer, _dup2 = os.getcwd, os.umask, _signal.alarm, signal.setitimer, os.dup2
+_end_watch = faulthandler.cancel_dump_traceback_later
 _thread_count = _thread._count  # noqa: SLF001 - active_count() takes a lock and knows no thread that C code started
 _locale_of = _locale.setlocale
 
@@ -62,6 +64,7 @@ class Surroundings:
     def __init__(self) -> None:
         # Of our own, beyond the numbers that code closes: what stands at 1 and 2 is put back from here.
         self._output = [_keep(number) for number in (1, 2)]
+        self._most_files = os.sysconf("SC_OPEN_MAX") * 3 // 4
         self._seeding = Seeding()
         self._environ = os.environ
         self._acts: list[str] = []
@@ -107,7 +110,8 @@ class Surroundings:
         """Compare what is cheap and shows in no act that Python reports."""
         modules, current, noted, lists = sys.modules, _sys, self._sys, self._lists
         return (
-            not _alarm(0)  # as ITIMER_REAL has it, at half the price
+            _end_watch() is None
+            and not _alarm(0)  # as ITIMER_REAL has it, at half the price
             and _thread_count() <= self._threads
             and _umask(self._mask) == self._mask
             and list(map(_getsignal, _NUMBERS)) == self._handlers
@@ -131,20 +135,21 @@ class Surroundings:
         return (
             _getcwd() == self._cwd
             and self._environ._data == self._variables  # type: ignore[attr-defined] # noqa: SLF001
-            and _sys["stdin"] is self._sys["stdin"]
-            and _sys["excepthook"] is self._sys["excepthook"]
+            and {name: _sys.get(name) for name in _SYS} == self._sys
             and self._python_limits() == self._limits
             and _resources() == self._resources
             and _process_state() == self._process
             and signal.pthread_sigmask(signal.SIG_BLOCK, ()) == self._blocked
             and not descendants.has_children()
+            and _next_file() < self._most_files
         )
 
     @staticmethod
     def _python_limits() -> tuple[Any, ...]:
         return (
             sys.getrecursionlimit(), sys.getswitchinterval(), gc.isenabled(), socket.getdefaulttimeout(),
-            sys.gettrace(), sys.getprofile(), threading.excepthook,
+            sys.gettrace(), sys.getprofile(), threading.excepthook, threading.gettrace(), threading.getprofile(),
+            sys.get_int_max_str_digits(),
         )  # fmt: skip
 
     def _set_back(self) -> str:
@@ -159,7 +164,7 @@ class Surroundings:
         self._set_back_variables()
         if self._cwd is not None and _getcwd_or_none() != self._cwd:
             os.chdir(self._cwd)
-        recursion, switch, collects, timeout, trace, profile, hook = self._limits
+        recursion, switch, collects, timeout, trace, profile, hook, *of_threads, digits = self._limits
         sys.setrecursionlimit(recursion)
         sys.setswitchinterval(switch)
         (gc.enable if collects else gc.disable)()
@@ -167,6 +172,9 @@ class Surroundings:
         sys.settrace(trace)
         sys.setprofile(profile)
         threading.excepthook = hook
+        threading.settrace(of_threads[0])
+        threading.setprofile(of_threads[1])
+        sys.set_int_max_str_digits(digits)
         if warnings.filters != self._filters:
             warnings.filters[:] = self._filters  # type: ignore[index]
             warnings._filters_mutated()  # type: ignore[attr-defined] # noqa: SLF001 - as its own functions do
@@ -214,7 +222,7 @@ class Surroundings:
             return "it changed its resource limits"
         if self._resources is None and _resources() is not None:
             self._resources = _resources()
-        return ""
+        return "" if _next_file() < self._most_files else "it left so many files open"
 
 
 class _Loggers:
@@ -270,6 +278,12 @@ def _keep(number: int) -> int:
     with suppress(OSError):
         return fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 200)
     return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _next_file() -> int:
+    number = os.dup(1)
+    os.close(number)
+    return number
 
 
 def _disarm() -> None:
