@@ -57,7 +57,7 @@ class Executor:
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
         self._handlers = Handlers(setup.allow)
         self._surroundings: Surroundings | None = None
-        self._known: set[str] = set()  # handlers whose modules are imported
+        self._known: dict[str, Handler] = {}  # those whose modules are imported
         self._left = setup.reuse or -1  # jobs until this executor is to be replaced
         self._leaving = False
         self._pid = os.getpid()
@@ -130,9 +130,9 @@ class Executor:
         lack: Lack = ""
         stopped = False
         try:
-            handler = self._handlers.resolve(job.handler)
-            if job.handler not in self._known:
-                self._know(job.handler)
+            handler = self._known.get(job.handler)
+            if handler is None:
+                handler = self._know(job.handler)
             result = write_result(copy_context().run(handler, context, **read_arguments(job)), self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
@@ -170,12 +170,13 @@ class Executor:
 
     # --- between two children ---
 
-    def _know(self, handler: str) -> None:
-        """Take what the import of a handler's module has set for what is to be."""
-        self._known.add(handler)
+    def _know(self, name: str) -> Handler:
+        """Import a handler's module, and take what that has set for what is to be."""
+        handler = self._known[name] = self._handlers.resolve(name)
         self._output.note()
         if self._surroundings is not None:
             self._surroundings.note()
+        return handler
 
     def _tidy(self, took: int) -> bool:
         """Set back what the child has changed; says whether this executor is to be replaced."""

@@ -118,14 +118,15 @@ class Page:
 
     def push(self, item: bytes) -> bool:
         """Keep one encoded item until it is sent; refuse if there is no room."""
-        start, end, count = self._pending()
-        if start == end:
-            start = end = 0
-        after = end + len(item)
-        if after > SPILL or count == MOST_PENDING:
+        word = self._ints[_PENDING]
+        end, size = (word >> _COUNT_BITS) & _MASK, len(item)
+        if end == word >> (_PENDING_FIELD + _COUNT_BITS):  # nothing waits: from the begin again
+            word = end = 0
+        if end + size > SPILL or word & MOST_PENDING == MOST_PENDING:
             return False
-        self._bytes[_SPILL_AT + end : _SPILL_AT + after] = item
-        self._mark(start, after, count + 1)
+        self._bytes[_SPILL_AT + end : _SPILL_AT + end + size] = item
+        # One word, so that a kill at any moment leaves either the old or the new truth.
+        self._ints[_PENDING] = word + (size << _COUNT_BITS) + 1
         return True
 
     def pending(self) -> tuple[bytes, int]:
