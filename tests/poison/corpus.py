@@ -438,6 +438,7 @@ class Corpus:
             self._beat(running=running), self._beat(running=(structs.replace(running[0], child=2**70),)),
             self._beat(running=(structs.replace(running[0], started_at=2**60),)), self._beat(name="\x1b[2J" * 1_000),
             self._beat(loop_age=-5), self._beat(member_id="", transactional_id=""),
+            *(self._beat(**{name: "m" * 500_000}) for name in ("name", "role", "state", "member_id", "version", "by")),
         ]  # fmt: skip
         for beat in beats:
             value = self._codec.encode(beat)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from msgspec import structs
 
 from streamsched.domain import events as e
+from streamsched.domain.flaws import flaw_of
 from streamsched.log.codec import headers_of
 from streamsched.log.port import Append, TopicPartition
 from tests.poison.house import House
@@ -75,3 +77,13 @@ def test_a_newer_record_in_the_work_log_stays_unsettled_and_others_pass() -> Non
     for committed in house.log.committed(house.topics.worker_group, places, stable=True).values():
         assert committed is not None
         assert committed.position == 0
+
+
+@pytest.mark.parametrize("name", ["by", "node_id", "name", "role", "version", "state", "member_id", "transactional_id"])
+def test_a_beat_of_a_long_text_is_none(name: str) -> None:
+    """An eviction of such a member is a request that the broker cuts off: each try would hold up all others."""
+    fields = dict.fromkeys(("by", "node_id", "name", "role", "version", "state", "member_id", "transactional_id"), "x")
+    numbers = {"slots": 1, "free": 1, "pending": 0, "partitions": (), "running": (), "loop_age": 0}
+    beat = e.NodeBeat(event_id=b"i", at=1, **fields, **numbers)  # type: ignore[arg-type]
+    assert flaw_of(beat) is None
+    assert name in str(flaw_of(structs.replace(beat, **{name: "m" * 1_001})))

@@ -212,6 +212,8 @@ def test_what_can_be_read_or_is_not_there_is_not_set_aside() -> None:
     for reason in ("", "  ", "x" * 2_001):
         with pytest.raises(InputError, match="reason"):
             site.decide(unknown, reason=reason)
+    with pytest.raises(InputError, match="is not text"):
+        site.decide(unknown, reason="\udcff")
     assert not site.decide(unknown).before
     again = site.decide(unknown, reason="another")
     assert (again.before, again.decision.reason) == (True, "a test")

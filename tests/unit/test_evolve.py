@@ -304,6 +304,14 @@ def test_a_reset_partition_gives_back_what_was_live_there() -> None:
     assert story.load == {1: 1, 2: 0}
 
 
+def test_a_reset_of_a_partition_without_live_children_looks_at_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who may write to the journal writes many of them, beside a task with ten million live children."""
+    monkeypatch.setattr(Task, "live_children", lambda self: pytest.fail("it goes through all live children"))
+    story = Story().dispatch(0, 2, partition=7)
+    evolve(story.task, e.PartitionReset(ID, 1_000, "worker", 8), story.load)
+    assert story.task.live == 3
+
+
 def test_a_cancel_of_another_redrive_is_void() -> None:
     story = Story().tell(e.TaskCancelRequested, 1, "enough")
     assert (story.task.phase, story.task.void) == (Phase.RUNNING, 1)

@@ -239,3 +239,12 @@ def test_wrong_parameters_are_refused(house: House, pair: str) -> None:
 def test_what_is_no_id_is_refused(house: House, name: str) -> None:
     with pytest.raises(InputError, match="is no schedule id"):
         house.want(schedule_id=name)
+
+
+def test_a_note_that_no_record_can_hold_is_refused_before_anything_is_written(house: House) -> None:
+    client = house.client()
+    client.create_schedule(house.want(PARAMS))
+    for tell in (client.pause_schedule, client.delete_schedule):
+        with pytest.raises(InputError, match=r"'a\\udcff' is not text"):
+            tell("nightly", "a\udcff")
+    assert client.schedule("nightly").state == "active"

@@ -249,3 +249,7 @@ def test_a_terminal_shows_markup_and_escapes_as_they_are() -> None:
     assert "[red]a\\x1b[31m" in shown.getvalue()
     assert "[b]t" in shown.getvalue()
     assert "\x1b[31m" not in shown.getvalue()
+
+
+def test_a_cell_of_a_table_is_cut_where_it_is_long() -> None:
+    assert max(map(len, columns([("A", "B"), ("x" * 500_000, "y"), ("z", "y")]))) < 300

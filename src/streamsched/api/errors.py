@@ -27,5 +27,10 @@ class InputError(Exception):
         super().__init__(visible(": ".join(part for part in parts if part)))
 
 
+def not_text(error: UnicodeEncodeError) -> InputError:
+    """Say which text no record can hold: one with a lone surrogate."""
+    return InputError(f"{error.object[:200]!r} is not text", "give it without lone surrogates")
+
+
 def _short(text: str) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

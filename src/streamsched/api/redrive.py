@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamsched.api.errors import InputError
+from streamsched.api.request import record_of
 from streamsched.api.status import TaskStatus, status_of
 from streamsched.api.wiring import Installation
 from streamsched.api.writing import write
@@ -50,7 +51,7 @@ def redrive(
         origin="",
         reason=reason,
     )
-    record = site.records.journal(event, task_id, task.request.traceparent)
+    record = record_of(site, event, task_id, task.request.traceparent)
     void, follower, home = task.void, following(), site.topics.journal_of(task_id)
     if home.partition in follower.halts:
         raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from streamsched.api.errors import InputError
+from streamsched.api.errors import InputError, not_text
 from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
@@ -102,9 +102,12 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
     )
 
 
-def record_of(site: Installation, event: Any, task_id: str, traceparent: str | None) -> Append:
-    """Make the journal record of an event about a task."""
-    return site.records.journal(event, task_id, traceparent)
+def record_of(site: Installation, event: Any, task_id: str, traceparent: str | None = None) -> Append:
+    """Make the journal record of an event about a task or a schedule. Raise InputError for what no record can hold."""
+    try:
+        return site.records.journal(event, task_id, traceparent)
+    except UnicodeEncodeError as error:
+        raise not_text(error) from None
 
 
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:

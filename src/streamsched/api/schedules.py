@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from streamsched.api.backfills import Refilling, WantedBackfill, parts_of, preview
 from streamsched.api.errors import InputError
 from streamsched.api.ledger import Tick, ledger
-from streamsched.api.request import NoSuchTask
+from streamsched.api.request import NoSuchTask, record_of
 from streamsched.api.schedule_file import WantedSchedule
 from streamsched.api.schedule_status import ScheduleStatus, schedule_status
 from streamsched.api.status import rfc3339
@@ -192,7 +192,7 @@ class Schedules:
         schedule_id = event.schedule_id
         if flaw := flaw_of(event):
             raise InputError(f"nobody could read that: {flaw}", "correct it", source=f"schedule {schedule_id}")
-        record = self._site.records.journal(event, schedule_id)
+        record = record_of(self._site, event, schedule_id)
         home, follower = self._site.topics.journal_of(schedule_id), self._following()
         if home.partition in follower.halts:
             raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")

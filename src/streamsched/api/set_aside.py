@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamsched.api.errors import InputError
+from streamsched.api.errors import InputError, not_text
 from streamsched.api.wiring import Installation
 from streamsched.api.writing import write
 from streamsched.domain.events import RecordSetAside
@@ -35,6 +35,10 @@ def decide(site: Installation, me: Identity, place: TopicPartition, offset: int,
     decision = me.sign(RecordSetAside, partition=place.partition, offset=offset, reason=reason)
     if not reason.strip():
         raise InputError("a reason is missing", "say with --reason why it is rubbish", source=source)
+    try:
+        value = site.codec.encode(decision)
+    except UnicodeEncodeError as error:
+        raise not_text(error) from None
     if flaw := flaw_of(decision):
         raise InputError(flaw, "correct it", source=source)
     try:
@@ -44,7 +48,7 @@ def decide(site: Installation, me: Identity, place: TopicPartition, offset: int,
         raise _none(source) from None
     if known is not None:
         return Decided(known, before=True)
-    write(site, Append(*place, None, site.codec.encode(decision), headers_of(decision)))
+    write(site, Append(*place, None, value, headers_of(decision)))
     return Decided(decision)
 
 

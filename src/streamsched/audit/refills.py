@@ -11,7 +11,7 @@ from typing import Final
 
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
-from streamsched.domain.backfill import Backfill
+from streamsched.domain.backfill import EXAMINED, Backfill
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.schedule import Schedule
 
@@ -25,6 +25,9 @@ def judge_refill(schedule: Schedule, event: e.BackfillDecided) -> Fault | None:
         return Fault(11, None, f"a backfill {event.backfill} that goes on", f"{len(event.ticks)} outcomes of its times")
     if not event.ticks:
         return Fault(11, None, "times with their outcomes", "a decision without any")
+    times = sum(run.count for run in event.ticks)
+    if times > EXAMINED:  # they are gone through one by one, and held
+        return Fault(11, None, f"at most {EXAMINED:,} times in one decision", f"{times:,} of them")
     started = sum(run.count for run in event.ticks if run.outcome != "left")
     if started > backfill.room:
         return Fault(11, None, f"room for {backfill.room} tasks of backfill {event.backfill}", f"{started} of them")

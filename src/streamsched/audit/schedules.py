@@ -15,12 +15,14 @@ from streamsched.domain import events as e
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
-from streamsched.domain.ticking import first_to_catch_up
+from streamsched.domain.ticking import EXAMINED, first_to_catch_up
 
 END: Final = 1 << 63
 """A position beyond every other."""
 HELD: Final = 2_000
 """Events of one schedule that may be held back for the bases to come; of more, the older half is folded."""
+TIMES: Final = 4 * EXAMINED
+"""More times than any decision has: those that it looked at, that waited and that somebody asked for."""
 FINAL: Final = frozenset({"fired", "skipped", "dropped", "missed", "suppressed"})
 _BESIDE: Final = (Overlap.ALLOW_ALL, Overlap.TERMINATE_OTHER)
 """With these a time fires though another task of the schedule runs."""
@@ -104,6 +106,9 @@ class _Decision:
         event = self._event
         if not event.ticks:
             return Fault(11, None, "times with their outcomes", "a decision without any")
+        times = sum(run.count for run in event.ticks)
+        if times > TIMES:  # who goes through them one by one would never come to an end
+            return Fault(11, None, f"at most {TIMES:,} times in one decision", f"{times:,} of them")
         for run in event.ticks:
             if fault := self._run(run):
                 return fault

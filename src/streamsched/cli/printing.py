@@ -48,8 +48,8 @@ def whole(value: object) -> str:
 
 
 def columns(rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Line up rows that fit into memory; numbers to the right."""
-    texts = [[f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row] for row in rows]
+    """Line up rows that fit into memory, each cell cut where it is long; numbers to the right."""
+    texts = [[f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     numeric = [all(isinstance(cell, int) for cell in column) for column in zip(*rows[1:], strict=True)]
     for row in texts:

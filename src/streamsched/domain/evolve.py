@@ -187,6 +187,8 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
 
 
 def _partition_reset(task: Task, event: e.PartitionReset) -> bool:
+    if not task.load[event.partition]:
+        return False
     lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
     for child in lost:
         _come_back(task, child)

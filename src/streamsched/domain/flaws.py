@@ -29,6 +29,7 @@ PAYLOAD_LIMIT: Final = ARGS_LIMIT
 REASON_LIMIT: Final = 2_000
 """Characters of the reason why a record is set aside: its dead letter repeats it."""
 
+_BEAT_TEXTS: Final = ("by", "node_id", "name", "role", "version", "state", "member_id", "transactional_id")
 BODY_LIMIT: Final = 1536 * 1024
 """Bytes of a schedule's template and parameters: its tasks' requests hold both, and a little more."""
 
@@ -224,6 +225,9 @@ def _refills(event: e.BackfillDecided) -> str | None:
 
 
 def _beat(event: e.NodeBeat) -> str | None:
+    for name in _BEAT_TEXTS:
+        if flaw := _long(name, getattr(event, name), NAME_LIMIT):
+            return flaw  # they go into requests that a broker refuses, and into each list
     for partition in event.partitions:
         if not 0 <= partition < PARTITION_END:
             return f"partition {partition} cannot be"
