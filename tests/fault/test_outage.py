@@ -87,6 +87,7 @@ def live_through(site: Site, broken: Callable[[], object], seconds: float, *prot
     site.submit(CHILDREN, steps=round(10 * (seconds + 8)), handler="counted")
     all_run(site)
     watching = site.nodes.start("watch", "job")
+    until(lambda: "running:" in site.nodes.said_by(watching), 60, site.nodes.said)  # it has found the broker
     before = site.noted()
     with broken():  # type: ignore[attr-defined]
         time.sleep(seconds)

@@ -34,10 +34,11 @@ class Presence:
         self._site = site
         self._intake = Intake(site.codec, site.topics)
         self._place = TopicPartition(site.topics.workers, 0)
-        self._reader = site.log.reader()
         since = site.clock.now() - round(1000 * SEEN_S)
-        self._reader.assign(site.log.position_at([self._place], since))
+        starts = site.log.position_at([self._place], since)
         self._live_from = site.log.end([self._place])[self._place]
+        self._reader = site.log.reader()
+        self._reader.assign(starts)
         self._watches = WATCHES if site.settings.brokers else 0
         self._seen: dict[bytes, tuple[NodeBeat, int]] = {}
         """The last beat of each node, and when it came by our clock (milliseconds), by the key of the node.

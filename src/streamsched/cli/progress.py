@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from streamsched.cli.printing import note
 from streamsched.domain.visible import visible
+from streamsched.log.port import LogUnreachable
 
 if TYPE_CHECKING:
     from streamsched.api.client import Client
@@ -28,8 +29,16 @@ def until_done(client: Client, task_id: str) -> TaskStatus:
     with TaskProgress() as progress:
         for status in client.follow(task_id):
             idle = not status.done and time.monotonic() >= look_at
-            progress(replace(status, why=client.missing(task_id)) if idle else status)
+            progress(replace(status, why=_missing(client, task_id)) if idle else status)
     return status
+
+
+def _missing(client: Client, task_id: str) -> str:
+    """Say who is missing, or that the log tells nothing just now: what is watched goes on when it answers again."""
+    try:
+        return client.missing(task_id)
+    except LogUnreachable as error:
+        return str(error)
 
 
 def note_missing(client: Client) -> None:

@@ -1,0 +1,36 @@
+"""Watching a task through an outage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from streamsched.api.status import ChildCounts, TaskStatus
+from streamsched.cli import progress
+from streamsched.log.port import LogUnreachable
+
+RUNNING = TaskStatus(
+    "t", "job", "v", "running", "", 0, 0, "submit", "me", 0, 0, None, {}, ChildCounts(1, 0, 1, 0, 0, 0), 0
+)
+
+
+def test_a_log_that_does_not_answer_ends_no_watching(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who works on the task is only a look beside it."""
+    monkeypatch.setattr(progress, "MISSING_AFTER", 0.0)
+
+    def follow(_: str) -> Iterator[TaskStatus]:
+        yield RUNNING
+        yield replace(RUNNING, state="succeeded")
+
+    def missing(_: str) -> str:
+        raise LogUnreachable("cannot look up offsets")
+
+    client = cast("Any", SimpleNamespace(follow=follow, missing=missing))
+    assert progress.until_done(client, "t").state == "succeeded"
+    assert "running: 0 of 1 done, 1 running; cannot look up offsets" in capsys.readouterr().err
