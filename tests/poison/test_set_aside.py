@@ -162,6 +162,34 @@ def test_each_of_many_records_needs_a_decision_of_its_own_in_any_order() -> None
     assert site.folded() == site.rebuilt() == site.rows()
 
 
+def test_what_was_read_before_a_partition_stood_still_is_not_read_again() -> None:
+    """A partition that stands still commits nothing: read from its position, each record would cost all before it."""
+    site = Site()
+    task_id = site.id_in(0)
+    site.turn()
+    scheduler, reader = site.scheduler, site.scheduler._reader
+    begun, poll = scheduler._ownership.claims[0].position, reader.poll
+    given: list[int] = []
+
+    def polled(limit: int, timeout: float) -> list[Any]:
+        found = poll(limit, timeout)
+        given.extend(record.offset for record, event in found if event is not None and record.partition == 0)
+        return found
+
+    reader.poll = polled  # type: ignore[method-assign]
+    letters = []
+    for _ in range(4):
+        letters += [site.throw(site.topics.events, 0, b"rubbish"), site.throw(site.topics.events)]
+    for offset in letters[1::2]:
+        site.turn()
+        assert scheduler._ownership.claims[0].position == begun
+        site.decide(offset)
+    site.submit(task_id)
+    site.succeeds(task_id)
+    assert given == sorted(set(given))
+    assert [letter.offset for letter in site.dead_letters()] == letters
+
+
 def test_decisions_in_flight_when_a_partition_stands_still_are_not_made_twice() -> None:
     """What the owner wrote behind the record is folded before it decides anything again."""
     site = Site()

@@ -48,6 +48,7 @@ FOUND_OF_REDRIVES = [
     (36, "a schedule was not told of a task that went on and was never planned before"),
     (94, "what a backfill fired became a time of the schedule, which waited for its end for ever"),
     (953, "a backfill had a part that held for no time: nobody could read it, and its client waited for ever"),
+    (7_001_167, "a partition was read again from its committed position for every record that was set aside in it"),
 ]
 """The same of histories in which tasks, and times, are gone through once more."""
 

@@ -255,14 +255,13 @@ class Scheduler:
             self._halted |= new
             self._stand_still(new)
         lifted = self._halted - halts.keys()
-        claims = [self._ownership.claims[partition] for partition in lifted & self._ownership.claims.keys()]
+        owned = lifted & self._ownership.claims.keys()
         try:
-            ends = self._log.end([TopicPartition(self._topics.events, claim.partition) for claim in claims])
+            ends = self._log.end([TopicPartition(self._topics.events, partition) for partition in owned])
         except LogUnreachable:
             return  # the next turn tries again
         self._halted -= lifted
         self._unready |= {place.partition: end for place, end in ends.items()}
-        self._read_again(claims)
 
     def _hear(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
