@@ -100,7 +100,9 @@ def _read(name: str, param: Param, text: str, source: str) -> object:
     if param.type == "array" and text.startswith("@") and param.items in (None, "string"):
         return _lines(Path(text[1:]), name, source)
     if param.type in ("array", "object"):
-        example = '["a","b"] or @FILE (its lines)' if param.type == "array" else '{"key":"value"}'
+        lines = " or @FILE (its lines)" if param.items in (None, "string") else ""
+        array = f'["a","b"]{lines}' if lines else "[1,2]"
+        example = array if param.type == "array" else '{"key":"value"}'
         try:
             return read_json(text, source).value
         except InputError as error:

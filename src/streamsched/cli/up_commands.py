@@ -48,6 +48,8 @@ def up(
             "start 'streamsched scheduler' and 'streamsched worker', or leave --brokers out (and STREAMSCHED_BROKERS)",
         )
     slots, modules = slots_or_cpus(slots), allowed_modules(allow)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)  # nothing has begun while the journal is folded
     service = Run(
         settings, slots=slots, command="up", allow=modules, drain=drain_timeout, reuse=reuse, on_progress=FoldNotice()
     )
@@ -60,3 +62,7 @@ def up(
     finally:
         service.close()
     return 0
+
+
+def _leave(_number: int, _frame: object) -> None:
+    raise SystemExit(0)

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,8 +110,9 @@ class RocksStore:
         """Do nothing: this is the writer."""
 
     def close(self) -> None:
-        """Close the database."""
-        self._db.close()
+        """Close the database. Where a write has failed, which was told then, the closing fails too: nothing is lost."""
+        with suppress(Exception):
+            self._db.close()
 
 
 class FollowingStore(RocksStore):
