@@ -73,8 +73,11 @@ class _Draft:
         self._characters = 0
         self.made = Decided(schedule.cursor)
         if schedule.deleted:
-            for wait in (*schedule.triggers, *schedule.waiting)[:EXAMINED]:
+            pending = (*schedule.triggers, *schedule.waiting)
+            for wait in pending[:EXAMINED]:
                 self._tell(wait, "dropped")
+            if len(pending) > EXAMINED:
+                return  # the rest goes first: a time of before the end would still meet what waits
             self._waiting.clear()
         else:
             self._go_on()
