@@ -81,6 +81,8 @@ class World:
         self.rng = Random(seed)
         self.dice = Dice(seed, plan.kinds, plan.factor, script)
         self.chaos = False
+        self.healed_at = 0
+        """When nothing went wrong any more, in milliseconds."""
         self.clock = VirtualClock()
         self.cluster = MemoryCluster(clock=self.clock.now, faults=self)
         self.topics = Topics(event_partitions=plan.journal_partitions, child_partitions=plan.work_partitions)
@@ -450,6 +452,7 @@ class World:
 
         """
         self.chaos = False
+        self.healed_at = self.clock.now()
         self.tell("healing")
         for node in self.nodes:
             node.clock.mend()
