@@ -20,13 +20,6 @@ from streamsched.log.port import TopicPartition
 # out. So its requests never do: what waits here gives up, and a late answer is dropped.
 _NEVER: Final = 3600.0
 
-# It ends the process too when the metadata that it asked for come while it is closed. So these requests do time out
-# (describe_topics, describe_cluster; no coordinator answers them): what waits here waits so many seconds longer for it.
-_TIMES_OUT_S: Final = 1.0
-
-_LEAST_S: Final = 0.001
-"""The shortest time-out that the client takes."""
-
 _DELETE_LIMIT: Final = 2.0
 """Seconds for what can as well be done the next time."""
 
@@ -48,10 +41,8 @@ class Admin:
         self._client = make(_kafka.AdminClient, settings.admin())
         self._silence = 0.0
 
-    def ask(self, doing: str, request: Request, limit: float = REQUEST_LIMIT, *, metadata: bool = False) -> list[Any]:
+    def ask(self, doing: str, request: Request, limit: float = REQUEST_LIMIT) -> list[Any]:
         """Send the request, and again while nobody can answer it yet; returns the results.
-
-        ``metadata`` says that it asks for these.
 
         Raises:
             LogUnreachable: there was no answer within ``limit`` seconds.
@@ -61,33 +52,26 @@ class Admin:
         deadline = time.monotonic() + limit
         while True:
             sent = time.monotonic()
-            patience = max(_LEAST_S, min(limit, deadline - sent, _SILENCE))
             try:
-                answers = request(self._client, request_timeout=patience if metadata else _NEVER).values()
-                until = sent + patience + (_TIMES_OUT_S if metadata else 0.0)
-                found = [answer.result(max(0.0, until - time.monotonic())) for answer in answers]
+                answers = request(self._client, request_timeout=_NEVER).values()
+                patience = min(deadline, sent + _SILENCE)
+                found = [answer.result(max(0.0, patience - time.monotonic())) for answer in answers]
                 self._silence = 0.0
                 return found
             except TimeoutError:
-                error = self._unheard(sent, limit)
+                error = KafkaError(KafkaError._TIMED_OUT, f"no answer in {limit:g} s")  # noqa: SLF001  # public
+                self._client.poll(0)  # hear what the connections say
+                self._silence += time.monotonic() - sent
+                if self._silence >= _SILENCE:
+                    self._client, self._silence = make(_kafka.AdminClient, self._settings.admin()), 0.0
             except KafkaException as failure:
                 error = errors.cause(failure)
-                if metadata and error.code() == KafkaError._TIMED_OUT:  # noqa: SLF001  # public
-                    error = self._unheard(sent, limit)
             if not errors.unanswered(error) or time.monotonic() + 0.05 > deadline:
                 self._client.poll(0)
                 raise errors.translate(error, doing, self._settings.brokers, self._settings.trouble)
             if errors.led_by_another(error):
                 self._learn_leaders()
             time.sleep(0.05)
-
-    def _unheard(self, sent: float, limit: float) -> KafkaError:
-        """Take note that a request had no answer; a client that hears nothing for long is replaced."""
-        self._client.poll(0)  # hear what the connections say
-        self._silence += time.monotonic() - sent
-        if self._silence >= _SILENCE:
-            self._client, self._silence = make(_kafka.AdminClient, self._settings.admin()), 0.0
-        return KafkaError(KafkaError._TIMED_OUT, f"no answer in {limit:g} s")  # noqa: SLF001  # public
 
     def _learn_leaders(self) -> None:
         """Ask who leads what: the client would go on asking the one that it knows, for minutes."""
@@ -96,17 +80,17 @@ class Admin:
 
     def cluster_id(self, limit: float) -> str:
         """Return the cluster's name; the first call of all, it tells whether somebody is there."""
-        return str(self.ask("connect", _cluster, limit, metadata=True)[0].cluster_id)
+        return str(self.ask("connect", _cluster, limit)[0].cluster_id)
 
     def brokers(self) -> int:
         """Count the brokers that the cluster has now."""
-        return len(self.ask("look up the brokers", _cluster, metadata=True)[0].nodes)
+        return len(self.ask("look up the brokers", _cluster)[0].nodes)
 
     def topic(self, topic: str) -> Any:
         """Describe a topic."""
         # list_topics() could make the topic, where the broker makes topics by itself.
         request = sending("describe_topics", TopicCollection([topic]))
-        return self.ask(f"find topic {topic}", request, metadata=True)[0]
+        return self.ask(f"find topic {topic}", request)[0]
 
     def start(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset that is still kept."""

@@ -64,7 +64,7 @@ def _partitions(admin: Admin, specs: Sequence[TopicSpec]) -> dict[str, int]:
     """Count the partitions of those topics that exist."""
     if not specs:
         return {}
-    found = admin.ask("look up topics", partial(_describe, [spec.name for spec in specs]), metadata=True)
+    found = admin.ask("look up topics", partial(_describe, [spec.name for spec in specs]))
     return {topic.name: len(topic.partitions) for topic in found}
 
 
