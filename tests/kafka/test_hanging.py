@@ -88,7 +88,8 @@ def test_check_names_it_and_repair_ends_it(doomed_harness: KafkaHarness, node: N
     topics = SimpleNamespace(
         specs=list, journal=lambda: [node.place(0)], work_log=list, scheduler_group=node.group, worker_group=node.group
     )
-    site = cast(Installation, SimpleNamespace(log=node.log, topics=topics, discover=lambda: None, pause=time.sleep))
+    found = SimpleNamespace(check_sizes=lambda: None)
+    site = cast(Installation, SimpleNamespace(log=node.log, topics=topics, discover=lambda: found, pause=time.sleep))
     assert repair.differences(site) == [
         f"{node.topic}-0 at 2: the transaction of {forgotten.transactional_id} was committed, and never ended: "
         "a scheduler ends it, or: streamsched topics repair"
