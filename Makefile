@@ -34,11 +34,12 @@ lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadgroup
 test: lint ## everything, with a real Kafka broker
-	$(BIN)/pytest
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-fast: $(READY) ## the tests that need no broker
-	$(BIN)/pytest -m 'not kafka and not fault'
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not kafka and not fault'
 
 mutants: $(READY) ## break the code in many ways, one at a time: the simulation notices each
 	@$(BIN)/python -m tests.mutants
