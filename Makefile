@@ -34,7 +34,7 @@ lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadgroup
+SIDE_BY_SIDE := -n auto --maxprocesses 4
 test: lint ## everything, with a real Kafka broker
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
