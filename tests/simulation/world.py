@@ -51,11 +51,13 @@ from tests.simulation.scenario import Scenario
 CODEC: Final = MemoCodec()
 PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 OUTSIDE: Final = "outside"
-HEALING: Final = 6_000
+HEALING: Final = 12_000
 """Turns without faults within which one more task has to reach its end, or all is over."""
 SELDOM: Final = '{"interval":[{"every":"3600s","phase":"0s"}]}'
 DEPTH: Final = 3
 """Nodes that may stand still inside each other's steps."""
+MOST_TURNS: Final = 3_000
+"""Beyond so many, nothing happens any more while a process waits: else each look at a long journal makes it longer."""
 FREEZES: Final = (0.05, 0.5, 4.0, 15.0)
 JUMPS: Final = (-20_000, -3_000, -100, 100, 3_000, 20_000)
 
@@ -191,7 +193,7 @@ class World:
         node.busy = True
         self._depth += 1
         while self.clock.monotonic() < until:
-            if all(other.busy for other in self.nodes):
+            if all(other.busy for other in self.nodes) or self.turns > MOST_TURNS:
                 self.clock.advance(until - self.clock.monotonic())
                 break
             self.turn()
@@ -204,7 +206,7 @@ class World:
         """Let time pass, and at first others go on, while somebody waits for an answer."""
         node.calls += 1
         self.clock.advance(0.002)
-        if self._depth < DEPTH and self.rng.random() < (0.3 if node.calls < 20 else 0.01):
+        if self._depth < DEPTH and self.turns <= MOST_TURNS and self.rng.random() < (0.3 if node.calls < 20 else 0.01):
             self._depth += 1
             self.turn()
             self._depth -= 1
