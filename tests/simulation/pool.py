@@ -43,6 +43,8 @@ class _Run:
     waits_for: int = 0
     stop_at: float | None = None
     hangs: bool = False
+    imports: bool = False
+    """Its handler's module is being imported, in vain."""
 
 
 class FakePool:
@@ -132,10 +134,11 @@ class FakePool:
                 self._end(self._failed(run, "timeout", "Timeout"))
 
     def _begin(self, key: int, run: _Run, now: float) -> bool:
-        if self._around.lacks(run.job):
-            self._end(self._failed(run, "error", "HandlerNotFound", lack="import"))
-            return False
         run.started_at = self._clock.now()
+        if self._around.lacks(run.job):
+            run.imports = True
+            run.next_at = now + self._rng.choice((0.0, 0.0, 2.0))
+            return True
         run.next_at = now + self._rng.uniform(0.001, 0.2)
         self._around.started(run.job)
         if self._around.strike(JOB, run.job.task_id, run.job.child):
@@ -144,6 +147,9 @@ class FakePool:
         return True
 
     def _unit(self, key: int, run: _Run, now: float) -> None:
+        if run.imports:
+            self._end(self._failed(run, "error", "HandlerNotFound", lack="import"))
+            return
         rng = self._rng
         run.next_at += rng.uniform(0.001, 0.2)
         run.done += 1
@@ -179,7 +185,8 @@ class FakePool:
                     self._end(jobs.JobReturned(key=key))
 
     def _stopped(self, run: _Run, state: str | None) -> jobs.JobStopped:
-        self._around.stopped(run.job, run.told if state is None else run.done)
+        if not run.imports:
+            self._around.stopped(run.job, run.told if state is None else run.done)
         return jobs.JobStopped(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), state=state
         )
@@ -191,7 +198,8 @@ class FakePool:
         return jobs.JobFailed(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), reason=reason,
             error_type=error_type, message="made up", traceback="", retryable=amount < 0.9,
-            delay_ms=0 if 0.6 < amount < 0.9 else None, state=str(run.done) if amount * 10 % 1 < 0.5 else None,
+            delay_ms=0 if 0.6 < amount < 0.9 else None,
+            state=str(run.done) if amount * 10 % 1 < 0.5 and not lack else None,
             error_types=("made.up.Trouble", "made.up.Base", "Exception") if error_type == "Trouble" else (),
             lack=lack,
         )  # fmt: skip

@@ -69,8 +69,8 @@ SAY_AGAIN_S: Final = 60.0
 CATCH_UP: Final = 0.005
 """Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
 
-RAN: Final = frozenset({e.ChildStarted, e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
-"""What tells that a worker has run a child."""
+RAN: Final = frozenset({e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
+"""What shows that a worker has run a child. ``ChildStarted`` does not: the handler may still be imported, in vain."""
 
 log = logging.getLogger(__name__)
 
