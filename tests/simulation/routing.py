@@ -32,7 +32,8 @@ def begin(world: World) -> None:
 def check(world: World) -> list[str]:
     """Tell which children were sent where they could not run, though that was known."""
     faults: list[str] = []
-    first: dict[int, int] = {}
+    first: dict[str, int] = {}
+    owner: dict[int, str] = {}
     created: dict[tuple[str, int, int], tuple[int, int]] = {}
     for partition, records in enumerate(world.archive.work):
         for record in records:
@@ -44,11 +45,12 @@ def check(world: World) -> list[str]:
             event = record.event
             if isinstance(event, e.ChildReturned) and event.why is not None:
                 partition, _ = created[event.task_id, event.child, event.ordinal]
-                first[partition] = min(event.at, first.get(partition, event.at))
+                owner[partition] = event.by
+                first[event.by] = min(event.at, first.get(event.by, event.at))
                 if event.why.code == "module":
                     faults.append(f"{event.by} got child {event.child} of {event.task_id}, and announced otherwise")
     for (task_id, child, ordinal), (partition, at) in created.items():
-        since = at - first.get(partition, at)
+        since = at - first.get(owner.get(partition, ""), at)
         if (
             LEARNT_MS < since < SHUNNED_MS and at < world.healed_at
         ):  # from then on imports work there, and it has run some
