@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
@@ -10,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsched.domain.placeholders import encode
+from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT, ChildArguments, Plan, plan
 from streamsched.domain.template import (
     ChildSpec,
-    ListSplit,
     Param,
-    RangeSplit,
     Template,
     TemplateError,
     resolve_params,
@@ -158,6 +161,47 @@ def test_what_was_validated_is_never_above_the_limit(first: int, count: int, siz
         return
     for index in {0, made.children // 2, made.children - 1}:
         assert len(arguments(index)) <= ARGS_LIMIT
+
+
+@given(st.data(), st.integers(-100, 100), st.lists(JSON, min_size=1, max_size=30), st.integers(1, 7))
+def test_a_slice_gives_the_children_of_the_whole(
+    data: st.DataObject, first: int, items: list[object], size: int
+) -> None:
+    made: dict[str, dict[str, object]] = {
+        "range": {"first": first, "last": first + len(items) - 1, "size": size},
+        "list": {"items": items, "size": size},
+    }
+    assert made.keys() == SPLITTERS.keys()
+    for kind, fields in made.items():
+        wanted = {"index", "first", "last", *(["items", "items~"] if kind == "list" else ["size"])}
+        whole = SPLITTERS[kind].cut(fields, wanted)
+        begin = data.draw(st.integers(0, whole.children - 1))
+        end = data.draw(st.integers(begin, whole.children - 1))
+        text = encode(whole.slice(begin, end))
+        part = SPLITTERS[kind].cut(json.loads(text), wanted)
+        inner = SPLITTERS[kind].cut(part.slice(end, end), wanted)
+        assert (part.children, inner.children) == (end - begin + 1, 1)
+        assert [part.variables(index) for index in range(begin, end + 1)] == [
+            whole.variables(index) for index in range(begin, end + 1)
+        ]
+        assert inner.variables(end) == whole.variables(end)
+        assert {name: width <= whole.widths()[name] for name, width in part.widths().items()} == dict.fromkeys(
+            wanted, True
+        )
+        assert [part.weight(index) for index in range(begin, end + 1)] == [
+            whole.weight(index) for index in range(begin, end + 1)
+        ]
+        assert sum(map(whole.weight, range(whole.children))) == len(items)
+
+
+def test_an_executor_imports_splitters_without_the_rest() -> None:
+    code = (
+        "import streamsched.domain.splitters, sys; "
+        "print(*sorted(m for m in sys.modules if m.startswith('streamsched.') or m in ('difflib', 'pydantic_core')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    names = {name.removeprefix("streamsched.domain.").partition(".")[0] for name in done.stdout.split()}
+    assert names == {"streamsched", "kinds", "placeholders", "refusal", "splitters", "values"}
 
 
 def test_a_plan_of_equal_input_has_an_equal_digest() -> None:

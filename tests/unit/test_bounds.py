@@ -28,7 +28,8 @@ from streamsched.domain.calendar.ticks import PATIENCE_LOOKS
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy
 from streamsched.domain.refusal import ScheduleError, TemplateError, suggest
-from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.domain.tick import fill, previous
 from streamsched.domain.ticking import EXAMINED, FIRES, LOOKS, decide
 from streamsched.scheduler import node, ticker

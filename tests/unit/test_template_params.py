@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from streamsched.api.template_file import InputError, load_params, load_template, prepare
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import ARGS_LIMIT
-from streamsched.domain.template import ChildSpec, ListSplit, Param, RangeSplit, Template, version
+from streamsched.domain.template import ChildSpec, Param, Template, version
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 pytestmark = pytest.mark.unit

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Final, Self
 
-from streamsched.domain.policy import LONGEST_MS, check_whole
-from streamsched.domain.refusal import ScheduleError, TemplateError
+from streamsched.domain.policy import LONGEST_MS
+from streamsched.domain.refusal import ScheduleError, TemplateError, check_whole
 
 YEAR_MS: Final = 365 * 86_400_000
 LEAST_WINDOW_MS: Final = 10_000

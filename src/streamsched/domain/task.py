@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from streamsched.domain.events import Release, Span, TaskRequested
 from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
-from streamsched.domain.template import ChildSpec, RangeSplit, Template, TemplateError
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Template, TemplateError
 
 CHUNK: Final = 2048
 """Children in one stored piece of the table."""

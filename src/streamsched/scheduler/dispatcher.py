@@ -220,8 +220,8 @@ class Dispatcher:
                 raise TemplateError(task.fault, "cancel it")
             params = complete_params(task.template, read_params(task.request.params))
             found = ChildArguments(task.template, params, task.plan)
-            if found.children != task.children or found.kind != task.template.kind:
-                reason = f"its plan gives {found.children:,} children of a {found.kind} splitter, not {task.children:,}"
+            if found.children != task.children:
+                reason = f"its plan gives {found.children:,} children, not {task.children:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
             self._arguments[task.task_id] = found
         return found
