@@ -11,7 +11,7 @@ from streamsched.domain.owed import Debt, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.splitting import CHILDREN_LIMIT, plan
 from streamsched.domain.task import Task
-from streamsched.domain.template import TemplateError, complete_params, read_params
+from streamsched.domain.template import TemplateError
 
 Decision = (
     e.TaskPlanned
@@ -99,7 +99,7 @@ def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
             fresh = release.last + 1
             continue
         for child in _known(task, release):
-            due = task.details[child].due if task.state_of(child) is ChildState.DUE else None
+            due = task.detail_of(child).due if task.state_of(child) is ChildState.DUE else None
             if due is None:
                 expected = f"at basis {event.basis} a child that waits for its next dispatch"
                 return Fault(10, child, expected, f"it was {_where(task, child)}")
@@ -180,7 +180,7 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
     if task.plan:
         return Fault(1, None, "one TaskPlanned", "another one")
     try:
-        made = plan(task.template, complete_params(task.template, read_params(task.request.params)))
+        made = plan(task.template, task.params())
     except TemplateError as error:
         return Fault(2, None, f"no plan, for the request cannot be planned: {error}", f"{event.children} children")
     if event.children != made.children:

@@ -37,7 +37,7 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
         return False
     task.plan = event.plan
     task.digest = event.digest
-    task.children = event.children
+    task.children = task.bound = event.children
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING if event.children else Phase.SUCCEEDING)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from streamsched.domain.policy import LONGEST_MS, RUN_ALL, FailurePolicy, RetryP
 from streamsched.domain.refusal import TemplateError, check_whole, suggest
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.port import Splitter
+from streamsched.domain.splitters.ranges import RangeSplit
 
 __all__ = [
     "ChildSpec",
@@ -27,6 +29,7 @@ __all__ = [
     "check_patterns",
     "complete_params",
     "read_params",
+    "read_template",
     "resolve_params",
     "version",
 ]
@@ -141,6 +144,28 @@ class Template:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"this is no template in canonical JSON ({type(error).__name__}: {error})"
             raise TemplateError(reason, "submit it from its file") from None
+
+
+_UNREADABLE: Final = Template(
+    name="unreadable", split=RangeSplit(first=1, last=0, size=1), child=ChildSpec(handler="unreadable:unreadable")
+)
+_SMALL: Final = 16 * 1024
+
+
+def read_template(text: str) -> tuple[Template, str]:
+    """Read the template of a request. If it is not one, return a stand-in and the reason, to refuse the task with."""
+    return _small(text) if len(text) <= _SMALL else _large(text)
+
+
+def _read(text: str) -> tuple[Template, str]:
+    try:
+        return Template.from_json(text), ""
+    except TemplateError as error:
+        return _UNREADABLE, str(error)
+
+
+_small = lru_cache(maxsize=256)(_read)
+_large = lru_cache(maxsize=4)(_read)
 
 
 def check_patterns(template: Template) -> None:

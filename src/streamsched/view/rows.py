@@ -91,6 +91,7 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     for name, value in zip(_HEADER, _decode(header), strict=True):
         setattr(task, name, value)
     task.phase = Phase(task.phase)
+    task.bound = task.children
     for _, piece in store.scan(task_key(b"c", task_id)):
         task.table.frombytes(piece)
     task.cells = len(task.table)
