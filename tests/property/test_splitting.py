@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsched.domain.bounds import CHILDREN_LIMIT, PAYLOAD_LIMIT
 from streamsched.domain.placeholders import encode
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.ranges import RangeSplit
-from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT, ChildArguments, Plan, plan
+from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import (
     ChildSpec,
     Param,
@@ -153,14 +154,14 @@ def test_any_value_arrives_as_it_was(value: object, text: str) -> None:
     pad=st.integers(0, 80),
 )
 def test_what_was_validated_is_never_above_the_limit(first: int, count: int, size: int, pad: int) -> None:
-    args = {**RANGE.child.args, "pad": "x" * (ARGS_LIMIT - 120 + pad)}
+    args = {**RANGE.child.args, "pad": "x" * (PAYLOAD_LIMIT - 120 + pad)}
     template = Template(name="t", params=RANGE.params, split=RANGE.split, child=ChildSpec(handler="a:b", args=args))
     try:
         made, arguments = cut(template, {"first": first, "last": first + count - 1, "size": size})
     except TemplateError:
         return
     for index in {0, made.children // 2, made.children - 1}:
-        assert len(arguments(index)) <= ARGS_LIMIT
+        assert len(arguments(index)) <= PAYLOAD_LIMIT
 
 
 @given(st.data(), st.integers(-100, 100), st.lists(JSON, min_size=1, max_size=30), st.integers(1, 7))

@@ -7,9 +7,10 @@ from typing import Final
 
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
+from streamsched.domain.bounds import CHILDREN_LIMIT
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.phases import ChildState, Phase
-from streamsched.domain.splitting import CHILDREN_LIMIT, plan
+from streamsched.domain.splitting import plan
 from streamsched.domain.task import Task
 from streamsched.domain.template import TemplateError
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from streamsched.domain import events as e
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.phases import CLOSING, ChildState, Phase
 from streamsched.domain.policy import RUN_ALL
-from streamsched.domain.task import LAST_ORDINAL, Detail, Load, Task
+from streamsched.domain.task import Detail, Load, Task
 
 
 def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
@@ -239,7 +240,7 @@ def _task_cancelled(task: Task, event: e.TaskCancelled) -> bool:
     return _end(task, event, Phase.CANCELLING, Phase.CANCELLED)
 
 
-def _end(task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled, closing: Phase, end: Phase) -> bool:
+def _end(task: Task, event: e.TaskEnded, closing: Phase, end: Phase) -> bool:
     if task.phase is not closing or event.redrive != task.redrive:
         return False
     task.enter(end)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Final, Self
 
-from streamsched.domain.policy import LONGEST_MS
+from streamsched.domain.bounds import LONGEST_MS
 from streamsched.domain.refusal import ScheduleError, TemplateError, check_whole
 
 YEAR_MS: Final = 365 * 86_400_000

@@ -9,6 +9,7 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Final, Self
 
+from streamsched.domain.bounds import LONGEST_MS
 from streamsched.domain.refusal import Path, TemplateError, check_whole, number_text
 
 _RETRY: Final[Path] = ("child", "retry")
@@ -21,8 +22,6 @@ _ALIASES: Final = {
 _TOLERATE: Final[Path] = ("failure", "tolerate")
 FAIL_FAST: Final = "fail_fast"
 RUN_ALL: Final = "run_all"
-LONGEST_MS: Final = 1 << 46
-"""Milliseconds that any wait or limit may take: times far beyond would not fit where they are kept."""
 
 
 def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:

@@ -9,16 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
 
 from streamsched.domain import values
+from streamsched.domain.bounds import CHILDREN_LIMIT, PAYLOAD_LIMIT
 from streamsched.domain.placeholders import CHILD, Hole, JsonText, encode
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.template import Template
-
-CHILDREN_LIMIT: Final = 10_000_000
-ARGS_LIMIT: Final = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +62,7 @@ class ChildArguments:
     def __init__(self, template: Template | str, params: Mapping[str, object], document: str) -> None:
         if isinstance(template, str):
             template = Template.from_json(template)
-        text = JsonText(template.child.args, params, path=("child", "args"), limit=ARGS_LIMIT)
+        text = JsonText(template.child.args, params, path=("child", "args"), limit=PAYLOAD_LIMIT)
         split = template.split
         keys = {part: _key(part, split) for part in text.parts if isinstance(part, Hole)}
         self._format = "".join(
@@ -97,8 +94,8 @@ class ChildArguments:
             return
         widths = self._cut.widths()
         size = self._fixed + sum(widths[key] for key in self._holes)
-        if size > ARGS_LIMIT:
-            reason = f"the arguments of a child have up to {size:,} bytes, the limit is {ARGS_LIMIT:,}"
+        if size > PAYLOAD_LIMIT:
+            reason = f"the arguments of a child have up to {size:,} bytes, the limit is {PAYLOAD_LIMIT:,}"
             remedy = "choose a smaller size, or pass large data by reference (a path, an address)"
             raise TemplateError(reason, remedy, path=("child", "args"))
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.events import Release, Span, TaskRequested
 from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
 from streamsched.domain.refusal import TemplateError
@@ -16,8 +17,6 @@ from streamsched.domain.template import complete_params, read_params, read_templ
 
 CHUNK: Final = 2048
 """Children in one stored piece of the table."""
-LAST_ORDINAL: Final = 0xFFF
-"""The highest ordinal that a cell can hold; a child that came so far is not dispatched again."""
 
 _STATE: Final = 0xF
 _RUNNING: Final = int(ChildState.RUNNING)

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from streamsched.domain import pattern as patterns
 from streamsched.domain import values
+from streamsched.domain.bounds import LONGEST_MS
 from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept, references
-from streamsched.domain.policy import LONGEST_MS, RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import TemplateError, check_whole, suggest
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.port import Splitter

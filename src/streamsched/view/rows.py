@@ -24,10 +24,11 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from streamsched.domain.backfill import Backfill, Standing
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.events import BackfillRequested, ScheduleSet, TaskRequested
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.schedule import Schedule, Segment, Wait
-from streamsched.domain.task import CHUNK, LAST_ORDINAL, Detail, Load, Task
+from streamsched.domain.task import CHUNK, Detail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
 from streamsched.view.store import Store
