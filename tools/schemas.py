@@ -58,6 +58,8 @@ def _doc(hint: Any) -> str:
             parts.append(f"{mark.ge} or more")
         if mark.max_length is not None:
             parts.append(f"a length of {mark.max_length} at most")
+        if mark.extra is not None:
+            parts.append(f"{mark.extra['bytes']} bytes at most")
     return "; ".join(parts)
 
 

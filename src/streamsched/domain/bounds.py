@@ -1,7 +1,7 @@
 """The types of the fields of events: what a number or a text may be, and its unit.
 
-``domain.flaws`` checks decoded events by them, and ``make schemas`` writes them into the ``.avsc`` files. Next to a
-``Meta`` stands a function where a bound needs one: it returns what is wrong with a value, or None.
+``domain.flaws`` checks decoded events by them, and ``make schemas`` writes them into the ``.avsc`` files. ``bytes`` is
+the limit of a text in UTF-8. A function beside or in place of ``Meta`` returns what is wrong with a value, or None.
 """
 
 from __future__ import annotations
@@ -28,13 +28,6 @@ ACTIVE_LIMIT: Final = 1_000
 COUNT_END: Final = 1 << 31
 
 
-def _flaw_of_payload(text: str) -> str | None:
-    if len(text) * 4 <= PAYLOAD_LIMIT:
-        return None
-    size = len(text) if text.isascii() else len(text.encode())
-    return f"{size:,} bytes, the limit is {PAYLOAD_LIMIT:,}" if size > PAYLOAD_LIMIT else None
-
-
 def _flaw_of_task_id(text: str) -> str | None:
     return None if is_task_id(text) else f"{text[:200]!r} is no task id"
 
@@ -58,7 +51,7 @@ Offset = Annotated[int, Meta(ge=0, description="offset in a partition")]
 MaxActive = Annotated[int, Meta(ge=1, lt=ACTIVE_LIMIT + 1)]
 Name = Annotated[str, Meta(max_length=NAME_LIMIT)]
 Reason = Annotated[str, Meta(max_length=2_000)]
-Payload = Annotated[str, Meta(description=f"JSON, {PAYLOAD_LIMIT:,} bytes at most"), _flaw_of_payload]
+Payload = Annotated[str, Meta(description="JSON", extra={"bytes": PAYLOAD_LIMIT})]
 TaskId = Annotated[str, _flaw_of_task_id]
 ScheduleId = Annotated[str, _flaw_of_schedule_id]
 Modules = Annotated[tuple[str, ...], flaw_of_patterns]

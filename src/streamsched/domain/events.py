@@ -8,8 +8,6 @@ states, results) are JSON text. ``basis`` is the journal position up to which th
 
 from __future__ import annotations
 
-from typing import get_args
-
 from msgspec import Struct
 
 from streamsched.domain.bounds import (
@@ -42,6 +40,18 @@ class Event(Struct, frozen=True, gc=False):
     event_id: bytes
     at: Time
     by: str
+
+
+class OfTask(Event, frozen=True, gc=False):
+    """What stands under a task's id, in the journal or in the work log."""
+
+    task_id: str
+
+
+class OfSchedule(Event, frozen=True, gc=False):
+    """What stands under a schedule's id in the journal."""
+
+    schedule_id: str
 
 
 class Release(Struct, frozen=True, gc=False):
@@ -114,7 +124,7 @@ class Cause(Struct, frozen=True, gc=False):
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
-class TaskRequested(Event, frozen=True, gc=False):
+class TaskRequested(OfTask, frozen=True, gc=False):
     """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else.
 
     ``level`` is the oldest language of templates that has all fields of this one.
@@ -131,22 +141,20 @@ class TaskRequested(Event, frozen=True, gc=False):
     level: Count = 0
 
 
-class TaskCancelRequested(Event, frozen=True, gc=False):
+class TaskCancelRequested(OfTask, frozen=True, gc=False):
     """Somebody wants this redrive of the task to stop; void for any other redrive."""
 
-    task_id: str
     redrive: Count
     reason: str
 
 
-class TaskRedriven(Event, frozen=True, gc=False):
+class TaskRedriven(OfTask, frozen=True, gc=False):
     """Somebody wants a task that has ended to go on, as its redrive ``redrive``; void for any but the next.
 
     ``scope`` is ``failed`` (the children that did not succeed) or ``all``. They go on from their last checkpoints, or,
     with ``restart`` and where they succeeded, from their beginning. ``origin`` names a backfill that asked.
     """
 
-    task_id: str
     redrive: Count
     scope: str
     restart: bool
@@ -154,10 +162,9 @@ class TaskRedriven(Event, frozen=True, gc=False):
     reason: str
 
 
-class TimerFired(Event, frozen=True, gc=False):
+class TimerFired(OfTask, frozen=True, gc=False):
     """All that was due up to ``due`` is due."""
 
-    task_id: str
     due: Time
 
 
@@ -179,7 +186,7 @@ class RecordSetAside(Event, frozen=True, gc=False):
     reason: Reason
 
 
-class ScheduleSet(Event, frozen=True, gc=False):
+class ScheduleSet(OfSchedule, frozen=True, gc=False):
     """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
 
     It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters, priority and
@@ -198,35 +205,30 @@ class ScheduleSet(Event, frozen=True, gc=False):
     level: Count = 0
 
 
-class SchedulePaused(Event, frozen=True, gc=False):
+class SchedulePaused(OfSchedule, frozen=True, gc=False):
     """Somebody paused the schedule, or let it go on (``paused`` false)."""
 
-    schedule_id: str
     paused: bool
     note: str
 
 
-class ScheduleTriggered(Event, frozen=True, gc=False):
+class ScheduleTriggered(OfSchedule, frozen=True, gc=False):
     """Somebody wants a task of the schedule now."""
 
-    schedule_id: str
 
-
-class ScheduleDeleted(Event, frozen=True, gc=False):
+class ScheduleDeleted(OfSchedule, frozen=True, gc=False):
     """Somebody ended the schedule."""
 
-    schedule_id: str
     note: str
 
 
-class BackfillRequested(Event, frozen=True, gc=False):
+class BackfillRequested(OfSchedule, frozen=True, gc=False):
     """Somebody wants the tasks of past times, as the schedule's backfill ``backfill``; void for any but the next.
 
     ``parts`` are the times, in their order, as they were then or are now. ``reprocess`` is ``missing`` (times without a
     task), ``failed`` (those whose task did not succeed, too) or ``all``. ``max_active`` of its tasks run at once.
     """
 
-    schedule_id: str
     backfill: Positive
     reprocess: str
     max_active: MaxActive
@@ -235,10 +237,9 @@ class BackfillRequested(Event, frozen=True, gc=False):
     note: str
 
 
-class BackfillCancelled(Event, frozen=True, gc=False):
+class BackfillCancelled(OfSchedule, frozen=True, gc=False):
     """Somebody wants this backfill to start nothing more; void for any other, and when it has ended."""
 
-    schedule_id: str
     backfill: Positive
     note: str
 
@@ -246,10 +247,9 @@ class BackfillCancelled(Event, frozen=True, gc=False):
 # --- decisions of the scheduler -------------------------------------------------------------------------------------
 
 
-class TaskPlanned(Event, frozen=True, gc=False):
+class TaskPlanned(OfTask, frozen=True, gc=False):
     """The split is complete: this many children, made by this plan (JSON: splitter and its resolved input)."""
 
-    task_id: str
     redrive: Count
     children: Children
     plan: str
@@ -257,54 +257,48 @@ class TaskPlanned(Event, frozen=True, gc=False):
     basis: int
 
 
-class TaskPlanProgressed(Event, frozen=True, gc=False):
+class TaskPlanProgressed(OfTask, frozen=True, gc=False):
     """A long split got this far (JSON cursor); the next step goes on from here."""
 
-    task_id: str
     redrive: Count
     cursor: str
     basis: int
 
 
-class TaskRefused(Event, frozen=True, gc=False):
+class TaskRefused(OfTask, frozen=True, gc=False):
     """The request with this event id cannot become a task."""
 
-    task_id: str
     request: bytes
     reason: str
     basis: int
 
 
-class ChildrenDispatched(Event, frozen=True, gc=False):
+class ChildrenDispatched(OfTask, frozen=True, gc=False):
     """These children were released into the work log, in the transaction of this event."""
 
-    task_id: str
     releases: tuple[Release, ...]
     basis: int
 
 
-class ChildrenStopping(Event, frozen=True, gc=False):
+class ChildrenStopping(OfTask, frozen=True, gc=False):
     """These live dispatches were told to stop (journal); stop these (work log, one record for each partition)."""
 
-    task_id: str
     releases: tuple[Release, ...]
     reason: str
     basis: int
 
 
-class ChildrenCancelled(Event, frozen=True, gc=False):
+class ChildrenCancelled(OfTask, frozen=True, gc=False):
     """These children are neither live nor ended, and will not be dispatched."""
 
-    task_id: str
     spans: tuple[Span, ...]
     reason: str
     basis: int
 
 
-class TaskEnded(Event, frozen=True, gc=False):
+class TaskEnded(OfTask, frozen=True, gc=False):
     """The terminal event of a redrive: every child has ended."""
 
-    task_id: str
     redrive: Count
     reason: str
     basis: int
@@ -322,36 +316,32 @@ class TaskCancelled(TaskEnded, frozen=True, gc=False):
     """Every child has ended after somebody asked for the end."""
 
 
-class TicksDecided(Event, frozen=True, gc=False):
+class TicksDecided(OfSchedule, frozen=True, gc=False):
     """What became of the schedule's nominal times up to ``upto``; a fired one is requested in the same transaction."""
 
-    schedule_id: str
     upto: Time
     ticks: tuple[Ticks, ...]
     basis: int
 
 
-class TickEnded(Event, frozen=True, gc=False):
+class TickEnded(OfSchedule, frozen=True, gc=False):
     """The task of a tick has ended (``succeeded``, ``failed``, ``cancelled`` or ``refused``): in that transaction."""
 
-    schedule_id: str
     task_id: str
     outcome: str
     redrive: Count = 0
 
 
-class TickReopened(Event, frozen=True, gc=False):
+class TickReopened(OfSchedule, frozen=True, gc=False):
     """The task of a tick goes on as a redrive: in the transaction of its first dispatch."""
 
-    schedule_id: str
     task_id: str
     redrive: Count
 
 
-class BackfillDecided(Event, frozen=True, gc=False):
+class BackfillDecided(OfSchedule, frozen=True, gc=False):
     """What became of a backfill's times up to ``upto``, in its order; tasks are asked for in the same transaction."""
 
-    schedule_id: str
     backfill: Positive
     upto: Time
     ticks: tuple[Refill, ...]
@@ -361,7 +351,7 @@ class BackfillDecided(Event, frozen=True, gc=False):
 # --- work, and what became of it ------------------------------------------------------------------------------------
 
 
-class ChildCreated(Event, frozen=True, gc=False):
+class ChildCreated(OfTask, frozen=True, gc=False):
     """One dispatch of one child: all that a worker needs to run it. Limits in milliseconds, 0 is none."""
 
     task_id: TaskId
@@ -379,10 +369,9 @@ class ChildCreated(Event, frozen=True, gc=False):
     traceparent: Name | None
 
 
-class WorkerEvent(Event, frozen=True, gc=False):
+class WorkerEvent(OfTask, frozen=True, gc=False):
     """What a worker says of one dispatch of a child."""
 
-    task_id: str
     child: Child
     ordinal: Ordinal
     attempt: Positive
@@ -522,12 +511,6 @@ class DeadLetter(Event, frozen=True, gc=False):
 
 
 Work = ChildCreated | ChildCheckpointed
-OfSchedule = (
-    ScheduleSet | SchedulePaused | ScheduleTriggered | ScheduleDeleted | BackfillRequested | BackfillCancelled
-    | TicksDecided | TickEnded | TickReopened | BackfillDecided
-)  # fmt: skip
-"""What stands under a schedule's id in the journal; all else there stands under a task's."""
-OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
     TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
@@ -537,3 +520,4 @@ EVENTS: tuple[type[Event], ...] = (
     ChildYielded,
     NodeBeat, DeadLetter,
 )  # fmt: skip
+OF_SCHEDULE: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if issubclass(kind, OfSchedule))

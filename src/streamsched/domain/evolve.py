@@ -23,9 +23,11 @@ def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
     """
     if task is None:
         return Task(event, load) if isinstance(event, e.TaskRequested) else None
+    known: Any = event
     apply = _APPLY.get(type(event))
-    if apply is not None and not apply(task, event):
-        task.void += 1
+    if apply is not None:
+        live = type(event) not in _OF_DISPATCH or task.is_current(known.child, known.ordinal)
+        task.void += not (live and apply(task, known))
     return task
 
 
@@ -88,8 +90,6 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
 
 
 def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = task.detail(event.child)
     if event.sequence <= detail.sequence:
         return False
@@ -101,8 +101,6 @@ def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
 
 
 def _started(task: Task, event: e.ChildStarted) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = task.detail(event.child)
     detail.started_at = event.at
     detail.worker = event.by
@@ -111,8 +109,6 @@ def _started(task: Task, event: e.ChildStarted) -> bool:
 
 
 def _completed(task: Task, event: e.ChildCompleted) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     task.settle(event.child, ChildState.SUCCEEDED)
     task.succeeded += 1
     detail = _ended(task, event)
@@ -127,8 +123,6 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
 
 
 def _failed(task: Task, event: e.ChildFailed) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     stopping = task.state_of(event.child) is ChildState.STOPPING
     detail = _ended(task, event)
     retry = task.template.child.retry
@@ -160,8 +154,6 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
 
 
 def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = _ended(task, event)
     _keep_state(detail, event)
     detail.reason = event.reason
@@ -170,8 +162,6 @@ def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
 
 
 def _returned(task: Task, event: e.ChildReturned) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = task.detail(event.child)
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
@@ -328,3 +318,5 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.TaskFailed: _task_failed,
     e.TaskCancelled: _task_cancelled,
 }
+_OF_DISPATCH = frozenset(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))
+"""Void unless they are about the live dispatch of their child."""

@@ -117,6 +117,9 @@ def _bounds(mark: Meta, place: str) -> Iterator[str]:
         yield f"{mark.ge} <= {place}" + (f" < {mark.lt}" if mark.lt is not None else "")
     if mark.max_length is not None:
         yield f"len({place}) <= {mark.max_length}"
+    if mark.extra is not None:
+        limit = mark.extra["bytes"]
+        yield f"(len({place}) <= {limit // 4} or len({place}.encode()) <= {limit})"
 
 
 def _call(test: Test, place: str, names: dict[str, Any]) -> str:
@@ -145,6 +148,8 @@ def _flaws(hint: Any, value: Any, path: str) -> Iterator[str]:
 
 
 def _beyond(mark: Meta, value: Any) -> str | None:
+    if mark.extra is not None and (size := len(value.encode())) > mark.extra["bytes"]:
+        return f"{size:,} bytes, the limit is {mark.extra['bytes']:,}"
     if mark.max_length is not None and len(value) > mark.max_length:
         return f"a length of {len(value):,}, the limit is {mark.max_length:,}"
     if mark.ge is not None and (value < mark.ge or (mark.lt is not None and value >= mark.lt)):
