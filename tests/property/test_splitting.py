@@ -67,7 +67,7 @@ JSON = st.recursive(
 def cut(template: Template, params: Mapping[str, object]) -> tuple[Plan, ChildArguments]:
     resolved = resolve_params(template, params)
     made = plan(template, resolved)
-    return made, ChildArguments(template.to_json(), resolved, made.document)
+    return made, ChildArguments(Template.from_json(template.to_json()), resolved, made.document)
 
 
 @given(first=st.integers(-1000, 1000), count=st.integers(-10, 300), size=st.integers(1, 400))
@@ -175,12 +175,12 @@ def test_a_slice_gives_the_children_of_the_whole(
     assert made.keys() == SPLITTERS.keys()
     for kind, fields in made.items():
         wanted = {"index", "first", "last", *(["items", "items~"] if kind == "list" else ["size"])}
-        whole = SPLITTERS[kind].cut(fields, wanted)
+        whole = SPLITTERS[kind].cut(wanted, **fields)
         begin = data.draw(st.integers(0, whole.children - 1))
         end = data.draw(st.integers(begin, whole.children - 1))
         text = encode(whole.slice(begin, end))
-        part = SPLITTERS[kind].cut(json.loads(text), wanted)
-        inner = SPLITTERS[kind].cut(part.slice(end, end), wanted)
+        part = SPLITTERS[kind].cut(wanted, **json.loads(text))
+        inner = SPLITTERS[kind].cut(wanted, **part.slice(end, end))
         assert (part.children, inner.children) == (end - begin + 1, 1)
         assert [part.variables(index) for index in range(begin, end + 1)] == [
             whole.variables(index) for index in range(begin, end + 1)

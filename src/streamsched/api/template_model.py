@@ -96,17 +96,17 @@ _SPLITTERS: Final[dict[str, Fields]] = {
 _SPLIT: Final[Fields] = {kind: _field(core.nullable_schema(_object(known)), None) for kind, known in _SPLITTERS.items()}
 _RETRY: Final[Fields] = {
     "max_attempts": _field(_WHOLE, 4),
-    "initial_interval": _field(_DURATION, 1000),
+    "initial_interval_ms": _field(_DURATION, 1000, alias="initial_interval"),
     "backoff": _field(core.float_schema(strict=True), 2.0),
-    "max_interval": _field(_DURATION, 0),
+    "max_interval_ms": _field(_DURATION, 0, alias="max_interval"),
     "non_retryable": _field(core.list_schema(_TEXT, strict=True), []),
     "reset_on_progress": _field(_BOOL, True),
 }
 _CHILD: Final[Fields] = {
     "handler": _field(_TEXT),
     "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
-    "timeout": _field(_DURATION, 0),
-    "heartbeat": _field(_DURATION, 0),
+    "timeout_ms": _field(_DURATION, 0, alias="timeout"),
+    "heartbeat_ms": _field(_DURATION, 0, alias="heartbeat"),
     "retry": _may_be_empty(_object(_RETRY)),
 }
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
@@ -149,25 +149,11 @@ def build(value: object) -> Template:
 
 def _template(found: dict[str, Any]) -> Template:
     child = found["child"]
-    retry = child["retry"]
     template = Template(
         name=found["name"],
         params={name: _declare(name, param) for name, param in found["params"].items()},
         split=_splitter(found["split"]),
-        child=ChildSpec(
-            handler=_handler(child["handler"]),
-            args=child["args"],
-            timeout_ms=child["timeout"],
-            heartbeat_ms=child["heartbeat"],
-            retry=RetryPolicy(
-                max_attempts=retry["max_attempts"],
-                initial_interval_ms=retry["initial_interval"],
-                backoff=retry["backoff"],
-                max_interval_ms=retry["max_interval"],
-                non_retryable=tuple(retry["non_retryable"]),
-                reset_on_progress=retry["reset_on_progress"],
-            ),
-        ),
+        child=ChildSpec(**{**child, "handler": _handler(child["handler"]), "retry": RetryPolicy(**child["retry"])}),
         failure=FailurePolicy(**found["failure"]["tolerate"], on=found["failure"]["on"]),
     )
     check_patterns(template)

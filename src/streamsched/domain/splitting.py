@@ -59,9 +59,7 @@ class ChildArguments:
 
     __slots__ = ("_cut", "_fixed", "_format", "_holes", "children")
 
-    def __init__(self, template: Template | str, params: Mapping[str, object], document: str) -> None:
-        if isinstance(template, str):
-            template = Template.from_json(template)
+    def __init__(self, template: Template, params: Mapping[str, object], document: str) -> None:
         text = JsonText(template.child.args, params, path=("child", "args"), limit=PAYLOAD_LIMIT)
         split = template.split
         keys = {part: _key(part, split) for part in text.parts if isinstance(part, Hole)}
@@ -74,7 +72,7 @@ class ChildArguments:
             ((kind, fields),) = values.read(document).items()
             if kind != split.kind:
                 raise ValueError(f"it is for {kind}, the template has {split.kind}")
-            self._cut = split.cut(fields, set(self._holes))
+            self._cut = split.cut(set(self._holes), **fields)
         except TemplateError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError, RecursionError) as error:

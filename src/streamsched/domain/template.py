@@ -21,19 +21,9 @@ from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
 __all__ = [
-    "ChildSpec",
-    "FailurePolicy",
-    "Param",
-    "RetryPolicy",
-    "Template",
-    "TemplateError",
-    "check_patterns",
-    "complete_params",
-    "read_params",
-    "read_template",
-    "resolve_params",
-    "version",
-]
+    "ChildSpec", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "check_patterns",
+    "complete_params", "read_params", "read_template", "resolve_params", "version",
+]  # fmt: skip
 
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")

@@ -16,54 +16,6 @@ _ITEMS: Final[Path] = ("split", "list", "items")
 _SIZE: Final[Path] = ("split", "list", "size")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListSplit(Splitter):
-    """The entries of a list in chunks of ``size``: a literal list, or the placeholder of an array."""
-
-    kind = "list"
-    variables = frozenset({"index", "first", "last", "item", "items"})
-    texts = frozenset({"item", "items"})
-
-    items: list[Any] | str
-    size: int | str = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "items", kept(self.items, _ITEMS))
-
-    def check(self, params: Params) -> None:
-        """Refuse anything but a list or an array variable, and a size that is no integer."""
-        check_integer(self.size, _SIZE, params, 1)
-        for where, name in references(self.items, _ITEMS):
-            check_known(name, where, params, "split")
-        if isinstance(self.items, list):
-            return
-        name = whole(self.items) or ""
-        if name not in params:
-            raise TemplateError("must be a list or one placeholder", 'write [a, b] or "${files}"', path=_ITEMS)
-        if params[name].type != "array":
-            reason = f"variable {name} has type {params[name].type}, not array"
-            raise TemplateError(reason, f"declare {name} with type: array", path=_ITEMS)
-
-    def check_use(self, variable: str, path: Path) -> None:
-        """Refuse ``child.item`` where a child may have several."""
-        if variable == "item" and isinstance(self.size, int) and self.size != 1:
-            reason = "child.item is for chunks of size 1"
-            raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
-
-    def resolve(self, params: Mapping[str, object]) -> Input:
-        """Return the list with its placeholders filled in, and the size."""
-        text = JsonText(self.items, params, path=_ITEMS, limit=ITEMS_LIMIT)
-        items = values.read("".join(part for part in text.parts if isinstance(part, str)))
-        if not isinstance(items, list):
-            raise TemplateError("is not an array", "give it an array", path=_ITEMS, variable=whole(self.items) or "")
-        return {"items": items, "size": resolve_integer(self.size, params, _SIZE, minimum=1)}
-
-    @classmethod
-    def cut(cls, fields: Mapping[str, Any], wanted: Collection[str]) -> ListCut:
-        """Cut the list."""
-        return ListCut(wanted, **fields)
-
-
 class ListCut:
     """Children of a list in chunks of ``size`` items, numbered from ``begin``; the JSON of each item is made once."""
 
@@ -119,3 +71,47 @@ class ListCut:
         """Return the items that these children have."""
         begin, end = (first - self._begin) * self._size, (last + 1 - self._begin) * self._size
         return {"items": self._items[begin:end], "size": self._size, "begin": first}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListSplit(Splitter):
+    """The entries of a list in chunks of ``size``: a literal list, or the placeholder of an array."""
+
+    kind = "list"
+    cut = ListCut
+    variables = frozenset({"index", "first", "last", "item", "items"})
+    texts = frozenset({"item", "items"})
+
+    items: list[Any] | str
+    size: int | str = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "items", kept(self.items, _ITEMS))
+
+    def check(self, params: Params) -> None:
+        """Refuse anything but a list or an array variable, and a size that is no integer."""
+        check_integer(self.size, _SIZE, params, 1)
+        for where, name in references(self.items, _ITEMS):
+            check_known(name, where, params, "split")
+        if isinstance(self.items, list):
+            return
+        name = whole(self.items) or ""
+        if name not in params:
+            raise TemplateError("must be a list or one placeholder", 'write [a, b] or "${files}"', path=_ITEMS)
+        if params[name].type != "array":
+            reason = f"variable {name} has type {params[name].type}, not array"
+            raise TemplateError(reason, f"declare {name} with type: array", path=_ITEMS)
+
+    def check_use(self, variable: str, path: Path) -> None:
+        """Refuse ``child.item`` where a child may have several."""
+        if variable == "item" and isinstance(self.size, int) and self.size != 1:
+            reason = "child.item is for chunks of size 1"
+            raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
+
+    def resolve(self, params: Mapping[str, object]) -> Input:
+        """Return the list with its placeholders filled in, and the size."""
+        text = JsonText(self.items, params, path=_ITEMS, limit=ITEMS_LIMIT)
+        items = values.read("".join(part for part in text.parts if isinstance(part, str)))
+        if not isinstance(items, list):
+            raise TemplateError("is not an array", "give it an array", path=_ITEMS, variable=whole(self.items) or "")
+        return {"items": items, "size": resolve_integer(self.size, params, _SIZE, minimum=1)}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from streamsched.domain.placeholders import INTEGER_LIMIT, check_known, references, whole
 from streamsched.domain.refusal import Path, TemplateError, check_whole, dotted
@@ -45,6 +45,11 @@ class Splitter(ABC):
     kind: ClassVar[str]
     level: ClassVar[int] = 0
     """The oldest language of templates that has this splitter."""
+    cut: ClassVar[Callable[..., Cut]]
+    """``cut(wanted, **input)`` cuts what ``resolve`` made; ``wanted`` are the keys of the variables to be asked for.
+
+    It raises TemplateError, TypeError, ValueError or ZeroDivisionError for an input that is none.
+    """
 
     @property
     @abstractmethod
@@ -66,14 +71,6 @@ class Splitter(ABC):
     @abstractmethod
     def resolve(self, params: Mapping[str, object]) -> Input:
         """Fill in the values of the task's variables. Raise TemplateError for values that cannot work."""
-
-    @classmethod
-    @abstractmethod
-    def cut(cls, fields: Mapping[str, Any], wanted: Collection[str]) -> Cut:
-        """Cut a resolved input; ``wanted`` are the keys of the variables that will be asked for.
-
-        Raise TemplateError, TypeError, ValueError or ZeroDivisionError for what ``resolve`` or ``slice`` never makes.
-        """
 
 
 def check_integer(value: object, path: Path, params: Params, minimum: int = -INTEGER_LIMIT) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from streamsched.domain.placeholders import INTEGER_LIMIT
 from streamsched.domain.splitters.port import Input, Params, Splitter, check_integer, require_integers, resolve_integer
@@ -12,41 +12,12 @@ from streamsched.domain.splitters.port import Input, Params, Splitter, check_int
 _LEAST: Final = {"first": -INTEGER_LIMIT, "last": -INTEGER_LIMIT, "size": 1}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeSplit(Splitter):
-    """The integers ``first..last`` (inclusive) in runs of ``size``: numbers, or placeholders of integers."""
-
-    kind = "range"
-    variables = frozenset({"index", "first", "last", "size"})
-
-    first: int | str
-    last: int | str
-    size: int | str
-
-    def check(self, params: Params) -> None:
-        """Refuse anything but integers and placeholders of integer variables."""
-        for name, least in _LEAST.items():
-            check_integer(getattr(self, name), ("split", "range", name), params, least)
-
-    def resolve(self, params: Mapping[str, object]) -> Input:
-        """Return the three integers."""
-        return {
-            name: resolve_integer(getattr(self, name), params, ("split", "range", name), least)
-            for name, least in _LEAST.items()
-        }
-
-    @classmethod
-    def cut(cls, fields: Mapping[str, Any], wanted: Collection[str]) -> RangeCut:
-        """Cut the range; a child's variables cost nothing, so all of them are there."""
-        return RangeCut(**fields)
-
-
 class RangeCut:
     """Children of ``first..last`` in runs of ``size``, numbered from ``begin``; their weight is in integers."""
 
     __slots__ = ("_begin", "_last", "_origin", "_size", "children")
 
-    def __init__(self, first: int, last: int, size: int, begin: int = 0) -> None:
+    def __init__(self, _: Collection[str], first: int, last: int, size: int, begin: int = 0) -> None:
         require_integers(first, last, size, begin)
         self._begin = begin
         self._origin = first - begin * size
@@ -73,3 +44,28 @@ class RangeCut:
         """Return the part of the range that these children have."""
         begin, end = self.variables(first), self.variables(last)
         return {"first": begin["first"], "last": end["last"], "size": self._size, "begin": first}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RangeSplit(Splitter):
+    """The integers ``first..last`` (inclusive) in runs of ``size``: numbers, or placeholders of integers."""
+
+    kind = "range"
+    cut = RangeCut
+    variables = frozenset({"index", "first", "last", "size"})
+
+    first: int | str
+    last: int | str
+    size: int | str
+
+    def check(self, params: Params) -> None:
+        """Refuse anything but integers and placeholders of integer variables."""
+        for name, least in _LEAST.items():
+            check_integer(getattr(self, name), ("split", "range", name), params, least)
+
+    def resolve(self, params: Mapping[str, object]) -> Input:
+        """Return the three integers."""
+        return {
+            name: resolve_integer(getattr(self, name), params, ("split", "range", name), least)
+            for name, least in _LEAST.items()
+        }
