@@ -15,16 +15,9 @@ from streamsched.domain.task import Task
 from streamsched.domain.template import TemplateError
 
 Decision = (
-    e.TaskPlanned
-    | e.TaskPlanProgressed
-    | e.TaskRefused
-    | e.ChildrenDispatched
-    | e.ChildrenStopping
-    | e.ChildrenCancelled
-    | e.TaskSucceeded
-    | e.TaskFailed
-    | e.TaskCancelled
-)
+    e.TaskPlanned | e.TaskPlanProgressed | e.TaskRefused
+    | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | e.TaskEnded
+)  # fmt: skip
 DEBTS: Final[dict[type[e.Event], Debt]] = {
     e.TaskPlanned: Debt.PLAN,
     e.TaskPlanProgressed: Debt.PLAN,
@@ -147,7 +140,7 @@ def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None
         return _outside(task, event.releases)
     if isinstance(event, e.ChildrenCancelled):
         return _outside(task, event.spans) or _judge_spans(task, event)
-    if isinstance(event, e.TaskSucceeded | e.TaskFailed | e.TaskCancelled):
+    if isinstance(event, e.TaskEnded):
         return _judge_end(task, event)
     return None
 
@@ -227,7 +220,7 @@ def _judge_spans(task: Task, event: e.ChildrenCancelled) -> Fault | None:
     return None
 
 
-def _judge_end(task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled) -> Fault | None:
+def _judge_end(task: Task, event: e.TaskEnded) -> Fault | None:
     if task.live:
         child = next(task.live_children())
         return Fault(5, child, f"no live child at {name_of(event)}", f"{task.live} live: {_where(task, child)}")

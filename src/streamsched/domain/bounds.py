@@ -6,6 +6,7 @@ the limit of a text in UTF-8. A function beside or in place of ``Meta`` returns 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Final
 
 from msgspec import Meta
@@ -28,12 +29,8 @@ ACTIVE_LIMIT: Final = 1_000
 COUNT_END: Final = 1 << 31
 
 
-def _flaw_of_task_id(text: str) -> str | None:
-    return None if is_task_id(text) else f"{text[:200]!r} is no task id"
-
-
-def _flaw_of_schedule_id(text: str) -> str | None:
-    return None if is_schedule_id(text) else f"{text[:200]!r} is no schedule id"
+def _no(what: str, fits: Callable[[str], bool]) -> Callable[[str], str | None]:
+    return lambda text: None if fits(text) else f"{text[:200]!r} is no {what}"
 
 
 Time = Annotated[int, Meta(ge=0, lt=TIME_END, description="milliseconds since the Unix epoch")]
@@ -52,7 +49,7 @@ MaxActive = Annotated[int, Meta(ge=1, lt=ACTIVE_LIMIT + 1)]
 Name = Annotated[str, Meta(max_length=NAME_LIMIT)]
 Reason = Annotated[str, Meta(max_length=2_000)]
 Payload = Annotated[str, Meta(description="JSON", extra={"bytes": PAYLOAD_LIMIT})]
-TaskId = Annotated[str, _flaw_of_task_id]
-ScheduleId = Annotated[str, _flaw_of_schedule_id]
+TaskId = Annotated[str, _no("task id", is_task_id)]
+ScheduleId = Annotated[str, _no("schedule id", is_schedule_id)]
 Modules = Annotated[tuple[str, ...], flaw_of_patterns]
 ErrorTypes = Annotated[tuple[Name, ...], Meta(max_length=COUNT_LIMIT)]

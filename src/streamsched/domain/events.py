@@ -1,9 +1,9 @@
 """Every event that streamsched writes, as frozen data: the vocabulary of the journal and of the work log.
 
-One class here is one ``.avsc`` file under ``schemas/``, field for field in the same order; a field that was added since
-has the same default in both. Times are milliseconds
-since the Unix epoch. ``by`` names who caused the event (a node or a user). User payloads (parameters, arguments,
-states, results) are JSON text. ``basis`` is the journal position up to which the maker of a decision had folded.
+One class of ``EVENTS`` is one ``.avsc`` file under ``schemas/``, field for field in the same order; a field that was
+added since has the same default in both. Bounds and units are in the types of the fields (``domain.bounds``). ``by``
+names who caused the event (a node or a user). User payloads (parameters, arguments, states, results) are JSON text.
+``basis`` is the journal position up to which the maker of a decision had folded.
 """
 
 from __future__ import annotations
