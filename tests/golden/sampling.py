@@ -32,7 +32,7 @@ def sample_of(cls: type[Any]) -> Any:
 
 def _value(hint: Any, name: str, at: int) -> Any:
     inner = [arg for arg in typing.get_args(hint) if arg not in (type(None), Ellipsis)]
-    if isinstance(hint, types.UnionType):
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return _value(inner[0], name, at)
     if typing.get_origin(hint) is tuple:
         return (_value(inner[0], name, at), _value(inner[0], name, at))

@@ -8,7 +8,8 @@ from contextlib import suppress
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
-from streamsched.domain.template import ChildSpec, RangeSplit, RetryPolicy, Template
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, RetryPolicy, Template
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.memory import MemoryCluster

@@ -12,8 +12,9 @@ from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
-from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.domain.template import ChildSpec, Template
 
 WAITS = st.sampled_from((0, 5, 1_000))
 CHILDREN: Final = 4

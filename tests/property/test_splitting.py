@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamsched.domain.bounds import CHILDREN_LIMIT, PAYLOAD_LIMIT
 from streamsched.domain.placeholders import encode
-from streamsched.domain.splitting import ARGS_LIMIT, CHILDREN_LIMIT, ChildArguments, Plan, plan
+from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import (
     ChildSpec,
-    ListSplit,
     Param,
-    RangeSplit,
     Template,
     TemplateError,
     resolve_params,
@@ -63,7 +67,7 @@ JSON = st.recursive(
 def cut(template: Template, params: Mapping[str, object]) -> tuple[Plan, ChildArguments]:
     resolved = resolve_params(template, params)
     made = plan(template, resolved)
-    return made, ChildArguments(template.to_json(), resolved, made.document)
+    return made, ChildArguments(Template.from_json(template.to_json()), resolved, made.document)
 
 
 @given(first=st.integers(-1000, 1000), count=st.integers(-10, 300), size=st.integers(1, 400))
@@ -150,14 +154,55 @@ def test_any_value_arrives_as_it_was(value: object, text: str) -> None:
     pad=st.integers(0, 80),
 )
 def test_what_was_validated_is_never_above_the_limit(first: int, count: int, size: int, pad: int) -> None:
-    args = {**RANGE.child.args, "pad": "x" * (ARGS_LIMIT - 120 + pad)}
+    args = {**RANGE.child.args, "pad": "x" * (PAYLOAD_LIMIT - 120 + pad)}
     template = Template(name="t", params=RANGE.params, split=RANGE.split, child=ChildSpec(handler="a:b", args=args))
     try:
         made, arguments = cut(template, {"first": first, "last": first + count - 1, "size": size})
     except TemplateError:
         return
     for index in {0, made.children // 2, made.children - 1}:
-        assert len(arguments(index)) <= ARGS_LIMIT
+        assert len(arguments(index)) <= PAYLOAD_LIMIT
+
+
+@given(st.data(), st.integers(-100, 100), st.lists(JSON, min_size=1, max_size=30), st.integers(1, 7))
+def test_a_slice_gives_the_children_of_the_whole(
+    data: st.DataObject, first: int, items: list[object], size: int
+) -> None:
+    made: dict[str, dict[str, object]] = {
+        "range": {"first": first, "last": first + len(items) - 1, "size": size},
+        "list": {"items": items, "size": size},
+    }
+    assert made.keys() == SPLITTERS.keys()
+    for kind, fields in made.items():
+        wanted = {"index", "first", "last", *(["items", "items~"] if kind == "list" else ["size"])}
+        whole = SPLITTERS[kind].cut(wanted, **fields)
+        begin = data.draw(st.integers(0, whole.children - 1))
+        end = data.draw(st.integers(begin, whole.children - 1))
+        text = encode(whole.slice(begin, end))
+        part = SPLITTERS[kind].cut(wanted, **json.loads(text))
+        inner = SPLITTERS[kind].cut(wanted, **part.slice(end, end))
+        assert (part.children, inner.children) == (end - begin + 1, 1)
+        assert [part.variables(index) for index in range(begin, end + 1)] == [
+            whole.variables(index) for index in range(begin, end + 1)
+        ]
+        assert inner.variables(end) == whole.variables(end)
+        assert {name: width <= whole.widths()[name] for name, width in part.widths().items()} == dict.fromkeys(
+            wanted, True
+        )
+        assert [part.weight(index) for index in range(begin, end + 1)] == [
+            whole.weight(index) for index in range(begin, end + 1)
+        ]
+        assert sum(map(whole.weight, range(whole.children))) == len(items)
+
+
+def test_an_executor_imports_splitters_without_the_rest() -> None:
+    code = (
+        "import streamsched.domain.splitters, sys; "
+        "print(*sorted(m for m in sys.modules if m.startswith('streamsched.') or m in ('difflib', 'pydantic_core')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    names = {name.removeprefix("streamsched.domain.").partition(".")[0] for name in done.stdout.split()}
+    assert names == {"streamsched", "kinds", "placeholders", "refusal", "splitters", "values"}
 
 
 def test_a_plan_of_equal_input_has_an_equal_digest() -> None:

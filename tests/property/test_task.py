@@ -21,12 +21,25 @@ FOREVER = 1 << 60
 
 def snapshot(task: Task) -> object:
     """Everything of a task that the journal decides, but for what it counted as void."""
-    plain = ("phase", "reason", "plan", "children", "fresh", "live", "stopping", "succeeded", "failed", "cancelled")
+    plain = (
+        "phase",
+        "reason",
+        "plan",
+        "children",
+        "bound",
+        "fresh",
+        "live",
+        "stopping",
+        "succeeded",
+        "failed",
+        "cancelled",
+    )
     return [getattr(task, name) for name in plain], task.table.tobytes(), dict(task.details), task.next_due()
 
 
 def recount(task: Task) -> None:
     states = [task.state_of(child) for child in range(task.children)]
+    assert task.bound == (task.children if task.plan else 0)
     assert task.live == sum(state in LIVE for state in states)
     assert task.stopping == states.count(ChildState.STOPPING)
     assert task.succeeded == states.count(ChildState.SUCCEEDED)

@@ -18,7 +18,8 @@ from streamsched.audit.export import export
 from streamsched.audit.replay import ends_of
 from streamsched.domain import values
 from streamsched.domain.placeholders import kept
-from streamsched.domain.template import ChildSpec, ListSplit, Param, RetryPolicy, Template, TemplateError
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.template import ChildSpec, Param, RetryPolicy, Template, TemplateError
 from streamsched.worker import jobs, wire
 from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
 from streamsched.worker.payload import write_result

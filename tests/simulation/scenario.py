@@ -14,7 +14,8 @@ from streamsched.domain import backfill, ticking
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.param import Param
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
-from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.runtime import tracker
 from streamsched.scheduler import aggregator, dispatcher, ticker
 from streamsched.scheduler import node as scheduler_node

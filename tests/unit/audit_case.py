@@ -18,7 +18,8 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
-from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.log.codec import Codec, headers_of
 from streamsched.log.core.chunks import pack
 from streamsched.log.memory import MemoryCluster

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.param import Param
+from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
-from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.domain.template import ChildSpec, Template
 
 ID = b"0123456789abcdef"
 

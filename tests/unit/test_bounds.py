@@ -20,7 +20,7 @@ from streamsched.api.settings import load_settings
 from streamsched.api.source import read_json, read_yaml
 from streamsched.audit.verify import verify
 from streamsched.cli.replay_commands import read_until
-from streamsched.domain import backfill, ids, task
+from streamsched.domain import backfill, ids, template
 from streamsched.domain import events as e
 from streamsched.domain.backfill import latest, refill
 from streamsched.domain.calendar.spec import ENTRIES_LIMIT, ScheduleSpec
@@ -28,7 +28,8 @@ from streamsched.domain.calendar.ticks import PATIENCE_LOOKS
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy
 from streamsched.domain.refusal import ScheduleError, TemplateError, suggest
-from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.domain.tick import fill, previous
 from streamsched.domain.ticking import EXAMINED, FIRES, LOOKS, decide
 from streamsched.scheduler import node, ticker
@@ -355,11 +356,11 @@ def test_no_cache_keeps_what_is_large() -> None:
     assert max(map(len, ids._known), default=0) <= ids.TASK_ID_LIMIT
     assert all(ids.is_task_id(f"t{number}") for number in range(10_000))
     assert len(ids._known) <= ids._KNOWN_LIMIT
-    before = task._small.cache_info().currsize
+    before = template._small.cache_info().currsize
     for number in range(20):
-        task._template(json.dumps({"x": str(number) * 50_000}))
-    assert task._small.cache_info().currsize == before
-    assert task._large.cache_info().maxsize == 4
+        template.read_template(json.dumps({"x": str(number) * 50_000}))
+    assert template._small.cache_info().currsize == before
+    assert template._large.cache_info().maxsize == 4
 
 
 # --- dispatches ------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ from itertools import pairwise
 import pytest
 
 from streamsched.domain import events as e
-from streamsched.domain.template import ChildSpec, RangeSplit, RetryPolicy, Template
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, RetryPolicy, Template
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import TopicPartition

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from streamsched.domain import events as e
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
-from streamsched.domain.task import LAST_ORDINAL, Load, Task
+from streamsched.domain.task import Load, Task
 from tests.property.journals import request, template
 
 pytestmark = pytest.mark.unit

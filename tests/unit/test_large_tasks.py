@@ -135,6 +135,7 @@ def test_rows_are_as_few_as_the_cells_and_bring_the_task_back(*, cancelled: bool
     again = View(store, codec)
     task, known = again.active["task"], view.active["task"]
     assert (task.cells, task.fresh, task.live, task.cancelled) == (5, known.fresh, 1, known.cancelled)
+    assert (task.bound, known.bound) == (MANY, MANY)
     assert [task.state_of(at) for at in (0, 4, 5, MANY - 1)] == [known.state_of(at) for at in (0, 4, 5, MANY - 1)]
     assert again.load[3] == 1
 

@@ -13,8 +13,9 @@ from streamsched.audit.decisions import judge_in_place
 from streamsched.domain import events as e
 from streamsched.domain import pattern
 from streamsched.domain.param import Param
+from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
-from streamsched.domain.template import ChildSpec, RangeSplit, Template, TemplateError, resolve_params
+from streamsched.domain.template import ChildSpec, Template, TemplateError, resolve_params
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler import node
 from streamsched.scheduler.planner import plan_task

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from streamsched.domain import events as e
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.evolve import evolve
 from streamsched.domain.flaws import flaw_of
 from streamsched.domain.phases import ChildState
 from streamsched.domain.routing import PATTERNS_LIMIT, Requirement, allows, flaw_of_pattern, requirement_of
-from streamsched.domain.task import LAST_ORDINAL
 from streamsched.runtime.backoff import Backoff
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity

@@ -11,7 +11,8 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.owed import owed
 from streamsched.domain.param import Param
-from streamsched.domain.template import ChildSpec, RangeSplit, Template
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryLog
 from streamsched.log.topics import Topics

@@ -9,13 +9,13 @@ from statistics import fmean
 import pytest
 
 from streamsched.domain.placeholders import Reference, parse
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import ChildArguments, plan
 from streamsched.domain.template import (
     ChildSpec,
     FailurePolicy,
-    ListSplit,
     Param,
-    RangeSplit,
     RetryPolicy,
     Template,
     TemplateError,

@@ -11,7 +11,9 @@ from streamsched.api.template_file import InputError, load_template
 from streamsched.api.template_model import duration_ms
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import TemplateError
-from streamsched.domain.template import ChildSpec, ListSplit, Param, RangeSplit, Template
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Param, Template
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from streamsched.api.template_file import InputError, load_params, load_template, prepare
-from streamsched.domain.splitting import ARGS_LIMIT
-from streamsched.domain.template import ChildSpec, ListSplit, Param, RangeSplit, Template, version
+from streamsched.domain import bounds
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.template import ChildSpec, Param, Template, version
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 pytestmark = pytest.mark.unit
@@ -176,4 +178,4 @@ def test_a_size_from_a_variable_must_be_one_at_least() -> None:
 
 
 def test_domain_and_topics_agree_on_the_limit_of_a_payload() -> None:
-    assert ARGS_LIMIT == PAYLOAD_LIMIT
+    assert bounds.PAYLOAD_LIMIT == PAYLOAD_LIMIT

@@ -15,8 +15,10 @@ from streamsched.api.errors import InputError
 from streamsched.api.request import want
 from streamsched.domain import values
 from streamsched.domain.kinds import names_of
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import ChildArguments
-from streamsched.domain.template import ChildSpec, ListSplit, Param, RangeSplit, Template, TemplateError
+from streamsched.domain.template import ChildSpec, Param, Template, TemplateError
 from tests.unit import values_handlers
 from tests.unit.cli_case import Cli
 from tests.unit.values_handlers import KEPT, REFUSED

@@ -10,7 +10,8 @@ from typing import Any, Final
 from streamsched.api.errors import InputError
 from streamsched.api.status import rfc3339
 from streamsched.domain import events as e
-from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess, Standing, fate, times_of
+from streamsched.domain.backfill import PARTS_LIMIT, Reprocess, Standing, fate, times_of
+from streamsched.domain.bounds import ACTIVE_LIMIT
 from streamsched.domain.schedule import FOREVER, Schedule, Segment, evolve_schedule
 from streamsched.domain.tick import tick_id
 

@@ -5,6 +5,7 @@ Of the core, because every ``submit`` waits for it: to import pydantic, and to h
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +16,9 @@ from streamsched.domain import duration
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import Path, TemplateError, suggest
-from streamsched.domain.template import ChildSpec, ListSplit, RangeSplit, Template, check_patterns
+from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.port import Splitter
+from streamsched.domain.template import ChildSpec, Template, check_patterns
 
 MISSING: Final = "is missing"
 _EXPECTED: Final = {
@@ -83,25 +86,27 @@ _PARAM: Final[Fields] = {
     "pattern": _field(core.nullable_schema(_TEXT), None),
     "items": _field(core.nullable_schema(_TEXT), None),
 }
-_RANGE: Final[Fields] = {"first": _field(_ANY), "last": _field(_ANY), "size": _field(_ANY)}
-_LIST: Final[Fields] = {"items": _field(_ANY), "size": _field(_ANY, 1)}
-_SPLIT: Final[Fields] = {
-    "range": _field(core.nullable_schema(_object(_RANGE)), None),
-    "list": _field(core.nullable_schema(_object(_LIST)), None),
+_SPLITTERS: Final[dict[str, Fields]] = {
+    kind: {
+        field.name: core.typed_dict_field(_ANY, required=field.default is dataclasses.MISSING)
+        for field in dataclasses.fields(splitter)
+    }
+    for kind, splitter in SPLITTERS.items()
 }
+_SPLIT: Final[Fields] = {kind: _field(core.nullable_schema(_object(known)), None) for kind, known in _SPLITTERS.items()}
 _RETRY: Final[Fields] = {
     "max_attempts": _field(_WHOLE, 4),
-    "initial_interval": _field(_DURATION, 1000),
+    "initial_interval_ms": _field(_DURATION, 1000, alias="initial_interval"),
     "backoff": _field(core.float_schema(strict=True), 2.0),
-    "max_interval": _field(_DURATION, 0),
+    "max_interval_ms": _field(_DURATION, 0, alias="max_interval"),
     "non_retryable": _field(core.list_schema(_TEXT, strict=True), []),
     "reset_on_progress": _field(_BOOL, True),
 }
 _CHILD: Final[Fields] = {
     "handler": _field(_TEXT),
     "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
-    "timeout": _field(_DURATION, 0),
-    "heartbeat": _field(_DURATION, 0),
+    "timeout_ms": _field(_DURATION, 0, alias="timeout"),
+    "heartbeat_ms": _field(_DURATION, 0, alias="heartbeat"),
     "retry": _may_be_empty(_object(_RETRY)),
 }
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
@@ -121,8 +126,7 @@ _OBJECTS: Final[dict[Path, Fields]] = {
     (): _TEMPLATE,
     ("params", "*"): _PARAM,
     ("split",): _SPLIT,
-    ("split", "range"): _RANGE,
-    ("split", "list"): _LIST,
+    **{("split", kind): known for kind, known in _SPLITTERS.items()},
     ("child",): _CHILD,
     ("child", "retry"): _RETRY,
     ("failure",): _FAILURE,
@@ -145,25 +149,11 @@ def build(value: object) -> Template:
 
 def _template(found: dict[str, Any]) -> Template:
     child = found["child"]
-    retry = child["retry"]
     template = Template(
         name=found["name"],
         params={name: _declare(name, param) for name, param in found["params"].items()},
         split=_splitter(found["split"]),
-        child=ChildSpec(
-            handler=_handler(child["handler"]),
-            args=child["args"],
-            timeout_ms=child["timeout"],
-            heartbeat_ms=child["heartbeat"],
-            retry=RetryPolicy(
-                max_attempts=retry["max_attempts"],
-                initial_interval_ms=retry["initial_interval"],
-                backoff=retry["backoff"],
-                max_interval_ms=retry["max_interval"],
-                non_retryable=tuple(retry["non_retryable"]),
-                reset_on_progress=retry["reset_on_progress"],
-            ),
-        ),
+        child=ChildSpec(**{**child, "handler": _handler(child["handler"]), "retry": RetryPolicy(**child["retry"])}),
         failure=FailurePolicy(**found["failure"]["tolerate"], on=found["failure"]["on"]),
     )
     check_patterns(template)
@@ -191,14 +181,13 @@ def _declare(name: str, param: dict[str, Any]) -> Param:
     return Param(**{**param, "enum": tuple(param["enum"])})
 
 
-def _splitter(split: dict[str, Any]) -> RangeSplit | ListSplit:
-    if split["range"] is not None and split["list"] is not None:
-        raise TemplateError("two splitters, range and list", "keep one of them", path=("split",))
-    if split["range"] is not None:
-        return RangeSplit(**split["range"])
-    if split["list"] is not None:
-        return ListSplit(**split["list"])
-    raise TemplateError("there is no splitter", "add range or list", path=("split",))
+def _splitter(split: dict[str, Any]) -> Splitter:
+    given = [kind for kind, found in split.items() if found is not None]
+    if not given:
+        raise TemplateError("there is no splitter", f"add {' or '.join(SPLITTERS)}", path=("split",))
+    if len(given) > 1:
+        raise TemplateError(f"two splitters, {given[0]} and {given[1]}", "keep one of them", path=("split",))
+    return SPLITTERS[given[0]](**split[given[0]])
 
 
 def _translate(problem: Any) -> TemplateError:

@@ -63,13 +63,12 @@ def judge_word(task: Task, event: Word, offset: int, owners: Owners, excused: Co
     child = event.child
     if not task.is_current(child, event.ordinal):
         return None if child in excused and 1 <= event.ordinal <= task.ordinal_of(child) else _stray(task, event)
-    detail = task.details.get(child)
-    known = detail.sequence if detail else 0
+    detail = task.detail_of(child)
     if event.token >> 32 != event.ordinal:
         return Fault(4, child, f"a fencing token of ordinal {event.ordinal}", f"one of ordinal {event.token >> 32}")
-    if isinstance(event, e.ChildReturned) and event.attempt != (attempt := detail.attempt if detail else 1):
-        return Fault(3, child, f"attempt {attempt} still, for it came back", f"attempt {event.attempt}")
-    return owners.judge(task.partition_of(child), event, offset) or _judge_sequence(task, event, known)
+    if isinstance(event, e.ChildReturned) and event.attempt != detail.attempt:
+        return Fault(3, child, f"attempt {detail.attempt} still, for it came back", f"attempt {event.attempt}")
+    return owners.judge(task.partition_of(child), event, offset) or _judge_sequence(task, event, detail.sequence)
 
 
 def _stray(task: Task, event: Word) -> Fault:

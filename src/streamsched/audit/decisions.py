@@ -7,23 +7,17 @@ from typing import Final
 
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
+from streamsched.domain.bounds import CHILDREN_LIMIT
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.phases import ChildState, Phase
-from streamsched.domain.splitting import CHILDREN_LIMIT, plan
+from streamsched.domain.splitting import plan
 from streamsched.domain.task import Task
-from streamsched.domain.template import TemplateError, complete_params, read_params
+from streamsched.domain.template import TemplateError
 
 Decision = (
-    e.TaskPlanned
-    | e.TaskPlanProgressed
-    | e.TaskRefused
-    | e.ChildrenDispatched
-    | e.ChildrenStopping
-    | e.ChildrenCancelled
-    | e.TaskSucceeded
-    | e.TaskFailed
-    | e.TaskCancelled
-)
+    e.TaskPlanned | e.TaskPlanProgressed | e.TaskRefused
+    | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | e.TaskEnded
+)  # fmt: skip
 DEBTS: Final[dict[type[e.Event], Debt]] = {
     e.TaskPlanned: Debt.PLAN,
     e.TaskPlanProgressed: Debt.PLAN,
@@ -99,7 +93,7 @@ def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
             fresh = release.last + 1
             continue
         for child in _known(task, release):
-            due = task.details[child].due if task.state_of(child) is ChildState.DUE else None
+            due = task.detail_of(child).due if task.state_of(child) is ChildState.DUE else None
             if due is None:
                 expected = f"at basis {event.basis} a child that waits for its next dispatch"
                 return Fault(10, child, expected, f"it was {_where(task, child)}")
@@ -146,7 +140,7 @@ def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None
         return _outside(task, event.releases)
     if isinstance(event, e.ChildrenCancelled):
         return _outside(task, event.spans) or _judge_spans(task, event)
-    if isinstance(event, e.TaskSucceeded | e.TaskFailed | e.TaskCancelled):
+    if isinstance(event, e.TaskEnded):
         return _judge_end(task, event)
     return None
 
@@ -180,7 +174,7 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
     if task.plan:
         return Fault(1, None, "one TaskPlanned", "another one")
     try:
-        made = plan(task.template, complete_params(task.template, read_params(task.request.params)))
+        made = plan(task.template, task.params())
     except TemplateError as error:
         return Fault(2, None, f"no plan, for the request cannot be planned: {error}", f"{event.children} children")
     if event.children != made.children:
@@ -226,7 +220,7 @@ def _judge_spans(task: Task, event: e.ChildrenCancelled) -> Fault | None:
     return None
 
 
-def _judge_end(task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled) -> Fault | None:
+def _judge_end(task: Task, event: e.TaskEnded) -> Fault | None:
     if task.live:
         child = next(task.live_children())
         return Fault(5, child, f"no live child at {name_of(event)}", f"{task.live} live: {_where(task, child)}")

@@ -165,10 +165,9 @@ class PartitionAudit:
             if (task := story.task) is None:
                 continue
             for child in task.live_children():
-                detail = task.details.get(child)
                 yield Live(
                     task_id, child, task.ordinal_of(child), task.partition_of(child),
-                    task.state_of(child) is ChildState.STOPPING, detail.sequence if detail else 0,
+                    task.state_of(child) is ChildState.STOPPING, task.detail_of(child).sequence,
                 )  # fmt: skip
 
     # --- inside -----------------------------------------------------------------------------------------------------

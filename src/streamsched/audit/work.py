@@ -223,8 +223,7 @@ class WorkAudit:
     def _judge_sequence(self, dispatch: Live, sequence: int) -> Fault | None:
         """Compare the checkpoint of a record with the journal's, which may have moved on since."""
         task = self._journal.task(dispatch.task_id)
-        detail = task.details.get(dispatch.child) if task else None
-        latest = detail.sequence if detail else 0
+        latest = task.detail_of(dispatch.child).sequence if task else 0
         if dispatch.sequence <= sequence <= latest:
             return None
         return Fault(4, dispatch.child, f"a record that goes on from checkpoint {latest}", f"from {sequence}")

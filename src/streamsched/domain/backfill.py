@@ -31,8 +31,6 @@ EXAMINED: Final = 500
 """Times looked at in one decision."""
 FIRED_CHARACTERS: Final = 8 * 1024 * 1024
 """Of the templates and parameters of new tasks: with so many there are no more in one decision."""
-ACTIVE_LIMIT: Final = 1_000
-"""Tasks of one backfill that may run at once at most."""
 PARTS_LIMIT: Final = 1_000
 _BLOCK: Final = 3_600_000
 """Milliseconds that are looked at together on the way back."""

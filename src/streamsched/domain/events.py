@@ -1,40 +1,73 @@
 """Every event that streamsched writes, as frozen data: the vocabulary of the journal and of the work log.
 
-One class here is one ``.avsc`` file under ``schemas/``, field for field in the same order; a field that was added since
-has the same default in both. Times are milliseconds
-since the Unix epoch. ``by`` names who caused the event (a node or a user). User payloads (parameters, arguments,
-states, results) are JSON text. ``basis`` is the journal position up to which the maker of a decision had folded.
+One class of ``EVENTS`` is one ``.avsc`` file under ``schemas/``, field for field in the same order; a field that was
+added since has the same default in both. Bounds and units are in the types of the fields (``domain.bounds``). ``by``
+names who caused the event (a node or a user). User payloads (parameters, arguments, states, results) are JSON text.
+``basis`` is the journal position up to which the maker of a decision had folded.
 """
 
 from __future__ import annotations
 
-from typing import get_args
-
 from msgspec import Struct
+
+from streamsched.domain.bounds import (
+    Child,
+    Children,
+    Count,
+    ErrorTypes,
+    MaxActive,
+    Millis,
+    Modules,
+    Name,
+    Offset,
+    Ordinal,
+    Partition,
+    Payload,
+    Positive,
+    Priority,
+    Reason,
+    ScheduleId,
+    Sequence,
+    TaskId,
+    Time,
+    Token,
+)  # fmt: skip
 
 
 class Event(Struct, frozen=True, gc=False):
     """What every event carries: an id (16 bytes, unique), its time, and who caused it."""
 
     event_id: bytes
-    at: int
+    at: Time
     by: str
+
+
+class OfTask(Event, frozen=True, gc=False):
+    """What stands under a task's id, in the journal or in the work log."""
+
+    task_id: str
+
+
+class OfSchedule(Event, frozen=True, gc=False):
+    """What stands under a schedule's id in the journal."""
+
+    schedule_id: str
 
 
 class Release(Struct, frozen=True, gc=False):
     """Children ``first..last`` (inclusive), dispatched with this ordinal to this work-log partition."""
 
-    first: int
-    last: int
-    ordinal: int
-    partition: int
+    first: Child
+    last: Child
+    ordinal: Ordinal
+    partition: Partition
 
 
 class Span(Struct, frozen=True, gc=False):
     """Children ``first..last``, inclusive."""
 
-    first: int
-    last: int
+    first: Child
+    last: Child
 
 
 class Ticks(Struct, frozen=True, gc=False):
@@ -45,9 +78,9 @@ class Ticks(Struct, frozen=True, gc=False):
     """
 
     kind: str
-    first: int
-    last: int
-    count: int
+    first: Time
+    last: Time
+    count: Positive
     outcome: str
 
 
@@ -57,15 +90,15 @@ class BackfillPart(Struct, frozen=True, gc=False):
     The other fields are as in ScheduleSet.
     """
 
-    first: int
-    last: int
+    first: Time
+    last: Time
     spec: str
     template_name: str
     template_version: str
     template: str
     params: str
     priority: int
-    level: int = 0
+    level: Count = 0
 
 
 class Refill(Struct, frozen=True, gc=False):
@@ -75,73 +108,70 @@ class Refill(Struct, frozen=True, gc=False):
     (as it is).
     """
 
-    first: int
-    last: int
-    count: int
+    first: Time
+    last: Time
+    count: Positive
     outcome: str
-    redrive: int
+    redrive: Count
 
 
 class Cause(Struct, frozen=True, gc=False):
     """More about an error: ``error_types`` name its class and the bases of that, as ``domain.kinds`` does."""
 
-    error_types: tuple[str, ...] = ()
+    error_types: ErrorTypes = ()
 
 
 # --- facts from people and time -------------------------------------------------------------------------------------
 
 
-class TaskRequested(Event, frozen=True, gc=False):
+class TaskRequested(OfTask, frozen=True, gc=False):
     """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else.
 
     ``level`` is the oldest language of templates that has all fields of this one.
     """
 
-    task_id: str
+    task_id: TaskId
     template_name: str
     template_version: str
     template: str
     params: str
-    priority: int
+    priority: Priority
     origin: str
-    traceparent: str | None
-    level: int = 0
+    traceparent: Name | None
+    level: Count = 0
 
 
-class TaskCancelRequested(Event, frozen=True, gc=False):
+class TaskCancelRequested(OfTask, frozen=True, gc=False):
     """Somebody wants this redrive of the task to stop; void for any other redrive."""
 
-    task_id: str
-    redrive: int
+    redrive: Count
     reason: str
 
 
-class TaskRedriven(Event, frozen=True, gc=False):
+class TaskRedriven(OfTask, frozen=True, gc=False):
     """Somebody wants a task that has ended to go on, as its redrive ``redrive``; void for any but the next.
 
     ``scope`` is ``failed`` (the children that did not succeed) or ``all``. They go on from their last checkpoints, or,
     with ``restart`` and where they succeeded, from their beginning. ``origin`` names a backfill that asked.
     """
 
-    task_id: str
-    redrive: int
+    redrive: Count
     scope: str
     restart: bool
     origin: str
     reason: str
 
 
-class TimerFired(Event, frozen=True, gc=False):
+class TimerFired(OfTask, frozen=True, gc=False):
     """All that was due up to ``due`` is due."""
 
-    task_id: str
-    due: int
+    due: Time
 
 
 class PartitionReset(Event, frozen=True, gc=False):
     """A work-log partition lost its committed position: the children that were live there count as returned."""
 
-    partition: int
+    partition: Partition
 
 
 class RecordSetAside(Event, frozen=True, gc=False):
@@ -151,192 +181,169 @@ class RecordSetAside(Event, frozen=True, gc=False):
     be read because its schema is unknown.
     """
 
-    partition: int
-    offset: int
-    reason: str
+    partition: Partition
+    offset: Offset
+    reason: Reason
 
 
-class ScheduleSet(Event, frozen=True, gc=False):
+class ScheduleSet(OfSchedule, frozen=True, gc=False):
     """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
 
     It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters, priority and
     level are those of the tasks.
     """
 
-    schedule_id: str
-    expected: int
+    schedule_id: ScheduleId
+    expected: Count
     spec: str
     policy: str
     template_name: str
     template_version: str
     template: str
     params: str
-    priority: int
-    level: int = 0
+    priority: Priority
+    level: Count = 0
 
 
-class SchedulePaused(Event, frozen=True, gc=False):
+class SchedulePaused(OfSchedule, frozen=True, gc=False):
     """Somebody paused the schedule, or let it go on (``paused`` false)."""
 
-    schedule_id: str
     paused: bool
     note: str
 
 
-class ScheduleTriggered(Event, frozen=True, gc=False):
+class ScheduleTriggered(OfSchedule, frozen=True, gc=False):
     """Somebody wants a task of the schedule now."""
 
-    schedule_id: str
 
-
-class ScheduleDeleted(Event, frozen=True, gc=False):
+class ScheduleDeleted(OfSchedule, frozen=True, gc=False):
     """Somebody ended the schedule."""
 
-    schedule_id: str
     note: str
 
 
-class BackfillRequested(Event, frozen=True, gc=False):
+class BackfillRequested(OfSchedule, frozen=True, gc=False):
     """Somebody wants the tasks of past times, as the schedule's backfill ``backfill``; void for any but the next.
 
     ``parts`` are the times, in their order, as they were then or are now. ``reprocess`` is ``missing`` (times without a
     task), ``failed`` (those whose task did not succeed, too) or ``all``. ``max_active`` of its tasks run at once.
     """
 
-    schedule_id: str
-    backfill: int
+    backfill: Positive
     reprocess: str
-    max_active: int
+    max_active: MaxActive
     newest_first: bool
     parts: tuple[BackfillPart, ...]
     note: str
 
 
-class BackfillCancelled(Event, frozen=True, gc=False):
+class BackfillCancelled(OfSchedule, frozen=True, gc=False):
     """Somebody wants this backfill to start nothing more; void for any other, and when it has ended."""
 
-    schedule_id: str
-    backfill: int
+    backfill: Positive
     note: str
 
 
 # --- decisions of the scheduler -------------------------------------------------------------------------------------
 
 
-class TaskPlanned(Event, frozen=True, gc=False):
+class TaskPlanned(OfTask, frozen=True, gc=False):
     """The split is complete: this many children, made by this plan (JSON: splitter and its resolved input)."""
 
-    task_id: str
-    redrive: int
-    children: int
+    redrive: Count
+    children: Children
     plan: str
     digest: str
     basis: int
 
 
-class TaskPlanProgressed(Event, frozen=True, gc=False):
+class TaskPlanProgressed(OfTask, frozen=True, gc=False):
     """A long split got this far (JSON cursor); the next step goes on from here."""
 
-    task_id: str
-    redrive: int
+    redrive: Count
     cursor: str
     basis: int
 
 
-class TaskRefused(Event, frozen=True, gc=False):
+class TaskRefused(OfTask, frozen=True, gc=False):
     """The request with this event id cannot become a task."""
 
-    task_id: str
     request: bytes
     reason: str
     basis: int
 
 
-class ChildrenDispatched(Event, frozen=True, gc=False):
+class ChildrenDispatched(OfTask, frozen=True, gc=False):
     """These children were released into the work log, in the transaction of this event."""
 
-    task_id: str
     releases: tuple[Release, ...]
     basis: int
 
 
-class ChildrenStopping(Event, frozen=True, gc=False):
+class ChildrenStopping(OfTask, frozen=True, gc=False):
     """These live dispatches were told to stop (journal); stop these (work log, one record for each partition)."""
 
-    task_id: str
     releases: tuple[Release, ...]
     reason: str
     basis: int
 
 
-class ChildrenCancelled(Event, frozen=True, gc=False):
+class ChildrenCancelled(OfTask, frozen=True, gc=False):
     """These children are neither live nor ended, and will not be dispatched."""
 
-    task_id: str
     spans: tuple[Span, ...]
     reason: str
     basis: int
 
 
-class TaskSucceeded(Event, frozen=True, gc=False):
+class TaskEnded(OfTask, frozen=True, gc=False):
+    """The terminal event of a redrive: every child has ended."""
+
+    redrive: Count
+    reason: str
+    basis: int
+
+
+class TaskSucceeded(TaskEnded, frozen=True, gc=False):
     """Every child has ended and the policy is content."""
 
-    task_id: str
-    redrive: int
-    reason: str
-    basis: int
 
-
-class TaskFailed(Event, frozen=True, gc=False):
+class TaskFailed(TaskEnded, frozen=True, gc=False):
     """Every child has ended and the policy is not content."""
 
-    task_id: str
-    redrive: int
-    reason: str
-    basis: int
 
-
-class TaskCancelled(Event, frozen=True, gc=False):
+class TaskCancelled(TaskEnded, frozen=True, gc=False):
     """Every child has ended after somebody asked for the end."""
 
-    task_id: str
-    redrive: int
-    reason: str
-    basis: int
 
-
-class TicksDecided(Event, frozen=True, gc=False):
+class TicksDecided(OfSchedule, frozen=True, gc=False):
     """What became of the schedule's nominal times up to ``upto``; a fired one is requested in the same transaction."""
 
-    schedule_id: str
-    upto: int
+    upto: Time
     ticks: tuple[Ticks, ...]
     basis: int
 
 
-class TickEnded(Event, frozen=True, gc=False):
+class TickEnded(OfSchedule, frozen=True, gc=False):
     """The task of a tick has ended (``succeeded``, ``failed``, ``cancelled`` or ``refused``): in that transaction."""
 
-    schedule_id: str
     task_id: str
     outcome: str
-    redrive: int = 0
+    redrive: Count = 0
 
 
-class TickReopened(Event, frozen=True, gc=False):
+class TickReopened(OfSchedule, frozen=True, gc=False):
     """The task of a tick goes on as a redrive: in the transaction of its first dispatch."""
 
-    schedule_id: str
     task_id: str
-    redrive: int
+    redrive: Count
 
 
-class BackfillDecided(Event, frozen=True, gc=False):
+class BackfillDecided(OfSchedule, frozen=True, gc=False):
     """What became of a backfill's times up to ``upto``, in its order; tasks are asked for in the same transaction."""
 
-    schedule_id: str
-    backfill: int
-    upto: int
+    backfill: Positive
+    upto: Time
     ticks: tuple[Refill, ...]
     basis: int
 
@@ -344,96 +351,79 @@ class BackfillDecided(Event, frozen=True, gc=False):
 # --- work, and what became of it ------------------------------------------------------------------------------------
 
 
-class ChildCreated(Event, frozen=True, gc=False):
+class ChildCreated(OfTask, frozen=True, gc=False):
     """One dispatch of one child: all that a worker needs to run it. Limits in milliseconds, 0 is none."""
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    handler: str
-    args: str
-    timeout: int
-    heartbeat: int
-    priority: int
-    sequence: int
-    state: str | None
-    recoveries: int
-    traceparent: str | None
+    task_id: TaskId
+    child: Child
+    ordinal: Ordinal
+    attempt: Positive
+    handler: Name
+    args: Payload
+    timeout: Millis
+    heartbeat: Millis
+    priority: Priority
+    sequence: Sequence
+    state: Payload | None
+    recoveries: Count
+    traceparent: Name | None
 
 
-class ChildStarted(Event, frozen=True, gc=False):
+class WorkerEvent(OfTask, frozen=True, gc=False):
+    """What a worker says of one dispatch of a child."""
+
+    child: Child
+    ordinal: Ordinal
+    attempt: Positive
+    token: Token
+
+
+class ChildStarted(WorkerEvent, frozen=True, gc=False):
     """An attempt began; written only for children that still ran when the worker flushed."""
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    token: int
 
-
-class ChildCheckpointed(Event, frozen=True, gc=False):
+class ChildCheckpointed(WorkerEvent, frozen=True, gc=False):
     """A durable resume point. In the work log it carries the work itself and so takes the place of its record."""
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    token: int
-    sequence: int
-    state: str | None
-    recoveries: int
+    sequence: Sequence
+    state: Payload | None
+    recoveries: Count
     work: ChildCreated | None
 
 
-class ChildCompleted(Event, frozen=True, gc=False):
+class ChildCompleted(WorkerEvent, frozen=True, gc=False):
     """The handler returned: the accepted outcome of a dispatch ends the child."""
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    token: int
-    started_at: int
-    sequence: int
-    result: str | None
+    started_at: Time
+    sequence: Sequence
+    result: Payload | None
 
 
-class ChildFailed(Event, frozen=True, gc=False):
+class ChildFailed(WorkerEvent, frozen=True, gc=False):
     """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
 
     ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one. ``cause`` is told
     of what a handler raised and may be tried again.
     """
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    token: int
-    started_at: int
-    sequence: int
-    state: str | None
+    started_at: Time
+    sequence: Sequence
+    state: Payload | None
     reason: str
     error_type: str
     message: str
     traceback: str
     retryable: bool
-    delay: int | None
+    delay: Millis | None
     cause: Cause | None = None
 
 
-class ChildCancelled(Event, frozen=True, gc=False):
+class ChildCancelled(WorkerEvent, frozen=True, gc=False):
     """A dispatch was stopped on request; the last state is kept for a redrive."""
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    token: int
-    started_at: int
-    sequence: int
-    state: str | None
+    started_at: Time
+    sequence: Sequence
+    state: Payload | None
     reason: str
 
 
@@ -446,36 +436,26 @@ class Why(Struct, frozen=True, gc=False):
     """
 
     code: str
-    detail: str
+    detail: Payload
     node: str
-    retry_after: int
+    retry_after: Millis
     begun: bool
 
 
-class ChildReturned(Event, frozen=True, gc=False):
+class ChildReturned(WorkerEvent, frozen=True, gc=False):
     """A worker gives back what it has not begun, so that another can have it; ``why`` where it cannot run it."""
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    token: int
-    sequence: int
-    state: str | None
-    recoveries: int
+    sequence: Sequence
+    state: Payload | None
+    recoveries: Count
     reason: str
     why: Why | None = None
 
 
-class ChildYielded(Event, frozen=True, gc=False):
+class ChildYielded(WorkerEvent, frozen=True, gc=False):
     """For information: stopped at a checkpoint by a drain or a revoke; its continuation stays in the work log."""
 
-    task_id: str
-    child: int
-    ordinal: int
-    attempt: int
-    token: int
-    sequence: int
+    sequence: Sequence
     reason: str
 
 
@@ -486,9 +466,9 @@ class RunningChild(Struct, frozen=True, gc=False):
     """What a beat tells of one running child: progress as its handler gave it."""
 
     task_id: str
-    child: int
+    child: Child
     attempt: int
-    started_at: int
+    started_at: Time
     done: float
     total: float
 
@@ -499,20 +479,21 @@ class NodeBeat(Event, frozen=True, gc=False):
     ``modules`` are the patterns of the modules that a worker runs (``domain.routing``); None announces nothing.
     """
 
-    node_id: str
-    name: str
-    role: str
-    version: str
-    state: str
-    member_id: str
-    transactional_id: str
-    slots: int
-    free: int
-    pending: int
-    partitions: tuple[int, ...]
+    by: Name
+    node_id: Name
+    name: Name
+    role: Name
+    version: Name
+    state: Name
+    member_id: Name
+    transactional_id: Name
+    slots: Count
+    free: Count
+    pending: Count
+    partitions: tuple[Partition, ...]
     running: tuple[RunningChild, ...]
     loop_age: int
-    modules: tuple[str, ...] | None = None
+    modules: Modules | None = None
 
 
 # --- dead letters ---------------------------------------------------------------------------------------------------
@@ -522,20 +503,14 @@ class DeadLetter(Event, frozen=True, gc=False):
     """A record that could not be decoded or handled, kept whole with its origin."""
 
     topic: str
-    partition: int
-    offset: int
+    partition: Partition
+    offset: Offset
     reason: str
     key: bytes | None
     value: bytes | None
 
 
 Work = ChildCreated | ChildCheckpointed
-OfSchedule = (
-    ScheduleSet | SchedulePaused | ScheduleTriggered | ScheduleDeleted | BackfillRequested | BackfillCancelled
-    | TicksDecided | TickEnded | TickReopened | BackfillDecided
-)  # fmt: skip
-"""What stands under a schedule's id in the journal; all else there stands under a task's."""
-OF_SCHEDULE: frozenset[type[Event]] = frozenset(get_args(OfSchedule))
 EVENTS: tuple[type[Event], ...] = (
     TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
@@ -545,3 +520,4 @@ EVENTS: tuple[type[Event], ...] = (
     ChildYielded,
     NodeBeat, DeadLetter,
 )  # fmt: skip
+OF_SCHEDULE: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if issubclass(kind, OfSchedule))

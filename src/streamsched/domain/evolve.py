@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from streamsched.domain import events as e
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.phases import CLOSING, ChildState, Phase
 from streamsched.domain.policy import RUN_ALL
-from streamsched.domain.task import LAST_ORDINAL, Detail, Load, Task
+from streamsched.domain.task import Detail, Load, Task
 
 
 def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
@@ -22,9 +23,11 @@ def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
     """
     if task is None:
         return Task(event, load) if isinstance(event, e.TaskRequested) else None
+    known: Any = event
     apply = _APPLY.get(type(event))
-    if apply is not None and not apply(task, event):
-        task.void += 1
+    if apply is not None:
+        live = type(event) not in _OF_DISPATCH or task.is_current(known.child, known.ordinal)
+        task.void += not (live and apply(task, known))
     return task
 
 
@@ -37,7 +40,7 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
         return False
     task.plan = event.plan
     task.digest = event.digest
-    task.children = event.children
+    task.children = task.bound = event.children
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING if event.children else Phase.SUCCEEDING)
@@ -87,8 +90,6 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
 
 
 def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = task.detail(event.child)
     if event.sequence <= detail.sequence:
         return False
@@ -100,8 +101,6 @@ def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
 
 
 def _started(task: Task, event: e.ChildStarted) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = task.detail(event.child)
     detail.started_at = event.at
     detail.worker = event.by
@@ -110,8 +109,6 @@ def _started(task: Task, event: e.ChildStarted) -> bool:
 
 
 def _completed(task: Task, event: e.ChildCompleted) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     task.settle(event.child, ChildState.SUCCEEDED)
     task.succeeded += 1
     detail = _ended(task, event)
@@ -126,8 +123,6 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
 
 
 def _failed(task: Task, event: e.ChildFailed) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     stopping = task.state_of(event.child) is ChildState.STOPPING
     detail = _ended(task, event)
     retry = task.template.child.retry
@@ -159,8 +154,6 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
 
 
 def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = _ended(task, event)
     _keep_state(detail, event)
     detail.reason = event.reason
@@ -169,8 +162,6 @@ def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
 
 
 def _returned(task: Task, event: e.ChildReturned) -> bool:
-    if not task.is_current(event.child, event.ordinal):
-        return False
     detail = task.detail(event.child)
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
@@ -239,7 +230,7 @@ def _task_cancelled(task: Task, event: e.TaskCancelled) -> bool:
     return _end(task, event, Phase.CANCELLING, Phase.CANCELLED)
 
 
-def _end(task: Task, event: e.TaskSucceeded | e.TaskFailed | e.TaskCancelled, closing: Phase, end: Phase) -> bool:
+def _end(task: Task, event: e.TaskEnded, closing: Phase, end: Phase) -> bool:
     if task.phase is not closing or event.redrive != task.redrive:
         return False
     task.enter(end)
@@ -327,3 +318,5 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.TaskFailed: _task_failed,
     e.TaskCancelled: _task_cancelled,
 }
+_OF_DISPATCH = frozenset(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))
+"""Void unless they are about the live dispatch of their child."""

@@ -6,10 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from typing import Final, Self
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
-from streamsched.domain.policy import LONGEST_MS, check_whole
-from streamsched.domain.refusal import ScheduleError, TemplateError
+from streamsched.domain.bounds import LONGEST_MS
+from streamsched.domain.refusal import ScheduleError, TemplateError, check_whole
+
+if TYPE_CHECKING:
+    from streamsched.domain.calendar.spec import ScheduleSpec
 
 YEAR_MS: Final = 365 * 86_400_000
 LEAST_WINDOW_MS: Final = 10_000
@@ -81,3 +85,21 @@ class SchedulePolicy:
         if not isinstance(values, Mapping) or not values.keys() <= known:
             raise ScheduleError("has unknown fields", f"use {', '.join(sorted(known))}", path=("policy",))
         return cls(**values)
+
+
+class Rules(NamedTuple):
+    """The times and the policy of a schedule."""
+
+    spec: ScheduleSpec
+    policy: SchedulePolicy
+
+
+@lru_cache(maxsize=16_384)
+def read_rules(spec: str, policy: str) -> Rules | None:
+    """Read what a ScheduleSet holds; None where it cannot be read."""
+    from streamsched.domain.calendar.spec import ScheduleSpec  # late: most views hold no schedule
+
+    try:
+        return Rules(ScheduleSpec.from_json(spec), SchedulePolicy.from_json(policy))
+    except ScheduleError:
+        return None

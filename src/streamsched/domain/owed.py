@@ -34,7 +34,7 @@ def owed(task: Task, now: int) -> Debt | None:
         return Debt.PLAN
     if task.phase is Phase.RUNNING:
         due = task.next_due()
-        return Debt.DISPATCH if task.fresh < task.children or (due is not None and due <= now) else None
+        return Debt.DISPATCH if task.fresh < task.bound or (due is not None and due <= now) else None
     if task.phase in CLOSING:
         if task.live > task.stopping:
             return Debt.STOP

@@ -9,8 +9,7 @@ from typing import Final
 
 from streamsched.domain import pattern as patterns
 from streamsched.domain.placeholders import INTEGER_LIMIT, encode, kept
-from streamsched.domain.policy import check_whole
-from streamsched.domain.refusal import Path, TemplateError, suggest
+from streamsched.domain.refusal import Path, TemplateError, check_whole, suggest
 
 
 def _integer(value: object) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from streamsched.domain import values
-from streamsched.domain.refusal import Path, TemplateError, dotted
+from streamsched.domain.refusal import Path, TemplateError, dotted, suggest
 
 CHILD: Final = "child."
 DEPTH_LIMIT: Final = values.SUBMITTED.levels
@@ -80,6 +80,12 @@ def references(value: object, path: Path) -> Iterator[tuple[Path, str]]:
                 reason = f"the key {text} holds a placeholder"
                 raise TemplateError(reason, "placeholders go into values; $${ is a plain ${", path=where)
             yield where, piece.name
+
+
+def check_known(name: str, path: Path, known: Collection[str], where: str) -> None:
+    """Refuse a placeholder of a variable that does not exist there."""
+    if name not in known:
+        raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)
 
 
 def kept(value: object, path: Path = ()) -> Any:

@@ -9,7 +9,8 @@ from decimal import Decimal
 from hashlib import sha256
 from typing import Final, Self
 
-from streamsched.domain.refusal import Path, TemplateError
+from streamsched.domain.bounds import LONGEST_MS
+from streamsched.domain.refusal import Path, TemplateError, check_whole, number_text
 
 _RETRY: Final[Path] = ("child", "retry")
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*")
@@ -21,29 +22,11 @@ _ALIASES: Final = {
 _TOLERATE: Final[Path] = ("failure", "tolerate")
 FAIL_FAST: Final = "fail_fast"
 RUN_ALL: Final = "run_all"
-LONGEST_MS: Final = 1 << 46
-"""Milliseconds that any wait or limit may take: times far beyond would not fit where they are kept."""
-
-
-def check_whole(value: object, path: Path, minimum: int, maximum: int = (1 << 63) - 1) -> None:
-    """Refuse what is no integer from ``minimum`` to ``maximum``."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
-        reason = f"must be a whole number, at least {minimum}, not {_shown(value)}"
-        raise TemplateError(reason, f"give {minimum} or more", path=path)
-    if value > maximum:
-        raise TemplateError(f"must be at most {maximum}", f"give {maximum} or less", path=path)
-
-
-def _shown(value: object) -> str:
-    try:
-        return repr(value)
-    except ValueError:  # Python writes integers of up to 4,300 digits
-        return "a number of thousands of digits"
 
 
 def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
-        reason = f"must be a number from {minimum:g} to {maximum:g}, not {_shown(value)}"
+        reason = f"must be a number from {minimum:g} to {maximum:g}, not {number_text(value)}"
         raise TemplateError(reason, "give a number in that range", path=path)
 
 

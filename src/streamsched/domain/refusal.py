@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import Final
 
 Path = tuple[str | int, ...]
@@ -60,6 +59,23 @@ def within(*path: str | int) -> Iterator[None]:
         raise ScheduleError(error.reason, error.remedy, path=(*path, *error.path)) from None
 
 
+def check_whole(value: object, path: Path, minimum: int, maximum: int = (1 << 63) - 1) -> None:
+    """Refuse what is no integer from ``minimum`` to ``maximum``."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+        reason = f"must be a whole number, at least {minimum}, not {number_text(value)}"
+        raise TemplateError(reason, f"give {minimum} or more", path=path)
+    if value > maximum:
+        raise TemplateError(f"must be at most {maximum}", f"give {maximum} or less", path=path)
+
+
+def number_text(value: object) -> str:
+    """Write what should be a number."""
+    try:
+        return repr(value)
+    except ValueError:  # Python writes integers of up to 4,300 digits
+        return "a number of thousands of digits"
+
+
 def dotted(path: Path) -> str:
     """Write a path as people do: ``child.args.files[2]``."""
     text = ""
@@ -73,6 +89,8 @@ def suggest(word: str, known: Iterable[str]) -> str:
 
     Words come from files and from the journal: what is long, or one of very many, is not compared.
     """
+    from difflib import get_close_matches  # late: an executor never needs it
+
     words = sorted(known)
     if len(word) <= _WORD_CHARACTERS and len(words) <= _WORDS:
         near = get_close_matches(word, [each for each in words if len(each) <= _WORD_CHARACTERS], n=1)

@@ -18,18 +18,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from streamsched.domain import backfill as backfills
 from streamsched.domain import events as e
 from streamsched.domain.backfill import Backfill
-from streamsched.domain.refusal import ScheduleError
+from streamsched.domain.overlap import Rules, read_rules
 from streamsched.domain.tick import tick_id
-
-if TYPE_CHECKING:
-    from streamsched.domain.calendar.spec import ScheduleSpec
-    from streamsched.domain.overlap import SchedulePolicy
 
 FOREVER: Final = 1 << 62
 
@@ -39,24 +34,6 @@ class Wait(NamedTuple):
 
     kind: str
     nominal: int
-
-
-class Rules(NamedTuple):
-    """What a ScheduleSet says, read."""
-
-    spec: ScheduleSpec
-    policy: SchedulePolicy
-
-
-@lru_cache(maxsize=16_384)
-def _rules(spec: str, policy: str) -> Rules | None:
-    from streamsched.domain.calendar.spec import ScheduleSpec  # late: most views hold no schedule
-    from streamsched.domain.overlap import SchedulePolicy
-
-    try:
-        return Rules(ScheduleSpec.from_json(spec), SchedulePolicy.from_json(policy))
-    except ScheduleError:
-        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +48,7 @@ class Segment:
     @property
     def rules(self) -> Rules:
         """The body's rules; there are some, or the fold had refused it."""
-        rules = _rules(self.body.spec, self.body.policy)
+        rules = read_rules(self.body.spec, self.body.policy)
         if rules is None:
             raise AssertionError(f"schedule {self.body.schedule_id} was folded without rules")
         return rules
@@ -218,7 +195,7 @@ def evolve_schedule(schedule: Schedule | None, event: e.OfSchedule) -> Schedule 
 
 def _set(schedule: Schedule, event: e.ScheduleSet) -> bool:
     new = not schedule.timeline or schedule.deleted
-    rules = _rules(event.spec, event.policy)
+    rules = read_rules(event.spec, event.policy)
     if event.expected != (0 if new else schedule.version) or rules is None:
         return False
     schedule.version += 1

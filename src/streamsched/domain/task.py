@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from functools import lru_cache
 from heapq import heappop, heappush
 from typing import Final
 
 from msgspec import Struct
 
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.events import Release, Span, TaskRequested
 from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
-from streamsched.domain.template import ChildSpec, RangeSplit, Template, TemplateError
+from streamsched.domain.refusal import TemplateError
+from streamsched.domain.template import complete_params, read_params, read_template, resolve_params
 
 CHUNK: Final = 2048
 """Children in one stored piece of the table."""
-LAST_ORDINAL: Final = 0xFFF
-"""The highest ordinal that a cell can hold; a child that came so far is not dispatched again."""
 
 _STATE: Final = 0xF
 _RUNNING: Final = int(ChildState.RUNNING)
@@ -45,26 +44,7 @@ class Detail(Struct, array_like=True, gc=False):
     traceback: str | None = None
 
 
-_UNREADABLE: Final = Template(
-    name="unreadable", split=RangeSplit(first=1, last=0, size=1), child=ChildSpec(handler="unreadable:unreadable")
-)
-
-
-def _template(text: str) -> tuple[Template, str]:
-    """Read a template; where it is none, say why in the second place: its task is there, to be refused."""
-    return _small(text) if len(text) <= _SMALL else _large(text)
-
-
-def _read(text: str) -> tuple[Template, str]:
-    try:
-        return Template.from_json(text), ""
-    except TemplateError as error:
-        return _UNREADABLE, str(error)
-
-
-_SMALL: Final = 16 * 1024
-_small = lru_cache(maxsize=256)(_read)
-_large = lru_cache(maxsize=4)(_read)
+_UNKNOWN: Final = Detail()
 
 
 class Load(dict[int, int]):
@@ -85,14 +65,15 @@ class Task:
     """
 
     __slots__ = (
-        "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed", "fault",
-        "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason", "redrive",
-        "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table", "template", "touched", "void",
+        "bound", "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed",
+        "fault", "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason",
+        "redrive", "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table", "template",
+        "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
         self.request = request
-        self.template, self.fault = _template(request.template)
+        self.template, self.fault = read_template(request.template)
         self.load = load
         self.phase = Phase.REQUESTED
         self.redrive = 0
@@ -106,6 +87,8 @@ class Task:
         self.digest = ""
         self.cursor: str | None = None
         self.children = 0
+        self.bound = 0
+        """The children below this one may be dispatched now: all of a plan, none before it."""
         self.table = array("I")
         self.cells = 0
         """Length of the table: the children from this index on were never dispatched."""
@@ -159,6 +142,16 @@ class Task:
             self.phase is Phase.SUCCEEDED and self.succeeded < self.children
         )
 
+    def params(self, *, match: bool = False) -> dict[str, object]:
+        """Return the value of each variable; with ``match`` they are held against their patterns, as before a plan.
+
+        Raise TemplateError where template and parameters of the request do not fit together.
+        """
+        if self.fault:
+            raise TemplateError(self.fault, "cancel it")
+        resolve = resolve_params if match else complete_params
+        return resolve(self.template, read_params(self.request.params))
+
     def enter(self, phase: Phase) -> None:
         """Go to another phase, which the table must allow."""
         if phase not in TRANSITIONS[self.phase]:
@@ -209,7 +202,7 @@ class Task:
         if not 0 <= release.first <= release.last < self.children:
             return False
         if release.first >= self.cells:  # nothing behind a cancelled child is dispatched for the first time
-            return release.first == self.cells == self.fresh and release.ordinal == 1
+            return release.first == self.cells == self.fresh and release.ordinal == 1 and release.last < self.bound
         cells = self.table[release.first : release.last + 1]
         return release.last < self.cells and all(
             cell & _STATE == _DUE and (cell >> 4 & LAST_ORDINAL) + 1 == release.ordinal for cell in cells
@@ -276,6 +269,10 @@ class Task:
         )
         self._set_idle(child, ChildState.DUE)
         self.wait_until(child, 0)
+
+    def detail_of(self, child: int) -> Detail:
+        """Return what is known of a child, for reading."""
+        return self.details.get(child, _UNKNOWN)
 
     def detail(self, child: int) -> Detail:
         """Find or make the detail of a child, for a change."""

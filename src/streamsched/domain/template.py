@@ -3,82 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
 from streamsched.domain import pattern as patterns
 from streamsched.domain import values
+from streamsched.domain.bounds import LONGEST_MS
 from streamsched.domain.param import FIELDS, Param
-from streamsched.domain.placeholders import CHILD, INTEGER_LIMIT, NAME, encode, kept, references, whole
-from streamsched.domain.policy import LONGEST_MS, RUN_ALL, FailurePolicy, RetryPolicy, check_whole
-from streamsched.domain.refusal import Path, TemplateError, suggest
+from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept, references
+from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.refusal import TemplateError, check_whole, suggest
+from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.port import Splitter
+from streamsched.domain.splitters.ranges import RangeSplit
 
 __all__ = [
-    "ChildSpec",
-    "FailurePolicy",
-    "ListSplit",
-    "Param",
-    "RangeSplit",
-    "RetryPolicy",
-    "Template",
-    "TemplateError",
-    "check_patterns",
-    "complete_params",
-    "read_params",
-    "resolve_params",
-    "version",
-]
+    "ChildSpec", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "check_patterns",
+    "complete_params", "read_params", "read_template", "resolve_params", "version",
+]  # fmt: skip
 
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
-LEVEL: Final = 1
+LEVEL: Final = max(1, *(splitter.level for splitter in SPLITTERS.values()))
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
-_RANGE_VARIABLES: Final = frozenset({"index", "first", "last", "size"})
-_LIST_VARIABLES: Final = frozenset({"index", "first", "last", "item", "items"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RangeSplit:
-    """The integers ``first..last`` (inclusive) in runs of ``size``: numbers, or placeholders of integers."""
-
-    first: int | str
-    last: int | str
-    size: int | str
-
-    def check(self, params: Mapping[str, Param]) -> None:
-        """Refuse anything but integers and placeholders of integer variables."""
-        for name in ("first", "last", "size"):
-            _check_integer(getattr(self, name), ("split", "range", name), params, 1 if name == "size" else None)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListSplit:
-    """The entries of a list in chunks of ``size``: a literal list, or the placeholder of an array."""
-
-    items: list[Any] | str
-    size: int | str = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "items", kept(self.items, ("split", "list", "items")))
-
-    def check(self, params: Mapping[str, Param]) -> None:
-        """Refuse anything but a list or an array variable, and a size that is no integer."""
-        _check_integer(self.size, ("split", "list", "size"), params, 1)
-        path: Path = ("split", "list", "items")
-        for where, name in references(self.items, path):
-            _check_known(name, where, params, "split")
-        if isinstance(self.items, list):
-            return
-        name = whole(self.items) or ""
-        if name not in params:
-            raise TemplateError("must be a list or one placeholder", 'write [a, b] or "${files}"', path=path)
-        if params[name].type != "array":
-            reason = f"variable {name} has type {params[name].type}, not array"
-            raise TemplateError(reason, f"declare {name} with type: array", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +52,7 @@ class Template:
     """A checked template: one that could not work, whatever its variables, cannot be made (TemplateError)."""
 
     name: str
-    split: RangeSplit | ListSplit
+    split: Splitter
     child: ChildSpec
     params: Mapping[str, Param] = field(default_factory=dict)
     failure: FailurePolicy = field(default_factory=FailurePolicy)
@@ -137,24 +89,16 @@ class Template:
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
-        kind = self.kind
-        variables = _RANGE_VARIABLES if kind == "range" else _LIST_VARIABLES
-        known = {*self.params, *(CHILD + variable for variable in variables)}
+        split = self.split
+        known = {*self.params, *(CHILD + variable for variable in split.variables)}
         for path, name in references(child.args, ("child", "args")):
-            _check_known(name, path, known, f"child.args with a {kind} splitter")
-            if name == "child.item" and isinstance(self.split.size, int) and self.split.size != 1:
-                reason = "child.item is for chunks of size 1"
-                raise TemplateError(reason, "use ${child.items}, or remove split.list.size", path=path)
+            check_known(name, path, known, f"child.args with a {split.kind} splitter")
+            split.check_use(name.removeprefix(CHILD), path)
 
     @property
     def level(self) -> int:
         """The oldest language that has all its fields: a node of an older one stops at it, instead of refusing it."""
-        return 1 if self.failure.on == RUN_ALL else 0
-
-    @property
-    def kind(self) -> str:
-        """The name of its splitter."""
-        return "range" if isinstance(self.split, RangeSplit) else "list"
+        return max(self.split.level, 1 if self.failure.on == RUN_ALL else 0)
 
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
@@ -162,7 +106,7 @@ class Template:
         body = {
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
-            "split": {self.kind: asdict(self.split)},
+            "split": {self.split.kind: asdict(self.split)},
             "child": child,
             "failure": self.failure.to_dict(),
         }
@@ -177,12 +121,12 @@ class Template:
             child = dict(body["child"])
             retry = dict(child.pop("retry"))
             retry["non_retryable"] = tuple(retry["non_retryable"])
-            if more or kind not in ("range", "list") or body.keys() != _FIELDS:
+            if more or kind not in SPLITTERS or body.keys() != _FIELDS:
                 raise ValueError(f"fields {sorted(body)}, splitters {sorted(body['split'])}")
             return cls(
                 name=body["name"],
                 params={name: _param(fields) for name, fields in body["params"].items()},
-                split=RangeSplit(**split) if kind == "range" else ListSplit(**split),
+                split=SPLITTERS[kind](**split),
                 child=ChildSpec(**child, retry=RetryPolicy(**retry)),
                 failure=FailurePolicy(**body["failure"]),
             )
@@ -191,6 +135,28 @@ class Template:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             reason = f"this is no template in canonical JSON ({type(error).__name__}: {error})"
             raise TemplateError(reason, "submit it from its file") from None
+
+
+_UNREADABLE: Final = Template(
+    name="unreadable", split=RangeSplit(first=1, last=0, size=1), child=ChildSpec(handler="unreadable:unreadable")
+)
+_SMALL: Final = 16 * 1024
+
+
+def read_template(text: str) -> tuple[Template, str]:
+    """Read the template of a request. If it is not one, return a stand-in and the reason, to refuse the task with."""
+    return _small(text) if len(text) <= _SMALL else _large(text)
+
+
+def _read(text: str) -> tuple[Template, str]:
+    try:
+        return Template.from_json(text), ""
+    except TemplateError as error:
+        return _UNREADABLE, str(error)
+
+
+_small = lru_cache(maxsize=256)(_read)
+_large = lru_cache(maxsize=4)(_read)
 
 
 def check_patterns(template: Template) -> None:
@@ -270,23 +236,3 @@ def _param(fields: Mapping[str, Any]) -> Param:
     named: dict[str, Any] = {names.get(name, name): value for name, value in fields.items()}
     named["enum"] = tuple(named.get("enum", ()))
     return Param(**named)
-
-
-def _check_integer(value: object, path: Path, params: Mapping[str, Param], minimum: int | None) -> None:
-    if isinstance(value, str):
-        for where, name in references(value, path):
-            _check_known(name, where, params, "split")
-        name = whole(value) or ""
-        if name not in params:
-            reason = f"{value!r} is neither an integer nor one placeholder"
-            raise TemplateError(reason, 'write 100 or "${n}"', path=path)
-        if params[name].type != "integer":
-            reason = f"variable {name} has type {params[name].type}, not integer"
-            raise TemplateError(reason, f"declare {name} with type: integer", path=path)
-    else:
-        check_whole(value, path, -INTEGER_LIMIT if minimum is None else minimum)
-
-
-def _check_known(name: str, path: Path, known: Collection[str], where: str) -> None:
-    if name not in known:
-        raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)

@@ -22,7 +22,7 @@ from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.splitting import ChildArguments
 from streamsched.domain.task import Detail, Task
-from streamsched.domain.template import TemplateError, complete_params, read_params
+from streamsched.domain.template import TemplateError
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.routing import Route
 from streamsched.scheduler.workers import Capacity
@@ -79,7 +79,7 @@ class _Turn:
 
     @property
     def left(self) -> int:
-        return len(self.due) + self.task.children - self.fresh
+        return len(self.due) + self.task.bound - self.fresh
 
     def take(self, count: int, partition: int) -> None:
         """Release up to ``count`` children to a partition: first those that are due again."""
@@ -193,13 +193,13 @@ class Dispatcher:
         """
         arguments = self._arguments_of(task)
         child_spec = task.template.child
-        me, details, handler = self._me, task.details, child_spec.handler
+        me, handler = self._me, child_spec.handler
         at, task_id = me.clock.now(), task.task_id
         timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.request.priority
         trace = task.request.traceparent
         for release in releases:
             for child in range(release.first, release.last + 1):
-                known = details.get(child, _FRESH)
+                known = task.detail_of(child) if release.ordinal > 1 else _FRESH
                 yield (
                     release.partition,
                     ChildCreated(
@@ -216,12 +216,9 @@ class Dispatcher:
     def _arguments_of(self, task: Task) -> ChildArguments:
         found = self._arguments.get(task.task_id)
         if found is None:
-            if task.fault:
-                raise TemplateError(task.fault, "cancel it")
-            params = complete_params(task.template, read_params(task.request.params))
-            found = ChildArguments(task.template, params, task.plan)
-            if found.children != task.children or found.kind != task.template.kind:
-                reason = f"its plan gives {found.children:,} children of a {found.kind} splitter, not {task.children:,}"
+            found = ChildArguments(task.template, task.params(), task.plan)
+            if found.children != task.children:
+                reason = f"its plan gives {found.children:,} children, not {task.children:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
             self._arguments[task.task_id] = found
         return found

@@ -7,7 +7,7 @@ from typing import Final
 from streamsched.domain.events import TaskPlanned, TaskRefused
 from streamsched.domain.splitting import plan
 from streamsched.domain.task import Task
-from streamsched.domain.template import TemplateError, read_params, resolve_params
+from streamsched.domain.template import TemplateError
 from streamsched.domain.visible import visible
 from streamsched.runtime.identity import Identity
 
@@ -20,7 +20,7 @@ def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused
     try:
         if task.fault:
             return _refused(task, me, basis, task.fault)
-        made = plan(task.template, resolve_params(task.template, read_params(task.request.params)))
+        made = plan(task.template, task.params(match=True))
     except TemplateError as error:
         return _refused(task, me, basis, str(error))
     return me.sign(

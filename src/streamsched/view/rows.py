@@ -24,10 +24,11 @@ from typing import Any, Final, NamedTuple, cast
 import msgspec
 
 from streamsched.domain.backfill import Backfill, Standing
+from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.events import BackfillRequested, ScheduleSet, TaskRequested
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.schedule import Schedule, Segment, Wait
-from streamsched.domain.task import CHUNK, LAST_ORDINAL, Detail, Load, Task
+from streamsched.domain.task import CHUNK, Detail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
 from streamsched.view.store import Store
@@ -91,6 +92,7 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     for name, value in zip(_HEADER, _decode(header), strict=True):
         setattr(task, name, value)
     task.phase = Phase(task.phase)
+    task.bound = task.children
     for _, piece in store.scan(task_key(b"c", task_id)):
         task.table.frombytes(piece)
     task.cells = len(task.table)

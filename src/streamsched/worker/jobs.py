@@ -14,8 +14,8 @@ import msgspec
 
 Reason = Literal["error", "timeout", "heartbeat"]
 
-# The bounds of ``domain.flaws``, which is dear to import: an executor runs the code of users, and what it sends is
-# checked while it is decoded.
+# Within the bounds of ``domain.bounds``: an executor runs the code of users, and what it sends is checked while it is
+# decoded.
 Key = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Number = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
 Time = Annotated[int, msgspec.Meta(ge=0, lt=1 << 47)]

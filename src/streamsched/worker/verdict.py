@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from streamsched.domain.bounds import TIME_END
 from streamsched.worker.jobs import Job, JobFailed, JobStopped, News, Reason
 from streamsched.worker.page import Current
 
 AHEAD_NS = 1_000_000_000
 """How far ahead of the pool's clock a time on a page may be, nanoseconds: it was read a moment later."""
-TIME_END_MS = 1 << 47
-"""As ``domain.flaws`` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int 
 def possible(current: Current, now: int) -> bool:
     """Say whether these times can be those of a running job: with others it would evade its limits."""
     latest = now + AHEAD_NS
-    return 0 < current.started <= latest and 0 < current.beat <= latest and 0 < current.started_at < TIME_END_MS
+    return 0 < current.started <= latest and 0 < current.beat <= latest and 0 < current.started_at < TIME_END
 
 
 def obituary(verdict: Verdict | None, key: int, started_at: int, ended_at: int, cause: str) -> News:

@@ -1,0 +1,16 @@
+"""Splitters cut a task's input into children that are pairwise disjoint and together cover it.
+
+A new splitter is a module of this package and its name in the table below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from streamsched.domain.splitters.lists import ListSplit
+from streamsched.domain.splitters.port import Splitter
+from streamsched.domain.splitters.ranges import RangeSplit
+
+SPLITTERS: Final[Mapping[str, type[Splitter]]] = {splitter.kind: splitter for splitter in (RangeSplit, ListSplit)}
+"""By the key under ``split`` in a template and in a plan."""
