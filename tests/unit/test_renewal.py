@@ -29,6 +29,7 @@ from streamsched.runtime.tracker import Place
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
+from streamsched.worker.progress import Unsaved
 from streamsched.worker.settlement import Settlement, _Transaction
 
 pytestmark = pytest.mark.unit
@@ -61,7 +62,7 @@ def pending(owned: OwnedPartition, offset: int) -> Child:
 
 def ended(child: Child) -> Event:
     """Make the outcome of a child that told a later state before it failed."""
-    child.told = '"later"'
+    child.unsaved = Unsaved('"later"')
     news = jobs.JobFailed(
         key=1, started_at=1, finished_at=2, reason="error", error_type="E", message="", traceback="",
         retryable=True, delay_ms=None, state='"later"',
@@ -77,7 +78,7 @@ class Desk:
         self.log = Transactions()
         self.settlement = Settlement(
             ownership=cast(Ownership, self.log), records=Records(CODEC, TOPICS), outcomes=OUTCOMES,
-            owned={0: self.owned}, on_durable=lambda child: None, on_recovered=lambda child: None,
+            owned={0: self.owned}, on_durable=lambda child, written: None, on_recovered=lambda child: None,
         )  # fmt: skip
 
     def behind(self, children: int) -> list[Child]:

@@ -93,16 +93,12 @@ class Draining:
     def give_back(self, child: Child, why: Why | None = None) -> None:
         """Return a child that does not run here (any more), with the last state that it told."""
         reason = "its worker drains" if why is None else "its worker cannot run it"
-        returned = self._outcomes.returned(child, reason, why)
-        if child.told is None:
-            self._settlement.ended(child, returned)
-        else:
-            self._settlement.ended(child, self._outcomes.checkpointed(child), returned)
+        self._settlement.ended(child, self._outcomes.returned(child, reason, why))
 
     def yielded(self, child: Child) -> None:
         """Make the last state of a child that stopped its continuation: the next owner of its partition goes on."""
         self._settlement.note(child, self._outcomes.yielded(child, "revoke"))
-        if child.told is not None:
+        if child.unsaved.state is not None:
             self._settlement.checkpoint(child)
         child.gone = True
 

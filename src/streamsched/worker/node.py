@@ -30,6 +30,7 @@ from streamsched.worker.fitness import Fitness
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pace import DEFAULT, Pace
 from streamsched.worker.pending import Child, OwnedPartition, ReadyQueue
+from streamsched.worker.progress import Unsaved, merged
 from streamsched.worker.reading import Reading
 from streamsched.worker.recovery import Recovery
 from streamsched.worker.settlement import Settlement
@@ -89,10 +90,10 @@ class Worker:
         self._owned: dict[int, OwnedPartition] = {}
         self._ready = ReadyQueue()
         self._jobs: dict[int, Child] = {}
-        self._told: set[int] = set()
+        self._unsaved: set[int] = set()
         """Jobs that may have a checkpoint which is not durable yet."""
         self._late: list[jobs.News] = []
-        """What the pool told while a commit waited for the log."""
+        """What the pool reported while a commit waited for the log."""
         self._keys = count(1)
         self._commit_at = 0.0
         self._retry_at = 0.0
@@ -185,18 +186,16 @@ class Worker:
         if child is None:
             return
         if isinstance(news, jobs.JobCheckpointed):
-            child.told, child.told_number = news.state, news.number
-            child.waits = news.wait
-            self._told.add(news.key)
+            child.unsaved = child.unsaved.merge(Unsaved(news.state, news.number, news.wait))
+            self._unsaved.add(news.key)
             return
         del self._jobs[news.key]
         child.key = None
-        child.waits = False
+        if news.state is not None or child.unsaved.waits:
+            child.unsaved = child.unsaved.merge(Unsaved(news.state))
         if isinstance(news, jobs.JobReturned):
             self._unbegun(child)
             return
-        if news.state is not None:
-            child.told = news.state
         if isinstance(news, jobs.JobCompleted):
             self._settlement.ended(child, self._outcomes.completed(child, news))
         elif child.stop_reason is not None:
@@ -237,11 +236,10 @@ class Worker:
         reason = child.stop_reason or ""
         self._settlement.ended(child, self._outcomes.cancelled(child, started_at, reason))
 
-    def _confirm(self, child: Child) -> None:
+    def _confirm(self, child: Child, written: Unsaved) -> None:
         child.next_checkpoint = self._me.clock.monotonic() + self._pace.checkpoint
-        if child.key is not None and child.waits:
-            self._pool.confirm(child.key, child.told_number)
-        child.waits = False
+        if child.key is not None and written.waits:
+            self._pool.confirm(child.key, written.number)
 
     # --- feed -------------------------------------------------------------------------------------------------------
 
@@ -271,8 +269,8 @@ class Worker:
             child.key = next(self._keys)
             child.next_checkpoint = self._me.clock.monotonic() + self._pace.checkpoint
             self._jobs[child.key] = child
-            if child.told is not None:
-                self._told.add(child.key)
+            if child.unsaved.state is not None:
+                self._unsaved.add(child.key)
             submitted.append(self._outcomes.job(child, child.key))
         self._pool.submit(submitted)
 
@@ -311,13 +309,13 @@ class Worker:
         if now < self._retry_at:
             return False
         urgent = self._settlement.full
-        for key in list(self._told):
+        for key in list(self._unsaved):
             child = self._jobs.get(key)
-            if child is None or child.told is None:
-                self._told.discard(key)
-            elif child.waits or now >= child.next_checkpoint:
+            if child is None or child.unsaved.state is None:
+                self._unsaved.discard(key)
+            elif child.unsaved.waits or now >= child.next_checkpoint:
                 self._settlement.checkpoint(child)
-                urgent = urgent or child.waits
+                urgent = urgent or child.unsaved.waits
         if not self._settlement:
             return False
         if now < self._commit_at and not urgent and self._pool.busy():
@@ -392,7 +390,7 @@ class Worker:
 
     def waiting(self) -> None:
         """Beat, and keep the executors' limits; what they tell is heard when the commit is over."""
-        self._late += self._pool.poll(0.0)
+        self._late = merged(self._late + self._pool.poll(0.0))
         self._beat()
 
     def _beat(self) -> None:

@@ -105,7 +105,7 @@ class Outcomes:
         return self._me.sign(
             ChildReturned, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
             attempt=child.attempt, token=child.token, sequence=sequence, state=state,
-            recoveries=child.recoveries + child.inherited if child.told is None else 0, reason=reason,
+            recoveries=child.recoveries + child.inherited if child.unsaved.state is None else 0, reason=reason,
             why=why,
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenS
 from streamsched.domain.ids import fencing_token
 from streamsched.log.port import Record
 from streamsched.runtime.tracker import Tracker
+from streamsched.worker.progress import NOTHING, Unsaved
 
 
 @dataclass(slots=True, eq=False)
@@ -51,11 +52,8 @@ class Child(Struct, eq=False, gc=False):
     """Found without a release mark: it may have taken its last worker down."""
     key: int | None = None
     """Its job's key while the pool holds it."""
-    told: str | None = None
-    """The latest state that the handler gave and that is not durable yet."""
-    told_number: int = 0
-    waits: bool = False
-    """Whether the handler stands still until ``told`` is durable."""
+    unsaved: Unsaved = NOTHING
+    """What its executor reported and the log does not hold yet."""
     next_checkpoint: float = 0.0
     started_told: bool = False
     stop_reason: str | None = None
@@ -71,7 +69,8 @@ class Child(Struct, eq=False, gc=False):
     @property
     def latest(self) -> tuple[int, str | None]:
         """Sequence and state that an outcome written now would carry."""
-        return (self.sequence + 1, self.told) if self.told is not None else (self.sequence, self.state)
+        state = self.unsaved.state
+        return (self.sequence, self.state) if state is None else (self.sequence + 1, state)
 
 
 def child_of(work: Work, *, partition: int, offset: int, epoch: int, inherited: bool) -> Child:

@@ -21,6 +21,7 @@ from streamsched.worker.depth import DEPTH, LONG_NS, Depth
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.process import ExecutorProcess, Outfit
+from streamsched.worker.progress import merged
 from streamsched.worker.remains import Remains
 from streamsched.worker.verdict import Verdict, judge
 
@@ -177,7 +178,7 @@ class ExecutorPool:
             self._start()
             if self._news or now >= deadline:
                 news, self._news = self._news, []
-                return trust.latest(news)
+                return merged(news)
 
     def running(self) -> list[Running]:
         """List the jobs that run now, with their progress."""

@@ -18,6 +18,7 @@ from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable
+from streamsched.worker.progress import CHECKPOINT_FIRST, NOTHING, Unsaved
 
 BATCH: Final = 1_000
 """Outcomes, or counts of recoveries, in one transaction."""
@@ -64,7 +65,7 @@ class Settlement:
         records: Records,
         outcomes: Outcomes,
         owned: Mapping[int, OwnedPartition],
-        on_durable: Callable[[Child], None],
+        on_durable: Callable[[Child, Unsaved], None],
         on_recovered: Callable[[Child], None],
     ) -> None:
         self._ownership = ownership
@@ -73,7 +74,7 @@ class Settlement:
         self._owned = owned
         self._on_durable = on_durable
         self._on_recovered = on_recovered
-        self._endings: dict[Child, tuple[Event, ...]] = {}
+        self._endings: dict[Child, Event | None] = {}
         self._notes: list[tuple[Child, Event]] = []
         self._checkpoints: dict[Child, None] = {}
         self._recoveries: dict[Child, None] = {}
@@ -95,8 +96,8 @@ class Settlement:
 
     # --- collect ----------------------------------------------------------------------------------------------------
 
-    def ended(self, child: Child, *outcome: Event) -> None:
-        """Write the outcome of a dispatch that is over (and what goes before it), and settle its record.
+    def ended(self, child: Child, outcome: Event | None = None) -> None:
+        """Write the outcome of a dispatch that is over, and settle its record.
 
         Without an outcome its record is settled alone: another one stands for it.
         """
@@ -124,7 +125,7 @@ class Settlement:
     def drop(self, partitions: Collection[int]) -> None:
         """Forget what belongs to partitions that are owned no more."""
         gone = set(partitions)
-        self._endings = {c: events for c, events in self._endings.items() if c.partition not in gone}
+        self._endings = {c: outcome for c, outcome in self._endings.items() if c.partition not in gone}
         self._notes = [(c, event) for c, event in self._notes if c.partition not in gone]
         self._checkpoints = {c: None for c in self._checkpoints if c.partition not in gone}
         self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
@@ -223,9 +224,14 @@ class Settlement:
 
     def _advance(self, transaction: _Transaction, child: Child) -> None:
         """Make the child's latest state durable: in the journal, and as its record."""
-        self._journal(transaction, child, self._outcomes.checkpointed(child))
+        self._write_unsaved(transaction, child)
         self._replace(transaction, child, self._outcomes.continuation(child, child.latest, recoveries=0))
         transaction.durable.append(child)
+
+    def _write_unsaved(self, transaction: _Transaction, child: Child, outcome: Event | None = None) -> None:
+        """Write what is unsaved of a child, as far as its outcome (None: a checkpoint) covers it. Nothing else does."""
+        if outcome is None or type(outcome) in CHECKPOINT_FIRST:
+            self._journal(transaction, child, self._outcomes.checkpointed(child))
 
     def _move(self, transaction: _Transaction, child: Child, *, recoveries: int) -> None:
         """Append the child's record again, with the durable state: never one that the journal does not know."""
@@ -269,7 +275,7 @@ class Settlement:
         """Renew a record: append it again, at the end of its partition, with what was told or counted since."""
         if child in self._recoveries:
             self._recover(transaction, child)
-        elif child.told is not None and child not in self._endings:
+        elif child.unsaved.state is not None and child not in self._endings:
             self._advance(transaction, child)
         else:
             self._move(transaction, child, recoveries=child.recoveries)
@@ -285,7 +291,7 @@ class Settlement:
     def _write_checkpoints(self, transaction: _Transaction) -> None:
         renewed = set(transaction.durable)
         for child in self._checkpoints:
-            if child.told is not None and child not in renewed:
+            if child.unsaved.state is not None and child not in renewed:
                 self._advance(transaction, child)
 
     def _write_notes(self, transaction: _Transaction) -> None:
@@ -297,8 +303,11 @@ class Settlement:
     def _write_endings(self, transaction: _Transaction, ended: Iterable[Child]) -> None:
         """Write outcomes, and settle their records, with them the stop markers that name nothing else any more."""
         for child in ended:
-            for event in self._endings[child]:
-                self._journal(transaction, child, event)
+            outcome = self._endings[child]
+            if outcome is not None:
+                if child.unsaved.state is not None:
+                    self._write_unsaved(transaction, child, outcome)
+                self._journal(transaction, child, outcome)
             partition = self._owned[child.partition]
             self._settle(transaction, partition, child.offset)
             transaction.ended.append(child)
@@ -332,10 +341,10 @@ class Settlement:
             self._on_recovered(child)
         for child in transaction.durable:
             child.sequence, child.state = child.latest
-            child.told = None
+            written, child.unsaved = child.unsaved, NOTHING
             child.recoveries = 0
             self._checkpoints.pop(child, None)
-            self._on_durable(child)
+            self._on_durable(child, written)
         del self._notes[: transaction.notes]
         if self._notes:  # outcomes went alone: what was to be told of their children is old by now
             ended = set(transaction.ended)

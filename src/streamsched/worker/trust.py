@@ -138,14 +138,3 @@ def _fault_of_death(executor: ExecutorProcess, first: int, named: int) -> str:
     if named in executor.held and named != first and not executor.asked_back:
         return "its page names a job that does not run"
     return ""
-
-
-def latest(news: list[News]) -> list[News]:
-    """Keep only the last checkpoint of each job."""
-    last: dict[int, int] = {}
-    for place, item in enumerate(news):
-        if isinstance(item, JobCheckpointed):
-            last[item.key] = place
-    if not last:
-        return news
-    return [item for place, item in enumerate(news) if not isinstance(item, JobCheckpointed) or last[item.key] == place]
