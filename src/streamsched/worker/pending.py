@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -15,15 +16,34 @@ from streamsched.runtime.tracker import Tracker
 from streamsched.worker.progress import NOTHING, Unsaved
 
 
+class Item(Protocol):
+    """What an unsettled record of the work log stands for."""
+
+    partition: int
+    offset: int
+
+    @property
+    def renewed(self) -> Iterable[Child]:
+        """What stands for its record when that is appended again; empty: it can only be settled."""
+        ...
+
+
+def renewable(items: Iterable[Item]) -> list[Child]:
+    """List what can be appended again of these items."""
+    return [child for item in items for child in item.renewed]
+
+
 @dataclass(slots=True, eq=False)
 class Marker:
     """A stop marker: settled with, or after, the records of the children that it names."""
 
+    partition: int
     offset: int
     event: ChildrenStopping
     waiting: int = 0
     open: bool = True
     """Whether a child that it names may still be met further on."""
+    renewed: ClassVar[tuple[Child, ...]] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +53,9 @@ class Unreadable:
     The latter stays unsettled until a worker comes that can, or somebody decides that it is rubbish.
     """
 
+    partition: int
     offset: int
+    renewed: ClassVar[tuple[Child, ...]] = ()
 
 
 class Child(Struct, eq=False, gc=False):
@@ -61,6 +83,11 @@ class Child(Struct, eq=False, gc=False):
     gone: bool = False
     """Ended or handed over: whoever still has it in a queue passes it over."""
     markers: list[Marker] = []
+
+    @property
+    def renewed(self) -> tuple[Child]:
+        """Itself, with the state that is durable then."""
+        return (self,)
 
     def older_than(self, other: Child) -> bool:
         """Tell whether another record of the same child is of a later dispatch, or of a later checkpoint."""
@@ -92,11 +119,20 @@ class OwnedPartition:
         self.epoch = epoch
         self.end = end
         self.released = released
-        self.tracker: Tracker[Child | Marker | Unreadable] = Tracker(position, runs)
+        self.tracker: Tracker[Item] = Tracker(position, runs)
         self.children: dict[tuple[str, int], Child] = {}
         self.markers: list[Marker] = []
         self.unknown: dict[int, Record] = {}
         """Unsettled records of an unknown schema, by their offsets."""
+
+    def hold(self, child: Child) -> Child | None:
+        """Hold a child that was just read, or one that it is older than; return the other of the two, if any."""
+        key = (child.work.task_id, child.work.child)
+        known = self.children.get(key)
+        if known is not None and child.older_than(known):
+            return child
+        self.children[key] = child
+        return known
 
     def forget(self, child: Child) -> None:
         """Let go of a child that has ended, unless a later record stands for it."""

@@ -113,16 +113,16 @@ class Reading:
             event = self._intake.work(record)
         except UnknownSchema as error:
             log.error("work log: %s; it stays unsettled", error)
-            owned.tracker.add(record.offset, Unreadable(record.offset))
+            owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
             owned.unknown[record.offset] = record
         except Undecodable as error:
-            owned.tracker.add(record.offset, Unreadable(record.offset))
-            self._poison(owned, record, str(error))
+            owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
+            self._poison(record, str(error))
         else:
             if isinstance(event, e.ChildCreated | e.ChildCheckpointed):
                 self._meet_child(owned, record, event)
             elif isinstance(event, e.ChildrenStopping):
-                self._meet_marker(owned, Marker(record.offset, event))
+                self._meet_marker(owned, Marker(owned.number, record.offset, event))
             else:
                 self._meet_decision(owned, record, event)
 
@@ -130,13 +130,12 @@ class Reading:
         inherited = not owned.released and record.offset < owned.end
         child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
         owned.tracker.add(record.offset, child)
-        known = owned.children.get((child.work.task_id, child.work.child))
-        if known is not None and child.older_than(known):
+        superseded = owned.hold(child)
+        if superseded is child:
             self._settlement.ended(child)  # written again by somebody, long after its turn
             return
-        if known is not None:
-            self._replace(known)
-        owned.children[child.work.task_id, child.work.child] = child
+        if superseded is not None:
+            self._replace(superseded)
         if owned.markers:
             for marker in owned.markers_for(child):
                 self._obey(child, marker)
@@ -174,7 +173,7 @@ class Reading:
         for marker in owned.markers:
             marker.open = False
             if not marker.waiting:
-                self._settlement.settle_alone(owned, marker, [])
+                self._settlement.settle_alone(marker, [])
         owned.markers.clear()
 
     def _meet_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
@@ -182,18 +181,18 @@ class Reading:
 
         Of what is settled alone the lowest offsets go first: the decision is never settled without its record.
         """
-        owned.tracker.add(record.offset, Unreadable(record.offset))
+        unreadable = Unreadable(owned.number, record.offset)
+        owned.tracker.add(record.offset, unreadable)
         unknown = owned.unknown.pop(decision.offset, None)
         if unknown is not None:
-            self._poison(owned, unknown, str(set_aside(unknown, decision)))
-        self._settlement.settle_alone(owned, Unreadable(record.offset), [])
+            self._poison(unknown, str(set_aside(unknown, decision)))
+        self._settlement.settle_alone(unreadable, [])
 
-    def _poison(self, owned: OwnedPartition, record: Record, reason: str) -> None:
+    def _poison(self, record: Record, reason: str) -> None:
         """Set a record aside that is pending: dead letter, and failure of the child that its headers name."""
         log.error("dead letter: %s", reason)
-        unreadable = Unreadable(record.offset)
         appends = [dead_letter(self._records, self._me, record, reason)]
         failure = self._outcomes.poisoned(record, reason)
         if failure is not None:
             appends.append(self._records.journal(failure, failure.task_id))
-        self._settlement.settle_alone(owned, unreadable, appends)
+        self._settlement.settle_alone(Unreadable(record.partition, record.offset), appends)
