@@ -28,12 +28,7 @@ from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.endings import ending_of, read_arguments
 from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.isolation import Surroundings
-from streamsched.worker.jobs import (
-    Job,
-    JobCheckpointed,
-    JobReturned,
-    Lack,
-)
+from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, Lack
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page

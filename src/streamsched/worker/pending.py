@@ -13,6 +13,7 @@ from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenS
 from streamsched.domain.ids import fencing_token
 from streamsched.log.port import Record
 from streamsched.runtime.tracker import Tracker
+from streamsched.worker.intents import StopIntent
 from streamsched.worker.progress import NOTHING, Unsaved
 
 
@@ -78,8 +79,9 @@ class Child(Struct, eq=False, gc=False):
     """What its executor reported and the log does not hold yet."""
     next_checkpoint: float = 0.0
     started_told: bool = False
-    stop_reason: str | None = None
-    yields: bool = False
+    intent: StopIntent = StopIntent.NONE
+    reason: str = ""
+    """Why the intent was given."""
     gone: bool = False
     """Ended or handed over: whoever still has it in a queue passes it over."""
     markers: list[Marker] = []
@@ -141,6 +143,10 @@ class OwnedPartition:
             del self.children[key]
             if not self.children:
                 self.children.clear()  # else it keeps the room that it had at its fullest
+
+    def unbegun(self) -> list[Child]:
+        """List the children that the pool does not hold, and that have not ended."""
+        return [child for child in self.children.values() if child.key is None and not child.gone]
 
     @property
     def caught_up(self) -> bool:

@@ -19,6 +19,8 @@ from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Met
+from streamsched.worker.children import Children
+from streamsched.worker.intents import StopIntent
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
 from streamsched.worker.settlement import Settlement
@@ -34,8 +36,7 @@ HELD: Final = 20_000
 class Reading:
     """Reads the owned partitions.
 
-    ``ask_group`` has the group tell what is still ours, ``begin`` takes a child that is new here, ``stop`` ends one
-    that a marker names.
+    ``ask_group`` has the group tell what is still ours; ``children`` gets what is read of them.
     """
 
     def __init__(
@@ -49,8 +50,7 @@ class Reading:
         outcomes: Outcomes,
         settlement: Settlement,
         ask_group: Callable[[], None],
-        begin: Callable[[Child], None],
-        stop: Callable[[Child], None],
+        children: Children,
     ) -> None:
         self._topics = topics
         self._intake = Intake(codec, topics)
@@ -60,8 +60,7 @@ class Reading:
         self._outcomes = outcomes
         self._settlement = settlement
         self._ask_group = ask_group
-        self._begin = begin
-        self._stop = stop
+        self._children = children
         self._reader = log.reader()
 
     def read(self, timeout: float) -> int:
@@ -140,7 +139,7 @@ class Reading:
             for marker in owned.markers_for(child):
                 self._obey(child, marker)
         if not child.gone:
-            self._begin(child)
+            self._children.begin(child)
 
     def _replace(self, known: Child) -> None:
         """Let a later record stand for a child that is pending.
@@ -163,8 +162,7 @@ class Reading:
         marker.waiting += 1
         child.markers.append(marker)
         if not child.gone:
-            child.stop_reason = marker.event.reason
-            self._stop(child)
+            self._children.stop(child, StopIntent.CANCEL, marker.event.reason)
 
     def _close_markers(self, owned: OwnedPartition) -> None:
         """Once all was read that was there at the claim, a marker names nothing that we have not met."""
