@@ -261,12 +261,17 @@ class ChildrenDispatched(Event, frozen=True, gc=False):
 
 
 class ChildrenStopping(Event, frozen=True, gc=False):
-    """These live dispatches were told to stop (journal); stop these (work log, one record for each partition)."""
+    """These live dispatches were told to stop (journal); stop these (work log, one record for each partition).
+
+    ``mode`` is ``return`` (what has not begun comes back), ``yield`` (what runs stops at its next checkpoint and comes
+    back too), ``cancel`` (it ends) or ``kill`` (it ends at once).
+    """
 
     task_id: str
     releases: tuple[Release, ...]
     reason: str
     basis: int
+    mode: str = "cancel"
 
 
 class ChildrenCancelled(Event, frozen=True, gc=False):
@@ -530,6 +535,8 @@ class DeadLetter(Event, frozen=True, gc=False):
 
 
 Work = ChildCreated | ChildCheckpointed
+STOP_MODES: tuple[str, ...] = ("return", "yield", "cancel", "kill")
+"""Modes of ChildrenStopping, in rising order."""
 OfSchedule = (
     ScheduleSet | SchedulePaused | ScheduleTriggered | ScheduleDeleted | BackfillRequested | BackfillCancelled
     | TicksDecided | TickEnded | TickReopened | BackfillDecided

@@ -9,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
+from streamsched.domain.events import STOP_MODES
+
 
 class StopIntent(IntEnum):
     """What is wanted of a child, in rising order."""
@@ -48,6 +50,8 @@ class Outcome(IntEnum):
     COMPLETE = 6
 
 
+MODES: Final = {mode: StopIntent[mode.upper()] for mode in STOP_MODES}
+"""The intents that a stop marker gives."""
 _O: Final = Outcome
 OUTCOMES: Final[dict[Ending, tuple[Outcome, ...]]] = {
     #                  NONE         RETURN       REVOKE       YIELD        CANCEL       KILL

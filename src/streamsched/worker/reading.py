@@ -20,7 +20,7 @@ from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Met
 from streamsched.worker.children import Children
-from streamsched.worker.intents import StopIntent
+from streamsched.worker.intents import MODES
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
 from streamsched.worker.settlement import Settlement
@@ -162,7 +162,7 @@ class Reading:
         marker.waiting += 1
         child.markers.append(marker)
         if not child.gone:
-            self._children.stop(child, StopIntent.CANCEL, marker.event.reason)
+            self._children.stop(child, MODES[marker.event.mode], marker.event.reason)
 
     def _close_markers(self, owned: OwnedPartition) -> None:
         """Once all was read that was there at the claim, a marker names nothing that we have not met."""
