@@ -209,18 +209,14 @@ class Children:
         child.key = None
         if news.state is not None or child.unsaved.waits:
             child.unsaved = child.unsaved.merge(Unsaved(news.state))
-        self._ended(child, _ENDINGS[type(news)], news)
-
-    def _ended(self, child: Child, ending: Ending, news: Any) -> None:
-        why, work = None, child.work
-        if ending is Ending.UNBEGUN:
-            news = None
-        elif ending is Ending.FAILED and news.lack:
-            why = self._fitness.lacked(work.task_id, work.handler, news.lack, news.message)
-        self._resolve(child, ending if why is None else Ending.LACKING, news, why)
+        ended: Any = news
+        ending, why = _ENDINGS[type(news)], None
+        if ending is Ending.FAILED and ended.lack:
+            why = self._fitness.lacked(child.work.task_id, child.work.handler, ended.lack, ended.message)
+        self._resolve(child, ending if why is None else Ending.LACKING, ended, why)
 
     def _resolve(self, child: Child, ending: Ending, news: Any = None, why: Why | None = None) -> None:
-        """Do with a child what the table says; ``news`` is of its job, if that has run."""
+        """Do with a child what the table says; ``news`` is of its job, if it had one."""
         outcomes, settlement = self._outcomes, self._settlement
         match outcome_of(ending, child.intent):
             case Outcome.START:
@@ -232,7 +228,8 @@ class Children:
             case Outcome.FAIL:
                 settlement.ended(child, outcomes.failed(child, news))
             case Outcome.CANCEL:
-                started_at = self._me.clock.now() if news is None else outcomes.right(news.started_at)
+                began = ending is not Ending.UNBEGUN and news is not None
+                started_at = outcomes.right(news.started_at) if began else self._me.clock.now()
                 settlement.ended(child, outcomes.cancelled(child, started_at, child.reason))
             case Outcome.COMPLETE:
                 settlement.ended(child, outcomes.completed(child, news))

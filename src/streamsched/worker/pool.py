@@ -7,7 +7,6 @@ other.
 
 from __future__ import annotations
 
-import heapq
 import os
 import selectors
 import time
@@ -17,7 +16,7 @@ from typing import Final
 
 from streamsched.worker import trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
-from streamsched.worker.depth import DEPTH, LONG_NS, Depth
+from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.process import ExecutorProcess, Outfit
@@ -64,13 +63,10 @@ class ExecutorPool:
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._outfit = Outfit(
-            allow=tuple(allow),
-            output_fd=None if output_fd is None else os.dup(output_fd),
-            checkpoint_tick=checkpoint_tick,
-            payload_limit=payload_limit,
+            allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
+            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse,
             output_path=None if output_path is None else str(output_path.absolute()),
-            reuse=reuse,
-        )
+        )  # fmt: skip
         self._remains = Remains(output_fd, self._outfit.output_path)
         self._slots = slots
         self._clock = clock
@@ -111,13 +107,7 @@ class ExecutorPool:
         if not loads:
             self._news += [JobReturned(key=job.key) for job in jobs]
             return
-        heapq.heapify(loads)
-        shares: dict[int, list[Job]] = {}
-        for job in jobs:
-            load, place = loads[0]
-            heapq.heapreplace(loads, (load + 1, place))
-            shares.setdefault(place, []).append(job)
-        for place, share in shares.items():
+        for place, share in share_out(jobs, loads).items():
             executor = self._executors[place]
             executor.held.update((job.key, job) for job in share)
             executor.recalled = -1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
@@ -62,6 +62,12 @@ class Reading:
         self._ask_group = ask_group
         self._children = children
         self._reader = log.reader()
+        self._meet_event: dict[type[e.Event], Callable[[OwnedPartition, Record, Any], None]] = {
+            e.ChildCreated: self._meet_child,
+            e.ChildCheckpointed: self._meet_child,
+            e.ChildrenStopping: self._meet_marker,
+            e.RecordSetAside: self._meet_decision,
+        }
 
     def read(self, timeout: float) -> int:
         """Read on, where there is room for more; returns the number of records."""
@@ -118,12 +124,7 @@ class Reading:
             owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
             self._poison(record, str(error))
         else:
-            if isinstance(event, e.ChildCreated | e.ChildCheckpointed):
-                self._meet_child(owned, record, event)
-            elif isinstance(event, e.ChildrenStopping):
-                self._meet_marker(owned, Marker(owned.number, record.offset, event))
-            else:
-                self._meet_decision(owned, record, event)
+            self._meet_event[type(event)](owned, record, event)
 
     def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
         inherited = not owned.released and record.offset < owned.end
@@ -151,10 +152,11 @@ class Reading:
             self._settlement.ended(known)
         known.gone = True
 
-    def _meet_marker(self, owned: OwnedPartition, marker: Marker) -> None:
+    def _meet_marker(self, owned: OwnedPartition, record: Record, stopping: e.ChildrenStopping) -> None:
+        marker = Marker(owned.number, record.offset, stopping)
         owned.tracker.add(marker.offset, marker)
         owned.markers.append(marker)
-        for child in list(owned.named(marker.event)):
+        for child in list(owned.named(stopping)):
             self._obey(child, marker)
 
     def _obey(self, child: Child, marker: Marker) -> None:

@@ -64,12 +64,8 @@ def running(executor: ExecutorProcess, now: int) -> Running | None:
     if current is None or current.key not in executor.held:
         return None
     sound = math.isfinite(current.done) and math.isfinite(current.total)
-    return Running(
-        key=current.key,
-        started_at=current.started_at,
-        done=current.done if sound else 0.0,
-        total=current.total if sound else 0.0,
-    )
+    done, total = (current.done, current.total) if sound else (0.0, 0.0)
+    return Running(key=current.key, started_at=current.started_at, done=done, total=total)
 
 
 def measure(executor: ExecutorProcess) -> tuple[int, int]:
