@@ -50,7 +50,9 @@ class Children:
         self._outcomes = outcomes
         self._settlement = settlement
         self._ready = ReadyQueue()
-        self._recovery = Recovery(count=settlement.recover, fail=self._fail_lost)
+        self._recovery = Recovery(
+            count=settlement.recover, fail=lambda child: settlement.ended(child, outcomes.worker_lost(child))
+        )
         self._keys = count(1)
         self._wanted = StopIntent.NONE
         self._deadline = float("inf")
@@ -114,9 +116,6 @@ class Children:
         """Let a child start whose recovery is counted, unless it is to run alone."""
         if not child.gone and self._recovery.counted(child):
             self._ready.put_back(child)
-
-    def _fail_lost(self, child: Child) -> None:
-        self._settlement.ended(child, self._outcomes.worker_lost(child))
 
     # --- stop -------------------------------------------------------------------------------------------------------
 

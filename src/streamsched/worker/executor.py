@@ -100,15 +100,9 @@ class Executor:
             self._key = job.key
             self._confirmed = 0
             self._context = ChildContext(
-                self,
-                task_id=job.task_id,
-                child_index=job.child,
-                attempt=job.attempt,
-                fencing_token=job.token,
-                handler=job.handler,
-                state=job.state,
-                payload_limit=self._payload_limit,
-            )
+                self, task_id=job.task_id, child_index=job.child, attempt=job.attempt, fencing_token=job.token,
+                handler=job.handler, state=job.state, payload_limit=self._payload_limit,
+            )  # fmt: skip
             now = _monotonic_ns()
             self._page.begin(job.key, now, (wall + now) // 1_000_000)
             self._began = now

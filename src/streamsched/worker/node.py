@@ -12,7 +12,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.log.port import Log, LogError, TopicPartition
 from streamsched.log.topics import Topics
@@ -47,19 +46,10 @@ class Worker:
     """One worker node. ``step`` is one turn of the loop; nothing happens between steps."""
 
     def __init__(
-        self,
-        *,
-        log: Log,
-        topics: Topics,
-        codec: Codec,
-        pool: jobs.Pool,
-        me: Identity,
-        slots: int,
-        pause: Callable[[float], None],
-        pace: Pace = DEFAULT,
-        modules: Sequence[str] | None = None,
+        self, *, log: Log, topics: Topics, codec: Codec, pool: jobs.Pool, me: Identity, slots: int,
+        pause: Callable[[float], None], pace: Pace = DEFAULT, modules: Sequence[str] | None = None,
         own: frozenset[str] = frozenset(),
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Build it.
 
         Args:
@@ -111,13 +101,9 @@ class Worker:
             settlement=self._settlement, ask_group=self._ownership.poll, children=self._children,
         )  # fmt: skip
         self.pulse = Pulse(
-            log=log,
-            records=records,
-            me=me,
-            role="worker",
-            ownership=self._ownership,
+            log=log, records=records, me=me, role="worker", ownership=self._ownership,
             partitions=topics.child_partitions,
-        )
+        )  # fmt: skip
 
     @property
     def node_id(self) -> str:
@@ -225,14 +211,10 @@ class Worker:
             log.warning("settled records were not deleted: %s", error)
 
     def _condition(self) -> Condition:
-        shift = self._clock.shift_ms
         running = tuple(
-            e.RunningChild(
-                child.work.task_id, child.work.child, child.attempt, item.started_at - shift, item.done, item.total
-            )
+            self._outcomes.running(child, item)
             for item in self._pool.running()
-            for child in (self._children.running.get(item.key),)
-            if child is not None
+            if (child := self._children.running.get(item.key)) is not None
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
         free = max(0, self._slots - len(running))

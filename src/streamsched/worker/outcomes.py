@@ -10,7 +10,7 @@ from streamsched.log.intake import blame
 from streamsched.log.port import Record
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import E, Identity
-from streamsched.worker.jobs import Job, JobCompleted, JobFailed
+from streamsched.worker.jobs import Job, JobCompleted, JobFailed, Running
 from streamsched.worker.pending import Child
 
 
@@ -33,6 +33,13 @@ class Outcomes:
     def started(self, child: Child) -> e.ChildStarted:
         """Tell that it has been running for a while."""
         return self._sign(e.ChildStarted, child)
+
+    def running(self, child: Child, job: Running) -> e.RunningChild:
+        """Tell how far it is, for a beat."""
+        work = child.work
+        return e.RunningChild(
+            work.task_id, work.child, child.attempt, self.right(job.started_at), job.done, job.total
+        )  # fmt: skip
 
     def completed(self, child: Child, news: JobCompleted) -> e.ChildCompleted:
         """Tell that the handler returned."""

@@ -25,13 +25,7 @@ class Item(Protocol):
 
     @property
     def renewed(self) -> Iterable[Child]:
-        """What stands for its record when that is appended again; empty: it can only be settled."""
-        ...
-
-
-def renewable(items: Iterable[Item]) -> list[Child]:
-    """List what can be appended again of these items."""
-    return [child for item in items for child in item.renewed]
+        """What of it can be appended again; nothing: it can only be settled."""
 
 
 @dataclass(slots=True, eq=False)

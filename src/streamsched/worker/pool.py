@@ -49,17 +49,10 @@ class ExecutorPool:
     """
 
     def __init__(
-        self,
-        slots: int,
-        *,
-        allow: Sequence[str],
-        output_fd: int | None = None,
-        output_path: Path | None = None,
-        checkpoint_tick: float = 0.05,
-        payload_limit: int = PAYLOAD_LIMIT,
-        reuse: int = 0,
+        self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
+        checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._outfit = Outfit(

@@ -40,18 +40,9 @@ class Reading:
     """
 
     def __init__(
-        self,
-        *,
-        log: Log,
-        topics: Topics,
-        codec: Codec,
-        me: Identity,
-        owned: Mapping[int, OwnedPartition],
-        outcomes: Outcomes,
-        settlement: Settlement,
-        ask_group: Callable[[], None],
-        children: Children,
-    ) -> None:
+        self, *, log: Log, topics: Topics, codec: Codec, me: Identity, owned: Mapping[int, OwnedPartition],
+        outcomes: Outcomes, settlement: Settlement, ask_group: Callable[[], None], children: Children,
+    ) -> None:  # fmt: skip
         self._topics = topics
         self._intake = Intake(codec, topics)
         self._records = Records(codec, topics)

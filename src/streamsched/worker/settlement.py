@@ -16,7 +16,7 @@ from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pending import Child, Item, OwnedPartition, renewable
+from streamsched.worker.pending import Child, Item, OwnedPartition
 from streamsched.worker.progress import CHECKPOINT_FIRST, NOTHING, Unsaved
 from streamsched.worker.transaction import Spot, Transaction
 
@@ -32,15 +32,9 @@ class Settlement:
     """Collects what has to be written, and writes it."""
 
     def __init__(
-        self,
-        *,
-        ownership: Ownership,
-        records: Records,
-        outcomes: Outcomes,
-        owned: Mapping[int, OwnedPartition],
-        on_durable: Callable[[Child, Unsaved], None],
-        on_recovered: Callable[[Child], None],
-    ) -> None:
+        self, *, ownership: Ownership, records: Records, outcomes: Outcomes, owned: Mapping[int, OwnedPartition],
+        on_durable: Callable[[Child, Unsaved], None], on_recovered: Callable[[Child], None],
+    ) -> None:  # fmt: skip
         self._ownership = ownership
         self._records = records
         self._outcomes = outcomes
@@ -219,9 +213,10 @@ class Settlement:
             tracker = partition.tracker
             if number not in self._crowded and tracker.read - tracker.low <= SPREAD:
                 continue
-            for child in renewable(tracker.oldest(RENEWED)):
-                if child not in self._recoveries and child not in self._endings:
-                    self._move_up(transaction, child)
+            for item in tracker.oldest(RENEWED):
+                for child in item.renewed:
+                    if child not in self._recoveries and child not in self._endings:
+                        self._move_up(transaction, child)
 
     def _make_room(self, transaction: Transaction, partitions: Iterable[int]) -> None:
         """Move up as many of the oldest records as it takes for the places to have room again.
@@ -230,7 +225,7 @@ class Settlement:
         """
         for number in partitions:
             tracker = self._owned[number].tracker
-            oldest = renewable(tracker.oldest(len(tracker)))
+            oldest = [child for item in tracker.oldest(len(tracker)) for child in item.renewed]
             for first in range(0, len(oldest), RENEWED):
                 for child in oldest[first : first + RENEWED]:
                     self._move_up(transaction, child)
