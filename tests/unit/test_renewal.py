@@ -29,7 +29,9 @@ from streamsched.runtime.tracker import Place
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
-from streamsched.worker.settlement import Settlement, _Transaction
+from streamsched.worker.progress import Unsaved
+from streamsched.worker.settlement import Settlement
+from streamsched.worker.transaction import Transaction
 
 pytestmark = pytest.mark.unit
 
@@ -55,13 +57,13 @@ def pending(owned: OwnedPartition, offset: int) -> Child:
     child = child_of(work, partition=owned.number, offset=offset, epoch=1, inherited=False)
     owned.tracker.meet(offset)
     owned.tracker.add(offset, child)
-    owned.children["t", offset] = child
+    owned.hold(child)
     return child
 
 
 def ended(child: Child) -> Event:
     """Make the outcome of a child that told a later state before it failed."""
-    child.told = '"later"'
+    child.unsaved = Unsaved('"later"')
     news = jobs.JobFailed(
         key=1, started_at=1, finished_at=2, reason="error", error_type="E", message="", traceback="",
         retryable=True, delay_ms=None, state='"later"',
@@ -77,7 +79,7 @@ class Desk:
         self.log = Transactions()
         self.settlement = Settlement(
             ownership=cast(Ownership, self.log), records=Records(CODEC, TOPICS), outcomes=OUTCOMES,
-            owned={0: self.owned}, on_durable=lambda child: None, on_recovered=lambda child: None,
+            owned={0: self.owned}, on_durable=lambda child, written: None, on_recovered=lambda child: None,
         )  # fmt: skip
 
     def behind(self, children: int) -> list[Child]:
@@ -92,7 +94,7 @@ class Desk:
     def marker(self, offset: int, child: Child) -> None:
         """Hold a stop marker that names a child."""
         event = ChildrenStopping(b"s" * 16, 1, "x", "t", (), "", 0)
-        marker = Marker(offset, event, waiting=1, open=False)
+        marker = Marker(0, offset, event, waiting=1, open=False)
         self.owned.tracker.meet(offset)
         self.owned.tracker.add(offset, marker)
         child.markers.append(marker)
@@ -123,10 +125,9 @@ def test_a_record_that_moves_before_its_outcome_goes_on_from_what_the_journal_kn
         desk.settlement.ended(child, ended(child))
     monkeypatch.setattr(desk.settlement, "_write_endings", lambda transaction, ended: tight(transaction))
 
-    def tight(transaction: _Transaction) -> None:
+    def tight(transaction: Transaction) -> None:
         for child in children[1::2]:
-            desk.settlement._settle(transaction, desk.owned, child.offset)
-        transaction.partitions.add(0)
+            transaction.settle(child)
 
     make_room = desk.settlement._make_room
     monkeypatch.setattr(desk.settlement, "_make_room", lambda *args: None if args[0].settled else make_room(*args))
@@ -167,8 +168,8 @@ def test_rubbish_is_settled_where_no_room_can_be_made_for_more(monkeypatch: pyte
     monkeypatch.setattr(tracker, "RUNS_LIMIT", 8)
     desk = Desk()
     desk.owned.tracker.meet(0)
-    desk.owned.tracker.add(0, Unreadable(0))
-    desk.settlement.settle_alone(desk.owned, Unreadable(0), [])
+    desk.owned.tracker.add(0, Unreadable(0, 0))
+    desk.settlement.settle_alone(Unreadable(0, 0), [])
     for child in desk.behind(20):
         desk.settlement.recover(child)
     desk.settlement.commit()

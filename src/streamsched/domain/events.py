@@ -281,11 +281,16 @@ class ChildrenDispatched(OfTask, frozen=True, gc=False):
 
 
 class ChildrenStopping(OfTask, frozen=True, gc=False):
-    """These live dispatches were told to stop (journal); stop these (work log, one record for each partition)."""
+    """These live dispatches were told to stop (journal); stop these (work log, one record for each partition).
+
+    ``mode`` is ``return`` (what has not begun comes back), ``yield`` (what runs stops at its next checkpoint and comes
+    back too), ``cancel`` (it ends) or ``kill`` (it ends at once).
+    """
 
     releases: tuple[Release, ...]
     reason: str
     basis: int
+    mode: str = "cancel"
 
 
 class ChildrenCancelled(OfTask, frozen=True, gc=False):
@@ -511,6 +516,8 @@ class DeadLetter(Event, frozen=True, gc=False):
 
 
 Work = ChildCreated | ChildCheckpointed
+STOP_MODES: tuple[str, ...] = ("return", "yield", "cancel", "kill")
+"""Modes of ChildrenStopping, in rising order."""
 EVENTS: tuple[type[Event], ...] = (
     TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,

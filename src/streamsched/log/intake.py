@@ -8,11 +8,13 @@ of another topic, one under another key than its task's, or in a journal partiti
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Final, cast
 
 from streamsched.domain.events import (
     OF_SCHEDULE,
+    STOP_MODES,
     BackfillRequested,
     ChildCheckpointed,
     ChildCreated,
@@ -37,6 +39,8 @@ _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _WORK: Final = frozenset({ChildCreated, ChildCheckpointed, ChildrenStopping})
 _TEMPLATES: Final = frozenset({TaskRequested, ScheduleSet, BackfillRequested})
 """Events with a template in them."""
+FOLDED_MODES: Final = ("cancel",)
+"""Modes of ChildrenStopping that this version can fold: the others are for workers only, so far."""
 _NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeBeat, DeadLetter})
 """Events that stand under no task's and no schedule's id in the journal; all but the first two are none of it."""
 
@@ -64,6 +68,8 @@ class Intake:
             raise Undecodable(f"{place_of(record)}: {kind.__name__} is no event of the journal")
         if kind in _TEMPLATES:
             _check_level(record, cast("TaskRequested | ScheduleSet | BackfillRequested", event))
+        elif kind is ChildrenStopping:
+            _check_mode(record, cast("ChildrenStopping", event), FOLDED_MODES)
         owner: str = event.schedule_id if kind in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
         key, home = self._home(owner)
         if record.key != key:
@@ -82,6 +88,8 @@ class Intake:
         if type(event) is ChildCheckpointed and event.work is None:
             raise Undecodable(f"{place_of(record)}: a continuation without its work")
         work = cast("Work | ChildrenStopping", event)
+        if type(work) is ChildrenStopping:
+            _check_mode(record, work, STOP_MODES)
         if record.key != work.task_id.encode():
             raise _misplaced(record, "its key is not its task's id")
         return work
@@ -147,6 +155,15 @@ def _check_level(record: Record, event: TaskRequested | ScheduleSet | BackfillRe
     if level > LEVEL:
         raise UnknownSchema(
             f"{place_of(record)}: a template of level {level}, above the {LEVEL} that this version reads; "
+            "it was written by a newer version of streamsched: upgrade this node"
+        )
+
+
+def _check_mode(record: Record, event: ChildrenStopping, known: Collection[str]) -> None:
+    """Stop at a mode of a newer version: to take it for another one would end what is to go on."""
+    if event.mode not in known:
+        raise UnknownSchema(
+            f"{place_of(record)}: children are stopped in the mode {event.mode!r}; "
             "it was written by a newer version of streamsched: upgrade this node"
         )
 

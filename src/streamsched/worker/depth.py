@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Sequence
 from typing import Final
+
+from streamsched.worker.jobs import Job
 
 AHEAD_NS: Final = 20_000_000  # work that an executor should hold
 LONG_NS: Final = 10_000_000  # nothing waits behind a job of this length
 DEPTH: Final = 256
 CAREFUL_NS: Final = 10_000_000_000  # after a fault that could be any of several jobs', each is sent alone for so long
 _WEIGHT: Final = 0.9  # of the old mean, for each job
+
+
+def share_out(jobs: Sequence[Job], loads: list[tuple[int, int]]) -> dict[int, list[Job]]:
+    """Give each job to the executor with the least load; ``loads`` are pairs of load and place."""
+    heapq.heapify(loads)
+    shares: dict[int, list[Job]] = {}
+    for job in jobs:
+        load, place = loads[0]
+        heapq.heapreplace(loads, (load + 1, place))
+        shares.setdefault(place, []).append(job)
+    return shares
 
 
 class Depth:

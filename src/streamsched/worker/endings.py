@@ -22,38 +22,15 @@ def read_arguments(job: Job) -> dict[str, Any]:
 
 
 def ending_of(
-    key: int,
-    began_at: int,
-    ended_at: int,
-    *,
-    failure: errors.Telling | None,
-    lack: Lack,
-    stopped: bool,
-    result: str | None,
-    state: str | None,
-) -> Ending:
+    key: int, began_at: int, ended_at: int, *, failure: errors.Telling | None, lack: Lack, stopped: bool,
+    result: str | None, state: str | None,
+) -> Ending:  # fmt: skip
     """Say how a job ended; times in milliseconds of the epoch."""
     if failure is not None:
-        return _failed(key, began_at, ended_at, failure, state, lack)
+        return JobFailed(
+            key=key, started_at=began_at, finished_at=ended_at, reason="error", state=state, lack=lack,
+            **failure._asdict(),
+        )  # fmt: skip
     if stopped:
         return JobStopped(key=key, started_at=began_at, finished_at=ended_at, state=state)
     return JobCompleted(key=key, started_at=began_at, finished_at=ended_at, result=result, state=state)
-
-
-def _failed(
-    key: int, began_at: int, ended_at: int, telling: errors.Telling, state: str | None, lack: Lack
-) -> JobFailed:
-    return JobFailed(
-        key=key,
-        started_at=began_at,
-        finished_at=ended_at,
-        reason="error",
-        error_type=telling.error_type,
-        message=telling.message,
-        traceback=telling.traceback,
-        retryable=telling.retryable,
-        delay_ms=telling.delay_ms,
-        state=state,
-        error_types=telling.error_types,
-        lack=lack,
-    )

@@ -28,12 +28,7 @@ from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.endings import ending_of, read_arguments
 from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.isolation import Surroundings
-from streamsched.worker.jobs import (
-    Job,
-    JobCheckpointed,
-    JobReturned,
-    Lack,
-)
+from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, Lack
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
@@ -105,15 +100,9 @@ class Executor:
             self._key = job.key
             self._confirmed = 0
             self._context = ChildContext(
-                self,
-                task_id=job.task_id,
-                child_index=job.child,
-                attempt=job.attempt,
-                fencing_token=job.token,
-                handler=job.handler,
-                state=job.state,
-                payload_limit=self._payload_limit,
-            )
+                self, task_id=job.task_id, child_index=job.child, attempt=job.attempt, fencing_token=job.token,
+                handler=job.handler, state=job.state, payload_limit=self._payload_limit,
+            )  # fmt: skip
             now = _monotonic_ns()
             self._page.begin(job.key, now, (wall + now) // 1_000_000)
             self._began = now

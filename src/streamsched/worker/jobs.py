@@ -8,7 +8,7 @@ only inside the worker that chose it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -108,6 +108,7 @@ class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc
     """
 
     key: Key
+    state: ClassVar[None] = None
 
 
 News = JobCheckpointed | JobCompleted | JobFailed | JobStopped | JobReturned

@@ -10,10 +10,8 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from typing import Final
 
-from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.log.port import Log, LogError, TopicPartition
 from streamsched.log.topics import Topics
@@ -25,13 +23,13 @@ from streamsched.runtime.lifecycle import Life
 from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
-from streamsched.worker.draining import Draining
+from streamsched.worker.children import Children
 from streamsched.worker.fitness import Fitness
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pace import DEFAULT, Pace
-from streamsched.worker.pending import Child, OwnedPartition, ReadyQueue
+from streamsched.worker.pending import OwnedPartition
+from streamsched.worker.progress import merged
 from streamsched.worker.reading import Reading
-from streamsched.worker.recovery import Recovery
 from streamsched.worker.settlement import Settlement
 
 __all__ = ["Pace", "Worker"]
@@ -48,19 +46,10 @@ class Worker:
     """One worker node. ``step`` is one turn of the loop; nothing happens between steps."""
 
     def __init__(
-        self,
-        *,
-        log: Log,
-        topics: Topics,
-        codec: Codec,
-        pool: jobs.Pool,
-        me: Identity,
-        slots: int,
-        pause: Callable[[float], None],
-        pace: Pace = DEFAULT,
-        modules: Sequence[str] | None = None,
+        self, *, log: Log, topics: Topics, codec: Codec, pool: jobs.Pool, me: Identity, slots: int,
+        pause: Callable[[float], None], pace: Pace = DEFAULT, modules: Sequence[str] | None = None,
         own: frozenset[str] = frozenset(),
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Build it.
 
         Args:
@@ -87,13 +76,8 @@ class Worker:
         self._fitness = Fitness(modules=modules, me=me, own=own)
         self._outcomes = Outcomes(me, self._clock)
         self._owned: dict[int, OwnedPartition] = {}
-        self._ready = ReadyQueue()
-        self._jobs: dict[int, Child] = {}
-        self._told: set[int] = set()
-        """Jobs that may have a checkpoint which is not durable yet."""
         self._late: list[jobs.News] = []
-        """What the pool told while a commit waited for the log."""
-        self._keys = count(1)
+        """What the pool reported while a commit waited for the log."""
         self._commit_at = 0.0
         self._retry_at = 0.0
         self._tell_at = 0.0
@@ -104,27 +88,22 @@ class Worker:
             begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
         )  # fmt: skip
         records = Records(codec, topics)
-        self._recovery = Recovery(count=self._count_recovery, fail=self._fail_lost)
         self._settlement = Settlement(
             ownership=self._ownership, records=records, outcomes=self._outcomes, owned=self._owned,
-            on_durable=self._confirm, on_recovered=self._recovered,
+            on_durable=lambda child, written: self._children.durable(child, written),
+            on_recovered=lambda child: self._children.recovered(child),
         )  # fmt: skip
+        self._children = Children(
+            me=me, pool=pool, pace=pace, fitness=self._fitness, outcomes=self._outcomes, settlement=self._settlement
+        )
         self._reading = Reading(
             log=log, topics=topics, codec=codec, me=me, owned=self._owned, outcomes=self._outcomes,
-            settlement=self._settlement, ask_group=self._ownership.poll, begin=self._begin, stop=self._stop,
-        )  # fmt: skip
-        self._draining = Draining(
-            clock=me.clock, pace=pace, pool=pool, running=self._jobs, outcomes=self._outcomes,
-            settlement=self._settlement, work=self._work, read_on=self._reading.read_on,
+            settlement=self._settlement, ask_group=self._ownership.poll, children=self._children,
         )  # fmt: skip
         self.pulse = Pulse(
-            log=log,
-            records=records,
-            me=me,
-            role="worker",
-            ownership=self._ownership,
+            log=log, records=records, me=me, role="worker", ownership=self._ownership,
             partitions=topics.child_partitions,
-        )
+        )  # fmt: skip
 
     @property
     def node_id(self) -> str:
@@ -134,11 +113,11 @@ class Worker:
     @property
     def stopped(self) -> bool:
         """Whether the drain is over; call ``stop`` then."""
-        return self._draining.life is Life.STOPPED
+        return self._children.life is Life.STOPPED
 
     def drain(self) -> None:
         """Begin to stop gracefully; called again, stop now. May be called from a signal handler."""
-        self._draining.ask()
+        self._children.ask()
         self._ownership.hurry()
 
     def step(self, timeout: float) -> bool:
@@ -156,13 +135,13 @@ class Worker:
         news, self._late = self._late, []
         news += self._pool.poll(0.0 if news else timeout)
         for item in news:
-            self._hear(item)
-        if self._draining.obey():
+            self._children.hear(item)
+        if self._children.obey():
             self._beat()  # before anything is returned: it is not to come back here
-        if self._draining.life is Life.RUNNING:
-            self._feed()
+        if self._children.life is Life.RUNNING:
+            self._children.feed()
         else:
-            self._draining.wind_down([*self._ready.drain(), *self._recovery.drain()])
+            self._children.wind_down()
         self._tell_long()
         committed = self._commit()
         self._beat()
@@ -170,7 +149,7 @@ class Worker:
 
     def stop(self) -> None:
         """Hand everything over, leave the group, end the executors."""
-        self._draining.life = Life.STOPPED
+        self._children.leave()
         try:
             self._ownership.leave()
         finally:
@@ -178,130 +157,17 @@ class Worker:
             self._pool.close(0.0)
             self._reading.close()
 
-    # --- hear -------------------------------------------------------------------------------------------------------
-
-    def _hear(self, news: jobs.News) -> None:
-        child = self._jobs.get(news.key)
-        if child is None:
-            return
-        if isinstance(news, jobs.JobCheckpointed):
-            child.told, child.told_number = news.state, news.number
-            child.waits = news.wait
-            self._told.add(news.key)
-            return
-        del self._jobs[news.key]
-        child.key = None
-        child.waits = False
-        if isinstance(news, jobs.JobReturned):
-            self._unbegun(child)
-            return
-        if news.state is not None:
-            child.told = news.state
-        if isinstance(news, jobs.JobCompleted):
-            self._settlement.ended(child, self._outcomes.completed(child, news))
-        elif child.stop_reason is not None:
-            self._cancel(child, self._outcomes.right(news.started_at))
-        elif isinstance(news, jobs.JobFailed):
-            self._fail(child, news)
-        elif self._draining.life is not Life.RUNNING:
-            self._draining.give_back(child)
-        elif child.yields:
-            self._draining.yielded(child)
-        else:
-            self._requeue(child)
-
-    def _fail(self, child: Child, news: jobs.JobFailed) -> None:
-        work = child.work
-        why = self._fitness.lacked(work.task_id, work.handler, news.lack, news.message) if news.lack else None
-        if why is None:
-            self._settlement.ended(child, self._outcomes.failed(child, news))
-        elif not child.yields:
-            self._draining.give_back(child, why)
-
-    def _unbegun(self, child: Child) -> None:
-        if child.stop_reason is not None:
-            self._cancel(child, self._me.clock.now())
-        elif self._draining.life is not Life.RUNNING:
-            self._draining.give_back(child)
-        elif not child.yields:
-            self._requeue(child)
-
-    def _stop(self, child: Child) -> None:
-        """End a child that was told to stop."""
-        if child.key is None:
-            self._cancel(child, self._me.clock.now())
-        else:
-            self._pool.stop(child.key, self._pace.cancel)
-
-    def _cancel(self, child: Child, started_at: int) -> None:
-        reason = child.stop_reason or ""
-        self._settlement.ended(child, self._outcomes.cancelled(child, started_at, reason))
-
-    def _confirm(self, child: Child) -> None:
-        child.next_checkpoint = self._me.clock.monotonic() + self._pace.checkpoint
-        if child.key is not None and child.waits:
-            self._pool.confirm(child.key, child.told_number)
-        child.waits = False
-
-    # --- feed -------------------------------------------------------------------------------------------------------
-
-    def _feed(self) -> None:
-        room = self._pool.room()
-        if room <= 0:
-            return
-        self._recovery.advance(room)
-        if not self._recovery.claims_worker:
-            self._submit(self._ready.take(room))
-        elif self._pool.busy() == 0 and (child := self._recovery.next_alone()):
-            self._submit([child])
-
-    def _begin(self, child: Child) -> None:
-        """Let a child start that was just read, as soon as it may."""
-        handler = child.work.handler
-        if self._draining.life is not Life.RUNNING:
-            self._draining.give_back(child)
-        elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
-            self._draining.give_back(child, why)
-        elif not self._recovery.meet(child):
-            self._ready.put(child)
-
-    def _submit(self, children: Sequence[Child]) -> None:
-        submitted = []
-        for child in children:
-            child.key = next(self._keys)
-            child.next_checkpoint = self._me.clock.monotonic() + self._pace.checkpoint
-            self._jobs[child.key] = child
-            if child.told is not None:
-                self._told.add(child.key)
-            submitted.append(self._outcomes.job(child, child.key))
-        self._pool.submit(submitted)
-
-    def _requeue(self, child: Child) -> None:
-        """Let a child start again that was to run already."""
-        if not self._recovery.meet(child):
-            self._ready.put_back(child)
-
-    def _count_recovery(self, child: Child) -> None:
-        self._settlement.recover(child)
-
-    def _recovered(self, child: Child) -> None:
-        if not child.gone and self._recovery.counted(child):
-            self._ready.put_back(child)
-
-    def _fail_lost(self, child: Child) -> None:
-        self._settlement.ended(child, self._outcomes.worker_lost(child))
-
     # --- commit -----------------------------------------------------------------------------------------------------
 
     def _tell_long(self) -> None:
         """Once in a while tell the journal which children have been running for long."""
         now = self._me.clock.monotonic()
-        if now < self._tell_at or not self._jobs:
+        if now < self._tell_at or not self._children.running:
             return
         self._tell_at = now + LONG
         wall = self._clock.now() + self._clock.shift_ms
         for running in self._pool.running():
-            child = self._jobs.get(running.key)
+            child = self._children.running.get(running.key)
             if child and not child.started_told and wall - running.started_at >= LONG * 1000:
                 child.started_told = True
                 self._settlement.note(child, self._outcomes.started(child))
@@ -311,13 +177,13 @@ class Worker:
         if now < self._retry_at:
             return False
         urgent = self._settlement.full
-        for key in list(self._told):
-            child = self._jobs.get(key)
-            if child is None or child.told is None:
-                self._told.discard(key)
-            elif child.waits or now >= child.next_checkpoint:
+        for key in list(self._children.unsaved):
+            child = self._children.running.get(key)
+            if child is None or child.unsaved.state is None:
+                self._children.unsaved.discard(key)
+            elif child.unsaved.waits or now >= child.next_checkpoint:
                 self._settlement.checkpoint(child)
-                urgent = urgent or child.waits
+                urgent = urgent or child.unsaved.waits
         if not self._settlement:
             return False
         if now < self._commit_at and not urgent and self._pool.busy():
@@ -345,18 +211,14 @@ class Worker:
             log.warning("settled records were not deleted: %s", error)
 
     def _condition(self) -> Condition:
-        shift = self._clock.shift_ms
         running = tuple(
-            e.RunningChild(
-                child.work.task_id, child.work.child, child.attempt, item.started_at - shift, item.done, item.total
-            )
+            self._outcomes.running(child, item)
             for item in self._pool.running()
-            for child in (self._jobs.get(item.key),)
-            if child is not None
+            if (child := self._children.running.get(item.key)) is not None
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
         free = max(0, self._slots - len(running))
-        return Condition(self._draining.life, self._slots, free, pending, running, self._fitness.modules)
+        return Condition(self._children.life, self._slots, free, pending, running, self._fitness.modules)
 
     # --- tenant -----------------------------------------------------------------------------------------------------
 
@@ -372,14 +234,22 @@ class Worker:
     def hand_over(self, partitions: Collection[int]) -> None:
         """Let running children yield, write what there is, and release; the other partitions go on meanwhile."""
         self._account_for(partitions)
-        for number in partitions:
-            for child in self._owned[number].children.values() if number in self._owned else ():
-                if child.key is None and not child.gone:
-                    child.gone = True
-                    if child.inherited:  # the next owner, who sees a release, would start it uncounted
-                        self._count_recovery(child)
-        self._draining.hand_over(partitions)
+        mine = [self._owned[number] for number in partitions if number in self._owned]
+        self._children.revoke(partitions, [child for owned in mine for child in owned.unbegun()])
+        deadline = self._me.clock.monotonic() + self._pace.hand_over
+        try:
+            while self._children.of(partitions) and self._me.clock.monotonic() < deadline:
+                self._work(self._pace.poll)
+            while self._settlement and (self._settlement.commit() or self._make_room()):
+                pass
+            self._settlement.release(partitions)
+        except LogError as error:
+            log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
         self.dropped(partitions)
+
+    def _make_room(self) -> bool:
+        """Read on, where a place is too long for what has to be written; tells whether there was anything to read."""
+        return self._settlement.crowded and self._reading.read_on() > 0
 
     def _account_for(self, partitions: Collection[int]) -> None:
         """Meet every child that may have taken the last owner down, so that it is counted before it is handed on."""
@@ -392,19 +262,16 @@ class Worker:
 
     def waiting(self) -> None:
         """Beat, and keep the executors' limits; what they tell is heard when the commit is over."""
-        self._late += self._pool.poll(0.0)
+        self._late = merged(self._late + self._pool.poll(0.0))
         self._beat()
 
     def _beat(self) -> None:
-        self.pulse.beat(self._condition, self._draining.life)
+        self.pulse.beat(self._condition, self._children.life)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Kill what runs for these partitions and forget them."""
         gone = set(partitions)
-        dead = [key for key, child in self._jobs.items() if child.partition in gone]
-        self._pool.kill(dead)
-        for key in dead:
-            del self._jobs[key]
+        self._children.drop(gone)
         for number in gone:
             owned = self._owned.pop(number, None)
             for child in owned.children.values() if owned else ():

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from streamsched.domain.events import (
-    Cause,
-    ChildCancelled,
-    ChildCheckpointed,
-    ChildCompleted,
-    ChildFailed,
-    ChildReturned,
-    ChildStarted,
-    ChildYielded,
-    Why,
-)
+from typing import Any
+
+from streamsched.domain import events as e
 from streamsched.domain.flaws import flaw_of
 from streamsched.log.intake import blame
 from streamsched.log.port import Record
 from streamsched.runtime.clock_check import LogClock
-from streamsched.runtime.identity import Identity
-from streamsched.worker.jobs import Job, JobCompleted, JobFailed
+from streamsched.runtime.identity import E, Identity
+from streamsched.worker.jobs import Job, JobCompleted, JobFailed, Running
 from streamsched.worker.pending import Child
 
 
@@ -38,45 +30,45 @@ class Outcomes:
             work.timeout, work.heartbeat,
         )  # fmt: skip
 
-    def started(self, child: Child) -> ChildStarted:
+    def started(self, child: Child) -> e.ChildStarted:
         """Tell that it has been running for a while."""
-        return self._me.sign(
-            ChildStarted, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token,
+        return self._sign(e.ChildStarted, child)
+
+    def running(self, child: Child, job: Running) -> e.RunningChild:
+        """Tell how far it is, for a beat."""
+        work = child.work
+        return e.RunningChild(
+            work.task_id, work.child, child.attempt, self.right(job.started_at), job.done, job.total
         )  # fmt: skip
 
-    def completed(self, child: Child, news: JobCompleted) -> ChildCompleted:
+    def completed(self, child: Child, news: JobCompleted) -> e.ChildCompleted:
         """Tell that the handler returned."""
         work, shift = child.work, self._clock.shift_ms
-        return ChildCompleted(
+        return e.ChildCompleted(
             self._me.ids(), news.finished_at - shift, self._me.name, work.task_id, work.child, work.ordinal,
             child.attempt, child.token, news.started_at - shift, child.sequence, news.result,
         )  # fmt: skip
 
-    def failed(self, child: Child, news: JobFailed) -> ChildFailed:
+    def failed(self, child: Child, news: JobFailed) -> e.ChildFailed:
         """Tell that the attempt failed; its last state goes with it."""
         sequence, state = child.latest
-        return self._me.sign(
-            ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, started_at=self.right(news.started_at), sequence=sequence,
-            state=state, reason=news.reason, error_type=news.error_type, message=news.message,
-            traceback=news.traceback, retryable=news.retryable, delay=news.delay_ms,
-            cause=Cause(news.error_types) if news.error_types else None,
+        return self._sign(
+            e.ChildFailed, child, started_at=self.right(news.started_at), sequence=sequence, state=state,
+            reason=news.reason, error_type=news.error_type, message=news.message, traceback=news.traceback,
+            retryable=news.retryable, delay=news.delay_ms,
+            cause=e.Cause(news.error_types) if news.error_types else None,
         )  # fmt: skip
 
-    def worker_lost(self, child: Child) -> ChildFailed:
+    def worker_lost(self, child: Child) -> e.ChildFailed:
         """Fail it: it took down one worker after another, the last one while it ran alone."""
-        now = self._me.clock.now()
-        return self._me.sign(
-            ChildFailed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, started_at=now, sequence=child.sequence,
-            state=child.state, reason="worker_lost", error_type="WorkerLost",
+        return self._sign(
+            e.ChildFailed, child, started_at=self._me.clock.now(), sequence=child.sequence, state=child.state,
+            reason="worker_lost", error_type="WorkerLost", traceback="", retryable=False, delay=None,
             message=f"its worker died {child.recoveries + child.inherited} times while it ran, "
             "the last time with nothing beside it",
-            traceback="", retryable=False, delay=None,
         )  # fmt: skip
 
-    def poisoned(self, record: Record, reason: str) -> ChildFailed | None:
+    def poisoned(self, record: Record, reason: str) -> e.ChildFailed | None:
         """Fail the child that the headers of an unreadable record name, if they name one."""
         blamed = blame(record.headers)
         if blamed is None:
@@ -84,55 +76,48 @@ class Outcomes:
         task_id, child, ordinal = blamed
         now = self._me.clock.now()
         failure = self._me.sign(
-            ChildFailed, task_id=task_id, child=child, ordinal=ordinal, attempt=1, token=0,
+            e.ChildFailed, task_id=task_id, child=child, ordinal=ordinal, attempt=1, token=0,
             started_at=now, sequence=0, state=None, reason="poison", error_type="Undecodable", message=reason,
             traceback="", retryable=False, delay=None,
         )  # fmt: skip
         return failure if flaw_of(failure) is None else None
 
-    def cancelled(self, child: Child, started_at: int, reason: str) -> ChildCancelled:
+    def cancelled(self, child: Child, started_at: int, reason: str) -> e.ChildCancelled:
         """Tell that it was stopped on request."""
         sequence, state = child.latest
-        return self._me.sign(
-            ChildCancelled, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, started_at=started_at, sequence=sequence, state=state,
-            reason=reason,
-        )  # fmt: skip
+        return self._sign(e.ChildCancelled, child, started_at=started_at, sequence=sequence, state=state, reason=reason)
 
-    def returned(self, child: Child, reason: str, why: Why | None = None) -> ChildReturned:
+    def returned(self, child: Child, reason: str, why: e.Why | None = None) -> e.ChildReturned:
         """Give it back with its last state: it does not run here (any more), and another worker may be free."""
         sequence, state = child.latest
-        return self._me.sign(
-            ChildReturned, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, sequence=sequence, state=state,
-            recoveries=child.recoveries + child.inherited if child.told is None else 0, reason=reason,
-            why=why,
+        recoveries = child.recoveries + child.inherited if child.unsaved.state is None else 0
+        return self._sign(
+            e.ChildReturned, child, sequence=sequence, state=state, recoveries=recoveries, reason=reason, why=why
         )  # fmt: skip
 
-    def yielded(self, child: Child, reason: str) -> ChildYielded:
+    def yielded(self, child: Child, reason: str) -> e.ChildYielded:
         """Tell that it stopped at a safe point; its continuation stays in the work log."""
-        return self._me.sign(
-            ChildYielded, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, sequence=child.latest[0], reason=reason,
-        )  # fmt: skip
+        return self._sign(e.ChildYielded, child, sequence=child.latest[0], reason=reason)
 
-    def checkpointed(self, child: Child) -> ChildCheckpointed:
+    def checkpointed(self, child: Child) -> e.ChildCheckpointed:
         """Make the new resume point, without the work: for the journal."""
         sequence, state = child.latest
-        return self._me.sign(
-            ChildCheckpointed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, sequence=sequence, state=state, recoveries=0, work=None,
-        )  # fmt: skip
+        return self._sign(e.ChildCheckpointed, child, sequence=sequence, state=state, recoveries=0, work=None)
 
-    def continuation(self, child: Child, state: tuple[int, str | None], *, recoveries: int) -> ChildCheckpointed:
+    def continuation(self, child: Child, state: tuple[int, str | None], *, recoveries: int) -> e.ChildCheckpointed:
         """Make the record that takes the place of the child's record: all that is needed to go on from this state."""
         sequence, text = state
-        return self._me.sign(
-            ChildCheckpointed, task_id=child.work.task_id, child=child.work.child, ordinal=child.work.ordinal,
-            attempt=child.attempt, token=child.token, sequence=sequence, state=text, recoveries=recoveries,
-            work=child.work,
+        return self._sign(
+            e.ChildCheckpointed, child, sequence=sequence, state=text, recoveries=recoveries, work=child.work
         )  # fmt: skip
 
     def right(self, machine_time: int) -> int:
         """Put a time of this machine right, in milliseconds."""
         return machine_time - self._clock.shift_ms
+
+    def _sign(self, cls: type[E], child: Child, **fields: Any) -> E:
+        work = child.work
+        return self._me.sign(
+            cls, task_id=work.task_id, child=work.child, ordinal=work.ordinal, attempt=child.attempt, token=child.token,
+            **fields,
+        )  # fmt: skip

@@ -170,11 +170,7 @@ class Page:
 
     def _pending(self) -> tuple[int, int, int]:
         word = self._ints[_PENDING]
-        return (
-            word >> (_PENDING_FIELD + _COUNT_BITS),
-            (word >> _COUNT_BITS) & _MASK,
-            word & MOST_PENDING,
-        )
+        return word >> (_PENDING_FIELD + _COUNT_BITS), (word >> _COUNT_BITS) & _MASK, word & MOST_PENDING
 
     def _mark(self, start: int, end: int, count: int) -> None:
         # One word, so that a kill at any moment leaves either the old or the new truth.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
@@ -12,17 +13,32 @@ from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenS
 from streamsched.domain.ids import fencing_token
 from streamsched.log.port import Record
 from streamsched.runtime.tracker import Tracker
+from streamsched.worker.intents import StopIntent
+from streamsched.worker.progress import NOTHING, Unsaved
+
+
+class Item(Protocol):
+    """What an unsettled record of the work log stands for."""
+
+    partition: int
+    offset: int
+
+    @property
+    def renewed(self) -> Iterable[Child]:
+        """What of it can be appended again; nothing: it can only be settled."""
 
 
 @dataclass(slots=True, eq=False)
 class Marker:
     """A stop marker: settled with, or after, the records of the children that it names."""
 
+    partition: int
     offset: int
     event: ChildrenStopping
     waiting: int = 0
     open: bool = True
     """Whether a child that it names may still be met further on."""
+    renewed: ClassVar[tuple[Child, ...]] = ()
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +48,9 @@ class Unreadable:
     The latter stays unsettled until a worker comes that can, or somebody decides that it is rubbish.
     """
 
+    partition: int
     offset: int
+    renewed: ClassVar[tuple[Child, ...]] = ()
 
 
 class Child(Struct, eq=False, gc=False):
@@ -51,18 +69,21 @@ class Child(Struct, eq=False, gc=False):
     """Found without a release mark: it may have taken its last worker down."""
     key: int | None = None
     """Its job's key while the pool holds it."""
-    told: str | None = None
-    """The latest state that the handler gave and that is not durable yet."""
-    told_number: int = 0
-    waits: bool = False
-    """Whether the handler stands still until ``told`` is durable."""
+    unsaved: Unsaved = NOTHING
+    """What its executor reported and the log does not hold yet."""
     next_checkpoint: float = 0.0
     started_told: bool = False
-    stop_reason: str | None = None
-    yields: bool = False
+    intent: StopIntent = StopIntent.NONE
+    reason: str = ""
+    """Why the intent was given."""
     gone: bool = False
     """Ended or handed over: whoever still has it in a queue passes it over."""
     markers: list[Marker] = []
+
+    @property
+    def renewed(self) -> tuple[Child]:
+        """Itself, with the state that is durable then."""
+        return (self,)
 
     def older_than(self, other: Child) -> bool:
         """Tell whether another record of the same child is of a later dispatch, or of a later checkpoint."""
@@ -71,7 +92,8 @@ class Child(Struct, eq=False, gc=False):
     @property
     def latest(self) -> tuple[int, str | None]:
         """Sequence and state that an outcome written now would carry."""
-        return (self.sequence + 1, self.told) if self.told is not None else (self.sequence, self.state)
+        state = self.unsaved.state
+        return (self.sequence, self.state) if state is None else (self.sequence + 1, state)
 
 
 def child_of(work: Work, *, partition: int, offset: int, epoch: int, inherited: bool) -> Child:
@@ -93,11 +115,20 @@ class OwnedPartition:
         self.epoch = epoch
         self.end = end
         self.released = released
-        self.tracker: Tracker[Child | Marker | Unreadable] = Tracker(position, runs)
+        self.tracker: Tracker[Item] = Tracker(position, runs)
         self.children: dict[tuple[str, int], Child] = {}
         self.markers: list[Marker] = []
         self.unknown: dict[int, Record] = {}
         """Unsettled records of an unknown schema, by their offsets."""
+
+    def hold(self, child: Child) -> Child | None:
+        """Hold a child that was just read, or one that it is older than; return the other of the two, if any."""
+        key = (child.work.task_id, child.work.child)
+        known = self.children.get(key)
+        if known is not None and child.older_than(known):
+            return child
+        self.children[key] = child
+        return known
 
     def forget(self, child: Child) -> None:
         """Let go of a child that has ended, unless a later record stands for it."""
@@ -106,6 +137,10 @@ class OwnedPartition:
             del self.children[key]
             if not self.children:
                 self.children.clear()  # else it keeps the room that it had at its fullest
+
+    def unbegun(self) -> list[Child]:
+        """List the children that the pool does not hold, and that have not ended."""
+        return [child for child in self.children.values() if child.key is None and not child.gone]
 
     @property
     def caught_up(self) -> bool:

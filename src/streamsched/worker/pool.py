@@ -7,7 +7,6 @@ other.
 
 from __future__ import annotations
 
-import heapq
 import os
 import selectors
 import time
@@ -17,10 +16,11 @@ from typing import Final
 
 from streamsched.worker import trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
-from streamsched.worker.depth import DEPTH, LONG_NS, Depth
+from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.process import ExecutorProcess, Outfit
+from streamsched.worker.progress import merged
 from streamsched.worker.remains import Remains
 from streamsched.worker.verdict import Verdict, judge
 
@@ -49,27 +49,17 @@ class ExecutorPool:
     """
 
     def __init__(
-        self,
-        slots: int,
-        *,
-        allow: Sequence[str],
-        output_fd: int | None = None,
-        output_path: Path | None = None,
-        checkpoint_tick: float = 0.05,
-        payload_limit: int = PAYLOAD_LIMIT,
-        reuse: int = 0,
+        self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
+        checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
         clock: Callable[[], int] = time.monotonic_ns,
-    ) -> None:
+    ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._outfit = Outfit(
-            allow=tuple(allow),
-            output_fd=None if output_fd is None else os.dup(output_fd),
-            checkpoint_tick=checkpoint_tick,
-            payload_limit=payload_limit,
+            allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
+            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse,
             output_path=None if output_path is None else str(output_path.absolute()),
-            reuse=reuse,
-        )
+        )  # fmt: skip
         self._remains = Remains(output_fd, self._outfit.output_path)
         self._slots = slots
         self._clock = clock
@@ -110,13 +100,7 @@ class ExecutorPool:
         if not loads:
             self._news += [JobReturned(key=job.key) for job in jobs]
             return
-        heapq.heapify(loads)
-        shares: dict[int, list[Job]] = {}
-        for job in jobs:
-            load, place = loads[0]
-            heapq.heapreplace(loads, (load + 1, place))
-            shares.setdefault(place, []).append(job)
-        for place, share in shares.items():
+        for place, share in share_out(jobs, loads).items():
             executor = self._executors[place]
             executor.held.update((job.key, job) for job in share)
             executor.recalled = -1
@@ -177,7 +161,7 @@ class ExecutorPool:
             self._start()
             if self._news or now >= deadline:
                 news, self._news = self._news, []
-                return trust.latest(news)
+                return merged(news)
 
     def running(self) -> list[Running]:
         """List the jobs that run now, with their progress."""

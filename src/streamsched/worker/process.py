@@ -74,14 +74,9 @@ class ExecutorProcess:
         self.page = pages.Page(fd)
         self.page.ready(pages.STARTING)
         setup = wire.Setup(
-            link=theirs.fileno(),
-            page=fd,
-            allow=outfit.allow,
-            checkpoint_tick=outfit.checkpoint_tick,
-            payload_limit=outfit.payload_limit,
-            output_path=outfit.output_path,
-            reuse=outfit.reuse,
-        )
+            link=theirs.fileno(), page=fd, allow=outfit.allow, checkpoint_tick=outfit.checkpoint_tick,
+            payload_limit=outfit.payload_limit, output_path=outfit.output_path, reuse=outfit.reuse,
+        )  # fmt: skip
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
@@ -19,6 +19,8 @@ from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Met
+from streamsched.worker.children import Children
+from streamsched.worker.intents import MODES
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
 from streamsched.worker.settlement import Settlement
@@ -34,24 +36,13 @@ HELD: Final = 20_000
 class Reading:
     """Reads the owned partitions.
 
-    ``ask_group`` has the group tell what is still ours, ``begin`` takes a child that is new here, ``stop`` ends one
-    that a marker names.
+    ``ask_group`` has the group tell what is still ours; ``children`` gets what is read of them.
     """
 
     def __init__(
-        self,
-        *,
-        log: Log,
-        topics: Topics,
-        codec: Codec,
-        me: Identity,
-        owned: Mapping[int, OwnedPartition],
-        outcomes: Outcomes,
-        settlement: Settlement,
-        ask_group: Callable[[], None],
-        begin: Callable[[Child], None],
-        stop: Callable[[Child], None],
-    ) -> None:
+        self, *, log: Log, topics: Topics, codec: Codec, me: Identity, owned: Mapping[int, OwnedPartition],
+        outcomes: Outcomes, settlement: Settlement, ask_group: Callable[[], None], children: Children,
+    ) -> None:  # fmt: skip
         self._topics = topics
         self._intake = Intake(codec, topics)
         self._records = Records(codec, topics)
@@ -60,9 +51,14 @@ class Reading:
         self._outcomes = outcomes
         self._settlement = settlement
         self._ask_group = ask_group
-        self._begin = begin
-        self._stop = stop
+        self._children = children
         self._reader = log.reader()
+        self._meet_event: dict[type[e.Event], Callable[[OwnedPartition, Record, Any], None]] = {
+            e.ChildCreated: self._meet_child,
+            e.ChildCheckpointed: self._meet_child,
+            e.ChildrenStopping: self._meet_marker,
+            e.RecordSetAside: self._meet_decision,
+        }
 
     def read(self, timeout: float) -> int:
         """Read on, where there is room for more; returns the number of records."""
@@ -113,35 +109,29 @@ class Reading:
             event = self._intake.work(record)
         except UnknownSchema as error:
             log.error("work log: %s; it stays unsettled", error)
-            owned.tracker.add(record.offset, Unreadable(record.offset))
+            owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
             owned.unknown[record.offset] = record
         except Undecodable as error:
-            owned.tracker.add(record.offset, Unreadable(record.offset))
-            self._poison(owned, record, str(error))
+            owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
+            self._poison(record, str(error))
         else:
-            if isinstance(event, e.ChildCreated | e.ChildCheckpointed):
-                self._meet_child(owned, record, event)
-            elif isinstance(event, e.ChildrenStopping):
-                self._meet_marker(owned, Marker(record.offset, event))
-            else:
-                self._meet_decision(owned, record, event)
+            self._meet_event[type(event)](owned, record, event)
 
     def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
         inherited = not owned.released and record.offset < owned.end
         child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
         owned.tracker.add(record.offset, child)
-        known = owned.children.get((child.work.task_id, child.work.child))
-        if known is not None and child.older_than(known):
+        superseded = owned.hold(child)
+        if superseded is child:
             self._settlement.ended(child)  # written again by somebody, long after its turn
             return
-        if known is not None:
-            self._replace(known)
-        owned.children[child.work.task_id, child.work.child] = child
+        if superseded is not None:
+            self._replace(superseded)
         if owned.markers:
             for marker in owned.markers_for(child):
                 self._obey(child, marker)
         if not child.gone:
-            self._begin(child)
+            self._children.begin(child)
 
     def _replace(self, known: Child) -> None:
         """Let a later record stand for a child that is pending.
@@ -153,10 +143,11 @@ class Reading:
             self._settlement.ended(known)
         known.gone = True
 
-    def _meet_marker(self, owned: OwnedPartition, marker: Marker) -> None:
+    def _meet_marker(self, owned: OwnedPartition, record: Record, stopping: e.ChildrenStopping) -> None:
+        marker = Marker(owned.number, record.offset, stopping)
         owned.tracker.add(marker.offset, marker)
         owned.markers.append(marker)
-        for child in list(owned.named(marker.event)):
+        for child in list(owned.named(stopping)):
             self._obey(child, marker)
 
     def _obey(self, child: Child, marker: Marker) -> None:
@@ -164,8 +155,7 @@ class Reading:
         marker.waiting += 1
         child.markers.append(marker)
         if not child.gone:
-            child.stop_reason = marker.event.reason
-            self._stop(child)
+            self._children.stop(child, MODES[marker.event.mode], marker.event.reason)
 
     def _close_markers(self, owned: OwnedPartition) -> None:
         """Once all was read that was there at the claim, a marker names nothing that we have not met."""
@@ -174,7 +164,7 @@ class Reading:
         for marker in owned.markers:
             marker.open = False
             if not marker.waiting:
-                self._settlement.settle_alone(owned, marker, [])
+                self._settlement.settle_alone(marker, [])
         owned.markers.clear()
 
     def _meet_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
@@ -182,18 +172,18 @@ class Reading:
 
         Of what is settled alone the lowest offsets go first: the decision is never settled without its record.
         """
-        owned.tracker.add(record.offset, Unreadable(record.offset))
+        unreadable = Unreadable(owned.number, record.offset)
+        owned.tracker.add(record.offset, unreadable)
         unknown = owned.unknown.pop(decision.offset, None)
         if unknown is not None:
-            self._poison(owned, unknown, str(set_aside(unknown, decision)))
-        self._settlement.settle_alone(owned, Unreadable(record.offset), [])
+            self._poison(unknown, str(set_aside(unknown, decision)))
+        self._settlement.settle_alone(unreadable, [])
 
-    def _poison(self, owned: OwnedPartition, record: Record, reason: str) -> None:
+    def _poison(self, record: Record, reason: str) -> None:
         """Set a record aside that is pending: dead letter, and failure of the child that its headers name."""
         log.error("dead letter: %s", reason)
-        unreadable = Unreadable(record.offset)
         appends = [dead_letter(self._records, self._me, record, reason)]
         failure = self._outcomes.poisoned(record, reason)
         if failure is not None:
             appends.append(self._records.journal(failure, failure.task_id))
-        self._settlement.settle_alone(owned, unreadable, appends)
+        self._settlement.settle_alone(Unreadable(record.partition, record.offset), appends)

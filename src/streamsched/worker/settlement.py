@@ -7,7 +7,6 @@ appends the continuation which takes its place. What was settled for a transacti
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
@@ -17,7 +16,9 @@ from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable
+from streamsched.worker.pending import Child, Item, OwnedPartition
+from streamsched.worker.progress import CHECKPOINT_FIRST, NOTHING, Unsaved
+from streamsched.worker.transaction import Spot, Transaction
 
 BATCH: Final = 1_000
 """Outcomes, or counts of recoveries, in one transaction."""
@@ -26,58 +27,25 @@ RENEWED: Final = 200
 SPREAD: Final = 50_000
 """Records that one unsettled record may hold back before it is renewed."""
 
-Item = Child | Marker | Unreadable
-Spot = tuple[int, int]
-"""Partition and offset of a record."""
-
-
-@dataclass(slots=True)
-class _Transaction:
-    """One transaction in the making."""
-
-    appends: list[Append] = field(default_factory=list)
-    settled: dict[int, dict[int, Item]] = field(default_factory=dict)
-    continued: list[tuple[int, Child]] = field(default_factory=list)
-    ended: list[Child] = field(default_factory=list)
-    durable: list[Child] = field(default_factory=list)
-    recovered: list[Child] = field(default_factory=list)
-    partitions: set[int] = field(default_factory=set)
-    closing: dict[Marker, int] = field(default_factory=dict)
-    """Children that a stop marker will still wait for."""
-    notes: int = 0
-    lone: list[Spot] = field(default_factory=list)
-
-    def forget(self, partition: int) -> None:
-        """Leave out what is of no interest here any more, though it was written."""
-        self.continued = [(index, child) for index, child in self.continued if child.partition != partition]
-        for children in (self.ended, self.durable, self.recovered):
-            children[:] = [child for child in children if child.partition != partition]
-
 
 class Settlement:
     """Collects what has to be written, and writes it."""
 
     def __init__(
-        self,
-        *,
-        ownership: Ownership,
-        records: Records,
-        outcomes: Outcomes,
-        owned: Mapping[int, OwnedPartition],
-        on_durable: Callable[[Child], None],
-        on_recovered: Callable[[Child], None],
-    ) -> None:
+        self, *, ownership: Ownership, records: Records, outcomes: Outcomes, owned: Mapping[int, OwnedPartition],
+        on_durable: Callable[[Child, Unsaved], None], on_recovered: Callable[[Child], None],
+    ) -> None:  # fmt: skip
         self._ownership = ownership
         self._records = records
         self._outcomes = outcomes
         self._owned = owned
         self._on_durable = on_durable
         self._on_recovered = on_recovered
-        self._endings: dict[Child, tuple[Event, ...]] = {}
+        self._endings: dict[Child, Event | None] = {}
         self._notes: list[tuple[Child, Event]] = []
         self._checkpoints: dict[Child, None] = {}
         self._recoveries: dict[Child, None] = {}
-        self._lone: dict[Spot, tuple[OwnedPartition, list[Append]]] = {}
+        self._lone: dict[Spot, tuple[Item, list[Append]]] = {}
         self._crowded: set[int] = set()
 
     def __len__(self) -> int:
@@ -95,8 +63,8 @@ class Settlement:
 
     # --- collect ----------------------------------------------------------------------------------------------------
 
-    def ended(self, child: Child, *outcome: Event) -> None:
-        """Write the outcome of a dispatch that is over (and what goes before it), and settle its record.
+    def ended(self, child: Child, outcome: Event | None = None) -> None:
+        """Write the outcome of a dispatch that is over, and settle its record.
 
         Without an outcome its record is settled alone: another one stands for it.
         """
@@ -117,14 +85,14 @@ class Settlement:
         """Count a recovery before the child starts."""
         self._recoveries[child] = None
 
-    def settle_alone(self, partition: OwnedPartition, item: Item, appends: list[Append]) -> None:
+    def settle_alone(self, item: Item, appends: list[Append]) -> None:
         """Settle a record that is not a child's own: a finished marker, a poison record with its dead letter."""
-        self._lone[partition.number, item.offset] = (partition, appends)
+        self._lone[item.partition, item.offset] = item, appends
 
     def drop(self, partitions: Collection[int]) -> None:
         """Forget what belongs to partitions that are owned no more."""
         gone = set(partitions)
-        self._endings = {c: events for c, events in self._endings.items() if c.partition not in gone}
+        self._endings = {c: outcome for c, outcome in self._endings.items() if c.partition not in gone}
         self._notes = [(c, event) for c, event in self._notes if c.partition not in gone]
         self._checkpoints = {c: None for c in self._checkpoints if c.partition not in gone}
         self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
@@ -135,7 +103,7 @@ class Settlement:
 
     def commit(self) -> bool:
         """Write one transaction of what was collected; False if that has to be tried again later."""
-        transaction = _Transaction()
+        transaction = Transaction(self._owned)
         self._renew(transaction)
         self._write_recoveries(transaction)
         self._write_checkpoints(transaction)
@@ -148,7 +116,7 @@ class Settlement:
             return self._write_with_room(transaction)
         return self._write(transaction)
 
-    def _write_with_room(self, transaction: _Transaction) -> bool:
+    def _write_with_room(self, transaction: Transaction) -> bool:
         """Write what leaves too many isolated settlements behind, with room made for it: the oldest records move up.
 
         Where stop markers or rubbish stand between them, that isolates more. Then what can be settled alone, outcomes
@@ -159,25 +127,25 @@ class Settlement:
         self._make_room(transaction, tight)
         if not self._tight(transaction):
             return self._write(transaction)
-        self._restore(transaction)
+        transaction.restore()
         ended = {(child.partition, child.offset): child for child in self._endings}
         lowest = sorted(ended.keys() | self._lone.keys())[:BATCH]
         while lowest:
-            transaction = _Transaction()
+            transaction = Transaction(self._owned)
             self._write_endings(transaction, [ended[spot] for spot in lowest if spot in ended])
             self._write_lone(transaction, [spot for spot in lowest if spot in self._lone])
             if not self._tight(transaction):
                 return self._write(transaction)
-            self._restore(transaction)
+            transaction.restore()
             del lowest[len(lowest) // 2 :]
-        transaction = _Transaction()
+        transaction = Transaction(self._owned)
         self._make_room(transaction, tight)
         if self._tight(transaction) or not transaction.partitions:
-            self._restore(transaction)
+            transaction.restore()
             return False
         return self._write(transaction) and self._crowded.isdisjoint(tight)
 
-    def _tight(self, transaction: _Transaction) -> list[int]:
+    def _tight(self, transaction: Transaction) -> list[int]:
         """List the partitions whose places cannot hold what the transaction settles."""
         return [number for number, place in self._places(transaction.partitions).items() if not place.fits]
 
@@ -189,21 +157,21 @@ class Settlement:
         mine = [number for number in partitions if number in self._owned and self._owned[number].accounted]
         tight = [number for number, place in self._places(mine).items() if not place.fits]
         if tight:
-            transaction = _Transaction()
+            transaction = Transaction(self._owned)
             self._make_room(transaction, tight)
             self._write(transaction)
         places = self._places(number for number in mine if number in self._owned)
         if places:
             self._ownership.commit([], places, release=True)
 
-    def _write(self, transaction: _Transaction) -> bool:
+    def _write(self, transaction: Transaction) -> bool:
         places = self._places(transaction.partitions)
         try:
             offsets = self._ownership.commit(transaction.appends, places)
         except WriterFenced:
             return False
         except LogError as error:
-            self._restore(transaction)
+            transaction.restore()
             if isinstance(error, TransactionAborted):
                 return False
             raise
@@ -213,113 +181,109 @@ class Settlement:
     def _places(self, partitions: Iterable[int]) -> dict[int, Place]:
         return {number: self._owned[number].tracker.place() for number in partitions}
 
-    def _settle(self, transaction: _Transaction, partition: OwnedPartition, offset: int) -> None:
-        transaction.settled.setdefault(partition.number, {})[offset] = partition.tracker.settle(offset)
-        transaction.partitions.add(partition.number)
-
-    def _journal(self, transaction: _Transaction, child: Child, event: Event) -> None:
+    def _journal(self, transaction: Transaction, child: Child, event: Event) -> None:
         work = child.work
         transaction.appends.append(self._records.journal(event, work.task_id, work.traceparent))
 
-    def _advance(self, transaction: _Transaction, child: Child) -> None:
+    def _advance(self, transaction: Transaction, child: Child) -> None:
         """Make the child's latest state durable: in the journal, and as its record."""
-        self._journal(transaction, child, self._outcomes.checkpointed(child))
+        self._write_unsaved(transaction, child)
         self._replace(transaction, child, self._outcomes.continuation(child, child.latest, recoveries=0))
         transaction.durable.append(child)
 
-    def _move(self, transaction: _Transaction, child: Child, *, recoveries: int) -> None:
+    def _write_unsaved(self, transaction: Transaction, child: Child, outcome: Event | None = None) -> None:
+        """Write what is unsaved of a child, as far as its outcome (None: a checkpoint) covers it. Nothing else does."""
+        if outcome is None or type(outcome) in CHECKPOINT_FIRST:
+            self._journal(transaction, child, self._outcomes.checkpointed(child))
+
+    def _move(self, transaction: Transaction, child: Child, *, recoveries: int) -> None:
         """Append the child's record again, with the durable state: never one that the journal does not know."""
         durable = (child.sequence, child.state)
         self._replace(transaction, child, self._outcomes.continuation(child, durable, recoveries=recoveries))
 
-    def _replace(self, transaction: _Transaction, child: Child, event: ChildCheckpointed) -> None:
+    def _replace(self, transaction: Transaction, child: Child, event: ChildCheckpointed) -> None:
         """Append the record that takes the place of the child's record, and settle the old one."""
-        transaction.continued.append((len(transaction.appends), child))
         work = child.work
-        transaction.appends.append(
-            self._records.work(event, work.task_id, child.partition, work.traceparent, track=True)
-        )
-        self._settle(transaction, self._owned[child.partition], child.offset)
+        append = self._records.work(event, work.task_id, child.partition, work.traceparent, track=True)
+        transaction.settle(child, [(append, child)])
 
-    def _renew(self, transaction: _Transaction) -> None:
+    def _renew(self, transaction: Transaction) -> None:
         """Move up the oldest records of partitions that are crowded, or that reach back too far."""
         for number, partition in self._owned.items():
             tracker = partition.tracker
             if number not in self._crowded and tracker.read - tracker.low <= SPREAD:
                 continue
             for item in tracker.oldest(RENEWED):
-                if isinstance(item, Child) and item not in self._recoveries and item not in self._endings:
-                    self._move_up(transaction, item)
+                for child in item.renewed:
+                    if child not in self._recoveries and child not in self._endings:
+                        self._move_up(transaction, child)
 
-    def _make_room(self, transaction: _Transaction, partitions: Iterable[int]) -> None:
+    def _make_room(self, transaction: Transaction, partitions: Iterable[int]) -> None:
         """Move up as many of the oldest records as it takes for the places to have room again.
 
         To fit alone would not do: the next commit needs room too.
         """
         for number in partitions:
             tracker = self._owned[number].tracker
-            oldest = [item for item in tracker.oldest(len(tracker)) if isinstance(item, Child)]
+            oldest = [child for item in tracker.oldest(len(tracker)) for child in item.renewed]
             for first in range(0, len(oldest), RENEWED):
                 for child in oldest[first : first + RENEWED]:
                     self._move_up(transaction, child)
                 if not tracker.place().crowded:
                     break
 
-    def _move_up(self, transaction: _Transaction, child: Child) -> None:
+    def _move_up(self, transaction: Transaction, child: Child) -> None:
         """Renew a record: append it again, at the end of its partition, with what was told or counted since."""
         if child in self._recoveries:
             self._recover(transaction, child)
-        elif child.told is not None and child not in self._endings:
+        elif child.unsaved.state is not None and child not in self._endings:
             self._advance(transaction, child)
         else:
             self._move(transaction, child, recoveries=child.recoveries)
 
-    def _write_recoveries(self, transaction: _Transaction) -> None:
+    def _write_recoveries(self, transaction: Transaction) -> None:
         for child in islice(self._recoveries, BATCH):
             self._recover(transaction, child)
 
-    def _recover(self, transaction: _Transaction, child: Child) -> None:
+    def _recover(self, transaction: Transaction, child: Child) -> None:
         self._move(transaction, child, recoveries=child.recoveries + 1)
         transaction.recovered.append(child)
 
-    def _write_checkpoints(self, transaction: _Transaction) -> None:
+    def _write_checkpoints(self, transaction: Transaction) -> None:
         renewed = set(transaction.durable)
         for child in self._checkpoints:
-            if child.told is not None and child not in renewed:
+            if child.unsaved.state is not None and child not in renewed:
                 self._advance(transaction, child)
 
-    def _write_notes(self, transaction: _Transaction) -> None:
+    def _write_notes(self, transaction: Transaction) -> None:
         for child, event in self._notes:
             self._journal(transaction, child, event)
             transaction.partitions.add(child.partition)
         transaction.notes = len(self._notes)
 
-    def _write_endings(self, transaction: _Transaction, ended: Iterable[Child]) -> None:
+    def _write_endings(self, transaction: Transaction, ended: Iterable[Child]) -> None:
         """Write outcomes, and settle their records, with them the stop markers that name nothing else any more."""
         for child in ended:
-            for event in self._endings[child]:
-                self._journal(transaction, child, event)
-            partition = self._owned[child.partition]
-            self._settle(transaction, partition, child.offset)
+            outcome = self._endings[child]
+            if outcome is not None:
+                if child.unsaved.state is not None:
+                    self._write_unsaved(transaction, child, outcome)
+                self._journal(transaction, child, outcome)
+            transaction.settle(child)
             transaction.ended.append(child)
             for marker in child.markers:
                 left = transaction.closing[marker] = transaction.closing.get(marker, marker.waiting) - 1
                 if not left and not marker.open:
-                    self._settle(transaction, partition, marker.offset)
+                    transaction.settle(marker)
 
-    def _write_lone(self, transaction: _Transaction, spots: Iterable[Spot]) -> None:
+    def _write_lone(self, transaction: Transaction, spots: Iterable[Spot]) -> None:
         for spot in spots:
-            partition, appends = self._lone[spot]
+            item, appends = self._lone[spot]
             transaction.appends += appends
-            self._settle(transaction, partition, spot[1])
+            transaction.settle(item)
             transaction.lone.append(spot)
 
-    def _restore(self, transaction: _Transaction) -> None:
-        for number, items in transaction.settled.items():
-            if number in self._owned:
-                self._owned[number].tracker.restore(items)
-
-    def _landed(self, transaction: _Transaction, offsets: Mapping[int, int], places: Mapping[int, Place]) -> None:
+    def _landed(self, transaction: Transaction, offsets: Mapping[int, int], places: Mapping[int, Place]) -> None:
         for number in transaction.partitions - self._owned.keys():
             transaction.forget(number)  # found lost when the outcome was unknown
         for index, child in transaction.continued:
@@ -332,10 +296,10 @@ class Settlement:
             self._on_recovered(child)
         for child in transaction.durable:
             child.sequence, child.state = child.latest
-            child.told = None
+            written, child.unsaved = child.unsaved, NOTHING
             child.recoveries = 0
             self._checkpoints.pop(child, None)
-            self._on_durable(child)
+            self._on_durable(child, written)
         del self._notes[: transaction.notes]
         if self._notes:  # outcomes went alone: what was to be told of their children is old by now
             ended = set(transaction.ended)

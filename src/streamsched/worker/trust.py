@@ -64,12 +64,8 @@ def running(executor: ExecutorProcess, now: int) -> Running | None:
     if current is None or current.key not in executor.held:
         return None
     sound = math.isfinite(current.done) and math.isfinite(current.total)
-    return Running(
-        key=current.key,
-        started_at=current.started_at,
-        done=current.done if sound else 0.0,
-        total=current.total if sound else 0.0,
-    )
+    done, total = (current.done, current.total) if sound else (0.0, 0.0)
+    return Running(key=current.key, started_at=current.started_at, done=done, total=total)
 
 
 def measure(executor: ExecutorProcess) -> tuple[int, int]:
@@ -138,14 +134,3 @@ def _fault_of_death(executor: ExecutorProcess, first: int, named: int) -> str:
     if named in executor.held and named != first and not executor.asked_back:
         return "its page names a job that does not run"
     return ""
-
-
-def latest(news: list[News]) -> list[News]:
-    """Keep only the last checkpoint of each job."""
-    last: dict[int, int] = {}
-    for place, item in enumerate(news):
-        if isinstance(item, JobCheckpointed):
-            last[item.key] = place
-    if not last:
-        return news
-    return [item for place, item in enumerate(news) if not isinstance(item, JobCheckpointed) or last[item.key] == place]

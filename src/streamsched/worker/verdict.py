@@ -64,14 +64,6 @@ def obituary(verdict: Verdict | None, key: int, started_at: int, ended_at: int, 
             error_type = "ProtocolError"
             message = f"the handler broke the link between its executor and the worker: {verdict.message}"
     return JobFailed(
-        key=key,
-        started_at=started_at,
-        finished_at=ended_at,
-        reason=reason,
-        error_type=error_type,
-        message=message,
-        traceback="",
-        retryable=True,
-        delay_ms=None,
-        state=None,
-    )
+        key=key, started_at=started_at, finished_at=ended_at, reason=reason, error_type=error_type, message=message,
+        traceback="", retryable=True, delay_ms=None, state=None,
+    )  # fmt: skip

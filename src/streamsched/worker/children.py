@@ -1,0 +1,243 @@
+"""The children of a worker, from the record that was read to what becomes of them.
+
+``intents.py`` has the table of that, ``runtime/lifecycle.py`` the drawing of a drain. A drained worker *returns* its
+children, each as soon as it has stopped: they are dispatched anew, and none waits for the slowest, nor for the group to
+move the partitions. Children of a revoked partition stay in it, for the next owner: the scheduler need not know.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from itertools import count
+from typing import Any, Final
+
+from streamsched.domain.events import Why
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.lifecycle import Life, become
+from streamsched.worker import jobs
+from streamsched.worker.fitness import Fitness
+from streamsched.worker.intents import Ending, Outcome, StopIntent, outcome_of
+from streamsched.worker.outcomes import Outcomes
+from streamsched.worker.pace import Pace
+from streamsched.worker.pending import Child, ReadyQueue
+from streamsched.worker.progress import Unsaved
+from streamsched.worker.recovery import Recovery
+from streamsched.worker.settlement import Settlement
+
+logger = logging.getLogger(__name__)
+
+LAST_TENTH: Final = 0.9
+"""Part of the time to yield after which a child is killed: what it reported is still written."""
+_ENDINGS: Final[dict[type[jobs.News], Ending]] = {
+    jobs.JobReturned: Ending.UNBEGUN,
+    jobs.JobStopped: Ending.STOPPED,
+    jobs.JobFailed: Ending.FAILED,
+    jobs.JobCompleted: Ending.COMPLETED,
+}
+
+
+class Children:
+    """Starts the children of one worker, stops them, and passes on how each ends."""
+
+    def __init__(
+        self, *, me: Identity, pool: jobs.Pool, pace: Pace, fitness: Fitness, outcomes: Outcomes, settlement: Settlement
+    ) -> None:
+        self._me = me
+        self._pool = pool
+        self._pace = pace
+        self._fitness = fitness
+        self._outcomes = outcomes
+        self._settlement = settlement
+        self._ready = ReadyQueue()
+        self._recovery = Recovery(
+            count=settlement.recover, fail=lambda child: settlement.ended(child, outcomes.worker_lost(child))
+        )
+        self._keys = count(1)
+        self._wanted = StopIntent.NONE
+        self._deadline = float("inf")
+        self._asked = 0
+        self._obeyed = 0
+        self._grace_s = {
+            StopIntent.REVOKE: LAST_TENTH * pace.hand_over,
+            StopIntent.YIELD: LAST_TENTH * pace.drain,
+            StopIntent.CANCEL: pace.cancel,
+            StopIntent.KILL: 0.0,
+        }
+        """How long a job may take to stop; by other intents it is not stopped."""
+        self.life = Life.RUNNING
+        self.running: dict[int, Child] = {}
+        """What the pool holds, by the keys of the jobs."""
+        self.unsaved: set[int] = set()
+        """Jobs that may have a checkpoint which is not durable yet."""
+
+    # --- start ------------------------------------------------------------------------------------------------------
+
+    def begin(self, child: Child) -> None:
+        """Let a child start that was just read, as soon as it may."""
+        handler = child.work.handler
+        if self._wanted:
+            self.stop(child, self._wanted, "its worker drains")
+        elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
+            self._resolve(child, Ending.LACKING, why=why)
+        elif not self._recovery.meet(child):
+            self._ready.put(child)
+
+    def feed(self) -> None:
+        """Give the pool what it has room for."""
+        room = self._pool.room()
+        if room <= 0:
+            return
+        self._recovery.advance(room)
+        if not self._recovery.claims_worker:
+            self._submit(self._ready.take(room))
+        elif self._pool.busy() == 0 and (child := self._recovery.next_alone()):
+            self._submit([child])
+
+    def _submit(self, children: Sequence[Child]) -> None:
+        submitted = []
+        now = self._me.clock.monotonic()
+        for child in children:
+            key = child.key = next(self._keys)
+            child.next_checkpoint = now + self._pace.checkpoint
+            self.running[key] = child
+            if child.unsaved.state is not None:
+                self.unsaved.add(key)
+            submitted.append(self._outcomes.job(child, key))
+        self._pool.submit(submitted)
+
+    def durable(self, child: Child, written: Unsaved) -> None:
+        """Let a handler go on that waited for its checkpoint."""
+        child.next_checkpoint = self._me.clock.monotonic() + self._pace.checkpoint
+        if child.key is not None and written.waits:
+            self._pool.confirm(child.key, written.number)
+
+    def recovered(self, child: Child) -> None:
+        """Let a child start whose recovery is counted, unless it is to run alone."""
+        if not child.gone and self._recovery.counted(child):
+            self._ready.put_back(child)
+
+    # --- stop -------------------------------------------------------------------------------------------------------
+
+    def stop(self, child: Child, intent: StopIntent, reason: str) -> None:
+        """Give a child an intent, and act on it: at once where it waits to begin, else through its job."""
+        if intent > child.intent:
+            child.intent, child.reason = intent, reason
+        if child.key is None:
+            self._resolve(child, Ending.UNBEGUN)
+        elif intent in self._grace_s:
+            self._pool.stop(child.key, self._grace_s[intent])
+
+    def ask(self) -> None:
+        """Ask for the end: the first time for a graceful one, then for one now. ``obey`` does it."""
+        self._asked += 1
+
+    def obey(self) -> bool:
+        """Do what was asked since the last time; tells whether there was anything."""
+        asked = self._asked
+        for _ in range(self._obeyed, asked):
+            self._begin_end()
+        news, self._obeyed = asked != self._obeyed, asked
+        return news
+
+    def _begin_end(self) -> None:
+        if self.life is Life.RUNNING:
+            logger.info("draining: returning what has not begun, asking what runs to stop at its next checkpoint")
+            self.life = become(self.life, Life.DRAINING)
+            self._deadline = self._me.clock.monotonic() + self._pace.drain
+        elif self.life is not Life.STOPPED:
+            logger.info("stopping now")
+            self._deadline = self._me.clock.monotonic()
+
+    def wind_down(self) -> None:
+        """Go on with the drain."""
+        for child in [*self._ready.drain(), *self._recovery.drain()]:
+            self.stop(child, StopIntent.YIELD, "its worker drains")
+        if self.life is Life.DRAINING:
+            self._ask_to_yield()
+            self.life = become(self.life, Life.YIELDING)
+        elif self.life is Life.YIELDING:
+            over = self._me.clock.monotonic() >= self._deadline
+            if over:
+                self._pool.kill(list(self.running))
+                for child in self.running.values():
+                    child.key = None
+                    self._resolve(child, Ending.STOPPED)
+                self.running.clear()
+            if over or not (self.running or self._settlement):
+                self.life = become(self.life, Life.STOPPED)
+
+    def leave(self) -> None:
+        """Take nothing new from now on: the worker leaves."""
+        self.life = Life.STOPPED
+        self._ask_to_yield()
+
+    def _ask_to_yield(self) -> None:
+        self._wanted = StopIntent.YIELD
+        for child in self.running.values():
+            self.stop(child, StopIntent.YIELD, "its worker drains")
+
+    def revoke(self, partitions: Collection[int], unbegun: Iterable[Child]) -> None:
+        """Have what runs for these partitions yield, and leave to their next owner what has not begun there."""
+        for child in [*self.of(partitions), *unbegun]:
+            self.stop(child, StopIntent.REVOKE, "revoke")
+
+    def of(self, partitions: Collection[int]) -> list[Child]:
+        """List what the pool holds of these partitions."""
+        return [child for child in self.running.values() if child.partition in partitions]
+
+    def drop(self, partitions: Collection[int]) -> None:
+        """Kill what runs for these partitions."""
+        dead = [key for key, child in self.running.items() if child.partition in partitions]
+        self._pool.kill(dead)
+        for key in dead:
+            del self.running[key]
+
+    # --- end --------------------------------------------------------------------------------------------------------
+
+    def hear(self, news: jobs.News) -> None:
+        """Take in what the pool reports of a job."""
+        child = self.running.get(news.key)
+        if child is None:
+            return
+        if isinstance(news, jobs.JobCheckpointed):
+            child.unsaved = child.unsaved.merge(Unsaved(news.state, news.number, news.wait))
+            self.unsaved.add(news.key)
+            return
+        del self.running[news.key]
+        child.key = None
+        if news.state is not None or child.unsaved.waits:
+            child.unsaved = child.unsaved.merge(Unsaved(news.state))
+        ended: Any = news
+        ending, why = _ENDINGS[type(news)], None
+        if ending is Ending.FAILED and ended.lack:
+            why = self._fitness.lacked(child.work.task_id, child.work.handler, ended.lack, ended.message)
+        self._resolve(child, ending if why is None else Ending.LACKING, ended, why)
+
+    def _resolve(self, child: Child, ending: Ending, news: Any = None, why: Why | None = None) -> None:
+        """Do with a child what the table says; ``news`` is of its job, if it had one."""
+        outcomes, settlement = self._outcomes, self._settlement
+        match outcome_of(ending, child.intent):
+            case Outcome.START:
+                if not self._recovery.meet(child):
+                    self._ready.put_back(child)
+            case Outcome.RETURN:
+                reason = child.reason if why is None else "its worker cannot run it"
+                settlement.ended(child, outcomes.returned(child, reason, why))
+            case Outcome.FAIL:
+                settlement.ended(child, outcomes.failed(child, news))
+            case Outcome.CANCEL:
+                began = ending is not Ending.UNBEGUN and news is not None
+                started_at = outcomes.right(news.started_at) if began else self._me.clock.now()
+                settlement.ended(child, outcomes.cancelled(child, started_at, child.reason))
+            case Outcome.COMPLETE:
+                settlement.ended(child, outcomes.completed(child, news))
+            case Outcome.YIELD:
+                settlement.note(child, outcomes.yielded(child, child.reason))
+                if child.unsaved.state is not None:
+                    settlement.checkpoint(child)
+                child.gone = True
+            case Outcome.LEAVE:
+                child.gone = True
+                if child.inherited:  # the next owner, who sees a release, would start it uncounted
+                    settlement.recover(child)
