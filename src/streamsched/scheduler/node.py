@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
+from streamsched.domain.followups import followups
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.routing import needed_by
 from streamsched.domain.schedule import Schedule
@@ -327,13 +328,11 @@ class Scheduler:
     def _pay(self, task: Task, debt: Debt) -> _Decision:
         basis = self._basis(task)
         if debt is Debt.PLAN:
-            planned = plan_task(task, self._me, basis)
-            return _Decision(task, (planned,), self._ticker.ended(task, planned))
+            return _Decision(task, (plan_task(task, self._me, basis),))
         if debt is Debt.CANCEL:
             return _Decision(task, (aggregator.cancel_rest(task, self._me, basis),))
         if debt is Debt.END:
-            ended = aggregator.end(task, self._me, basis)
-            return _Decision(task, (ended,), self._ticker.ended(task, ended))
+            return _Decision(task, (aggregator.end(task, self._me, basis),))
         stopping = aggregator.stop(task, self._me, basis)
         return _Decision(task, (stopping,), tuple(self._markers(stopping)))
 
@@ -385,7 +384,6 @@ class Scheduler:
                 releases=releases,
                 basis=self._basis(decision.task),
             )
-            work += self._ticker.reopened(decision.task)
             fed.append(_Decision(decision.task, (*decision.events, dispatched), work, releases))
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
             self._routing.drop(task.task_id)
@@ -430,8 +428,12 @@ class Scheduler:
             task_id = decision.task.task_id
             home = self.view.homes[task_id]
             homes.add(home)
-            trace = decision.task.request.traceparent
-            appends += [self._records.journal(event, task_id, trace) for event in decision.events]
+            for event in decision.events:
+                appends.append(self._records.journal(event, task_id, decision.task.request.traceparent))
+                appends += [
+                    self._records.journal(self._me.sign(follow.event, **follow.fields), follow.key)
+                    for follow in followups(decision.task, event)
+                ]
             appends += decision.work
             self._flights[task_id] = _Flight(decision.events[-1].event_id, home, decision.releases)
             for release in decision.releases:

@@ -16,8 +16,7 @@ from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.phases import Phase
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.schedule import Schedule, Wait
-from streamsched.domain.task import Task
-from streamsched.domain.tick import OUTCOMES, fill, origin_of, schedule_of, tick_id
+from streamsched.domain.tick import fill, origin_of, tick_id
 from streamsched.domain.ticking import Decided, decide
 from streamsched.log.port import Append
 from streamsched.log.topics import PAYLOAD_LIMIT
@@ -126,24 +125,6 @@ class Ticker:
             if home in partitions:
                 self._flights.pop(schedule_id, None)
                 self._barrier.leave(schedule_id)
-
-    def ended(self, task: Task, event: e.Event) -> tuple[Append, ...]:
-        """Make the record that tells a schedule of the end of its task, if it is one."""
-        outcome, schedule_id = OUTCOMES.get(type(event)), schedule_of(task.task_id)
-        if outcome is None or schedule_id is None:
-            return ()
-        told = self._me.sign(
-            e.TickEnded, schedule_id=schedule_id, task_id=task.task_id, outcome=outcome, redrive=task.redrive
-        )
-        return (self._records.journal(told, schedule_id),)
-
-    def reopened(self, task: Task) -> tuple[Append, ...]:
-        """Make the record that tells a schedule that its task goes on, with the first dispatch of a redrive."""
-        schedule_id = schedule_of(task.task_id) if task.redrive and not task.reopened else None
-        if schedule_id is None:
-            return ()
-        told = self._me.sign(e.TickReopened, schedule_id=schedule_id, task_id=task.task_id, redrive=task.redrive)
-        return (self._records.journal(told, schedule_id),)
 
     def _written(self, schedule: Schedule, home: int, decided: Decided, now: int) -> Ticked:
         schedule_id = schedule.schedule_id
