@@ -6,16 +6,27 @@ looked at until an announcement changes, or the time of a shunned worker is over
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from streamsched.domain.events import ChildReturned, Event, NodeBeat, Release
+from streamsched.domain.events import (
+    ChildCheckpointed,
+    ChildCompleted,
+    ChildFailed,
+    ChildReturned,
+    ChildStarted,
+    Event,
+    NodeBeat,
+    Release,
+)
 from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.task import Task
 from streamsched.scheduler.shuns import Shuns
 from streamsched.scheduler.workers import Capacity, Workers, announced_by
 
 NEVER: Final = float("inf")
+RAN: Final[frozenset[type[Event]]] = frozenset({ChildStarted, ChildCheckpointed, ChildCompleted, ChildFailed})
+"""The events that show that a worker has run a child."""
 
 
 class Route(NamedTuple):
@@ -31,8 +42,8 @@ class Routing:
     def __init__(self) -> None:
         self._workers = Workers()
         self._shuns = Shuns()
-        self.doubts = False
-        """Whether a worker is shunned for anything."""
+        self.learns: set[type[Event]] = {ChildReturned}
+        """The events to learn from: what workers ran only while one of them is shunned for anything."""
         self._hungry: dict[str, None] = {}
         self._parked: dict[Requirement, dict[str, None]] = {}
         self._under: dict[str, Requirement] = {}
@@ -49,7 +60,7 @@ class Routing:
             self._news = True
         if announced_by(before) != announced_by(self._workers.get(node_id)):
             self._shuns.forget(node_id)
-            self.doubts = bool(self._shuns)
+            self._doubt()
 
     def learn(self, task: Task, event: Event, now: float) -> None:
         """Learn from what became of a child: that its worker could not run it, or that one in doubt can."""
@@ -58,7 +69,10 @@ class Routing:
                 self._shuns.learn(needed_by(task), event.why.node, event.by, now)
         elif self._shuns.ran(needed_by(task), event.by):
             self._news = True
-        self.doubts = bool(self._shuns)
+        self._doubt()
+
+    def _doubt(self) -> None:
+        (self.learns.update if self._shuns else self.learns.difference_update)(RAN)
 
     # --- who waits --------------------------------------------------------------------------------------------------
 
@@ -75,11 +89,6 @@ class Routing:
             del self._parked[requirement][task_id]
             if not self._parked[requirement]:
                 del self._parked[requirement]
-
-    def waiting(self) -> Iterator[str]:
-        """Walk all tasks that owe a dispatch, the parked ones too."""
-        yield from self._hungry
-        yield from self._under
 
     def hungry(self, now: float) -> Collection[str]:
         """List the tasks that a worker might take children of; parked ones are among them once there may be one."""
@@ -123,7 +132,7 @@ class Routing:
 
     def _route(self, requirement: Requirement, present: frozenset[str], now: float) -> Route:
         able = self._workers.able(requirement) & present
-        return Route(*self._shuns.split(requirement, able, now)) if self.doubts else Route(able)
+        return Route(*self._shuns.split(requirement, able, now)) if self._shuns else Route(able)
 
     def _park(self, task_id: str, requirement: Requirement, now: float) -> None:
         del self._hungry[task_id]
