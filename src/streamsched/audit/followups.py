@@ -11,10 +11,9 @@ from streamsched.domain.followups import Followup, as_followup
 
 
 class Side(NamedTuple):
-    """One side of a follow-up, and where it stands."""
+    """One side of a follow-up and where it stands: what was ``written``, or the event that it belongs beside."""
 
     written: bool
-    """Whether it is the follow-up itself, or the event that it has to be written beside."""
     place: str
 
 
@@ -44,10 +43,9 @@ class FollowupAudit:
 
         What concerns tasks that are ``unknown`` is left out.
         """
-        left = [(_subject(followup), side, followup) for followup, side in self.alone() & before]
-        for subject, side, followup in sorted(left, key=lambda each: (_order_of(each[1].place), each[0])):
-            if subject not in unknown:
-                self._report(followup, side)
+        left = [each for each in self.alone() & before if _subject(each[0]) not in unknown]
+        for followup, side in sorted(left, key=lambda each: (_order_of(each[1].place), _subject(each[0]))):
+            self._report(followup, side)
 
     def _match(self, followup: Followup, side: Side) -> None:
         other = self._alone.pop(followup, None)

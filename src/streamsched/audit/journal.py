@@ -64,15 +64,9 @@ class PartitionAudit:
     """
 
     def __init__(
-        self,
-        place: TopicPartition,
-        *,
-        topics: Topics,
-        findings: Findings,
-        complete: bool,
-        followups: FollowupAudit,
+        self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool, followups: FollowupAudit,
         redriven: Collection[str],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.place = place
         self._topics = topics
         self._findings = findings

@@ -43,17 +43,9 @@ class Story:
     )  # fmt: skip
 
     def __init__(
-        self,
-        request: e.TaskRequested,
-        offset: int,
-        *,
-        load: Load,
-        partitions: int,
-        epochs: children.Epochs,
-        tell: Tell,
-        wants: Wants,
-        keep: bool,
-    ) -> None:
+        self, request: e.TaskRequested, offset: int, *, load: Load, partitions: int, epochs: children.Epochs,
+        tell: Tell, wants: Wants, keep: bool,
+    ) -> None:  # fmt: skip
         self.task: Task | None = None
         self.held: list[Held] = [(offset, request, None)]
         self.unjudged = 0

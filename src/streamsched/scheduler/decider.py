@@ -1,10 +1,10 @@
-"""What all deciders do alike. A new one is a module of its own, and a line in the list of ``node``."""
+"""What all deciders do alike. A new one is a module of its own, and a line in the table of ``node``."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 from streamsched.domain.events import Event
 from streamsched.runtime.identity import Identity
@@ -19,8 +19,6 @@ class Decider(ABC):
     ``homes`` are the keys with their journal partitions.
     """
 
-    about: ClassVar[type[Any]]
-    """The kind: the state that ``View.apply`` returns for its events."""
     learns: Collection[type[Event]] = ()
 
     def __init__(self, view: View, records: Records, me: Identity, homes: Mapping[str, int]) -> None:
@@ -48,7 +46,6 @@ class Decider(ABC):
         if key in self._homes:
             self._agenda.touched[key] = None
         else:
-            self._agenda.drop(key)
             self.forget(key)
 
     def touch_all(self, partition: int) -> None:

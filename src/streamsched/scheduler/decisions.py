@@ -9,7 +9,6 @@ from heapq import heappop, heappush
 from typing import Any
 
 from streamsched.domain.events import Event
-from streamsched.domain.task import Load
 from streamsched.log.port import Append
 
 
@@ -32,37 +31,30 @@ class Decision:
 
 
 class InFlight(dict[str, tuple[bytes, int, Mapping[int, int]]]):
-    """The decisions of one decider that were committed and not read back yet: last event, home, reserves, by key."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reserved = Load()
-        """What all of them reserve."""
+    """The decisions of one decider that were committed and not read back: last event, home and reserves, by key."""
 
     def add(self, decision: Decision) -> None:
         """Note a decision that is committed now."""
         self[decision.key] = decision.events[-1].event_id, decision.home, decision.reserves
-        for partition, count in decision.reserves.items():
-            self.reserved[partition] += count
 
     def landed(self, key: str, event_id: bytes) -> None:
         """Clear the decision of a key if this event, which was read back, is its last one."""
-        if key in self and self[key][0] == event_id:
-            self._clear(key)
+        if self[key][0] == event_id:
+            del self[key]
 
     def aborted(self, decision: Decision) -> None:
         """Clear a decision whose transaction was aborted."""
-        self._clear(decision.key)
+        self.pop(decision.key, None)
 
     def lost(self, partitions: Collection[int]) -> None:
         """Clear all decisions of these partitions: others decide from now on."""
         for key in [key for key, (_, home, _) in self.items() if home in partitions]:
-            self._clear(key)
+            del self[key]
 
-    def _clear(self, key: str) -> None:
-        _, _, reserves = self.pop(key, (b"", 0, {}))
-        for partition, count in reserves.items():
-            self.reserved[partition] -= count
+    def reserved(self) -> Iterator[tuple[int, int]]:
+        """Yield what the decisions use of the capacity of workers: work-log partition, children."""
+        for _, _, reserves in self.values():
+            yield from reserves.items()
 
 
 class Agenda:
@@ -81,11 +73,6 @@ class Agenda:
         elif self._noted.get(key) != due:
             self._noted[key] = due
             heappush(self._due, (due, key))
-
-    def drop(self, key: str) -> None:
-        """Look at this key no more."""
-        self.touched.pop(key, None)
-        self._noted.pop(key, None)
 
     def take(self, now: int) -> Iterator[str]:
         """Yield the keys to look at now. Each is taken off the agenda as it is yielded; the others stay."""

@@ -173,7 +173,15 @@ class JournalFold:
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
-        self._read_again(claims)
+        back = {
+            TopicPartition(self._topics.events, claim.partition): claim.position
+            for claim in claims
+            if claim.position < self._position(claim.partition)
+        }
+        if back:  # read again what others may have folded: no dead letter is below these positions yet
+            starts = self._log.start(list(back))
+            places = {place: self.reader.position(place) for place in (*self._topics.journal(), self._beats)}
+            self.reader.assign(places | {place: max(at, starts[place]) for place, at in back.items()})
         self.unready |= {claim.partition: claim.end for claim in claims}
 
     def dropped(self, partitions: Collection[int]) -> None:
@@ -185,20 +193,6 @@ class JournalFold:
         """Decide nothing for these partitions; what is to be set aside there is kept."""
         self.unready = {partition: end for partition, end in self.unready.items() if partition not in gone}
         self.ready.difference_update(gone)
-
-    def _read_again(self, claims: Sequence[Claim]) -> None:
-        """Go back to the committed positions, which others may have folded beyond: no dead letter is below them yet."""
-        journal = self._topics.journal()
-        places = {place: self.reader.position(place) for place in (*journal, self._beats)}
-        back = {
-            place: claim.position
-            for claim in claims
-            for place in (TopicPartition(self._topics.events, claim.partition),)
-            if claim.position < places[place]
-        }
-        if back:
-            starts = self._log.start(list(back))
-            self.reader.assign(places | {place: max(at, starts[place]) for place, at in back.items()})
 
 
 def _is_below(at: tuple[int, int], places: Mapping[int, Place]) -> bool:

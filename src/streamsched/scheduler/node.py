@@ -13,6 +13,7 @@ from typing import Final
 
 from streamsched.domain.events import Event
 from streamsched.domain.followups import followups
+from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.port import Append, Log, LogError, Record, TransactionAborted, WriterFenced
@@ -59,11 +60,10 @@ class Scheduler:
             log=log, topics=topics, codec=codec, view=view, me=me, claims=self._ownership.claims, on_beat=tasks.on_beat
         )
         barrier = Barrier(log, self._journal.reader, topics.journal(), self._journal.halted)
-        self._deciders: tuple[Decider, ...] = (
-            tasks,
-            ScheduleDecider(view, records, me, barrier),
-        )
-        self._decider_of: dict[type, Decider] = {decider.about: decider for decider in self._deciders}
+        self._deciders: dict[type, Decider] = {  # by the state that ``View.apply`` returns for their events
+            Task: tasks,
+            Schedule: ScheduleDecider(view, records, me, barrier),
+        }
         self.pulse = Pulse(
             log=log, records=records, me=me, role="scheduler", ownership=self._ownership,
             partitions=topics.event_partitions,
@@ -79,7 +79,7 @@ class Scheduler:
         turn = CATCH_UP if self._journal.unready else self._ownership.turn
         wait = min(timeout, turn, self.pulse.until_due())
         if self._clock is Agreement.AGREES:
-            wait = min(decider.wait(now, wait) for decider in self._deciders)
+            wait = min(decider.wait(now, wait) for decider in self._deciders.values())
         read = self._journal.reader.poll(BATCH, wait)
         self._fold(read)
         decided = self._decide()
@@ -102,9 +102,8 @@ class Scheduler:
         self.view.close()
 
     def _fold(self, read: Sequence[tuple[Record, Event | Undecodable | None]]) -> None:
-        deciders = self._decider_of
         for key, state, event in self._journal.fold(read):
-            decider = deciders[type(state)]
+            decider = self._deciders[type(state)]
             if key in decider.in_flight:
                 decider.in_flight.landed(key, event.event_id)
             decider.touch(key)
@@ -112,7 +111,7 @@ class Scheduler:
                 decider.learn(state, event)
         self._lost(self._journal.heed_halts())
         for partition in self._journal.renewed():
-            for decider in self._deciders:
+            for decider in self._deciders.values():
                 decider.touch_all(partition)
 
     def _decide(self) -> bool:
@@ -121,7 +120,7 @@ class Scheduler:
         self._clock = self._clock_check.look(now)
         decided = [
             (decider, decision)
-            for decider in (self._deciders if self._clock is Agreement.AGREES else ())
+            for decider in (self._deciders.values() if self._clock is Agreement.AGREES else ())
             for decision in decider.decide(now, self._journal.ready)
         ]
         behind = self._journal.behind()  # positions and dead letters ask no clock
@@ -181,5 +180,5 @@ class Scheduler:
 
     def _lost(self, partitions: Collection[int]) -> None:
         if partitions:
-            for decider in self._deciders:
+            for decider in self._deciders.values():
                 decider.lost(partitions)

@@ -9,23 +9,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from streamsched.domain.events import (
-    ChildCheckpointed,
-    ChildCompleted,
-    ChildFailed,
-    ChildReturned,
-    ChildStarted,
-    Event,
-    NodeBeat,
-    Release,
-)
+from streamsched.domain import events as e
 from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.task import Task
 from streamsched.scheduler.shuns import Shuns
 from streamsched.scheduler.workers import Capacity, Workers, announced_by
 
 NEVER: Final = float("inf")
-RAN: Final[frozenset[type[Event]]] = frozenset({ChildStarted, ChildCheckpointed, ChildCompleted, ChildFailed})
+RAN: Final[frozenset[type[e.Event]]] = frozenset({e.ChildStarted, e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
 """The events that show that a worker has run a child."""
 
 
@@ -42,7 +33,7 @@ class Routing:
     def __init__(self) -> None:
         self._workers = Workers()
         self._shuns = Shuns()
-        self.learns: set[type[Event]] = {ChildReturned}
+        self.learns: set[type[e.Event]] = {e.ChildReturned}
         """The events to learn from: what workers ran only while one of them is shunned for anything."""
         self._hungry: dict[str, None] = {}
         self._parked: dict[Requirement, dict[str, None]] = {}
@@ -53,7 +44,7 @@ class Routing:
 
     # --- what is known of workers -----------------------------------------------------------------------------------
 
-    def heard(self, node_id: str, beat: NodeBeat | None, now: float) -> None:
+    def heard(self, node_id: str, beat: e.NodeBeat | None, now: float) -> None:
         """Note a beat, or that the node has left (None)."""
         before = self._workers.get(node_id)
         if self._workers.heard(node_id, beat, now):
@@ -62,9 +53,9 @@ class Routing:
             self._shuns.forget(node_id)
             self._doubt()
 
-    def learn(self, task: Task, event: Event, now: float) -> None:
+    def learn(self, task: Task, event: e.Event, now: float) -> None:
         """Learn from what became of a child: that its worker could not run it, or that one in doubt can."""
-        if isinstance(event, ChildReturned):
+        if isinstance(event, e.ChildReturned):
             if event.why is not None and self._workers.get(event.why.node) is not None:
                 self._shuns.learn(needed_by(task), event.why.node, event.by, now)
         elif self._shuns.ran(needed_by(task), event.by):
@@ -119,7 +110,7 @@ class Routing:
                 self._park(task.task_id, requirement, now)
         return routes
 
-    def placed(self, requirement: Requirement, releases: Sequence[Release], route: Route, now: float) -> None:
+    def placed(self, requirement: Requirement, releases: Sequence[e.Release], route: Route, now: float) -> None:
         """Note that children were released: a worker in doubt has its one child then."""
         partitions = {release.partition for release in releases}
         for node_id in route.trial:

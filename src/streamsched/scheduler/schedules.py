@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -35,11 +35,11 @@ DECIDING_S: Final = 0.5
 SOON_MS: Final = 20
 """Until a backfill is looked at again that waits for the fold."""
 
+Body = e.ScheduleSet | e.BackfillPart
+
 
 class ScheduleDecider(Decider):
     """Decides what becomes of the times of schedules and of their backfills."""
-
-    about: ClassVar[type[Any]] = Schedule
 
     def __init__(self, view: View, records: Records, me: Identity, barrier: Barrier) -> None:
         super().__init__(view, records, me, view.schedule_homes)
@@ -129,9 +129,7 @@ class ScheduleDecider(Decider):
         return self._view.standing(tick_id(schedule.schedule_id, "tick", nominal))
 
 
-def _request(
-    schedule_id: str, body: e.ScheduleSet | e.BackfillPart, spec: ScheduleSpec, nominal: int
-) -> dict[str, Any]:
+def _request(schedule_id: str, body: Body, spec: ScheduleSpec, nominal: int) -> dict[str, Any]:
     """Return what the request of a tick's task takes from its schedule."""
     params = body.params
     with suppress(TemplateError):  # not of our own making: the planner judges it

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -44,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 class TaskDecider(Decider):
     """Plans tasks, dispatches their children, stops and cancels them, and leads them to their end."""
-
-    about: ClassVar[type[Any]] = Task
 
     def __init__(self, view: View, records: Records, me: Identity, topics: Topics) -> None:
         super().__init__(view, records, me, view.homes)
@@ -116,7 +114,7 @@ class TaskDecider(Decider):
         workers = self._routing.present(moment)
         routes = self._routing.routes(tasks.values(), workers, moment)
         load = Load(self._view.load)
-        for partition, count in self.in_flight.reserved.items():
+        for partition, count in self.in_flight.reserved():
             load[partition] += count
         left = ROUND_BYTES
         for task_id, releases in self._dispatcher.choose(list(tasks.values()), workers, load, now, routes).items():
@@ -140,11 +138,9 @@ class TaskDecider(Decider):
 
     def _runnable(self, now: int, moment: float) -> Iterator[Task]:
         for task_id in self._routing.hungry(moment):
-            if task_id not in self.in_flight:
-                task = self._view.active.get(task_id)
-                # It may have been cancelled since, and not been looked at.
-                if task is not None and owed(task, now) is Debt.DISPATCH:
-                    yield task
+            task = None if task_id in self.in_flight else self._view.active.get(task_id)
+            if task is not None and owed(task, now) is Debt.DISPATCH:  # it may be cancelled, and not be looked at yet
+                yield task
 
     def _dispatched(
         self, task_id: str, before: Sequence[e.Event], releases: tuple[e.Release, ...], work: tuple[Append, ...]
