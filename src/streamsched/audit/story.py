@@ -29,7 +29,7 @@ _ENDS: Final = frozenset({e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.Task
 
 Held = tuple[int, e.Event, Fault | None]
 Tell = Callable[[Fault, str, int], None]
-"""Reports a fault of a task at an offset."""
+"""Reports a fault of a task or a schedule at an offset."""
 Wants = Callable[[Followup, int], None]
 """Takes what must be written beside the event at an offset."""
 

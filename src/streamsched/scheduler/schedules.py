@@ -61,9 +61,7 @@ class ScheduleDecider(Decider):
             due = schedule.due()
             if due is None or due > now:
                 self._agenda.at(schedule_id, due)
-                continue
-            decided = decide(schedule, now)
-            if decided.ticks:
+            elif (decided := decide(schedule, now)).ticks:
                 made.append(self._ticked(schedule, decided, now))
                 size += _size(made[-1])
             elif schedule.refillable:
