@@ -67,7 +67,7 @@ def test_what_a_standby_had_folded_before_it_took_over() -> None:
     house.throw(1)
     end = [house.log.end([place])[place] for place in house.topics.journal()]
     while [second.view.positions.get(place.partition) for place in house.topics.journal()] != end:
-        second._fold(second._reader.poll(100, 0.0))  # it reads, and has no turn to write
+        second._fold(second._journal.reader.poll(100, 0.0))  # it reads, and has no turn to write
     assert house.dead_letters() == []
     house.kill(house.scheduler)
     house.step(second)

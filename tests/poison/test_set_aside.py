@@ -167,7 +167,7 @@ def test_what_was_read_before_a_partition_stood_still_is_not_read_again() -> Non
     site = Site()
     task_id = site.id_in(0)
     site.turn()
-    scheduler, reader = site.scheduler, site.scheduler._reader
+    scheduler, reader = site.scheduler, site.scheduler._journal.reader
     begun, poll = scheduler._ownership.claims[0].position, reader.poll
     given: list[int] = []
 

@@ -17,7 +17,7 @@ from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Template
 from streamsched.runtime import tracker
-from streamsched.scheduler import aggregator, dispatcher, ticker
+from streamsched.scheduler import aggregator, dispatcher, journal, schedules, tasks
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow
 from streamsched.worker import reading, settlement
@@ -36,13 +36,13 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "read by workers": (reading, "READ", (1, 5)),
     "held by workers": (reading, "HELD", (3,)),
     "read by schedulers": (scheduler_node, "BATCH", (3, 20)),
-    "decisions": (scheduler_node, "DECISIONS", (1, 3)),
-    "lag": (scheduler_node, "LAG", (1, 20)),
+    "decisions": (tasks, "DECISIONS", (1, 3)),
+    "lag": (journal, "LAG", (1, 20)),
     "read by followers": (follow, "BATCH", (2, 10)),
     "times examined": (ticking, "EXAMINED", (1, 3)),
     "times fired": (ticking, "FIRES", (1, 2)),
     "times that wait": (ticking, "BUFFER_LIMIT", (2,)),
-    "schedules in a round": (ticker, "ROUND", (1,)),
+    "schedules in a round": (schedules, "ROUND", (1,)),
     "times of a backfill examined": (backfill, "EXAMINED", (1, 3)),
     BESIDE_BACKFILLS: (scheduler_node, "BATCH", (3,)),
 }

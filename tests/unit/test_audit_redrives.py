@@ -310,7 +310,7 @@ def task_of_another_backfill(history: History) -> Named:
     entry = refills(history, "fired")[0]
     request = history.find(e.TaskRequested, tick_id("days", "tick", runs(entry)[0].first))
     request.alter(origin="schedule days, backfill 3")
-    return 12, request.event.task_id, entry.named  # type: ignore[attr-defined]
+    return at(12, request)
 
 
 @way

@@ -415,9 +415,9 @@ def tick_end_record_repeated(history: History) -> Named:
 
 @way
 def tick_end_of_another_kind(history: History) -> Named:
-    entry = tasks(history, e.TickEnded, "plain")[-1]
-    entry.alter(outcome="failed")
-    return by_task(entry)
+    told = tasks(history, e.TickEnded, "plain")[-1]
+    told.alter(outcome="failed")
+    return by_task(next(end for end in tasks(history, e.TaskSucceeded, "plain") if by_task(end)[1] == by_task(told)[1]))
 
 
 @way
@@ -447,6 +447,17 @@ def test_each_tampering_is_named(name: str) -> None:
     assert (first.invariant, first.task_id, first.place) == wanted, "\n".join(map(str, report.violations))
     assert first.expected
     assert first.found
+
+
+def test_a_follow_up_that_says_another_thing_is_named_at_both_sides() -> None:
+    history = History(original())
+    (end,) = tasks(history, e.TaskSucceeded, "plain")[-1:]
+    (told,) = (each for each in tasks(history, e.TickEnded, "plain") if by_task(each)[1] == by_task(end)[1])
+    told.alter(outcome="failed")
+    found = {(each.invariant, each.task_id, each.place): each.expected for each in history.judge().violations}
+    assert found.keys() == {by_task(end), by_task(told)}
+    assert found[by_task(end)].startswith("a TickEnded beside this event")
+    assert found[by_task(told)].startswith("an event beside this TickEnded")
 
 
 def test_a_history_that_is_cut_off_is_not_blamed_for_what_comes_later() -> None:

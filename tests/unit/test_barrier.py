@@ -17,7 +17,7 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.barrier import Barrier
-from streamsched.scheduler.ticker import Ticker
+from streamsched.scheduler.schedules import ScheduleDecider
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.unit import worker_case
@@ -70,7 +70,7 @@ def test_a_partition_that_was_lost_and_comes_back_asks_anew() -> None:
     journal, clock = Journal(), worker_case.TestClock()
     me = Identity("me", "me", clock, EventIds())
     view = View(MemoryStore(), Codec())
-    ticker = Ticker(view, Records(Codec(), Topics()), me, journal.barrier())
+    decider = ScheduleDecider(view, Records(Codec(), Topics()), me, journal.barrier())
     template, policy, now = TEMPLATE.to_json(), SchedulePolicy().to_json(), clock.now()
     made = me.sign(
         e.ScheduleSet, schedule_id="s", expected=0, spec=SPEC, policy=policy, template_name="t", template_version="1",
@@ -84,11 +84,12 @@ def test_a_partition_that_was_lost_and_comes_back_asks_anew() -> None:
     view.apply(made, 0)
     view.apply(wanted, 0)
     journal.written = 5
-    ticker.touch(view.schedules["s"])
-    assert ticker.decide(now, {0}) == []
-    ticker.dropped({0})
+    decider.touch("s")
+    assert decider.decide(now, {0}) == []
+    decider.lost({0})
+    decider.touch_all(0)
     journal.written, journal.read = 9, 5  # another has decided meanwhile: what it fired is not folded yet
-    assert ticker.decide(now + 10, {0}) == []
+    assert decider.decide(now + 10, {0}) == []
     journal.read = 9
-    (ticked,) = ticker.decide(now + 20, {0})
-    assert ticked.schedule_id == "s"
+    (decision,) = decider.decide(now + 30, {0})
+    assert decision.key == "s"

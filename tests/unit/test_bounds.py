@@ -32,7 +32,7 @@ from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Template
 from streamsched.domain.tick import fill, previous
 from streamsched.domain.ticking import EXAMINED, FIRES, LOOKS, decide
-from streamsched.scheduler import node, ticker
+from streamsched.scheduler import schedules, tasks
 from streamsched.scheduler.dispatcher import first_of
 from tests.poison.house import House
 from tests.unit.test_ticker import Clockwork
@@ -238,10 +238,10 @@ def test_a_turn_decides_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch)
 
     def slow(schedule: Any, now: int) -> Any:
         decided.append(schedule.schedule_id)
-        office.clock.advance(ticker.DECIDING_S / 2)
+        office.clock.advance(schedules.DECIDING_S / 2)
         return decide(schedule, now)
 
-    monkeypatch.setattr(ticker, "decide", slow)
+    monkeypatch.setattr(schedules, "decide", slow)
     turns = []
     for _ in range(6):
         before = len(decided)
@@ -252,7 +252,7 @@ def test_a_turn_decides_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_turn_writes_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ticker, "ROUND_BYTES", 100_000)
+    monkeypatch.setattr(schedules, "ROUND_BYTES", 100_000)
     office = Clockwork()
     for number in range(5):
         event = e.ScheduleSet(
@@ -367,7 +367,7 @@ def test_no_cache_keeps_what_is_large() -> None:
 
 
 def test_a_round_of_heavy_children_ends_with_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "ROUND_BYTES", 2_000)
+    monkeypatch.setattr(tasks, "ROUND_BYTES", 2_000)
     house = House(room=100)
     heavy = Template(
         name="t",

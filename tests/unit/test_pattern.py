@@ -12,12 +12,13 @@ from streamsched.api.template_file import load_params, load_template, prepare
 from streamsched.audit.decisions import judge_in_place
 from streamsched.domain import events as e
 from streamsched.domain import pattern
+from streamsched.domain.owed import Debt
 from streamsched.domain.param import Param
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, Template, TemplateError, resolve_params
 from streamsched.runtime.identity import Identity
-from streamsched.scheduler import node
+from streamsched.scheduler import tasks
 from streamsched.scheduler.planner import plan_task
 from tests.poison.house import House
 from tests.simulation.clock import VirtualClock
@@ -169,10 +170,10 @@ def test_a_turn_plans_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -
         planned.append(task.task_id)
         clock = me.clock
         assert isinstance(clock, VirtualClock)
-        clock.advance(node.PLANNING_S / 2)
+        clock.advance(tasks.PLANNING_S / 2)
         return plan_task(task, me, basis)
 
-    monkeypatch.setattr(node, "plan_task", slow)
+    monkeypatch.setitem(tasks.MAKERS, Debt.PLAN, slow)
     for number in range(9):
         house.submit(f"t{number}")
     turns = []

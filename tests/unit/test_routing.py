@@ -134,7 +134,7 @@ def test_a_task_that_nobody_can_run_is_parked_and_woken_by_an_announcement() -> 
         assert not routing.hungry(moment), "it costs nothing"
     routing.want("t")
     assert not routing.hungry(2.0), "an event of the task does not wake it"
-    assert list(routing.waiting()) == ["t"]
+    assert list(routing._under) == ["t"]
     routing.heard("b", beat_of("b", ["m"]), 2.5)
     assert list(routing.hungry(2.5)) == ["t"]
 
@@ -154,7 +154,7 @@ def test_a_parked_task_that_ends_is_forgotten() -> None:
     routing.want("t")
     routing.routes([task], [], 0.0)
     routing.drop("t")
-    assert not list(routing.waiting())
+    assert not list(routing._under)
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     assert not routing.hungry(0.0)
 
@@ -199,7 +199,7 @@ def test_what_ends_a_shunning(news: str) -> None:
         routing.learn(task, e.ChildStarted(ID, 1, "a", "t", 0, 1, 1, 1 << 32), 1.0)
     else:
         routing.heard("a", None, 1.0)
-        assert not routing.doubts
+        assert routing.learns == {e.ChildReturned}
         return
     assert list(routing.hungry(1.0)) == ["t"]
 
@@ -218,7 +218,7 @@ def test_a_parked_task_is_tried_again_when_the_time_is_over() -> None:
 def test_nothing_is_learnt_of_workers_that_are_not_there() -> None:
     routing, task = Routing(), task_of("t", "m:f")
     routing.learn(task, returned(task, "dead"), 0.0)
-    assert not routing.doubts
+    assert routing.learns == {e.ChildReturned}
 
 
 def test_waits_double_and_begin_anew() -> None:

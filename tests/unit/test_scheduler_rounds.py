@@ -20,7 +20,7 @@ from streamsched.runtime.clock import Clock, SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
-from streamsched.scheduler import node
+from streamsched.scheduler import tasks
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
@@ -77,7 +77,7 @@ class Office:
 
 
 def test_a_pile_of_requests_is_planned_in_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(node, "DECISIONS", 10)
+    monkeypatch.setattr(tasks, "DECISIONS", 10)
     office = Office()
     office.submit(*map(str, range(55)))
     planned = [each["TaskPlanned"] for each in office.rounds(office.scheduler(), 12)]
@@ -91,7 +91,7 @@ def test_tasks_that_nobody_can_run_cost_nothing_until_an_announcement_wakes_them
     office = Office()
     scheduler = office.scheduler()
     looks = Counter[str]()
-    monkeypatch.setattr(node, "owed", lambda task, now: looks.update([task.task_id]) or owed(task, now))
+    monkeypatch.setattr(tasks, "owed", lambda task, now: looks.update([task.task_id]) or owed(task, now))
     office.submit(*map(str, range(20)))
 
     def beats(modules: tuple[str, ...]) -> None:
@@ -117,7 +117,7 @@ def test_a_hungry_task_that_was_cancelled_is_not_fed_before_it_is_looked_at(monk
     office.submit("hungry")
     scheduler = office.scheduler()
     office.rounds(scheduler, 5)
-    monkeypatch.setattr(node, "DECISIONS", 1)
+    monkeypatch.setattr(tasks, "DECISIONS", 1)
     office.submit("one", "two", "three")
     cancel = office.me.sign(e.TaskCancelRequested, task_id="hungry", redrive=0, reason="")
     office.log.append([office.records.journal(cancel, "hungry")])

@@ -9,12 +9,13 @@ from typing import Any, Final, NamedTuple, cast
 from msgspec.structs import replace
 
 from streamsched.audit import children, decisions
+from streamsched.audit.followups import FollowupAudit
 from streamsched.audit.report import Fault, Findings
 from streamsched.audit.schedules import ScheduleStory
 from streamsched.audit.seen import Ended, EventIds
 from streamsched.audit.story import END, Story
-from streamsched.audit.ticks import Ledger
 from streamsched.domain import events as e
+from streamsched.domain.followups import AGREED, FOLLOWUPS, Followup, followups
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Load, Task
 from streamsched.log.port import TopicPartition
@@ -32,7 +33,7 @@ _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": ""
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
 """What people and time may write again, and at any time: void then."""
-_TOLD: Final = frozenset({e.TicksDecided, e.TickEnded, e.TickReopened, e.BackfillDecided})
+_TOLD: Final = (FOLLOWUPS.keys() | AGREED.keys()) & e.OF_SCHEDULE
 """What schedulers write of schedules, in transactions: once."""
 
 
@@ -63,20 +64,14 @@ class PartitionAudit:
     """
 
     def __init__(
-        self,
-        place: TopicPartition,
-        *,
-        topics: Topics,
-        findings: Findings,
-        complete: bool,
-        ledger: Ledger,
+        self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool, followups: FollowupAudit,
         redriven: Collection[str],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.place = place
         self._topics = topics
         self._findings = findings
         self.complete = complete
-        self._ledger = ledger
+        self._followups = followups
         self._redriven = redriven
         self.forgotten: set[str] = set()
         self._stories: dict[str, Story] = {}
@@ -107,7 +102,8 @@ class PartitionAudit:
         if self._ids.repeated(event.event_id):
             self._repeated(task_id, offset, event)
             return
-        self._ledger.task(event, self._named(offset))
+        if kind in AGREED:
+            self._followups.written(event, self._named(offset))
         story = self._stories.get(task_id)
         if story is None:
             self._begin(task_id, offset, event)
@@ -184,14 +180,10 @@ class PartitionAudit:
             if story is None:
                 story = self._schedules[schedule_id] = ScheduleStory(schedule_id, self._tell)
             story.take(offset, event)
-        if isinstance(event, e.TicksDecided):
-            self._ledger.decided(event, self._named(offset))
-        elif isinstance(event, e.BackfillDecided):
-            self._ledger.refilled(event, self._named(offset))
-        elif isinstance(event, e.TickEnded):
-            self._ledger.told(event, self._named(offset))
-        elif isinstance(event, e.TickReopened):
-            self._ledger.told_reopened(event, self._named(offset))
+        if kind in AGREED:
+            self._followups.written(event, self._named(offset))
+        for each in followups(None, event):
+            self._wants(each, offset)
 
     def _begin(self, task_id: str, offset: int, event: e.Event) -> None:
         """Take in an event of a task of which nothing is kept."""
@@ -204,7 +196,7 @@ class PartitionAudit:
             event = self._shared(event)
             self._stories[task_id] = Story(
                 event, offset, load=self._load, partitions=self._topics.child_partitions, epochs=self.epochs,
-                tell=self._tell, reopened=self._reopened, keep=task_id in self._redriven,
+                tell=self._tell, wants=self._wants, keep=task_id in self._redriven,
             )  # fmt: skip
             self._room += FEW
         elif type(event) in _FACTS or children.is_poison(event) or task_id in self._excused:
@@ -242,8 +234,8 @@ class PartitionAudit:
             Fault(invariant, getattr(event, "child", None), expected, f"{kind.__name__} a second time"), task_id, offset
         )
 
-    def _reopened(self, task: Task, offset: int) -> None:
-        self._ledger.reopened(task, self._named(offset))
+    def _wants(self, followup: Followup, offset: int) -> None:
+        self._followups.wanted(followup, self._named(offset))
 
     def _close(self, task_id: str, story: Story) -> None:
         if task_id in self._redriven:

@@ -6,19 +6,18 @@ gone through time by time: those that waited, those that somebody asked for, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from streamsched.audit.refills import judge_refill
 from streamsched.audit.report import Fault
+from streamsched.audit.story import END, Tell
 from streamsched.domain import events as e
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
 from streamsched.domain.ticking import EXAMINED, first_to_catch_up
 
-END: Final = 1 << 63
-"""A position beyond every other."""
 HELD: Final = 2_000
 """Events of one schedule that may be held back for the bases to come; of more, the older half is folded."""
 TIMES: Final = 4 * EXAMINED
@@ -26,9 +25,6 @@ TIMES: Final = 4 * EXAMINED
 FINAL: Final = frozenset({"fired", "skipped", "dropped", "missed", "suppressed"})
 _BESIDE: Final = (Overlap.ALLOW_ALL, Overlap.TERMINATE_OTHER)
 """With these a time fires though another task of the schedule runs."""
-
-Tell = Callable[[Fault, str, int], None]
-"""Reports a fault of a schedule at an offset."""
 
 
 class ScheduleStory:

@@ -20,6 +20,7 @@ from streamsched.audit import children, decisions
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
+from streamsched.domain.followups import FOLLOWUPS, Followup, followups
 from streamsched.domain.task import Load, Task
 
 END: Final = 1 << 63
@@ -28,31 +29,23 @@ _ENDS: Final = frozenset({e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.Task
 
 Held = tuple[int, e.Event, Fault | None]
 Tell = Callable[[Fault, str, int], None]
-"""Reports a fault of a task at an offset."""
-Reopened = Callable[[Task, int], None]
-"""Hears of the first dispatch of a redrive, at an offset."""
+"""Reports a fault of a task or a schedule at an offset."""
+Wants = Callable[[Followup, int], None]
+"""Takes what must be written beside the event at an offset."""
 
 
 class Story:
     """One task that goes on, or (``keep``) will do so again: of its children nothing is forgotten then."""
 
     __slots__ = (
-        "_applied", "_decided", "_excused", "_keep", "_load", "_owners", "_partitions", "_reopened", "_tell", "held",
+        "_applied", "_decided", "_excused", "_keep", "_load", "_owners", "_partitions", "_tell", "_wants", "held",
         "task", "unjudged",
     )  # fmt: skip
 
     def __init__(
-        self,
-        request: e.TaskRequested,
-        offset: int,
-        *,
-        load: Load,
-        partitions: int,
-        epochs: children.Epochs,
-        tell: Tell,
-        reopened: Reopened,
-        keep: bool,
-    ) -> None:
+        self, request: e.TaskRequested, offset: int, *, load: Load, partitions: int, epochs: children.Epochs,
+        tell: Tell, wants: Wants, keep: bool,
+    ) -> None:  # fmt: skip
         self.task: Task | None = None
         self.held: list[Held] = [(offset, request, None)]
         self.unjudged = 0
@@ -60,7 +53,7 @@ class Story:
         self._load = load
         self._partitions = partitions
         self._tell = tell
-        self._reopened = reopened
+        self._wants = wants
         self._keep = keep
         self._applied = 0
         self._decided: tuple[int, decisions.Decision] | None = None
@@ -123,6 +116,9 @@ class Story:
             self.task = evolve(None, event, self._load)
             return
         kind = type(event)
+        if kind in FOLLOWUPS:
+            for each in followups(task, event):
+                self._wants(each, offset)
         if kind in children.WORDS:
             self._hear(task, offset, event)  # type: ignore[arg-type]
         elif kind in decisions.DEBTS:
@@ -148,10 +144,8 @@ class Story:
     def _follow(self, task: Task, offset: int, event: decisions.Decision, fault: Fault | None) -> None:
         fault = decisions.judge_in_place(task, event, self._partitions) or fault
         if decisions.is_bearable(task, event, self._partitions):
-            void, live, reopened = task.void, task.live, task.reopened
+            void, live = task.void, task.live
             evolve(task, event, self._load)
-            if task.redrive and task.reopened and not reopened:
-                self._reopened(task, offset)
             fault = fault or decisions.judge_effect(task, event, void=task.void > void, released=task.live - live)
         if fault:
             self._tell(fault, task.task_id, offset)

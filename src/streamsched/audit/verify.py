@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 
+from streamsched.audit.followups import FollowupAudit
 from streamsched.audit.journal import Live, PartitionAudit, Standing
 from streamsched.audit.replay import Positions, ends_of
 from streamsched.audit.report import Findings, Report, Violation
-from streamsched.audit.ticks import Ledger
 from streamsched.audit.work import WorkAudit
 from streamsched.domain.events import Event, RecordSetAside
 from streamsched.domain.task import Task
@@ -69,7 +69,7 @@ def verify(
                     log=log, topics=topics, codec=codec, journal=journal, findings=findings, task_id=task_id
                 ).judge()
                 if task_id is None:
-                    journal.judge_ticks()
+                    journal.judge_followups()
             journal.finish()
         finally:
             journal.close()
@@ -93,7 +93,7 @@ class Journal:
         self._topics = topics
         self._findings = findings
         self._key = None if task_id is None else task_id.encode()
-        self._ledger = Ledger(findings)
+        self._followups = FollowupAudit(findings)
         self.places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
         self._reader = JournalReader(log, topics, codec)
         starts = log.start(self.places)
@@ -104,7 +104,7 @@ class Journal:
                 topics=topics,
                 findings=findings,
                 complete=not starts[place],
-                ledger=self._ledger,
+                followups=self._followups,
                 redriven=redriven,
             )
             for place in self.places
@@ -132,12 +132,12 @@ class Journal:
             patience.wait()
         on_progress(total, total)
 
-    def judge_ticks(self) -> None:
-        """Report the ticks that have one side only, after another look: the other may have been written meanwhile."""
-        alone = self._ledger.alone()
+    def judge_followups(self) -> None:
+        """Report follow-ups that have one side only, after another look: the other may have been written meanwhile."""
+        alone = self._followups.alone()
         if alone and not self._reader.halts and all(audit.complete for audit in self.partitions.values()):
             self.catch_up()
-            self._ledger.close(alone, self.forgotten())
+            self._followups.close(alone, self.forgotten())
 
     def forgotten(self) -> set[str]:
         """Name the tasks that went on after their end, and were not kept for that."""

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from streamsched.domain import events as e
 from streamsched.domain.placeholders import encode
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.template import read_params
@@ -23,10 +22,6 @@ if TYPE_CHECKING:
     from streamsched.domain.calendar.spec import ScheduleSpec
 
 TRIGGER: Final = "+trigger"
-OUTCOMES: Final[dict[type[e.Event], str]] = {
-    e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled", e.TaskRefused: "refused",
-}  # fmt: skip
-"""What a TickEnded says of each terminal event."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ID: Final = re.compile(r"(.+)@([0-9TZ:.-]+)(\+trigger)?")
 _HOLE: Final = re.compile(r"(\$\$\{)|\$\{tick\.([^}:]*)(?::([^}]*))?(\}?)")

@@ -6,15 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from streamsched.domain.events import (
-    ChildrenCancelled,
-    ChildrenStopping,
-    Event,
-    Release,
-    TaskCancelled,
-    TaskFailed,
-    TaskSucceeded,
-)
+from streamsched.domain import events as e
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.task import Task
 from streamsched.runtime.identity import Identity
@@ -23,44 +15,44 @@ RANGES: Final = 5_000
 """Ranges in one decision, so that its record stays far below the limit of a topic."""
 REASON_LIMIT: Final = 16_000
 """Characters of a reason: a child's error may have brought it, and one decision repeats it for each partition."""
-ENDINGS: Final[dict[Phase, type[TaskSucceeded] | type[TaskFailed] | type[TaskCancelled]]] = {
-    Phase.SUCCEEDING: TaskSucceeded,
-    Phase.FAILING: TaskFailed,
-    Phase.CANCELLING: TaskCancelled,
+ENDINGS: Final[dict[Phase, type[e.TaskSucceeded] | type[e.TaskFailed] | type[e.TaskCancelled]]] = {
+    Phase.SUCCEEDING: e.TaskSucceeded,
+    Phase.FAILING: e.TaskFailed,
+    Phase.CANCELLING: e.TaskCancelled,
 }
 
 
-def stop(task: Task, me: Identity, basis: int) -> ChildrenStopping:
+def stop(task: Task, me: Identity, basis: int) -> e.ChildrenStopping:
     """Tell the live children that were not told yet to stop."""
     releases = tuple(islice(_running(task), RANGES))
     reason = task.reason[:REASON_LIMIT] or task.phase
-    return me.sign(ChildrenStopping, task_id=task.task_id, releases=releases, reason=reason, basis=basis)
+    return me.sign(e.ChildrenStopping, task_id=task.task_id, releases=releases, reason=reason, basis=basis)
 
 
-def cancel_rest(task: Task, me: Identity, basis: int) -> ChildrenCancelled:
+def cancel_rest(task: Task, me: Identity, basis: int) -> e.ChildrenCancelled:
     """End the children that are neither live nor ended."""
     spans = tuple(islice(task.idle_spans(), RANGES))
-    return me.sign(ChildrenCancelled, task_id=task.task_id, spans=spans, reason=task.phase, basis=basis)
+    return me.sign(e.ChildrenCancelled, task_id=task.task_id, spans=spans, reason=task.phase, basis=basis)
 
 
-def end(task: Task, me: Identity, basis: int) -> Event:
+def end(task: Task, me: Identity, basis: int) -> e.Event:
     """Write the terminal event."""
     reason = task.reason[:REASON_LIMIT]
     return me.sign(ENDINGS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=reason, basis=basis)
 
 
-def _running(task: Task) -> Iterator[Release]:
+def _running(task: Task) -> Iterator[e.Release]:
     """Walk the live children that were not told to stop, joined to ranges of equal ordinal and partition."""
-    current: Release | None = None
+    current: e.Release | None = None
     for child in task.live_children():
         if task.state_of(child) is not ChildState.RUNNING:
             continue
         ordinal, partition = task.ordinal_of(child), task.partition_of(child)
         if current and (current.last + 1, current.ordinal, current.partition) == (child, ordinal, partition):
-            current = Release(current.first, child, ordinal, partition)
+            current = e.Release(current.first, child, ordinal, partition)
         else:
             if current:
                 yield current
-            current = Release(child, child, ordinal, partition)
+            current = e.Release(child, child, ordinal, partition)
     if current:
         yield current

@@ -18,11 +18,7 @@ class Barrier:
     """
 
     def __init__(
-        self,
-        log: Log,
-        reader: Reader | JournalReader,
-        places: Collection[TopicPartition],
-        halted: Collection[int] = (),
+        self, log: Log, reader: Reader | JournalReader, places: Collection[TopicPartition], halted: Collection[int] = ()
     ) -> None:
         self._log = log
         self._reader = reader

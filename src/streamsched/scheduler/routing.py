@@ -6,16 +6,18 @@ looked at until an announcement changes, or the time of a shunned worker is over
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from streamsched.domain.events import ChildReturned, Event, NodeBeat, Release
+from streamsched.domain import events as e
 from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.task import Task
 from streamsched.scheduler.shuns import Shuns
 from streamsched.scheduler.workers import Capacity, Workers, announced_by
 
 NEVER: Final = float("inf")
+RAN: Final[frozenset[type[e.Event]]] = frozenset({e.ChildStarted, e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
+"""The events that show that a worker has run a child."""
 
 
 class Route(NamedTuple):
@@ -31,8 +33,8 @@ class Routing:
     def __init__(self) -> None:
         self._workers = Workers()
         self._shuns = Shuns()
-        self.doubts = False
-        """Whether a worker is shunned for anything."""
+        self.learns: set[type[e.Event]] = {e.ChildReturned}
+        """The events to learn from: what workers ran only while one of them is shunned for anything."""
         self._hungry: dict[str, None] = {}
         self._parked: dict[Requirement, dict[str, None]] = {}
         self._under: dict[str, Requirement] = {}
@@ -42,23 +44,26 @@ class Routing:
 
     # --- what is known of workers -----------------------------------------------------------------------------------
 
-    def heard(self, node_id: str, beat: NodeBeat | None, now: float) -> None:
+    def heard(self, node_id: str, beat: e.NodeBeat | None, now: float) -> None:
         """Note a beat, or that the node has left (None)."""
         before = self._workers.get(node_id)
         if self._workers.heard(node_id, beat, now):
             self._news = True
         if announced_by(before) != announced_by(self._workers.get(node_id)):
             self._shuns.forget(node_id)
-            self.doubts = bool(self._shuns)
+            self._doubt()
 
-    def learn(self, task: Task, event: Event, now: float) -> None:
+    def learn(self, task: Task, event: e.Event, now: float) -> None:
         """Learn from what became of a child: that its worker could not run it, or that one in doubt can."""
-        if isinstance(event, ChildReturned):
+        if isinstance(event, e.ChildReturned):
             if event.why is not None and self._workers.get(event.why.node) is not None:
                 self._shuns.learn(needed_by(task), event.why.node, event.by, now)
         elif self._shuns.ran(needed_by(task), event.by):
             self._news = True
-        self.doubts = bool(self._shuns)
+        self._doubt()
+
+    def _doubt(self) -> None:
+        (self.learns.update if self._shuns else self.learns.difference_update)(RAN)
 
     # --- who waits --------------------------------------------------------------------------------------------------
 
@@ -75,11 +80,6 @@ class Routing:
             del self._parked[requirement][task_id]
             if not self._parked[requirement]:
                 del self._parked[requirement]
-
-    def waiting(self) -> Iterator[str]:
-        """Walk all tasks that owe a dispatch, the parked ones too."""
-        yield from self._hungry
-        yield from self._under
 
     def hungry(self, now: float) -> Collection[str]:
         """List the tasks that a worker might take children of; parked ones are among them once there may be one."""
@@ -110,7 +110,7 @@ class Routing:
                 self._park(task.task_id, requirement, now)
         return routes
 
-    def placed(self, requirement: Requirement, releases: Sequence[Release], route: Route, now: float) -> None:
+    def placed(self, requirement: Requirement, releases: Sequence[e.Release], route: Route, now: float) -> None:
         """Note that children were released: a worker in doubt has its one child then."""
         partitions = {release.partition for release in releases}
         for node_id in route.trial:
@@ -123,7 +123,7 @@ class Routing:
 
     def _route(self, requirement: Requirement, present: frozenset[str], now: float) -> Route:
         able = self._workers.able(requirement) & present
-        return Route(*self._shuns.split(requirement, able, now)) if self.doubts else Route(able)
+        return Route(*self._shuns.split(requirement, able, now)) if self._shuns else Route(able)
 
     def _park(self, task_id: str, requirement: Requirement, now: float) -> None:
         del self._hungry[task_id]

@@ -1,0 +1,171 @@
+"""Decisions about tasks: what each one owes, and a round of dispatches for those that owe one."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from streamsched.domain import events as e
+from streamsched.domain.evolve import evolve
+from streamsched.domain.owed import Debt, owed
+from streamsched.domain.routing import needed_by
+from streamsched.domain.task import Load, Task
+from streamsched.domain.template import TemplateError
+from streamsched.log.port import Append
+from streamsched.log.topics import Topics
+from streamsched.runtime.identity import Identity
+from streamsched.runtime.records import Records
+from streamsched.scheduler import aggregator
+from streamsched.scheduler.decider import Decider
+from streamsched.scheduler.decisions import Decision
+from streamsched.scheduler.dispatcher import Dispatcher, first_of
+from streamsched.scheduler.planner import plan_task
+from streamsched.scheduler.routing import Routing
+from streamsched.view.view import View
+
+DECISIONS: Final = 2_000
+"""Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
+PLANNING_S: Final = 0.5
+"""Time for plans in one turn, the last one apart: what a plan costs is up to its template, and beats must not wait."""
+ROUND_BYTES: Final = 16 * 1024 * 1024
+"""Of the work in one transaction: with so much the round ends, however many children were chosen."""
+MAKERS: Final[dict[Debt, Callable[[Task, Identity, int], e.Event]]] = {
+    Debt.PLAN: plan_task, Debt.STOP: aggregator.stop, Debt.CANCEL: aggregator.cancel_rest, Debt.END: aggregator.end,
+}  # fmt: skip
+"""What makes the event that a task owes; dispatches are chosen for many tasks together."""
+
+logger = logging.getLogger(__name__)
+
+
+class TaskDecider(Decider):
+    """Plans tasks, dispatches their children, stops and cancels them, and leads them to their end."""
+
+    def __init__(self, view: View, records: Records, me: Identity, topics: Topics) -> None:
+        super().__init__(view, records, me, view.homes)
+        self._topics = topics
+        self._routing = Routing()
+        self.learns = self._routing.learns
+        self._dispatcher = Dispatcher(me)
+
+    def on_beat(self, node_id: str, beat: e.NodeBeat | None) -> None:
+        """Note the beat of a node, or that it has left (None)."""
+        self._routing.heard(node_id, beat, self._me.clock.monotonic())
+
+    def learn(self, state: Task, event: e.Event) -> None:
+        """Learn what a worker can run from what became of a child."""
+        self._routing.learn(state, event, self._me.clock.monotonic())
+
+    def forget(self, key: str) -> None:
+        """Let go of what is kept for deciding about a task."""
+        self._routing.drop(key)
+        self._dispatcher.forget(key)
+
+    def decide(self, now: int, owned: Collection[int]) -> Sequence[Decision]:
+        """Make the decisions that tasks owe, then add a round of dispatches."""
+        decisions: dict[str, Decision] = {}
+        until = self._me.clock.monotonic() + PLANNING_S
+        for task_id in islice(self._agenda.take(now), DECISIONS):
+            if not self._is_free(task_id, owned):
+                continue
+            task = self._view.active[task_id]
+            debt = self._look(task, now)
+            if debt is not None and debt is not Debt.DISPATCH:
+                event = MAKERS[debt](task, self._me, self._basis(task_id))
+                decisions[task_id] = self._decision(task_id, task, event, work=tuple(self._markers(event)))
+            if debt is Debt.PLAN and self._me.clock.monotonic() >= until:
+                break
+        self._dispatch(decisions, now)
+        return list(decisions.values())
+
+    def _look(self, task: Task, now: int) -> Debt | None:
+        """Find what a task owes, and note what there is to do for it later."""
+        debt, due = owed(task, now), task.next_due()
+        if debt is Debt.DISPATCH:
+            self._routing.want(task.task_id)
+        else:
+            self._routing.drop(task.task_id)
+        if due is not None and due > now:
+            self._agenda.at(task.task_id, due)
+        return debt
+
+    def _markers(self, event: e.Event) -> Iterator[Append]:
+        """Yield the work-log records that tell workers to stop children."""
+        by_partition: dict[int, list[e.Release]] = {}
+        for release in event.releases if isinstance(event, e.ChildrenStopping) else ():
+            if release.partition < self._topics.child_partitions:  # nothing was dispatched to any other
+                by_partition.setdefault(release.partition, []).append(release)
+        for partition, releases in by_partition.items():
+            marker: Any = replace(event, event_id=self._me.ids(), releases=tuple(releases))
+            yield self._records.work(marker, marker.task_id, partition)
+
+    # --- dispatches -------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, decisions: dict[str, Decision], now: int) -> None:
+        """Add a round of dispatches: of runnable tasks, and of tasks that are planned in this very round."""
+        moment = self._me.clock.monotonic()
+        tasks = {task.task_id: task for task in self._runnable(now, moment)} | dict(_planned(decisions))
+        if not tasks:
+            return
+        workers = self._routing.present(moment)
+        routes = self._routing.routes(tasks.values(), workers, moment)
+        load = Load(self._view.load)
+        for partition, count in self.in_flight.reserved():
+            load[partition] += count
+        left = ROUND_BYTES
+        for task_id, releases in self._dispatcher.choose(list(tasks.values()), workers, load, now, routes).items():
+            try:
+                work, size = self._work(tasks[task_id], releases, left)
+            except TemplateError as error:
+                # Not what this version has planned. Whoever can read it dispatches it, or a person cancels it.
+                logger.error("task %s stands still: its children cannot be made: %s", task_id, error)
+                self._routing.drop(task_id)
+                continue
+            taken = first_of(releases, len(work))
+            before = decisions[task_id].events if task_id in decisions else ()
+            decisions[task_id] = self._dispatched(task_id, before, taken, work)
+            # Served tasks go to the end of the queue: they wait until this round was read back anyway.
+            self._routing.drop(task_id)
+            if (route := routes[requirement := needed_by(tasks[task_id])]).trial:
+                self._routing.placed(requirement, taken, route, moment)
+            left -= size
+            if left <= 0:  # the next round begins with the others
+                return
+
+    def _runnable(self, now: int, moment: float) -> Iterator[Task]:
+        for task_id in self._routing.hungry(moment):
+            task = None if task_id in self.in_flight else self._view.active.get(task_id)
+            if task is not None and owed(task, now) is Debt.DISPATCH:  # it may be cancelled, and not be looked at yet
+                yield task
+
+    def _dispatched(
+        self, task_id: str, before: Sequence[e.Event], releases: tuple[e.Release, ...], work: tuple[Append, ...]
+    ) -> Decision:
+        event = self._me.sign(e.ChildrenDispatched, task_id=task_id, releases=releases, basis=self._basis(task_id))
+        reserves = Counter[int]()
+        for release in releases:
+            reserves[release.partition] += release.last - release.first + 1
+        return self._decision(task_id, self._view.active[task_id], *before, event, work=work, reserves=reserves)
+
+    def _work(self, task: Task, releases: Sequence[e.Release], limit: int) -> tuple[tuple[Append, ...], int]:
+        """Make the work of these releases, up to the record with which it has ``limit`` bytes; return its bytes too."""
+        made, size = [], 0
+        for partition, record in self._dispatcher.records(task, releases):
+            made.append(append := self._records.work(record, task.task_id, partition, record.traceparent))
+            size += len(append.value or b"")
+            if size >= limit:
+                break
+        return tuple(made), size
+
+
+def _planned(decisions: dict[str, Decision]) -> Iterator[tuple[str, Task]]:
+    """Yield the tasks that are being planned, each in the state in which its plan will leave it."""
+    for task_id, decision in decisions.items():
+        if isinstance(decision.events[0], e.TaskPlanned):
+            task = Task(decision.state.request, Load())
+            evolve(task, decision.events[0], task.load)
+            yield task_id, task
