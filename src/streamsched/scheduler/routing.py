@@ -16,8 +16,8 @@ from streamsched.scheduler.shuns import Shuns
 from streamsched.scheduler.workers import Capacity, Workers, announced_by
 
 NEVER: Final = float("inf")
-RAN: Final[frozenset[type[e.Event]]] = frozenset({e.ChildStarted, e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
-"""The events that show that a worker has run a child."""
+RAN: Final[frozenset[type[e.Event]]] = frozenset({e.ChildCheckpointed, e.ChildCompleted, e.ChildFailed})
+"""Events that show that a worker has run a child. After ``ChildStarted`` it may still import the module, in vain."""
 
 
 class Route(NamedTuple):
