@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.cluster import TEMPLATES
-from streamsched.api.request import make_request, record_of, want
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.commands.request import make_request, record_of, want
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.view.view import open_view
 from streamsched.worker import jobs
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api import repair
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.admin import repair
 from streamsched.domain import events as e
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log.port import Append, Committed, LogError, TopicPartition
 from streamsched.runtime.mark import INITIAL, decode_mark
 from tests.unit.worker_case import ToldPool

@@ -1,22 +1,23 @@
-"""The one place that builds the object graph: from settings to a log, a view, a scheduler, a worker."""
+"""An open log with its topics, and what is built on it: a view, a scheduler, a worker."""
 
 from __future__ import annotations
 
 import fcntl
+import getpass
 import logging
 import os
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from streamsched.api.folder import make_private, seal
-from streamsched.api.settings import Settings
 from streamsched.domain.ids import uuid7
 from streamsched.domain.visible import visible
+from streamsched.installation.folder import make_private, seal
+from streamsched.installation.settings import Settings
 from streamsched.log.codec import Codec
 from streamsched.log.port import Log, LogError, NotAllowed, TopicMismatch
 from streamsched.log.topics import EVENT_PARTITIONS, Topics
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from streamsched.worker.node import Pace, Worker
 
 VIEW_SLOTS = 8
+Progress = Callable[[int, int], None]
+"""Hears how many records are folded, of how many."""
 log = logging.getLogger(__name__)
 
 
@@ -300,3 +303,12 @@ class Installation:
 def node_name(role: str) -> str:
     """Name a node that was given no name."""
     return f"{role}-{socket.gethostname()}-{os.getpid()}"
+
+
+def user_name() -> str:
+    """Name whoever runs this process, and the machine."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

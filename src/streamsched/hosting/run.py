@@ -10,9 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
-from streamsched.api.client import Progress, user_name
-from streamsched.api.mailbox import Mailbox
-from streamsched.api.request import (
+from streamsched.commands.request import (
     AnyTemplate,
     Submitted,
     Wanted,
@@ -22,13 +20,15 @@ from streamsched.api.request import (
     record_of,
     want,
 )
-from streamsched.api.settings import Settings, load_settings
-from streamsched.api.status import TaskStatus, status_of
-from streamsched.api.writing import Tenure, open_to_work
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, flaw_of_pattern, requirement_of
 from streamsched.domain.template import Template
+from streamsched.installation.mailbox import Mailbox
+from streamsched.installation.settings import Settings, load_settings
+from streamsched.installation.site import Progress, user_name
+from streamsched.installation.writing import Tenure, open_to_work
 from streamsched.log.port import LogError, TopicPartition
+from streamsched.queries.status import TaskStatus, status_of
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View

@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from streamsched.api.folder import make_private
+from streamsched.installation.folder import make_private
 from streamsched.log.port import Append, Log, LogError, LogUnreachable, RecordTooLarge, TopicMismatch
 from streamsched.log.topics import RECORD_LIMIT
 

@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from streamsched.api.errors import InputError
-from streamsched.api.params_input import load_params
-from streamsched.api.source import FILE_LIMIT, Document, read_document
-from streamsched.api.template_model import MISSING, build
 from streamsched.domain import values
+from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import TemplateError, dotted
 from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import Template, resolve_params, version
+from streamsched.files.params_input import load_params
+from streamsched.files.source import FILE_LIMIT, Document, read_document
+from streamsched.files.template_model import MISSING, build
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 __all__ = [

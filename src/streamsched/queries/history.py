@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from streamsched.api.wiring import Installation
 from streamsched.audit.replay import merged
 from streamsched.domain.events import DeadLetter, NodeBeat
+from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.port import LogError, Record, TopicPartition

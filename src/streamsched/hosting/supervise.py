@@ -52,7 +52,7 @@ def become_parent(arguments: Sequence[str]) -> NoReturn:
     """Go on as the parent of a node that runs this command line, in a process that has imported nothing else."""
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamsched.api.supervise", *arguments])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "streamsched.hosting.supervise", *arguments])  # noqa: S606
 
 
 def supervise(arguments: Sequence[str]) -> int:

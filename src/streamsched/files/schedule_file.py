@@ -11,13 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from streamsched.api.errors import InputError
-from streamsched.api.params_input import load_tick_params
-from streamsched.api.source import Document, read_document
-from streamsched.api.template_file import Prepared, reason_of, resolve, template_in
 from streamsched.domain import duration
 from streamsched.domain.calendar.reading import Reader
 from streamsched.domain.calendar.spec import ScheduleSpec
+from streamsched.domain.errors import InputError
 from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_schedule_id
 from streamsched.domain.overlap import CATCHUP_LIMIT, LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
 from streamsched.domain.placeholders import encode, kept
@@ -26,6 +23,9 @@ from streamsched.domain.refusal import ScheduleError, TemplateError
 from streamsched.domain.template import Template, read_params
 from streamsched.domain.tick import fill
 from streamsched.domain.visible import is_visible
+from streamsched.files.params_input import load_tick_params
+from streamsched.files.source import Document, read_document
+from streamsched.files.template_file import Prepared, reason_of, resolve, template_in
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 TIMES: Final = (

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from streamsched.api.errors import InputError
-from streamsched.api.status import rfc3339
 from streamsched.domain import events as e
 from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess, Standing, fate, times_of
+from streamsched.domain.errors import InputError
 from streamsched.domain.schedule import FOREVER, Schedule, Segment, evolve_schedule
 from streamsched.domain.tick import tick_id
+from streamsched.queries.status import rfc3339
 
 SIZE_LIMIT: Final = 1_500_000
 """Characters of all parts of a backfill together: its event must fit into a record."""

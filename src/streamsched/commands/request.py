@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from streamsched.api.errors import InputError, not_text
-from streamsched.api.wiring import Installation
+from streamsched.domain.errors import InputError, not_text
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
 from streamsched.domain.visible import is_visible, visible
+from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable, header
 from streamsched.log.port import Append, LogError
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
-    from streamsched.api.template_file import Prepared
+    from streamsched.files.template_file import Prepared
 
 
 LOOK: Final = 10_000
@@ -76,7 +76,7 @@ def want(
 
 def prepare_any(template: AnyTemplate, params: Mapping[str, object] | None = None) -> Prepared:
     """Check and resolve a template with its variables. Raise InputError for what cannot be."""
-    from streamsched.api.template_file import load_template, prepare, template_of
+    from streamsched.files.template_file import load_template, prepare, template_of
 
     if isinstance(template, Template):
         return prepare(template, params or {})
@@ -153,7 +153,7 @@ def halt_of(site: Installation, task_id: str) -> str:
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
     """Tell whether our request made the task. Raise TaskConflict where another one did, for something else."""
     if (first.template, first.params) != (own.template, own.params):
-        from streamsched.api.status import rfc3339  # which other submits do without
+        from streamsched.queries.status import rfc3339  # which other submits do without
 
         what = "another template" if first.template != own.template else "other parameters"
         raise TaskConflict(

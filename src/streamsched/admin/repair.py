@@ -13,9 +13,10 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from streamsched.api import hanging, history
-from streamsched.api.wiring import Installation
+from streamsched.admin import hanging
+from streamsched.installation.site import Installation
 from streamsched.log.port import CannotEvict, Committed, LogError, Member, TopicMismatch, TopicPartition, Writer
+from streamsched.queries import history
 from streamsched.runtime import beginning
 from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamsched.api.errors import InputError
-from streamsched.api.request import record_of
-from streamsched.api.status import TaskStatus, status_of
-from streamsched.api.wiring import Installation
-from streamsched.api.writing import write
+from streamsched.commands.request import record_of
+from streamsched.domain.errors import InputError
 from streamsched.domain.events import TaskRedriven
 from streamsched.domain.phases import Phase
 from streamsched.domain.task import Task
+from streamsched.installation.site import Installation
+from streamsched.installation.writing import write
 from streamsched.log.port import PartitionHalted
+from streamsched.queries.status import TaskStatus, status_of
 from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 

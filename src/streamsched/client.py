@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-import socket
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from streamsched.api.errors import InputError
-from streamsched.api.request import (
+from streamsched.commands.request import (
     AnyTemplate,
     NoSuchTask,
     Submitted,
@@ -26,32 +22,32 @@ from streamsched.api.request import (
     record_of,
     want,
 )
-from streamsched.api.settings import Settings, load_settings
-from streamsched.api.wiring import Installation
-from streamsched.api.writing import connect, write
+from streamsched.domain.errors import InputError
 from streamsched.domain.events import Event, NodeBeat, TaskCancelRequested
+from streamsched.installation.settings import Settings, load_settings
+from streamsched.installation.site import Installation, Progress, user_name
+from streamsched.installation.writing import connect, write
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import Record, TopicPartition
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
-    from streamsched.api.backfills import Refilling, WantedBackfill
-    from streamsched.api.history import SetAside
-    from streamsched.api.ledger import Tick
-    from streamsched.api.presence import Presence
-    from streamsched.api.redrive import Redriven
-    from streamsched.api.schedule_file import WantedSchedule
-    from streamsched.api.schedule_status import ScheduleStatus
-    from streamsched.api.schedules import Changed, Schedules
-    from streamsched.api.set_aside import Decided
-    from streamsched.api.status import ChildStatus, TaskStatus
+    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.redrive import Redriven
+    from streamsched.commands.schedules import Changed, Schedules
+    from streamsched.commands.set_aside import Decided
     from streamsched.domain.task import Task
+    from streamsched.files.schedule_file import WantedSchedule
+    from streamsched.queries.history import SetAside
+    from streamsched.queries.ledger import Tick
+    from streamsched.queries.presence import Presence
+    from streamsched.queries.schedule_status import ScheduleStatus
+    from streamsched.queries.status import ChildStatus, TaskStatus
     from streamsched.view.follow import Follower
     from streamsched.view.view import View
 
 __all__ = ["Client", "NoSuchTask", "Submitted", "TaskConflict"]
 
-Progress = Callable[[int, int], None]
 FLUSH_EVERY = 20_000
 """Events between writes of the view while following: what is written is let go of."""
 
@@ -143,7 +139,7 @@ class Client:
 
         Looks from where the schedulers have come to, and not at all where they lie far behind or may not be asked.
         """
-        from streamsched.api.request import halt_of
+        from streamsched.commands.request import halt_of
 
         return halt_of(self._site, task_id)
 
@@ -168,7 +164,7 @@ class Client:
             NotRedrivable: it runs, or there is nothing to do again.
 
         """
-        from streamsched.api.redrive import redrive
+        from streamsched.commands.redrive import redrive
 
         task = self._task(task_id)
         return redrive(
@@ -263,7 +259,7 @@ class Client:
 
         Of a task it also says where no worker can run it, as it was folded last.
         """
-        from streamsched.api.presence import Presence
+        from streamsched.queries.presence import Presence
 
         if self._presence is None:
             self._presence = Presence(self._site)
@@ -278,7 +274,7 @@ class Client:
     def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
         """Walk the children of a task in order, those in one state if it is given."""
         task = self._task(task_id)
-        from streamsched.api.status import children_of
+        from streamsched.queries.status import children_of
 
         return children_of(self._following().view, task, state)
 
@@ -356,7 +352,7 @@ class Client:
 
     def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
         """Walk the records that were set aside; see ``history.dead_letters``."""
-        from streamsched.api.history import dead_letters
+        from streamsched.queries.history import dead_letters
 
         return dead_letters(self._site, topic=topic, since=since)
 
@@ -367,7 +363,7 @@ class Client:
             InputError: there is no such record, or it is none whose schema is unknown.
 
         """
-        from streamsched.api.set_aside import decide
+        from streamsched.commands.set_aside import decide
 
         topics = self._site.topics
         places = topics.work_log() if work_log else topics.journal()
@@ -386,14 +382,14 @@ class Client:
 
     def dead_letter(self, number: int) -> tuple[SetAside, Record | None] | None:
         """Find the dead letter of this number, and the record that it is about, if the log still has that."""
-        from streamsched.api.history import dead_letter, origin_of
+        from streamsched.queries.history import dead_letter, origin_of
 
         found = dead_letter(self._site, number)
         return None if found is None else (found, origin_of(self._site, found.letter))
 
     def nodes(self) -> list[tuple[NodeBeat, int]]:
         """List the latest beat of each node that has not left, with its age in milliseconds."""
-        from streamsched.api.history import nodes
+        from streamsched.queries.history import nodes
 
         return nodes(self._site, self._me.clock.now())
 
@@ -441,14 +437,14 @@ class Client:
 
     @property
     def _schedules(self) -> Schedules:
-        from streamsched.api.schedules import Schedules
+        from streamsched.commands.schedules import Schedules
 
         return Schedules(self._site, self._me, self._following)
 
     def _wanted_schedule(
         self, schedule: WantedSchedule | Path | str, params: Mapping[str, object] | None, schedule_id: str | None
     ) -> WantedSchedule:
-        from streamsched.api.schedule_file import WantedSchedule, want_schedule
+        from streamsched.files.schedule_file import WantedSchedule, want_schedule
 
         if isinstance(schedule, WantedSchedule):
             return schedule
@@ -500,15 +496,6 @@ class Client:
 
 
 def _status_of(task: Task) -> TaskStatus:
-    from streamsched.api.status import status_of  # a submit asks for none
+    from streamsched.queries.status import status_of  # a submit asks for none
 
     return status_of(task)
-
-
-def user_name() -> str:
-    """Name whoever runs this process, and the machine."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        user = str(os.getuid())
-    return f"{user}@{socket.gethostname()}"

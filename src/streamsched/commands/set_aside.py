@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from streamsched.api.errors import InputError, not_text
-from streamsched.api.wiring import Installation
-from streamsched.api.writing import write
+from streamsched.domain.errors import InputError, not_text
 from streamsched.domain.events import RecordSetAside
 from streamsched.domain.flaws import flaw_of
+from streamsched.installation.site import Installation
+from streamsched.installation.writing import write
 from streamsched.log.codec import Undecodable, UnknownSchema, headers_of
 from streamsched.log.intake import Intake
 from streamsched.log.port import Append, PositionLost, TopicPartition

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from streamsched.api.errors import InputError
+from streamsched.domain.errors import InputError
 from streamsched.log.secrets import KafkaSettings, is_secret
 
 DEFAULT_DATA_DIR: Final = Path(".streamsched")

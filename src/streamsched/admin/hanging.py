@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from streamsched.api.wiring import Installation
+from streamsched.installation.site import Installation
 from streamsched.log.port import Hanging
 
 _PAUSE: Final = 1.0

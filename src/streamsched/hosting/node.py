@@ -14,9 +14,9 @@ from functools import partial
 from threading import Event, Thread
 from typing import Final
 
-from streamsched.api.settings import Settings
-from streamsched.api.supervise import SIGNALS, Membership, ignore_signals
-from streamsched.api.wiring import Installation, node_name
+from streamsched.hosting.supervise import SIGNALS, Membership, ignore_signals
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation, node_name
 from streamsched.log.port import CannotEvict, LogError
 from streamsched.runtime.beats import INTERVAL, Pulse
 from streamsched.worker.node import Pace

@@ -14,10 +14,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
-from streamsched.api.folder import make_private
-from streamsched.api.mailbox import Letter, Mailbox
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.installation.folder import make_private
+from streamsched.installation.mailbox import Letter, Mailbox
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, TopicMismatch, TopicPartition
 
 PATIENCE_S: Final = 30.0

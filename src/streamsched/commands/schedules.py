@@ -8,22 +8,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, cast
 
-from streamsched.api.backfills import Refilling, WantedBackfill, parts_of, preview
-from streamsched.api.errors import InputError
-from streamsched.api.ledger import Tick, ledger
-from streamsched.api.request import NoSuchTask, record_of
-from streamsched.api.schedule_file import WantedSchedule
-from streamsched.api.schedule_status import ScheduleStatus, schedule_status
-from streamsched.api.status import rfc3339
-from streamsched.api.wiring import Installation
-from streamsched.api.writing import write
 from streamsched.audit.replay import folded
+from streamsched.commands.backfills import Refilling, WantedBackfill, parts_of, preview
+from streamsched.commands.request import NoSuchTask, record_of
 from streamsched.domain import events as e
+from streamsched.domain.errors import InputError
 from streamsched.domain.flaws import flaw_of
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.tick import tick_id
+from streamsched.files.schedule_file import WantedSchedule
+from streamsched.installation.site import Installation
+from streamsched.installation.writing import write
 from streamsched.log.journal import JournalReader
 from streamsched.log.port import PartitionHalted
+from streamsched.queries.ledger import Tick, ledger
+from streamsched.queries.schedule_status import ScheduleStatus, schedule_status
+from streamsched.queries.status import rfc3339
 from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
-from streamsched.api.status import rfc3339
 from streamsched.audit.document import decoded
 from streamsched.domain import duration
 from streamsched.domain.backfill import Backfill
 from streamsched.domain.calendar import moment
 from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.schedule import FOREVER, Schedule
+from streamsched.queries.status import rfc3339
 
 SHOWN: Final = 5
 """Coming times that are told."""

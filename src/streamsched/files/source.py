@@ -15,7 +15,7 @@ from typing import Final, NoReturn
 
 import yaml
 
-from streamsched.api.errors import InputError
+from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import DEPTH_LIMIT
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import dotted

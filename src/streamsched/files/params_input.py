@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from streamsched.api.errors import InputError
-from streamsched.api.source import read_bytes, read_document, read_json
+from streamsched.domain.errors import InputError
 from streamsched.domain.param import Param
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import TemplateError, suggest
 from streamsched.domain.template import Template
+from streamsched.files.source import read_bytes, read_document, read_json
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+(_[0-9]+)*")

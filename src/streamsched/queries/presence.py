@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from streamsched.api.wiring import Installation
 from streamsched.domain.events import NodeBeat
 from streamsched.domain.routing import Requirement, needed_by
 from streamsched.domain.task import Task
+from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.port import Record, TopicPartition

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log.port import LogError
 
 log = logging.getLogger(__name__)
