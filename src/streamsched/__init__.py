@@ -8,12 +8,12 @@ TYPE_CHECKING = False  # of typing it would cost the start of every command an i
 if TYPE_CHECKING:
     from streamsched.client import Client as Client
     from streamsched.commands.redrive import NotRedrivable as NotRedrivable
-    from streamsched.commands.request import NoSuchTask as NoSuchTask
     from streamsched.commands.request import TaskConflict as TaskConflict
     from streamsched.commands.request import prepare_any as plan
-    from streamsched.commands.schedules import NoSuchSchedule as NoSuchSchedule
     from streamsched.commands.schedules import ScheduleConflict as ScheduleConflict
     from streamsched.domain.errors import InputError as InputError
+    from streamsched.domain.errors import NoSuchSchedule as NoSuchSchedule
+    from streamsched.domain.errors import NoSuchTask as NoSuchTask
     from streamsched.hosting.run import run as run
     from streamsched.log.codec import UnknownSchema as UnknownSchema
     from streamsched.log.port import LogError as LogError
@@ -34,8 +34,8 @@ _HOMES = {
     "run": "hosting.run",
     # What Client and run raise.
     "InputError": "domain.errors",
-    "NoSuchSchedule": "commands.schedules",
-    "NoSuchTask": "commands.request",
+    "NoSuchSchedule": "domain.errors",
+    "NoSuchTask": "domain.errors",
     "NotRedrivable": "commands.redrive",
     "ScheduleConflict": "commands.schedules",
     "TaskConflict": "commands.request",

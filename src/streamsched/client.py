@@ -11,18 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from streamsched.commands.request import (
-    AnyTemplate,
-    NoSuchTask,
-    Submitted,
-    TaskConflict,
-    compare,
-    first_request,
-    make_request,
-    record_of,
-    want,
-)
-from streamsched.domain.errors import InputError
+from streamsched.commands.request import AnyTemplate, Submitted, compare, first_request, make_request, record_of, want
+from streamsched.domain.errors import InputError, NoSuchTask
 from streamsched.domain.events import Event, NodeBeat, TaskCancelRequested
 from streamsched.installation.settings import Settings, load_settings
 from streamsched.installation.site import Installation, Progress, user_name
@@ -45,8 +35,6 @@ if TYPE_CHECKING:
     from streamsched.queries.status import ChildStatus, TaskStatus
     from streamsched.view.follow import Follower
     from streamsched.view.view import View
-
-__all__ = ["Client", "NoSuchTask", "Submitted", "TaskConflict"]
 
 FLUSH_EVERY = 20_000
 """Events between writes of the view while following: what is written is let go of."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from random import Random
 from typing import Final, cast
 
-from streamsched.client import Client, NoSuchTask
+from streamsched.client import Client
+from streamsched.domain.errors import NoSuchTask
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Codec

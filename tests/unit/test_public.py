@@ -16,10 +16,10 @@ from tests.unit.cli_case import TEMPLATES
 
 pytestmark = pytest.mark.unit
 RAISED = {
-    "streamsched.domain.errors": ["InputError"],
+    "streamsched.domain.errors": ["InputError", "NoSuchSchedule", "NoSuchTask"],
     "streamsched.commands.redrive": ["NotRedrivable"],
-    "streamsched.commands.request": ["NoSuchTask", "TaskConflict"],
-    "streamsched.commands.schedules": ["NoSuchSchedule", "ScheduleConflict"],
+    "streamsched.commands.request": ["TaskConflict"],
+    "streamsched.commands.schedules": ["ScheduleConflict"],
     "streamsched.log.port": ["LogError", "LogTaken", "LogUnreachable", "TopicMismatch"],
     "streamsched.log.codec": ["UnknownSchema"],
     "streamsched.worker.errors": ["ChildError", "NonRetryable", "PayloadTooLarge", "RetryAfter"],

@@ -9,10 +9,9 @@ from unittest import mock
 
 import pytest
 
-from streamsched.commands.request import NoSuchTask
-from streamsched.commands.schedules import NoSuchSchedule, ScheduleConflict
+from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
-from streamsched.domain.errors import InputError
+from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
 from tests.unit.schedule_case import House
 

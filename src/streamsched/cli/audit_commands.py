@@ -161,7 +161,7 @@ def export(
 
 
 def _no_such_task(site: Installation, task: str) -> Exception:
-    from streamsched.commands.request import NoSuchTask
+    from streamsched.domain.errors import NoSuchTask
 
     return NoSuchTask(f"no task {task!r} in {site.settings.where}; 'streamsched list' shows all")
 

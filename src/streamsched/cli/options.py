@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from streamsched.cli.main import explain, leave
+from streamsched.cli.exits import explain, leave
 from streamsched.cli.printing import note
 from streamsched.domain.visible import visible
 

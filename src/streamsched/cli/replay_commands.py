@@ -53,7 +53,7 @@ def replay(
 
 def _find(client: Client, name: str) -> None:
     """Refuse what is neither a task nor a schedule."""
-    from streamsched.commands.request import NoSuchTask
+    from streamsched.domain.errors import NoSuchTask
 
     try:
         client.status(name)

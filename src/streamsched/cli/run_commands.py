@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamsched.cli.main import INTERRUPTED
+from streamsched.cli.exits import INTERRUPTED
 from streamsched.cli.options import (
     Json,
     Pairs,

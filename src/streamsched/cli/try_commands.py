@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamsched.cli.main import complain
+from streamsched.cli.exits import complain
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamsched.commands.request import record_of
-from streamsched.domain.errors import InputError
+from streamsched.domain.errors import Conflict
 from streamsched.domain.events import TaskRedriven
 from streamsched.domain.phases import Phase
 from streamsched.domain.task import Task
@@ -18,7 +18,7 @@ from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 
 
-class NotRedrivable(InputError):
+class NotRedrivable(Conflict):
     """The task runs, has nothing to do again, or somebody else was quicker: nothing came of it."""
 
 

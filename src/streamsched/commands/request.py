@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from streamsched.domain.errors import InputError, not_text
+from streamsched.domain.errors import Conflict, InputError, not_text
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
@@ -30,11 +30,7 @@ LOOK_S: Final = 1.0
 """Seconds that this may take."""
 
 
-class NoSuchTask(Exception):
-    """There is no task of this id in this log."""
-
-
-class TaskConflict(InputError):
+class TaskConflict(Conflict):
     """The task id is taken by a task with another template or other parameters."""
 
 

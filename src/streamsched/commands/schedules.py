@@ -10,9 +10,9 @@ from typing import Any, Final, cast
 
 from streamsched.audit.replay import folded
 from streamsched.commands.backfills import Refilling, WantedBackfill, parts_of, preview
-from streamsched.commands.request import NoSuchTask, record_of
+from streamsched.commands.request import record_of
 from streamsched.domain import events as e
-from streamsched.domain.errors import InputError
+from streamsched.domain.errors import Conflict, InputError, NoSuchSchedule
 from streamsched.domain.flaws import flaw_of
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.tick import tick_id
@@ -31,11 +31,7 @@ NEW: Final = 0
 """The version that is expected where there is no schedule yet."""
 
 
-class NoSuchSchedule(NoSuchTask):
-    """There is no schedule of this id in this log, or it was deleted."""
-
-
-class ScheduleConflict(InputError):
+class ScheduleConflict(Conflict):
     """The schedule is not as the change expects it: nothing came of it."""
 
 

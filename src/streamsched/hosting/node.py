@@ -14,6 +14,7 @@ from functools import partial
 from threading import Event, Thread
 from typing import Final
 
+from streamsched.hosting import wiring
 from streamsched.hosting.supervise import SIGNALS, Membership, ignore_signals
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation, node_name
@@ -52,7 +53,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
         site.log.check_broker()
         site.discover().check_sizes()
-        scheduler = site.scheduler(name)
+        scheduler = wiring.scheduler(site, name)
         group = site.topics.scheduler_group
         ready, idle = _Ready(f"scheduler {name} ready"), Idle()
         with _looking_out(settings, scheduler.node_id), _beating(scheduler.pulse):
@@ -78,7 +79,7 @@ def serve_worker(
             site.log.check_broker()
         site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
-        worker = site.worker(pool, slots, name, pace, modules=allow)
+        worker = wiring.worker(site, pool, slots, name, pace, modules=allow)
         group = site.topics.worker_group
         ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")
         idle = Idle()
@@ -158,7 +159,7 @@ def _keep_on(what: str, work: Callable[[Event], None], ended: Event) -> None:
 def _evict_silent(settings: Settings, node_id: str, ended: Event) -> None:
     with closing(Installation(settings)) as site:
         try:
-            lookout = site.discover().lookout(node_id)
+            lookout = wiring.lookout(site.discover(), node_id)
         except CannotEvict as error:
             log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
             ended.wait()
@@ -170,7 +171,7 @@ def _evict_silent(settings: Settings, node_id: str, ended: Event) -> None:
 
 def _heal(settings: Settings, ended: Event) -> None:
     with closing(Installation(settings)) as site:
-        healing = site.discover().healing()
+        healing = wiring.healing(site.discover())
         while not ended.wait(HEAL):
             healing.step()
 

@@ -23,6 +23,7 @@ from streamsched.commands.request import (
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, flaw_of_pattern, requirement_of
 from streamsched.domain.template import Template
+from streamsched.hosting import wiring
 from streamsched.installation.mailbox import Mailbox
 from streamsched.installation.settings import Settings, load_settings
 from streamsched.installation.site import Progress, user_name
@@ -167,7 +168,7 @@ class Run:
     def _serve(self, ended: Callable[[], bool], on_look: Callable[[], None], task_id: str = "") -> None:
         """Take turns until the end, then let what runs stop."""
         with ExitStack() as stack:
-            scheduler = self._site.scheduler(self._command, self._view)
+            scheduler = wiring.scheduler(self._site, self._command, self._view)
             self._lent = True
             stack.callback(scheduler.stop)
             worker = self._worker(task_id)
@@ -229,9 +230,10 @@ class Run:
         finally:
             os.close(output)
         modules = None if EVERYTHING in allow else allow
-        return self._site.worker(
-            pool, self._slots, self._command, Pace(drain=self._drain), modules=modules, own=frozenset({task_id})
-        )
+        return wiring.worker(
+            self._site, pool, self._slots, self._command, Pace(drain=self._drain), modules=modules,
+            own=frozenset({task_id}),
+        )  # fmt: skip
 
     def _named(self, task_id: str) -> Sequence[str]:
         """Allow what the templates of this log name: on Kafka, where others write too, those that are there now."""

@@ -1,4 +1,4 @@
-"""An open log with its topics, and what is built on it: a view, a scheduler, a worker."""
+"""An open log with its topics, and the views of it in the data folder."""
 
 from __future__ import annotations
 
@@ -27,12 +27,7 @@ from streamsched.runtime.records import Records
 
 # What only some commands need is imported where it is made: submit and status are as fast as what they import.
 if TYPE_CHECKING:
-    from streamsched.scheduler.healing import Healing
-    from streamsched.scheduler.lookout import Lookout
-    from streamsched.scheduler.node import Scheduler
     from streamsched.view.view import View
-    from streamsched.worker.jobs import Pool
-    from streamsched.worker.node import Pace, Worker
 
 VIEW_SLOTS = 8
 Progress = Callable[[int, int], None]
@@ -214,62 +209,6 @@ class Installation:
                     log.error("the view is kept in memory: %s", error)
                     break
         return open_view(None, journal_id, self.codec)
-
-    def scheduler(self, name: str | None = None, view: View | None = None) -> Scheduler:
-        """Build a scheduler node, around its view if that is open already."""
-        from streamsched.scheduler.node import Scheduler
-
-        return Scheduler(
-            log=self.log,
-            topics=self.topics,
-            codec=self.codec,
-            view=view or self.view("scheduler"),
-            me=self.identity("scheduler", name),
-            pause=self.pause,
-        )
-
-    def lookout(self, me: str) -> Lookout:
-        """Build the lookout of the scheduler that has this node id.
-
-        Raises:
-            CannotEvict: nobody can be evicted from here.
-
-        """
-        from streamsched.scheduler.lookout import Lookout
-
-        return Lookout(log=self.log, topics=self.topics, codec=self.codec, me=me, clock=self.clock)
-
-    def healing(self) -> Healing:
-        """Build what ends transactions that the log has forgotten."""
-        from streamsched.scheduler.healing import Healing
-
-        return Healing(log=self.log, topics=self.topics, clock=self.clock)
-
-    def worker(
-        self,
-        pool: Pool,
-        slots: int,
-        name: str | None = None,
-        pace: Pace | None = None,
-        *,
-        modules: Sequence[str] | None = None,
-        own: frozenset[str] = frozenset(),
-    ) -> Worker:
-        """Build a worker node around a pool; ``modules`` and ``own`` are as in ``Worker``."""
-        from streamsched.worker.node import Pace, Worker
-
-        return Worker(
-            log=self.log,
-            topics=self.topics,
-            codec=self.codec,
-            pool=pool,
-            me=self.identity("worker", name),
-            slots=slots,
-            pause=self.pause,
-            pace=pace or Pace(),
-            modules=modules,
-            own=own,
-        )
 
     def close(self) -> None:
         """Let go of the log and the views' locks."""
