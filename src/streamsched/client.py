@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from msgspec.structs import replace
 
 from streamsched.commands.request import AnyTemplate, Submitted, compare, first_request, make_request, record_of, want
 from streamsched.domain.errors import InputError, NoSuchTask
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from streamsched.commands.set_aside import Decided
     from streamsched.domain.task import Task
     from streamsched.files.schedule_file import WantedSchedule
-    from streamsched.queries.history import SetAside
+    from streamsched.queries.dead_letters import SetAside
     from streamsched.queries.ledger import Tick
     from streamsched.queries.presence import Presence
     from streamsched.queries.schedule_status import ScheduleStatus
@@ -339,8 +340,8 @@ class Client:
         return events
 
     def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
-        """Walk the records that were set aside; see ``history.dead_letters``."""
-        from streamsched.queries.history import dead_letters
+        """Walk the records that were set aside; see ``dead_letters.dead_letters``."""
+        from streamsched.queries.dead_letters import dead_letters
 
         return dead_letters(self._site, topic=topic, since=since)
 
@@ -370,14 +371,14 @@ class Client:
 
     def dead_letter(self, number: int) -> tuple[SetAside, Record | None] | None:
         """Find the dead letter of this number, and the record that it is about, if the log still has that."""
-        from streamsched.queries.history import dead_letter, origin_of
+        from streamsched.queries.dead_letters import dead_letter, origin_of
 
         found = dead_letter(self._site, number)
         return None if found is None else (found, origin_of(self._site, found.letter))
 
     def nodes(self) -> list[tuple[NodeBeat, int]]:
         """List the latest beat of each node that has not left, with its age in milliseconds."""
-        from streamsched.queries.history import nodes
+        from streamsched.queries.nodes import nodes
 
         return nodes(self._site, self._me.clock.now())
 

@@ -18,7 +18,7 @@ import pytest
 from streamsched.installation.settings import load_settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import TopicPartition
-from streamsched.queries.history import dead_letters
+from streamsched.queries.dead_letters import dead_letters
 from tests.fault.nodes import Nodes, until
 from tests.kafka.shared import NoText, broker
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally

@@ -14,7 +14,7 @@ from streamsched.audit.verify import verify
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import TopicPartition
-from streamsched.queries.history import nodes
+from streamsched.queries.nodes import nodes
 from streamsched.queries.schedule_status import schedule_status
 from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore

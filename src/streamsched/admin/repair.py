@@ -16,7 +16,7 @@ from typing import Final
 from streamsched.admin import hanging
 from streamsched.installation.site import Installation
 from streamsched.log.port import CannotEvict, Committed, LogError, Member, TopicMismatch, TopicPartition, Writer
-from streamsched.queries import history
+from streamsched.queries.nodes import nodes
 from streamsched.runtime import beginning
 from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
 
@@ -89,10 +89,10 @@ def _end_the_dead(site: Installation) -> None:
         LogError: a node beats.
 
     """
-    before = {beat.event_id for beat, _ in history.nodes(site, site.clock.now())}
+    before = {beat.event_id for beat, _ in nodes(site, site.clock.now())}
     if before:
         site.pause(WATCH_S)
-    beats = [beat for beat, _ in history.nodes(site, site.clock.now())]
+    beats = [beat for beat, _ in nodes(site, site.clock.now())]
     if running := [f"{beat.role} {beat.name}" for beat in beats if beat.event_id not in before]:
         raise LogError(
             f"{', '.join(running)} still beat: stop all workers and schedulers, then run "

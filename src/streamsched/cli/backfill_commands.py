@@ -157,7 +157,7 @@ def _progress() -> Iterator[Any]:
 
 
 def _counted(found: BackfillStatus) -> str:
-    from streamsched.queries.status import rfc3339
+    from streamsched.queries.documents import rfc3339
 
     counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items()) or "nothing yet"
     running = f", {len(found.running):,} running" if found.running else ""

@@ -256,13 +256,6 @@ Reuse = Annotated[
 ]  # fmt: skip
 
 
-def cpus() -> int:
-    """Count the CPUs that this process may use."""
-    from streamsched.cli.cpus import cpus
-
-    return cpus().number
-
-
 def slots_or_cpus(slots: int | None) -> int:
     """Return the number of slots; by default one for each CPU, and what limits those is told."""
     from streamsched.cli.cpus import cpus

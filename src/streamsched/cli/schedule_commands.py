@@ -187,7 +187,7 @@ def _described(found: ScheduleStatus) -> list[tuple[str, str]]:
         ("state", found.state),
         ("note", plain(found.note, 500)),
         ("times", compact(found.spec, 500)),
-        ("policy", ", ".join(f"{name} {value}" for name, value in found.policy_document().items() if value)),
+        ("policy", ", ".join(f"{name} {value}" for name, value in found.policy.document().items() if value)),
         ("template", f"{found.template}, version {found.template_version[:12]}"),
         ("parameters", compact(found.params, 500)),
         ("priority", str(found.priority) if found.priority else ""),
@@ -196,7 +196,7 @@ def _described(found: ScheduleStatus) -> list[tuple[str, str]]:
         ("runs left", "" if found.left is None else f"{found.left:,}"),
         ("ticks", counts),
         ("waiting", f"{found.waiting:,}" if found.waiting else ""),
-        ("last task", found.last_outcome),
+        ("last task", found.last_outcome or ""),
         ("backfill", "" if found.backfill is None else _backfill(found.backfill)),
     ]
     lines += [("running" if at == 0 else "", task) for at, task in enumerate(found.running)]

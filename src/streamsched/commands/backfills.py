@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from streamsched.domain import events as e
 from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess, Standing, fate, times_of
 from streamsched.domain.errors import InputError
 from streamsched.domain.schedule import FOREVER, Schedule, Segment, evolve_schedule
 from streamsched.domain.tick import tick_id
-from streamsched.queries.status import rfc3339
+from streamsched.queries.documents import Document, Time, rfc3339
 
 SIZE_LIMIT: Final = 1_500_000
 """Characters of all parts of a backfill together: its event must fit into a record."""
@@ -45,26 +45,15 @@ class WantedBackfill:
             raise InputError(reason, f"give 1 to {ACTIVE_LIMIT:,}", source="--max-active")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refilling:
+class Refilling(Document, frozen=True, kw_only=True):
     """What a backfill would do about one time: ``fire`` a task, ``redrive`` the one that is there, or ``leave`` it."""
 
-    nominal: int
+    nominal: Time
     action: str
     task_id: str
     state: str | None
     """Of the task that is there."""
     template_version: str
-
-    def document(self) -> dict[str, Any]:
-        """Make the JSON document of one line of ``schedule backfill --dry-run --json``."""
-        return {
-            "nominal": rfc3339(self.nominal),
-            "action": self.action,
-            "task_id": self.task_id,
-            "state": self.state,
-            "template_version": self.template_version,
-        }
 
 
 def parts_of(
@@ -108,7 +97,7 @@ def preview(
         task_id = tick_id(schedule.schedule_id, "tick", nominal)
         found = standing(task_id)
         yield Refilling(
-            nominal=nominal,
+            nominal=Time(nominal),
             action=ACTIONS[fate(wanted.reprocess, found)],
             task_id=task_id,
             state=None if found is None else str(found.phase),

@@ -149,7 +149,7 @@ def halt_of(site: Installation, task_id: str) -> str:
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
     """Tell whether our request made the task. Raise TaskConflict where another one did, for something else."""
     if (first.template, first.params) != (own.template, own.params):
-        from streamsched.queries.status import rfc3339  # which other submits do without
+        from streamsched.queries.documents import rfc3339  # which other submits do without
 
         what = "another template" if first.template != own.template else "other parameters"
         raise TaskConflict(

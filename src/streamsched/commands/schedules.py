@@ -21,9 +21,9 @@ from streamsched.installation.site import Installation
 from streamsched.installation.writing import write
 from streamsched.log.journal import JournalReader
 from streamsched.log.port import PartitionHalted
+from streamsched.queries.documents import rfc3339
 from streamsched.queries.ledger import Tick, ledger
 from streamsched.queries.schedule_status import ScheduleStatus, schedule_status
-from streamsched.queries.status import rfc3339
 from streamsched.runtime.identity import Identity
 from streamsched.view.follow import Follower
 

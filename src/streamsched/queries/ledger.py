@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
+
+from msgspec.structs import replace
 
 from streamsched.domain import duration
 from streamsched.domain import events as e
@@ -13,33 +15,29 @@ from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
 from streamsched.domain.tick import tick_id
+from streamsched.queries.documents import Document, Time
 
 OUTCOMES: Final = ("fired", "redriven", "skipped", "missed", "suppressed", "dropped", "waiting")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tick:
-    """One time of a schedule. Milliseconds since the epoch; ``task_outcome`` is None until the task has ended."""
+class Nominal(Time):
+    """A time that documents have with milliseconds only if there are any."""
 
-    nominal: int
+    def shown(self) -> str:
+        """Write it as text."""
+        return utc(self)
+
+
+class Tick(Document, frozen=True, kw_only=True):
+    """One time of a schedule. ``task_outcome`` is None until the task has ended."""
+
+    nominal: Nominal
     kind: str
     outcome: str
     reason: str
-    decided_at: int
+    decided_at: Nominal
     task_id: str | None
     task_outcome: str | None
-
-    def document(self) -> dict[str, Any]:
-        """Make the JSON document of one line of ``schedule ticks --json``."""
-        return {
-            "nominal": utc(self.nominal),
-            "kind": self.kind,
-            "outcome": self.outcome,
-            "reason": self.reason,
-            "decided_at": utc(self.decided_at),
-            "task_id": self.task_id,
-            "task_outcome": self.task_outcome,
-        }
 
 
 @dataclass(slots=True)
@@ -57,7 +55,7 @@ class _Run:
             return
         for spec, first, last in self.spans:
             for nominal in spec.between(max(first, since), min(last + 1, until)):
-                yield replace(self.tick, nominal=nominal)
+                yield replace(self.tick, nominal=Nominal(nominal))
 
 
 def ledger(events: Iterable[e.OfSchedule], *, since: int = 0, until: int = 1 << 62) -> Iterator[Tick]:
@@ -98,11 +96,11 @@ class _Book:
                 continue
             buffered = told.outcome == "buffered"
             tick = Tick(
-                nominal=told.first,
+                nominal=Nominal(told.first),
                 kind=told.kind,
                 outcome="waiting" if buffered else told.outcome,
                 reason=_reason(schedule, told, event.at, waited=wait in self._waiting),
-                decided_at=event.at,
+                decided_at=Nominal(event.at),
                 task_id=tick_id(schedule.schedule_id, *wait) if told.outcome == "fired" else None,
                 task_outcome=None,
             )
@@ -124,11 +122,11 @@ class _Book:
             if told.outcome == "left":
                 continue
             tick = Tick(
-                nominal=told.first,
+                nominal=Nominal(told.first),
                 kind="backfill",
                 outcome=told.outcome,
                 reason=f"asked for by backfill {event.backfill}",
-                decided_at=event.at,
+                decided_at=Nominal(event.at),
                 task_id=tick_id(schedule.schedule_id, "tick", told.first),
                 task_outcome=None,
             )

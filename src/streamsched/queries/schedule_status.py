@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict
 from itertools import islice
 from typing import Any, Final
 
@@ -11,26 +11,59 @@ from streamsched.audit.document import decoded
 from streamsched.domain import duration
 from streamsched.domain.backfill import Backfill
 from streamsched.domain.calendar import moment
-from streamsched.domain.overlap import SchedulePolicy
+from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.schedule import FOREVER, Schedule
-from streamsched.queries.status import rfc3339
+from streamsched.queries.documents import Document, Shown, Time
 
 SHOWN: Final = 5
 """Coming times that are told."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackfillStatus:
+class LocalTime(Time):
+    """A time that documents have in the zone of its schedule."""
+
+    zone: str
+
+    def __new__(cls, millis: int, zone: str) -> LocalTime:
+        """Make a time of this zone."""
+        self = super().__new__(cls, millis)
+        self.zone = zone
+        return self
+
+    def shown(self) -> str:
+        """Write it as text."""
+        return moment.write(self, self.zone)
+
+
+class Duration(Shown):
+    """Milliseconds; documents have them as files do, such as ``1h30m``."""
+
+    def shown(self) -> str:
+        """Write it as text."""
+        return duration.write(self)
+
+
+class PolicyStatus(Document, frozen=True, kw_only=True, rename={"catchup_window_ms": "catchup_window"}):
+    """The policy of a schedule, as in its file."""
+
+    overlap: Overlap
+    catchup_window_ms: Duration
+    max_catchup_runs: int
+    limited_runs: int
+    pause_on_failure: bool
+
+
+class BackfillStatus(Document, frozen=True, kw_only=True):
     """A backfill as it stands. ``cursor``: the last time that it went through, in milliseconds since the epoch."""
 
     number: int
     state: str
     reprocess: str
     max_active: int
-    asked_at: int
+    asked_at: Time
     asked_by: str
     note: str
-    cursor: int | None
+    cursor: Time | None
     counts: Mapping[str, int]
     running: tuple[str, ...]
 
@@ -44,24 +77,8 @@ class BackfillStatus:
         """Count the times that it went through."""
         return sum(self.counts.get(outcome, 0) for outcome in ("fired", "redriven", "left"))
 
-    def document(self) -> dict[str, Any]:
-        """Make the JSON document of the backfill in ``schedule show --json``."""
-        return {
-            "number": self.number,
-            "state": self.state,
-            "reprocess": self.reprocess,
-            "max_active": self.max_active,
-            "asked_at": rfc3339(self.asked_at),
-            "asked_by": self.asked_by,
-            "note": self.note,
-            "cursor": rfc3339(self.cursor),
-            "counts": dict(self.counts),
-            "running": list(self.running),
-        }
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScheduleStatus:
+class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "next"}):
     """A schedule as it stands. Times in milliseconds since the epoch; ``spec`` is as in its file."""
 
     schedule_id: str
@@ -69,22 +86,22 @@ class ScheduleStatus:
     note: str
     version: int
     spec: Mapping[str, Any]
-    policy: SchedulePolicy
+    policy: PolicyStatus
     template: str
     template_version: str
     params: Any
     priority: int
     zone: str
-    created_at: int
-    changed_at: int
+    created_at: Time
+    changed_at: Time
     changed_by: str
-    coming: tuple[int, ...]
+    coming: tuple[LocalTime, ...]
     """The next nominal times, with which a paused schedule does nothing."""
     left: int | None
     counts: Mapping[str, int]
     running: tuple[str, ...]
     waiting: int
-    last_outcome: str
+    last_outcome: str | None
     backfill: BackfillStatus | None
     """The latest one."""
     void: int
@@ -97,75 +114,43 @@ class ScheduleStatus:
     @property
     def coming_local(self) -> list[str]:
         """Write the next times in the schedule's zone."""
-        return [moment.write(at, self.zone) for at in self.coming]
-
-    def policy_document(self) -> dict[str, Any]:
-        """Write the policy as in a file."""
-        policy = self.policy
-        return {
-            "overlap": str(policy.overlap),
-            "catchup_window": duration.write(policy.catchup_window_ms),
-            "max_catchup_runs": policy.max_catchup_runs,
-            "limited_runs": policy.limited_runs,
-            "pause_on_failure": policy.pause_on_failure,
-        }
-
-    def document(self) -> dict[str, Any]:
-        """Make the JSON document of ``schedule show --json``."""
-        return {
-            "schedule_id": self.schedule_id,
-            "state": self.state,
-            "note": self.note,
-            "version": self.version,
-            "spec": dict(self.spec),
-            "policy": self.policy_document(),
-            "template": self.template,
-            "template_version": self.template_version,
-            "params": self.params,
-            "priority": self.priority,
-            "zone": self.zone,
-            "created_at": rfc3339(self.created_at),
-            "changed_at": rfc3339(self.changed_at),
-            "changed_by": self.changed_by,
-            "next": self.coming_local,
-            "left": self.left,
-            "counts": dict(self.counts),
-            "running": list(self.running),
-            "waiting": self.waiting,
-            "last_outcome": self.last_outcome or None,
-            "backfill": None if self.backfill is None else self.backfill.document(),
-            "void": self.void,
-        }
+        return [at.shown() for at in self.coming]
 
 
 def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
     """Tell how a schedule stands at ``now``."""
     body, (spec, policy) = schedule.now.body, schedule.now.rules
     shown = 0 if schedule.deleted else SHOWN if schedule.left is None else min(SHOWN, schedule.left)
+    coming = spec.between(max(now, schedule.cursor) + 1, FOREVER)
     return ScheduleStatus(
         schedule_id=schedule.schedule_id,
         state=schedule.state,
         note=schedule.note,
         version=schedule.version,
         spec=spec.to_mapping(),
-        policy=policy,
+        policy=_policy_status(policy),
         template=body.template_name,
         template_version=body.template_version,
         params=decoded(body.params),
         priority=body.priority,
         zone=spec.home,
-        created_at=schedule.created_at,
-        changed_at=body.at,
+        created_at=Time(schedule.created_at),
+        changed_at=Time(body.at),
         changed_by=body.by,
-        coming=tuple(islice(spec.between(max(now, schedule.cursor) + 1, FOREVER), shown)),
+        coming=tuple(LocalTime(at, spec.home) for at in islice(coming, shown)),
         left=schedule.left,
         counts=dict(sorted(schedule.counts.items())),
         running=tuple(schedule.running),
         waiting=len(schedule.waiting) + len(schedule.triggers),
-        last_outcome=schedule.last_outcome,
+        last_outcome=schedule.last_outcome or None,
         backfill=None if schedule.backfill is None else _backfill_status(schedule.backfill),
         void=schedule.void,
     )
+
+
+def _policy_status(policy: SchedulePolicy) -> PolicyStatus:
+    values = asdict(policy)
+    return PolicyStatus(**{**values, "catchup_window_ms": Duration(policy.catchup_window_ms)})
 
 
 def _backfill_status(backfill: Backfill) -> BackfillStatus:
@@ -175,10 +160,10 @@ def _backfill_status(backfill: Backfill) -> BackfillStatus:
         state=backfill.state,
         reprocess=request.reprocess,
         max_active=request.max_active,
-        asked_at=request.at,
+        asked_at=Time(request.at),
         asked_by=request.by,
         note=backfill.note or request.note,
-        cursor=backfill.cursor,
+        cursor=Time.of(backfill.cursor),
         counts=dict(sorted(backfill.counts.items())),
         running=tuple(backfill.running),
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from streamsched.audit.document import decoded
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Detail, Task
+from streamsched.queries.documents import Document, Time
 
 if TYPE_CHECKING:
     from streamsched.view.view import View
@@ -25,15 +24,7 @@ CHILD_STATES = {
 }
 
 
-def rfc3339(millis: int | None) -> str | None:
-    """Write a time as UTC with milliseconds."""
-    if millis is None:
-        return None
-    return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-@dataclass(frozen=True, slots=True)
-class ChildCounts:
+class ChildCounts(Document, frozen=True):
     """How many children are where; the states add up to ``total``."""
 
     total: int
@@ -44,8 +35,7 @@ class ChildCounts:
     cancelled: int
 
 
-@dataclass(frozen=True, slots=True)
-class TaskStatus:
+class TaskStatus(Document, frozen=True):
     """A task as it stands. Times in milliseconds since the epoch."""
 
     task_id: str
@@ -57,9 +47,9 @@ class TaskStatus:
     priority: int
     origin: str
     submitted_by: str
-    submitted_at: int
-    started_at: int | None
-    finished_at: int | None
+    submitted_at: Time
+    started_at: Time | None
+    finished_at: Time | None
     params: Any
     children: ChildCounts
     void: int
@@ -71,30 +61,8 @@ class TaskStatus:
         """Whether the task has its terminal event."""
         return self.state in ("succeeded", "failed", "cancelled", "refused")
 
-    def document(self) -> dict[str, Any]:
-        """Make the JSON document of ``status --json``."""
-        return {
-            "task_id": self.task_id,
-            "template": self.template,
-            "template_version": self.template_version,
-            "state": self.state,
-            "reason": self.reason,
-            "redrive": self.redrive,
-            "priority": self.priority,
-            "origin": self.origin,
-            "submitted_by": self.submitted_by,
-            "submitted_at": rfc3339(self.submitted_at),
-            "started_at": rfc3339(self.started_at),
-            "finished_at": rfc3339(self.finished_at),
-            "params": self.params,
-            "children": {name: getattr(self.children, name) for name in ChildCounts.__slots__},
-            "void": self.void,
-            "why": self.why,
-        }
 
-
-@dataclass(frozen=True, slots=True)
-class ChildStatus:
+class ChildStatus(Document, frozen=True):
     """A child as it stands. Times in milliseconds since the epoch; ``result`` is decoded."""
 
     child: int
@@ -103,18 +71,13 @@ class ChildStatus:
     dispatches: int
     sequence: int
     worker: str | None
-    started_at: int | None
-    finished_at: int | None
+    started_at: Time | None
+    finished_at: Time | None
     reason: str | None
     error_type: str | None
     message: str | None
     traceback: str | None
     result: Any
-
-    def document(self) -> dict[str, Any]:
-        """Make the JSON document of one line of ``children --json``."""
-        document = {name: getattr(self, name) for name in self.__slots__}
-        return {**document, "started_at": rfc3339(self.started_at), "finished_at": rfc3339(self.finished_at)}
 
 
 def status_of(task: Task) -> TaskStatus:
@@ -130,9 +93,9 @@ def status_of(task: Task) -> TaskStatus:
         priority=request.priority,
         origin=request.origin,
         submitted_by=request.by,
-        submitted_at=request.at,
-        started_at=task.started_at,
-        finished_at=task.finished_at,
+        submitted_at=Time(request.at),
+        started_at=Time.of(task.started_at),
+        finished_at=Time.of(task.finished_at),
         params=decoded(request.params),
         children=ChildCounts(task.children, task.idle, task.live, task.succeeded, task.failed, task.cancelled),
         void=task.void,
@@ -168,8 +131,8 @@ def _child(task: Task, child: int, state: str, known: Detail | None) -> ChildSta
         dispatches=task.ordinal_of(child),
         sequence=detail.sequence,
         worker=detail.worker,
-        started_at=detail.started_at,
-        finished_at=detail.finished_at,
+        started_at=Time.of(detail.started_at),
+        finished_at=Time.of(detail.finished_at),
         reason=detail.reason,
         error_type=detail.error_type,
         message=detail.message,

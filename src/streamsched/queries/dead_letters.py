@@ -1,40 +1,18 @@
-"""What the topics beside the journal tell: the nodes that are there, and the records that were set aside."""
+"""The records that were set aside, and what is known of each."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any
 
 from streamsched.audit.replay import merged
-from streamsched.domain.events import DeadLetter, NodeBeat
+from streamsched.domain.events import DeadLetter
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.port import LogError, Record, TopicPartition
-
-FORGOTTEN: Final = 300_000
-"""Milliseconds after which a node that died without a word is listed no more."""
-
-
-def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
-    """List the latest beat of each node that has not left, with its age in milliseconds.
-
-    The age is that of the record: what a node says itself of the time is as wrong as its clock.
-    """
-    beats: dict[bytes, tuple[NodeBeat, int]] = {}
-    intake = Intake(site.codec, site.topics)
-    for record in merged(site.log, site.log.end([TopicPartition(site.topics.workers, 0)])):
-        try:
-            beat = intake.beat(record)
-        except Undecodable:
-            continue
-        key = record.key or b""
-        beats.pop(key, None)
-        if beat is not None:
-            beats[key] = (beat, now - record.timestamp)
-    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN]
-    return sorted(present, key=lambda found: (found[0].role, found[0].name))
+from streamsched.queries.documents import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +21,35 @@ class SetAside:
 
     number: int
     letter: DeadLetter
+
+
+class LetterDocument(Document, frozen=True, kw_only=True):
+    """A dead letter: the place that its record came from, and why it was set aside."""
+
+    number: int
+    at: int
+    by: str
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    reason: str
+
+
+class Origin(Document, frozen=True):
+    """What the log still has of the record itself."""
+
+    timestamp: int
+    bytes: int | None
+
+
+class WholeLetterDocument(LetterDocument, frozen=True, kw_only=True):
+    """A dead letter with the record's value, in hexadecimal form, and its headers, if the log still has them."""
+
+    value: str | None
+    bytes: int | None
+    headers: tuple[tuple[str, str], ...] | None
+    origin: Origin | None
 
 
 def dead_letters(site: Installation, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
@@ -88,3 +95,36 @@ def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record
     except LogError:  # no such partition, or deleted this very moment
         return None
     return found if found is not None and found.offset == offset else None
+
+
+def letter_document(entry: SetAside) -> LetterDocument:
+    """Make the document of a dead letter in a list."""
+    return LetterDocument(**_summary(entry))
+
+
+def whole_letter_document(entry: SetAside, origin: Record | None) -> WholeLetterDocument:
+    """Make the document of a dead letter and the record that it is about."""
+    value = entry.letter.value
+    return WholeLetterDocument(
+        **_summary(entry),
+        value=None if value is None else value.hex(),
+        bytes=None if value is None else len(value),
+        headers=None if origin is None else tuple((name, _text(data)) for name, data in origin.headers),
+        origin=None
+        if origin is None
+        else Origin(origin.timestamp, None if origin.value is None else len(origin.value)),
+    )
+
+
+def _summary(entry: SetAside) -> dict[str, Any]:
+    letter = entry.letter
+    told = {name: getattr(letter, name) for name in LetterDocument.__struct_fields__ if name != "number"}
+    return {**told, "number": entry.number, "key": None if letter.key is None else _text(letter.key)}
+
+
+def _length(value: bytes | None) -> int | None:
+    return None if value is None else len(value)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")
