@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from streamsched.client import Client
 from streamsched.domain.errors import NoSuchTask
+from streamsched.installation.session import Session
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Codec
@@ -97,10 +98,15 @@ class SimulatedClient(Client):
     """The real client on such a site."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
-        self._follower = None
+        self._session = SimulatedSession(site)
+
+
+class SimulatedSession(Session):
+    """The real session on such a site."""
+
+    def __init__(self, site: Site) -> None:
+        self.settings, self.site, self.me = SETTINGS, site, site.identity("client")
         self._on_progress = lambda done, total: None
-        self._me = site.identity("client")
 
 
 class Reader:

@@ -200,6 +200,4 @@ class _Joined:
         """Take them away."""
         self.partitions -= set(partitions)
 
-    def on_lost(self, partitions: Collection[int]) -> None:
-        """Take them away."""
-        self.partitions -= set(partitions)
+    on_lost = on_revoked

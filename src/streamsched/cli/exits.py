@@ -1,15 +1,4 @@
-"""How a command ends: whatever goes wrong becomes one line on stderr and an exit code.
-
-====  ==========================================
-0     well
-1     the task did not succeed; an unexpected fault
-2     wrong input
-3     broker or log unreachable
-4     no such task, or schedule
-70    watchdog
-130   interrupted
-141   nobody reads what is printed any more
-====  ==========================================
+"""How a command ends: whatever goes wrong becomes one line on stderr and an exit code (``app.HELP`` lists them).
 
 An error of streamsched's own carries its code (``domain/errors.py``). Imports nothing of weight.
 """
@@ -23,6 +12,7 @@ import sys
 
 INTERRUPTED = 130
 NOBODY_READS = 141
+"""What is printed has no reader any more, as a broken pipe tells."""
 
 
 def explain(error: BaseException) -> int:

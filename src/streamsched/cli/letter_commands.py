@@ -11,6 +11,7 @@ import typer
 from streamsched.cli.options import Json, client_of
 from streamsched.cli.printing import columns, local_time, note, out, out_json, plain
 from streamsched.cli.replay_commands import read_time
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.client import Client
@@ -64,8 +65,6 @@ def show(
     with client_of(context) as client:
         found = client.dead_letter(number)
         if found is None:
-            from streamsched.domain.errors import InputError
-
             raise InputError(f"there is no dead letter {number}", "'streamsched dead-letters' lists them")
         entry, origin = found
     if as_json:
@@ -105,8 +104,6 @@ def set_aside(
 
 def _is_work_log(topic: str, client: Client) -> bool:
     if topic not in (client.topic("events"), client.topic("children")):
-        from streamsched.domain.errors import InputError
-
         raise InputError(f"no record of {topic} stops anything", "choose journal or work-log", source="--topic")
     return topic == client.topic("children")
 

@@ -10,6 +10,7 @@ import typer
 from streamsched.cli.options import Json, Task, client_of
 from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, ranges, whole
 from streamsched.cli.progress import counted, span
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.domain.events import NodeBeat
@@ -158,8 +159,6 @@ def _modules(beat: NodeBeat) -> str:
 
 def _check_state(state: str | None, states: tuple[str, ...]) -> None:
     if state is not None and state not in states:
-        from streamsched.domain.errors import InputError
-
         raise InputError(f"{state!r} is no state", f"choose one of {', '.join(states)}", source="--state")
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import Name, Reuse, Slots, settings_of, slots_or_cpus
+from streamsched.cli.options import DrainTimeout, Name, Reuse, Slots, settings_of, slots_or_cpus
 from streamsched.cli.printing import note
 from streamsched.domain.errors import InputError
 from streamsched.domain.routing import flaw_of_patterns
@@ -29,31 +29,23 @@ def worker(
     name: Name = None,
     allow: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="MODULE",
-            help="A module whose handlers may run here, or all below a package ('jobs.*'); may be repeated.",
-            show_default=False,
-        ),
+        typer.Option(metavar="MODULE",
+                     help="A module whose handlers may run here, or all below a package ('jobs.*'); may be repeated."),
     ] = None,
-    drain_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
-    ] = 30.0,
+    drain_timeout: DrainTimeout = 30.0,
     grace_period: Annotated[
         float | None,
         typer.Option(
-            metavar="SECONDS",
-            min=0,
-            envvar="STREAMSCHED_GRACE_PERIOD",
+            metavar="SECONDS", min=0, envvar="STREAMSCHED_GRACE_PERIOD",
             help="How long whoever stops this worker waits before it kills (terminationGracePeriodSeconds, "
             "TimeoutStopSec): must leave time for the drain.",
-            show_default=False,
         ),
     ] = None,
     checkpoint_interval: Annotated[
         float, typer.Option(metavar="SECONDS", min=0, help="Least time between durable checkpoints of one child.")
     ] = 1.0,
     reuse: Reuse = 0,
-) -> int:
+) -> int:  # fmt: skip
     """Run a worker: it runs children until it is stopped.
 
     SIGTERM and Ctrl-C drain it: what runs stops at its next checkpoint and goes on elsewhere; a second one stops it

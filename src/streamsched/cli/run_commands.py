@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -22,6 +22,7 @@ from streamsched.cli.options import (
     Slots,
     TaskId,
     Template,
+    Wait,
     client_of,
     settings_of,
     slots_or_cpus,
@@ -77,7 +78,7 @@ def submit(
     params: ParamsFile = None,
     task_id: TaskId = None,
     priority: Priority = 0,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")] = False,
+    wait: Wait = False,
     as_json: Json = False,
 ) -> int:
     """Submit a task to the schedulers and workers of a Kafka cluster, or to the 'up' or 'run' of this folder.

@@ -12,6 +12,7 @@ from streamsched.cli.options import Json, Pairs, client_of
 from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain
 from streamsched.cli.progress import note_missing
 from streamsched.cli.replay_commands import read_time
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.commands.schedules import Changed
@@ -27,9 +28,8 @@ File = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.", show_default=False)]
 NewId = Annotated[
     str | None,
-    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name, less its suffix].",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name, less its suffix]."),
+]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; it is shown and kept in the history.")]
 
 
@@ -124,7 +124,7 @@ def show(context: typer.Context, schedule: Id, as_json: Json = False) -> None:
 def ticks(
     context: typer.Context,
     schedule: Id,
-    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.", show_default=False)] = None,
+    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only times from then on (RFC 3339, or a date).")
     ] = None,
@@ -141,8 +141,6 @@ def ticks(
     from streamsched.queries.ledger import OUTCOMES
 
     if outcome is not None and outcome not in OUTCOMES:
-        from streamsched.domain.errors import InputError
-
         raise InputError(f"{outcome!r} is no outcome", f"choose one of {', '.join(OUTCOMES)}", source="--outcome")
     begin = None if since is None else read_time(since, "--since", f"{since!r} is no time")
     end = None if until is None else read_time(until, "--until", f"{until!r} is no time")

@@ -9,6 +9,7 @@ import typer
 
 from streamsched.cli.options import settings_of
 from streamsched.cli.printing import out
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.installation.site import Copies, Installation
@@ -19,20 +20,12 @@ COPIES: Final = 3
 
 def create(
     context: typer.Context,
-    replication: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1].",
-            show_default=False,
-        ),
-    ] = None,
-    min_insync: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Copies that must have a record before it counts [default: one less, at least 1].",
-            show_default=False,
-        ),
-    ] = None,
+    replication: Annotated[int | None, typer.Option(
+        metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1].",
+    )] = None,
+    min_insync: Annotated[int | None, typer.Option(
+        metavar="N", min=1, help="Copies that must have a record before it counts [default: one less, at least 1].",
+    )] = None,
 ) -> None:  # fmt: skip
     """Create the topics that are missing, with the first positions of both groups.
 
@@ -55,7 +48,6 @@ def create(
 
 
 def _copies(brokers: int, replication: int | None, min_insync: int | None) -> Copies:
-    from streamsched.domain.errors import InputError
     from streamsched.installation.site import Copies
 
     chosen = replication or (COPIES if brokers >= COPIES else 1)

@@ -12,6 +12,7 @@ from streamsched.cli.exits import complain
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.domain.splitting import ChildArguments
@@ -58,7 +59,6 @@ def try_child(
     What the handler prints and its result go to stdout. Its checkpoints are kept nowhere. An error of the handler, or
     of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
-    from streamsched.domain.errors import InputError
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
     from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, PayloadTooLarge, ResultNotSerialisable
     from streamsched.worker.handlers import Handlers

@@ -120,17 +120,8 @@ def _versions(history: Iterable[e.OfSchedule]) -> Iterator[Segment]:
 
 
 def _part(first: int, last: int, body: e.ScheduleSet) -> e.BackfillPart:
-    return e.BackfillPart(
-        first,
-        last,
-        body.spec,
-        body.template_name,
-        body.template_version,
-        body.template,
-        body.params,
-        body.priority,
-        body.level,
-    )
+    held = {name: getattr(body, name) for name in e.BackfillPart.__struct_fields__[2:]}
+    return e.BackfillPart(first, last, **held)
 
 
 def _size(part: e.BackfillPart) -> int:

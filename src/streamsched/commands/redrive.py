@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from streamsched.commands.request import record_of
@@ -10,12 +9,11 @@ from streamsched.domain.errors import Conflict
 from streamsched.domain.events import TaskRedriven
 from streamsched.domain.phases import Phase
 from streamsched.domain.task import Task
-from streamsched.installation.site import Installation
+from streamsched.installation.session import Session
 from streamsched.installation.writing import write
 from streamsched.log.port import PartitionHalted
 from streamsched.queries.status import TaskStatus, status_of
-from streamsched.runtime.identity import Identity
-from streamsched.view.follow import Follower
+from streamsched.queries.tasks import Tasks
 
 
 class NotRedrivable(Conflict):
@@ -29,30 +27,16 @@ class Redriven:
     status: TaskStatus
 
 
-def redrive(
-    site: Installation,
-    me: Identity,
-    following: Callable[[], Follower],
-    task: Task,
-    *,
-    everything: bool,
-    restart: bool,
-    reason: str,
-) -> Redriven:
-    """Let a task go on. Raise NotRedrivable."""
+def redrive(session: Session, task_id: str, *, everything: bool, restart: bool, reason: str) -> Redriven:
+    """Let a task go on. Raise NoSuchTask, NotRedrivable."""
+    task = Tasks(session).find(task_id)
     _check(task, everything=everything)
-    task_id, number = task.task_id, task.redrive + 1
-    event = me.sign(
-        TaskRedriven,
-        task_id=task_id,
-        redrive=number,
-        scope="all" if everything else "failed",
-        restart=restart,
-        origin="",
-        reason=reason,
+    number, scope = task.redrive + 1, "all" if everything else "failed"
+    event = session.me.sign(
+        TaskRedriven, task_id=task_id, redrive=number, scope=scope, restart=restart, origin="", reason=reason
     )
-    record = record_of(site, event, task_id, task.request.traceparent)
-    void, follower, home = task.void, following(), site.topics.journal_of(task_id)
+    site, follower, void = session.site, session.follower, task.void
+    record, home = record_of(site, event, task_id, task.request.traceparent), site.topics.journal_of(task_id)
     if home.partition in follower.halts:
         raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")
     for _, found in follower.seek(home, write(site, record)):

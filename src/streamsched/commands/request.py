@@ -4,30 +4,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from streamsched.domain.errors import Conflict, InputError, not_text
 from streamsched.domain.events import TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
 from streamsched.domain.template import Template
 from streamsched.domain.visible import is_visible, visible
+from streamsched.installation.session import Session
 from streamsched.installation.site import Installation
+from streamsched.installation.writing import write
 from streamsched.log.codec import Undecodable, header
-from streamsched.log.port import Append, LogError
+from streamsched.log.port import Append
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
     from streamsched.files.template_file import Prepared
-
-
-LOOK: Final = 10_000
-"""Offsets behind the schedulers' position that are looked at to find out whether a partition stands still."""
-
-LOOK_S: Final = 1.0
-"""Seconds that this may take."""
 
 
 class TaskConflict(Conflict):
@@ -53,15 +47,10 @@ class Wanted:
 
 AnyTemplate = Template | Mapping[str, Any] | Path | str
 """A template that was read, one as a dictionary, or the path of its file."""
+Params = Mapping[str, object] | None
 
 
-def want(
-    template: AnyTemplate,
-    params: Mapping[str, object] | None = None,
-    *,
-    task_id: str | None = None,
-    priority: int = 0,
-) -> Wanted:
+def want(template: AnyTemplate, params: Params = None, *, task_id: str | None = None, priority: int = 0) -> Wanted:
     """Check and resolve what a task is to be. Raise InputError for what cannot be."""
     if task_id is not None:
         check_task_id(task_id)
@@ -70,7 +59,7 @@ def want(
     return Wanted(prepare_any(template, params), task_id, priority)
 
 
-def prepare_any(template: AnyTemplate, params: Mapping[str, object] | None = None) -> Prepared:
+def prepare_any(template: AnyTemplate, params: Params = None) -> Prepared:
     """Check and resolve a template with its variables. Raise InputError for what cannot be."""
     from streamsched.files.template_file import load_template, prepare, template_of
 
@@ -79,6 +68,16 @@ def prepare_any(template: AnyTemplate, params: Mapping[str, object] | None = Non
     if isinstance(template, Mapping):
         return prepare(template_of(template), params or {})
     return prepare(load_template(Path(template)), params or {}, Path(template))
+
+
+def submit(session: Session, wanted: Wanted, origin: str) -> Submitted:
+    """Request a task; durable on return. Raise TaskConflict, LogError."""
+    session.make()
+    site, request = session.site, make_request(session.me, wanted, origin)
+    offset = write(site, record_of(site, request, request.task_id, request.traceparent))
+    if wanted.task_id is None:
+        return Submitted(request.task_id, first=True)
+    return compare(first_request(site, request, offset), request)
 
 
 def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
@@ -122,28 +121,6 @@ def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRe
             if isinstance(event, TaskRequested):
                 return event
     return own
-
-
-def halt_of(site: Installation, task_id: str) -> str:
-    """Tell whether the task's partition stands still, reading from the schedulers' position on; empty if not."""
-    from streamsched.log.journal import JournalReader
-
-    home = site.topics.journal_of(task_id)
-    try:
-        committed = site.log.committed(site.topics.scheduler_group, [home], stable=False)[home]
-        ends = site.log.end([home])
-        begin = max(0 if committed is None else committed.position, site.log.start([home])[home])
-        if ends[home] - begin > LOOK:
-            return ""
-        with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
-            reader.assign({home: begin})
-            deadline = site.clock.monotonic() + LOOK_S
-            while reader.left(ends) and site.clock.monotonic() < deadline:
-                reader.poll(LOOK, 0.2)
-            halt = reader.halts.get(home.partition)
-            return "" if halt is None else str(halt)
-    except LogError:  # it may only write, which is all that a submit needs
-        return ""
 
 
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:

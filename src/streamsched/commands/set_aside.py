@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from streamsched.domain.errors import InputError, not_text
 from streamsched.domain.events import RecordSetAside
 from streamsched.domain.flaws import flaw_of
+from streamsched.installation.session import Session
 from streamsched.installation.site import Installation
 from streamsched.installation.writing import write
 from streamsched.log.codec import Undecodable, UnknownSchema, headers_of
 from streamsched.log.intake import Intake
 from streamsched.log.port import Append, PositionLost, TopicPartition
 from streamsched.log.scan import records
-from streamsched.runtime.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +24,21 @@ class Decided:
     before: bool = False
 
 
-def decide(site: Installation, me: Identity, place: TopicPartition, offset: int, reason: str) -> Decided:
+def set_aside(session: Session, partition: int, offset: int, reason: str, *, work_log: bool) -> Decided:
     """Write that the record at this offset of the journal or the work log is rubbish; durable on return.
 
     Raises:
         InputError: there is no such record, or it is none whose schema is unknown; nothing was written.
         LogError: the log cannot be read or written.
     """
+    site, topics = session.site, session.site.topics
+    places = topics.work_log() if work_log else topics.journal()
+    if not 0 <= partition < len(places):
+        reason = f"topic {places[0].topic} has no partition {partition}"
+        raise InputError(reason, f"it has 0 to {len(places) - 1}")
+    place = places[partition]
     source = f"{place.topic}-{place.partition} offset {offset}"
-    decision = me.sign(RecordSetAside, partition=place.partition, offset=offset, reason=reason)
+    decision = session.me.sign(RecordSetAside, partition=place.partition, offset=offset, reason=reason)
     if not reason.strip():
         raise InputError("a reason is missing", "say with --reason why it is rubbish", source=source)
     try:

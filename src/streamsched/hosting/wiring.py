@@ -28,12 +28,7 @@ def scheduler(site: Installation, name: str | None = None, view: View | None = N
 
 
 def lookout(site: Installation, me: str) -> Lookout:
-    """Build the lookout of the scheduler that has this node id.
-
-    Raises:
-        CannotEvict: nobody can be evicted from here.
-
-    """
+    """Build the lookout of the scheduler that has this node id. Raise CannotEvict where it could evict no node."""
     from streamsched.scheduler.lookout import Lookout
 
     return Lookout(log=site.log, topics=site.topics, codec=site.codec, me=me, clock=site.clock)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+
+from msgspec.structs import asdict
 
 from streamsched.audit.replay import merged
+from streamsched.domain.errors import InputError
 from streamsched.domain.events import DeadLetter
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.port import LogError, Record, TopicPartition
+from streamsched.log.topics import Topics
 from streamsched.queries.documents import Document
 
 
@@ -36,20 +39,22 @@ class LetterDocument(Document, frozen=True, kw_only=True):
     reason: str
 
 
-class Origin(Document, frozen=True):
-    """What the log still has of the record itself."""
-
-    timestamp: int
-    bytes: int | None
-
-
 class WholeLetterDocument(LetterDocument, frozen=True, kw_only=True):
-    """A dead letter with the record's value, in hexadecimal form, and its headers, if the log still has them."""
+    """A dead letter with its value, in hexadecimal form, and what the log still has of the record itself."""
 
     value: str | None
     bytes: int | None
     headers: tuple[tuple[str, str], ...] | None
-    origin: Origin | None
+    origin: dict[str, int | None] | None
+
+
+def topic_named(topics: Topics, name: str) -> str:
+    """Return the full name of a topic. Raise InputError where there is none of the name."""
+    names = [spec.name for spec in topics.specs()]
+    for full in (name, f"{topics.prefix}.{name}"):
+        if full in names:
+            return full
+    raise InputError(f"{name!r} is no topic here", f"choose one of {', '.join(names)}")
 
 
 def dead_letters(site: Installation, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
@@ -99,31 +104,22 @@ def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record
 
 def letter_document(entry: SetAside) -> LetterDocument:
     """Make the document of a dead letter in a list."""
-    return LetterDocument(**_summary(entry))
+    letter = entry.letter
+    return LetterDocument(
+        number=entry.number, at=letter.at, by=letter.by, topic=letter.topic, partition=letter.partition,
+        offset=letter.offset, key=None if letter.key is None else _text(letter.key), reason=letter.reason,
+    )  # fmt: skip
 
 
 def whole_letter_document(entry: SetAside, origin: Record | None) -> WholeLetterDocument:
     """Make the document of a dead letter and the record that it is about."""
-    value = entry.letter.value
-    return WholeLetterDocument(
-        **_summary(entry),
-        value=None if value is None else value.hex(),
-        bytes=None if value is None else len(value),
-        headers=None if origin is None else tuple((name, _text(data)) for name, data in origin.headers),
-        origin=None
-        if origin is None
-        else Origin(origin.timestamp, None if origin.value is None else len(origin.value)),
-    )
-
-
-def _summary(entry: SetAside) -> dict[str, Any]:
-    letter = entry.letter
-    told = {name: getattr(letter, name) for name in LetterDocument.__struct_fields__ if name != "number"}
-    return {**told, "number": entry.number, "key": None if letter.key is None else _text(letter.key)}
-
-
-def _length(value: bytes | None) -> int | None:
-    return None if value is None else len(value)
+    value, there, headers = entry.letter.value, None, None
+    if origin is not None:
+        there = {"timestamp": origin.timestamp, "bytes": None if origin.value is None else len(origin.value)}
+        headers = tuple((name, _text(data)) for name, data in origin.headers)
+    text, length = (None, None) if value is None else (value.hex(), len(value))
+    head = asdict(letter_document(entry))
+    return WholeLetterDocument(**head, value=text, bytes=length, headers=headers, origin=there)
 
 
 def _text(data: bytes) -> str:

@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from streamsched.audit.replay import merged
-from streamsched.domain.events import NodeBeat, RunningChild
+from streamsched.domain.events import NodeBeat
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.intake import Intake
@@ -69,13 +69,11 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
 def node_document(beat: NodeBeat, age: int) -> NodeDocument:
     """Make the document of one that ``nodes`` lists."""
     told = {name: getattr(beat, name) for name in NodeDocument.__struct_fields__ if hasattr(beat, name)}
-    return NodeDocument(**{**told, "age_ms": age, "running": tuple(map(_running, beat.running))})
-
-
-def _running(child: RunningChild) -> RunningDocument:
-    return RunningDocument(
-        child.task_id, child.child, child.attempt, child.started_at, _finite(child.done), _finite(child.total)
+    running = tuple(
+        RunningDocument(it.task_id, it.child, it.attempt, it.started_at, _finite(it.done), _finite(it.total))
+        for it in beat.running
     )
+    return NodeDocument(**{**told, "age_ms": age, "running": running})
 
 
 def _finite(value: float) -> float | None:

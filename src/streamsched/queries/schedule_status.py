@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import islice
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from streamsched.audit.document import decoded
 from streamsched.domain import duration
 from streamsched.domain.backfill import Backfill
 from streamsched.domain.calendar import moment
-from streamsched.domain.overlap import Overlap, SchedulePolicy
+from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import FOREVER, Schedule
-from streamsched.queries.documents import Document, Shown, Time
+from streamsched.queries.documents import Document, Time
 
 SHOWN: Final = 5
 """Coming times that are told."""
@@ -35,8 +35,10 @@ class LocalTime(Time):
         return moment.write(self, self.zone)
 
 
-class Duration(Shown):
+class Duration(int):
     """Milliseconds; documents have them as files do, such as ``1h30m``."""
+
+    schema: ClassVar = {"type": "string"}
 
     def shown(self) -> str:
         """Write it as text."""
@@ -128,7 +130,7 @@ def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
         note=schedule.note,
         version=schedule.version,
         spec=spec.to_mapping(),
-        policy=_policy_status(policy),
+        policy=PolicyStatus(**{**asdict(policy), "catchup_window_ms": Duration(policy.catchup_window_ms)}),
         template=body.template_name,
         template_version=body.template_version,
         params=decoded(body.params),
@@ -146,11 +148,6 @@ def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
         backfill=None if schedule.backfill is None else _backfill_status(schedule.backfill),
         void=schedule.void,
     )
-
-
-def _policy_status(policy: SchedulePolicy) -> PolicyStatus:
-    values = asdict(policy)
-    return PolicyStatus(**{**values, "catchup_window_ms": Duration(policy.catchup_window_ms)})
 
 
 def _backfill_status(backfill: Backfill) -> BackfillStatus:
