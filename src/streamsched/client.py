@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from streamsched.log.port import Record
     from streamsched.queries.dead_letters import SetAside
     from streamsched.queries.ledger import Tick
+    from streamsched.queries.presence import Presence
     from streamsched.queries.schedule_status import ScheduleStatus
     from streamsched.queries.schedules import Schedules
     from streamsched.queries.status import ChildStatus, TaskStatus
@@ -63,8 +64,8 @@ class Client:
 
     def close(self) -> None:
         """Let go of the view and the log."""
-        if "_tasks" in self.__dict__:
-            self._tasks.close()
+        if "_presence" in self.__dict__:
+            self._presence.close()
         self._session.close()
 
     @property
@@ -181,11 +182,11 @@ class Client:
 
     def status(self, task_id: str) -> TaskStatus:
         """Tell how a task stands now, and why nothing is done for it, where that is so. Raise NoSuchTask."""
-        return self._tasks.status(task_id)
+        return self._tasks.status(task_id, self._presence)
 
     def missing(self, task_id: str | None = None) -> str:
         """Say which nodes are missing for anything to be done, or able to run this task; empty where none is."""
-        return self._tasks.missing(task_id)
+        return self._presence.missing() if task_id is None else self._tasks.missing(task_id, self._presence)
 
     def tasks(self) -> list[TaskStatus]:
         """List all tasks, the youngest last."""
@@ -286,6 +287,12 @@ class Client:
     # --- inside -----------------------------------------------------------------------------------------------------
 
     @cached_property
+    def _presence(self) -> Presence:
+        from streamsched.queries.presence import Presence
+
+        return Presence(self._session.site)
+
+    @property
     def _tasks(self) -> Tasks:
         from streamsched.queries.tasks import Tasks
 

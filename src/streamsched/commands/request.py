@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from streamsched.domain.errors import Conflict, InputError, not_text
 from streamsched.domain.events import TaskRequested
@@ -28,16 +29,14 @@ class TaskConflict(Conflict):
     """The task id is taken by a task with another template or other parameters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
+class Submitted(Struct, frozen=True):
     """What became of a submit: ``first`` is False where the task was there already."""
 
     task_id: str
     first: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(Struct, frozen=True):
     """A task that can be requested: everything about it is checked and resolved."""
 
     prepared: Prepared

@@ -10,9 +10,10 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from msgspec import Struct
 
 from streamsched.domain.ids import uuid7
 from streamsched.domain.visible import visible
@@ -35,8 +36,7 @@ Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Copies:
+class Copies(Struct, frozen=True):
     """How many copies new topics have, and how many of them must have a record: as in ``TopicSpec``."""
 
     replication: int = -1

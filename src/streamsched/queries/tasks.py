@@ -24,18 +24,10 @@ HALT_LOOK_S: Final = 1.0
 
 
 class Tasks:
-    """Answers about tasks. Close it."""
-
-    _presence: Presence | None = None
+    """Answers about tasks."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-
-    def close(self) -> None:
-        """Stop reading beats."""
-        if self._presence is not None:
-            self._presence.close()
-            self._presence = None
 
     def find(self, task_id: str) -> Task:
         """Return a task as it stands now. Raise NoSuchTask."""
@@ -49,17 +41,14 @@ class Tasks:
             raise NoSuchTask(f"no task {task_id!r} in {site.settings.where}; 'streamsched list' shows all")
         return task
 
-    def status(self, task_id: str) -> TaskStatus:
+    def status(self, task_id: str, presence: Presence) -> TaskStatus:
         """Return how a task stands, and why nothing is done for it, where that is so. Raise NoSuchTask."""
         status = status_of(self.find(task_id))
-        return status if status.done else replace(status, why=self.missing(task_id))
+        return status if status.done else replace(status, why=self.missing(task_id, presence))
 
-    def missing(self, task_id: str | None = None) -> str:
-        """Say which nodes are missing, and where no worker can run the task, as it was folded last; else empty."""
-        if self._presence is None:
-            self._presence = Presence(self._session.site)
-        task = None if task_id is None else self._session.follower.view.active.get(task_id)
-        return self._presence.missing(task)
+    def missing(self, task_id: str, presence: Presence) -> str:
+        """Say which nodes are missing, or where no worker can run the task, as it was folded last; else empty."""
+        return presence.missing(self._session.follower.view.active.get(task_id))
 
     def halted(self, task_id: str) -> str:
         """Say whether the task's partition stands still, reading from the schedulers' position on; empty if not."""
