@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.admin import repair
+from streamsched.admin import check, repair
 from streamsched.domain import events as e
 from streamsched.hosting import wiring
 from streamsched.installation.settings import Settings
@@ -35,7 +35,7 @@ def set_position(site: Installation, group: str, place: TopicPartition, metadata
 
 
 def test_nothing_is_repaired_where_nothing_is_lost(site: Installation) -> None:
-    assert repair.differences(site) == []
+    assert check.differences(site) == []
     assert repair.repair(site) == []
 
 
@@ -57,7 +57,7 @@ def test_positions_that_an_administrator_has_set_are_given_anew(site: Installati
     set_position(site, site.topics.worker_group, work, "")
     set_position(site, site.topics.scheduler_group, journal, "by hand")
     site.log.append([site.records.work(e.ChildrenStopping(b"", 1, "me", "task", (), "", 0), "task", 1)])
-    assert [line.partition(":")[0] for line in repair.differences(site)] == [
+    assert [line.partition(":")[0] for line in check.differences(site)] == [
         f"group {site.topics.scheduler_group} has no valid position for {journal.topic}-3",
         f"group {site.topics.worker_group} has no valid position for {work.topic}-1",
     ]
@@ -69,7 +69,7 @@ def test_positions_that_an_administrator_has_set_are_given_anew(site: Installati
     assert len(repair.repair(site)) == 2
     begun = site.log.committed(site.topics.scheduler_group, [journal], stable=True)[journal]
     assert begun == Committed(1, INITIAL.encode()), "it goes on behind what the dead letters tell of"
-    assert repair.differences(site) == []
+    assert check.differences(site) == []
     assert site.log.committed(site.topics.worker_group, [work], stable=True)[work] == Committed(1, INITIAL.encode())
     reader = site.log.reader()
     reader.assign(dict.fromkeys(site.topics.journal(), 0))

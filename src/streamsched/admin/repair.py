@@ -15,7 +15,7 @@ from typing import Final
 
 from streamsched.admin import hanging
 from streamsched.installation.site import Installation
-from streamsched.log.port import CannotEvict, Committed, LogError, Member, TopicMismatch, TopicPartition, Writer
+from streamsched.log.port import CannotEvict, Committed, LogError, Member, TopicPartition, Writer
 from streamsched.queries.nodes import nodes
 from streamsched.runtime import beginning
 from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
@@ -28,39 +28,16 @@ JOIN_LIMIT: Final = 20.0
 """Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
 
 
-def differences(site: Installation) -> list[str]:
-    """Tell every difference of topics and positions from what they must be."""
-    found = list(site.log.check_topics(site.topics.specs()))
-    if found:
-        return found
-    try:
-        site.discover().check_sizes()
-    except TopicMismatch as error:
-        return [str(error)]
-    found += [f"{each}: a scheduler ends it, or: streamsched topics repair" for each in hanging.find(site)]
-    if found:
-        return found  # nobody can tell a position that is held back
-    for group, lost in _lost(site).items():
-        found += [
-            f"group {group} has no valid position for {place.topic}-{place.partition}: a node that is given it begins "
-            "anew where there is none, else: streamsched topics repair"
-            for place in lost
-        ]
-    return found
-
-
 def repair(site: Installation) -> list[str]:
-    """End what the log forgot to end, and give every lost position anew; tells what was done.
+    """End what the log forgot to end, and give every lost position anew; returns what was done.
 
-    Raises:
-        LogError: a group has members.
-
+    Raise LogError where a group has members.
     """
     done = hanging.end(site)
-    lost = _lost(site)
-    if any(lost.values()):
+    without = lost(site)
+    if any(without.values()):
         _end_the_dead(site)
-    journal = lost[site.topics.scheduler_group]
+    journal = without[site.topics.scheduler_group]
     if journal:
         positions = beginning.of_journal(site.log, site.topics, site.codec, journal).positions
         with _alone(site, site.topics.scheduler_group, site.topics.journal()) as (writer, member):
@@ -68,7 +45,7 @@ def repair(site: Installation) -> list[str]:
         done += [
             f"{_named([place])}: group {site.topics.scheduler_group} begins at {positions[place]}" for place in journal
         ]
-    work = lost[site.topics.worker_group]
+    work = without[site.topics.worker_group]
     if work:
         ends = _reset(site, work)
         done += [
@@ -83,11 +60,7 @@ def _end_the_dead(site: Installation) -> None:
     """Remove nodes that beat no more from their groups, and fence every writer that a beat or a mark names.
 
     Else the sessions of the dead would have to run out first, and what one that is only frozen has begun could land
-    behind the new position.
-
-    Raises:
-        LogError: a node beats.
-
+    behind the new position. Raise LogError while a node beats.
     """
     before = {beat.event_id for beat, _ in nodes(site, site.clock.now())}
     if before:
@@ -114,12 +87,13 @@ def _end_the_dead(site: Installation) -> None:
         site.log.fence(writer)
 
 
-def _lost(site: Installation) -> dict[str, list[TopicPartition]]:
-    lost = {}
+def lost(site: Installation) -> dict[str, list[TopicPartition]]:
+    """Return the partitions of each group whose position is missing, or is not one of ours."""
+    found = {}
     for group, places in site.topics.groups().items():
         committed = site.log.committed(group, places, stable=True)
-        lost[group] = [place for place in places if not _is_ours(committed[place])]
-    return lost
+        found[group] = [place for place in places if not _is_ours(committed[place])]
+    return found
 
 
 def _is_ours(committed: Committed | None) -> bool:

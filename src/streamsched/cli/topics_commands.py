@@ -72,27 +72,16 @@ def check(context: typer.Context) -> int:
     Topics with one copy on several brokers are warned of.
     """
     with closing(_open(context, "topics check")) as site:
-        from streamsched.admin.repair import differences
+        from streamsched.admin.check import differences, lonely
 
         site.log.check_broker()
         found = differences(site)
-        warned = [] if found else _lonely(site)
+        warned = [] if found else lonely(site)
     for line in [*found, *warned]:
         out(line)
     if not found:
         out("all topics are there and as they must be")
     return 1 if found else 0
-
-
-def _lonely(site: Installation) -> list[str]:
-    """Warn of topics that the loss of one broker would take away, where others could have copies."""
-    brokers = site.log.brokers()
-    return [
-        f"warning: topic {spec.name} has a replication factor of 1, and there are {brokers} brokers: "
-        "the loss of one stops it; see kafka-reassign-partitions"
-        for spec in site.topics.specs()
-        if brokers > 1 and site.log.replication(spec.name) == 1
-    ]
 
 
 def repair(context: typer.Context) -> None:
