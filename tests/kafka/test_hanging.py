@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from streamsched.api import hanging, repair
-from streamsched.api.wiring import Installation
+from streamsched.admin import check, hanging
+from streamsched.installation.site import Installation
 from streamsched.log.kafka.coordination import POSITIONS
 from streamsched.log.port import Append, Committed, Hanging, LogUnreachable
 from tests.contract.node import Node, read, stable, values
@@ -90,7 +90,7 @@ def test_check_names_it_and_repair_ends_it(doomed_harness: KafkaHarness, node: N
     )
     found = SimpleNamespace(check_sizes=lambda: None)
     site = cast(Installation, SimpleNamespace(log=node.log, topics=topics, discover=lambda: found, pause=time.sleep))
-    assert repair.differences(site) == [
+    assert check.differences(site) == [
         f"{node.topic}-0 at 2: the transaction of {forgotten.transactional_id} was committed, and never ended: "
         "a scheduler ends it, or: streamsched topics repair"
     ]

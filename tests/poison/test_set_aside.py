@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from streamsched.api.errors import InputError
-from streamsched.api.set_aside import Decided, decide
 from streamsched.audit.replay import ends_of, rebuild
 from streamsched.audit.verify import Report, verify
+from streamsched.commands.set_aside import Decided, set_aside
 from streamsched.domain import events as e
+from streamsched.domain.errors import InputError
 from streamsched.log.codec import headers_of
 from streamsched.log.journal import JournalReader
 from streamsched.log.port import Append, TopicPartition
@@ -41,8 +41,8 @@ class Site(House):
         site: Any = SimpleNamespace(
             log=self.log, topics=self.topics, codec=self.codec, settings=SimpleNamespace(brokers="some", data_dir=None)
         )
-        place = TopicPartition(self.topics.children if work_log else self.topics.events, partition)
-        return decide(site, self.me, place, offset, reason)
+        session: Any = SimpleNamespace(site=site, me=self.me)
+        return set_aside(session, partition, offset, reason, work_log=work_log)
 
     def audit(self) -> Report:
         return verify(log=self.log, topics=self.topics, codec=self.codec)

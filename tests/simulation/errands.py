@@ -7,13 +7,13 @@ from functools import partial
 from random import Random
 from typing import Final, cast
 
-from streamsched.api.backfills import WantedBackfill
-from streamsched.api.client import NoSuchTask, TaskConflict
-from streamsched.api.errors import InputError
-from streamsched.api.redrive import NotRedrivable
-from streamsched.api.schedules import NoSuchSchedule, ScheduleConflict
+from streamsched.commands.backfills import WantedBackfill
+from streamsched.commands.redrive import NotRedrivable
+from streamsched.commands.request import TaskConflict
+from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain import events as e
 from streamsched.domain.backfill import Reprocess
+from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.domain.schedule import Schedule
 from streamsched.log.port import TopicPartition
 from tests.simulation.clock import MachineClock
@@ -42,9 +42,9 @@ def submit(world: World, task_id: str, delay: int, *, children: int) -> None:
     def act(client: SimulatedClient) -> None:
         try:
             told = client.submit(made, params, task_id=task_id, priority=priority)
-            world.submits.append(Submit(task_id, client._me.name, told.first))
+            world.submits.append(Submit(task_id, client._session.me.name, told.first))
         except TaskConflict:
-            world.submits.append(Submit(task_id, client._me.name, None))
+            world.submits.append(Submit(task_id, client._session.me.name, None))
 
     world.send(delay, f"submits {task_id} with {children}", act, repeated=True)
 
@@ -101,7 +101,7 @@ def look(world: World, task_id: str, delay: int) -> None:
         except NoSuchTask:
             return
         if len(children) < status.children.total:
-            world.faults.append(f"{client._me.name} saw {len(children)} children of {status.children.total}")
+            world.faults.append(f"{client._session.me.name} saw {len(children)} children of {status.children.total}")
 
     world.send(delay, f"looks at {task_id}", act)
 
@@ -157,9 +157,9 @@ def redrive(world: World, task_id: str, delay: int, rng: Random) -> None:
             return
         try:
             client.redrive(task_id, everything=everything, restart=restart)
-            world.claims[client._me.name] = True
+            world.claims[client._session.me.name] = True
         except (NoSuchTask, NotRedrivable):
-            world.claims[client._me.name] = False
+            world.claims[client._session.me.name] = False
 
     how = f"{'all' if everything else 'what failed'} of {task_id}{', from the beginning' if restart else ''}"
     world.send(delay, f"redrives {how}", act)
@@ -171,11 +171,11 @@ def redrive_blindly(world: World, task_id: str, rng: Random) -> None:
 
     def act(client: SimulatedClient) -> None:
         if not _often(world, task_id):
-            event = client._me.sign(
+            event = client._session.me.sign(
                 e.TaskRedriven, task_id=task_id, redrive=max(0, world.archive.redrives[task_id] + ahead), scope=scope,
                 restart=restart, origin="", reason="",
             )  # fmt: skip
-            client._site.log.append([world.records.journal(event, task_id)])
+            client._session.site.log.append([world.records.journal(event, task_id)])
 
     world.send(0, f"redrives {task_id}, {scope}, {ahead} ahead", act)
 
@@ -199,8 +199,8 @@ def backfill(world: World, schedule_id: str, delay: int, rng: Random) -> None:
         known = _backfillable(world, schedule_id)
         if known is None:
             return
-        cast(MachineClock, client._me.clock).jump(ahead)
-        now = client._me.clock.now()
+        cast(MachineClock, client._session.me.clock).jump(ahead)
+        now = client._session.me.clock.now()
         start = known.created_at - 3_000 if before is None else now - length - before
         try:
             wanted = WantedBackfill(
@@ -208,9 +208,9 @@ def backfill(world: World, schedule_id: str, delay: int, rng: Random) -> None:
                 newest_first=newest_first, as_of_now=as_of_now,
             )  # fmt: skip
             client.backfill(schedule_id, wanted)
-            world.claims[client._me.name] = True
+            world.claims[client._session.me.name] = True
         except (NoSuchSchedule, InputError):
-            world.claims[client._me.name] = False
+            world.claims[client._session.me.name] = False
 
     order = "backwards" if newest_first else "forwards"
     world.send(delay, f"backfills {schedule_id}: {reprocess}, {order}, {max_active} at once", act)
@@ -224,7 +224,7 @@ def backfill_stale(world: World, schedule_id: str, rng: Random) -> None:
         known = _backfillable(world, schedule_id)
         if known is None:
             return
-        body, now = known.now.body, client._me.clock.now()
+        body, now = known.now.body, client._session.me.clock.now()
         part = e.BackfillPart(
             now - 3_000,
             now,
@@ -264,5 +264,5 @@ def cancel_backfill(world: World, schedule_id: str) -> None:
 
 
 def _tell(world: World, client: SimulatedClient, cls: type[e.Event], schedule_id: str, **fields: object) -> None:
-    event = client._me.sign(cls, schedule_id=schedule_id, **fields)
-    client._site.log.append([world.records.journal(event, schedule_id)])
+    event = client._session.me.sign(cls, schedule_id=schedule_id, **fields)
+    client._session.site.log.append([world.records.journal(event, schedule_id)])

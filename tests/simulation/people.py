@@ -7,13 +7,15 @@ from pathlib import Path
 from random import Random
 from typing import Final, cast
 
-from streamsched.api.client import Client, NoSuchTask
-from streamsched.api.settings import Settings
-from streamsched.api.status import TaskStatus
-from streamsched.api.wiring import Installation
+from streamsched.client import Client
+from streamsched.domain.errors import NoSuchTask
+from streamsched.installation.session import Session
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
 from streamsched.log.topics import Topics
+from streamsched.queries.status import TaskStatus
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.view.store import MemoryStore
@@ -96,10 +98,15 @@ class SimulatedClient(Client):
     """The real client on such a site."""
 
     def __init__(self, site: Site) -> None:
-        self._site = site
-        self._follower = None
+        self._session = SimulatedSession(site)
+
+
+class SimulatedSession(Session):
+    """The real session on such a site."""
+
+    def __init__(self, site: Site) -> None:
+        self.settings, self.site, self.me = SETTINGS, site, site.identity("client")
         self._on_progress = lambda done, total: None
-        self._me = site.identity("client")
 
 
 class Reader:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
-from streamsched.api.status import ChildCounts, TaskStatus
 from streamsched.cli import progress
 from streamsched.log.port import LogUnreachable
+from streamsched.queries.documents import Time
+from streamsched.queries.status import ChildCounts, TaskStatus
 
 RUNNING = TaskStatus(
-    "t", "job", "v", "running", "", 0, 0, "submit", "me", 0, 0, None, {}, ChildCounts(1, 0, 1, 0, 0, 0), 0
+    "t", "job", "v", "running", "", 0, 0, "submit", "me", Time(0), Time(0), None, {}, ChildCounts(1, 0, 1, 0, 0, 0), 0
 )
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api import repair
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.admin import check, repair
 from streamsched.domain import events as e
+from streamsched.hosting import wiring
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log.port import Append, Committed, LogError, TopicPartition
 from streamsched.runtime.mark import INITIAL, decode_mark
 from tests.unit.worker_case import ToldPool
@@ -34,7 +35,7 @@ def set_position(site: Installation, group: str, place: TopicPartition, metadata
 
 
 def test_nothing_is_repaired_where_nothing_is_lost(site: Installation) -> None:
-    assert repair.differences(site) == []
+    assert check.differences(site) == []
     assert repair.repair(site) == []
 
 
@@ -42,7 +43,7 @@ def test_a_position_that_an_administrator_has_set_stops_its_partition_with_the_r
     site: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_position(site, site.topics.worker_group, site.topics.work_log()[1], "")
-    worker = site.worker(ToldPool(), 2)
+    worker = wiring.worker(site, ToldPool(), 2)
     for _ in range(3):
         worker.step(0.0)
     assert list(worker._ownership.claims) == [0]
@@ -56,7 +57,7 @@ def test_positions_that_an_administrator_has_set_are_given_anew(site: Installati
     set_position(site, site.topics.worker_group, work, "")
     set_position(site, site.topics.scheduler_group, journal, "by hand")
     site.log.append([site.records.work(e.ChildrenStopping(b"", 1, "me", "task", (), "", 0), "task", 1)])
-    assert [line.partition(":")[0] for line in repair.differences(site)] == [
+    assert [line.partition(":")[0] for line in check.differences(site)] == [
         f"group {site.topics.scheduler_group} has no valid position for {journal.topic}-3",
         f"group {site.topics.worker_group} has no valid position for {work.topic}-1",
     ]
@@ -68,13 +69,13 @@ def test_positions_that_an_administrator_has_set_are_given_anew(site: Installati
     assert len(repair.repair(site)) == 2
     begun = site.log.committed(site.topics.scheduler_group, [journal], stable=True)[journal]
     assert begun == Committed(1, INITIAL.encode()), "it goes on behind what the dead letters tell of"
-    assert repair.differences(site) == []
+    assert check.differences(site) == []
     assert site.log.committed(site.topics.worker_group, [work], stable=True)[work] == Committed(1, INITIAL.encode())
     reader = site.log.reader()
     reader.assign(dict.fromkeys(site.topics.journal(), 0))
     facts = [site.codec.decode(record) for record in reader.poll(100, 0.0) if record.key is None]
     assert [fact.partition for fact in facts if isinstance(fact, e.PartitionReset)] == [1] * len(site.topics.journal())
-    worker = site.worker(ToldPool(), 2)
+    worker = wiring.worker(site, ToldPool(), 2)
     worker.step(0.0)
     claimed = site.log.committed(site.topics.worker_group, [work], stable=True)[work]
     assert claimed is not None
@@ -86,7 +87,7 @@ def test_what_a_newer_version_committed_is_left_alone(site: Installation) -> Non
     with pytest.raises(LogError, match="newer version"):
         repair.repair(site)
     with pytest.raises(LogError, match="upgrade"):
-        site.worker(ToldPool(), 2).step(0.0)
+        wiring.worker(site, ToldPool(), 2).step(0.0)
 
 
 def test_a_repair_waits_until_nothing_below_the_new_position_is_open(

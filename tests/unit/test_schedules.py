@@ -9,10 +9,9 @@ from unittest import mock
 
 import pytest
 
-from streamsched.api.errors import InputError
-from streamsched.api.request import NoSuchTask
-from streamsched.api.schedules import NoSuchSchedule, ScheduleConflict
+from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
+from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
 from tests.unit.schedule_case import House
 
@@ -73,7 +72,7 @@ def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(house: Hous
     mine, yours = house.client(), house.client("you")
     if there:
         mine.create_schedule(house.want())
-    append = mine._site.log.append
+    append = mine._session.site.log.append
 
     def late(records: Sequence[Append]) -> Sequence[int]:
         other = house.want("interval: 5s\ntemplate: job.yaml\n")
@@ -82,7 +81,7 @@ def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(house: Hous
 
     wanted = house.want("interval: 7s\ntemplate: job.yaml\n")
     change = mine.update_schedule if there else mine.create_schedule
-    with mock.patch.object(mine._site.log, "append", late), pytest.raises(ScheduleConflict):
+    with mock.patch.object(mine._session.site.log, "append", late), pytest.raises(ScheduleConflict):
         change(wanted)
     assert mine.schedule("nightly").spec == {"interval": [{"every": "5s"}]}
     assert mine.schedule("nightly").void == 1

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.template_file import InputError, load_params, load_template, prepare
 from streamsched.domain import bounds
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Param, Template, version
+from streamsched.files.template_file import InputError, load_params, load_template, prepare
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 pytestmark = pytest.mark.unit

@@ -9,34 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import Json, settings_of
+from streamsched.cli.options import Json, OnlyTask, Until, settings_of
 from streamsched.cli.printing import note, out, out_json, plain
 from streamsched.cli.replay_commands import read_until
+from streamsched.domain.errors import InputError, NoSuchTask
 
 if TYPE_CHECKING:
-    from streamsched.api.wiring import Installation
     from streamsched.audit.report import Report, Violation
     from streamsched.cli.progress import ReadProgress
+    from streamsched.installation.site import Installation
 
 
 def verify(
     context: typer.Context,
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="ID", help="Only this task.", show_default=False)
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POSITION|TIME",
-            help="End before this offset of each partition, or after this time (RFC 3339, or a date).",
-            show_default=False,
-        ),
-    ] = None,
+    task: OnlyTask = None,
+    until: Until = None,
     view: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Hold a view's folder against the fold too, byte for byte.", show_default=False
-        ),
+        Path | None, typer.Option(metavar="DIR", help="Hold a view's folder against the fold too, byte for byte.")
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -54,9 +43,9 @@ def verify(
     position, moment = read_until(until)
     if view is not None and not (view / "CURRENT").is_file():
         raise _wrong_view(view, "holds no view")
-    from streamsched.api.wiring import Installation
     from streamsched.audit.verify import verify as verify_history
     from streamsched.cli.progress import ReadProgress as Progress
+    from streamsched.installation.site import Installation
 
     with closing(Installation(settings_of(context))) as site, Progress() as progress:
         site.discover()
@@ -94,8 +83,6 @@ def _compare(site: Installation, view: Path, task: str | None, progress: ReadPro
 
 
 def _wrong_view(view: Path, reason: str) -> Exception:
-    from streamsched.api.errors import InputError
-
     return InputError(
         reason, "name the folder of a view: 'streamsched replay --view' makes one", source=f"--view {view}"
     )
@@ -104,27 +91,12 @@ def _wrong_view(view: Path, reason: str) -> Exception:
 def export(
     context: typer.Context,
     target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="The file to write, or its folder.")],
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="FORMAT",
-            help="parquet or jsonl [default: by the file's suffix, parquet in a folder]",
-            show_default=False,
-        ),
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", metavar="ID", help="Only this task.", show_default=False)
-    ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POSITION|TIME",
-            help="End before this offset of each partition, or after this time (RFC 3339, or a date).",
-            show_default=False,
-        ),
-    ] = None,
-) -> None:
+    form: Annotated[str | None, typer.Option(
+        "--format", metavar="FORMAT", help="parquet or jsonl [default: by the file's suffix, parquet in a folder]",
+    )] = None,
+    task: OnlyTask = None,
+    until: Until = None,
+) -> None:  # fmt: skip
     """Write the history into a file, one row for each record of the journal: merged by time, as replay tells it.
 
     JSON lines are those of 'replay --json'. Parquet has columns for the place (topic, partition, offset, timestamp),
@@ -133,12 +105,11 @@ def export(
     """
     position, moment = read_until(until)
     path, kind = _target(target, form)
-    from streamsched.api.errors import InputError
-    from streamsched.api.wiring import Installation
     from streamsched.audit.export import NoParquet
     from streamsched.audit.export import export as export_history
     from streamsched.audit.replay import ends_of, history
     from streamsched.cli.progress import ReadProgress as Progress
+    from streamsched.installation.site import Installation
 
     with closing(Installation(settings_of(context))) as site, Progress() as progress:
         topics = site.discover().topics
@@ -161,14 +132,11 @@ def export(
 
 
 def _no_such_task(site: Installation, task: str) -> Exception:
-    from streamsched.api.request import NoSuchTask
-
     return NoSuchTask(f"no task {task!r} in {site.settings.where}; 'streamsched list' shows all")
 
 
 def _target(target: Path, form: str | None) -> tuple[Path, str]:
     """Choose file and format."""
-    from streamsched.api.errors import InputError
     from streamsched.audit.export import FORMATS
 
     kind = form or ("parquet" if target.is_dir() else target.suffix.removeprefix("."))

@@ -17,12 +17,13 @@ from streamsched.cli.printing import out, out_json
 from streamsched.cli.progress import PLAIN_EVERY, note_missing
 from streamsched.cli.replay_commands import read_time
 from streamsched.cli.schedule_commands import Id, Note
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from streamsched.api.backfills import Refilling, WantedBackfill
-    from streamsched.api.client import Client
-    from streamsched.api.schedule_status import BackfillStatus
-    from streamsched.api.schedules import Changed
+    from streamsched.client import Client
+    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.schedules import Changed
+    from streamsched.queries.schedule_status import BackfillStatus
 
 LINE: Final = "{:<26}  {:<8}  {:<44}  {}"
 LOOK_EVERY: Final = 0.25
@@ -32,12 +33,9 @@ def backfill(
     context: typer.Context,
     schedule: Id,
     start: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="The first time (RFC 3339, or a date: local time).", show_default=False),
+        str | None, typer.Option(metavar="TIME", help="The first time (RFC 3339, or a date: local time).")
     ] = None,
-    end: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Times before that [default: now].", show_default=False)
-    ] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Times before that [default: now].")] = None,
     reprocess: Annotated[
         str,
         typer.Option(
@@ -49,8 +47,7 @@ def backfill(
     max_active: Annotated[int, typer.Option(metavar="N", help="Tasks of it that run at once.")] = 1,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="Go from the latest time back.")] = False,
     as_of: Annotated[
-        str,
-        typer.Option(metavar="WHEN", help="then: times and template as they were at each time; now: as they are."),
+        str, typer.Option(metavar="WHEN", help="then: times and template as they were at each time; now: as they are.")
     ] = "then",
     note: Note = "",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
@@ -62,8 +59,6 @@ def backfill(
 
     It goes beside the schedule's own times, and neither holds up the other. 'schedule show' tells how far it is.
     """
-    from streamsched.api.errors import InputError
-
     if cancel:
         with client_of(context) as client:
             done = client.cancel_backfill(schedule, note)
@@ -73,7 +68,7 @@ def backfill(
         raise InputError("there is no start", "give the first time, as 2026-11-01", source="--start")
     if as_of not in ("then", "now"):
         raise InputError(f"{as_of!r} is neither then nor now", "choose one of them", source="--as-of")
-    from streamsched.api.backfills import WantedBackfill
+    from streamsched.commands.backfills import WantedBackfill
 
     wanted = WantedBackfill(
         start=read_time(start, "--start", f"{start!r} is no time"),
@@ -129,8 +124,6 @@ def _follow(client: Client, schedule: str, number: int) -> BackfillStatus:
         while True:
             found = client.schedule(schedule).backfill
             if found is None or found.number != number:
-                from streamsched.api.errors import InputError
-
                 raise InputError(f"backfill {number} is over, another one began", f"see 'schedule ticks {schedule}'")
             show(found)
             if found.done:
@@ -157,7 +150,7 @@ def _progress() -> Iterator[Any]:
 
 
 def _counted(found: BackfillStatus) -> str:
-    from streamsched.api.status import rfc3339
+    from streamsched.queries.documents import rfc3339
 
     counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items()) or "nothing yet"
     running = f", {len(found.running):,} running" if found.running else ""

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from streamsched.cli.options import Json, client_of
 from streamsched.cli.printing import columns, local_time, note, out, out_json, plain
 from streamsched.cli.replay_commands import read_time
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
-    from streamsched.api.history import SetAside
+    from streamsched.client import Client
     from streamsched.log.port import Record
+    from streamsched.queries.dead_letters import SetAside
 
 LINE: Final = "{:>8}  {:<19}  {:<36}  {:<36}  {}"
 ROW: Final = 32
@@ -64,13 +65,12 @@ def show(
     with client_of(context) as client:
         found = client.dead_letter(number)
         if found is None:
-            from streamsched.api.errors import InputError
-
             raise InputError(f"there is no dead letter {number}", "'streamsched dead-letters' lists them")
         entry, origin = found
-        document = {**_document(entry), **_contents(entry, origin)}
     if as_json:
-        out_json(document)
+        from streamsched.queries.dead_letters import whole_letter_document
+
+        out_json(whole_letter_document(entry, origin).document())
         return
     for name, text in _described(entry, origin):
         out(f"{name:<9} {text}")
@@ -104,20 +104,20 @@ def set_aside(
 
 def _is_work_log(topic: str, client: Client) -> bool:
     if topic not in (client.topic("events"), client.topic("children")):
-        from streamsched.api.errors import InputError
-
         raise InputError(f"no record of {topic} stops anything", "choose journal or work-log", source="--topic")
     return topic == client.topic("children")
 
 
 def _list(found: Iterable[SetAside], *, as_json: bool) -> None:
+    from streamsched.queries.dead_letters import letter_document
+
     told: Counter[str] = Counter()
     for entry in found:
         if not told and not as_json:
             out(LINE.format("NUMBER", "SET ASIDE", "RECORD", "KEY", "REASON"))
         told[entry.letter.topic] += 1
         if as_json:
-            out_json(_document(entry))
+            out_json(letter_document(entry).document())
         else:
             letter = entry.letter
             when, key = local_time(letter.at), plain(_text(letter.key), 36)
@@ -134,35 +134,6 @@ def _count(found: Iterable[SetAside], *, as_json: bool) -> None:
     rows = [(plain(topic), number) for topic, number in sorted(counts.items())]
     for line in columns([("TOPIC", "DEAD LETTERS"), *rows, ("all", counts.total())]):
         out(line)
-
-
-def _document(entry: SetAside) -> dict[str, Any]:
-    letter = entry.letter
-    return {
-        "number": entry.number,
-        "at": letter.at,
-        "by": letter.by,
-        "topic": letter.topic,
-        "partition": letter.partition,
-        "offset": letter.offset,
-        "key": None if letter.key is None else _text(letter.key),
-        "reason": letter.reason,
-    }
-
-
-def _contents(entry: SetAside, origin: Record | None) -> dict[str, Any]:
-    value = entry.letter.value
-    headers = None
-    if origin is not None:
-        headers = [[name, data.decode(errors="backslashreplace")] for name, data in origin.headers]
-    return {
-        "value": None if value is None else value.hex(),
-        "bytes": None if value is None else len(value),
-        "headers": headers,
-        "origin": None
-        if origin is None
-        else {"timestamp": origin.timestamp, "bytes": None if origin.value is None else len(origin.value)},
-    }
 
 
 def _described(entry: SetAside, origin: Record | None) -> list[tuple[str, str]]:

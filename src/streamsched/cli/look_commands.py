@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -11,10 +10,11 @@ import typer
 from streamsched.cli.options import Json, Task, client_of
 from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, ranges, whole
 from streamsched.cli.progress import counted, span
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from streamsched.api.status import ChildStatus, TaskStatus
     from streamsched.domain.events import NodeBeat
+    from streamsched.queries.status import ChildStatus, TaskStatus
 
 BAR: Final = 30
 TASK_STATES: Final = (
@@ -25,8 +25,6 @@ SILENT: Final = 3_000
 """Milliseconds without a beat from which on a node is likely dead."""
 CHILD_STATES: Final = ("waiting", "running", "succeeded", "failed", "cancelled")
 CHILD_LINE: Final = "{:>9}  {:<9}  {:>7}  {:>10}  {:<19}  {:>9}  {:<28}  {}"
-NODE_FIELDS: Final = ("node_id", "name", "role", "version", "state", "slots", "free", "pending", "loop_age")
-RUNNING_FIELDS: Final = ("task_id", "child", "attempt", "started_at", "done", "total")
 
 
 def status(context: typer.Context, task: Task, as_json: Json = False) -> None:
@@ -122,16 +120,14 @@ def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
 
 def workers(context: typer.Context, as_json: Json = False) -> None:
     """List the workers and schedulers that are there, with what runs on them."""
+    from streamsched.queries.nodes import node_document
+
     with client_of(context) as client:
         nodes = client.nodes()
         missing = "" if nodes or as_json else client.missing()
     if as_json:
         for beat, age in nodes:
-            document = {name: getattr(beat, name) for name in NODE_FIELDS}
-            running = [{name: _finite(getattr(child, name)) for name in RUNNING_FIELDS} for child in beat.running]
-            modules = None if beat.modules is None else list(beat.modules)
-            more = {"age_ms": age, "partitions": list(beat.partitions), "modules": modules, "running": running}
-            out_json({**document, **more})
+            out_json(node_document(beat, age).document())
         return
     if not nodes:
         note(missing)
@@ -161,15 +157,8 @@ def _modules(beat: NodeBeat) -> str:
     return "any" if beat.modules is None else plain(" ".join(beat.modules), 500) or "none"
 
 
-def _finite(value: object) -> object:
-    """Leave out what a handler told of its progress and JSON has no word for."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _check_state(state: str | None, states: tuple[str, ...]) -> None:
     if state is not None and state not in states:
-        from streamsched.api.errors import InputError
-
         raise InputError(f"{state!r} is no state", f"choose one of {', '.join(states)}", source="--state")
 
 

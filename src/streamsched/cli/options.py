@@ -15,13 +15,14 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from streamsched.cli.main import explain, leave
+from streamsched.cli.exits import explain, leave
 from streamsched.cli.printing import note
+from streamsched.domain.errors import InputError
 from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
-    from streamsched.api.settings import Settings
+    from streamsched.client import Client
+    from streamsched.installation.settings import Settings
 
 _NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -37,48 +38,27 @@ def _option(*names: str, help: str, metavar: str | None = None) -> Any:
 
 
 def _every_command(
-    brokers: Annotated[
-        str | None,
-        _option(
-            "--brokers",
-            metavar="HOST:PORT",
-            help="Kafka, with commas between several; without it the embedded log is used [env: STREAMSCHED_BROKERS]",
-        ),
-    ] = None,
-    data_dir: Annotated[
-        str | None,
-        _option(
-            "--data-dir",
-            metavar="DIR",
-            help="Folder of the embedded log and of views [env: STREAMSCHED_DATA_DIR; default: .streamsched]",
-        ),
-    ] = None,
-    prefix: Annotated[
-        str | None,
-        _option(
-            "--prefix",
-            metavar="NAME",
-            help="Begin of the topics' names [env: STREAMSCHED_PREFIX; default: streamsched]",
-        ),
-    ] = None,
-    config: Annotated[
-        str | None,
-        _option(
-            "--config",
-            metavar="FILE",
-            help="TOML file with these settings, and a [kafka] table for the client [env: STREAMSCHED_CONFIG]",
-        ),
-    ] = None,
-    log_level: Annotated[
-        str | None,
-        _option(
-            "--log-level",
-            metavar="LEVEL",
-            help=f"What is logged on stderr: {', '.join(LEVELS)} [env: STREAMSCHED_LOG_LEVEL]",
-        ),
-    ] = None,
+    brokers: Annotated[str | None, _option(
+        "--brokers", metavar="HOST:PORT",
+        help="Kafka, with commas between several; without it the embedded log is used [env: STREAMSCHED_BROKERS]",
+    )] = None,
+    data_dir: Annotated[str | None, _option(
+        "--data-dir", metavar="DIR",
+        help="Folder of the embedded log and of views [env: STREAMSCHED_DATA_DIR; default: .streamsched]",
+    )] = None,
+    prefix: Annotated[str | None, _option(
+        "--prefix", metavar="NAME", help="Begin of the topics' names [env: STREAMSCHED_PREFIX; default: streamsched]",
+    )] = None,
+    config: Annotated[str | None, _option(
+        "--config", metavar="FILE",
+        help="TOML file with these settings, and a [kafka] table for the client [env: STREAMSCHED_CONFIG]",
+    )] = None,
+    log_level: Annotated[str | None, _option(
+        "--log-level", metavar="LEVEL",
+        help=f"What is logged on stderr: {', '.join(LEVELS)} [env: STREAMSCHED_LOG_LEVEL]",
+    )] = None,
     debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False,
-) -> None:
+) -> None:  # fmt: skip
     """Declare the options that may stand before and after a command's name."""
 
 
@@ -132,8 +112,6 @@ def refuse_undecodable(context: Any) -> None:
 
     Raise InputError.
     """
-    from streamsched.api.errors import InputError
-
     for option in context.command.params:
         value = context.params.get(option.name)
         for word in value if isinstance(value, list) and option.name != "param" else [value]:
@@ -151,8 +129,6 @@ def hear_interrupts() -> None:
 
 def set_up_logging(given: dict[str, Any]) -> None:
     """Log one line each on stderr."""
-    from streamsched.api.errors import InputError
-
     level = given.get("log_level") or os.environ.get("STREAMSCHED_LOG_LEVEL") or "warning"
     if level.lower() not in LEVELS:
         raise InputError(f"{level!r} is no level", f"choose one of {', '.join(LEVELS)}", source="--log-level")
@@ -197,7 +173,7 @@ class Repetitions(logging.Filter):
 
 def settings_of(context: typer.Context) -> Settings:
     """Join the global options with environment, file and defaults."""
-    from streamsched.api.settings import load_settings
+    from streamsched.installation.settings import load_settings
 
     given = context.ensure_object(dict)
     config = given.get("config")
@@ -211,8 +187,8 @@ def settings_of(context: typer.Context) -> Settings:
 
 def client_of(context: typer.Context, settings: Settings | None = None) -> Client:
     """Connect to the log; a long first fold is told on stderr."""
-    from streamsched.api.client import Client
     from streamsched.cli.progress import FoldNotice
+    from streamsched.client import Client
 
     return Client(settings=settings or settings_of(context), on_progress=FoldNotice())
 
@@ -221,46 +197,39 @@ Template = Annotated[Path, typer.Argument(metavar="TEMPLATE", help="The template
 Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", show_default=False)]
 Pairs = Annotated[
     list[str] | None,
-    typer.Option(
-        "-p", "--param", metavar="NAME=VALUE", help="A variable of the template; may be repeated.", show_default=False
-    ),
+    typer.Option("-p", "--param", metavar="NAME=VALUE", help="A variable of the template; may be repeated."),
 ]
-ParamsFile = Annotated[
-    Path | None,
-    typer.Option("--params", metavar="FILE", help="A YAML or JSON file of variables.", show_default=False),
-]
+ParamsFile = Annotated[Path | None, typer.Option("--params", metavar="FILE", help="A YAML or JSON file of variables.")]
 TaskId = Annotated[
-    str | None,
-    typer.Option(
-        "--task-id", metavar="ID", help="The task's id; given again, it is the same task.", show_default=False
-    ),
+    str | None, typer.Option("--task-id", metavar="ID", help="The task's id; given again, it is the same task.")
 ]
+OnlyTask = Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task.")]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="POSITION|TIME",
+                 help="End before this offset of each partition, or after this time (RFC 3339, or a date)."),
+]  # fmt: skip
 Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Larger goes first.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Slots = Annotated[
     int | None,
-    typer.Option("--slots", metavar="N", min=1, max=1024, show_default=False,
+    typer.Option("--slots", metavar="N", min=1, max=1024,
                  help="Executor processes [default: one for each CPU that it may use]."),
 ]  # fmt: skip
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="What people call this node [default: from host and process].",
-                 show_default=False),
-]  # fmt: skip
-
-
+    typer.Option("--name", metavar="NAME", help="What people call this node [default: from host and process]."),
+]
 Reuse = Annotated[
     int,
     typer.Option("--reuse", metavar="N", min=0, envvar="STREAMSCHED_REUSE", show_default=False,
                  help="Replace an executor process after N children [default: 0, never for their number]."),
 ]  # fmt: skip
-
-
-def cpus() -> int:
-    """Count the CPUs that this process may use."""
-    from streamsched.cli.cpus import cpus
-
-    return cpus().number
+DrainTimeout = Annotated[
+    float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
+]
+Reason = Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")]
 
 
 def slots_or_cpus(slots: int | None) -> int:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from msgspec.structs import replace
 
 from streamsched.cli.printing import note
 from streamsched.domain.visible import visible
 from streamsched.log.port import LogUnreachable
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
-    from streamsched.api.status import TaskStatus
+    from streamsched.client import Client
+    from streamsched.queries.status import TaskStatus
 
 PLAIN_EVERY: Final = 3.0
 """Seconds between plain lines."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamsched.cli.options import Json, client_of
+from streamsched.cli.options import Json, Until, client_of
 from streamsched.cli.printing import note, out, out_json, plain
+from streamsched.domain.errors import InputError, NoSuchTask
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
+    from streamsched.client import Client
     from streamsched.log.port import Record
 
 LINE: Final = "{:<23}  {:>10}  {:<36}  {:<19}  {}"
@@ -21,25 +22,15 @@ LINE: Final = "{:<23}  {:>10}  {:<36}  {:<19}  {}"
 def replay(
     context: typer.Context,
     task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task, or schedule.")] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            metavar="POSITION|TIME",
-            help="End before this offset of each partition, or after this time (RFC 3339, or a date).",
-            show_default=False,
-        ),
-    ] = None,
+    until: Until = None,
     as_json: Json = False,
     view: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Rebuild a view in this empty folder instead.", show_default=False),
+        Path | None, typer.Option(metavar="DIR", help="Rebuild a view in this empty folder instead.")
     ] = None,
 ) -> None:
     """Print the history of one task or schedule, or of all, in order."""
     position, moment = read_until(until)
     if view is not None and view.exists() and (not view.is_dir() or any(view.iterdir())):
-        from streamsched.api.errors import InputError
-
         raise InputError("is not an empty folder", "name a new one", source=f"--view {view}")
     with client_of(context) as client:
         if task is not None:
@@ -53,8 +44,6 @@ def replay(
 
 def _find(client: Client, name: str) -> None:
     """Refuse what is neither a task nor a schedule."""
-    from streamsched.api.request import NoSuchTask
-
     try:
         client.status(name)
     except NoSuchTask as error:
@@ -100,6 +89,4 @@ def read_time(text: str, option: str, reason: str, others: str = "") -> int:
     try:
         return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
     except (ValueError, OverflowError):
-        from streamsched.api.errors import InputError
-
         raise InputError(reason, f"write {others}2026-11-23 or 2026-11-23T12:00:00Z", source=option) from None

@@ -8,11 +8,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from streamsched.cli.main import INTERRUPTED
+from streamsched.cli.exits import INTERRUPTED
 from streamsched.cli.options import (
     Json,
     Pairs,
@@ -22,6 +22,7 @@ from streamsched.cli.options import (
     Slots,
     TaskId,
     Template,
+    Wait,
     client_of,
     settings_of,
     slots_or_cpus,
@@ -30,8 +31,8 @@ from streamsched.cli.printing import note, out, out_json
 from streamsched.cli.progress import FoldNotice, TaskProgress, because, counted, note_missing, span, until_done
 
 if TYPE_CHECKING:
-    from streamsched.api.run import Run
-    from streamsched.api.status import TaskStatus
+    from streamsched.hosting.run import Run
+    from streamsched.queries.status import TaskStatus
 
 
 def run(
@@ -51,10 +52,10 @@ def run(
     command with the same --task-id goes on where it was. What handlers print goes to output.log in the data folder.
     """
     settings = settings_of(context)
-    from streamsched.api.request import want
+    from streamsched.commands.request import want
 
     wanted = want(template, load_variables(template, param or [], params), task_id=task_id, priority=priority)
-    from streamsched.api.run import Run
+    from streamsched.hosting.run import Run
 
     worker = Run(settings, slots=slots_or_cpus(slots), reuse=reuse, on_progress=FoldNotice())
     try:
@@ -77,7 +78,7 @@ def submit(
     params: ParamsFile = None,
     task_id: TaskId = None,
     priority: Priority = 0,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")] = False,
+    wait: Wait = False,
     as_json: Json = False,
 ) -> int:
     """Submit a task to the schedulers and workers of a Kafka cluster, or to the 'up' or 'run' of this folder.
@@ -116,7 +117,7 @@ def submit(
 
 def load_variables(template: Path, pairs: Sequence[str], file: Path | None) -> dict[str, object]:
     """Read the variables that the caller gave."""
-    from streamsched.api.template_file import load_params, load_template
+    from streamsched.files.template_file import load_params, load_template
 
     return load_params(load_template(template), pairs, file)
 

@@ -12,12 +12,13 @@ from streamsched.cli.options import Json, Pairs, client_of
 from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain
 from streamsched.cli.progress import note_missing
 from streamsched.cli.replay_commands import read_time
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from streamsched.api.ledger import Tick
-    from streamsched.api.schedule_file import WantedSchedule
-    from streamsched.api.schedule_status import BackfillStatus, ScheduleStatus
-    from streamsched.api.schedules import Changed
+    from streamsched.commands.schedules import Changed
+    from streamsched.files.schedule_file import WantedSchedule
+    from streamsched.queries.ledger import Tick
+    from streamsched.queries.schedule_status import BackfillStatus, ScheduleStatus
 
 TICK_LINE: Final = "{:<26}  {:<10}  {:<44}  {}"
 File = Annotated[
@@ -27,9 +28,8 @@ File = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.", show_default=False)]
 NewId = Annotated[
     str | None,
-    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name, less its suffix].",
-                 show_default=False),
-]  # fmt: skip
+    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name, less its suffix]."),
+]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; it is shown and kept in the history.")]
 
 
@@ -124,7 +124,7 @@ def show(context: typer.Context, schedule: Id, as_json: Json = False) -> None:
 def ticks(
     context: typer.Context,
     schedule: Id,
-    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.", show_default=False)] = None,
+    last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.")] = None,
     since: Annotated[
         str | None, typer.Option(metavar="TIME", help="Only times from then on (RFC 3339, or a date).")
     ] = None,
@@ -138,11 +138,9 @@ def ticks(
     as_json: Json = False,
 ) -> None:
     """List the times of a schedule that were decided about: what became of each, and why."""
-    from streamsched.api.ledger import OUTCOMES
+    from streamsched.queries.ledger import OUTCOMES
 
     if outcome is not None and outcome not in OUTCOMES:
-        from streamsched.api.errors import InputError
-
         raise InputError(f"{outcome!r} is no outcome", f"choose one of {', '.join(OUTCOMES)}", source="--outcome")
     begin = None if since is None else read_time(since, "--since", f"{since!r} is no time")
     end = None if until is None else read_time(until, "--until", f"{until!r} is no time")
@@ -162,7 +160,7 @@ def ticks(
 
 
 def _want(file: Path, schedule_id: str | None, pairs: list[str] | None) -> WantedSchedule:
-    from streamsched.api.schedule_file import want_schedule
+    from streamsched.files.schedule_file import want_schedule
 
     return want_schedule(file, now=time.time_ns() // 1_000_000, schedule_id=schedule_id, pairs=pairs or [])
 
@@ -187,7 +185,7 @@ def _described(found: ScheduleStatus) -> list[tuple[str, str]]:
         ("state", found.state),
         ("note", plain(found.note, 500)),
         ("times", compact(found.spec, 500)),
-        ("policy", ", ".join(f"{name} {value}" for name, value in found.policy_document().items() if value)),
+        ("policy", ", ".join(f"{name} {value}" for name, value in found.policy.document().items() if value)),
         ("template", f"{found.template}, version {found.template_version[:12]}"),
         ("parameters", compact(found.params, 500)),
         ("priority", str(found.priority) if found.priority else ""),
@@ -196,7 +194,7 @@ def _described(found: ScheduleStatus) -> list[tuple[str, str]]:
         ("runs left", "" if found.left is None else f"{found.left:,}"),
         ("ticks", counts),
         ("waiting", f"{found.waiting:,}" if found.waiting else ""),
-        ("last task", found.last_outcome),
+        ("last task", found.last_outcome or ""),
         ("backfill", "" if found.backfill is None else _backfill(found.backfill)),
     ]
     lines += [("running" if at == 0 else "", task) for at, task in enumerate(found.running)]

@@ -11,30 +11,23 @@ import typer
 
 from streamsched.cli.options import Json
 from streamsched.cli.printing import note, out, out_json
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.domain.calendar.spec import ScheduleSpec
 
 
 def next_times(
-    cron: Annotated[
-        list[str] | None,
-        typer.Option(metavar="EXPR", help="A cron string; may be repeated.", show_default=False),
-    ] = None,
+    cron: Annotated[list[str] | None, typer.Option(metavar="EXPR", help="A cron string; may be repeated.")] = None,
     every: Annotated[
-        list[str] | None,
-        typer.Option(metavar="TIME[/PHASE]", help="An interval: 15m, 15m/3m; may be repeated.", show_default=False),
+        list[str] | None, typer.Option(metavar="TIME[/PHASE]", help="An interval: 15m, 15m/3m; may be repeated.")
     ] = None,
-    zone: Annotated[
-        str | None, typer.Option(metavar="ZONE", help="IANA name of the time zone [default: UTC].", show_default=False)
-    ] = None,
+    zone: Annotated[str | None, typer.Option(metavar="ZONE", help="IANA name of the time zone [default: UTC].")] = None,
     file: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A file whose mapping schedule says the times instead.", show_default=False),
+        Path | None, typer.Option(metavar="FILE", help="A file whose mapping schedule says the times instead.")
     ] = None,
     after: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Only later than this (RFC 3339) [default: now].", show_default=False),
+        str | None, typer.Option(metavar="TIME", help="Only later than this (RFC 3339) [default: now].")
     ] = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="How many times.")] = 5,
     as_json: Json = False,
@@ -59,13 +52,12 @@ def next_times(
 
 
 def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None) -> ScheduleSpec:
-    from streamsched.api.errors import InputError
     from streamsched.domain.refusal import ScheduleError
 
     if file is not None:
         if cron or every or zone is not None:
             raise InputError("the file says all of it", "leave --cron, --every and --zone away", source="--file")
-        from streamsched.api.schedule_file import load_spec
+        from streamsched.files.schedule_file import load_spec
 
         return load_spec(file)
     if not cron and not every:
@@ -84,7 +76,6 @@ def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None
 def _after(text: str | None) -> int:
     if text is None:
         return time.time_ns() // 1_000_000
-    from streamsched.api.errors import InputError
     from streamsched.domain.calendar import moment
 
     found = moment.read(text)

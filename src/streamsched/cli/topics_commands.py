@@ -9,9 +9,10 @@ import typer
 
 from streamsched.cli.options import settings_of
 from streamsched.cli.printing import out
+from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
-    from streamsched.api.wiring import Copies, Installation
+    from streamsched.installation.site import Copies, Installation
 
 COPIES: Final = 3
 """Copies of each topic, where there are as many brokers."""
@@ -19,20 +20,12 @@ COPIES: Final = 3
 
 def create(
     context: typer.Context,
-    replication: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1].",
-            show_default=False,
-        ),
-    ] = None,
-    min_insync: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N", min=1, help="Copies that must have a record before it counts [default: one less, at least 1].",
-            show_default=False,
-        ),
-    ] = None,
+    replication: Annotated[int | None, typer.Option(
+        metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1].",
+    )] = None,
+    min_insync: Annotated[int | None, typer.Option(
+        metavar="N", min=1, help="Copies that must have a record before it counts [default: one less, at least 1].",
+    )] = None,
 ) -> None:  # fmt: skip
     """Create the topics that are missing, with the first positions of both groups.
 
@@ -55,8 +48,7 @@ def create(
 
 
 def _copies(brokers: int, replication: int | None, min_insync: int | None) -> Copies:
-    from streamsched.api.errors import InputError
-    from streamsched.api.wiring import Copies
+    from streamsched.installation.site import Copies
 
     chosen = replication or (COPIES if brokers >= COPIES else 1)
     if chosen > brokers:
@@ -80,27 +72,16 @@ def check(context: typer.Context) -> int:
     Topics with one copy on several brokers are warned of.
     """
     with closing(_open(context, "topics check")) as site:
-        from streamsched.api.repair import differences
+        from streamsched.admin.check import differences, lonely
 
         site.log.check_broker()
         found = differences(site)
-        warned = [] if found else _lonely(site)
+        warned = [] if found else lonely(site)
     for line in [*found, *warned]:
         out(line)
     if not found:
         out("all topics are there and as they must be")
     return 1 if found else 0
-
-
-def _lonely(site: Installation) -> list[str]:
-    """Warn of topics that the loss of one broker would take away, where others could have copies."""
-    brokers = site.log.brokers()
-    return [
-        f"warning: topic {spec.name} has a replication factor of 1, and there are {brokers} brokers: "
-        "the loss of one stops it; see kafka-reassign-partitions"
-        for spec in site.topics.specs()
-        if brokers > 1 and site.log.replication(spec.name) == 1
-    ]
 
 
 def repair(context: typer.Context) -> None:
@@ -110,7 +91,7 @@ def repair(context: typer.Context) -> None:
     a group without members.
     """
     with closing(_open(context, "topics repair")) as site:
-        from streamsched.api.repair import repair as repair_positions
+        from streamsched.admin.repair import repair as repair_positions
 
         done = repair_positions(site.discover())
     for line in done:
@@ -120,10 +101,10 @@ def repair(context: typer.Context) -> None:
 
 
 def _open(context: typer.Context, command: str) -> Installation:
-    from streamsched.api.settings import refuse_embedded
+    from streamsched.installation.settings import refuse_embedded
 
     settings = settings_of(context)
     refuse_embedded(settings, command)
-    from streamsched.api.wiring import Installation
+    from streamsched.installation.site import Installation
 
     return Installation(settings)

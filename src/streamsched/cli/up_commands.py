@@ -8,28 +8,23 @@ from typing import Annotated
 
 import typer
 
-from streamsched.cli.options import Reuse, Slots, settings_of, slots_or_cpus
+from streamsched.cli.options import DrainTimeout, Reuse, Slots, settings_of, slots_or_cpus
 from streamsched.cli.printing import note
 from streamsched.cli.progress import FoldNotice
+from streamsched.domain.errors import InputError
 
 
 def up(
     context: typer.Context,
     slots: Slots = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="MODULE",
-            help="A module whose handlers may run, or all below a package ('jobs.*'); may be repeated [default: all "
-            "that the templates of this folder name, where only you can write].",
-            show_default=False,
-        ),
-    ] = None,
-    drain_timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
-    ] = 30.0,
+    allow: Annotated[list[str] | None, typer.Option(
+        metavar="MODULE",
+        help="A module whose handlers may run, or all below a package ('jobs.*'); may be repeated [default: all "
+        "that the templates of this folder name, where only you can write].",
+    )] = None,
+    drain_timeout: DrainTimeout = 30.0,
     reuse: Reuse = 0,
-) -> int:
+) -> int:  # fmt: skip
     """Work on all tasks and schedules of the embedded log until stopped: a scheduler and a worker on this machine.
 
     Give it work from other terminals, in the same folder (or --data-dir): 'submit', 'schedule create', 'cancel',
@@ -37,9 +32,8 @@ def up(
     checkpoint, and goes on from there when it is started again, as after kill -9; a second one stops it at once. What
     handlers print goes to output.log in the data folder.
     """
-    from streamsched.api.errors import InputError
-    from streamsched.api.run import Run
     from streamsched.cli.node_commands import allowed_modules
+    from streamsched.hosting.run import Run
 
     settings = settings_of(context)
     if settings.brokers:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import Json, Task, client_of
+from streamsched.cli.options import Json, Reason, Task, Wait, client_of
 from streamsched.cli.printing import note, out, out_json
 from streamsched.cli.progress import PLAIN_EVERY, because, counted, note_missing, until_done
 from streamsched.domain.visible import visible
@@ -17,7 +17,7 @@ from streamsched.domain.visible import visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from streamsched.api.status import TaskStatus
+    from streamsched.queries.status import TaskStatus
 
 
 def watch(
@@ -35,11 +35,7 @@ def watch(
     out(f"{status.task_id} {status.state}: {counted(status)}")
 
 
-def cancel(
-    context: typer.Context,
-    task: Task,
-    reason: Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")] = "",
-) -> None:
+def cancel(context: typer.Context, task: Task, reason: Reason = "") -> None:
     """Ask for the end of a task. What runs is stopped within a second."""
     with client_of(context) as client:
         status = client.cancel(task, reason)
@@ -57,8 +53,8 @@ def redrive(
     restart: Annotated[
         bool, typer.Option("--restart", help="From their beginning, instead of their last checkpoints.")
     ] = False,
-    reason: Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")] = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")] = False,
+    reason: Reason = "",
+    wait: Wait = False,
     as_json: Json = False,
 ) -> int:
     """Let a task that has ended go on: the children that did not succeed, from their last checkpoints.

@@ -1,0 +1,39 @@
+"""How topics and positions differ from what they must be."""
+
+from __future__ import annotations
+
+from streamsched.admin import hanging, repair
+from streamsched.installation.site import Installation
+from streamsched.log.port import TopicMismatch
+
+
+def differences(site: Installation) -> list[str]:
+    """Tell every difference of topics and positions from what they must be."""
+    found = list(site.log.check_topics(site.topics.specs()))
+    if found:
+        return found
+    try:
+        site.discover().check_sizes()
+    except TopicMismatch as error:
+        return [str(error)]
+    found += [f"{each}: a scheduler ends it, or: streamsched topics repair" for each in hanging.find(site)]
+    if found:
+        return found  # nobody can tell a position that is held back
+    for group, places in repair.lost(site).items():
+        found += [
+            f"group {group} has no valid position for {place.topic}-{place.partition}: a node that is given it begins "
+            "anew where there is none, else: streamsched topics repair"
+            for place in places
+        ]
+    return found
+
+
+def lonely(site: Installation) -> list[str]:
+    """Warn of topics that the loss of one broker would take away, where others could have copies."""
+    brokers = site.log.brokers()
+    return [
+        f"warning: topic {spec.name} has a replication factor of 1, and there are {brokers} brokers: "
+        "the loss of one stops it; see kafka-reassign-partitions"
+        for spec in site.topics.specs()
+        if brokers > 1 and site.log.replication(spec.name) == 1
+    ]

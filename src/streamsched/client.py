@@ -1,0 +1,320 @@
+"""The Python client: submit, look, wait, cancel. Everything the command line does, it does through this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from streamsched.commands.request import AnyTemplate, Params, Submitted, submit, want
+from streamsched.installation.session import Session
+from streamsched.installation.settings import Settings, load_settings
+from streamsched.installation.site import Progress
+
+# What only some commands need is imported where it is used: submit and status are as fast as what they import.
+if TYPE_CHECKING:
+    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.redrive import Redriven
+    from streamsched.commands.schedules import Changed, ScheduleChanges
+    from streamsched.commands.set_aside import Decided
+    from streamsched.domain.events import Event, NodeBeat
+    from streamsched.files.schedule_file import WantedSchedule
+    from streamsched.log.codec import Undecodable
+    from streamsched.log.port import Record
+    from streamsched.queries.dead_letters import SetAside
+    from streamsched.queries.ledger import Tick
+    from streamsched.queries.presence import Presence
+    from streamsched.queries.schedule_status import ScheduleStatus
+    from streamsched.queries.schedules import Schedules
+    from streamsched.queries.status import ChildStatus, TaskStatus
+    from streamsched.queries.tasks import Tasks
+
+
+class Client:
+    """A connection to one installation. ``brokers`` empty: the embedded log in ``data_dir``.
+
+    Use it as a context manager, from one thread. What it asks of the embedded log is done by the ``streamsched up`` or
+    ``run`` of that folder, or by the next one. ``submit`` and ``create_schedule`` make the log where there is none.
+    """
+
+    def __init__(
+        self,
+        *,
+        brokers: str | None = None,
+        data_dir: Path | str | None = None,
+        prefix: str | None = None,
+        config: Path | str | None = None,
+        settings: Settings | None = None,
+        on_progress: Progress = lambda done, total: None,
+    ) -> None:
+        if settings is None:
+            path = Path(config) if config else None
+            settings = load_settings(path, brokers=brokers, data_dir=data_dir, prefix=prefix)
+        self._session = Session(settings, on_progress)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the view and the log."""
+        if "_presence" in self.__dict__:
+            self._presence.close()
+        self._session.close()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether this is the embedded log, in a folder of this machine."""
+        return not self._session.settings.brokers
+
+    # --- write ------------------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        template: AnyTemplate,
+        params: Params = None,
+        *,
+        task_id: str | None = None,
+        priority: int = 0,
+        origin: str = "submit",
+    ) -> Submitted:
+        """Request a task; durable on return. A given ``task_id`` makes it idempotent.
+
+        The template is a file, or what stands in one as a dictionary.
+
+        Raises:
+            InputError: the template or a parameter is wrong; nothing was written.
+            TaskConflict: the id is taken by a different task.
+            LogError: the log could not be written.
+
+        """
+        return submit(self._session, want(template, params, task_id=task_id, priority=priority), origin)
+
+    def halted(self, task_id: str) -> str:
+        """Say why the journal's partition of this task stands still; empty where it does not, or that is unknown."""
+        return self._tasks.halted(task_id)
+
+    def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
+        """Ask for the end of a task and return its status before that; nothing is asked of one that is done."""
+        from streamsched.commands.cancel import cancel
+
+        return cancel(self._session, task_id, reason)
+
+    def redrive(self, task_id: str, *, everything: bool = False, restart: bool = False, reason: str = "") -> Redriven:
+        """Let a task that has ended go on: its children that did not succeed, or all of them.
+
+        They go on from their last checkpoints; with ``restart``, and with ``everything``, from their beginning.
+        Raise NoSuchTask; NotRedrivable where it runs, or there is nothing to do again.
+        """
+        from streamsched.commands.redrive import redrive
+
+        return redrive(self._session, task_id, everything=everything, restart=restart, reason=reason)
+
+    def create_schedule(
+        self, schedule: WantedSchedule | Path | str, params: Params = None, *, schedule_id: str | None = None
+    ) -> Changed:
+        """Make a schedule of a file; durable on return. One that is there with the same content is left as it is.
+
+        Without an id it is called as its file. Raise InputError where the file or a parameter is wrong, and
+        ScheduleConflict where the id is taken by a schedule with other content; nothing was written then.
+        """
+        wanted = self._wanted_schedule(schedule, params, schedule_id)
+        self._session.make()
+        return self._changes.create(wanted)
+
+    def update_schedule(
+        self, schedule: WantedSchedule | Path | str, params: Params = None, *, schedule_id: str | None = None
+    ) -> Changed:
+        """Change a schedule for the times to come.
+
+        Raise InputError where the file or a parameter is wrong, NoSuchSchedule, and ScheduleConflict where it was
+        changed by another command at the same time; nothing came of this change then.
+        """
+        return self._changes.update(self._wanted_schedule(schedule, params, schedule_id))
+
+    def pause_schedule(self, schedule_id: str, note: str = "") -> Changed:
+        """Pause a schedule: its times are suppressed until it is resumed. Raise NoSuchSchedule."""
+        return self._changes.pause(schedule_id, note, paused=True)
+
+    def resume_schedule(self, schedule_id: str, note: str = "") -> Changed:
+        """Let a paused schedule go on with the times to come. Raise NoSuchSchedule."""
+        return self._changes.pause(schedule_id, note, paused=False)
+
+    def trigger_schedule(self, schedule_id: str) -> Changed:
+        """Ask for a task of a schedule now, whose id is told. Raise NoSuchSchedule."""
+        return self._changes.trigger(schedule_id)
+
+    def delete_schedule(self, schedule_id: str, note: str = "") -> Changed:
+        """End a schedule: its tasks that run go on, no more are made. Raise NoSuchSchedule."""
+        return self._changes.delete(schedule_id, note)
+
+    def backfill(self, schedule_id: str, wanted: WantedBackfill) -> Changed:
+        """Go through past times of a schedule once more, whose tasks are missing, or failed, or all.
+
+        Raise NoSuchSchedule, and ScheduleConflict while another backfill of it runs.
+        """
+        return self._changes.backfill(schedule_id, wanted)
+
+    def preview_backfill(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[Refilling]:
+        """Walk the times of a backfill with what would become of each; nothing is written. Raise NoSuchSchedule."""
+        return self._changes.preview(schedule_id, wanted)
+
+    def cancel_backfill(self, schedule_id: str, note: str = "") -> Changed:
+        """Let a schedule's backfill start nothing more; its tasks that run go on. Raise NoSuchSchedule."""
+        return self._changes.cancel_backfill(schedule_id, note)
+
+    def set_aside(self, partition: int, offset: int, reason: str, *, work_log: bool = False) -> Decided:
+        """Decide that a record of an unknown schema is rubbish, so that its partition goes on; durable on return.
+
+        Raise InputError where there is no such record, or its schema is known.
+        """
+        from streamsched.commands.set_aside import set_aside
+
+        return set_aside(self._session, partition, offset, reason, work_log=work_log)
+
+    # --- read -------------------------------------------------------------------------------------------------------
+
+    def status(self, task_id: str) -> TaskStatus:
+        """Tell how a task stands now, and why nothing is done for it, where that is so. Raise NoSuchTask."""
+        return self._tasks.status(task_id, self._presence)
+
+    def missing(self, task_id: str | None = None) -> str:
+        """Say which nodes are missing for anything to be done, or able to run this task; empty where none is."""
+        return self._presence.missing() if task_id is None else self._tasks.missing(task_id, self._presence)
+
+    def tasks(self) -> list[TaskStatus]:
+        """List all tasks, the youngest last."""
+        return self._tasks.all()
+
+    def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
+        """Walk the children of a task in order, those in one state if it is given. Raise NoSuchTask."""
+        return self._tasks.children(task_id, state)
+
+    def results(self, task_id: str) -> Iterator[ChildStatus]:
+        """Walk the children that succeeded, in order, with their results. Raise NoSuchTask."""
+        return self._tasks.children(task_id, "succeeded")
+
+    def follow(self, task_id: str, interval: float = 0.1) -> Iterator[TaskStatus]:
+        """Give the status of a task now, after each change and each ``interval`` seconds, until it is done."""
+        return self._tasks.follow(task_id, interval)
+
+    def follow_active(self, interval: float = 0.1) -> Iterator[list[TaskStatus]]:
+        """Give the statuses of all tasks that go on, as ``follow`` does, without an end."""
+        return self._tasks.follow_active(interval)
+
+    def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
+        """Wait until a task is done, and return its status.
+
+        Raise NoSuchTask, and TimeoutError, which says how it stands, where it is not done after ``timeout`` seconds.
+        """
+        return self._tasks.wait(task_id, timeout)
+
+    def history(
+        self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None
+    ) -> Iterator[tuple[Record, Event | Undecodable]]:
+        """Replay the journal, merged by time; a record that is no event comes with the reason.
+
+        ``until_position`` ends each partition before that offset, ``until_time`` (milliseconds) before its first record
+        that is later.
+        """
+        from streamsched.queries.history import history
+
+        return history(self._session.site, task_id, position=until_position, time=until_time)
+
+    def rebuild(
+        self, folder: Path, task_id: str | None, *, until_position: int | None = None, until_time: int | None = None
+    ) -> int:
+        """Fold the history into a new view in ``folder``; returns the number of events."""
+        from streamsched.queries.history import rebuild
+
+        return rebuild(self._session.site, folder, task_id, position=until_position, time=until_time)
+
+    def topic(self, name: str) -> str:
+        """Give the full name of one of this installation's topics. Raise InputError where there is none of the name."""
+        from streamsched.queries.dead_letters import topic_named
+
+        return topic_named(self._session.site.topics, name)
+
+    def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
+        """Walk the records that were set aside; see ``dead_letters.dead_letters``."""
+        from streamsched.queries.dead_letters import dead_letters
+
+        return dead_letters(self._session.site, topic=topic, since=since)
+
+    def dead_letter(self, number: int) -> tuple[SetAside, Record | None] | None:
+        """Find the dead letter of this number, and the record that it is about, if the log still has that."""
+        from streamsched.queries.dead_letters import dead_letter, origin_of
+
+        found = dead_letter(self._session.site, number)
+        return None if found is None else (found, origin_of(self._session.site, found.letter))
+
+    def nodes(self) -> list[tuple[NodeBeat, int]]:
+        """List the latest beat of each node that has not left, with its age in milliseconds."""
+        from streamsched.queries.nodes import nodes
+
+        return nodes(self._session.site, self._session.me.clock.now())
+
+    def schedule(self, schedule_id: str) -> ScheduleStatus:
+        """Tell how a schedule stands now, a deleted one too. Raise NoSuchSchedule."""
+        return self._schedules.told(self._schedules.need(schedule_id))
+
+    def schedules(self) -> list[ScheduleStatus]:
+        """List all schedules by their ids, the deleted ones too."""
+        return self._schedules.all()
+
+    def ticks(
+        self,
+        schedule_id: str,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        last: int | None = None,
+        outcome: str | None = None,
+    ) -> Iterator[Tick]:
+        """Walk the times of a schedule that were decided about, in their order: each with its outcome and the reason.
+
+        Those in [``since``, ``until``) (milliseconds), of one ``outcome``, the ``last`` of them, where these are given.
+        Raise NoSuchSchedule.
+        """
+        return self._schedules.ticks(schedule_id, since=since, until=until, last=last, outcome=outcome)
+
+    # --- inside -----------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def _presence(self) -> Presence:
+        from streamsched.queries.presence import Presence
+
+        return Presence(self._session.site)
+
+    @property
+    def _tasks(self) -> Tasks:
+        from streamsched.queries.tasks import Tasks
+
+        return Tasks(self._session)
+
+    @property
+    def _schedules(self) -> Schedules:
+        from streamsched.queries.schedules import Schedules
+
+        return Schedules(self._session)
+
+    @property
+    def _changes(self) -> ScheduleChanges:
+        from streamsched.commands.schedules import ScheduleChanges
+
+        return ScheduleChanges(self._session)
+
+    def _wanted_schedule(
+        self, schedule: WantedSchedule | Path | str, params: Params, schedule_id: str | None
+    ) -> WantedSchedule:
+        from streamsched.files.schedule_file import WantedSchedule, want_schedule
+
+        if isinstance(schedule, WantedSchedule):
+            return schedule
+        return want_schedule(Path(schedule), params, now=self._session.me.clock.now(), schedule_id=schedule_id)

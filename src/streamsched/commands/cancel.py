@@ -1,0 +1,21 @@
+"""Asking for the end of a task."""
+
+from __future__ import annotations
+
+from streamsched.commands.request import record_of
+from streamsched.domain.events import TaskCancelRequested
+from streamsched.installation.session import Session
+from streamsched.installation.writing import write
+from streamsched.queries.status import TaskStatus, status_of
+from streamsched.queries.tasks import Tasks
+
+
+def cancel(session: Session, task_id: str, reason: str) -> TaskStatus:
+    """Ask for the end of a task and return its status before that; one that is done is left alone. Raise NoSuchTask."""
+    task = Tasks(session).find(task_id)
+    status = status_of(task)
+    if not task.terminal:
+        reason = reason or f"cancelled by {session.me.name}"
+        event = session.me.sign(TaskCancelRequested, task_id=task_id, redrive=task.redrive, reason=reason)
+        write(session.site, record_of(session.site, event, task_id, task.request.traceparent))
+    return status

@@ -1,0 +1,126 @@
+"""The records that were set aside, and what is known of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from msgspec.structs import asdict
+
+from streamsched.audit.replay import merged
+from streamsched.domain.errors import InputError
+from streamsched.domain.events import DeadLetter
+from streamsched.installation.site import Installation
+from streamsched.log.codec import Undecodable
+from streamsched.log.intake import Intake
+from streamsched.log.port import LogError, Record, TopicPartition
+from streamsched.log.topics import Topics
+from streamsched.queries.documents import Document
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A record that was set aside: its dead letter, under the number that names it."""
+
+    number: int
+    letter: DeadLetter
+
+
+class LetterDocument(Document, frozen=True, kw_only=True):
+    """A dead letter: the place that its record came from, and why it was set aside."""
+
+    number: int
+    at: int
+    by: str
+    topic: str
+    partition: int
+    offset: int
+    key: str | None
+    reason: str
+
+
+class WholeLetterDocument(LetterDocument, frozen=True, kw_only=True):
+    """A dead letter with its value, in hexadecimal form, and what the log still has of the record itself."""
+
+    value: str | None
+    bytes: int | None
+    headers: tuple[tuple[str, str], ...] | None
+    origin: dict[str, int | None] | None
+
+
+def topic_named(topics: Topics, name: str) -> str:
+    """Return the full name of a topic. Raise InputError where there is none of the name."""
+    names = [spec.name for spec in topics.specs()]
+    for full in (name, f"{topics.prefix}.{name}"):
+        if full in names:
+            return full
+    raise InputError(f"{name!r} is no topic here", f"choose one of {', '.join(names)}")
+
+
+def dead_letters(site: Installation, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
+    """Walk the dead letters, the oldest first: of one topic of origin, written at ``since`` (milliseconds) or later.
+
+    What is no dead letter itself is passed over.
+    """
+    place = TopicPartition(site.topics.dead_letters, 0)
+    begin = site.log.start([place]) if since is None else site.log.position_at([place], since)
+    intake = Intake(site.codec, site.topics)
+    for record in merged(site.log, site.log.end([place]), begin):
+        try:
+            letter = intake.dead_letter(record)
+        except Undecodable:
+            continue
+        if topic in (None, letter.topic):
+            yield SetAside(record.offset, letter)
+
+
+def dead_letter(site: Installation, number: int) -> SetAside | None:
+    """Find the dead letter of this number."""
+    record = _record_at(site, TopicPartition(site.topics.dead_letters, 0), number)
+    if record is None:
+        return None
+    try:
+        return SetAside(number, Intake(site.codec, site.topics).dead_letter(record))
+    except Undecodable:
+        return None
+
+
+def origin_of(site: Installation, letter: DeadLetter) -> Record | None:
+    """Find the record that a dead letter is about, if the log still has it."""
+    if letter.topic not in {spec.name for spec in site.topics.specs()}:
+        return None
+    return _record_at(site, TopicPartition(letter.topic, letter.partition), letter.offset)
+
+
+def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record | None:
+    try:
+        if not site.log.start([place])[place] <= offset < site.log.end([place])[place]:
+            return None
+        found = next(merged(site.log, {place: offset + 1}, {place: offset}), None)
+    except LogError:  # no such partition, or deleted this very moment
+        return None
+    return found if found is not None and found.offset == offset else None
+
+
+def letter_document(entry: SetAside) -> LetterDocument:
+    """Make the document of a dead letter in a list."""
+    letter = entry.letter
+    return LetterDocument(
+        number=entry.number, at=letter.at, by=letter.by, topic=letter.topic, partition=letter.partition,
+        offset=letter.offset, key=None if letter.key is None else _text(letter.key), reason=letter.reason,
+    )  # fmt: skip
+
+
+def whole_letter_document(entry: SetAside, origin: Record | None) -> WholeLetterDocument:
+    """Make the document of a dead letter and the record that it is about."""
+    value, there, headers = entry.letter.value, None, None
+    if origin is not None:
+        there = {"timestamp": origin.timestamp, "bytes": None if origin.value is None else len(origin.value)}
+        headers = tuple((name, _text(data)) for name, data in origin.headers)
+    text, length = (None, None) if value is None else (value.hex(), len(value))
+    head = asdict(letter_document(entry))
+    return WholeLetterDocument(**head, value=text, bytes=length, headers=headers, origin=there)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="backslashreplace")

@@ -1,0 +1,80 @@
+"""The nodes that are there, from their beats."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from streamsched.audit.replay import merged
+from streamsched.domain.events import NodeBeat
+from streamsched.installation.site import Installation
+from streamsched.log.codec import Undecodable
+from streamsched.log.intake import Intake
+from streamsched.log.port import TopicPartition
+from streamsched.queries.documents import Document
+
+FORGOTTEN: Final = 300_000
+"""Milliseconds after which a node that died without a word is listed no more."""
+
+
+class RunningDocument(Document, frozen=True):
+    """A child that runs on a node; its progress is None where JSON has no word for what the handler told."""
+
+    task_id: str
+    child: int
+    attempt: int
+    started_at: int
+    done: float | None
+    total: float | None
+
+
+class NodeDocument(Document, frozen=True):
+    """A node, as its latest beat tells. Milliseconds; ``age_ms`` is that of the beat."""
+
+    node_id: str
+    name: str
+    role: str
+    version: str
+    state: str
+    slots: int
+    free: int
+    pending: int
+    loop_age: int
+    age_ms: int
+    partitions: tuple[int, ...]
+    modules: tuple[str, ...] | None
+    running: tuple[RunningDocument, ...]
+
+
+def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
+    """List the latest beat of each node that has not left, with its age in milliseconds.
+
+    The age is that of the record: what a node says itself of the time is as wrong as its clock.
+    """
+    beats: dict[bytes, tuple[NodeBeat, int]] = {}
+    intake = Intake(site.codec, site.topics)
+    for record in merged(site.log, site.log.end([TopicPartition(site.topics.workers, 0)])):
+        try:
+            beat = intake.beat(record)
+        except Undecodable:
+            continue
+        key = record.key or b""
+        beats.pop(key, None)
+        if beat is not None:
+            beats[key] = (beat, now - record.timestamp)
+    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN]
+    return sorted(present, key=lambda found: (found[0].role, found[0].name))
+
+
+def node_document(beat: NodeBeat, age: int) -> NodeDocument:
+    """Make the document of one that ``nodes`` lists."""
+    told = {name: getattr(beat, name) for name in NodeDocument.__struct_fields__ if hasattr(beat, name)}
+    running = tuple(
+        RunningDocument(it.task_id, it.child, it.attempt, it.started_at, _finite(it.done), _finite(it.total))
+        for it in beat.running
+    )
+    return NodeDocument(**{**told, "age_ms": age, "running": running})
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,166 @@
+"""What people and scripts are told of a schedule: plain data, made from the view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from itertools import islice
+from typing import Any, ClassVar, Final
+
+from streamsched.audit.document import decoded
+from streamsched.domain import duration
+from streamsched.domain.backfill import Backfill
+from streamsched.domain.calendar import moment
+from streamsched.domain.overlap import Overlap
+from streamsched.domain.schedule import FOREVER, Schedule
+from streamsched.queries.documents import Document, Time
+
+SHOWN: Final = 5
+"""Coming times that are told."""
+
+
+class LocalTime(Time):
+    """A time that documents have in the zone of its schedule."""
+
+    zone: str
+
+    def __new__(cls, millis: int, zone: str) -> LocalTime:
+        """Make a time of this zone."""
+        self = super().__new__(cls, millis)
+        self.zone = zone
+        return self
+
+    def shown(self) -> str:
+        """Write it as text."""
+        return moment.write(self, self.zone)
+
+
+class Duration(int):
+    """Milliseconds; documents have them as files do, such as ``1h30m``."""
+
+    schema: ClassVar = {"type": "string"}
+
+    def shown(self) -> str:
+        """Write it as text."""
+        return duration.write(self)
+
+
+class PolicyStatus(Document, frozen=True, kw_only=True, rename={"catchup_window_ms": "catchup_window"}):
+    """The policy of a schedule, as in its file."""
+
+    overlap: Overlap
+    catchup_window_ms: Duration
+    max_catchup_runs: int
+    limited_runs: int
+    pause_on_failure: bool
+
+
+class BackfillStatus(Document, frozen=True, kw_only=True):
+    """A backfill as it stands. ``cursor``: the last time that it went through, in milliseconds since the epoch."""
+
+    number: int
+    state: str
+    reprocess: str
+    max_active: int
+    asked_at: Time
+    asked_by: str
+    note: str
+    cursor: Time | None
+    counts: Mapping[str, int]
+    running: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing more to come of it."""
+        return self.state in ("done", "cancelled")
+
+    @property
+    def passed(self) -> int:
+        """Count the times that it went through."""
+        return sum(self.counts.get(outcome, 0) for outcome in ("fired", "redriven", "left"))
+
+
+class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "next"}):
+    """A schedule as it stands. Times in milliseconds since the epoch; ``spec`` is as in its file."""
+
+    schedule_id: str
+    state: str
+    note: str
+    version: int
+    spec: Mapping[str, Any]
+    policy: PolicyStatus
+    template: str
+    template_version: str
+    params: Any
+    priority: int
+    zone: str
+    created_at: Time
+    changed_at: Time
+    changed_by: str
+    coming: tuple[LocalTime, ...]
+    """The next nominal times, with which a paused schedule does nothing."""
+    left: int | None
+    counts: Mapping[str, int]
+    running: tuple[str, ...]
+    waiting: int
+    last_outcome: str | None
+    backfill: BackfillStatus | None
+    """The latest one."""
+    void: int
+
+    @property
+    def deleted(self) -> bool:
+        """Whether it has ended."""
+        return self.state == "deleted"
+
+    @property
+    def coming_local(self) -> list[str]:
+        """Write the next times in the schedule's zone."""
+        return [at.shown() for at in self.coming]
+
+
+def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
+    """Tell how a schedule stands at ``now``."""
+    body, (spec, policy) = schedule.now.body, schedule.now.rules
+    shown = 0 if schedule.deleted else SHOWN if schedule.left is None else min(SHOWN, schedule.left)
+    coming = spec.between(max(now, schedule.cursor) + 1, FOREVER)
+    return ScheduleStatus(
+        schedule_id=schedule.schedule_id,
+        state=schedule.state,
+        note=schedule.note,
+        version=schedule.version,
+        spec=spec.to_mapping(),
+        policy=PolicyStatus(**{**asdict(policy), "catchup_window_ms": Duration(policy.catchup_window_ms)}),
+        template=body.template_name,
+        template_version=body.template_version,
+        params=decoded(body.params),
+        priority=body.priority,
+        zone=spec.home,
+        created_at=Time(schedule.created_at),
+        changed_at=Time(body.at),
+        changed_by=body.by,
+        coming=tuple(LocalTime(at, spec.home) for at in islice(coming, shown)),
+        left=schedule.left,
+        counts=dict(sorted(schedule.counts.items())),
+        running=tuple(schedule.running),
+        waiting=len(schedule.waiting) + len(schedule.triggers),
+        last_outcome=schedule.last_outcome or None,
+        backfill=None if schedule.backfill is None else _backfill_status(schedule.backfill),
+        void=schedule.void,
+    )
+
+
+def _backfill_status(backfill: Backfill) -> BackfillStatus:
+    request = backfill.request
+    return BackfillStatus(
+        number=backfill.number,
+        state=backfill.state,
+        reprocess=request.reprocess,
+        max_active=request.max_active,
+        asked_at=Time(request.at),
+        asked_by=request.by,
+        note=backfill.note or request.note,
+        cursor=Time.of(backfill.cursor),
+        counts=dict(sorted(backfill.counts.items())),
+        running=tuple(backfill.running),
+    )

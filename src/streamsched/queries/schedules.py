@@ -1,0 +1,64 @@
+"""The schedules of an installation, as the view of a session has them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import closing
+from typing import cast
+
+from streamsched.audit.replay import folded
+from streamsched.domain import events as e
+from streamsched.domain.errors import NoSuchSchedule
+from streamsched.domain.schedule import Schedule
+from streamsched.installation.session import Session
+from streamsched.log.journal import JournalReader
+from streamsched.queries.ledger import Tick, ledger
+from streamsched.queries.schedule_status import ScheduleStatus, schedule_status
+
+
+class Schedules:
+    """Answers about schedules."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find(self, schedule_id: str) -> Schedule | None:
+        """Return a schedule as it stands now, a deleted one too; None where there was never one of this id."""
+        home = self._session.site.topics.journal_of(schedule_id)
+        return self._session.folded([home]).schedules.get(schedule_id)
+
+    def need(self, schedule_id: str, *, live: bool = False) -> Schedule:
+        """Return a schedule as it stands now, one that was not deleted if ``live``. Raise NoSuchSchedule."""
+        found = self.find(schedule_id)
+        if found is None or (live and found.deleted):
+            where = self._session.site.settings.where
+            raise NoSuchSchedule(f"no schedule {schedule_id!r} in {where}; 'streamsched schedule list' shows all")
+        return found
+
+    def told(self, schedule: Schedule) -> ScheduleStatus:
+        """Return how this schedule stands now."""
+        return schedule_status(schedule, self._session.me.clock.now())
+
+    def all(self) -> list[ScheduleStatus]:
+        """Return all schedules by their ids, the deleted ones too."""
+        schedules = self._session.folded(self._session.site.topics.journal()).schedules
+        return [self.told(schedules[schedule_id]) for schedule_id in sorted(schedules)]
+
+    def ticks(
+        self, schedule_id: str, *, since: int | None, until: int | None, last: int | None, outcome: str | None
+    ) -> Iterator[Tick]:
+        """Yield the schedule's times that were decided about, as ``Client.ticks`` does. Raise NoSuchSchedule."""
+        self.need(schedule_id)
+        found = ledger(self.events(schedule_id), since=since or 0, until=1 << 62 if until is None else until)
+        wanted = (tick for tick in found if outcome in (None, tick.outcome))
+        return wanted if last is None else iter(deque(wanted, last))
+
+    def events(self, schedule_id: str) -> Iterator[e.OfSchedule]:
+        """Yield the events of a schedule, from its beginning."""
+        site, key = self._session.site, schedule_id.encode()
+        home = [site.topics.journal_of(schedule_id)]
+        with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
+            for record, event in folded(site.log, reader, site.log.start(home), site.log.end(home)):
+                if record.key == key and type(event) in e.OF_SCHEDULE:
+                    yield cast(e.OfSchedule, event)

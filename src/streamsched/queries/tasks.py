@@ -1,0 +1,116 @@
+"""The tasks of an installation, as the view of a session has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from typing import Final
+
+from msgspec.structs import replace
+
+from streamsched.domain.errors import NoSuchTask
+from streamsched.domain.task import Task
+from streamsched.installation.session import Session
+from streamsched.log.journal import JournalReader
+from streamsched.log.port import LogError
+from streamsched.queries.presence import Presence
+from streamsched.queries.status import ChildStatus, TaskStatus, children_of, status_of
+
+HALT_OFFSETS: Final = 10_000
+"""Offsets behind the schedulers' position that are looked at to find out whether a partition stands still."""
+HALT_LOOK_S: Final = 1.0
+"""Seconds that this may take."""
+
+
+class Tasks:
+    """Answers about tasks."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def find(self, task_id: str) -> Task:
+        """Return a task as it stands now. Raise NoSuchTask."""
+        site = self._session.site
+        home = site.topics.journal_of(task_id)
+        task = self._session.folded([home]).task(task_id)
+        if task is None:
+            halt = self._session.follower.halts.get(home.partition)
+            if halt is not None:
+                raise NoSuchTask(f"no task {task_id!r} as far as can be read: {halt}")
+            raise NoSuchTask(f"no task {task_id!r} in {site.settings.where}; 'streamsched list' shows all")
+        return task
+
+    def status(self, task_id: str, presence: Presence) -> TaskStatus:
+        """Return how a task stands, and why nothing is done for it, where that is so. Raise NoSuchTask."""
+        status = status_of(self.find(task_id))
+        return status if status.done else replace(status, why=self.missing(task_id, presence))
+
+    def missing(self, task_id: str, presence: Presence) -> str:
+        """Say which nodes are missing, or where no worker can run the task, as it was folded last; else empty."""
+        return presence.missing(self._session.follower.view.active.get(task_id))
+
+    def halted(self, task_id: str) -> str:
+        """Say whether the task's partition stands still, reading from the schedulers' position on; empty if not."""
+        site = self._session.site
+        home = site.topics.journal_of(task_id)
+        try:
+            committed = site.log.committed(site.topics.scheduler_group, [home], stable=False)[home]
+            ends = site.log.end([home])
+            begin = max(0 if committed is None else committed.position, site.log.start([home])[home])
+            if ends[home] - begin > HALT_OFFSETS:
+                return ""
+            with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
+                reader.assign({home: begin})
+                deadline = site.clock.monotonic() + HALT_LOOK_S
+                while reader.left(ends) and site.clock.monotonic() < deadline:
+                    reader.poll(HALT_OFFSETS, 0.2)
+                halt = reader.halts.get(home.partition)
+                return "" if halt is None else str(halt)
+        except LogError:  # it may only write, which is all that a submit needs
+            return ""
+
+    def all(self) -> list[TaskStatus]:
+        """Return all tasks, the youngest last."""
+        view = self._session.folded(self._session.site.topics.journal())
+        return _youngest_last(task for task_id in view.task_ids() if (task := view.task(task_id)))
+
+    def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
+        """Yield the children of a task in order, those in one state if it is given. Raise NoSuchTask."""
+        task = self.find(task_id)
+        return children_of(self._session.follower.view, task, state)
+
+    def follow(self, task_id: str, interval: float) -> Iterator[TaskStatus]:
+        """Yield the status now, after each change and each ``interval`` seconds, until the task is done."""
+        task = self.find(task_id)
+        yield status_of(task)
+        if task.terminal:
+            return
+        for _ in self._session.changes([self._session.site.topics.journal_of(task_id)], interval):
+            task = self._session.follower.view.task(task_id) or task
+            yield status_of(task)
+            if task.terminal:
+                return
+
+    def follow_active(self, interval: float) -> Iterator[list[TaskStatus]]:
+        """Yield the statuses of all active tasks, as ``follow`` does, without an end."""
+        places = self._session.site.topics.journal()
+        view = self._session.folded(places)
+        changes = self._session.changes(places, interval)
+        while True:
+            yield _youngest_last(view.active.values())
+            next(changes)
+
+    def wait(self, task_id: str, timeout: float | None) -> TaskStatus:
+        """Wait until a task is done, and return its status. Raise TimeoutError, NoSuchTask."""
+        deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
+        for status in self.follow(task_id, 0.1):
+            if status.done:
+                return status
+            if time.monotonic() >= deadline:
+                raise TimeoutError(f"task {task_id!r} is {status.state} after {timeout:g} s")
+        raise AssertionError("follow ends with a task that is done")
+
+
+def _youngest_last(tasks: Iterable[Task]) -> list[TaskStatus]:
+    return sorted(map(status_of, tasks), key=lambda status: status.submitted_at)
