@@ -12,9 +12,10 @@ The cluster may be running meanwhile, and no two reads are of one instant. So th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from streamsched.audit.journal import Live, Standing
+from streamsched.audit.journal import Journal
+from streamsched.audit.partition import Live, Standing
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
@@ -23,9 +24,6 @@ from streamsched.log.intake import Intake, blame
 from streamsched.log.port import Log, LogUnreachable, PositionLost, Record, TopicPartition
 from streamsched.log.scan import records
 from streamsched.log.topics import Topics
-
-if TYPE_CHECKING:
-    from streamsched.audit.verify import Journal
 
 TRIES: Final = 5
 """Scans that may be overtaken by an owner that deletes what it has settled."""
