@@ -78,8 +78,9 @@ class Owner:
         self.claims: dict[int, Claim] = {}
         self.releases = True
         self.waited = 0
+        log = site.cluster.connect(name)
         self.ownership = Ownership(
-            log=site.cluster.connect(name), group=GROUP, topic=TOPIC, node_id=name, tenant=self, clock=site,
+            log=log, coordination=log, group=GROUP, topic=TOPIC, node_id=name, tenant=self, clock=site,
             pause=site.pass_time, outage=outage,
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from streamsched.api.settings import Settings
 from streamsched.domain.ids import uuid7
 from streamsched.domain.visible import visible
 from streamsched.log.codec import Codec
-from streamsched.log.port import Log, LogError, NotAllowed, TopicMismatch
+from streamsched.log.port import LogError, NotAllowed, TopicMismatch
 from streamsched.log.topics import EVENT_PARTITIONS, Topics
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
@@ -26,6 +26,7 @@ from streamsched.runtime.records import Records
 
 # What only some commands need is imported where it is made: submit and status are as fast as what they import.
 if TYPE_CHECKING:
+    from streamsched.log.adapter import LogAdapter
     from streamsched.scheduler.healing import Healing
     from streamsched.scheduler.lookout import Lookout
     from streamsched.scheduler.node import Scheduler
@@ -66,7 +67,7 @@ class Installation:
         self._private = False
         if write and not settings.brokers:
             self._make_private()
-        self.log: Log
+        self.log: LogAdapter
         if settings.brokers:
             from streamsched.log.kafka.log import KafkaLog
 
@@ -234,13 +235,15 @@ class Installation:
         """
         from streamsched.scheduler.lookout import Lookout
 
-        return Lookout(log=self.log, topics=self.topics, codec=self.codec, me=me, clock=self.clock)
+        return Lookout(
+            log=self.log, coordination=self.log, topics=self.topics, codec=self.codec, me=me, clock=self.clock
+        )
 
     def healing(self) -> Healing:
         """Build what ends transactions that the log has forgotten."""
         from streamsched.scheduler.healing import Healing
 
-        return Healing(log=self.log, topics=self.topics, clock=self.clock)
+        return Healing(log=self.log, coordination=self.log, topics=self.topics, clock=self.clock)
 
     def worker(
         self,

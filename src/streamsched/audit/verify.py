@@ -12,6 +12,7 @@ from streamsched.audit.replay import Positions, ends_of
 from streamsched.audit.report import Findings, Report, Violation
 from streamsched.audit.work import WorkAudit
 from streamsched.log.codec import Codec
+from streamsched.log.coordination import Coordination
 from streamsched.log.port import Log
 from streamsched.log.topics import Topics
 
@@ -21,6 +22,7 @@ __all__ = ["Report", "Violation", "verify"]
 def verify(
     *,
     log: Log,
+    coordination: Coordination,
     topics: Topics,
     codec: Codec,
     task_id: str | None = None,
@@ -57,8 +59,9 @@ def verify(
                 continue
             if ends is None:
                 WorkAudit(
-                    log=log, topics=topics, codec=codec, journal=journal, findings=findings, task_id=task_id
-                ).judge()
+                    log=log, coordination=coordination, topics=topics, codec=codec, journal=journal,
+                    findings=findings, task_id=task_id,
+                ).judge()  # fmt: skip
                 if task_id is None:
                     journal.judge_ticks()
             journal.finish()

@@ -19,6 +19,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from streamsched.log.coordination import Coordination
 from streamsched.log.port import (
     Append,
     Committed,
@@ -108,6 +109,7 @@ class Ownership:
         self,
         *,
         log: Log,
+        coordination: Coordination,
         group: str,
         topic: str,
         node_id: str,
@@ -118,6 +120,7 @@ class Ownership:
         outage: float = 0.0,
     ) -> None:
         self._log = log
+        self._coordination = coordination
         self._group = group
         self._topic = topic
         self._tenant = tenant
@@ -131,7 +134,7 @@ class Ownership:
         """Own ids whose last transaction may still be open, until they are fenced."""
         self._id = self._next_id()
         self._writer: Writer | None = log.writer(self._id)
-        self._member = log.member(group, topic, self)
+        self._member = coordination.member(group, topic, self)
         self._assigned: set[int] = set()
         self._set_apart: set[int] = set()
         """Assigned partitions whose committed position is lost: they stand still until they are assigned anew."""
@@ -270,7 +273,7 @@ class Ownership:
         for predecessor in self._unreleased(places):
             log.info("fencing %s, which did not release its partitions", predecessor)
             self._tenant.waiting()
-            self._log.fence(predecessor)
+            self._coordination.fence(predecessor)
         lost: dict[TopicPartition, PositionLost] = {}
         stable = self._marks(places, stable=True, timeout=HOLD, on_lost=lost.setdefault)
         facts = self._forgotten(lost, stable)
@@ -357,7 +360,9 @@ class Ownership:
     ) -> dict[TopicPartition, tuple[int, Mark]]:
         """Read marks; a position that is lost is raised, or told to ``on_lost`` and left out."""
         found: dict[TopicPartition, tuple[int, Mark]] = {}
-        for place, committed in self._log.committed(self._group, places, stable=stable, timeout=timeout).items():
+        for place, committed in self._coordination.committed(
+            self._group, places, stable=stable, timeout=timeout
+        ).items():
             where = f"group {self._group} for {place.topic}-{place.partition}"
             lost: PositionLost = _Forgotten(f"there is no committed position of {where}: {REMEDY}")
             try:
@@ -442,7 +447,7 @@ class Ownership:
 
     def _fence_abandoned(self) -> None:
         while self._abandoned:
-            self._log.fence(self._abandoned[-1])
+            self._coordination.fence(self._abandoned[-1])
             self._abandoned.pop()
 
     def _next_id(self) -> str:

@@ -21,12 +21,12 @@ from streamsched.domain.routing import needed_by
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import (
     Append,
-    Log,
     LogError,
     LogUnreachable,
     Record,
@@ -100,7 +100,7 @@ class Scheduler:
     def __init__(
         self,
         *,
-        log: Log,
+        log: LogAdapter,
         topics: Topics,
         codec: Codec,
         view: View,
@@ -130,8 +130,8 @@ class Scheduler:
         self._reader = JournalReader(log, topics, codec)
         self._ticker = Ticker(view, self._records, me, Barrier(log, self._reader, topics.journal(), self._halted))
         self._ownership = Ownership(
-            log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
+            log=log, coordination=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id,
+            tenant=self, clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
         )  # fmt: skip
         self.pulse = Pulse(
             log=log,

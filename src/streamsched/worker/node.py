@@ -14,8 +14,9 @@ from itertools import count
 from typing import Final
 
 from streamsched.domain import events as e
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec
-from streamsched.log.port import Log, LogError, TopicPartition
+from streamsched.log.port import LogError, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning
 from streamsched.runtime.beats import Condition, Pulse
@@ -50,7 +51,7 @@ class Worker:
     def __init__(
         self,
         *,
-        log: Log,
+        log: LogAdapter,
         topics: Topics,
         codec: Codec,
         pool: jobs.Pool,
@@ -99,8 +100,8 @@ class Worker:
         self._tell_at = 0.0
         self._trim_at = me.clock.monotonic() + pace.trim
         self._ownership = Ownership(
-            log=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause, outage=OUTAGE_S,
+            log=log, coordination=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id,
+            tenant=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
             begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
         )  # fmt: skip
         records = Records(codec, topics)
