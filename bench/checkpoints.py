@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from bench.cluster import Bench, Site
 from bench.figures import Figures
-from streamsched.api.client import Client
+from streamsched.client import Client
 from streamsched.domain.events import ChildCheckpointed
 
 

@@ -16,9 +16,9 @@ from typing import Final, NamedTuple
 import psutil
 
 from bench import limit
-from streamsched.api.client import Client
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.client import Client
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from tools.broker import ROOT, Broker
 
 TEMPLATES: Final = Path(__file__).parent / "templates"

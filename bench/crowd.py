@@ -9,9 +9,9 @@ from typing import Final
 
 from bench.cluster import TASK_LIMIT, TEMPLATES, Bench, BenchError, Site
 from bench.figures import Figures, percentile
-from streamsched.api.request import make_request, record_of, want
-from streamsched.api.wiring import Installation
+from streamsched.commands.request import make_request, record_of, want
 from streamsched.domain.events import TaskSucceeded
+from streamsched.installation.site import Installation
 from streamsched.view.follow import Follower
 from streamsched.view.view import open_view
 

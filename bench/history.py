@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Final
 
 from bench.cluster import TEMPLATES
-from streamsched.api.request import make_request, record_of, want
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.commands.request import make_request, record_of, want
+from streamsched.hosting import wiring
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.view.view import open_view
 from streamsched.worker import jobs
 
@@ -112,8 +113,8 @@ def fill(
         pool = InstantPool(site.clock.now)
         me = site.identity("client", "bench")
         template = TEMPLATES / "noop.yaml"
-        scheduler = site.scheduler("filler", open_view(None, site.journal_id, site.codec))
-        worker = site.worker(pool, SLOTS, "filler")
+        scheduler = wiring.scheduler(site, "filler", open_view(None, site.journal_id, site.codec))
+        worker = wiring.worker(site, pool, SLOTS, "filler")
         wanted = want(template, {"children": children})
         at_once = max(2, min(500, IN_FLIGHT // children))
         tasks = -(-events // children)

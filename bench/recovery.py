@@ -13,7 +13,7 @@ import psutil
 
 from bench.cluster import ALLOW, TEMPLATES, Bench, BenchError, Node, Site
 from bench.figures import Figures, percentile
-from streamsched.api.client import Client
+from streamsched.client import Client
 
 CHILDREN: Final = 4
 STAY: Final = 90.0

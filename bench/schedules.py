@@ -10,14 +10,14 @@ from typing import Final
 from bench.cluster import TEMPLATES, Bench, BenchError, Site
 from bench.figures import Figures, percentile
 from bench.sampling import sampled
-from streamsched.api.request import want
-from streamsched.api.wiring import Installation
+from streamsched.commands.request import want
 from streamsched.domain import events as e
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.ids import EventIds
 from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.schedule import evolve_schedule
 from streamsched.domain.ticking import decide
+from streamsched.installation.site import Installation
 from streamsched.view.follow import Follower
 from streamsched.view.view import open_view
 

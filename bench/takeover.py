@@ -13,9 +13,9 @@ import psutil
 from bench.cluster import TEMPLATES, Bench, BenchError, Node, Site
 from bench.figures import Figures
 from bench.recovery import kill_tree
-from streamsched.api.request import make_request, record_of, want
-from streamsched.api.wiring import Installation
+from streamsched.commands.request import make_request, record_of, want
 from streamsched.domain.events import TaskRequested
+from streamsched.installation.site import Installation
 
 TASKS: Final = 16
 LIMIT: Final = 60.0

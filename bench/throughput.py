@@ -9,11 +9,11 @@ from bench import limit
 from bench.cluster import TEMPLATES, Bench, BenchError
 from bench.figures import Figures
 from bench.sampling import sampled
-from streamsched.api.client import Client
-from streamsched.api.request import want
-from streamsched.api.run import Run
-from streamsched.api.settings import Settings
-from streamsched.api.status import TaskStatus
+from streamsched.client import Client
+from streamsched.commands.request import want
+from streamsched.hosting.run import Run
+from streamsched.installation.settings import Settings
+from streamsched.queries.status import TaskStatus
 
 
 def bare_protocol(bench: Bench) -> Iterator[Figures]:

@@ -6,15 +6,15 @@ from streamsched.version import __version__
 
 TYPE_CHECKING = False  # of typing it would cost the start of every command an import
 if TYPE_CHECKING:
-    from streamsched.api.client import Client as Client
-    from streamsched.api.errors import InputError as InputError
-    from streamsched.api.redrive import NotRedrivable as NotRedrivable
-    from streamsched.api.request import NoSuchTask as NoSuchTask
-    from streamsched.api.request import TaskConflict as TaskConflict
-    from streamsched.api.request import prepare_any as plan
-    from streamsched.api.run import run as run
-    from streamsched.api.schedules import NoSuchSchedule as NoSuchSchedule
-    from streamsched.api.schedules import ScheduleConflict as ScheduleConflict
+    from streamsched.client import Client as Client
+    from streamsched.commands.redrive import NotRedrivable as NotRedrivable
+    from streamsched.commands.request import TaskConflict as TaskConflict
+    from streamsched.commands.request import prepare_any as plan
+    from streamsched.commands.schedules import ScheduleConflict as ScheduleConflict
+    from streamsched.domain.errors import InputError as InputError
+    from streamsched.domain.errors import NoSuchSchedule as NoSuchSchedule
+    from streamsched.domain.errors import NoSuchTask as NoSuchTask
+    from streamsched.hosting.run import run as run
     from streamsched.log.codec import UnknownSchema as UnknownSchema
     from streamsched.log.port import LogError as LogError
     from streamsched.log.port import LogTaken as LogTaken
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
     from streamsched.worker.errors import StopChild as StopChild
 
 _HOMES = {
-    "Client": "api.client",
-    "plan": "api.request:prepare_any",
-    "run": "api.run",
+    "Client": "client",
+    "plan": "commands.request:prepare_any",
+    "run": "hosting.run",
     # What Client and run raise.
-    "InputError": "api.errors",
-    "NoSuchSchedule": "api.schedules",
-    "NoSuchTask": "api.request",
-    "NotRedrivable": "api.redrive",
-    "ScheduleConflict": "api.schedules",
-    "TaskConflict": "api.request",
+    "InputError": "domain.errors",
+    "NoSuchSchedule": "domain.errors",
+    "NoSuchTask": "domain.errors",
+    "NotRedrivable": "commands.redrive",
+    "ScheduleConflict": "commands.schedules",
+    "TaskConflict": "commands.request",
     "LogError": "log.port",
     "LogTaken": "log.port",
     "LogUnreachable": "log.port",

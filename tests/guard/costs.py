@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from bench.cluster import TEMPLATES
-from streamsched.api.request import make_request, want
+from streamsched.commands.request import make_request, want
 from streamsched.log.core.writer import CoreWriter
 from streamsched.log.port import Append, Committed, Member, TopicPartition
 from streamsched.log.topics import CHILD_PARTITIONS, EVENT_PARTITIONS

@@ -13,7 +13,7 @@ import pytest
 from bench.cluster import Site
 from bench.resources import SETTLE, wakes
 from bench.sampling import node_roles
-from streamsched.api.wiring import Installation
+from streamsched.installation.site import Installation
 from tests.fault.evidence import read_topic
 from tests.guard.bounds import BATCHES, WAKES, check
 from tests.guard.costs import CHILDREN

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bench.history import fill
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
 from streamsched.audit.verify import Report, verify
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from tools.broker import Broker
 
 pytestmark = pytest.mark.kafka

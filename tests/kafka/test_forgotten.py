@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
 from streamsched.domain import events as e
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from tests.fault.nodes import until
 from tests.fault.site import WORKER, Site
 from tests.fault.test_eviction import kill_tree, node_of

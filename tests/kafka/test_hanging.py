@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from streamsched.api import hanging, repair
-from streamsched.api.wiring import Installation
+from streamsched.admin import hanging, repair
+from streamsched.installation.site import Installation
 from streamsched.log.kafka.coordination import POSITIONS
 from streamsched.log.port import Append, Committed, Hanging, LogUnreachable
 from tests.contract.node import Node, read, stable, values

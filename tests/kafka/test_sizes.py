@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka.admin import AdminClient, NewPartitions  # type: ignore[attr-defined]
 
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log import sizes
 from streamsched.log.port import Append
 from tests.contract.harness import Harness, until

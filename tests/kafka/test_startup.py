@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from tests.unit.cli_case import Cli
 from tests.unit.startup_case import HEAVY, READING, TEMPLATES, imported
 from tools.broker import Broker

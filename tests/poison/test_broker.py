@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from streamsched.api.history import dead_letters
-from streamsched.api.settings import load_settings
-from streamsched.api.wiring import Installation
+from streamsched.installation.settings import load_settings
+from streamsched.installation.site import Installation
 from streamsched.log.port import TopicPartition
+from streamsched.queries.history import dead_letters
 from tests.fault.nodes import Nodes, until
 from tests.kafka.shared import NoText, broker
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally

@@ -9,14 +9,14 @@ from typing import cast
 
 import pytest
 
-from streamsched.api.history import nodes
-from streamsched.api.schedule_status import schedule_status
-from streamsched.api.status import children_of, status_of
-from streamsched.api.wiring import Installation
 from streamsched.audit.replay import history
 from streamsched.audit.verify import verify
+from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.port import TopicPartition
+from streamsched.queries.history import nodes
+from streamsched.queries.schedule_status import schedule_status
+from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally

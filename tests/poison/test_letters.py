@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.settings import load_settings
-from streamsched.api.wiring import Installation
+from streamsched.installation.settings import load_settings
+from streamsched.installation.site import Installation
 from streamsched.log.port import Append
 from tests.poison.corpus import Corpus
 from tests.unit.cli_case import Cli

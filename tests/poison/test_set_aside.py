@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from streamsched.api.errors import InputError
-from streamsched.api.set_aside import Decided, decide
 from streamsched.audit.replay import ends_of, rebuild
 from streamsched.audit.verify import Report, verify
+from streamsched.commands.set_aside import Decided, decide
 from streamsched.domain import events as e
+from streamsched.domain.errors import InputError
 from streamsched.log.codec import headers_of
 from streamsched.log.journal import JournalReader
 from streamsched.log.port import Append, TopicPartition

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamsched.api.request import make_request, want
-from streamsched.api.status import children_of
 from streamsched.audit.export import export
 from streamsched.audit.replay import ends_of
+from streamsched.commands.request import make_request, want
 from streamsched.domain import values
 from streamsched.domain.placeholders import kept
 from streamsched.domain.template import ChildSpec, ListSplit, Param, RetryPolicy, Template, TemplateError
+from streamsched.queries.status import children_of
 from streamsched.worker import jobs, wire
 from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
 from streamsched.worker.payload import write_result

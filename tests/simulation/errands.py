@@ -7,13 +7,13 @@ from functools import partial
 from random import Random
 from typing import Final, cast
 
-from streamsched.api.backfills import WantedBackfill
-from streamsched.api.client import NoSuchTask, TaskConflict
-from streamsched.api.errors import InputError
-from streamsched.api.redrive import NotRedrivable
-from streamsched.api.schedules import NoSuchSchedule, ScheduleConflict
+from streamsched.commands.backfills import WantedBackfill
+from streamsched.commands.redrive import NotRedrivable
+from streamsched.commands.request import TaskConflict
+from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain import events as e
 from streamsched.domain.backfill import Reprocess
+from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.domain.schedule import Schedule
 from streamsched.log.port import TopicPartition
 from tests.simulation.clock import MachineClock

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Final
 
-from streamsched.api.repair import repair
+from streamsched.admin.repair import repair
 from streamsched.domain import events as e
 from streamsched.log.codec import MAGIC
 from streamsched.log.core.store import group_key

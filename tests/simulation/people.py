@@ -7,13 +7,14 @@ from pathlib import Path
 from random import Random
 from typing import Final, cast
 
-from streamsched.api.client import Client, NoSuchTask
-from streamsched.api.settings import Settings
-from streamsched.api.status import TaskStatus
-from streamsched.api.wiring import Installation
+from streamsched.client import Client
+from streamsched.domain.errors import NoSuchTask
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
 from streamsched.log.topics import Topics
+from streamsched.queries.status import TaskStatus
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.view.store import MemoryStore

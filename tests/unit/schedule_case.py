@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from streamsched.api.schedule_file import WantedSchedule, want_schedule
 from streamsched.domain.ids import EventIds
+from streamsched.files.schedule_file import WantedSchedule, want_schedule
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.topics import Topics

@@ -10,15 +10,16 @@ from tests.unit.cli_case import LIMIT, Cli
 
 HEAVY: Final = {
     "fastavro", "kafka", "multiprocessing", "psutil", "pyarrow", "pydantic", "rich", "zoneinfo",
-    "streamsched.api.run", "streamsched.api.schedules", "streamsched.api.supervise", "streamsched.audit.verify",
-    "streamsched.cli.audit_commands", "streamsched.cli.schedule_commands", "streamsched.domain.calendar",
+    "streamsched.admin", "streamsched.audit.verify", "streamsched.cli.audit_commands",
+    "streamsched.cli.schedule_commands", "streamsched.commands.schedules", "streamsched.domain.calendar",
+    "streamsched.hosting",
     "streamsched.log.core", "streamsched.log.kafka.eviction", "streamsched.log.kafka.hanging",
     "streamsched.log.kafka.member", "streamsched.log.kafka.topics", "streamsched.log.kafka.writer",
     "streamsched.scheduler", "streamsched.worker",
 }  # fmt: skip
 """Nothing that only looks, or only writes a request, needs any of these on Kafka."""
 READING: Final = {"rocksdict", "streamsched.log.intake", "streamsched.view"}
-TEMPLATES: Final = {"yaml", "streamsched.api.template_file"}
+TEMPLATES: Final = {"yaml", "streamsched.files.template_file"}
 
 
 def imported(cli: Cli, *arguments: str) -> set[str]:

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.backfills import WantedBackfill
-from streamsched.api.errors import InputError
-from streamsched.api.redrive import NotRedrivable
-from streamsched.api.schedules import ScheduleConflict
+from streamsched.commands.backfills import WantedBackfill
+from streamsched.commands.redrive import NotRedrivable
+from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain import events as e
 from streamsched.domain.backfill import latest
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.calendar.spec import ScheduleSpec
+from streamsched.domain.errors import InputError
 from streamsched.domain.schedule import evolve_schedule
 from tests.unit.schedule_case import House
 

@@ -14,10 +14,6 @@ from typing import Any
 
 import pytest
 
-from streamsched.api.errors import InputError
-from streamsched.api.schedule_file import want_schedule
-from streamsched.api.settings import load_settings
-from streamsched.api.source import read_json, read_yaml
 from streamsched.audit.verify import verify
 from streamsched.cli.replay_commands import read_until
 from streamsched.domain import backfill, ids, task
@@ -25,12 +21,16 @@ from streamsched.domain import events as e
 from streamsched.domain.backfill import latest, refill
 from streamsched.domain.calendar.spec import ENTRIES_LIMIT, ScheduleSpec
 from streamsched.domain.calendar.ticks import PATIENCE_LOOKS
+from streamsched.domain.errors import InputError
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy
 from streamsched.domain.refusal import ScheduleError, TemplateError, suggest
 from streamsched.domain.template import ChildSpec, RangeSplit, Template
 from streamsched.domain.tick import fill, previous
 from streamsched.domain.ticking import EXAMINED, FIRES, LOOKS, decide
+from streamsched.files.schedule_file import want_schedule
+from streamsched.files.source import read_json, read_yaml
+from streamsched.installation.settings import load_settings
 from streamsched.scheduler import node, ticker
 from streamsched.scheduler.dispatcher import first_of
 from tests.poison.house import House

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
 from streamsched.domain.events import TaskSucceeded
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from tests.unit.cli_case import Cli
 
 pytestmark = pytest.mark.unit

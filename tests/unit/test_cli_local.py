@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from streamsched import Client, LogUnreachable, NoSuchTask, TaskConflict
-from streamsched.api import writing
-from streamsched.api.mailbox import Mailbox
+from streamsched.installation import writing
+from streamsched.installation.mailbox import Mailbox
 from tests.unit.cli_case import LIMIT, Cli
 
 pytestmark = pytest.mark.unit
@@ -196,8 +196,8 @@ def test_what_a_frozen_process_does_not_take_is_withdrawn(cli: Cli, monkeypatch:
 def test_a_run_waits_for_clients_that_write_and_tells_its_priority(cli: Cli) -> None:
     from contextlib import closing
 
-    from streamsched.api.settings import Settings
-    from streamsched.api.wiring import Installation
+    from streamsched.installation.settings import Settings
+    from streamsched.installation.site import Installation
 
     path = cli.template("count")
     with closing(Installation(Settings(data_dir=cli.folder / ".streamsched"), write=True)):
@@ -315,10 +315,10 @@ def test_up_runs_what_it_is_told_to_allow(cli: Cli) -> None:
 
 
 def test_beats_are_kept_for_a_while_only(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streamsched.api import run
-    from streamsched.api.request import want
-    from streamsched.api.settings import Settings
-    from streamsched.api.wiring import Installation
+    from streamsched.commands.request import want
+    from streamsched.hosting import run
+    from streamsched.installation.settings import Settings
+    from streamsched.installation.site import Installation
     from streamsched.log.port import TopicPartition
 
     monkeypatch.setattr(run, "BEATS_KEPT_MS", 500)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from streamsched import Client
-from streamsched.api.request import NoSuchTask
+from streamsched.domain.errors import NoSuchTask
 from tests.unit.cli_case import LIMIT, Cli
 
 pytestmark = pytest.mark.unit

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaException, Producer
 
-from streamsched.api import settings
-from streamsched.api.settings import load_settings
+from streamsched.installation import settings
+from streamsched.installation.settings import load_settings
 from tools.options import DOCUMENT, commands, text, written
 
 pytestmark = pytest.mark.unit

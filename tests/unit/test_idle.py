@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from streamsched.api.node import IDLE_S, Idle
+from streamsched.hosting.node import IDLE_S, Idle
 
 pytestmark = pytest.mark.unit
 

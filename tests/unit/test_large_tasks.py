@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from streamsched.api.status import children_of
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.task import CHUNK, Load, Task
 from streamsched.log.codec import Codec
+from streamsched.queries.status import children_of
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.property.journals import request, template

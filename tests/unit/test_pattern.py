@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.errors import InputError
-from streamsched.api.template_file import load_params, load_template, prepare
 from streamsched.audit.decisions import judge_in_place
 from streamsched.domain import events as e
 from streamsched.domain import pattern
+from streamsched.domain.errors import InputError
 from streamsched.domain.param import Param
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, RangeSplit, Template, TemplateError, resolve_params
+from streamsched.files.template_file import load_params, load_template, prepare
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler import node
 from streamsched.scheduler.planner import plan_task

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from streamsched.api import presence
-from streamsched.api.presence import Presence
 from streamsched.domain.events import NodeBeat
 from streamsched.domain.ids import EventIds
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append
 from streamsched.log.topics import Topics
+from streamsched.queries import presence
+from streamsched.queries.presence import Presence
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from tests.simulation.people import Disk, Site

@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from streamsched.api.status import ChildCounts, TaskStatus
 from streamsched.cli import progress
 from streamsched.log.port import LogUnreachable
+from streamsched.queries.status import ChildCounts, TaskStatus
 
 RUNNING = TaskStatus(
     "t", "job", "v", "running", "", 0, 0, "submit", "me", 0, 0, None, {}, ChildCounts(1, 0, 1, 0, 0, 0), 0

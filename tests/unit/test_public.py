@@ -11,15 +11,15 @@ import pytest
 
 import streamsched
 from streamsched import ChildContext, ChildError, Client, InputError, LocalTransport, TaskConflict
-from streamsched.api.template_file import load_template, prepare
+from streamsched.files.template_file import load_template, prepare
 from tests.unit.cli_case import TEMPLATES
 
 pytestmark = pytest.mark.unit
 RAISED = {
-    "streamsched.api.errors": ["InputError"],
-    "streamsched.api.redrive": ["NotRedrivable"],
-    "streamsched.api.request": ["NoSuchTask", "TaskConflict"],
-    "streamsched.api.schedules": ["NoSuchSchedule", "ScheduleConflict"],
+    "streamsched.domain.errors": ["InputError", "NoSuchSchedule", "NoSuchTask"],
+    "streamsched.commands.redrive": ["NotRedrivable"],
+    "streamsched.commands.request": ["TaskConflict"],
+    "streamsched.commands.schedules": ["ScheduleConflict"],
     "streamsched.log.port": ["LogError", "LogTaken", "LogUnreachable", "TopicMismatch"],
     "streamsched.log.codec": ["UnknownSchema"],
     "streamsched.worker.errors": ["ChildError", "NonRetryable", "PayloadTooLarge", "RetryAfter"],

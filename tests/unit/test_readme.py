@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.schedule_file import want_schedule
-from streamsched.api.template_file import load_template, prepare
+from streamsched.files.schedule_file import want_schedule
+from streamsched.files.template_file import load_template, prepare
 from tests.unit.readme_case import README, blocks, furnish, shell
 
 pytestmark = pytest.mark.unit

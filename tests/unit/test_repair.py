@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api import repair
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.admin import repair
 from streamsched.domain import events as e
+from streamsched.hosting import wiring
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 from streamsched.log.port import Append, Committed, LogError, TopicPartition
 from streamsched.runtime.mark import INITIAL, decode_mark
 from tests.unit.worker_case import ToldPool
@@ -42,7 +43,7 @@ def test_a_position_that_an_administrator_has_set_stops_its_partition_with_the_r
     site: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
     set_position(site, site.topics.worker_group, site.topics.work_log()[1], "")
-    worker = site.worker(ToldPool(), 2)
+    worker = wiring.worker(site, ToldPool(), 2)
     for _ in range(3):
         worker.step(0.0)
     assert list(worker._ownership.claims) == [0]
@@ -74,7 +75,7 @@ def test_positions_that_an_administrator_has_set_are_given_anew(site: Installati
     reader.assign(dict.fromkeys(site.topics.journal(), 0))
     facts = [site.codec.decode(record) for record in reader.poll(100, 0.0) if record.key is None]
     assert [fact.partition for fact in facts if isinstance(fact, e.PartitionReset)] == [1] * len(site.topics.journal())
-    worker = site.worker(ToldPool(), 2)
+    worker = wiring.worker(site, ToldPool(), 2)
     worker.step(0.0)
     claimed = site.log.committed(site.topics.worker_group, [work], stable=True)[work]
     assert claimed is not None
@@ -86,7 +87,7 @@ def test_what_a_newer_version_committed_is_left_alone(site: Installation) -> Non
     with pytest.raises(LogError, match="newer version"):
         repair.repair(site)
     with pytest.raises(LogError, match="upgrade"):
-        site.worker(ToldPool(), 2).step(0.0)
+        wiring.worker(site, ToldPool(), 2).step(0.0)
 
 
 def test_a_repair_waits_until_nothing_below_the_new_position_is_open(

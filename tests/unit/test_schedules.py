@@ -9,10 +9,9 @@ from unittest import mock
 
 import pytest
 
-from streamsched.api.errors import InputError
-from streamsched.api.request import NoSuchTask
-from streamsched.api.schedules import NoSuchSchedule, ScheduleConflict
+from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
+from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
 from tests.unit.schedule_case import House
 

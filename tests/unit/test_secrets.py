@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Producer
 
-from streamsched.api.errors import InputError
-from streamsched.api.folder import make_private
-from streamsched.api.settings import Settings, load_settings
+from streamsched.domain.errors import InputError
+from streamsched.installation.folder import make_private
+from streamsched.installation.settings import Settings, load_settings
 from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.port import LogError
 from streamsched.log.secrets import is_secret

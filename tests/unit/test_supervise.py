@@ -10,14 +10,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streamsched.api import supervise
+from streamsched.hosting import supervise
 
 pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="adopting is for Linux")]
 PATIENCE = 20.0
 
 PARENT = """
 import sys
-from streamsched.api import supervise
+from streamsched.hosting import supervise
 supervise._COMMAND = (sys.executable, "-S", "-c")
 sys.exit(supervise.supervise(sys.argv[1:]))
 """

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.template_file import InputError, load_template
-from streamsched.api.template_model import duration_ms
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.template import ChildSpec, ListSplit, Param, RangeSplit, Template
+from streamsched.files.template_file import InputError, load_template
+from streamsched.files.template_model import duration_ms
 
 pytestmark = pytest.mark.unit
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from streamsched.api.backfills import WantedBackfill
-from streamsched.api.request import make_request, want
+from streamsched.commands.backfills import WantedBackfill
+from streamsched.commands.request import make_request, want
 from streamsched.domain import events as e
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
 from streamsched.domain.template import LEVEL, Template, version

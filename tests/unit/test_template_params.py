@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.template_file import InputError, load_params, load_template, prepare
 from streamsched.domain.splitting import ARGS_LIMIT
 from streamsched.domain.template import ChildSpec, ListSplit, Param, RangeSplit, Template, version
+from streamsched.files.template_file import InputError, load_params, load_template, prepare
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 pytestmark = pytest.mark.unit

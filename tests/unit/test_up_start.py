@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api import run
 from streamsched.cli.main import main
+from streamsched.hosting import run
 from streamsched.log.embedded.store import RocksStore
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from streamsched import Client
-from streamsched.api.errors import InputError
-from streamsched.api.request import want
+from streamsched.commands.request import want
 from streamsched.domain import values
+from streamsched.domain.errors import InputError
 from streamsched.domain.kinds import names_of
 from streamsched.domain.splitting import ChildArguments
 from streamsched.domain.template import ChildSpec, ListSplit, Param, RangeSplit, Template, TemplateError

@@ -14,18 +14,18 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from streamsched.api.errors import InputError
-from streamsched.api.request import check_task_id
-from streamsched.api.schedule_file import _check_id
-from streamsched.api.settings import load_settings
-from streamsched.api.status import ChildCounts, TaskStatus
-from streamsched.api.wiring import Installation
 from streamsched.cli.options import Lines
 from streamsched.cli.printing import columns, whole
 from streamsched.cli.watch_commands import _table
+from streamsched.commands.request import check_task_id
 from streamsched.domain import events as e
+from streamsched.domain.errors import InputError
 from streamsched.domain.ids import EventIds
 from streamsched.domain.visible import is_visible, visible
+from streamsched.files.schedule_file import _check_id
+from streamsched.installation.settings import load_settings
+from streamsched.installation.site import Installation
+from streamsched.queries.status import ChildCounts, TaskStatus
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from tests.unit.cli_case import Cli

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.api.settings import Settings
-from streamsched.api.wiring import Installation
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
 
 pytestmark = pytest.mark.unit
 

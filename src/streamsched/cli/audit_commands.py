@@ -14,9 +14,9 @@ from streamsched.cli.printing import note, out, out_json, plain
 from streamsched.cli.replay_commands import read_until
 
 if TYPE_CHECKING:
-    from streamsched.api.wiring import Installation
     from streamsched.audit.report import Report, Violation
     from streamsched.cli.progress import ReadProgress
+    from streamsched.installation.site import Installation
 
 
 def verify(
@@ -54,9 +54,9 @@ def verify(
     position, moment = read_until(until)
     if view is not None and not (view / "CURRENT").is_file():
         raise _wrong_view(view, "holds no view")
-    from streamsched.api.wiring import Installation
     from streamsched.audit.verify import verify as verify_history
     from streamsched.cli.progress import ReadProgress as Progress
+    from streamsched.installation.site import Installation
 
     with closing(Installation(settings_of(context))) as site, Progress() as progress:
         site.discover()
@@ -94,7 +94,7 @@ def _compare(site: Installation, view: Path, task: str | None, progress: ReadPro
 
 
 def _wrong_view(view: Path, reason: str) -> Exception:
-    from streamsched.api.errors import InputError
+    from streamsched.domain.errors import InputError
 
     return InputError(
         reason, "name the folder of a view: 'streamsched replay --view' makes one", source=f"--view {view}"
@@ -133,12 +133,12 @@ def export(
     """
     position, moment = read_until(until)
     path, kind = _target(target, form)
-    from streamsched.api.errors import InputError
-    from streamsched.api.wiring import Installation
     from streamsched.audit.export import NoParquet
     from streamsched.audit.export import export as export_history
     from streamsched.audit.replay import ends_of, history
     from streamsched.cli.progress import ReadProgress as Progress
+    from streamsched.domain.errors import InputError
+    from streamsched.installation.site import Installation
 
     with closing(Installation(settings_of(context))) as site, Progress() as progress:
         topics = site.discover().topics
@@ -161,15 +161,15 @@ def export(
 
 
 def _no_such_task(site: Installation, task: str) -> Exception:
-    from streamsched.api.request import NoSuchTask
+    from streamsched.domain.errors import NoSuchTask
 
     return NoSuchTask(f"no task {task!r} in {site.settings.where}; 'streamsched list' shows all")
 
 
 def _target(target: Path, form: str | None) -> tuple[Path, str]:
     """Choose file and format."""
-    from streamsched.api.errors import InputError
     from streamsched.audit.export import FORMATS
+    from streamsched.domain.errors import InputError
 
     kind = form or ("parquet" if target.is_dir() else target.suffix.removeprefix("."))
     if kind not in FORMATS:

@@ -19,10 +19,10 @@ from streamsched.cli.replay_commands import read_time
 from streamsched.cli.schedule_commands import Id, Note
 
 if TYPE_CHECKING:
-    from streamsched.api.backfills import Refilling, WantedBackfill
-    from streamsched.api.client import Client
-    from streamsched.api.schedule_status import BackfillStatus
-    from streamsched.api.schedules import Changed
+    from streamsched.client import Client
+    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.schedules import Changed
+    from streamsched.queries.schedule_status import BackfillStatus
 
 LINE: Final = "{:<26}  {:<8}  {:<44}  {}"
 LOOK_EVERY: Final = 0.25
@@ -62,7 +62,7 @@ def backfill(
 
     It goes beside the schedule's own times, and neither holds up the other. 'schedule show' tells how far it is.
     """
-    from streamsched.api.errors import InputError
+    from streamsched.domain.errors import InputError
 
     if cancel:
         with client_of(context) as client:
@@ -73,7 +73,7 @@ def backfill(
         raise InputError("there is no start", "give the first time, as 2026-11-01", source="--start")
     if as_of not in ("then", "now"):
         raise InputError(f"{as_of!r} is neither then nor now", "choose one of them", source="--as-of")
-    from streamsched.api.backfills import WantedBackfill
+    from streamsched.commands.backfills import WantedBackfill
 
     wanted = WantedBackfill(
         start=read_time(start, "--start", f"{start!r} is no time"),
@@ -129,7 +129,7 @@ def _follow(client: Client, schedule: str, number: int) -> BackfillStatus:
         while True:
             found = client.schedule(schedule).backfill
             if found is None or found.number != number:
-                from streamsched.api.errors import InputError
+                from streamsched.domain.errors import InputError
 
                 raise InputError(f"backfill {number} is over, another one began", f"see 'schedule ticks {schedule}'")
             show(found)
@@ -157,7 +157,7 @@ def _progress() -> Iterator[Any]:
 
 
 def _counted(found: BackfillStatus) -> str:
-    from streamsched.api.status import rfc3339
+    from streamsched.queries.status import rfc3339
 
     counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items()) or "nothing yet"
     running = f", {len(found.running):,} running" if found.running else ""

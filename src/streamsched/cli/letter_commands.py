@@ -13,9 +13,9 @@ from streamsched.cli.printing import columns, local_time, note, out, out_json, p
 from streamsched.cli.replay_commands import read_time
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
-    from streamsched.api.history import SetAside
+    from streamsched.client import Client
     from streamsched.log.port import Record
+    from streamsched.queries.history import SetAside
 
 LINE: Final = "{:>8}  {:<19}  {:<36}  {:<36}  {}"
 ROW: Final = 32
@@ -64,7 +64,7 @@ def show(
     with client_of(context) as client:
         found = client.dead_letter(number)
         if found is None:
-            from streamsched.api.errors import InputError
+            from streamsched.domain.errors import InputError
 
             raise InputError(f"there is no dead letter {number}", "'streamsched dead-letters' lists them")
         entry, origin = found
@@ -104,7 +104,7 @@ def set_aside(
 
 def _is_work_log(topic: str, client: Client) -> bool:
     if topic not in (client.topic("events"), client.topic("children")):
-        from streamsched.api.errors import InputError
+        from streamsched.domain.errors import InputError
 
         raise InputError(f"no record of {topic} stops anything", "choose journal or work-log", source="--topic")
     return topic == client.topic("children")

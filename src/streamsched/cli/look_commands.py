@@ -13,8 +13,8 @@ from streamsched.cli.printing import columns, compact, local_time, note, out, ou
 from streamsched.cli.progress import counted, span
 
 if TYPE_CHECKING:
-    from streamsched.api.status import ChildStatus, TaskStatus
     from streamsched.domain.events import NodeBeat
+    from streamsched.queries.status import ChildStatus, TaskStatus
 
 BAR: Final = 30
 TASK_STATES: Final = (
@@ -168,7 +168,7 @@ def _finite(value: object) -> object:
 
 def _check_state(state: str | None, states: tuple[str, ...]) -> None:
     if state is not None and state not in states:
-        from streamsched.api.errors import InputError
+        from streamsched.domain.errors import InputError
 
         raise InputError(f"{state!r} is no state", f"choose one of {', '.join(states)}", source="--state")
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.api import supervise
-from streamsched.api.errors import InputError
 from streamsched.cli.options import Name, Reuse, Slots, settings_of, slots_or_cpus
 from streamsched.cli.printing import note
+from streamsched.domain.errors import InputError
 from streamsched.domain.routing import flaw_of_patterns
 from streamsched.domain.visible import is_visible
+from streamsched.hosting import supervise
 
 if TYPE_CHECKING:
-    from streamsched.api.settings import Settings
+    from streamsched.installation.settings import Settings
 
 NAME_LIMIT = 200
 """Characters of a node's name: every event that it writes has it."""
@@ -62,7 +62,7 @@ def worker(
     _check_grace(grace_period, drain_timeout)
     modules = allowed_modules(allow)
     settings = _node_settings(context, "worker", name)
-    from streamsched.api.node import serve_worker
+    from streamsched.hosting.node import serve_worker
     from streamsched.worker.node import Pace
 
     if not modules:
@@ -79,7 +79,7 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
     Run two or more: they share the work and stand by for each other.
     """
     settings = _node_settings(context, "scheduler", name)
-    from streamsched.api.node import serve_scheduler
+    from streamsched.hosting.node import serve_scheduler
 
     serve_scheduler(settings, name=name)
     return 0
@@ -108,7 +108,7 @@ def _check_grace(grace_period: float | None, drain_timeout: float) -> None:
 
 def _node_settings(context: typer.Context, command: str, name: str | None) -> Settings:
     """Return the settings in the node; the process that the user started becomes its parent here."""
-    from streamsched.api.settings import refuse_embedded
+    from streamsched.installation.settings import refuse_embedded
 
     settings = settings_of(context)
     refuse_embedded(settings, command)
@@ -118,7 +118,7 @@ def _node_settings(context: typer.Context, command: str, name: str | None) -> Se
         )
     membership = supervise.to_evict()
     if membership is not None:
-        from streamsched.api.evict import evict
+        from streamsched.hosting.evict import evict
 
         evict(settings, membership)
         raise typer.Exit

@@ -15,13 +15,13 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
-from streamsched.cli.main import explain, leave
+from streamsched.cli.exits import explain, leave
 from streamsched.cli.printing import note
 from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
-    from streamsched.api.settings import Settings
+    from streamsched.client import Client
+    from streamsched.installation.settings import Settings
 
 _NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -132,7 +132,7 @@ def refuse_undecodable(context: Any) -> None:
 
     Raise InputError.
     """
-    from streamsched.api.errors import InputError
+    from streamsched.domain.errors import InputError
 
     for option in context.command.params:
         value = context.params.get(option.name)
@@ -151,7 +151,7 @@ def hear_interrupts() -> None:
 
 def set_up_logging(given: dict[str, Any]) -> None:
     """Log one line each on stderr."""
-    from streamsched.api.errors import InputError
+    from streamsched.domain.errors import InputError
 
     level = given.get("log_level") or os.environ.get("STREAMSCHED_LOG_LEVEL") or "warning"
     if level.lower() not in LEVELS:
@@ -197,7 +197,7 @@ class Repetitions(logging.Filter):
 
 def settings_of(context: typer.Context) -> Settings:
     """Join the global options with environment, file and defaults."""
-    from streamsched.api.settings import load_settings
+    from streamsched.installation.settings import load_settings
 
     given = context.ensure_object(dict)
     config = given.get("config")
@@ -211,8 +211,8 @@ def settings_of(context: typer.Context) -> Settings:
 
 def client_of(context: typer.Context, settings: Settings | None = None) -> Client:
     """Connect to the log; a long first fold is told on stderr."""
-    from streamsched.api.client import Client
     from streamsched.cli.progress import FoldNotice
+    from streamsched.client import Client
 
     return Client(settings=settings or settings_of(context), on_progress=FoldNotice())
 

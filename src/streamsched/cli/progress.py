@@ -12,8 +12,8 @@ from streamsched.domain.visible import visible
 from streamsched.log.port import LogUnreachable
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
-    from streamsched.api.status import TaskStatus
+    from streamsched.client import Client
+    from streamsched.queries.status import TaskStatus
 
 PLAIN_EVERY: Final = 3.0
 """Seconds between plain lines."""

@@ -12,7 +12,7 @@ from streamsched.cli.options import Json, client_of
 from streamsched.cli.printing import note, out, out_json, plain
 
 if TYPE_CHECKING:
-    from streamsched.api.client import Client
+    from streamsched.client import Client
     from streamsched.log.port import Record
 
 LINE: Final = "{:<23}  {:>10}  {:<36}  {:<19}  {}"
@@ -38,7 +38,7 @@ def replay(
     """Print the history of one task or schedule, or of all, in order."""
     position, moment = read_until(until)
     if view is not None and view.exists() and (not view.is_dir() or any(view.iterdir())):
-        from streamsched.api.errors import InputError
+        from streamsched.domain.errors import InputError
 
         raise InputError("is not an empty folder", "name a new one", source=f"--view {view}")
     with client_of(context) as client:
@@ -53,7 +53,7 @@ def replay(
 
 def _find(client: Client, name: str) -> None:
     """Refuse what is neither a task nor a schedule."""
-    from streamsched.api.request import NoSuchTask
+    from streamsched.domain.errors import NoSuchTask
 
     try:
         client.status(name)
@@ -100,6 +100,6 @@ def read_time(text: str, option: str, reason: str, others: str = "") -> int:
     try:
         return int(datetime.fromisoformat(text).astimezone(UTC).timestamp() * 1000)
     except (ValueError, OverflowError):
-        from streamsched.api.errors import InputError
+        from streamsched.domain.errors import InputError
 
         raise InputError(reason, f"write {others}2026-11-23 or 2026-11-23T12:00:00Z", source=option) from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamsched.cli.main import INTERRUPTED
+from streamsched.cli.exits import INTERRUPTED
 from streamsched.cli.options import (
     Json,
     Pairs,
@@ -30,8 +30,8 @@ from streamsched.cli.printing import note, out, out_json
 from streamsched.cli.progress import FoldNotice, TaskProgress, because, counted, note_missing, span, until_done
 
 if TYPE_CHECKING:
-    from streamsched.api.run import Run
-    from streamsched.api.status import TaskStatus
+    from streamsched.hosting.run import Run
+    from streamsched.queries.status import TaskStatus
 
 
 def run(
@@ -51,10 +51,10 @@ def run(
     command with the same --task-id goes on where it was. What handlers print goes to output.log in the data folder.
     """
     settings = settings_of(context)
-    from streamsched.api.request import want
+    from streamsched.commands.request import want
 
     wanted = want(template, load_variables(template, param or [], params), task_id=task_id, priority=priority)
-    from streamsched.api.run import Run
+    from streamsched.hosting.run import Run
 
     worker = Run(settings, slots=slots_or_cpus(slots), reuse=reuse, on_progress=FoldNotice())
     try:
@@ -116,7 +116,7 @@ def submit(
 
 def load_variables(template: Path, pairs: Sequence[str], file: Path | None) -> dict[str, object]:
     """Read the variables that the caller gave."""
-    from streamsched.api.template_file import load_params, load_template
+    from streamsched.files.template_file import load_params, load_template
 
     return load_params(load_template(template), pairs, file)
 

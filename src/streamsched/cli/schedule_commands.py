@@ -14,10 +14,10 @@ from streamsched.cli.progress import note_missing
 from streamsched.cli.replay_commands import read_time
 
 if TYPE_CHECKING:
-    from streamsched.api.ledger import Tick
-    from streamsched.api.schedule_file import WantedSchedule
-    from streamsched.api.schedule_status import BackfillStatus, ScheduleStatus
-    from streamsched.api.schedules import Changed
+    from streamsched.commands.schedules import Changed
+    from streamsched.files.schedule_file import WantedSchedule
+    from streamsched.queries.ledger import Tick
+    from streamsched.queries.schedule_status import BackfillStatus, ScheduleStatus
 
 TICK_LINE: Final = "{:<26}  {:<10}  {:<44}  {}"
 File = Annotated[
@@ -138,10 +138,10 @@ def ticks(
     as_json: Json = False,
 ) -> None:
     """List the times of a schedule that were decided about: what became of each, and why."""
-    from streamsched.api.ledger import OUTCOMES
+    from streamsched.queries.ledger import OUTCOMES
 
     if outcome is not None and outcome not in OUTCOMES:
-        from streamsched.api.errors import InputError
+        from streamsched.domain.errors import InputError
 
         raise InputError(f"{outcome!r} is no outcome", f"choose one of {', '.join(OUTCOMES)}", source="--outcome")
     begin = None if since is None else read_time(since, "--since", f"{since!r} is no time")
@@ -162,7 +162,7 @@ def ticks(
 
 
 def _want(file: Path, schedule_id: str | None, pairs: list[str] | None) -> WantedSchedule:
-    from streamsched.api.schedule_file import want_schedule
+    from streamsched.files.schedule_file import want_schedule
 
     return want_schedule(file, now=time.time_ns() // 1_000_000, schedule_id=schedule_id, pairs=pairs or [])
 

@@ -59,13 +59,13 @@ def next_times(
 
 
 def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None) -> ScheduleSpec:
-    from streamsched.api.errors import InputError
+    from streamsched.domain.errors import InputError
     from streamsched.domain.refusal import ScheduleError
 
     if file is not None:
         if cron or every or zone is not None:
             raise InputError("the file says all of it", "leave --cron, --every and --zone away", source="--file")
-        from streamsched.api.schedule_file import load_spec
+        from streamsched.files.schedule_file import load_spec
 
         return load_spec(file)
     if not cron and not every:
@@ -84,8 +84,8 @@ def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None
 def _after(text: str | None) -> int:
     if text is None:
         return time.time_ns() // 1_000_000
-    from streamsched.api.errors import InputError
     from streamsched.domain.calendar import moment
+    from streamsched.domain.errors import InputError
 
     found = moment.read(text)
     if found is None:

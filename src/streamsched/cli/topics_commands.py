@@ -11,7 +11,7 @@ from streamsched.cli.options import settings_of
 from streamsched.cli.printing import out
 
 if TYPE_CHECKING:
-    from streamsched.api.wiring import Copies, Installation
+    from streamsched.installation.site import Copies, Installation
 
 COPIES: Final = 3
 """Copies of each topic, where there are as many brokers."""
@@ -55,8 +55,8 @@ def create(
 
 
 def _copies(brokers: int, replication: int | None, min_insync: int | None) -> Copies:
-    from streamsched.api.errors import InputError
-    from streamsched.api.wiring import Copies
+    from streamsched.domain.errors import InputError
+    from streamsched.installation.site import Copies
 
     chosen = replication or (COPIES if brokers >= COPIES else 1)
     if chosen > brokers:
@@ -80,7 +80,7 @@ def check(context: typer.Context) -> int:
     Topics with one copy on several brokers are warned of.
     """
     with closing(_open(context, "topics check")) as site:
-        from streamsched.api.repair import differences
+        from streamsched.admin.repair import differences
 
         site.log.check_broker()
         found = differences(site)
@@ -110,7 +110,7 @@ def repair(context: typer.Context) -> None:
     a group without members.
     """
     with closing(_open(context, "topics repair")) as site:
-        from streamsched.api.repair import repair as repair_positions
+        from streamsched.admin.repair import repair as repair_positions
 
         done = repair_positions(site.discover())
     for line in done:
@@ -120,10 +120,10 @@ def repair(context: typer.Context) -> None:
 
 
 def _open(context: typer.Context, command: str) -> Installation:
-    from streamsched.api.settings import refuse_embedded
+    from streamsched.installation.settings import refuse_embedded
 
     settings = settings_of(context)
     refuse_embedded(settings, command)
-    from streamsched.api.wiring import Installation
+    from streamsched.installation.site import Installation
 
     return Installation(settings)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamsched.cli.main import complain
+from streamsched.cli.exits import complain
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values
 
 if TYPE_CHECKING:
-    from streamsched.api.template_file import Prepared
     from streamsched.domain.splitting import ChildArguments
+    from streamsched.files.template_file import Prepared
 
 SHOWN: Final = 3
 """Children that are shown of each end."""
@@ -58,7 +58,7 @@ def try_child(
     What the handler prints and its result go to stdout. Its checkpoints are kept nowhere. An error of the handler, or
     of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
-    from streamsched.api.errors import InputError
+    from streamsched.domain.errors import InputError
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
     from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, PayloadTooLarge, ResultNotSerialisable
     from streamsched.worker.handlers import Handlers
@@ -124,7 +124,7 @@ def _show(error: BaseException, above: int) -> int:
 
 
 def _prepared(template: Path, pairs: list[str], file: Path | None) -> tuple[Prepared, ChildArguments]:
-    from streamsched.api.template_file import load_params, load_template, prepare
+    from streamsched.files.template_file import load_params, load_template, prepare
 
     loaded = load_template(template)
     prepared = prepare(loaded, load_params(loaded, pairs, file), template)

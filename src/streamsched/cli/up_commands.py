@@ -37,9 +37,9 @@ def up(
     checkpoint, and goes on from there when it is started again, as after kill -9; a second one stops it at once. What
     handlers print goes to output.log in the data folder.
     """
-    from streamsched.api.errors import InputError
-    from streamsched.api.run import Run
     from streamsched.cli.node_commands import allowed_modules
+    from streamsched.domain.errors import InputError
+    from streamsched.hosting.run import Run
 
     settings = settings_of(context)
     if settings.brokers:

@@ -17,7 +17,7 @@ from streamsched.domain.visible import visible
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from streamsched.api.status import TaskStatus
+    from streamsched.queries.status import TaskStatus
 
 
 def watch(

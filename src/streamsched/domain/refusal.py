@@ -7,13 +7,15 @@ from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Final
 
+from streamsched.domain.errors import WrongInput
+
 Path = tuple[str | int, ...]
 _WORD_CHARACTERS: Final = 100
 _WORDS: Final = 1_000
 _SHOWN: Final = 50
 
 
-class TemplateError(ValueError):
+class TemplateError(WrongInput, ValueError):
     """A template, a variable or a split is refused; nothing has been written.
 
     ``path`` leads to the field in the template file (keys and list positions), so that an edge that knows the
@@ -41,7 +43,7 @@ class TemplateError(ValueError):
         return TemplateError(self.reason, self.remedy, path=self.path, template=template, variable=self.variable)
 
 
-class ScheduleError(ValueError):
+class ScheduleError(WrongInput, ValueError):
     """A schedule's times are refused. ``path`` leads to the field (keys and list positions), empty for the whole."""
 
     def __init__(self, reason: str, remedy: str, *, path: Path = ()) -> None:

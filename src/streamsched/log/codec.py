@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from streamsched.domain import events
+from streamsched.domain.errors import Unavailable
 from streamsched.domain.events import Event
 from streamsched.log.avro import Read, Write, compile_reader, compile_writer, is_beginning
 from streamsched.log.port import Headers, Record
@@ -24,7 +25,7 @@ MAGIC: Final = b"\xc3\x01"
 _HEAD: Final = 10
 
 
-class Undecodable(Exception):
+class Undecodable(Unavailable):
     """A record is no event: names topic, partition, offset, fingerprint and the cause."""
 
 

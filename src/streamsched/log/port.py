@@ -12,6 +12,8 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
+from streamsched.domain.errors import Unavailable
+
 Headers = Sequence[tuple[str, bytes]]
 
 
@@ -113,7 +115,7 @@ class Hanging(NamedTuple):
         return f"{self.place.topic}-{self.place.partition} at {self.position}: {name} was {decided}, and never ended"
 
 
-class LogError(Exception):
+class LogError(Unavailable):
     """Any failure of the log; its message names what was asked, why it failed, and the remedy."""
 
 

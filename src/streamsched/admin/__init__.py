@@ -1,0 +1,1 @@
+"""What an administrator checks and repairs: topics, positions, transactions that hang."""

@@ -1,0 +1,205 @@
+"""Positions that a group has lost: find them, and give them anew with the fact that makes up for it.
+
+A position that an administrator has set is lost too: what was settled above it stood beside the one before. A lost
+position of the work log is set to the log's end, so what was pending there is read by nobody any more. In the same
+transaction every partition of the journal is told by a PartitionReset, and the fold counts the children that were live
+there as returned: they are dispatched anew, and outcomes of their old dispatches are void.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Final
+
+from streamsched.admin import hanging
+from streamsched.installation.site import Installation
+from streamsched.log.port import CannotEvict, Committed, LogError, Member, TopicMismatch, TopicPartition, Writer
+from streamsched.queries import history
+from streamsched.runtime import beginning
+from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
+
+OPEN_LIMIT: Final = 60.0
+"""Seconds to wait for the end of transactions: longer than any may take that is not set up otherwise."""
+WATCH_S: Final = 3.0
+"""Seconds in which a node that lives beats several times."""
+JOIN_LIMIT: Final = 20.0
+"""Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
+
+
+def differences(site: Installation) -> list[str]:
+    """Tell every difference of topics and positions from what they must be."""
+    found = list(site.log.check_topics(site.topics.specs()))
+    if found:
+        return found
+    try:
+        site.discover().check_sizes()
+    except TopicMismatch as error:
+        return [str(error)]
+    found += [f"{each}: a scheduler ends it, or: streamsched topics repair" for each in hanging.find(site)]
+    if found:
+        return found  # nobody can tell a position that is held back
+    for group, lost in _lost(site).items():
+        found += [
+            f"group {group} has no valid position for {place.topic}-{place.partition}: a node that is given it begins "
+            "anew where there is none, else: streamsched topics repair"
+            for place in lost
+        ]
+    return found
+
+
+def repair(site: Installation) -> list[str]:
+    """End what the log forgot to end, and give every lost position anew; tells what was done.
+
+    Raises:
+        LogError: a group has members.
+
+    """
+    done = hanging.end(site)
+    lost = _lost(site)
+    if any(lost.values()):
+        _end_the_dead(site)
+    journal = lost[site.topics.scheduler_group]
+    if journal:
+        positions = beginning.of_journal(site.log, site.topics, site.codec, journal).positions
+        with _alone(site, site.topics.scheduler_group, site.topics.journal()) as (writer, member):
+            writer.commit([], {place: Committed(at, INITIAL.encode()) for place, at in positions.items()}, member)
+        done += [
+            f"{_named([place])}: group {site.topics.scheduler_group} begins at {positions[place]}" for place in journal
+        ]
+    work = lost[site.topics.worker_group]
+    if work:
+        ends = _reset(site, work)
+        done += [
+            f"{_named([place])}: group {site.topics.worker_group} goes on at {ends[place]}; "
+            "children that were live there are dispatched anew"
+            for place in work
+        ]
+    return done
+
+
+def _end_the_dead(site: Installation) -> None:
+    """Remove nodes that beat no more from their groups, and fence every writer that a beat or a mark names.
+
+    Else the sessions of the dead would have to run out first, and what one that is only frozen has begun could land
+    behind the new position.
+
+    Raises:
+        LogError: a node beats.
+
+    """
+    before = {beat.event_id for beat, _ in history.nodes(site, site.clock.now())}
+    if before:
+        site.pause(WATCH_S)
+    beats = [beat for beat, _ in history.nodes(site, site.clock.now())]
+    if running := [f"{beat.role} {beat.name}" for beat in beats if beat.event_id not in before]:
+        raise LogError(
+            f"{', '.join(running)} still beat: stop all workers and schedulers, then run "
+            "'streamsched topics repair' again"
+        )
+    writers = {beat.transactional_id for beat in beats}
+    for beat in beats:
+        group = site.topics.worker_group if beat.role == "worker" else site.topics.scheduler_group
+        if beat.member_id:
+            with suppress(CannotEvict):  # its session has to run out
+                site.log.evict(group, beat.member_id)
+        site.log.post(site.records.beat(None, beat.node_id))
+    for group, places in site.topics.groups().items():
+        for committed in site.log.committed(group, places, stable=True).values():
+            if committed is not None and _is_ours(committed):
+                mark = decode_mark(committed.metadata)
+                writers |= set() if mark.released else {mark.transactional_id}
+    for writer in sorted(writers - {"", INITIAL.transactional_id}):
+        site.log.fence(writer)
+
+
+def _lost(site: Installation) -> dict[str, list[TopicPartition]]:
+    lost = {}
+    for group, places in site.topics.groups().items():
+        committed = site.log.committed(group, places, stable=True)
+        lost[group] = [place for place in places if not _is_ours(committed[place])]
+    return lost
+
+
+def _is_ours(committed: Committed | None) -> bool:
+    try:
+        return committed is not None and bool(decode_mark(committed.metadata))
+    except NewerMark as error:
+        raise LogError(f"nothing was repaired, there is {error}: use the version that wrote it") from error
+    except ValueError:
+        return False
+
+
+def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+    """Write the facts and the positions in one transaction."""
+    topics = site.topics
+    me = site.identity("repair")
+    with _alone(site, topics.worker_group, topics.work_log()) as (writer, member):
+        ends = _ends(site, lost, member)
+        appends = beginning.facts_of(topics, site.codec, me, lost)
+        positions = {place: Committed(ends[place], INITIAL.encode()) for place in lost}
+        writer.commit(appends, positions, member)
+    return ends
+
+
+def _ends(site: Installation, places: Collection[TopicPartition], member: Member) -> Mapping[TopicPartition, int]:
+    """Find the ends, and wait until nothing below them is open.
+
+    A dispatch that is committed there later is read by nobody, and its event may lie behind the fact that tells so.
+    """
+    ends = site.log.end(places)
+    deadline = site.clock.monotonic() + OPEN_LIMIT
+    while open_below := [place for place, at in site.log.held(places, []).items() if at < ends[place]]:
+        if site.clock.monotonic() > deadline:
+            raise LogError(
+                f"a transaction does not end in {_named(open_below)}: see 'streamsched topics check', then run "
+                "'streamsched topics repair' again"
+            )
+        member.poll()
+        site.pause(0.1)
+    return ends
+
+
+@contextmanager
+def _alone(site: Installation, group: str, places: Collection[TopicPartition]) -> Iterator[tuple[Writer, Member]]:
+    """Be the one member of a group, with a writer."""
+    joined = _Joined()
+    member = site.log.member(group, next(iter(places)).topic, joined)
+    writer = site.log.writer(f"{group}.{site.identity('repair').node_id}.repair")
+    try:
+        deadline = time.monotonic() + JOIN_LIMIT
+        while len(joined.partitions) < len(places):
+            member.poll(0.1)
+            if time.monotonic() > deadline:
+                raise LogError(
+                    f"group {group} has other members: stop all workers and schedulers, then run "
+                    "'streamsched topics repair' again"
+                )
+        yield writer, member
+    finally:
+        member.leave()
+        writer.close()
+
+
+def _named(places: Collection[TopicPartition]) -> str:
+    return ", ".join(f"{place.topic}-{place.partition}" for place in places)
+
+
+class _Joined:
+    """Counts the partitions that a member was given."""
+
+    def __init__(self) -> None:
+        self.partitions: set[int] = set()
+
+    def on_assigned(self, partitions: Collection[int]) -> None:
+        """Add them."""
+        self.partitions |= set(partitions)
+
+    def on_revoked(self, partitions: Collection[int]) -> None:
+        """Take them away."""
+        self.partitions -= set(partitions)
+
+    def on_lost(self, partitions: Collection[int]) -> None:
+        """Take them away."""
+        self.partitions -= set(partitions)

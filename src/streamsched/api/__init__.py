@@ -1,1 +1,0 @@
-"""The Python client and the one place that builds the object graph."""

@@ -1,0 +1,148 @@
+"""What a backfill is to go through: the schedule's times of a stretch, as they were then or as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from streamsched.domain import events as e
+from streamsched.domain.backfill import ACTIVE_LIMIT, PARTS_LIMIT, Reprocess, Standing, fate, times_of
+from streamsched.domain.errors import InputError
+from streamsched.domain.schedule import FOREVER, Schedule, Segment, evolve_schedule
+from streamsched.domain.tick import tick_id
+from streamsched.queries.status import rfc3339
+
+SIZE_LIMIT: Final = 1_500_000
+"""Characters of all parts of a backfill together: its event must fit into a record."""
+ACTIONS: Final = {"fired": "fire", "redriven": "redrive", "left": "leave"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WantedBackfill:
+    """A backfill of [start, end), in milliseconds since the epoch. Raise InputError for one that cannot be.
+
+    ``as_of_now``: by the schedule as it is, not as it was at each time.
+    """
+
+    start: int
+    end: int
+    reprocess: str = Reprocess.MISSING
+    max_active: int = 1
+    newest_first: bool = False
+    as_of_now: bool = False
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.end <= self.start:
+            raise InputError(f"{rfc3339(self.end)} is not after the start", "give a later one", source="--end")
+        if self.reprocess not in tuple(Reprocess):
+            reason = f"{self.reprocess!r} is nothing to reprocess"
+            raise InputError(reason, f"choose one of {', '.join(Reprocess)}", source="--reprocess")
+        if not 1 <= self.max_active <= ACTIVE_LIMIT:
+            reason = f"{self.max_active} tasks cannot run at once"
+            raise InputError(reason, f"give 1 to {ACTIVE_LIMIT:,}", source="--max-active")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refilling:
+    """What a backfill would do about one time: ``fire`` a task, ``redrive`` the one that is there, or ``leave`` it."""
+
+    nominal: int
+    action: str
+    task_id: str
+    state: str | None
+    """Of the task that is there."""
+    template_version: str
+
+    def document(self) -> dict[str, Any]:
+        """Make the JSON document of one line of ``schedule backfill --dry-run --json``."""
+        return {
+            "nominal": rfc3339(self.nominal),
+            "action": self.action,
+            "task_id": self.task_id,
+            "state": self.state,
+            "template_version": self.template_version,
+        }
+
+
+def parts_of(
+    schedule: Schedule, history: Callable[[], Iterable[e.OfSchedule]], wanted: WantedBackfill, now: int
+) -> tuple[e.BackfillPart, ...]:
+    """Find what held in the stretch; before the schedule was made, its first version does.
+
+    Raise InputError where there are no times, too many versions, or the stretch is not over yet.
+    """
+    if wanted.end > now + 1:
+        raise InputError(f"{rfc3339(wanted.end)} is still to come", "only past times are backfilled", source="--end")
+    held = [schedule.now] if wanted.as_of_now else list(_versions(history()))
+    begins = [-1, *(segment.since for segment in held[1:]), FOREVER]
+    parts = tuple(
+        _part(first, last, segment.body)
+        for (after, upto), segment in zip(pairwise(begins), held, strict=True)
+        for first, last in ((max(wanted.start, after + 1), min(wanted.end - 1, upto)),)
+        if not segment.deleted and first <= last
+    )
+    if next(times_of(parts, newest_first=False), None) is None:
+        raise InputError(
+            f"schedule {schedule.schedule_id!r} has no time from {rfc3339(wanted.start)} to {rfc3339(wanted.end)}",
+            "give another --start and --end",
+        )
+    if len(parts) > PARTS_LIMIT or sum(map(_size, parts)) > SIZE_LIMIT:
+        raise InputError(
+            f"the schedule had {len(parts):,} versions in that stretch, more than one backfill can hold",
+            "backfill shorter stretches, or all of it as the schedule is now (--as-of now)",
+        )
+    return parts
+
+
+def preview(
+    schedule: Schedule,
+    parts: Sequence[e.BackfillPart],
+    wanted: WantedBackfill,
+    standing: Callable[[str], Standing | None],
+) -> Iterator[Refilling]:
+    """Walk the times of a backfill, each with what would become of it now."""
+    for nominal, part in times_of(parts, newest_first=wanted.newest_first):
+        task_id = tick_id(schedule.schedule_id, "tick", nominal)
+        found = standing(task_id)
+        yield Refilling(
+            nominal=nominal,
+            action=ACTIONS[fate(wanted.reprocess, found)],
+            task_id=task_id,
+            state=None if found is None else str(found.phase),
+            template_version=part.template_version,
+        )
+
+
+def _versions(history: Iterable[e.OfSchedule]) -> Iterator[Segment]:
+    """Walk what held in the whole life of a schedule; whether it was paused is of no interest."""
+    schedule: Schedule | None = None
+    known: Segment | None = None
+    for event in history:
+        schedule = evolve_schedule(schedule, event) or schedule
+        if schedule is None:
+            continue
+        segment = schedule.now
+        if known is None or (segment.body, segment.deleted) != (known.body, known.deleted):
+            known = segment
+            yield segment
+
+
+def _part(first: int, last: int, body: e.ScheduleSet) -> e.BackfillPart:
+    return e.BackfillPart(
+        first,
+        last,
+        body.spec,
+        body.template_name,
+        body.template_version,
+        body.template,
+        body.params,
+        body.priority,
+        body.level,
+    )
+
+
+def _size(part: e.BackfillPart) -> int:
+    return len(part.spec) + len(part.template) + len(part.params)

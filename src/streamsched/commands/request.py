@@ -1,0 +1,170 @@
+"""Requesting a task: the event, and whether it was the first of its id."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from streamsched.domain.errors import Conflict, InputError, not_text
+from streamsched.domain.events import TaskRequested
+from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
+from streamsched.domain.template import Template
+from streamsched.domain.visible import is_visible, visible
+from streamsched.installation.site import Installation
+from streamsched.log.codec import Undecodable, header
+from streamsched.log.port import Append, LogError
+from streamsched.runtime.identity import Identity
+
+if TYPE_CHECKING:
+    from streamsched.files.template_file import Prepared
+
+
+LOOK: Final = 10_000
+"""Offsets behind the schedulers' position that are looked at to find out whether a partition stands still."""
+
+LOOK_S: Final = 1.0
+"""Seconds that this may take."""
+
+
+class TaskConflict(Conflict):
+    """The task id is taken by a task with another template or other parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What became of a submit: ``first`` is False where the task was there already."""
+
+    task_id: str
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A task that can be requested: everything about it is checked and resolved."""
+
+    prepared: Prepared
+    task_id: str | None
+    priority: int
+
+
+AnyTemplate = Template | Mapping[str, Any] | Path | str
+"""A template that was read, one as a dictionary, or the path of its file."""
+
+
+def want(
+    template: AnyTemplate,
+    params: Mapping[str, object] | None = None,
+    *,
+    task_id: str | None = None,
+    priority: int = 0,
+) -> Wanted:
+    """Check and resolve what a task is to be. Raise InputError for what cannot be."""
+    if task_id is not None:
+        check_task_id(task_id)
+    if not -(2**31) <= priority < 2**31:
+        raise InputError(f"{priority} is no priority", "give a number of at most 31 bits", field="priority")
+    return Wanted(prepare_any(template, params), task_id, priority)
+
+
+def prepare_any(template: AnyTemplate, params: Mapping[str, object] | None = None) -> Prepared:
+    """Check and resolve a template with its variables. Raise InputError for what cannot be."""
+    from streamsched.files.template_file import load_template, prepare, template_of
+
+    if isinstance(template, Template):
+        return prepare(template, params or {})
+    if isinstance(template, Mapping):
+        return prepare(template_of(template), params or {})
+    return prepare(load_template(Path(template)), params or {}, Path(template))
+
+
+def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
+    """Make the event that requests a task, under its given id or a new one."""
+    prepared = wanted.prepared
+    return me.sign(
+        TaskRequested,
+        task_id=wanted.task_id if wanted.task_id is not None else uuid7(me.clock.now()),
+        template_name=prepared.template.name,
+        template_version=prepared.version,
+        template=prepared.template_json,
+        params=prepared.params_json,
+        priority=wanted.priority,
+        origin=origin,
+        traceparent=visible(os.environ.get("TRACEPARENT", ""), NAME_LIMIT) or None,
+        level=prepared.template.level,
+    )
+
+
+def record_of(site: Installation, event: Any, task_id: str, traceparent: str | None = None) -> Append:
+    """Make the journal record of an event about a task or a schedule. Raise InputError for what no record can hold."""
+    try:
+        return site.records.journal(event, task_id, traceparent)
+    except UnicodeEncodeError as error:
+        raise not_text(error) from None
+
+
+def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
+    """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
+    from streamsched.log.intake import Intake  # late: only an id that the caller chose is looked for
+    from streamsched.log.scan import records
+
+    home = site.topics.journal_of(own.task_id)
+    intake, key = Intake(site.codec, site.topics), own.task_id.encode()
+    for record in records(site.log, site.log.start([home]), {home: offset}):
+        if record.key == key and header(record.headers, "event_type") == "TaskRequested":
+            try:
+                event = intake.journal(record)
+            except Undecodable:
+                continue
+            if isinstance(event, TaskRequested):
+                return event
+    return own
+
+
+def halt_of(site: Installation, task_id: str) -> str:
+    """Tell whether the task's partition stands still, reading from the schedulers' position on; empty if not."""
+    from streamsched.log.journal import JournalReader
+
+    home = site.topics.journal_of(task_id)
+    try:
+        committed = site.log.committed(site.topics.scheduler_group, [home], stable=False)[home]
+        ends = site.log.end([home])
+        begin = max(0 if committed is None else committed.position, site.log.start([home])[home])
+        if ends[home] - begin > LOOK:
+            return ""
+        with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
+            reader.assign({home: begin})
+            deadline = site.clock.monotonic() + LOOK_S
+            while reader.left(ends) and site.clock.monotonic() < deadline:
+                reader.poll(LOOK, 0.2)
+            halt = reader.halts.get(home.partition)
+            return "" if halt is None else str(halt)
+    except LogError:  # it may only write, which is all that a submit needs
+        return ""
+
+
+def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
+    """Tell whether our request made the task. Raise TaskConflict where another one did, for something else."""
+    if (first.template, first.params) != (own.template, own.params):
+        from streamsched.queries.status import rfc3339  # which other submits do without
+
+        what = "another template" if first.template != own.template else "other parameters"
+        raise TaskConflict(
+            f"task id {own.task_id!r} is taken: it was submitted at {rfc3339(first.at)} by {first.by} with "
+            f"{what} (template {first.template_name}, parameters {first.params})",
+            "choose another --task-id",
+        )
+    return Submitted(own.task_id, first=first.event_id == own.event_id)
+
+
+def check_task_id(task_id: str) -> None:
+    """Refuse ids that cannot be."""
+    if not is_task_id(task_id) or not is_visible(task_id) or "/" in task_id or "@" in task_id:
+        raise InputError(
+            f"{task_id!r} is no task id",
+            "use 1 to 200 visible characters without spaces, '/' and '@' (kept for schedules)",
+            field="task-id",
+        )

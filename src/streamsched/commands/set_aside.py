@@ -1,0 +1,90 @@
+"""Setting a record aside: a person decides that what looks like an event of a newer version is rubbish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from streamsched.domain.errors import InputError, not_text
+from streamsched.domain.events import RecordSetAside
+from streamsched.domain.flaws import flaw_of
+from streamsched.installation.site import Installation
+from streamsched.installation.writing import write
+from streamsched.log.codec import Undecodable, UnknownSchema, headers_of
+from streamsched.log.intake import Intake
+from streamsched.log.port import Append, PositionLost, TopicPartition
+from streamsched.log.scan import records
+from streamsched.runtime.identity import Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of it: the decision, which may have been made ``before``."""
+
+    decision: RecordSetAside
+    before: bool = False
+
+
+def decide(site: Installation, me: Identity, place: TopicPartition, offset: int, reason: str) -> Decided:
+    """Write that the record at this offset of the journal or the work log is rubbish; durable on return.
+
+    Raises:
+        InputError: there is no such record, or it is none whose schema is unknown; nothing was written.
+        LogError: the log cannot be read or written.
+    """
+    source = f"{place.topic}-{place.partition} offset {offset}"
+    decision = me.sign(RecordSetAside, partition=place.partition, offset=offset, reason=reason)
+    if not reason.strip():
+        raise InputError("a reason is missing", "say with --reason why it is rubbish", source=source)
+    try:
+        value = site.codec.encode(decision)
+    except UnicodeEncodeError as error:
+        raise not_text(error) from None
+    if flaw := flaw_of(decision):
+        raise InputError(flaw, "correct it", source=source)
+    try:
+        _check(site, place, offset, source)
+        known = _decision(site, place, offset)
+    except PositionLost:  # it was settled and deleted this very moment
+        raise _none(source) from None
+    if known is not None:
+        return Decided(known, before=True)
+    write(site, Append(*place, None, value, headers_of(decision)))
+    return Decided(decision)
+
+
+def _none(source: str) -> InputError:
+    return InputError("there is no record", "take its place from the message that names it", source=source)
+
+
+def _check(site: Installation, place: TopicPartition, offset: int, source: str) -> None:
+    """Refuse what stands still for another reason, or not at all."""
+    starts, ends = site.log.start([place]), site.log.end([place])
+    inside = starts[place] <= offset < ends[place]
+    found = list(records(site.log, {place: offset}, {place: offset + 1})) if inside else []
+    if not found:
+        raise _none(source)
+    intake = Intake(site.codec, site.topics)
+    read = intake.journal if place.topic == site.topics.events else intake.work
+    try:
+        event = read(found[0])
+    except UnknownSchema:
+        return
+    except Undecodable as error:
+        reason = f"it is no event, and is set aside without a word of yours ({error})"
+        raise InputError(reason, "'streamsched dead-letters' shows it", source=source) from None
+    reason = f"it is a {type(event).__name__}, which this version reads"
+    raise InputError(reason, "only a record of an unknown schema can be set aside", source=source)
+
+
+def _decision(site: Installation, place: TopicPartition, offset: int) -> RecordSetAside | None:
+    """Find out whether it was decided already."""
+    intake = Intake(site.codec, site.topics)
+    read = intake.journal if place.topic == site.topics.events else intake.work
+    for record in records(site.log, {place: offset + 1}, site.log.end([place])):
+        try:
+            event = read(record)
+        except Undecodable:
+            continue
+        if isinstance(event, RecordSetAside) and event.offset == offset:
+            return event
+    return None

@@ -1,0 +1,1 @@
+"""What people write: templates, schedules and parameters, read into what the domain knows."""

@@ -1,0 +1,117 @@
+"""From a template file and the caller's variables to all that a submit writes, or to one located error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from streamsched.domain import values
+from streamsched.domain.errors import InputError
+from streamsched.domain.placeholders import encode, kept
+from streamsched.domain.refusal import Path as FieldPath
+from streamsched.domain.refusal import TemplateError, dotted
+from streamsched.domain.splitting import ChildArguments, Plan, plan
+from streamsched.domain.template import Template, resolve_params, version
+from streamsched.files.params_input import load_params
+from streamsched.files.source import FILE_LIMIT, Document, read_document
+from streamsched.files.template_model import MISSING, build
+from streamsched.log.topics import PAYLOAD_LIMIT
+
+__all__ = [
+    "InputError", "Prepared", "load_params", "load_template", "prepare", "reason_of", "resolve", "template_in",
+    "template_of",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task that can be submitted: everything is resolved and within its limits.
+
+    ``params_json`` holds every variable, defaults included, in canonical JSON: equal submits have equal text.
+    """
+
+    template: Template
+    template_json: str
+    version: str
+    params_json: str
+    plan: Plan
+
+    @property
+    def children(self) -> int:
+        """How many children the task has."""
+        return self.plan.children
+
+    def arguments(self) -> ChildArguments:
+        """Give what makes the arguments of each child, by its index from 0, as JSON."""
+        return ChildArguments(self.template, values.read(self.params_json), self.plan.document)
+
+
+def load_template(path: Path) -> Template:
+    """Read a template file. Raise InputError with file, line, field, reason and remedy."""
+    document = read_document(path)
+    return template_in(document, document.value)
+
+
+def template_of(value: Mapping[str, object]) -> Template:
+    """Read a template that is a dictionary, as ``load_template`` does a file. Raise InputError without a line."""
+    document = Document("template", value, numbered=False)
+    try:
+        plain = kept(value)
+    except TemplateError as error:
+        raise document.refuse(error.path, error.reason, error.remedy) from None
+    return template_in(document, plain)
+
+
+def template_in(document: Document, value: object, place: FieldPath = ()) -> Template:
+    """Read the template that stands in a document at ``place``. Raise InputError as ``load_template`` does."""
+    try:
+        return build(value)
+    except ExceptionGroup as group:
+        errors = [error for error in group.exceptions if isinstance(error, TemplateError)]
+        # What is missing is often what a misspelt line was meant to be: that line comes first.
+        first = min(errors, key=lambda error: (error.reason == MISSING, document.line((*place, *error.path))))
+        raise document.refuse((*place, *first.path), first.reason, first.remedy) from None
+
+
+def prepare(template: Template, params: Mapping[str, object], path: Path | None = None) -> Prepared:
+    """Resolve everything that a submit of this task writes, so that nothing can be refused after it.
+
+    ``path`` is the template's file; with it an error names the line that is to blame. Raise InputError for
+    unknown, missing or ill-typed variables, for a split that cannot be done, and for what is too large.
+    """
+    try:
+        return resolve(template, params)
+    except TemplateError as error:
+        raise _located(error, path) from None
+
+
+def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
+    """Do what ``prepare`` does for a task that stands in no file of its own. Raise TemplateError."""
+    template.child.retry.check_names()
+    resolved = resolve_params(template, params)
+    params_json = encode(resolved)
+    if len(params_json) > PAYLOAD_LIMIT:
+        reason = f"the variables have {len(params_json):,} bytes of JSON, the limit is {PAYLOAD_LIMIT:,}"
+        remedy = "pass large data by reference (a path, an address)"
+        raise TemplateError(reason, remedy, template=template.name, path=("params",))
+    template_json = template.to_json()
+    if len(template_json) > FILE_LIMIT:
+        reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT:,}"
+        raise TemplateError(reason, "pass large data by reference", template=template.name)
+    return Prepared(template, template_json, version(template), params_json, plan(template, resolved))
+
+
+def _located(error: TemplateError, path: Path | None) -> InputError:
+    field = error.path
+    if error.variable:
+        field = ("params", error.variable)
+    if path is None:
+        reason = f"template {error.template}: {reason_of(error)}"
+        return InputError(reason, error.remedy, field=dotted(field))
+    return read_document(path).refuse(field, reason_of(error), error.remedy)
+
+
+def reason_of(error: TemplateError) -> str:
+    """Say what is wrong, with the variable that is to blame."""
+    return f"variable {error.variable} {error.reason}" if error.variable else error.reason

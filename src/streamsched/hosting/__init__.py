@@ -1,0 +1,1 @@
+"""The processes that work: nodes and their parents, and ``run`` and ``up``."""

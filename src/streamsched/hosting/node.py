@@ -1,0 +1,236 @@
+"""``worker`` and ``scheduler``: the node, in the child process of ``supervise``."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from threading import Event, Thread
+from typing import Final
+
+from streamsched.hosting import wiring
+from streamsched.hosting.supervise import SIGNALS, Membership, ignore_signals
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation, node_name
+from streamsched.log.port import CannotEvict, LogError
+from streamsched.runtime.beats import INTERVAL, Pulse
+from streamsched.worker.node import Pace
+from streamsched.worker.pool import ExecutorPool
+
+STEP: Final = 1.0
+"""Seconds that a turn of an idle node may wait."""
+LOOK: Final = 0.5
+"""Seconds that a look at the beats may wait: some come sooner."""
+FETCH: Final = 0.1
+"""Seconds that a fetch of a worker may wait: what it has just been assigned is read when the one under way returns."""
+BEATS_FETCH: Final = 0.2
+"""Seconds that one of a scheduler may: the beats that it reads end most of them sooner."""
+M_MMAP_THRESHOLD: Final = -3
+"""What glibc's malloc.h calls the size from which memory is taken from the system, and given back to it when freed."""
+LARGE: Final = 128 * 1024
+"""Bytes: where that size begins. Left to itself it rises to that of the largest piece freed, some megabytes fetched."""
+HEAL: Final = 3.0
+"""Seconds between looks for transactions that hang."""
+IDLE_S: Final = 10.0
+"""Seconds without a partition after which a node says why."""
+LOOK_AGAIN: Final = 2.0
+"""Seconds before a lookout whose log failed begins anew."""
+
+log = logging.getLogger(__name__)
+
+
+def serve_scheduler(settings: Settings, *, name: str | None) -> None:
+    """Run a scheduler node until SIGTERM or SIGINT."""
+    line, signals = Membership(), _Signals()
+    _give_back()
+    name = name or node_name("scheduler")
+    with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
+        site.log.check_broker()
+        site.discover().check_sizes()
+        scheduler = wiring.scheduler(site, name)
+        group = site.topics.scheduler_group
+        ready, idle = _Ready(f"scheduler {name} ready"), Idle()
+        with _looking_out(settings, scheduler.node_id), _beating(scheduler.pulse):
+            while not signals.received:
+                scheduler.step(STEP)
+                line.tell(scheduler.node_id, group, scheduler.pulse.membership)
+                ready(joined=scheduler.pulse.joined)
+                idle.look(scheduler.pulse.idle, time.monotonic())
+            scheduler.stop()
+        line.left()
+    ignore_signals()
+
+
+def serve_worker(
+    settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace, reuse: int
+) -> None:
+    """Run a worker node until it is drained."""
+    line, signals = Membership(), _Signals()
+    _give_back()
+    name = name or node_name("worker")
+    with closing(Installation(_patient(settings, FETCH))) as site:
+        if "group.protocol" in settings.kafka:  # it costs a worker 7 MB; the scheduler looks always
+            site.log.check_broker()
+        site.discover().check_sizes()
+        pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
+        worker = wiring.worker(site, pool, slots, name, pace, modules=allow)
+        group = site.topics.worker_group
+        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")
+        idle = Idle()
+        signals.tell(worker.drain)
+        with _beating(worker.pulse):
+            while not worker.stopped:
+                worker.step(STEP)
+                line.tell(worker.node_id, group, worker.pulse.membership)
+                ready(joined=worker.pulse.joined)
+                idle.look(worker.pulse.idle, time.monotonic())
+            worker.stop()
+        line.left()
+    ignore_signals()
+
+
+def _give_back() -> None:
+    """Have what was fetched go back to the system once it is read, however large: the heap would fill with its holes.
+
+    Only glibc lets them. Executors are processes of their own, and as their users have them.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+@contextmanager
+def _beating(pulse: Pulse) -> Iterator[None]:
+    """Have the last beat repeated meanwhile, where the loop waits for the log."""
+    with _beside("beats", lambda ended: _beat(pulse, ended)):
+        yield
+
+
+def _beat(pulse: Pulse, ended: Event) -> None:
+    while not ended.wait(INTERVAL / 2):
+        pulse.again()
+
+
+@contextmanager
+def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
+    """Evict silent nodes, and end forgotten transactions, each in a thread of its own over a log of its own."""
+    settings = _patient(settings, LOOK)
+
+    def evict_silent(ended: Event) -> None:
+        _keep_on("looking out for silent nodes", partial(_evict_silent, settings, node_id), ended)
+
+    def heal(ended: Event) -> None:
+        _keep_on("looking for transactions that hang", partial(_heal, settings), ended)
+
+    with _beside("lookout", evict_silent), _beside("healing", heal):
+        yield
+
+
+@contextmanager
+def _beside(name: str, work: Callable[[Event], None]) -> Iterator[None]:
+    """Do this in a thread of its own, which heeds when it has to end."""
+    ended = Event()
+    thread = Thread(target=work, args=(ended,), name=name, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _keep_on(what: str, work: Callable[[Event], None], ended: Event) -> None:
+    """Do this until the end, and anew, after a while, when the log failed."""
+    while not ended.is_set():
+        try:
+            work(ended)
+        except LogError as error:
+            log.warning("%s begins anew: %s", what, error)
+        except Exception:
+            log.exception("%s begins anew", what)
+        ended.wait(LOOK_AGAIN)
+
+
+def _evict_silent(settings: Settings, node_id: str, ended: Event) -> None:
+    with closing(Installation(settings)) as site:
+        try:
+            lookout = wiring.lookout(site.discover(), node_id)
+        except CannotEvict as error:
+            log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
+            ended.wait()
+            return
+        with closing(lookout):
+            while not ended.is_set():
+                lookout.step(LOOK)
+
+
+def _heal(settings: Settings, ended: Event) -> None:
+    with closing(Installation(settings)) as site:
+        healing = wiring.healing(site.discover())
+        while not ended.wait(HEAL):
+            healing.step()
+
+
+def _patient(settings: Settings, seconds: float) -> Settings:
+    """Have fetches wait at the broker for so long: by itself the client would ask twenty times a second."""
+    return replace(settings, kafka={"fetch.wait.max.ms": str(round(1000 * seconds)), **settings.kafka})
+
+
+class _Signals:
+    """Counts SIGTERM and SIGINT, and passes them on."""
+
+    def __init__(self) -> None:
+        self.received = 0
+        self._listener: Callable[[], None] = lambda: None
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the parent blocked them until now
+
+    def tell(self, listener: Callable[[], None]) -> None:
+        """Call this once for each signal, those that came already included."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none falls between the two
+        self._listener = listener
+        for _ in range(self.received):
+            listener()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def _on_signal(self, *_: object) -> None:
+        self.received += 1
+        self._listener()
+
+
+class Idle:
+    """Says why a node owns nothing, when that has lasted for a while and whenever the reason changes."""
+
+    def __init__(self) -> None:
+        self._why = self._told = ""
+        self._since = 0.0
+
+    def look(self, why: str, now: float) -> None:
+        """Take the reason at this time (monotonic seconds); empty: it owns something."""
+        if why != self._why:
+            self._why, self._since = why, now
+        if not why:
+            self._told = ""
+        elif why != self._told and now - self._since >= IDLE_S:
+            self._told = why
+            log.warning("this node has nothing to do: %s", why)
+
+
+class _Ready:
+    """Says once that the node has joined its group."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def __call__(self, *, joined: bool) -> None:
+        if self._words and joined:
+            with suppress(OSError):  # a log on a disk that is full
+                sys.stderr.write(f"{self._words}\n")
+                sys.stderr.flush()
+            self._words = ""

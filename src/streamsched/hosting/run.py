@@ -1,0 +1,288 @@
+"""``run`` and ``up``: scheduler and worker in one process, for one task until it is done, or until stopped."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Final
+
+from streamsched.commands.request import (
+    AnyTemplate,
+    Submitted,
+    Wanted,
+    compare,
+    first_request,
+    make_request,
+    record_of,
+    want,
+)
+from streamsched.domain.refusal import TemplateError
+from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, flaw_of_pattern, requirement_of
+from streamsched.domain.template import Template
+from streamsched.hosting import wiring
+from streamsched.installation.mailbox import Mailbox
+from streamsched.installation.settings import Settings, load_settings
+from streamsched.installation.site import Progress, user_name
+from streamsched.installation.writing import Tenure, open_to_work
+from streamsched.log.port import LogError, TopicPartition
+from streamsched.queries.status import TaskStatus, status_of
+from streamsched.scheduler.node import Scheduler
+from streamsched.view.follow import Follower
+from streamsched.view.view import View
+from streamsched.worker.node import Pace, Worker
+from streamsched.worker.pool import ExecutorPool
+
+IDLE: Final = 0.01
+"""Seconds that a turn waits when neither the log nor the executors have news."""
+ASLEEP_S: Final = 0.05
+"""Seconds that it waits while there is no task at all."""
+LOOK_EVERY: Final = 0.1
+"""Seconds between two looks at the task and the mailbox."""
+TRIM_S: Final = 60.0
+"""Seconds between two deletions of old beats."""
+BEATS_KEPT_MS: Final = 600_000
+"""Milliseconds for which beats are kept."""
+
+log = logging.getLogger(__name__)
+
+
+class Run:
+    """A scheduler and a worker over one log, in one thread. Close it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        slots: int,
+        command: str = "run",
+        allow: Sequence[str] = (),
+        drain: float = Pace().drain,
+        reuse: int = 0,
+        on_progress: Progress = lambda done, total: None,
+    ) -> None:
+        """Open the log and fold its journal.
+
+        Args:
+            settings: where the log is.
+            slots: how many children run at once.
+            command: what the nodes are called, and what another process of this folder is told.
+            allow: modules whose handlers may run; all that templates in this log name without it.
+            reuse: children after which an executor is replaced; 0: never for their number.
+            drain: seconds that what runs may take to stop.
+            on_progress: hears of records folded and to fold.
+
+        Raises:
+            LogUnreachable: another process has the embedded log, or no broker answers.
+
+        """
+        self._slots = slots
+        self._reuse = reuse
+        self._command = command
+        self._allow = allow
+        self._drain = drain
+        self._stops = 0
+        self._lent = False
+        self._next_look = 0.0
+        self._trim_at = 0.0
+        with ExitStack() as stack:
+            if not settings.brokers:
+                tenure = Tenure(settings, command)
+                stack.callback(tenure.close)
+            self._site = open_to_work(settings)
+            stack.callback(self._site.close)
+            self._site.discover()
+            self._view: View = self._site.view("scheduler")
+            self._fold(on_progress)
+            self._opened = stack.pop_all()
+
+    def close(self) -> None:
+        """Let go of the view and the log."""
+        if not self._lent:
+            self._view.close()
+        self._opened.close()
+
+    def submit(self, wanted: Wanted) -> Submitted:
+        """Request the task, unless it is there already. What was left in the mailbox goes before.
+
+        Raises:
+            TaskConflict: the id is taken by a different task.
+
+        """
+        self._open_letters()
+        self._fold()
+        own = make_request(self._site.identity("run", user_name()), wanted, "run")
+        there = self._view.task(own.task_id)
+        if there is not None:
+            return compare(there.request, own)
+        (offset,) = self._site.log.append([record_of(self._site, own, own.task_id, own.traceparent)])
+        first = own if wanted.task_id is None else first_request(self._site, own, offset)
+        self._fold()
+        return compare(first, own)
+
+    def status(self, task_id: str) -> TaskStatus:
+        """Tell how a task stands that was submitted here."""
+        task = self._view.task(task_id)
+        assert task is not None, task_id  # noqa: S101 - submit folded its request
+        return status_of(task)
+
+    @property
+    def output(self) -> Path:
+        """Where the handlers' output goes."""
+        return self._site.settings.data_dir / "output.log"
+
+    def stop(self) -> None:
+        """End: what runs stops at its next checkpoint; called again, at once. Safe to call from a signal handler."""
+        self._stops += 1
+
+    def until_done(self, task_id: str, on_status: Callable[[TaskStatus], None]) -> TaskStatus:
+        """Work until the task is done (or ``stop`` was called); ``on_status`` hears about ten times a second.
+
+        Other tasks of this log that were not finished go on as well.
+        """
+        status = self.status(task_id)
+
+        def look() -> None:
+            nonlocal status
+            status = self.status(task_id)
+            on_status(status)
+
+        self._serve(lambda: task_id not in self._view.active, look, task_id)
+        return status
+
+    def until_stopped(self, on_ready: Callable[[], None]) -> None:
+        """Work on all tasks and schedules of this log until ``stop`` is called; ``on_ready`` hears when it begins."""
+        told = False
+
+        def look() -> None:
+            nonlocal told
+            if not told:
+                told = True
+                on_ready()
+
+        self._serve(lambda: False, look)
+
+    def _serve(self, ended: Callable[[], bool], on_look: Callable[[], None], task_id: str = "") -> None:
+        """Take turns until the end, then let what runs stop."""
+        with ExitStack() as stack:
+            scheduler = wiring.scheduler(self._site, self._command, self._view)
+            self._lent = True
+            stack.callback(scheduler.stop)
+            worker = self._worker(task_id)
+            stack.callback(worker.stop)
+            while not self._stops:
+                self._turn(scheduler, worker)
+                if ended():
+                    break
+                self._look(on_look)
+            on_look()
+            drains = 0
+            while not worker.stopped:
+                if drains < max(1, self._stops):
+                    worker.drain()
+                    drains += 1
+                self._turn(scheduler, worker)
+                self._look(lambda: None)
+            on_look()
+
+    def _turn(self, scheduler: Scheduler, worker: Worker) -> None:
+        # The embedded log answers at once where it has nothing: whoever waits, waits here.
+        if not (scheduler.step(0.0) | worker.step(IDLE)):
+            time.sleep(IDLE / 10 if self._view.active else ASLEEP_S)
+
+    def _look(self, on_look: Callable[[], None]) -> None:
+        """Do what is due a few times a second."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + LOOK_EVERY
+        self._open_letters()
+        on_look()
+        if now >= self._trim_at:
+            self._trim_at = now + TRIM_S
+            self._trim_beats()
+
+    def _open_letters(self) -> None:
+        if not self._site.settings.brokers:
+            Mailbox(self._site.settings.data_dir).empty(self._site.log)
+
+    def _trim_beats(self) -> None:
+        """Delete old beats: the embedded log does not compact."""
+        if self._site.settings.brokers:
+            return
+        place = TopicPartition(self._site.topics.workers, 0)
+        since = self._site.clock.now() - BEATS_KEPT_MS
+        try:
+            self._site.log.delete_before(self._site.log.position_at([place], since))
+        except LogError as error:
+            log.warning("old beats were not deleted: %s", error)
+
+    def _worker(self, task_id: str) -> Worker:
+        """Build the worker: what it cannot run of its own task fails, what of another waits for one that can."""
+        allow = self._allow or self._named(task_id)
+        self.output.parent.mkdir(parents=True, exist_ok=True)
+        output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            pool = ExecutorPool(self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse)
+        finally:
+            os.close(output)
+        modules = None if EVERYTHING in allow else allow
+        return wiring.worker(
+            self._site, pool, self._slots, self._command, Pace(drain=self._drain), modules=modules,
+            own=frozenset({task_id}),
+        )  # fmt: skip
+
+    def _named(self, task_id: str) -> Sequence[str]:
+        """Allow what the templates of this log name: on Kafka, where others write too, those that are there now."""
+        if not self._site.settings.brokers:
+            return [EVERYTHING]
+        handlers = {task.template.child.handler for task in self._view.active.values()}
+        for schedule in self._view.schedules.values():
+            with suppress(TemplateError):
+                handlers.add(Template.from_json(schedule.now.body.template).child.handler)
+        names = {requirement_of(handler).module for handler in handlers}
+        task = self._view.active.get(task_id)
+        own = "" if task is None else requirement_of(task.template.child.handler).module
+        known = sorted((name for name in names if flaw_of_pattern(name) is None), key=lambda name: (name != own, name))
+        return known[:PATTERNS_LIMIT]
+
+    def _fold(self, on_progress: Progress = lambda done, total: None) -> None:
+        site = self._site
+        follower = Follower(log=site.log, topics=site.topics, codec=site.codec, view=self._view)
+        try:
+            follower.catch_up(self._site.topics.journal(), on_progress)
+        finally:
+            follower.close()
+
+
+def run(
+    template: AnyTemplate,
+    params: Mapping[str, object] | None = None,
+    *,
+    task_id: str | None = None,
+    priority: int = 0,
+    slots: int = 1,
+    brokers: str | None = None,
+    data_dir: Path | str | None = None,
+    on_status: Callable[[TaskStatus], None] = lambda status: None,
+) -> TaskStatus:
+    """Submit a task and work on it in this process until it is done, as ``streamsched run`` does; returns its status.
+
+    Raises:
+        InputError: the template or a parameter is wrong; nothing was written.
+        TaskConflict: the id is taken by a different task.
+        LogUnreachable: another process has the embedded log, or no broker answers.
+
+    """
+    wanted = want(template, params, task_id=task_id, priority=priority)
+    settings = load_settings(brokers=brokers, data_dir=data_dir)
+    working = Run(settings, slots=slots)
+    try:
+        submitted = working.submit(wanted)
+        before = working.status(submitted.task_id)
+        return before if before.done else working.until_done(submitted.task_id, on_status)
+    finally:
+        working.close()

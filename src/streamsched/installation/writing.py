@@ -1,0 +1,148 @@
+"""How a client writes: straight to Kafka, and to the embedded log through its mailbox.
+
+The embedded log takes one writing process at a time. A ``run`` or ``up`` keeps it for as long as it works, under a lock
+of its own, and empties the mailbox many times a second. While there is none, the client opens the log for a moment and
+empties the mailbox itself. Either way the letter is in the journal when ``write`` returns.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import IO, Final
+
+from streamsched.installation.folder import make_private
+from streamsched.installation.mailbox import Letter, Mailbox
+from streamsched.installation.settings import Settings
+from streamsched.installation.site import Installation
+from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, TopicMismatch, TopicPartition
+
+PATIENCE_S: Final = 30.0
+"""Seconds that a client waits for the process that has the log, and a process that works on it for such clients."""
+LOOK_S: Final = 0.02
+
+
+def write(site: Installation, record: Append) -> int:
+    """Append a record, durable on return; returns its offset, on the embedded log one that is not below it.
+
+    Raises:
+        LogUnreachable: nothing was written, or the message says that this is not known.
+
+    """
+    if site.settings.brokers:
+        return site.log.append([record])[0]
+    _hand_in(site.settings, record)
+    site.refresh()
+    place = TopicPartition(record.topic, record.partition)
+    return site.log.end([place])[place] - 1
+
+
+def connect(settings: Settings, *, create: bool) -> Installation:
+    """Open the log for a client; ``create`` makes the embedded one where there is none yet.
+
+    Raises:
+        LogUnreachable: no broker answers, or the folder holds no log and none is to be made.
+        TopicMismatch: there are no topics of this prefix.
+
+    """
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return _open(settings)
+        except (LogUnreachable, TopicMismatch):
+            if settings.brokers or not create:
+                raise
+        try:
+            Installation(settings, write=True).close()
+        except LogTaken:  # by a process that may be making the log just now
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_S)
+
+
+def open_to_work(settings: Settings) -> Installation:
+    """Open the log to work on it for long; clients that write for a moment are waited for. Raise LogUnreachable."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return Installation(settings, write=True)
+        except LogTaken:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_S)
+
+
+class Tenure:
+    """The right to work on the embedded log of a folder: one process has it, until it lets go or dies."""
+
+    def __init__(self, settings: Settings, command: str) -> None:
+        """Take it. Raise LogTaken where another process has it, with its id and command."""
+        path = settings.data_dir / "run.lock"
+        try:
+            make_private(settings.data_dir)
+            self._lock: IO[str] = path.open("a+")
+        except OSError as error:
+            raise LogUnreachable(f"the folder {settings.data_dir} cannot be used for the log: {error}") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise LogTaken(
+                f"{_holder(path)} works on {settings.where}: give it tasks with 'streamsched submit', wait until it "
+                "ends, stop it, or use another folder (--data-dir)"
+            ) from None
+        self._lock.truncate(0)
+        self._lock.write(f"{os.getpid()} {command}\n")
+        self._lock.flush()
+
+    def close(self) -> None:
+        """Let go."""
+        self._lock.close()
+
+
+def _holder(path: Path) -> str:
+    number, _, command = path.read_text(errors="replace").strip().partition(" ")
+    return f"process {number} ('streamsched {command}')" if number.isdigit() else "another process"
+
+
+def _open(settings: Settings) -> Installation:
+    site = Installation(settings)
+    try:
+        return site.discover()
+    except BaseException:
+        site.close()
+        raise
+
+
+def _hand_in(settings: Settings, record: Append) -> None:
+    """Leave a letter, and return when it is in the log; who gives up before, by an interrupt too, takes it back."""
+    mailbox = Mailbox(settings.data_dir)
+    letter = mailbox.put(record)
+    try:
+        _deliver(settings, mailbox, letter)
+    except LogTaken as error:
+        if letter.withdraw():
+            raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
+        if letter.waits:
+            raise LogUnreachable(f"it may still be written, look again later: {error}") from error
+    except BaseException:
+        letter.withdraw()
+        raise
+    if letter.refused:
+        raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
+
+
+def _deliver(settings: Settings, mailbox: Mailbox, letter: Letter) -> None:
+    """Wait until the process that has the log has taken the letter; do it here while there is none. Raise LogTaken."""
+    deadline = time.monotonic() + PATIENCE_S
+    while letter.waits:
+        try:
+            with closing(Installation(settings, write=True)) as site:
+                mailbox.empty(site.log)
+        except LogTaken:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_S)

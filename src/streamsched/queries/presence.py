@@ -1,0 +1,111 @@
+"""Whether anything works on the tasks of this log: a scheduler and a worker whose beats came lately, and that can."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from streamsched.domain.events import NodeBeat
+from streamsched.domain.routing import Requirement, needed_by
+from streamsched.domain.task import Task
+from streamsched.installation.site import Installation
+from streamsched.log.codec import Undecodable
+from streamsched.log.intake import Intake
+from streamsched.log.port import Record, TopicPartition
+
+SEEN_S: Final = 10.0
+"""Seconds after its last beat for which a node counts as present."""
+WATCHES: Final = 6
+WATCH_S: Final = 0.2
+"""Looks for a new beat, and seconds between them, where old ones tell of nobody: clocks differ by up to a minute."""
+LOOK_S: Final = 1.0
+"""Seconds for which an answer holds."""
+READ_S: Final = 2.0
+"""Seconds that reading the beats may take."""
+BATCH: Final = 1_000
+ROLES: Final = ("scheduler", "worker")
+
+
+class Presence:
+    """Reads the beats of the last seconds, and on from there at each look."""
+
+    def __init__(self, site: Installation) -> None:
+        self._site = site
+        self._intake = Intake(site.codec, site.topics)
+        self._place = TopicPartition(site.topics.workers, 0)
+        since = site.clock.now() - round(1000 * SEEN_S)
+        starts = site.log.position_at([self._place], since)
+        self._live_from = site.log.end([self._place])[self._place]
+        self._reader = site.log.reader()
+        self._reader.assign(starts)
+        self._watches = WATCHES if site.settings.brokers else 0
+        self._seen: dict[bytes, tuple[NodeBeat, int]] = {}
+        """The last beat of each node, and when it came by our clock (milliseconds), by the key of the node.
+
+        A beat that came since we read tells that by itself; an older one by the time of its record.
+        """
+        self._next_look = 0.0
+
+    def missing(self, task: Task | None = None) -> str:
+        """Say who is missing for anything to be done, of a task where one is given, and the remedy; else empty."""
+        if time.monotonic() >= self._next_look:
+            self._read()
+            self._next_look = time.monotonic() + LOOK_S
+        present = self._present()
+        while self._watches and not _roles(present).issuperset(ROLES):
+            self._watches -= 1
+            self._site.pause(WATCH_S)
+            self._read()
+            present = self._present()
+        needed = None if task is None else needed_by(task)
+        absent = [role for role in ROLES if role not in _roles(present)]
+        if absent:
+            return self._start(absent, needed)
+        if task is None or needed is None:
+            return ""
+        able = [beat for beat in present if beat.role == "worker" and needed.met_by(beat.modules)]
+        if task.idle and not any(beat.partitions for beat in able):
+            if able:
+                return f"no worker that allows module {needed.module} owns a partition: there are fewer than workers"
+            start = f"streamsched {'worker' if self._site.settings.brokers else 'up'} --allow {needed.module}"
+            return f"no worker allows module {needed.module}: start one with '{start}'"
+        return f"a child was given back, and is tried again: {task.refusal}" if task.refusal else ""
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.close()
+
+    def _present(self) -> list[NodeBeat]:
+        since = self._site.clock.now() - 1000 * SEEN_S
+        return [beat for beat, at in self._seen.values() if at >= since]
+
+    def _read(self) -> None:
+        end = self._site.log.end([self._place])[self._place]
+        deadline = time.monotonic() + READ_S
+        while self._reader.position(self._place) < end and time.monotonic() < deadline:
+            for record in self._reader.poll(BATCH, 0.2):
+                self._hear(record)
+
+    def _hear(self, record: Record) -> None:
+        key = record.key or b""
+        try:
+            beat = self._intake.beat(record)
+        except Undecodable:
+            return
+        self._seen.pop(key, None)
+        if beat is not None and beat.state == "running":
+            now = self._site.clock.now()
+            self._seen[key] = (beat, now if record.offset >= self._live_from else min(now, record.timestamp))
+
+    def _start(self, absent: Sequence[str], needed: Requirement | None) -> str:
+        if not self._site.settings.brokers:
+            return f"no process works on {self._site.settings.where}: start 'streamsched up'"
+        words = " and no ".join(absent)
+        allow = {"worker": f" --allow {needed.module}" if needed and needed.module else ""}
+        start = " and ".join(f"'streamsched {role}{allow.get(role, '')}'" for role in absent)
+        return f"no {words} was seen in the last {SEEN_S:g} s: start {start}"
+
+
+def _roles(beats: Iterable[NodeBeat]) -> set[str]:
+    return {beat.role for beat in beats}
