@@ -20,8 +20,9 @@ from streamsched.log.port import (
     TransactionAborted,
     WriterFenced,
 )
+from streamsched.runtime.claim import Claim
 from streamsched.runtime.mark import INITIAL, Mark, decode_mark
-from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.tracker import Place
 from streamsched.scheduler.judge import SILENCE
 

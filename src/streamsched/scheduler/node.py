@@ -37,10 +37,11 @@ from streamsched.log.port import (
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.scheduler import aggregator

@@ -20,10 +20,11 @@ from streamsched.log.port import LogError, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import Life
-from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
+from streamsched.runtime.ownership import OUTAGE_S, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.draining import Draining
