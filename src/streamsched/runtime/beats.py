@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from typing import Final
 
 from msgspec.structs import replace
@@ -130,6 +130,11 @@ class Pulse:
             self._next = now + INTERVAL
             repeated = replace(self._last, at=self._me.clock.now(), loop_age=round(age * 1000))
             self._log.post(self._records.beat(repeated, self._me.node_id))
+
+    def repeat(self, stop: Event) -> None:
+        """Call ``again`` until ``stop`` is set (a service)."""
+        while not stop.wait(INTERVAL / 2):
+            self.again()
 
     def stop(self) -> None:
         """Take the node off the list, for good."""

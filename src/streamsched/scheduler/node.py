@@ -144,6 +144,8 @@ class Scheduler:
         )
         self._clock_check = ClockCheck(log, me.clock, "nothing is decided until they agree")
         self._clock = Agreement.UNKNOWN
+        self.stopped = False
+        """Whether the loop is to end; call ``stop`` then."""
         self._beats = TopicPartition(topics.workers, 0)
         journal = topics.journal()
         starts = log.start([*journal, self._beats])
@@ -168,6 +170,10 @@ class Scheduler:
             self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL
             self.view.flush()
         return bool(records) or decided
+
+    def drain(self) -> None:
+        """Let the loop end. May be called from a signal handler."""
+        self.stopped = True
 
     @property
     def node_id(self) -> str:
