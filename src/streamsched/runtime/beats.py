@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from streamsched.domain.events import NodeBeat, RunningChild
 from streamsched.log.port import Log
+from streamsched.runtime import metrics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
@@ -89,6 +90,7 @@ class Pulse:
         """Send a beat if it is time; call it once in each loop."""
         now = self._me.clock.monotonic()
         age, self._last_loop = now - self._last_loop, now
+        metrics.TURN_SECONDS.observe(age, self._role)
         joined = self._ownership.joined
         # While it joins, its name in the group is news: who dies then is to be evicted as well.
         news = (state, joined or self._ownership.member_id, frozenset(self._ownership.claims))

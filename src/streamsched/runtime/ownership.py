@@ -24,6 +24,7 @@ from streamsched.log.port import (
     TransactionAborted,
     WriterFenced,
 )
+from streamsched.runtime import metrics
 from streamsched.runtime.beginning import Beginning
 from streamsched.runtime.claim import PATIENCE, Claim, Claimant
 from streamsched.runtime.clock import Clock
@@ -167,6 +168,7 @@ class Ownership:
             TopicPartition(self._topic, partition): Committed(place.position, marks[partition].encode())
             for partition, place in places.items()
         }
+        begun = self._clock.monotonic()
         try:
             offsets = self._transactions.commit(appends, positions, self._member)
         except OutcomeUnknown as error:
@@ -177,7 +179,10 @@ class Ownership:
             self._claim_at = self._clock.monotonic() + AFTER_FENCE
             self._drop(list(self.claims))
             self._transactions.renew()
+            metrics.FENCED.add(1)
             raise
+        metrics.TRANSACTIONS.add(1)
+        metrics.COMMIT_SECONDS.observe(self._clock.monotonic() - begun)
         for partition, place in places.items():
             claim = self.claims.get(partition)
             if claim is not None:  # the witness may have found it lost
@@ -229,6 +234,7 @@ class Ownership:
         try:
             if claims:
                 self._tenant.claimed(claims)
+                metrics.CLAIMS.add(len(claims))
         except LogError:  # it cannot begin: claimed anew
             for claim in claims:
                 del self.claims[claim.partition]

@@ -15,6 +15,7 @@ from streamsched.log.coordination import Coordination
 from streamsched.log.intake import Intake
 from streamsched.log.port import Log, LogError, Record, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime import metrics
 from streamsched.runtime.clock import Clock
 from streamsched.runtime.records import Records
 from streamsched.scheduler.judge import Judge
@@ -87,6 +88,7 @@ class Lookout:
             if dead.transactional_id:
                 self._coordination.fence(dead.transactional_id)
             self._log.post(self._records.beat(None, dead.node_id))
+            metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler")
         except LogError as error:
             log.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
             return False

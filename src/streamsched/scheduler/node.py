@@ -35,7 +35,7 @@ from streamsched.log.port import (
     WriterFenced,
 )
 from streamsched.log.topics import Topics
-from streamsched.runtime import beginning
+from streamsched.runtime import beginning, metrics
 from streamsched.runtime.beats import Condition, Pulse
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import Agreement, ClockCheck
@@ -450,6 +450,8 @@ class Scheduler:
         try:
             self._ownership.commit(appends + self._letters_below(places), places)
             self._told(places)
+            metrics.DECISIONS.add(len(decisions), "task")
+            metrics.DECISIONS.add(len(ticked), "schedule")
         except (TransactionAborted, WriterFenced) as error:
             log.warning("decisions put off: %s", error)
             for decision in decisions:

@@ -18,7 +18,7 @@ from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.log.topics import Topics
-from streamsched.runtime import beginning
+from streamsched.runtime import beginning, metrics
 from streamsched.runtime.beats import Condition, Pulse
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import LogClock
@@ -358,6 +358,9 @@ class Worker:
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
         free = max(0, self._slots - len(running))
+        metrics.CHILDREN_LIVE.set(pending)
+        metrics.SLOTS.set(self._slots - free, "used")
+        metrics.SLOTS.set(free, "free")
         return Condition(self._draining.life, self._slots, free, pending, running, self._fitness.modules)
 
     # --- tenant -----------------------------------------------------------------------------------------------------
