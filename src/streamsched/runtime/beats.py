@@ -66,6 +66,8 @@ class Pulse:
         self._partitions = partitions
         self._next = 0.0
         self._last_loop = me.clock.monotonic()
+        self._longest = 0.0
+        """Seconds of the longest turn since the last beat."""
         self._told: tuple[object, ...] = ()
         self._last: NodeBeat | None = None
         self._posting = Lock()
@@ -90,15 +92,18 @@ class Pulse:
         """Send a beat if it is time; call it once in each loop."""
         now = self._me.clock.monotonic()
         age, self._last_loop = now - self._last_loop, now
-        metrics.TURN_SECONDS.observe(age, self._role)
+        if age > self._longest:
+            self._longest = age
         joined = self._ownership.joined
         # While it joins, its name in the group is news: who dies then is to be evicted as well.
-        news = (state, joined or self._ownership.member_id, frozenset(self._ownership.claims))
+        news = (state, joined or self._ownership.member_id, {*self._ownership.claims})
         if now < self._next and news == self._told:
             return
         owned = len(self._ownership.claims)
         self._next = now + interval_of(self._partitions / owned if owned else 1)
         self._told = news
+        metrics.TURN_SECONDS.observe(self._longest, self._role)
+        self._longest = 0.0
         told = condition()
         self.membership = (self._ownership.member_id, self._ownership.transactional_id)
         event = self._me.sign(

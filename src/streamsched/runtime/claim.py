@@ -14,6 +14,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from streamsched.log.port import (
     Append,
     Committed,
@@ -38,8 +40,7 @@ ROUNDS: Final = 10
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(Struct, frozen=True):
     """One owned partition: our epoch, counter and position of our last transaction, and what we inherited.
 
     ``released`` tells whether the predecessor handed over in order, or was this process, which did not die of its work;

@@ -89,14 +89,13 @@ def use(sink: Sink | None) -> None:
 
 
 # fmt: off
-TRANSACTIONS = Counter("streamsched_transactions_total", "Transactions that this node has written.")
-COMMIT_SECONDS = Histogram("streamsched_commit_seconds", "How long a transaction took, unknown outcomes included.")
-FENCED = Counter("streamsched_fenced_writers_total", "How often a writer of this node was fenced by another node.")
+COMMIT_SECONDS = Histogram("streamsched_commit_seconds", "Transactions that were written, by how long each took.")
+FENCED = Counter("streamsched_fenced_writers_total", "Writers of this node that another node has fenced.")
 CLAIMS = Counter("streamsched_claims_total", "Partitions that this node has claimed.")
-TURN_SECONDS = Histogram("streamsched_turn_seconds", "Time between two turns of a node's loop.", ("role",))
-DECISIONS = Counter("streamsched_decisions_total", "Decisions that a scheduler has written.", ("of",))
+TURN_SECONDS = Histogram("streamsched_turn_seconds", "The longest turn of a loop since its last beat.", ("role",))
+DECISIONS = Counter("streamsched_decisions_total", "Decisions of tasks and schedules that a scheduler has written.")
 EVICTIONS = Counter("streamsched_evictions_total", "Silent nodes that a scheduler has evicted.", ("role",))
 CHILDREN_ENDED = Counter("streamsched_children_ended_total", "Dispatches that a worker has ended.", ("outcome",))
-CHILDREN_LIVE = Gauge("streamsched_children_live", "Children that a worker holds and has not ended.")
-SLOTS = Gauge("streamsched_slots", "Slots of a worker.", ("state",))
+CHILDREN_LIVE = Gauge("streamsched_children_live", "Children that a worker holds and that have not ended.")
+SLOTS = Gauge("streamsched_slots", "Slots of a worker, used and free.", ("state",))
 # fmt: on

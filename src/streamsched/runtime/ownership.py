@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 from typing import Final, Protocol
+
+from msgspec.structs import replace
 
 from streamsched.log.coordination import Coordination
 from streamsched.log.port import (
@@ -159,8 +160,9 @@ class Ownership:
             WriterFenced: nothing was written, and all claims are dropped; the tenant was told.
 
         """
+        mine = self._transactions.id
         marks = {
-            partition: Mark(self.transactional_id, claim.epoch, claim.counter + 1, released=release, runs=place.runs)
+            partition: Mark(mine, claim.epoch, claim.counter + 1, released=release, runs=place.runs)
             for partition, place in places.items()
             for claim in (self.claims[partition],)
         }
@@ -181,7 +183,6 @@ class Ownership:
             self._transactions.renew()
             metrics.FENCED.add(1)
             raise
-        metrics.TRANSACTIONS.add(1)
         metrics.COMMIT_SECONDS.observe(self._clock.monotonic() - begun)
         for partition, place in places.items():
             claim = self.claims.get(partition)

@@ -450,8 +450,7 @@ class Scheduler:
         try:
             self._ownership.commit(appends + self._letters_below(places), places)
             self._told(places)
-            metrics.DECISIONS.add(len(decisions), "task")
-            metrics.DECISIONS.add(len(ticked), "schedule")
+            metrics.DECISIONS.add(len(decisions) + len(ticked))
         except (TransactionAborted, WriterFenced) as error:
             log.warning("decisions put off: %s", error)
             for decision in decisions:

@@ -1,4 +1,4 @@
-"""The ports to the log, implemented by an Apache Kafka cluster."""
+"""The ports to the log, implemented by an Apache Kafka cluster. What the calls raise stands with the ports."""
 
 from __future__ import annotations
 
@@ -59,12 +59,7 @@ class KafkaLog:
         self.append, self.post, self.time = appender.append, appender.post, appender.time
 
     def check_broker(self) -> None:
-        """Refuse a broker that is too old for these settings.
-
-        Raises:
-            LogError: it is; the message says what to do.
-            LogUnreachable: it does not answer.
-        """
+        """Refuse a broker that is too old for these settings."""
         from streamsched.log.kafka import version
 
         version.check(self._settings.brokers, self._settings.kafka)
@@ -92,12 +87,7 @@ class KafkaLog:
         return GroupMember(self._settings, group, topic, listener, self._watchdog)
 
     def writer(self, transactional_id: str) -> KafkaWriter:
-        """Make the writer of this id, aborting what an earlier one of the same id left open.
-
-        Raises:
-            LogUnreachable: the broker does not answer.
-            LogError: the id may not be used.
-        """
+        """Make the writer of this id, aborting what an earlier one of the same id left open."""
         from streamsched.log.kafka.writer import KafkaWriter
 
         return KafkaWriter(self._settings, transactional_id)
@@ -107,23 +97,13 @@ class KafkaLog:
         self.writer(transactional_id).close()
 
     def check_eviction(self) -> None:
-        """Tell whether members can be evicted; the package is loaded then.
-
-        Raises:
-            CannotEvict: kafka-python is missing, or has no counterpart of the security settings.
-        """
+        """Tell whether members can be evicted; the package is loaded then."""
         from streamsched.log.kafka import eviction
 
         eviction.check(self._settings.kafka)
 
     def evict(self, group: str, member_id: str) -> None:
-        """Remove a dead member from its group, so that its partitions move at once.
-
-        Raises:
-            CannotEvict: kafka-python is missing, or has no counterpart of the security settings.
-            LogUnreachable: the broker does not answer.
-            LogError: the group refuses.
-        """
+        """Remove a dead member from its group, so that its partitions move at once."""
         from streamsched.log.kafka import eviction
 
         eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
@@ -135,31 +115,19 @@ class KafkaLog:
         return hanging.held(self._admin, partitions, groups)
 
     def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
-        """Find out which of the transactions at these places will never end.
-
-        Raises:
-            LogError: the cluster does not tell.
-        """
+        """Find out which of the transactions at these places will never end."""
         from streamsched.log.kafka import hanging
 
         return hanging.find(self._admin, self._settings, places)
 
     def end_hanging(self, hanging_: Hanging) -> bool:
-        """End it in its partition, as it was decided; tells whether that was still to be done.
-
-        Raises:
-            LogError: it is not known how, or not allowed.
-        """
+        """End it in its partition, as it was decided; tells whether that was still to be done."""
         from streamsched.log.kafka import hanging
 
         return hanging.end(self._settings, hanging_)
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
-        """Create the topics that are missing and return their names; existing ones are checked.
-
-        Raises:
-            TopicMismatch: an existing topic differs; the message names every difference.
-        """
+        """Create the topics that are missing and return their names; existing ones are checked."""
         from streamsched.log.kafka import topics
 
         return topics.create(self._admin, specs)
