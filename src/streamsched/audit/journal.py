@@ -1,146 +1,286 @@
-"""The journal as the audit reads it: partition by partition, up to some position, and on from there."""
+"""One partition of the journal: the stories of its tasks and schedules, told as its events come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
+from enum import Enum, auto
+from typing import Any, Final, NamedTuple, cast
 
-from streamsched.audit.partition import Live, PartitionAudit, Standing
-from streamsched.audit.report import Findings
+from msgspec.structs import replace
+
+from streamsched.audit import children, decisions
+from streamsched.audit.report import Fault, Findings
+from streamsched.audit.schedules import ScheduleStory
+from streamsched.audit.seen import Ended, EventIds
+from streamsched.audit.story import END, Story
 from streamsched.audit.ticks import Ledger
-from streamsched.domain.events import Event, RecordSetAside
-from streamsched.domain.task import Task
-from streamsched.log.codec import Codec
-from streamsched.log.journal import JournalReader, in_words
-from streamsched.log.port import Log, TopicPartition
-from streamsched.log.scan import BATCH, Patience
+from streamsched.domain import events as e
+from streamsched.domain.phases import ChildState
+from streamsched.domain.task import Load, Task
+from streamsched.log.port import TopicPartition
 from streamsched.log.topics import Topics
 
-Progress = Callable[[int, int], None]
+HELD: Final = 100_000
+"""Events that may be held back for the bases to come; of more, the older half is folded."""
+FEW: Final = 8
+"""Events that any task may hold back besides."""
+TEXTS: Final = 1_000
+"""Texts that requests share while they wait."""
+HEAVY: Final = 2_048
+"""Bytes from which on an event's payload is not kept: no invariant asks for it."""
+_PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
+_COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
+_FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
+"""What people and time may write again, and at any time: void then."""
+_TOLD: Final = frozenset({e.TicksDecided, e.TickEnded, e.TickReopened, e.BackfillDecided})
+"""What schedulers write of schedules, in transactions: once."""
 
 
-class Journal:
-    """The journal as it is read: all of its partitions, or the one of a task."""
+class Standing(Enum):
+    """Where a dispatch is, as the journal tells."""
+
+    UNKNOWN = auto()
+    LIVE = auto()
+    ENDED = auto()
+
+
+class Live(NamedTuple):
+    """A live dispatch."""
+
+    task_id: str
+    child: int
+    ordinal: int
+    partition: int
+    stopping: bool
+    sequence: int
+
+
+class PartitionAudit:
+    """Follows one partition.
+
+    ``complete``: it is kept from its first record on, else no schedule is judged. ``redriven`` are tasks that go on
+    after an end; one of which that was not known is passed over from then on, and in ``forgotten``.
+    """
 
     def __init__(
         self,
+        place: TopicPartition,
         *,
-        log: Log,
         topics: Topics,
-        codec: Codec,
-        task_id: str | None,
         findings: Findings,
+        complete: bool,
+        ledger: Ledger,
         redriven: Collection[str],
     ) -> None:
-        self._log = log
+        self.place = place
         self._topics = topics
         self._findings = findings
-        self._key = None if task_id is None else task_id.encode()
-        self._ledger = Ledger(findings)
-        self.places = topics.journal() if task_id is None else [topics.journal_of(task_id)]
-        self._reader = JournalReader(log, topics, codec)
-        starts = log.start(self.places)
-        self._reader.assign(starts)
-        self.partitions = {
-            place.partition: PartitionAudit(
-                place,
-                topics=topics,
-                findings=findings,
-                complete=not starts[place],
-                ledger=self._ledger,
-                redriven=redriven,
-            )
-            for place in self.places
-        }
-        findings.notes += [
-            f"{place.topic}-{place.partition} begins at offset {start}: tasks from before are passed over"
-            for place, start in starts.items()
-            if start
-        ]
+        self.complete = complete
+        self._ledger = ledger
+        self._redriven = redriven
+        self.forgotten: set[str] = set()
+        self._stories: dict[str, Story] = {}
+        self._schedules: dict[str, ScheduleStory] = {}
+        self._ended = Ended()
+        self._excused: set[str] = set()
+        self._ids = EventIds()
+        self._load = Load()
+        self._texts: dict[str, str] = {}
+        self.epochs: children.Epochs = {}
+        """The highest epoch that was heard of for each work-log partition."""
+        self._room = HELD
+        self.resets: set[int] = set()
+        """Work-log partitions that were reset: epochs begin anew there."""
 
-    def catch_up(self, on_progress: Progress = lambda done, total: None) -> None:
-        """Read on to the end as it is now, and fold everything."""
-        self.read(self._log.end(self.places), on_progress)
-        for audit in self.partitions.values():
-            audit.settle()
+    def take(self, offset: int, event: e.Event, size: int) -> None:
+        """Take in the next event, whose record has this many bytes."""
+        self._findings.events += 1
+        if type(event) in e.OF_SCHEDULE:
+            self._take_of_schedule(offset, cast(e.OfSchedule, event))
+            return
+        task_id: str | None = getattr(event, "task_id", None)
+        if task_id is None:
+            if isinstance(event, e.PartitionReset):
+                self._reset(offset, event)
+            return
+        kind = type(event)
+        if self._ids.repeated(event.event_id):
+            self._repeated(task_id, offset, event)
+            return
+        self._ledger.task(event, self._named(offset))
+        story = self._stories.get(task_id)
+        if story is None:
+            self._begin(task_id, offset, event)
+        elif kind in decisions.DEBTS:
+            if story.decide(offset, event):  # type: ignore[arg-type]
+                self._close(task_id, story)
+        else:
+            if size > HEAVY and kind in children.WORDS:
+                event = replace(event, **{name: value for name, value in _PAYLOADS.items() if hasattr(event, name)})
+            story.held.append((offset, event, None))
+            self._room -= 1
+            if self._room < 0:
+                self._make_room()
 
-    def read(self, ends: Mapping[TopicPartition, int], on_progress: Progress, *, exact: bool = False) -> None:
-        """Read on up to these positions; unless ``exact``, what was written meanwhile is taken along."""
-        total = sum(max(0, ends[place] - self._reader.position(place)) for place in self.places)
-        limits = {place.partition: ends[place] for place in self.places} if exact else None
-        patience = Patience(self._log, ends, self._reader.reached)
-        while left := self._reader.left(ends):
-            on_progress(max(0, total - left), total)
-            self._take(limits)
-            patience.wait()
-        on_progress(total, total)
-
-    def judge_ticks(self) -> None:
-        """Report the ticks that have one side only, after another look: the other may have been written meanwhile."""
-        alone = self._ledger.alone()
-        if alone and not self._reader.halts and all(audit.complete for audit in self.partitions.values()):
-            self.catch_up()
-            self._ledger.close(alone, self.forgotten())
-
-    def forgotten(self) -> set[str]:
-        """Name the tasks that went on after their end, and were not kept for that."""
-        return {task_id for audit in self.partitions.values() for task_id in audit.forgotten}
-
-    def finish(self) -> None:
-        """Count what goes on, and tell of what could not be judged."""
-        if told := in_words(self._reader.halts.values()):
-            self._findings.notes.append(f"{told}; what is behind that is not judged")
-        for audit in self.partitions.values():
-            audit.close()
+    def settle(self) -> None:
+        """Fold everything that is held back, for there is nothing more to come for now; a request alone can wait."""
+        for story in self._stories.values():
+            if story.begun:
+                story.advance(END)
 
     def close(self) -> None:
-        """Stop reading."""
-        self._reader.close()
-
-    # --- what is known by now ---------------------------------------------------------------------------------------
-
-    def standing(self, task_id: str, child: int, ordinal: int) -> Standing:
-        """Tell where a dispatch is."""
-        return self._home(task_id).standing(task_id, child, ordinal)
+        """Count what the tasks that go on have come to."""
+        self.settle()
+        for story in self._stories.values():
+            self._count(story)
+            self._findings.ended += story.task is not None and story.task.terminal
+        for schedule in self._schedules.values():
+            schedule.advance()
+            self._findings.unjudged += schedule.unjudged
+            self._findings.void += schedule.schedule.void if schedule.schedule else 0
 
     def task(self, task_id: str) -> Task | None:
         """Find a task that goes on."""
-        return self._home(task_id).task(task_id)
+        story = self._stories.get(task_id)
+        return story.task if story else None
 
     def is_excused(self, task_id: str) -> bool:
-        """Tell whether records of a task that has ended, or is not known, are no wonder."""
-        home = self._home(task_id)
-        return home.is_excused(task_id) or not home.complete or home.place.partition in self._reader.halts
+        """Tell whether late words and records of a task are no wonder."""
+        story = self._stories.get(task_id)
+        return story.excused if story else task_id in self._excused
+
+    def standing(self, task_id: str, child: int, ordinal: int) -> Standing:
+        """Tell where a dispatch is."""
+        task = self.task(task_id)
+        if task is None:
+            return Standing.ENDED if task_id in self._ended else Standing.UNKNOWN
+        if task.is_current(child, ordinal):
+            return Standing.LIVE
+        known = 0 <= child < task.children and ordinal <= task.ordinal_of(child)
+        return Standing.ENDED if known else Standing.UNKNOWN
 
     def live(self) -> Iterator[Live]:
-        """Walk the live dispatches; what is live where a partition stands still, nobody can tell."""
-        for partition, audit in self.partitions.items():
-            if partition not in self._reader.halts:
-                yield from audit.live()
-
-    def epochs(self) -> Iterator[tuple[TopicPartition, int, int, tuple[str, int, int]]]:
-        """Walk the highest epochs of work-log partitions that were heard of: where, of which, and by whom."""
-        resets = {partition for audit in self.partitions.values() for partition in audit.resets}
-        for audit in self.partitions.values():
-            for partition, (epoch, task_id, child, offset) in audit.epochs.items():
-                if partition not in resets:
-                    yield audit.place, partition, epoch, (task_id, child, offset)
+        """Walk the live dispatches."""
+        for task_id, story in self._stories.items():
+            if (task := story.task) is None:
+                continue
+            for child in task.live_children():
+                detail = task.details.get(child)
+                yield Live(
+                    task_id, child, task.ordinal_of(child), task.partition_of(child),
+                    task.state_of(child) is ChildState.STOPPING, detail.sequence if detail else 0,
+                )  # fmt: skip
 
     # --- inside -----------------------------------------------------------------------------------------------------
 
-    def _home(self, task_id: str) -> PartitionAudit:
-        return self.partitions[self._topics.journal_of(task_id).partition]
+    def _take_of_schedule(self, offset: int, event: e.OfSchedule) -> None:
+        schedule_id, kind = event.schedule_id, type(event)
+        if kind in _TOLD and self._ids.repeated(event.event_id):
+            expected = f"event {event.event_id.hex()} once"
+            invariant = 10 if kind in (e.TicksDecided, e.BackfillDecided) else 12
+            self._tell(Fault(invariant, None, expected, f"{kind.__name__} a second time"), schedule_id, offset)
+            return
+        if self.complete:
+            story = self._schedules.get(schedule_id)
+            if story is None:
+                story = self._schedules[schedule_id] = ScheduleStory(schedule_id, self._tell)
+            story.take(offset, event)
+        if isinstance(event, e.TicksDecided):
+            self._ledger.decided(event, self._named(offset))
+        elif isinstance(event, e.BackfillDecided):
+            self._ledger.refilled(event, self._named(offset))
+        elif isinstance(event, e.TickEnded):
+            self._ledger.told(event, self._named(offset))
+        elif isinstance(event, e.TickReopened):
+            self._ledger.told_reopened(event, self._named(offset))
 
-    def _take(self, limits: Mapping[int, int] | None) -> None:
-        key, findings = self._key, self._findings
-        for record, event in self._reader.poll(BATCH, 0.2):
-            if limits is not None and record.offset >= limits[record.partition]:
-                continue
-            if key is not None and record.key != key and record.key is not None:
-                continue
-            if not isinstance(event, Event):
-                findings.unreadable += 1
-                continue
-            if isinstance(event, RecordSetAside):
-                place = f"{record.topic}-{record.partition} offset {event.offset}"
-                findings.notes.append(f"{place} was set aside by {event.by}: {event.reason}")
-            self.partitions[record.partition].take(record.offset, event, len(record.value or b""))
+    def _begin(self, task_id: str, offset: int, event: e.Event) -> None:
+        """Take in an event of a task of which nothing is kept."""
+        ended = task_id in self._ended
+        if ended and isinstance(event, e.TaskRedriven):
+            self.forgotten.add(task_id)
+            self._excused.add(task_id)
+        if isinstance(event, e.TaskRequested) and not ended:
+            self._findings.tasks += 1
+            event = self._shared(event)
+            self._stories[task_id] = Story(
+                event, offset, load=self._load, partitions=self._topics.child_partitions, epochs=self.epochs,
+                tell=self._tell, reopened=self._reopened, keep=task_id in self._redriven,
+            )  # fmt: skip
+            self._room += FEW
+        elif type(event) in _FACTS or children.is_poison(event) or task_id in self._excused:
+            self._findings.void += 1
+        elif ended or self.complete:
+            name = decisions.name_of(event)
+            expected = "nothing after its terminal event" if ended else "a TaskRequested before"
+            invariant = 5 if ended else 10 if type(event) in decisions.DEBTS else 3
+            if isinstance(event, e.TaskPlanned) and ended:
+                invariant = 1
+            self._tell(Fault(invariant, getattr(event, "child", None), expected, name), task_id, offset)
+
+    def _shared(self, request: e.TaskRequested) -> e.TaskRequested:
+        """Keep one copy only of what many requests have in common."""
+        if len(self._texts) > TEXTS:
+            self._texts.clear()
+        texts: dict[str, Any] = {
+            name: self._texts.setdefault(text, text) for name in _COMMON if (text := getattr(request, name))
+        }
+        return replace(request, **texts)
+
+    def _repeated(self, task_id: str, offset: int, event: e.Event) -> None:
+        """Judge an event that stands twice: only a client may write one again, where it was not acknowledged."""
+        self._findings.void += 1
+        kind = type(event)
+        if kind in _FACTS:
+            return
+        invariant = 10 if kind in decisions.DEBTS else 3 if kind in children.OUTCOMES else 4
+        if isinstance(event, e.TaskPlanned):
+            invariant = 1
+        elif isinstance(event, e.TaskSucceeded | e.TaskFailed | e.TaskCancelled):
+            invariant = 5
+        expected = f"event {event.event_id.hex()} once"
+        self._tell(
+            Fault(invariant, getattr(event, "child", None), expected, f"{kind.__name__} a second time"), task_id, offset
+        )
+
+    def _reopened(self, task: Task, offset: int) -> None:
+        self._ledger.reopened(task, self._named(offset))
+
+    def _close(self, task_id: str, story: Story) -> None:
+        if task_id in self._redriven:
+            return
+        self._count(story)
+        self._findings.ended += 1
+        self._ended.add(task_id)
+        if story.excused:
+            self._excused.add(task_id)
+        del self._stories[task_id]
+        self._room -= FEW
+
+    def _count(self, story: Story) -> None:
+        self._findings.unjudged += story.unjudged
+        self._findings.void += story.task.void if story.task else 0
+
+    def _reset(self, offset: int, event: e.PartitionReset) -> None:
+        self.resets.add(event.partition)
+        for story in self._stories.values():
+            story.held.append((offset, event, None))
+
+    def _make_room(self) -> None:
+        """Count again what is held back; where it is too much, fold the older half of what any task holds."""
+        held = 0
+        for story in self._stories.values():
+            if len(story.held) > FEW:
+                held += len(story.held) - FEW
+        if held > HELD // 2:
+            for story in self._stories.values():
+                if len(story.held) > FEW:
+                    story.advance(story.held[len(story.held) // 2][0])
+            held //= 2
+        self._room = HELD - held
+
+    def _tell(self, fault: Fault, task_id: str, offset: int) -> None:
+        self._findings.add(fault, task_id, self._named(offset))
+
+    def _named(self, offset: int) -> str:
+        return f"{self.place.topic}-{self.place.partition}-{offset}"

@@ -7,7 +7,7 @@ asked afterwards, and only of a history that was read to its end.
 
 from __future__ import annotations
 
-from streamsched.audit.journal import Journal, Progress
+from streamsched.audit.fold import Journal, Progress
 from streamsched.audit.replay import Positions, ends_of
 from streamsched.audit.report import Findings, Report, Violation
 from streamsched.audit.work import WorkAudit

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from streamsched.audit.journal import Journal
-from streamsched.audit.partition import Live, Standing
+from streamsched.audit.fold import Journal
+from streamsched.audit.journal import Live, Standing
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
