@@ -17,6 +17,7 @@ from streamsched.log.port import Log, LogError, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime import metrics
 from streamsched.runtime.clock import Clock
+from streamsched.runtime.eviction import evict
 from streamsched.runtime.records import Records
 from streamsched.scheduler.judge import Judge
 
@@ -79,17 +80,16 @@ class Lookout:
         return self._judge.hear(node_id, beat, self._clock.monotonic())
 
     def _evict(self, dead: NodeBeat) -> bool:
-        """Remove a node from its group, fence its writer, and take it off the list."""
+        """Evict a node; tells whether it went well."""
         group = self._topics.worker_group if dead.role == "worker" else self._topics.scheduler_group
         try:
-            if dead.member_id:
-                self._coordination.evict(group, dead.member_id)
-            log.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
-            if dead.transactional_id:
-                self._coordination.fence(dead.transactional_id)
-            self._log.post(self._records.beat(None, dead.node_id))
-            metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler")
+            evict(
+                self._log, self._coordination, self._records, node=dead.node_id, group=group, member=dead.member_id,
+                writer=dead.transactional_id,
+            )  # fmt: skip
         except LogError as error:
             log.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
             return False
+        log.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
+        metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler")
         return True
