@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from streamsched.log.port import Log, TopicSpec
+from streamsched.log.adapter import LogAdapter
+from streamsched.log.port import TopicSpec
 from streamsched.log.topics import RECORD_LIMIT
 from tests.contract.harness import Harness
 from tests.contract.local import open_embedded, open_memory
@@ -47,19 +48,19 @@ def harness(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Harness]
 
 
 @pytest.fixture
-def log(harness: Harness) -> Log:
+def log(harness: Harness) -> LogAdapter:
     return harness.connect()
 
 
 @pytest.fixture
-def topic(harness: Harness, log: Log) -> str:
+def topic(harness: Harness, log: LogAdapter) -> str:
     name = harness.name("topic")
     log.create_topics([TopicSpec(name, PARTITIONS, CONFIG)])
     return name
 
 
 @pytest.fixture
-def group(harness: Harness, log: Log, topic: str) -> str:
+def group(harness: Harness, log: LogAdapter, topic: str) -> str:
     return harness.name("group")
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
-from streamsched.log.port import Append, Committed, Log, Member, TopicPartition
+from streamsched.log.adapter import LogAdapter
+from streamsched.log.port import Append, Committed, Member, TopicPartition
 
 
 class RemoteMember(Protocol):
@@ -52,7 +53,7 @@ class Harness(Protocol):
     def transaction_timeout(self) -> float:
         """Seconds after which the log gives up a transaction made by ``leave_open``."""
 
-    def connect(self) -> Log:
+    def connect(self) -> LogAdapter:
         """Open one more connection to the same log, as another process would; the harness closes it."""
 
     def name(self, stem: str) -> str:
@@ -63,7 +64,7 @@ class Harness(Protocol):
 
     def leave_open(
         self,
-        log: Log,
+        log: LogAdapter,
         transactional_id: str,
         appends: Sequence[Append],
         positions: Mapping[TopicPartition, Committed],
@@ -77,7 +78,7 @@ class Harness(Protocol):
 
     def commit_unknown(
         self,
-        log: Log,
+        log: LogAdapter,
         transactional_id: str,
         appends: Sequence[Append],
         positions: Mapping[TopicPartition, Committed],

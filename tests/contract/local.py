@@ -8,10 +8,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.core import Connection
 from streamsched.log.embedded import EmbeddedLog
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import Append, Committed, Log, Member, OutcomeUnknown, TopicPartition
+from streamsched.log.port import Append, Committed, Member, OutcomeUnknown, TopicPartition
 from tests.contract.harness import Hanging, Harness, RemoteMember
 
 SESSION_MS = 10_000
@@ -83,7 +84,7 @@ class HangingCommit:
 class LocalMember:
     """A member with a connection of its own, which dies by not being polled any more."""
 
-    def __init__(self, log: Log, group: str, topic: str) -> None:
+    def __init__(self, log: LogAdapter, group: str, topic: str) -> None:
         self._member = log.member(group, topic, self)
         self._alive = True
         self.partitions: set[int] = set()
@@ -125,7 +126,7 @@ class LocalHarness:
     def clock(self) -> int:
         return int(self._now)
 
-    def connect(self) -> Log:
+    def connect(self) -> LogAdapter:
         return self.open(self.name("client"))
 
     def name(self, stem: str) -> str:
@@ -136,7 +137,7 @@ class LocalHarness:
 
     def leave_open(
         self,
-        log: Log,
+        log: LogAdapter,
         transactional_id: str,
         appends: Sequence[Append],
         positions: Mapping[TopicPartition, Committed],
@@ -149,7 +150,7 @@ class LocalHarness:
 
     def commit_unknown(
         self,
-        log: Log,
+        log: LogAdapter,
         transactional_id: str,
         appends: Sequence[Append],
         positions: Mapping[TopicPartition, Committed],

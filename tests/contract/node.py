@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from streamsched.log.port import Append, Committed, Log, Record, TopicPartition
+from streamsched.log.adapter import LogAdapter
+from streamsched.log.port import Append, Committed, Record, TopicPartition
 from tests.contract.harness import Harness, until
 
 
@@ -61,7 +62,7 @@ class Node:
         until(self.harness, settled, what=f"{count} partitions, instead of {self.partitions}")
 
 
-def read(harness: Harness, log: Log, positions: Mapping[TopicPartition, int], count: int) -> list[Record]:
+def read(harness: Harness, log: LogAdapter, positions: Mapping[TopicPartition, int], count: int) -> list[Record]:
     """Read exactly ``count`` records, and see that no other follows at once."""
     reader = log.reader()
     reader.assign(positions)
@@ -82,7 +83,7 @@ def values(records: Sequence[Record]) -> list[bytes | None]:
     return [record.value for record in records]
 
 
-def stable(log: Log, group: str, place: TopicPartition) -> Committed:
+def stable(log: LogAdapter, group: str, place: TopicPartition) -> Committed:
     """Read one position that must exist."""
     committed = log.committed(group, [place], stable=True)[place]
     assert committed is not None

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import pytest
 
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import (
     Append,
     Committed,
-    Log,
     LogUnreachable,
     OutcomeUnknown,
     TransactionAborted,
@@ -99,7 +99,7 @@ def hang(harness: Harness, node: Node, claimed: Claim, partition: int) -> Hangin
     )
 
 
-def replace(harness: Harness, log: Log, old: Node, new: Node) -> None:
+def replace(harness: Harness, log: LogAdapter, old: Node, new: Node) -> None:
     """Evict the old member without telling it, and let the new one take over."""
     log.evict(old.group, old.member.member_id)
     new.settle(4)
@@ -130,7 +130,9 @@ def test_a_released_partition_is_claimed_without_a_fence(harness: Harness, join:
         old.write(1, b"never")
 
 
-def test_a_zombie_that_commits_after_the_claim_is_fenced_and_never_seen(harness: Harness, log: Log, join: Join) -> None:
+def test_a_zombie_that_commits_after_the_claim_is_fenced_and_never_seen(
+    harness: Harness, log: LogAdapter, join: Join
+) -> None:
     old, new = join(), join()
     old.settle(4)
     hanging = hang(harness, old, claim(harness, old, 0), 0)
@@ -144,7 +146,9 @@ def test_a_zombie_that_commits_after_the_claim_is_fenced_and_never_seen(harness:
     assert values(read(harness, log, {new.place(0): 0}, 1)) == [b"new"]
 
 
-def test_a_zombie_that_commits_before_it_is_fenced_hands_its_work_on(harness: Harness, log: Log, join: Join) -> None:
+def test_a_zombie_that_commits_before_it_is_fenced_hands_its_work_on(
+    harness: Harness, log: LogAdapter, join: Join
+) -> None:
     old, new = join(), join()
     old.settle(4)
     hanging = hang(harness, old, claim(harness, old, 0), 0)
@@ -158,7 +162,7 @@ def test_a_zombie_that_commits_before_it_is_fenced_hands_its_work_on(harness: Ha
 
 
 def test_an_evicted_owner_that_goes_on_is_refused_before_and_after_the_claim(
-    harness: Harness, log: Log, join: Join
+    harness: Harness, log: LogAdapter, join: Join
 ) -> None:
     old, new = join(), join()
     old.settle(4)
@@ -176,7 +180,7 @@ def test_an_evicted_owner_that_goes_on_is_refused_before_and_after_the_claim(
 
 
 def test_a_claim_waits_for_the_transaction_timeout_where_nobody_is_fenced(
-    harness: Harness, log: Log, join: Join
+    harness: Harness, log: LogAdapter, join: Join
 ) -> None:
     old, new = join(), join()
     old.settle(4)
@@ -195,7 +199,7 @@ def test_a_claim_waits_for_the_transaction_timeout_where_nobody_is_fenced(
         stranger.commit()
 
 
-def test_many_partitions_are_claimed_by_one_transaction(harness: Harness, log: Log, node: Node) -> None:
+def test_many_partitions_are_claimed_by_one_transaction(harness: Harness, log: LogAdapter, node: Node) -> None:
     places = [node.place(p) for p in sorted(node.partitions)]
     mark = Mark(node.writer.transactional_id, 1, 1, released=False)
     node.writer.commit([], dict.fromkeys(places, Committed(0, mark.text())), node.member)

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from streamsched.log.port import Committed, Log, LogError, TopicPartition, TransactionAborted
+from streamsched.log.adapter import LogAdapter
+from streamsched.log.port import Committed, LogError, TopicPartition, TransactionAborted
 from tests.contract.harness import Harness, until
 from tests.contract.node import Node, read, stable, values
 
@@ -71,7 +72,7 @@ def test_more_members_than_partitions(harness: Harness, join: Join) -> None:
     share(harness, nodes, [0, 1, 1, 1, 1])
 
 
-def test_a_transaction_counts_until_the_hand_over_is_done(harness: Harness, log: Log, join: Join) -> None:
+def test_a_transaction_counts_until_the_hand_over_is_done(harness: Harness, log: LogAdapter, join: Join) -> None:
     old, new = join(), join()
     old.settle(4)
 
@@ -111,7 +112,7 @@ def test_a_dead_member_is_given_up_by_the_group(harness: Harness, join: Join, gr
     assert not any(what == "lost" for what, _ in node.told)
 
 
-def test_a_dead_member_can_be_evicted(harness: Harness, log: Log, join: Join, group: str, topic: str) -> None:
+def test_a_dead_member_can_be_evicted(harness: Harness, log: LogAdapter, join: Join, group: str, topic: str) -> None:
     node, doomed = join(), harness.remote_member(group, topic)
 
     def shared() -> bool:
@@ -127,7 +128,7 @@ def test_a_dead_member_can_be_evicted(harness: Harness, log: Log, join: Join, gr
 
 
 def test_an_evicted_member_is_refused_loses_its_partitions_and_comes_back(
-    harness: Harness, log: Log, node: Node
+    harness: Harness, log: LogAdapter, node: Node
 ) -> None:
     before = node.member.member_id
     node.write(0, b"mine", position=1)
@@ -146,7 +147,7 @@ def test_an_evicted_member_is_refused_loses_its_partitions_and_comes_back(
     assert stable(log, node.group, node.place(0)).position == 3
 
 
-def test_a_live_member_may_commit_for_a_partition_of_another(harness: Harness, log: Log, join: Join) -> None:
+def test_a_live_member_may_commit_for_a_partition_of_another(harness: Harness, log: LogAdapter, join: Join) -> None:
     one, two = join(), join()
     share(harness, [one, two], [2, 2])
     partition = min(two.partitions)
@@ -154,7 +155,7 @@ def test_a_live_member_may_commit_for_a_partition_of_another(harness: Harness, l
     assert stable(log, one.group, one.place(partition)).position == 5
 
 
-def test_initial_positions_are_set_once(log: Log, join: Join, group: str, topic: str) -> None:
+def test_initial_positions_are_set_once(log: LogAdapter, join: Join, group: str, topic: str) -> None:
     places = [TopicPartition(topic, p) for p in range(4)]
     log.commit_initial(group, places, "epoch 0")
     assert log.committed(group, places, stable=True) == dict.fromkeys(places, Committed(0, "epoch 0"))

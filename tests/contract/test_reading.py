@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import (
     Append,
     Committed,
-    Log,
     LogError,
     PositionLost,
     Reader,
@@ -31,7 +31,7 @@ def reach(harness: Harness, reader: Reader, place: TopicPartition, end: int) -> 
     return records
 
 
-def test_the_position_moves_past_markers_and_gaps(harness: Harness, log: Log, node: Node) -> None:
+def test_the_position_moves_past_markers_and_gaps(harness: Harness, log: LogAdapter, node: Node) -> None:
     place = node.place(0)
     node.write(0, b"a", b"b")
     name = harness.name("hanging")
@@ -51,14 +51,14 @@ def test_the_position_moves_past_markers_and_gaps(harness: Harness, log: Log, no
 
 
 @pytest.mark.parametrize(("position", "expected"), [(0, 6), (1, 5), (3, 3), (4, 3), (6, 1), (7, 0), (8, 0)])
-def test_reading_from_any_position(harness: Harness, log: Log, node: Node, position: int, expected: int) -> None:
+def test_reading_from_any_position(harness: Harness, log: LogAdapter, node: Node, position: int, expected: int) -> None:
     for name in (b"a", b"b"):
         node.write(0, name, name, name)
     records = read(harness, log, {node.place(0): position}, expected)
     assert [r.offset for r in records] == [o for o in (0, 1, 2, 4, 5, 6) if o >= position]
 
 
-def test_a_limit_cuts_without_loss(harness: Harness, log: Log, node: Node) -> None:
+def test_a_limit_cuts_without_loss(harness: Harness, log: LogAdapter, node: Node) -> None:
     for batch in range(3):
         node.writer.commit(
             [Append(node.topic, i % 2, None, b"%d" % (batch * 10 + i)) for i in range(10)],
@@ -82,7 +82,7 @@ def test_a_limit_cuts_without_loss(harness: Harness, log: Log, node: Node) -> No
     reader.close()
 
 
-def test_assigning_again_keeps_the_place_of_what_is_read_already(harness: Harness, log: Log, node: Node) -> None:
+def test_assigning_again_keeps_the_place_of_what_is_read_already(harness: Harness, log: LogAdapter, node: Node) -> None:
     zero, one = node.place(0), node.place(1)
     node.write(0, b"a", b"b", b"c")
     node.write(1, b"x", b"y")
@@ -106,7 +106,7 @@ def test_assigning_again_keeps_the_place_of_what_is_read_already(harness: Harnes
     reader.close()
 
 
-def test_reading_from_a_time(harness: Harness, log: Log, node: Node) -> None:
+def test_reading_from_a_time(harness: Harness, log: LogAdapter, node: Node) -> None:
     place = node.place(0)
     for name in (b"a", b"b", b"c", b"d"):
         node.write(0, name)
@@ -122,7 +122,7 @@ def test_reading_from_a_time(harness: Harness, log: Log, node: Node) -> None:
     assert records[-1].offset < beyond <= end  # Kafka may name the last marker
 
 
-def test_records_below_a_position_can_be_let_go(harness: Harness, log: Log, node: Node) -> None:
+def test_records_below_a_position_can_be_let_go(harness: Harness, log: LogAdapter, node: Node) -> None:
     place = node.place(0)
     for name in (b"a", b"b", b"c"):
         node.write(0, name, name)
@@ -146,7 +146,7 @@ def _poll(harness: Harness, reader: Reader, places: dict[TopicPartition, int]) -
     until(harness, lambda: bool(reader.poll(10, 0.05)), what="any answer")
 
 
-def test_a_position_that_is_gone_is_an_error(harness: Harness, log: Log, node: Node) -> None:
+def test_a_position_that_is_gone_is_an_error(harness: Harness, log: LogAdapter, node: Node) -> None:
     place = node.place(0)
     node.write(0, b"a", b"b", b"c")
     log.delete_before({place: 2})
@@ -156,7 +156,7 @@ def test_a_position_that_is_gone_is_an_error(harness: Harness, log: Log, node: N
     reader.close()
 
 
-def test_a_position_beyond_the_end_is_an_error(harness: Harness, log: Log, node: Node) -> None:
+def test_a_position_beyond_the_end_is_an_error(harness: Harness, log: LogAdapter, node: Node) -> None:
     place = node.place(0)
     node.write(0, b"a")
     reader = log.reader()
@@ -172,7 +172,7 @@ def test_two_readers_are_independent(harness: Harness, node: Node) -> None:
     assert values(read(harness, two, {node.place(0): 1}, 1)) == [b"b"]
 
 
-def test_the_log_tells_its_own_time_once_a_record_was_posted(harness: Harness, log: Log) -> None:
+def test_the_log_tells_its_own_time_once_a_record_was_posted(harness: Harness, log: LogAdapter) -> None:
     name = harness.name("beats")
     log.create_topics([TopicSpec(name, 1, {"message.timestamp.type": "LogAppendTime"})])
     log.post(Append(name, 0, b"k", b"beat"))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from streamsched.log.port import Log, TopicMismatch, TopicPartition, TopicSpec
+from streamsched.log.adapter import LogAdapter
+from streamsched.log.port import TopicMismatch, TopicPartition, TopicSpec
 from tests.contract.harness import Harness
 
 CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1"}
 
 
-def test_creation_is_idempotent(harness: Harness, log: Log) -> None:
+def test_creation_is_idempotent(harness: Harness, log: LogAdapter) -> None:
     one, two = (TopicSpec(harness.name("topic"), count, CONFIG) for count in (1, 3))
     assert list(log.create_topics([one])) == [one.name]
     assert list(log.create_topics([one, two])) == [two.name]
@@ -19,7 +20,7 @@ def test_creation_is_idempotent(harness: Harness, log: Log) -> None:
     assert list(log.check_topics([one, two])) == []
 
 
-def test_a_new_topic_is_empty(harness: Harness, log: Log) -> None:
+def test_a_new_topic_is_empty(harness: Harness, log: LogAdapter) -> None:
     name = harness.name("topic")
     log.create_topics([TopicSpec(name, 2, CONFIG)])
     places = [TopicPartition(name, 0), TopicPartition(name, 1)]
@@ -28,7 +29,7 @@ def test_a_new_topic_is_empty(harness: Harness, log: Log) -> None:
     assert log.position_at(places, 0) == dict.fromkeys(places, 0)
 
 
-def test_another_number_of_partitions_is_refused(harness: Harness, log: Log) -> None:
+def test_another_number_of_partitions_is_refused(harness: Harness, log: LogAdapter) -> None:
     name = harness.name("topic")
     log.create_topics([TopicSpec(name, 2, CONFIG)])
     wrong = TopicSpec(name, 5, CONFIG)
@@ -41,7 +42,7 @@ def test_another_number_of_partitions_is_refused(harness: Harness, log: Log) -> 
     assert log.partitions(name) == 2
 
 
-def test_nothing_is_created_when_one_differs(harness: Harness, log: Log) -> None:
+def test_nothing_is_created_when_one_differs(harness: Harness, log: LogAdapter) -> None:
     known, new = harness.name("topic"), harness.name("topic")
     log.create_topics([TopicSpec(known, 2, CONFIG)])
     with pytest.raises(TopicMismatch):
@@ -50,7 +51,7 @@ def test_nothing_is_created_when_one_differs(harness: Harness, log: Log) -> None
         log.partitions(new)
 
 
-def test_a_missing_topic_is_named(harness: Harness, log: Log) -> None:
+def test_a_missing_topic_is_named(harness: Harness, log: LogAdapter) -> None:
     name = harness.name("topic")
     with pytest.raises(TopicMismatch, match=name):
         log.partitions(name)
@@ -58,12 +59,12 @@ def test_a_missing_topic_is_named(harness: Harness, log: Log) -> None:
     assert name in difference
 
 
-def test_all_connections_are_of_one_cluster(harness: Harness, log: Log) -> None:
+def test_all_connections_are_of_one_cluster(harness: Harness, log: LogAdapter) -> None:
     assert log.cluster_id
     assert harness.connect().cluster_id == log.cluster_id
 
 
-def test_a_topic_has_an_id_of_its_own(harness: Harness, log: Log) -> None:
+def test_a_topic_has_an_id_of_its_own(harness: Harness, log: LogAdapter) -> None:
     one, two = (TopicSpec(harness.name("topic"), 1, CONFIG) for _ in range(2))
     log.create_topics([one, two])
     assert log.topic_id(one.name) == harness.connect().topic_id(one.name) != log.topic_id(two.name)

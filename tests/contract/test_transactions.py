@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import (
     Append,
     Committed,
-    Log,
     LogUnreachable,
     OutcomeUnknown,
     RecordTooLarge,
@@ -21,7 +21,7 @@ from tests.contract.node import Node, read, stable, values
 MEGABYTE = 1024 * 1024
 
 
-def test_appends_and_positions_are_one(harness: Harness, log: Log, node: Node) -> None:
+def test_appends_and_positions_are_one(harness: Harness, log: LogAdapter, node: Node) -> None:
     places = [node.place(p) for p in range(3)]
     offsets = node.writer.commit(
         [
@@ -42,7 +42,7 @@ def test_appends_and_positions_are_one(harness: Harness, log: Log, node: Node) -
     assert committed == {places[0]: Committed(7, "seven"), places[1]: None, places[2]: Committed(9, "nine")}
 
 
-def test_order_holds_in_each_partition(harness: Harness, log: Log, node: Node) -> None:
+def test_order_holds_in_each_partition(harness: Harness, log: LogAdapter, node: Node) -> None:
     for batch in range(5):
         node.writer.commit(
             [Append(node.topic, i % 4, None, b"%d" % (batch * 100 + i)) for i in range(100)],
@@ -56,13 +56,13 @@ def test_order_holds_in_each_partition(harness: Harness, log: Log, node: Node) -
         assert [r.offset for r in mine] == sorted({r.offset for r in mine})
 
 
-def test_a_transaction_of_positions_only(log: Log, node: Node) -> None:
+def test_a_transaction_of_positions_only(log: LogAdapter, node: Node) -> None:
     node.write(0, position=3, metadata="claim")
     assert stable(log, node.group, node.place(0)) == Committed(3, "claim")
     assert log.end([node.place(0)]) == {node.place(0): 0}
 
 
-def test_metadata_of_4095_bytes_is_kept_and_more_is_refused(harness: Harness, log: Log, node: Node) -> None:
+def test_metadata_of_4095_bytes_is_kept_and_more_is_refused(harness: Harness, log: LogAdapter, node: Node) -> None:
     largest = "x" * 4095
     node.write(0, b"kept", metadata=largest)
     assert stable(log, node.group, node.place(0)).metadata == largest
@@ -72,20 +72,20 @@ def test_metadata_of_4095_bytes_is_kept_and_more_is_refused(harness: Harness, lo
     assert values(read(harness, log, {node.place(0): 0}, 2)) == [b"kept", b"after"]
 
 
-def test_large_records(harness: Harness, log: Log, node: Node) -> None:
+def test_large_records(harness: Harness, log: LogAdapter, node: Node) -> None:
     large = [bytes([i]) * MEGABYTE for i in range(3)]
     node.write(1, *large)
     assert values(read(harness, log, {node.place(1): 0}, 3)) == large
 
 
-def test_a_record_too_large_is_refused_and_the_writer_goes_on(harness: Harness, log: Log, node: Node) -> None:
+def test_a_record_too_large_is_refused_and_the_writer_goes_on(harness: Harness, log: LogAdapter, node: Node) -> None:
     with pytest.raises(RecordTooLarge):
         node.write(1, b"before", b"x" * (3 * MEGABYTE))
     node.write(1, b"after")
     assert values(read(harness, log, {node.place(1): 0}, 1)) == [b"after"]
 
 
-def test_a_commit_without_membership_is_refused(harness: Harness, log: Log, node: Node, group: str) -> None:
+def test_a_commit_without_membership_is_refused(harness: Harness, log: LogAdapter, node: Node, group: str) -> None:
     outsider = Node(harness, group, node.topic)
     with pytest.raises(TransactionAborted):
         outsider.write(0, b"never", position=5)
@@ -94,7 +94,7 @@ def test_a_commit_without_membership_is_refused(harness: Harness, log: Log, node
     assert stable(log, group, node.place(0)).position == 1
 
 
-def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: Log, node: Node) -> None:
+def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: LogAdapter, node: Node) -> None:
     place = node.place(0)
     node.write(0, b"before")
     hanging = harness.leave_open(
@@ -131,7 +131,7 @@ def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: Lo
     assert stable(log, node.group, place) == Committed(1, "open")
 
 
-def test_a_fence_aborts_what_is_open(harness: Harness, log: Log, node: Node) -> None:
+def test_a_fence_aborts_what_is_open(harness: Harness, log: LogAdapter, node: Node) -> None:
     place, name = node.place(0), harness.name("hanging")
     hanging = harness.leave_open(
         node.log, name, [Append(node.topic, 0, None, b"never")], {place: Committed(1, "never")}, node.member
@@ -146,7 +146,7 @@ def test_a_fence_aborts_what_is_open(harness: Harness, log: Log, node: Node) -> 
     assert log.committed(node.group, [place], stable=True) == {place: None}
 
 
-def test_an_open_transaction_times_out(harness: Harness, log: Log, node: Node) -> None:
+def test_an_open_transaction_times_out(harness: Harness, log: LogAdapter, node: Node) -> None:
     place = node.place(0)
     hanging = harness.leave_open(
         node.log,
@@ -163,7 +163,7 @@ def test_an_open_transaction_times_out(harness: Harness, log: Log, node: Node) -
     assert log.committed(node.group, [place], stable=True) == {place: None}
 
 
-def test_a_fenced_writer_is_told_so_once_and_for_all(harness: Harness, log: Log, node: Node) -> None:
+def test_a_fenced_writer_is_told_so_once_and_for_all(harness: Harness, log: LogAdapter, node: Node) -> None:
     node.write(0, b"first", position=1)
     log.fence(node.writer.transactional_id)
     for _ in range(2):
@@ -173,7 +173,7 @@ def test_a_fenced_writer_is_told_so_once_and_for_all(harness: Harness, log: Log,
     assert stable(log, node.group, node.place(0)).position == 1
 
 
-def test_a_second_writer_of_an_id_fences_the_first(harness: Harness, log: Log, node: Node) -> None:
+def test_a_second_writer_of_an_id_fences_the_first(harness: Harness, log: LogAdapter, node: Node) -> None:
     node.write(0, b"first")
     successor = log.writer(node.writer.transactional_id)
     with pytest.raises(WriterFenced):
@@ -183,12 +183,14 @@ def test_a_second_writer_of_an_id_fences_the_first(harness: Harness, log: Log, n
     successor.close()
 
 
-def test_an_unknown_id_can_be_fenced(harness: Harness, log: Log) -> None:
+def test_an_unknown_id_can_be_fenced(harness: Harness, log: LogAdapter) -> None:
     log.fence(harness.name("nobody"))
 
 
 @pytest.mark.parametrize("landed", [True, False])
-def test_the_committed_counter_tells_an_unknown_outcome(harness: Harness, log: Log, node: Node, landed: bool) -> None:
+def test_the_committed_counter_tells_an_unknown_outcome(
+    harness: Harness, log: LogAdapter, node: Node, landed: bool
+) -> None:
     place, name = node.place(0), harness.name("unsure")
     node.write(0, position=0, metadata="counter 1")
     with pytest.raises(OutcomeUnknown):
@@ -208,7 +210,7 @@ def test_the_committed_counter_tells_an_unknown_outcome(harness: Harness, log: L
     assert values(read(harness, log, {place: 0}, len(expected) + 1)) == [*expected, b"next"]
 
 
-def test_append_without_transaction(harness: Harness, log: Log, topic: str) -> None:
+def test_append_without_transaction(harness: Harness, log: LogAdapter, topic: str) -> None:
     offsets = log.append([Append(topic, p, b"k", b"%d" % i) for i, p in enumerate((0, 0, 1, 0))])
     assert list(offsets) == [0, 1, 0, 2]
     assert list(log.append([Append(topic, 0, None, b"more", [("h", b"1")])])) == [3]
@@ -219,6 +221,6 @@ def test_append_without_transaction(harness: Harness, log: Log, topic: str) -> N
         log.append([Append(topic, 0, None, b"x" * (3 * MEGABYTE))])
 
 
-def test_a_posted_record_arrives(harness: Harness, log: Log, topic: str) -> None:
+def test_a_posted_record_arrives(harness: Harness, log: LogAdapter, topic: str) -> None:
     log.post(Append(topic, 2, b"node", b"beat"))
     assert values(read(harness, log, {TopicPartition(topic, 2): 0}, 1)) == [b"beat"]

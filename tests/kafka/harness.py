@@ -16,11 +16,12 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.reader import KafkaReader
-from streamsched.log.port import Append, Committed, Listener, Log, Member, TopicPartition, WriterFenced
+from streamsched.log.port import Append, Committed, Listener, Member, TopicPartition, WriterFenced
 from tests.contract.harness import Harness
 from tests.kafka import shared
 
@@ -142,7 +143,7 @@ class KafkaHarness:
 
     def leave_open(
         self,
-        log: Log,
+        log: LogAdapter,
         transactional_id: str,
         appends: Sequence[Append],
         positions: Mapping[TopicPartition, Committed],
@@ -162,7 +163,7 @@ class KafkaHarness:
 
     def commit_unknown(
         self,
-        log: Log,
+        log: LogAdapter,
         transactional_id: str,
         appends: Sequence[Append],
         positions: Mapping[TopicPartition, Committed],

@@ -26,10 +26,12 @@ def test_what_real_nodes_write_is_clean_at_any_moment(broker: Broker, tmp_path: 
 
         def look(done: int) -> None:
             if done >= 600 * (len(looks) + 1):
-                looks.append(verify(log=site.log, topics=site.discover().topics, codec=site.codec))
+                looks.append(
+                    verify(log=site.log, coordination=site.log, topics=site.discover().topics, codec=site.codec)
+                )
 
         tasks = fill(settings, EVENTS, children=300, on_progress=look)
-        looks.append(verify(log=site.log, topics=site.topics, codec=site.codec))
+        looks.append(verify(log=site.log, coordination=site.log, topics=site.topics, codec=site.codec))
     assert all(not report.violations for report in looks), [report.violations for report in looks]
     assert any(report.ended < report.tasks for report in looks)
     last = looks[-1]

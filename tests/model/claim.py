@@ -1,6 +1,6 @@
 """What both models share: one partition, three owners one after another, their claims and their transactions.
 
-Each step of the claim and of a transaction (``runtime/ownership.py``) is an action, and anything may come in between.
+Each step of the claim (``runtime/claim.py``) and of a transaction is an action, and anything may come in between.
 As with Kafka the group is asked when offsets are sent, not when a transaction ends; an open transaction blocks stable
 reads of its offsets and readers of its records; fencing its writer, or time, aborts it. An owner is evicted at any
 time: dead, frozen, or by mistake. What it has sent may still land, and late: then it is a zombie that woke up. The

@@ -97,7 +97,7 @@ def look(house: Besieged) -> None:
     ends = house.log.end(house.topics.journal())
     rubbish = sum(isinstance(event, Undecodable) for _, event in history(house.log, house.topics, house.codec, ends))
     assert rubbish == sum(place.topic == house.topics.events for place in map(_place, house.told()))
-    report = verify(log=house.log, topics=house.topics, codec=house.codec)
+    report = verify(log=house.log, coordination=house.log, topics=house.topics, codec=house.codec)
     assert report.unreadable == rubbish
     assert not [fault for fault in report.violations if fault.task_id and "hostile" not in fault.task_id]
     view = house.scheduler.view

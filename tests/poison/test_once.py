@@ -131,7 +131,7 @@ def test_any_order_of_deaths_and_joins(seed: int, monkeypatch: pytest.MonkeyPatc
 
 
 def _refuse_next_commit(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:
-    writer = scheduler._ownership._writer
+    writer = scheduler._ownership._transactions._writer
     if writer is None:
         return  # it has not written yet
     commit = writer.commit

@@ -45,7 +45,7 @@ class Site(House):
         return set_aside(session, partition, offset, reason, work_log=work_log)
 
     def audit(self) -> Report:
-        return verify(log=self.log, topics=self.topics, codec=self.codec)
+        return verify(log=self.log, coordination=self.log, topics=self.topics, codec=self.codec)
 
     def rebuilt(self) -> dict[bytes, bytes]:
         store = MemoryStore()

@@ -13,8 +13,9 @@ from msgspec import structs
 
 from streamsched.audit.verify import verify
 from streamsched.domain import events as e
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import headers_of
-from streamsched.log.port import Append, Log
+from streamsched.log.port import Append
 from tests.property.journals import journals
 from tests.unit.audit_case import CODEC, TOPICS, Entry, History, live
 
@@ -24,7 +25,7 @@ NUMBERS = st.sampled_from((0, 1, 2, 3, 4, 9, 70, 280, -1, 1 << 20, 1 << 40, (1 <
 
 
 @cache
-def original() -> Log:
+def original() -> LogAdapter:
     return live()
 
 
@@ -37,7 +38,7 @@ def test_journals_of_any_kind_are_judged(journal: list[e.Event]) -> None:
     home = TOPICS.journal_of("task")
     for event in journal:
         log.append([Append(*home, b"task", CODEC.encode(event), headers_of(event))])
-    report = verify(log=log, topics=TOPICS, codec=CODEC)
+    report = verify(log=log, coordination=log, topics=TOPICS, codec=CODEC)
     assert report.events + report.unreadable == len(journal) == cluster.partition(*home).end - history.ends[home]
     assert report.tasks == 1
 

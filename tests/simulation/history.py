@@ -87,7 +87,7 @@ def judge(world: World) -> list[str]:
 def audited(world: World) -> list[str]:
     """Let the product judge its own log: it never complains."""
     world.clock.advance(TRANSACTIONS_END)
-    report = verify(log=world.outside, topics=world.topics, codec=CODEC)
+    report = verify(log=world.outside, coordination=world.outside, topics=world.topics, codec=CODEC)
     return [f"audit verify: {violation}" for violation in report.violations]
 
 

@@ -29,7 +29,7 @@ def test_a_history_is_clean_at_any_moment(seed: int, monkeypatch: pytest.MonkeyP
         turn(world)
         if dice.random() < 0.05 and not world.cluster.coordinator._open and not world.closed:
             looks += 1
-            report = verify(log=world.outside, topics=world.topics, codec=CODEC)
+            report = verify(log=world.outside, coordination=world.outside, topics=world.topics, codec=CODEC)
             assert not report.violations, "\n".join([*map(str, report.violations), *world.story])
 
     monkeypatch.setattr(World, "turn", watched)

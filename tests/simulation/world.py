@@ -298,7 +298,9 @@ class World:
                 node.pace = 0.01
                 self.happens(fault.kind, f"{node.name}: {fault.kind}")
             return Reader(Site(node.log, self.topics, CODEC, me, node.disk), self.rng)
-        node.lookout = Lookout(log=node.log, topics=self.topics, codec=CODEC, me=me.node_id, clock=node.clock)
+        node.lookout = Lookout(
+            log=node.log, coordination=node.log, topics=self.topics, codec=CODEC, me=me.node_id, clock=node.clock
+        )
         view, pause = View(node.disk, CODEC), partial(self._pause, node)
         return Scheduler(log=node.log, topics=self.topics, codec=CODEC, view=view, me=me, pause=pause)
 

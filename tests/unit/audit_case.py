@@ -20,10 +20,11 @@ from streamsched.domain.param import Param
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Template
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec, headers_of
 from streamsched.log.core.chunks import pack
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import Append, Committed, Log, TopicPartition
+from streamsched.log.port import Append, Committed, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL, Mark, decode_mark, decode_runs, encode_runs
@@ -139,7 +140,7 @@ class ScriptedPool:
         self._news.append(news)
 
 
-def live() -> Log:
+def live() -> LogAdapter:
     """Live through the history: four tasks, of which two go on at its end."""
     clock = Clock()
     cluster = MemoryCluster(clock=clock.now)
@@ -220,7 +221,7 @@ class Entry:
 class History:
     """The copy: the records of journal and work log, and what both groups have committed."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: LogAdapter) -> None:
         self.journal = self._read(log, TOPICS.journal())
         self.work = self._read(log, TOPICS.work_log())
         ends = log.end([*TOPICS.journal(), *TOPICS.work_log()])
@@ -233,7 +234,7 @@ class History:
                 runs = encode_runs(SPREAD * length for length in decode_runs(mark.runs))
                 self.marks[place] = (SPREAD * commit.position, replace(mark, runs=runs))
 
-    def _read(self, log: Log, places: Sequence[TopicPartition]) -> list[Entry]:
+    def _read(self, log: LogAdapter, places: Sequence[TopicPartition]) -> list[Entry]:
         reader = log.reader()
         reader.assign(log.start(places))
         found = []
@@ -273,7 +274,7 @@ class History:
         """Lose a record."""
         (self.journal if entry in self.journal else self.work).remove(entry)
 
-    def write(self) -> tuple[MemoryCluster, Log]:
+    def write(self) -> tuple[MemoryCluster, LogAdapter]:
         """Write it all into a fresh cluster, each record at its offset."""
         cluster = MemoryCluster()
         log = cluster.connect("copy")
@@ -297,7 +298,7 @@ class History:
     def judge(self, **options: Any) -> Report:
         """Verify what was written."""
         _, log = self.write()
-        return verify(log=log, topics=TOPICS, codec=CODEC, **options)
+        return verify(log=log, coordination=log, topics=TOPICS, codec=CODEC, **options)
 
 
 GROUPS: Final = {TOPICS.scheduler_group: TOPICS.journal(), TOPICS.worker_group: TOPICS.work_log()}

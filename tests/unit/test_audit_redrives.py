@@ -16,8 +16,8 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.tick import tick_id
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import Log
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL
 from streamsched.scheduler.node import Scheduler
@@ -60,7 +60,7 @@ class Troubled(ScriptedPool):
 
 
 @cache
-def original() -> Log:
+def original() -> LogAdapter:
     """A schedule with two times of its own, and three backfills of the days before and those; a task beside it."""
     clock = Clock()
     log = MemoryCluster(clock=clock.now).connect("node")

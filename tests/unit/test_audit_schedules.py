@@ -18,8 +18,8 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.tick import tick_id
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import Log
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.mark import INITIAL
 from streamsched.scheduler.node import Scheduler
@@ -74,7 +74,7 @@ class Office:
 
 
 @cache
-def original() -> Log:
+def original() -> LogAdapter:
     """Three schedules: one is paused, changed and triggered, one holds its times back, one is made again."""
     office = Office()
     office.set("plain", 0, SECOND, 0, overlap="allow_all")

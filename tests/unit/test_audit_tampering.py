@@ -14,7 +14,8 @@ from msgspec import structs
 from streamsched.audit.verify import Violation
 from streamsched.domain import events as e
 from streamsched.domain.ids import fencing_token
-from streamsched.log.port import Log, TopicPartition
+from streamsched.log.adapter import LogAdapter
+from streamsched.log.port import TopicPartition
 from streamsched.runtime.mark import encode_runs
 from tests.unit.audit_case import TOPICS, Entry, History, live
 
@@ -31,7 +32,7 @@ LOW: Final = 140
 
 
 @cache
-def original() -> Log:
+def original() -> LogAdapter:
     return live()
 
 

@@ -9,7 +9,7 @@ from rocksdict import Options, Rdict
 
 from streamsched.audit.views import ForeignView, verify_view
 from streamsched.domain import events as e
-from streamsched.log.port import Log
+from streamsched.log.adapter import LogAdapter
 from streamsched.view.follow import Follower
 from streamsched.view.rows import position_key, task_key
 from streamsched.view.view import open_view
@@ -21,12 +21,12 @@ JOURNAL = "memory 1"
 
 
 @pytest.fixture(scope="module")
-def log() -> Log:
+def log() -> LogAdapter:
     return live()
 
 
 @pytest.fixture
-def folder(log: Log, tmp_path: Path) -> Path:
+def folder(log: LogAdapter, tmp_path: Path) -> Path:
     view = open_view(tmp_path / "view", JOURNAL, CODEC)
     follower = Follower(log=log, topics=TOPICS, codec=CODEC, view=view)
     follower.catch_up(TOPICS.journal()[:1])
@@ -49,19 +49,19 @@ def alter(folder: Path, key: bytes, change: bytes | None, at: int = 0) -> None:
     db.close()
 
 
-def named(log: Log, folder: Path) -> list[tuple[int, str, int | None, str, str]]:
+def named(log: LogAdapter, folder: Path) -> list[tuple[int, str, int | None, str, str]]:
     report = verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=folder)
     assert all(violation.place == str(folder) for violation in report.violations)
     return [(one.invariant, one.task_id, one.child, one.expected, one.found) for one in report.violations]
 
 
-def test_a_view_is_the_fold(log: Log, folder: Path) -> None:
+def test_a_view_is_the_fold(log: LogAdapter, folder: Path) -> None:
     report = verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=folder)
     assert not report.violations
     assert (report.events, report.tasks) == (34, 4)
 
 
-def test_a_view_of_the_past_is_the_fold_up_to_there(log: Log, tmp_path: Path) -> None:
+def test_a_view_of_the_past_is_the_fold_up_to_there(log: LogAdapter, tmp_path: Path) -> None:
     view = open_view(tmp_path, JOURNAL, CODEC)
     entries = [entry for entry in History(log).journal if entry.place.partition == 1][:7]
     for entry in entries:
@@ -74,7 +74,7 @@ def test_a_view_of_the_past_is_the_fold_up_to_there(log: Log, tmp_path: Path) ->
     assert report.events == 7
 
 
-def test_a_view_of_one_task_is_the_fold_of_its_events(log: Log, tmp_path: Path) -> None:
+def test_a_view_of_one_task_is_the_fold_of_its_events(log: LogAdapter, tmp_path: Path) -> None:
     view = open_view(tmp_path, JOURNAL, CODEC)
     for entry in History(log).journal:
         if getattr(entry.event, "task_id", "") == "going":
@@ -86,23 +86,23 @@ def test_a_view_of_one_task_is_the_fold_of_its_events(log: Log, tmp_path: Path) 
     ).violations
 
 
-def test_an_altered_cell_is_named_with_its_child(log: Log, folder: Path) -> None:
+def test_an_altered_cell_is_named_with_its_child(log: LogAdapter, folder: Path) -> None:
     alter(folder, task_key(b"c", "ended") + (0).to_bytes(4), b"\x15", at=8)
     expected = "child 2 succeeded, ordinal 2, partition 0"
     assert named(log, folder) == [(7, "ended", 2, expected, "failed, ordinal 1, partition 0")]
 
 
-def test_an_altered_counter_is_named(log: Log, folder: Path) -> None:
+def test_an_altered_counter_is_named(log: LogAdapter, folder: Path) -> None:
     alter(folder, task_key(b"t", "ended"), b"\xa9succEEded", at=3)
     assert named(log, folder) == [(7, "ended", None, "phase succeeded", "succEEded")]
 
 
-def test_an_altered_detail_is_named_with_its_child(log: Log, folder: Path) -> None:
+def test_an_altered_detail_is_named_with_its_child(log: LogAdapter, folder: Path) -> None:
     alter(folder, task_key(b"d", "going") + (1).to_bytes(4), b"\x09", at=2)
     assert named(log, folder) == [(7, "going", 1, "sequence 1", "9")]
 
 
-def test_bytes_that_mean_nothing_are_named(log: Log, folder: Path) -> None:
+def test_bytes_that_mean_nothing_are_named(log: LogAdapter, folder: Path) -> None:
     alter(folder, task_key(b"d", "going") + (1).to_bytes(4), b"\xc1")
     ((invariant, task_id, child, _, found),) = named(log, folder)
     assert (invariant, task_id, child) == (7, "going", 1)
@@ -110,14 +110,14 @@ def test_bytes_that_mean_nothing_are_named(log: Log, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", [b"t", b"q"])
-def test_a_row_that_is_missing_is_named(log: Log, folder: Path, kind: bytes) -> None:
+def test_a_row_that_is_missing_is_named(log: LogAdapter, folder: Path, kind: bytes) -> None:
     alter(folder, task_key(kind, "stopping"), None)
     ((invariant, task_id, child, expected, found),) = named(log, folder)
     assert (invariant, task_id, child, found) == (7, "stopping", None, "no such row")
     assert expected.startswith("the row of")
 
 
-def test_a_row_too_many_is_named(log: Log, folder: Path) -> None:
+def test_a_row_too_many_is_named(log: LogAdapter, folder: Path) -> None:
     db = Rdict(str(folder), Options(raw_mode=True))
     db[b"agone"] = (1).to_bytes(2)
     db.close()
@@ -126,7 +126,7 @@ def test_a_row_too_many_is_named(log: Log, folder: Path) -> None:
     ]
 
 
-def test_a_position_moved_back_makes_every_later_event_a_difference(log: Log, folder: Path) -> None:
+def test_a_position_moved_back_makes_every_later_event_a_difference(log: LogAdapter, folder: Path) -> None:
     db = Rdict(str(folder), Options(raw_mode=True))
     db[position_key(0)] = (1).to_bytes(8)
     db.close()
@@ -134,7 +134,7 @@ def test_a_position_moved_back_makes_every_later_event_a_difference(log: Log, fo
     assert {task_id for _, task_id, _, _, _ in found} == {"cancelled", "going"}
 
 
-def test_a_position_beyond_the_end_is_named(log: Log, folder: Path) -> None:
+def test_a_position_beyond_the_end_is_named(log: LogAdapter, folder: Path) -> None:
     db = Rdict(str(folder), Options(raw_mode=True))
     db[position_key(0)] = (10**6).to_bytes(8)
     db.close()
@@ -157,12 +157,12 @@ def test_what_no_fold_takes_in_is_in_no_view(tmp_path: Path) -> None:
     assert (report.total, report.unreadable) == (0, 1), report.violations
 
 
-def test_a_view_of_another_log_is_refused(log: Log, tmp_path: Path) -> None:
+def test_a_view_of_another_log_is_refused(log: LogAdapter, tmp_path: Path) -> None:
     open_view(tmp_path, "another", CODEC).close()
     with pytest.raises(ForeignView, match="another"):
         verify_view(log=log, topics=TOPICS, codec=CODEC, journal_id=JOURNAL, folder=tmp_path)
 
 
-def test_a_history_with_every_kind_of_row(log: Log) -> None:
+def test_a_history_with_every_kind_of_row(log: LogAdapter) -> None:
     kinds = {type(entry.event) for entry in History(log).journal}
     assert {e.ChildCheckpointed, e.ChildFailed, e.ChildrenStopping, e.ChildrenCancelled, e.TaskCancelled} <= kinds

@@ -31,8 +31,8 @@ class Site:
         tenant = object.__new__(Nobody)
         tenant.told, tenant.claims, tenant.releases, tenant.waited = [], {}, False, 0
         ownership = Ownership(
-            log=log, group=TOPICS.worker_group, topic=TOPICS.children, node_id="node", tenant=tenant,
-            clock=self.clock, pause=self.clock.advance,
+            log=log, coordination=log, group=TOPICS.worker_group, topic=TOPICS.children, node_id="node",
+            tenant=tenant, clock=self.clock, pause=self.clock.advance,
         )  # fmt: skip
         self.pulse = Pulse(
             log=log, records=Records(CODEC, TOPICS), me=Identity("node", "node", self.clock), role="worker",

@@ -387,7 +387,7 @@ def test_a_round_of_heavy_children_ends_with_so_many_bytes(monkeypatch: pytest.M
         if isinstance(event := house.codec.decode(record), e.ChildrenDispatched) and event.task_id != "light"
     ]
     assert max(sum(each.last - each.first + 1 for each in event.releases) for event in rounds) == 3
-    report = verify(log=house.log, topics=house.topics, codec=house.codec)
+    report = verify(log=house.log, coordination=house.log, topics=house.topics, codec=house.codec)
     assert not report.violations
 
 

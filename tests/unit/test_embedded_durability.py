@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.embedded import EmbeddedLog
-from streamsched.log.port import Append, Committed, Log, Record, TopicPartition, TopicSpec
+from streamsched.log.port import Append, Committed, Record, TopicPartition, TopicSpec
 
 pytestmark = pytest.mark.unit
 
@@ -52,7 +53,7 @@ class Deaf:
     def on_lost(self, partitions: Collection[int]) -> None: ...
 
 
-def read(log: Log, place: TopicPartition, position: int = 0) -> list[Record]:
+def read(log: LogAdapter, place: TopicPartition, position: int = 0) -> list[Record]:
     reader = log.reader()
     reader.assign({place: position})
     records: list[Record] = []
@@ -62,7 +63,7 @@ def read(log: Log, place: TopicPartition, position: int = 0) -> list[Record]:
     return records
 
 
-def write(log: Log, number: int) -> None:
+def write(log: LogAdapter, number: int) -> None:
     member = log.member("group", "topic", Deaf())
     member.poll()
     writer = log.writer("writer")

@@ -64,7 +64,7 @@ def log() -> Forgetful:
 
 @pytest.fixture
 def healing(log: Forgetful) -> Healing:
-    return Healing(log=log, topics=TOPICS, clock=Ticking())
+    return Healing(log=log, coordination=log, topics=TOPICS, clock=Ticking())
 
 
 def test_what_stands_still_is_ended(log: Forgetful, healing: Healing) -> None:
@@ -126,7 +126,7 @@ def test_what_a_right_is_missing_for_is_said_once_and_the_rest_goes_on(
     refused: list[str], ended: int, said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     log = Forbidding(*refused)
-    healing = Healing(log=log, topics=TOPICS, clock=Ticking())
+    healing = Healing(log=log, coordination=log, topics=TOPICS, clock=Ticking())
     log.standing = {FIRST: 3}
     assert sum(healing.step() for _ in range(5)) == ended
     assert caplog.messages[: len(said)] == said
@@ -138,7 +138,7 @@ def test_looks_are_rare(log: Forgetful) -> None:
         def monotonic(self) -> float:
             return 1.0
 
-    healing = Healing(log=log, topics=TOPICS, clock=Still())
+    healing = Healing(log=log, coordination=log, topics=TOPICS, clock=Still())
     healing.step()
     healing.step()
     assert log.asked == [{}]

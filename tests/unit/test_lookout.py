@@ -43,6 +43,10 @@ class Deaf(Connection):
             raise self.error
 
 
+def lookout_of(log: Connection, clock: VirtualClock) -> Lookout:
+    return Lookout(log=log, coordination=log, topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+
+
 class Nobody(Owner):
     """A tenant that does nothing with its partitions."""
 
@@ -59,8 +63,9 @@ class Member:
         owner = object.__new__(Nobody)
         owner.told, owner.claims, owner.releases, owner.waited = [], {}, False, 0
         self.ownership = Ownership(
-            log=self.log, group=group, topic=topic, node_id=name, tenant=owner, clock=clock, pause=clock.advance
-        )
+            log=self.log, coordination=self.log, group=group, topic=topic, node_id=name, tenant=owner, clock=clock,
+            pause=clock.advance,
+        )  # fmt: skip
         self.pulse = Pulse(log=self.log, records=RECORDS, me=me, role=role, ownership=self.ownership, partitions=2)
 
     def live(self) -> None:
@@ -114,7 +119,7 @@ def test_a_silent_worker_loses_its_partitions_its_writer_and_its_place_on_the_li
         Member(cluster, clock, "one"),
         Member(cluster, clock, "two"),
     )
-    lookout = Lookout(log=cluster.connect("lookout"), topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+    lookout = lookout_of(cluster.connect("lookout"), clock)
     assert live(clock, 3, judge, one, two, look=lambda: lookout.step(0.0)) == 0
     assert sorted([*one.ownership.claims, *two.ownership.claims]) == [0, 1]
     assert live(clock, 3, judge, two, look=lambda: lookout.step(0.0)) == 1
@@ -128,7 +133,7 @@ def test_a_silent_worker_loses_its_partitions_its_writer_and_its_place_on_the_li
 
 def test_a_silent_scheduler_is_evicted_by_another(cluster: MemoryCluster, clock: VirtualClock) -> None:
     judge, other = Member(cluster, clock, "judge", "scheduler"), Member(cluster, clock, "other", "scheduler")
-    lookout = Lookout(log=cluster.connect("lookout"), topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+    lookout = lookout_of(cluster.connect("lookout"), clock)
     live(clock, 3, judge, other, look=lambda: lookout.step(0.0))
     assert live(clock, 3, judge, look=lambda: lookout.step(0.0)) == 1
     assert sorted(judge.ownership.claims) == [0, 1]
@@ -140,7 +145,7 @@ def test_one_evicted_by_mistake_comes_back_as_a_new_member(cluster: MemoryCluste
         Member(cluster, clock, "one"),
         Member(cluster, clock, "two"),
     )
-    lookout = Lookout(log=cluster.connect("lookout"), topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+    lookout = lookout_of(cluster.connect("lookout"), clock)
     live(clock, 3, judge, one, two, look=lambda: lookout.step(0.0))
     before = one.ownership.member_id, one.ownership.transactional_id
     assert live(clock, 3, judge, two, look=lambda: lookout.step(0.0)) == 1
@@ -152,7 +157,7 @@ def test_one_evicted_by_mistake_comes_back_as_a_new_member(cluster: MemoryCluste
 
 def test_a_node_that_left_is_not_evicted(cluster: MemoryCluster, clock: VirtualClock) -> None:
     judge, one = Member(cluster, clock, "judge", "scheduler"), Member(cluster, clock, "one")
-    lookout = Lookout(log=cluster.connect("lookout"), topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+    lookout = lookout_of(cluster.connect("lookout"), clock)
     live(clock, 3, judge, one, look=lambda: lookout.step(0.0))
     one.ownership.leave()
     one.pulse.stop()
@@ -162,7 +167,7 @@ def test_a_node_that_left_is_not_evicted(cluster: MemoryCluster, clock: VirtualC
 def test_where_nobody_can_be_evicted_there_is_no_lookout(cluster: MemoryCluster, clock: VirtualClock) -> None:
     log = Deaf(cluster, "lookout", CannotEvict("the package is missing"))
     with pytest.raises(CannotEvict):
-        Lookout(log=log, topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+        lookout_of(log, clock)
 
 
 def test_an_eviction_that_fails_is_tried_again(
@@ -170,7 +175,7 @@ def test_an_eviction_that_fails_is_tried_again(
 ) -> None:
     judge, one = Member(cluster, clock, "judge", "scheduler"), Member(cluster, clock, "one")
     log = Deaf(cluster, "lookout", LogUnreachable("no answer"))
-    lookout = Lookout(log=log, topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+    lookout = lookout_of(log, clock)
     live(clock, 3, judge, one, look=lambda: lookout.step(0.0))
     assert live(clock, 7, judge, look=lambda: lookout.step(0.0)) == 0
     assert len([line for line in caplog.messages if "no answer" in line]) == 3
@@ -179,7 +184,7 @@ def test_an_eviction_that_fails_is_tried_again(
 
 def test_rubbish_among_the_beats_is_passed_over(cluster: MemoryCluster, clock: VirtualClock) -> None:
     judge = Member(cluster, clock, "judge", "scheduler")
-    lookout = Lookout(log=cluster.connect("lookout"), topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+    lookout = lookout_of(cluster.connect("lookout"), clock)
     for key, value in ((b"x", b"rubbish"), (None, b""), (b"\xff\xfe", b"\xc3\x01"), (None, None)):
         judge.log.post(Append(TOPICS.workers, 0, key, value))
     assert live(clock, 5 * INTERVAL, judge, look=lambda: lookout.step(0.0)) == 0

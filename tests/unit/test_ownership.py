@@ -20,8 +20,9 @@ from streamsched.log.port import (
     TransactionAborted,
     WriterFenced,
 )
+from streamsched.runtime.claim import Claim
 from streamsched.runtime.mark import INITIAL, Mark, decode_mark
-from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.tracker import Place
 from streamsched.scheduler.judge import SILENCE
 
@@ -78,8 +79,9 @@ class Owner:
         self.claims: dict[int, Claim] = {}
         self.releases = True
         self.waited = 0
+        log = site.cluster.connect(name)
         self.ownership = Ownership(
-            log=site.cluster.connect(name), group=GROUP, topic=TOPIC, node_id=name, tenant=self, clock=site,
+            log=log, coordination=log, group=GROUP, topic=TOPIC, node_id=name, tenant=self, clock=site,
             pause=site.pass_time, outage=outage,
         )  # fmt: skip
 

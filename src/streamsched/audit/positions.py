@@ -9,7 +9,8 @@ from itertools import accumulate
 from typing import Final
 
 from streamsched.audit.report import Fault, Findings
-from streamsched.log.port import Log, LogError, TopicPartition
+from streamsched.log.coordination import Coordination
+from streamsched.log.port import LogError, TopicPartition
 from streamsched.runtime.mark import Mark, NewerMark, decode_mark, decode_runs
 
 PATIENCE: Final = 30.0
@@ -39,11 +40,16 @@ def place_of(place: TopicPartition, offset: int) -> str:
 
 
 def read_commits(
-    log: Log, group: str, places: Sequence[TopicPartition], findings: Findings | None, *, stable: bool = True
+    coordination: Coordination,
+    group: str,
+    places: Sequence[TopicPartition],
+    findings: Findings | None,
+    *,
+    stable: bool = True,
 ) -> dict[TopicPartition, Commit]:
     """Read what a group has committed; a commit that is missing or not ours is told to ``findings``, and left out."""
     found: dict[TopicPartition, Commit] = {}
-    for place, committed in log.committed(group, places, stable=stable, timeout=PATIENCE).items():
+    for place, committed in coordination.committed(group, places, stable=stable, timeout=PATIENCE).items():
         fault = Fault(8, None, f"a position of group {group}", "none: 'streamsched topics repair' gives it anew")
         position = 0
         if committed is not None:

@@ -12,20 +12,19 @@ The cluster may be running meanwhile, and no two reads are of one instant. So th
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from streamsched.audit.fold import Journal
 from streamsched.audit.journal import Live, Standing
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable
+from streamsched.log.coordination import Coordination
 from streamsched.log.intake import Intake, blame
 from streamsched.log.port import Log, LogUnreachable, PositionLost, Record, TopicPartition
 from streamsched.log.scan import records
 from streamsched.log.topics import Topics
-
-if TYPE_CHECKING:
-    from streamsched.audit.verify import Journal
 
 TRIES: Final = 5
 """Scans that may be overtaken by an owner that deletes what it has settled."""
@@ -65,9 +64,18 @@ class WorkAudit:
     """Compares the work log and the positions of both groups with a journal that can be folded on."""
 
     def __init__(
-        self, *, log: Log, topics: Topics, codec: Codec, journal: Journal, findings: Findings, task_id: str | None
+        self,
+        *,
+        log: Log,
+        coordination: Coordination,
+        topics: Topics,
+        codec: Codec,
+        journal: Journal,
+        findings: Findings,
+        task_id: str | None,
     ) -> None:
         self._log = log
+        self._coordination = coordination
         self._topics = topics
         self._intake = Intake(codec, topics)
         self._journal = journal
@@ -93,7 +101,7 @@ class WorkAudit:
 
     def _judge_journal_group(self) -> None:
         places = self._topics.journal()
-        commits = read_commits(self._log, self._topics.scheduler_group, places, self._findings)
+        commits = read_commits(self._coordination, self._topics.scheduler_group, places, self._findings)
         # The first record of the journal may be kept no more, and a position that nobody moved is none of its owner's.
         judge_commits(commits, dict.fromkeys(places, 0), self._log.end(places), self._findings)
 
@@ -102,18 +110,18 @@ class WorkAudit:
         group, places = self._topics.worker_group, self._topics.work_log()
         for _ in range(TRIES):
             self._entries, self._markers = [], []
-            before = read_commits(self._log, group, places, None, stable=False)
+            before = read_commits(self._coordination, group, places, None, stable=False)
             known = list(before)
             starts, ends = self._log.start(known), self._log.end(known)
             begin = {place: min(max(before[place].position, starts[place]), ends[place]) for place in known}
             try:
                 self._scan(begin, ends)
-                commits = read_commits(self._log, group, places, None)
+                commits = read_commits(self._coordination, group, places, None)
                 after = self._log.end(known)
                 self._scan(ends, after)
             except PositionLost:
                 continue
-            read_commits(self._log, group, [place for place in places if place not in commits], self._findings)
+            read_commits(self._coordination, group, [place for place in places if place not in commits], self._findings)
             commits = {place: commits[place] for place in known if place in commits}
             self._entries = [entry for entry in self._entries if entry.place in commits]
             self._markers = [marker for marker in self._markers if marker.place in commits]

@@ -50,8 +50,8 @@ def verify(
     with closing(Installation(settings_of(context))) as site, Progress() as progress:
         site.discover()
         report = verify_history(
-            log=site.log, topics=site.topics, codec=site.codec, task_id=task, until_position=position,
-            until_time=moment, on_progress=progress,
+            log=site.log, coordination=site.log, topics=site.topics, codec=site.codec, task_id=task,
+            until_position=position, until_time=moment, on_progress=progress,
         )  # fmt: skip
         if task is not None and not report.events:
             raise _no_such_task(site, task)

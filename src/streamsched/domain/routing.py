@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from streamsched.domain.task import Task
+from typing import Final, NamedTuple
 
 EVERYTHING: Final = "*"
 """Allows every module, and is never announced: for a log that its user alone can write, in a folder of his."""
@@ -38,11 +35,6 @@ ANYWHERE: Final = Requirement("")
 def requirement_of(handler: str) -> Requirement:
     """Work out what the handler ``package.module:function`` requires."""
     return Requirement(handler.partition(":")[0])
-
-
-def needed_by(task: Task) -> Requirement:
-    """Work out what a worker must have to run this task's children; of a template that none can read, nothing."""
-    return ANYWHERE if task.fault else requirement_of(task.template.child.handler)
 
 
 def allows(patterns: Sequence[str], module: str) -> bool:

@@ -13,6 +13,7 @@ from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.events import Release, Span, TaskRequested
 from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
 from streamsched.domain.refusal import TemplateError
+from streamsched.domain.routing import ANYWHERE, Requirement, requirement_of
 from streamsched.domain.template import complete_params, read_params, read_template, resolve_params
 
 CHUNK: Final = 2048
@@ -141,6 +142,11 @@ class Task:
         return self.phase in (Phase.FAILED, Phase.CANCELLED) or (
             self.phase is Phase.SUCCEEDED and self.succeeded < self.children
         )
+
+    @property
+    def requirement(self) -> Requirement:
+        """What a worker must have to run its children; where its template cannot be read, nothing."""
+        return ANYWHERE if self.fault else requirement_of(self.template.child.handler)
 
     def params(self, *, match: bool = False) -> dict[str, object]:
         """Return the value of each variable; with ``match`` they are held against their patterns, as before a plan.

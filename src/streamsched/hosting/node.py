@@ -7,21 +7,24 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
-from threading import Event, Thread
-from typing import Final
+from threading import Event
+from typing import TYPE_CHECKING, Final
 
 from streamsched.hosting import wiring
 from streamsched.hosting.supervise import SIGNALS, Membership, ignore_signals
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation, node_name
-from streamsched.log.port import CannotEvict, LogError
-from streamsched.runtime.beats import INTERVAL, Pulse
-from streamsched.worker.node import Pace
+from streamsched.log.port import CannotEvict
+from streamsched.runtime.service import Service, serve
+from streamsched.worker.node import Pace, Worker
 from streamsched.worker.pool import ExecutorPool
+
+if TYPE_CHECKING:
+    from streamsched.scheduler.node import Scheduler
 
 STEP: Final = 1.0
 """Seconds that a turn of an idle node may wait."""
@@ -39,8 +42,6 @@ HEAL: Final = 3.0
 """Seconds between looks for transactions that hang."""
 IDLE_S: Final = 10.0
 """Seconds without a partition after which a node says why."""
-LOOK_AGAIN: Final = 2.0
-"""Seconds before a lookout whose log failed begins anew."""
 
 log = logging.getLogger(__name__)
 
@@ -54,17 +55,13 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
         site.log.check_broker()
         site.discover().check_sizes()
         scheduler = wiring.scheduler(site, name)
-        group = site.topics.scheduler_group
-        ready, idle = _Ready(f"scheduler {name} ready"), Idle()
-        with _looking_out(settings, scheduler.node_id), _beating(scheduler.pulse):
-            while not signals.received:
-                scheduler.step(STEP)
-                line.tell(scheduler.node_id, group, scheduler.pulse.membership)
-                ready(joined=scheduler.pulse.joined)
-                idle.look(scheduler.pulse.idle, time.monotonic())
-            scheduler.stop()
-        line.left()
-    ignore_signals()
+        signals.tell(scheduler.drain)
+        patient = _patient(settings, LOOK)
+        services = [
+            Service("looking out for silent nodes", partial(_evict_silent, patient, scheduler.node_id)),
+            Service("looking for transactions that hang", partial(_heal, patient)),
+        ]
+        _serve(scheduler, services, line=line, group=site.topics.scheduler_group, ready=f"scheduler {name} ready")
 
 
 def serve_worker(
@@ -80,18 +77,22 @@ def serve_worker(
         site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
         worker = wiring.worker(site, pool, slots, name, pace, modules=allow)
-        group = site.topics.worker_group
-        ready = _Ready(f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}")
-        idle = Idle()
         signals.tell(worker.drain)
-        with _beating(worker.pulse):
-            while not worker.stopped:
-                worker.step(STEP)
-                line.tell(worker.node_id, group, worker.pulse.membership)
-                ready(joined=worker.pulse.joined)
-                idle.look(worker.pulse.idle, time.monotonic())
-            worker.stop()
-        line.left()
+        ready = f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}"
+        _serve(worker, [], line=line, group=site.topics.worker_group, ready=ready)
+
+
+def _serve(node: Scheduler | Worker, services: Sequence[Service], *, line: Membership, group: str, ready: str) -> None:
+    """Serve the node; its beats go on where its loop waits for the log."""
+    joined, idle = _Ready(ready), Idle()
+
+    def look() -> None:
+        line.tell(node.node_id, group, node.pulse.membership)
+        joined(joined=node.pulse.joined)
+        idle.look(node.pulse.idle, time.monotonic())
+
+    serve(node, [*services, Service("beats", node.pulse.repeat)], on_turn=look, timeout=STEP)
+    line.left()
     ignore_signals()
 
 
@@ -104,75 +105,23 @@ def _give_back() -> None:
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
-@contextmanager
-def _beating(pulse: Pulse) -> Iterator[None]:
-    """Have the last beat repeated meanwhile, where the loop waits for the log."""
-    with _beside("beats", lambda ended: _beat(pulse, ended)):
-        yield
-
-
-def _beat(pulse: Pulse, ended: Event) -> None:
-    while not ended.wait(INTERVAL / 2):
-        pulse.again()
-
-
-@contextmanager
-def _looking_out(settings: Settings, node_id: str) -> Iterator[None]:
-    """Evict silent nodes, and end forgotten transactions, each in a thread of its own over a log of its own."""
-    settings = _patient(settings, LOOK)
-
-    def evict_silent(ended: Event) -> None:
-        _keep_on("looking out for silent nodes", partial(_evict_silent, settings, node_id), ended)
-
-    def heal(ended: Event) -> None:
-        _keep_on("looking for transactions that hang", partial(_heal, settings), ended)
-
-    with _beside("lookout", evict_silent), _beside("healing", heal):
-        yield
-
-
-@contextmanager
-def _beside(name: str, work: Callable[[Event], None]) -> Iterator[None]:
-    """Do this in a thread of its own, which heeds when it has to end."""
-    ended = Event()
-    thread = Thread(target=work, args=(ended,), name=name, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _keep_on(what: str, work: Callable[[Event], None], ended: Event) -> None:
-    """Do this until the end, and anew, after a while, when the log failed."""
-    while not ended.is_set():
-        try:
-            work(ended)
-        except LogError as error:
-            log.warning("%s begins anew: %s", what, error)
-        except Exception:
-            log.exception("%s begins anew", what)
-        ended.wait(LOOK_AGAIN)
-
-
-def _evict_silent(settings: Settings, node_id: str, ended: Event) -> None:
+def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:
     with closing(Installation(settings)) as site:
         try:
             lookout = wiring.lookout(site.discover(), node_id)
         except CannotEvict as error:
             log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
-            ended.wait()
+            stop.wait()
             return
         with closing(lookout):
-            while not ended.is_set():
+            while not stop.is_set():
                 lookout.step(LOOK)
 
 
-def _heal(settings: Settings, ended: Event) -> None:
+def _heal(settings: Settings, stop: Event) -> None:
     with closing(Installation(settings)) as site:
         healing = wiring.healing(site.discover())
-        while not ended.wait(HEAL):
+        while not stop.wait(HEAL):
             healing.step()
 
 

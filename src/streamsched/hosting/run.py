@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from streamsched.installation.site import Progress, user_name
 from streamsched.installation.writing import Tenure, open_to_work
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.queries.status import TaskStatus, status_of
+from streamsched.runtime.service import serve
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View
@@ -48,6 +50,26 @@ BEATS_KEPT_MS: Final = 600_000
 """Milliseconds for which beats are kept."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A scheduler and a worker that take turns, as one node."""
+
+    scheduler: Scheduler
+    worker: Worker
+    stop: Callable[[], None]
+
+    @property
+    def stopped(self) -> bool:
+        return self.worker.stopped
+
+    def step(self, timeout: float) -> bool:
+        # The embedded log answers at once where it has nothing: whoever waits, waits here.
+        happened = self.scheduler.step(0.0) | self.worker.step(timeout)
+        if not happened:
+            time.sleep(timeout / 10 if self.scheduler.view.active else ASLEEP_S)
+        return happened
 
 
 class Run:
@@ -173,25 +195,21 @@ class Run:
             stack.callback(scheduler.stop)
             worker = self._worker(task_id)
             stack.callback(worker.stop)
-            while not self._stops:
-                self._turn(scheduler, worker)
-                if ended():
-                    break
-                self._look(on_look)
-            on_look()
             drains = 0
-            while not worker.stopped:
-                if drains < max(1, self._stops):
+
+            def look() -> None:
+                nonlocal drains
+                asked = max(self._stops, int(drains > 0 or ended()))
+                if asked and not drains:
+                    on_look()
+                if drains < asked:
                     worker.drain()
                     drains += 1
-                self._turn(scheduler, worker)
-                self._look(lambda: None)
-            on_look()
+                self._look((lambda: None) if drains else on_look)
+                if worker.stopped:
+                    on_look()
 
-    def _turn(self, scheduler: Scheduler, worker: Worker) -> None:
-        # The embedded log answers at once where it has nothing: whoever waits, waits here.
-        if not (scheduler.step(0.0) | worker.step(IDLE)):
-            time.sleep(IDLE / 10 if self._view.active else ASLEEP_S)
+            serve(_Pair(scheduler, worker, stack.close), [], on_turn=look, timeout=IDLE)
 
     def _look(self, on_look: Callable[[], None]) -> None:
         """Do what is due a few times a second."""

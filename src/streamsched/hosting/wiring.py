@@ -31,14 +31,14 @@ def lookout(site: Installation, me: str) -> Lookout:
     """Build the lookout of the scheduler that has this node id. Raise CannotEvict where it could evict no node."""
     from streamsched.scheduler.lookout import Lookout
 
-    return Lookout(log=site.log, topics=site.topics, codec=site.codec, me=me, clock=site.clock)
+    return Lookout(log=site.log, coordination=site.log, topics=site.topics, codec=site.codec, me=me, clock=site.clock)
 
 
 def healing(site: Installation) -> Healing:
     """Build what ends transactions that the log has forgotten."""
     from streamsched.scheduler.healing import Healing
 
-    return Healing(log=site.log, topics=site.topics, clock=site.clock)
+    return Healing(log=site.log, coordination=site.log, topics=site.topics, clock=site.clock)
 
 
 def worker(

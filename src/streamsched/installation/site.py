@@ -20,7 +20,7 @@ from streamsched.domain.visible import visible
 from streamsched.installation.folder import make_private, seal
 from streamsched.installation.settings import Settings
 from streamsched.log.codec import Codec
-from streamsched.log.port import Log, LogError, NotAllowed, TopicMismatch
+from streamsched.log.port import LogError, NotAllowed, TopicMismatch
 from streamsched.log.topics import EVENT_PARTITIONS, Topics
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
@@ -28,6 +28,7 @@ from streamsched.runtime.records import Records
 
 # What only some commands need is imported where it is made: submit and status are as fast as what they import.
 if TYPE_CHECKING:
+    from streamsched.log.adapter import LogAdapter
     from streamsched.view.view import View
 
 VIEW_SLOTS = 8
@@ -64,7 +65,7 @@ class Installation:
         self._private = False
         if write and not settings.brokers:
             self._make_private()
-        self.log: Log
+        self.log: LogAdapter
         if settings.brokers:
             from streamsched.log.kafka.log import KafkaLog
 

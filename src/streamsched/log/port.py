@@ -1,7 +1,8 @@
-"""The port to the log: what streamsched needs of Kafka, and what every adapter gives and is tested for.
+"""The ports to the log: what streamsched needs of Kafka, and what every adapter gives and is tested for.
 
-A *position* is always the next offset to read. All calls are made from one thread. Times are milliseconds since the
-Unix epoch, time-outs are seconds.
+``Log`` reads and writes; ``Coordination`` (``log/coordination.py``) knows groups and fences writers; ``TopicAdmin``
+(``log/topic_admin.py``) makes, checks and trims topics. A *position* is always the next offset to read. All calls are
+made from one thread. Times are milliseconds since the Unix epoch, time-outs are seconds.
 """
 
 from __future__ import annotations
@@ -252,23 +253,11 @@ class Writer(Protocol):
 
 
 class Log(Protocol):
-    """One log: a Kafka cluster, a folder, or memory."""
+    """Reads and writes one log: a Kafka cluster, a folder, or memory."""
 
     @property
     def cluster_id(self) -> str:
         """Which log this is: views of one never serve another."""
-
-    def check_broker(self) -> None:
-        """Refuse a broker that is too old for these settings. Raises ``LogError``."""
-
-    def brokers(self) -> int:
-        """Count the brokers that there are: on how many a partition can have a copy."""
-
-    def replication(self, topic: str) -> int:
-        """Count the copies of the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
-
-    def partitions(self, topic: str) -> int:
-        """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
 
     def topic_id(self, topic: str) -> str:
         """Tell which topic of this name it is: one that is deleted and created again is another."""
@@ -276,14 +265,14 @@ class Log(Protocol):
     def reader(self) -> Reader:
         """Make a reader of no partition."""
 
-    def member(self, group: str, topic: str, listener: Listener) -> Member:
-        """Join a group, while it is polled."""
-
     def writer(self, transactional_id: str) -> Writer:
         """Make the writer of this id, aborting what an earlier one of the same id left open."""
 
-    def fence(self, transactional_id: str) -> None:
-        """Abort what the writer of this id has open and make its later calls fail with ``WriterFenced``."""
+    def append(self, appends: Sequence[Append]) -> Sequence[int]:
+        """Write records without a transaction, durable on return; returns their offsets.
+
+        A record may be written twice where an acknowledgement was lost: it must be void the second time.
+        """
 
     def post(self, append: Append) -> None:
         """Write a record without waiting; it may be lost (beats)."""
@@ -295,27 +284,6 @@ class Log(Protocol):
             TopicMismatch: the topic that is posted to keeps its writers' times.
         """
 
-    def append(self, appends: Sequence[Append]) -> Sequence[int]:
-        """Write records without a transaction, durable on return; returns their offsets.
-
-        A record may be written twice where an acknowledgement was lost: it must be void the second time.
-        """
-
-    def committed(
-        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
-    ) -> Mapping[TopicPartition, Committed | None]:
-        """Read the group's positions. ``stable`` waits for open transactions to end; without it they are ignored.
-
-        Raises:
-            LogUnreachable: a stable read was not answered in time.
-        """
-
-    def members(self, group: str) -> int:
-        """Count the members of a group."""
-
-    def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where the group has no commit yet. The group must have no members."""
-
     def start(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Return the first offset that is still kept."""
 
@@ -325,33 +293,8 @@ class Log(Protocol):
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
         """Return the position of the first record not older than ``time``; the end where there is none."""
 
-    def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Let go of records below these positions."""
-
-    def check_eviction(self) -> None:
-        """Tell whether ``evict`` can be used, and make it quick. Raises ``CannotEvict``."""
-
-    def evict(self, group: str, member_id: str) -> None:
-        """Remove a dead member from its group, so that its partitions move at once."""
-
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
         """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
-
-    def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
-        """Find out which of the transactions at these places will never end: the log has forgotten them."""
-
-    def end_hanging(self, hanging: Hanging) -> bool:
-        """End it in its partition, as it was decided; tells whether that was still to be done."""
-
-    def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
-        """Create the topics that are missing and return their names; existing ones are checked.
-
-        Raises:
-            TopicMismatch: an existing topic differs; the message names every difference.
-        """
-
-    def check_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
-        """Return every difference between the topics and what they must be, in words; empty when all is well."""
 
     def close(self) -> None:
         """Release what the log holds; readers, members and writers are closed by their users."""

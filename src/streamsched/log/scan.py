@@ -31,10 +31,13 @@ class Patience:
     ``position`` tells how far a partition was read.
     """
 
-    def __init__(self, log: Log, ends: Positions, position: Callable[[TopicPartition], int]) -> None:
+    def __init__(
+        self, log: Log, ends: Positions, position: Callable[[TopicPartition], int], give_up_s: float = GIVE_UP_S
+    ) -> None:
         self._log = log
         self._ends = ends
         self._position = position
+        self._give_up_s = give_up_s
         self._before: list[int] = []
         self._since = time.monotonic()
         self._said = False
@@ -43,14 +46,14 @@ class Patience:
         """Take note of how far the reading has come; call it after each poll.
 
         Raises:
-            LogUnreachable: nothing has moved for a minute; the message names the partitions and what is open there.
+            LogUnreachable: nothing has moved for so long; the message names the partitions and what is open there.
         """
         now = [self._position(place) for place in self._ends]
         if now != self._before:
             self._before, self._since, self._said = now, time.monotonic(), False
             return
         waited = time.monotonic() - self._since
-        if waited >= GIVE_UP_S:
+        if waited >= self._give_up_s:
             raise LogUnreachable(
                 f"nothing could be read for {waited:.0f} s: {self._obstacle()}; see 'streamsched topics check', and "
                 "try again when it has ended"
@@ -74,12 +77,16 @@ class Patience:
         )
 
 
-def records(log: Log, starts: Positions, ends: Positions) -> Iterator[Record]:
-    """Read partitions between these positions, each in its order."""
+def records(log: Log, starts: Positions, ends: Positions, *, give_up_s: float = GIVE_UP_S) -> Iterator[Record]:
+    """Read partitions between these positions, each in its order.
+
+    Raises:
+        LogUnreachable: nothing has moved for ``give_up_s`` seconds.
+    """
     limits = {(place.topic, place.partition): end for place, end in ends.items()}  # plain pairs are found faster
     with closing(log.reader()) as reader:
         reader.assign(starts)
-        patience = Patience(log, ends, reader.position)
+        patience = Patience(log, ends, reader.position, give_up_s)
         while any(reader.position(place) < end for place, end in ends.items()):
             for record in reader.poll(BATCH, 0.2):
                 if record.offset < limits[record.topic, record.partition]:

@@ -6,13 +6,13 @@ elsewhere. The record is in the compacted topic of templates, under a key that i
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
-from time import monotonic
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from streamsched.log.port import Append, Log, LogUnreachable, TopicPartition
+from streamsched.log.port import Append, Log, TopicPartition
+from streamsched.log.scan import records
 from streamsched.log.topics import Topics
 
 KEY: Final = b"streamsched.partitions"
@@ -31,21 +31,14 @@ def recorded(log: Log, topics: Topics) -> Sizes | None:
 
     Raises:
         NotAllowed: the topic may not be read.
-        LogUnreachable: it was not read to its end in time.
+        LogUnreachable: it cannot be read to its end.
     """
     place = TopicPartition(topics.templates, 0)
-    start, end = log.start([place])[place], log.end([place])[place]
     found = None
-    deadline = monotonic() + _READ_S
-    with closing(log.reader()) as reader:
-        reader.assign({place: start})
-        while reader.position(place) < end:
-            for record in reader.poll(1_000, 0.5):
-                if record.key == KEY:
-                    with suppress(msgspec.MsgspecError):  # rubbish says nothing
-                        found = msgspec.json.decode(record.value, type=Sizes) if record.value else None
-            if monotonic() > deadline:
-                raise LogUnreachable(f"topic {topics.templates} could not be read to its end in {_READ_S:g} s")
+    for record in records(log, log.start([place]), log.end([place]), give_up_s=_READ_S):
+        if record.key == KEY:
+            with suppress(msgspec.MsgspecError):  # rubbish says nothing
+                found = msgspec.json.decode(record.value, type=Sizes) if record.value else None
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from streamsched.domain.events import NodeBeat
-from streamsched.domain.routing import Requirement, needed_by
+from streamsched.domain.routing import Requirement
 from streamsched.domain.task import Task
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
@@ -58,7 +58,7 @@ class Presence:
             self._site.pause(WATCH_S)
             self._read()
             present = self._present()
-        needed = None if task is None else needed_by(task)
+        needed = None if task is None else task.requirement
         absent = [role for role in ROLES if role not in _roles(present)]
         if absent:
             return self._start(absent, needed)

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from typing import Final
 
 from msgspec.structs import replace
 
 from streamsched.domain.events import NodeBeat, RunningChild
 from streamsched.log.port import Log
+from streamsched.runtime import metrics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
@@ -65,6 +66,8 @@ class Pulse:
         self._partitions = partitions
         self._next = 0.0
         self._last_loop = me.clock.monotonic()
+        self._longest = 0.0
+        """Seconds of the longest turn since the last beat."""
         self._told: tuple[object, ...] = ()
         self._last: NodeBeat | None = None
         self._posting = Lock()
@@ -89,14 +92,18 @@ class Pulse:
         """Send a beat if it is time; call it once in each loop."""
         now = self._me.clock.monotonic()
         age, self._last_loop = now - self._last_loop, now
+        if age > self._longest:
+            self._longest = age
         joined = self._ownership.joined
         # While it joins, its name in the group is news: who dies then is to be evicted as well.
-        news = (state, joined or self._ownership.member_id, frozenset(self._ownership.claims))
+        news = (state, joined or self._ownership.member_id, {*self._ownership.claims})
         if now < self._next and news == self._told:
             return
         owned = len(self._ownership.claims)
         self._next = now + interval_of(self._partitions / owned if owned else 1)
         self._told = news
+        metrics.TURN_SECONDS.observe(self._longest, self._role)
+        self._longest = 0.0
         told = condition()
         self.membership = (self._ownership.member_id, self._ownership.transactional_id)
         event = self._me.sign(
@@ -130,6 +137,11 @@ class Pulse:
             self._next = now + INTERVAL
             repeated = replace(self._last, at=self._me.clock.now(), loop_age=round(age * 1000))
             self._log.post(self._records.beat(repeated, self._me.node_id))
+
+    def repeat(self, stop: Event) -> None:
+        """Call ``again`` until ``stop`` is set (a service)."""
+        while not stop.wait(INTERVAL / 2):
+            self.again()
 
     def stop(self) -> None:
         """Take the node off the list, for good."""

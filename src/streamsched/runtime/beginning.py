@@ -8,14 +8,13 @@ that this is safe.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import closing
-from time import monotonic
 from typing import Final, NamedTuple
 
 from streamsched.domain.events import PartitionReset
 from streamsched.log.codec import Codec, Undecodable, headers_of
 from streamsched.log.intake import Intake
-from streamsched.log.port import Append, Log, LogUnreachable, TopicPartition, TransactionAborted
+from streamsched.log.port import Append, Log, TopicPartition, TransactionAborted
+from streamsched.log.scan import records
 from streamsched.log.topics import Topics
 from streamsched.runtime.identity import Identity
 
@@ -51,26 +50,19 @@ def of_journal(log: Log, topics: Topics, codec: Codec, places: Collection[TopicP
 
     Raises:
         NotAllowed: the dead letters may not be read.
-        LogUnreachable: they were not read to their end in time.
+        LogUnreachable: they cannot be read to their end.
     """
     positions = dict(log.start(places))
     letters = TopicPartition(topics.dead_letters, 0)
-    start, end = log.start([letters])[letters], log.end([letters])[letters]
     intake = Intake(codec, topics)
-    deadline = monotonic() + _READ_S
-    with closing(log.reader()) as reader:
-        reader.assign({letters: start})
-        while reader.position(letters) < end:
-            for record in reader.poll(1_000, 0.5):
-                try:
-                    letter = intake.dead_letter(record)
-                except Undecodable:
-                    continue
-                place = TopicPartition(letter.topic, letter.partition)
-                if place in positions:
-                    positions[place] = max(positions[place], letter.offset + 1)
-            if monotonic() > deadline:
-                raise LogUnreachable(f"topic {topics.dead_letters} could not be read to its end in {_READ_S:g} s")
+    for record in records(log, log.start([letters]), log.end([letters]), give_up_s=_READ_S):
+        try:
+            letter = intake.dead_letter(record)
+        except Undecodable:
+            continue
+        place = TopicPartition(letter.topic, letter.partition)
+        if place in positions:
+            positions[place] = max(positions[place], letter.offset + 1)
     ends = log.end(places)
     return Beginning({place: min(position, ends[place]) for place, position in positions.items()})
 

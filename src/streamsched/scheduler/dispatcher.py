@@ -19,7 +19,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.routing import Requirement, needed_by
+from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments
 from streamsched.domain.task import Detail, Task
 from streamsched.domain.template import TemplateError
@@ -138,7 +138,7 @@ class Dispatcher:
         for _, equals in groupby(ranked, key=lambda task: task.request.priority):
             queue = []
             for task in equals:
-                route = routes.get(needed_by(task))
+                route = routes.get(task.requirement)
                 reach = reaches.get(route)
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)

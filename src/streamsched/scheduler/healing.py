@@ -9,6 +9,7 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from streamsched.log.coordination import Coordination
 from streamsched.log.port import CannotEvict, Hanging, Log, LogError, NotAllowed, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.clock import Clock
@@ -22,8 +23,9 @@ log = logging.getLogger(__name__)
 class Healing:
     """``step`` looks once in a while; several schedulers may do it at the same time."""
 
-    def __init__(self, *, log: Log, topics: Topics, clock: Clock) -> None:
+    def __init__(self, *, log: Log, coordination: Coordination, topics: Topics, clock: Clock) -> None:
         self._log = log
+        self._coordination = coordination
         self._places = [*topics.journal(), *topics.work_log()]
         self._groups = [topics.scheduler_group, topics.worker_group]
         self._clock = clock
@@ -47,7 +49,7 @@ class Healing:
         before, self._held = self._held, self._look()
         stuck = {place: at for place, at in self._held.items() if before.get(place) == at}
         try:
-            return sum(self._end(hanging) for hanging in self._log.hanging(stuck) if hanging not in self._lost)
+            return sum(self._end(hanging) for hanging in self._coordination.hanging(stuck) if hanging not in self._lost)
         except (NotAllowed, CannotEvict) as error:
             self._say(f"transactions that hang are not found here: {error}")
             return 0
@@ -70,7 +72,7 @@ class Healing:
 
     def _end(self, hanging: Hanging) -> bool:
         try:
-            ended = self._log.end_hanging(hanging)
+            ended = self._coordination.end_hanging(hanging)
         except LogError as error:
             self._lost.add(hanging)
             log.error("readers stand still: %s; see: streamsched topics check", error)

@@ -19,9 +19,9 @@ from streamsched.log.intake import Intake
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Append, Log, LogUnreachable, Record, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime.claim import Claim
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.ownership import Claim
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
 from streamsched.view.view import View

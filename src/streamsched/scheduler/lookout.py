@@ -11,10 +11,13 @@ from typing import Final
 
 from streamsched.domain.events import NodeBeat
 from streamsched.log.codec import Codec, Undecodable
+from streamsched.log.coordination import Coordination
 from streamsched.log.intake import Intake
 from streamsched.log.port import Log, LogError, Record, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime import metrics
 from streamsched.runtime.clock import Clock
+from streamsched.runtime.eviction import evict
 from streamsched.runtime.records import Records
 from streamsched.scheduler.judge import Judge
 
@@ -32,15 +35,18 @@ class Lookout:
 
     """
 
-    def __init__(self, *, log: Log, topics: Topics, codec: Codec, me: str, clock: Clock) -> None:
+    def __init__(
+        self, *, log: Log, coordination: Coordination, topics: Topics, codec: Codec, me: str, clock: Clock
+    ) -> None:
         """Begin at the first beat that the log has.
 
         Raises:
             CannotEvict: this log takes no evictions from here.
 
         """
-        log.check_eviction()
+        coordination.check_eviction()
         self._log = log
+        self._coordination = coordination
         self._topics = topics
         self._intake = Intake(codec, topics)
         self._records = Records(codec, topics)
@@ -74,16 +80,16 @@ class Lookout:
         return self._judge.hear(node_id, beat, self._clock.monotonic())
 
     def _evict(self, dead: NodeBeat) -> bool:
-        """Remove a node from its group, fence its writer, and take it off the list."""
+        """Evict a node; tells whether it went well."""
         group = self._topics.worker_group if dead.role == "worker" else self._topics.scheduler_group
         try:
-            if dead.member_id:
-                self._log.evict(group, dead.member_id)
-            log.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
-            if dead.transactional_id:
-                self._log.fence(dead.transactional_id)
-            self._log.post(self._records.beat(None, dead.node_id))
+            evict(
+                self._log, self._coordination, self._records, node=dead.node_id, group=group, member=dead.member_id,
+                writer=dead.transactional_id,
+            )  # fmt: skip
         except LogError as error:
             log.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
             return False
+        log.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
+        metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler")
         return True

@@ -15,14 +15,16 @@ from streamsched.domain.events import Event
 from streamsched.domain.followups import followups
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Task
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec, Undecodable
-from streamsched.log.port import Append, Log, LogError, Record, TransactionAborted, WriterFenced
+from streamsched.log.port import Append, LogError, Record, TransactionAborted, WriterFenced
 from streamsched.log.topics import Topics
-from streamsched.runtime import beginning
+from streamsched.runtime import beginning, metrics
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.ownership import Claim, Ownership
+from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.scheduler.barrier import Barrier
 from streamsched.scheduler.decider import Decider
@@ -46,14 +48,14 @@ class Scheduler:
     """One scheduler node. ``step`` is one turn of the loop; nothing happens between steps."""
 
     def __init__(
-        self, *, log: Log, topics: Topics, codec: Codec, view: View, me: Identity, pause: Callable[[float], None]
+        self, *, log: LogAdapter, topics: Topics, codec: Codec, view: View, me: Identity, pause: Callable[[float], None]
     ) -> None:
         self.view = view
         self._me = me
         self._records = records = Records(codec, topics)
         self._ownership = Ownership(
-            log=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
+            log=log, coordination=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id,
+            tenant=self, clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
         )  # fmt: skip
         tasks = TaskDecider(view, records, me, topics)
         self._journal = JournalFold(
@@ -88,6 +90,10 @@ class Scheduler:
             self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL
             self.view.flush()
         return bool(read) or decided
+
+    def drain(self) -> None:
+        """Let the loop end. May be called from a signal handler."""
+        self.stopped = True
 
     @property
     def node_id(self) -> str:
@@ -136,6 +142,7 @@ class Scheduler:
         try:
             self._ownership.commit(appends + self._journal.letters_below(places), places)
             self._journal.committed(places)
+            metrics.DECISIONS.add(len(decided))
         except (TransactionAborted, WriterFenced) as error:
             logger.warning("decisions put off: %s", error)
             for decider, decision in decided:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from streamsched.domain import events as e
-from streamsched.domain.routing import Requirement, needed_by
+from streamsched.domain.routing import Requirement
 from streamsched.domain.task import Task
 from streamsched.scheduler.shuns import Shuns
 from streamsched.scheduler.workers import Capacity, Workers, announced_by
@@ -57,8 +57,8 @@ class Routing:
         """Learn from what became of a child: that its worker could not run it, or that one in doubt can."""
         if isinstance(event, e.ChildReturned):
             if event.why is not None and self._workers.get(event.why.node) is not None:
-                self._shuns.learn(needed_by(task), event.why.node, event.by, now)
-        elif self._shuns.ran(needed_by(task), event.by):
+                self._shuns.learn(task.requirement, event.why.node, event.by, now)
+        elif self._shuns.ran(task.requirement, event.by):
             self._news = True
         self._doubt()
 
@@ -102,7 +102,7 @@ class Routing:
         present = frozenset(worker.node_id for worker in workers)
         routes: dict[Requirement, Route] = {}
         for task in tasks:
-            requirement = needed_by(task)
+            requirement = task.requirement
             route = routes.get(requirement)
             if route is None:
                 route = routes[requirement] = self._route(requirement, present, now)

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Debt, owed
-from streamsched.domain.routing import needed_by
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
 from streamsched.log.port import Append
@@ -130,7 +129,7 @@ class TaskDecider(Decider):
             decisions[task_id] = self._dispatched(task_id, before, taken, work)
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
             self._routing.drop(task_id)
-            if (route := routes[requirement := needed_by(tasks[task_id])]).trial:
+            if (route := routes[requirement := tasks[task_id].requirement]).trial:
                 self._routing.placed(requirement, taken, route, moment)
             left -= size
             if left <= 0:  # the next round begins with the others

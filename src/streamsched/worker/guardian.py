@@ -20,8 +20,6 @@ from streamsched.worker import descendants
 
 PATIENCE_S: Final = 5.0
 """Seconds in which all that runs below is killed: what cannot be is left."""
-LINK_LOST: Final = 70
-"""The exit code of an executor that cannot speak to its pool."""
 STOOD_STILL: Final = 71
 """The exit code in place of one that was stopped (SIGSTOP) for long."""
 STANDSTILL_S: Final = 30

@@ -8,7 +8,6 @@ import socket
 from typing import Final
 
 from streamsched.worker import wire
-from streamsched.worker.guardian import LINK_LOST
 
 _READ: Final = 256 * 1024
 _exit = os._exit  # as it is before handlers can replace it
@@ -50,14 +49,14 @@ class Link:
         try:
             self._sock.sendall(frame)
         except OSError:
-            _exit(LINK_LOST)
+            _exit(wire.LINK_LOST)
 
     def lose(self, why: str) -> None:
         """End this process: it would hear nothing any more."""
         try:
             os.write(2, why.encode())
         finally:
-            _exit(LINK_LOST)
+            _exit(wire.LINK_LOST)
 
     def _check(self) -> None:
         try:
@@ -65,7 +64,7 @@ class Link:
                 return
         except OSError:
             pass
-        _exit(LINK_LOST)
+        _exit(wire.LINK_LOST)
 
 
 def _identity(fd: int) -> tuple[int, int]:

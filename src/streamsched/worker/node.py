@@ -12,15 +12,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec
-from streamsched.log.port import Log, LogError, TopicPartition
+from streamsched.log.port import LogError, TopicPartition
 from streamsched.log.topics import Topics
-from streamsched.runtime import beginning
+from streamsched.runtime import beginning, metrics
 from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import Life
-from streamsched.runtime.ownership import OUTAGE_S, Claim, Ownership
+from streamsched.runtime.ownership import OUTAGE_S, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.children import Children
@@ -46,7 +48,7 @@ class Worker:
     """One worker node. ``step`` is one turn of the loop; nothing happens between steps."""
 
     def __init__(
-        self, *, log: Log, topics: Topics, codec: Codec, pool: jobs.Pool, me: Identity, slots: int,
+        self, *, log: LogAdapter, topics: Topics, codec: Codec, pool: jobs.Pool, me: Identity, slots: int,
         pause: Callable[[float], None], pace: Pace = DEFAULT, modules: Sequence[str] | None = None,
         own: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
@@ -83,8 +85,8 @@ class Worker:
         self._tell_at = 0.0
         self._trim_at = me.clock.monotonic() + pace.trim
         self._ownership = Ownership(
-            log=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id, tenant=self,
-            clock=me.clock, pause=pause, outage=OUTAGE_S,
+            log=log, coordination=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id,
+            tenant=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
             begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
         )  # fmt: skip
         records = Records(codec, topics)
@@ -218,6 +220,9 @@ class Worker:
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
         free = max(0, self._slots - len(running))
+        metrics.CHILDREN_LIVE.set(pending)
+        metrics.SLOTS.set(self._slots - free, "used")
+        metrics.SLOTS.set(free, "free")
         return Condition(self._children.life, self._slots, free, pending, running, self._fitness.modules)
 
     # --- tenant -----------------------------------------------------------------------------------------------------

@@ -226,7 +226,7 @@ class ExecutorProcess:
     @property
     def lost_link(self) -> bool:
         """Whether it ended because its own end of the link was gone."""
-        return self._process.returncode == guardian.LINK_LOST
+        return self._process.returncode == wire.LINK_LOST
 
     @property
     def stood_still(self) -> bool:

@@ -12,6 +12,7 @@ from typing import Final
 
 from streamsched.domain.events import ChildCheckpointed, Event
 from streamsched.log.port import Append, LogError, TransactionAborted, WriterFenced
+from streamsched.runtime import metrics
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import Place
@@ -306,6 +307,8 @@ class Settlement:
             self._notes = [(child, event) for child, event in self._notes if child not in ended]
         for spot in transaction.lone:
             self._lone.pop(spot, None)
+        outcomes = (outcome for child in transaction.ended if (outcome := self._endings[child]))
+        metrics.CHILDREN_ENDED.tally(type(event).__name__.removeprefix("Child").lower() for event in outcomes)
         for child in transaction.ended:
             del self._endings[child]
             self._owned[child.partition].forget(child)

@@ -20,6 +20,8 @@ _HEAD: Final = struct.Struct(">IBI")  # length, then the head of a msgpack array
 _ARRAY: Final = 0xDD
 MAX_NEWS: Final = 4 * 1024 * 1024
 """Bytes of the largest frame of news: a page of endings, a checkpoint and what was recalled fit in half of it."""
+LINK_LOST: Final = 70
+"""The exit code of an executor that cannot speak to its pool."""
 
 
 class LinkBroken(Exception):

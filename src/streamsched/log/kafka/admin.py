@@ -104,10 +104,10 @@ class Admin:
         """Return the position up to which every transaction has ended."""
         return self._offsets(partitions, _kafka.OffsetSpec.latest(), isolation_level=IsolationLevel.READ_COMMITTED)
 
-    def position_at(self, partitions: Collection[TopicPartition], milliseconds: int) -> dict[TopicPartition, int]:
-        """Return the position of the first record not older than this; the end where there is none."""
+    def position_at(self, partitions: Collection[TopicPartition], time: int) -> dict[TopicPartition, int]:
+        """Return the position of the first record not older than ``time``; the end where there is none."""
         ends = self.end(partitions)  # first: a record written between the two must not be jumped over
-        spec = _kafka.OffsetSpec.for_timestamp(milliseconds)
+        spec = _kafka.OffsetSpec.for_timestamp(time)
         found = self._offsets(partitions, spec)
         return {partition: ends[partition] if at < 0 else at for partition, at in found.items()}
 

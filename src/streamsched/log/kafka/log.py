@@ -1,4 +1,4 @@
-"""The port to the log, filled by an Apache Kafka cluster."""
+"""The ports to the log, implemented by an Apache Kafka cluster. What the calls raise stands with the ports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.port import Append, Committed, Hanging, Listener, LogTime, TopicPartition, TopicSpec
+from streamsched.log.port import Hanging, Listener, TopicPartition, TopicSpec
 from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
@@ -46,30 +46,23 @@ class KafkaLog:
     ) -> None:
         self._settings = ClientSettings(brokers, KafkaSettings(kafka or {}))
         self._admin = Admin(self._settings)
-        self._cluster_id = self._admin.cluster_id(reach)
+        self.cluster_id: Final = self._admin.cluster_id(reach)
         self._positions = Positions(self._settings, self._admin)
         self._appender = Appender(self._settings)
         self._watchdog = Watchdog(watchdog)
-
-    @property
-    def cluster_id(self) -> str:
-        """Return the cluster's own name."""
-        return self._cluster_id
+        # What one part does alone is that part's own method.
+        admin, positions, appender = self._admin, self._positions, self._appender
+        self.brokers, self.delete_before = admin.brokers, admin.delete_before
+        self.start, self.end, self.position_at = admin.start, admin.end, admin.position_at
+        self.members, self.committed = positions.members, positions.committed
+        self.commit_initial = positions.commit_initial
+        self.append, self.post, self.time = appender.append, appender.post, appender.time
 
     def check_broker(self) -> None:
-        """Refuse a broker that is too old for these settings.
-
-        Raises:
-            LogError: it is; the message says what to do.
-            LogUnreachable: it does not answer.
-        """
+        """Refuse a broker that is too old for these settings."""
         from streamsched.log.kafka import version
 
         version.check(self._settings.brokers, self._settings.kafka)
-
-    def brokers(self) -> int:
-        """Count the brokers that there are."""
-        return self._admin.brokers()
 
     def replication(self, topic: str) -> int:
         """Count the copies of the topic's partitions, the fewest where they differ. Raises ``TopicMismatch``."""
@@ -94,12 +87,7 @@ class KafkaLog:
         return GroupMember(self._settings, group, topic, listener, self._watchdog)
 
     def writer(self, transactional_id: str) -> KafkaWriter:
-        """Make the writer of this id, aborting what an earlier one of the same id left open.
-
-        Raises:
-            LogUnreachable: the broker does not answer.
-            LogError: the id may not be used.
-        """
+        """Make the writer of this id, aborting what an earlier one of the same id left open."""
         from streamsched.log.kafka.writer import KafkaWriter
 
         return KafkaWriter(self._settings, transactional_id)
@@ -108,75 +96,14 @@ class KafkaLog:
         """Abort what the writer of this id has open and make its later calls fail."""
         self.writer(transactional_id).close()
 
-    def post(self, append: Append) -> None:
-        """Write a record without waiting; it may be lost (beats)."""
-        self._appender.post(append)
-
-    def time(self) -> LogTime | None:
-        """Tell the broker's time, as the last record that was posted told; None where none was acknowledged yet.
-
-        Raises:
-            TopicMismatch: the topic that is posted to keeps its writers' times.
-        """
-        return self._appender.time()
-
-    def append(self, appends: Sequence[Append]) -> Sequence[int]:
-        """Write records without a transaction, durable on return; returns their offsets.
-
-        Raises:
-            RecordTooLarge: nothing was written.
-            LogUnreachable: not all were acknowledged; any of them may have been written.
-        """
-        return self._appender.append(appends)
-
-    def committed(
-        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
-    ) -> Mapping[TopicPartition, Committed | None]:
-        """Read the group's positions. ``stable`` waits for open transactions to end."""
-        return self._positions.committed(group, partitions, stable=stable, timeout=timeout)
-
-    def members(self, group: str) -> int:
-        """Count the members of a group."""
-        return self._positions.members(group)
-
-    def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where the group has no commit yet; it must have no members."""
-        self._positions.commit_initial(group, partitions, metadata)
-
-    def start(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Return the first offset that is still kept."""
-        return self._admin.start(partitions)
-
-    def end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-        """Return the high watermark: beyond every record written so far, committed or not."""
-        return self._admin.end(partitions)
-
-    def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
-        """Return the position of the first record not older than ``time``; the end where there is none."""
-        return self._admin.position_at(partitions, time)
-
-    def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Let go of records below these positions."""
-        self._admin.delete_before(positions)
-
     def check_eviction(self) -> None:
-        """Tell whether members can be evicted; the package is loaded then.
-
-        Raises:
-            CannotEvict: kafka-python is missing, or has no counterpart of the security settings.
-        """
+        """Tell whether members can be evicted; the package is loaded then."""
         from streamsched.log.kafka import eviction
 
         eviction.check(self._settings.kafka)
 
     def evict(self, group: str, member_id: str) -> None:
-        """Remove a dead member from its group, so that its partitions move at once.
-
-        Raises:
-            CannotEvict: kafka-python is missing, or has no counterpart of the security settings.
-            LogUnreachable: the broker does not answer.
-            LogError: the group refuses.
-        """
+        """Remove a dead member from its group, so that its partitions move at once."""
         from streamsched.log.kafka import eviction
 
         eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
@@ -188,31 +115,19 @@ class KafkaLog:
         return hanging.held(self._admin, partitions, groups)
 
     def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
-        """Find out which of the transactions at these places will never end.
-
-        Raises:
-            LogError: the cluster does not tell.
-        """
+        """Find out which of the transactions at these places will never end."""
         from streamsched.log.kafka import hanging
 
         return hanging.find(self._admin, self._settings, places)
 
     def end_hanging(self, hanging_: Hanging) -> bool:
-        """End it in its partition, as it was decided; tells whether that was still to be done.
-
-        Raises:
-            LogError: it is not known how, or not allowed.
-        """
+        """End it in its partition, as it was decided; tells whether that was still to be done."""
         from streamsched.log.kafka import hanging
 
         return hanging.end(self._settings, hanging_)
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
-        """Create the topics that are missing and return their names; existing ones are checked.
-
-        Raises:
-            TopicMismatch: an existing topic differs; the message names every difference.
-        """
+        """Create the topics that are missing and return their names; existing ones are checked."""
         from streamsched.log.kafka import topics
 
         return topics.create(self._admin, specs)

@@ -36,7 +36,7 @@ class Positions:
         self._readers: dict[tuple[str, bool], Any] = {}
 
     def committed(
-        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float
+        self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
     ) -> dict[TopicPartition, Committed | None]:
         """Read the group's positions; stable ones are asked for until no transaction holds them back.
 

@@ -1,0 +1,67 @@
+"""A node and what it runs beside its loop: services, all started and stopped in one way."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Final, Protocol
+
+from streamsched.log.port import LogError
+
+BEGIN_ANEW_S: Final = 2.0
+"""Seconds before a service that failed begins anew."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """``run`` works, in a thread of its own, until ``stop`` is set. What it needs of the log it opens itself."""
+
+    name: str
+    run: Callable[[Event], None]
+
+
+class Node(Protocol):
+    """What turns in a loop."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the loop is over."""
+
+    def step(self, timeout: float) -> bool:
+        """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
+
+    def stop(self) -> None:
+        """Hand everything over and leave."""
+
+
+def serve(node: Node, services: Sequence[Service], *, on_turn: Callable[[], None], timeout: float) -> None:
+    """Turn the node until it has stopped, with its services beside it until it has left."""
+    stop = Event()
+    threads = [Thread(target=_keep_on, args=(each, stop), name=each.name, daemon=True) for each in services]
+    for thread in threads:
+        thread.start()
+    try:
+        while not node.stopped:
+            node.step(timeout)
+            on_turn()
+        node.stop()
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _keep_on(service: Service, stop: Event) -> None:
+    """Run a service until the end, and anew, after a while, when it failed."""
+    while not stop.is_set():
+        try:
+            service.run(stop)
+        except LogError as error:
+            logger.warning("%s begins anew: %s", service.name, error)
+        except Exception:
+            logger.exception("%s begins anew", service.name)
+        stop.wait(BEGIN_ANEW_S)
