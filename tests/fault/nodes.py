@@ -57,6 +57,10 @@ class Nodes:
         """Return all that one node said."""
         return self._processes[process].read_text()
 
+    def said_by_each(self) -> list[str]:
+        """Return all that the nodes said, node by node."""
+        return [log.read_text() for log in self._processes.values()]
+
     def said(self) -> str:
         """Join what all nodes said, for a failure's message."""
         return "\n".join(f"--- {log.name}\n{log.read_text()[-3000:]}" for log in self._processes.values())

@@ -215,3 +215,20 @@ def test_a_workers_clock_is_put_right_and_back() -> None:
     log.told = LogTime(clock.now(), clock.now())
     put.put_right()
     assert put.now() == clock.now()
+
+
+def test_a_clock_that_is_set_between_two_comparisons_moves_no_time() -> None:
+    log, true = ToldTime(), VirtualClock()
+    machine = MachineClock(true, skew_ms=-DAY, began=5.0)
+    clock = LogClock(cast(Log, log), machine)
+    log.told = LogTime(true.now(), true.now())
+    clock.put_right()
+    assert clock.now() == true.now()
+    machine.mend()
+    true.advance(1.5)
+    assert clock.now() == true.now()
+    log.told = None
+    clock.put_right()  # nothing is known for now
+    assert clock.now() == true.now()
+    machine.jump(DAY)
+    assert clock.now() == true.now()

@@ -243,6 +243,16 @@ def test_a_redrive_does_again_what_did_not_succeed() -> None:
     assert story.tell(e.TaskSucceeded, 1, "", 0).task.phase is Phase.SUCCEEDED
 
 
+def test_a_redrive_does_not_wait_for_a_retry_that_was_put_off() -> None:
+    story = Story(1).dispatch(0, 0).fail(0)
+    assert story.task.due[0][0] > 0
+    story.tell(e.TaskCancelRequested, 0, "enough").tell(e.ChildrenCancelled, (e.Span(0, 0),), "enough", 0)
+    story.tell(e.TaskCancelled, 0, "enough", 0).tell(e.TaskRedriven, 1, "failed", False, "", "")
+    assert story.states() == [ChildState.DUE]
+    assert [child for _, child in story.task.due] == [0]
+    assert story.task.due[0][0] <= 1
+
+
 def test_a_redrive_of_a_task_that_bore_failures_does_these_again() -> None:
     story = Story(3, retry=ONCE, failure=FailurePolicy(count=2)).dispatch(0, 2)
     story.complete(0).fail(1, sequence=3, state='"there"').fail(2)

@@ -205,6 +205,7 @@ def _redriven(task: Task, event: e.TaskRedriven) -> bool:
     task.finished_at = None
     task.enter(Phase.RUNNING if task.plan else Phase.REQUESTED)
     task.revive_tail()
+    task.due.clear()  # nothing waits for what it waited for before
     for child in range(task.cells):
         state = task.state_of(child)
         if task.ordinal_of(child) == LAST_ORDINAL or (state is ChildState.SUCCEEDED and not everything):

@@ -270,9 +270,7 @@ class Task:
         """Let a dispatched child that has ended wait for another dispatch, with no attempt behind it."""
         known = self.detail(child)
         state = None if restart else known.state
-        self.details[child] = Detail(
-            sequence=known.sequence, state=state, failed_at_sequence=known.sequence, due=known.due
-        )
+        self.details[child] = Detail(sequence=known.sequence, state=state, failed_at_sequence=known.sequence)
         self._set_idle(child, ChildState.DUE)
         self.wait_until(child, 0)
 

@@ -82,21 +82,32 @@ class ClockCheck:
 
 
 class LogClock:
-    """A machine's clock, put right by the log's while they differ: for the times that a worker writes."""
+    """A machine's clock, put right by the log's while they differ: for the times that a worker writes.
+
+    Between two comparisons time goes on by the monotonic clock: the machine's may be set meanwhile.
+    """
 
     def __init__(self, log: Log, clock: Clock) -> None:
         self._clock = clock
         self.monotonic = clock.monotonic
         self._check = ClockCheck(log, clock, "what this node writes carries the log's time")
+        self._base = clock.now(), clock.monotonic()
         self.shift_ms = 0
-        """What is taken off the machine's times."""
+        """What is taken off the machine's times, as of the last comparison."""
 
     def now(self) -> int:
         """Wall time in milliseconds since the Unix epoch."""
-        return self._clock.now() - self.shift_ms
+        now, monotonic = self._base
+        return now + int((self.monotonic() - monotonic) * 1000)
+
+    def machine_now(self) -> int:
+        """Read the machine's own clock, which the executors see too."""
+        return self._clock.now()
 
     def put_right(self) -> None:
         """Compare with the log; call it once in each turn."""
-        found = self._check.look(self._clock.now())
+        now = self._clock.now()
+        found = self._check.look(now)
         if found is not Agreement.UNKNOWN:
             self.shift_ms = self._check.ahead_ms if found is Agreement.DIFFERS else 0
+            self._base = now - self.shift_ms, self.monotonic()

@@ -32,7 +32,7 @@ from streamsched.view.rows import (
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
-FORMAT: Final = "streamsched view 3"
+FORMAT: Final = "streamsched view 4"
 log = logging.getLogger(__name__)
 
 

@@ -167,7 +167,7 @@ class Worker:
         if now < self._tell_at or not self._children.running:
             return
         self._tell_at = now + LONG
-        wall = self._clock.now() + self._clock.shift_ms
+        wall = self._clock.machine_now()
         for running in self._pool.running():
             child = self._children.running.get(running.key)
             if child and not child.started_told and wall - running.started_at >= LONG * 1000:
