@@ -27,6 +27,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         return "broker" if _one_after_the_other(nodeid) else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)  # it is there only with the plugin
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     """Choose the scheduling of ``pytest -n``."""
     return Scheduling(config, log)
