@@ -202,7 +202,7 @@ def test_an_executor_imports_splitters_without_the_rest() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     names = {name.removeprefix("streamsched.domain.").partition(".")[0] for name in done.stdout.split()}
-    assert names == {"streamsched", "kinds", "placeholders", "refusal", "splitters", "values"}
+    assert names == {"streamsched", "errors", "kinds", "placeholders", "refusal", "splitters", "values", "visible"}
 
 
 def test_a_plan_of_equal_input_has_an_equal_digest() -> None:

@@ -72,6 +72,8 @@ class Scheduler:
         )  # fmt: skip
         self._clock_check = ClockCheck(log, me.clock, "nothing is decided until they agree")
         self._clock = Agreement.UNKNOWN
+        self.stopped = False
+        """Whether the loop is to end; call ``stop`` then."""
         self._next_flush = 0.0
 
     def step(self, timeout: float) -> bool:
