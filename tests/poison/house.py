@@ -15,8 +15,8 @@ from streamsched.log.intake import Intake
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Record, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL, decode_metadata, decode_ranges
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL, decode_mark, decode_runs
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
@@ -144,7 +144,7 @@ class House:
             assert commit is not None
             settled = record.offset < commit.position
             edge = commit.position
-            for turn, length in enumerate(decode_runs(decode_mark(commit.metadata).runs)):
+            for turn, length in enumerate(decode_ranges(decode_metadata(commit.metadata).settled_ranges)):
                 settled = settled or (turn % 2 == 1 and edge <= record.offset < edge + length)
                 edge += length
             if not settled:

@@ -30,8 +30,8 @@ from streamsched.log.port import (
     TransactionAborted,
 )
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
 from streamsched.scheduler.lookout import Lookout
 from streamsched.scheduler.node import Scheduler

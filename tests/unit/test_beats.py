@@ -32,7 +32,7 @@ class Site:
         tenant.told, tenant.claims, tenant.releases, tenant.waited = [], {}, False, 0
         ownership = Ownership(
             log=log, coordination=log, group=TOPICS.worker_group, topic=TOPICS.children, node_id="node",
-            tenant=tenant, clock=self.clock, pause=self.clock.advance,
+            partition_handler=tenant, clock=self.clock, pause=self.clock.advance,
         )  # fmt: skip
         self.pulse = Pulse(
             log=log, records=Records(CODEC, TOPICS), me=Identity("node", "node", self.clock), role="worker",

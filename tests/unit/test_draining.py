@@ -15,8 +15,8 @@ from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore

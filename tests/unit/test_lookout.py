@@ -13,8 +13,8 @@ from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, CannotEvict, LogUnreachable, TopicPartition, WriterFenced
 from streamsched.log.topics import Topics
 from streamsched.runtime.beats import INTERVAL, Condition, Pulse
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.scheduler.lookout import Lookout
@@ -63,8 +63,8 @@ class Member:
         owner = object.__new__(Nobody)
         owner.told, owner.claims, owner.releases, owner.waited = [], {}, False, 0
         self.ownership = Ownership(
-            log=self.log, coordination=self.log, group=group, topic=topic, node_id=name, tenant=owner, clock=clock,
-            pause=clock.advance,
+            log=self.log, coordination=self.log, group=group, topic=topic, node_id=name, partition_handler=owner,
+            clock=clock, pause=clock.advance,
         )  # fmt: skip
         self.pulse = Pulse(log=self.log, records=RECORDS, me=me, role=role, ownership=self.ownership, partitions=2)
 

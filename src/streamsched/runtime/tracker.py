@@ -20,7 +20,7 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Generic, TypeVar
 
-from streamsched.runtime.mark import RUNS_LIMIT, decode_runs, encode_runs
+from streamsched.runtime.commit_metadata import RANGES_LIMIT_BYTES, decode_ranges, encode_ranges
 
 T = TypeVar("T")
 
@@ -34,21 +34,21 @@ class Met(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommitPoint:
     """What a commit says of a partition: its position and the runs above it."""
 
     position: int
-    runs: str = "-"
+    settled_ranges: str = "-"
 
     @property
     def fits(self) -> bool:
         """Whether the broker takes it."""
-        return len(self.runs) <= RUNS_LIMIT
+        return len(self.settled_ranges) <= RANGES_LIMIT_BYTES
 
     @property
     def crowded(self) -> bool:
         """Whether it is time to renew the oldest records, so that it goes on to fit."""
-        return len(self.runs) > RUNS_LIMIT // 2
+        return len(self.settled_ranges) > RANGES_LIMIT_BYTES // 2
 
 
 class Tracker(Generic[T]):
@@ -56,7 +56,7 @@ class Tracker(Generic[T]):
 
     __slots__ = ("_ahead", "_inherited", "_settled_ahead", "_unsettled", "read")
 
-    def __init__(self, position: int, runs: str = "-") -> None:
+    def __init__(self, position: int, settled_ranges: str = "-") -> None:
         self.read = position
         """The next offset to be read."""
         self._unsettled: dict[int, T] = {}
@@ -64,7 +64,7 @@ class Tracker(Generic[T]):
         self._settled_ahead: set[int] = set()
         self._inherited: list[tuple[int, int]] = []
         offset = position
-        for turn, length in enumerate(decode_runs(runs)):
+        for turn, length in enumerate(decode_ranges(settled_ranges)):
             if turn % 2:
                 self._inherited.append((offset, offset + length))
             offset += length
@@ -137,7 +137,7 @@ class Tracker(Generic[T]):
         yield from self._unsettled.values()
         yield from self._ahead.values()
 
-    def place(self) -> Place:
+    def commit_point(self) -> CommitPoint:
         """Say what a commit made now would say."""
         low = cursor = self.low
         lengths: list[int] = []
@@ -147,7 +147,7 @@ class Tracker(Generic[T]):
             else:
                 lengths += (first - cursor, end - first)
             cursor = end
-        return Place(low, encode_runs(lengths))
+        return CommitPoint(low, encode_ranges(lengths))
 
     def _settled_spans(self) -> Iterator[tuple[int, int]]:
         """Walk the settled offsets above the low mark, as spans with their ends left out."""

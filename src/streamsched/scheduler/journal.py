@@ -23,7 +23,7 @@ from streamsched.runtime.claim import Claim
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
-from streamsched.runtime.tracker import Place
+from streamsched.runtime.tracker import CommitPoint
 from streamsched.view.view import View
 
 LAG: Final = 5_000
@@ -150,24 +150,24 @@ class JournalFold:
         far = {each for each in self.ready if positions.get(each, 0) - claims[each].position >= LAG}
         return far | (self.ready & {partition for partition, _ in self._letters})
 
-    def places(self, partitions: Collection[int]) -> Mapping[int, Place]:
+    def commit_points(self, partitions: Collection[int]) -> Mapping[int, CommitPoint]:
         """Return the position to commit for each partition. It never passes the reader.
 
         Records that were folded ahead of the claim are read again for dead letters.
         """
         positions, claims = self._view.positions, self._claims
         return {
-            each: Place(max(claims[each].position, min(positions.get(each, 0), self._position(each))))
+            each: CommitPoint(max(claims[each].position, min(positions.get(each, 0), self._position(each))))
             for each in partitions
         }
 
-    def letters_below(self, places: Mapping[int, Place]) -> list[Append]:
+    def letters_below(self, points: Mapping[int, CommitPoint]) -> list[Append]:
         """Return the dead letters that go with these positions: each record below them has had its own, once."""
-        return [letter for at, letter in self._letters.items() if _is_below(at, places)]
+        return [letter for at, letter in self._letters.items() if _is_below(at, points)]
 
-    def committed(self, places: Mapping[int, Place]) -> None:
+    def committed(self, points: Mapping[int, CommitPoint]) -> None:
         """Forget the dead letters that were written with these positions."""
-        self._letters = {at: letter for at, letter in self._letters.items() if not _is_below(at, places)}
+        self._letters = {at: letter for at, letter in self._letters.items() if not _is_below(at, points)}
 
     # --- partitions that come and go --------------------------------------------------------------------------------
 
@@ -195,6 +195,6 @@ class JournalFold:
         self.ready.difference_update(gone)
 
 
-def _is_below(at: tuple[int, int], places: Mapping[int, Place]) -> bool:
+def _is_below(at: tuple[int, int], points: Mapping[int, CommitPoint]) -> bool:
     partition, offset = at
-    return partition in places and offset < places[partition].position
+    return partition in points and offset < points[partition].position

@@ -55,7 +55,8 @@ class Scheduler:
         self._records = records = Records(codec, topics)
         self._ownership = Ownership(
             log=log, coordination=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id,
-            tenant=self, clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
+            partition_handler=self, clock=me.clock, pause=pause,
+            begin_anew=partial(beginning.of_journal, log, topics, codec),
         )  # fmt: skip
         tasks = TaskDecider(view, records, me, topics)
         self._journal = JournalFold(
@@ -138,10 +139,10 @@ class Scheduler:
         for decider, decision in decided:
             appends += self._records_of(decision)
             decider.in_flight.add(decision)
-        places = self._journal.places({*behind, *(decision.home for _, decision in decided)})
+        points = self._journal.commit_points({*behind, *(decision.home for _, decision in decided)})
         try:
-            self._ownership.commit(appends + self._journal.letters_below(places), places)
-            self._journal.committed(places)
+            self._ownership.commit(appends + self._journal.letters_below(points), points)
+            self._journal.committed(points)
             metrics.DECISIONS.add(len(decided))
         except (TransactionAborted, WriterFenced) as error:
             logger.warning("decisions put off: %s", error)
@@ -160,7 +161,7 @@ class Scheduler:
                 yield self._records.journal(self._me.sign(each.event, **fields), each.key)
         yield from decision.work
 
-    # --- tenant -----------------------------------------------------------------------------------------------------
+    # --- partition handler ------------------------------------------------------------------------------------------
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
@@ -168,9 +169,9 @@ class Scheduler:
 
     def hand_over(self, partitions: Collection[int]) -> None:
         """Write the release mark: decisions in flight are committed, nothing else is left to do."""
-        places = self._journal.places(partitions)
+        points = self._journal.commit_points(partitions)
         try:
-            self._ownership.commit(self._journal.letters_below(places), places, release=True)
+            self._ownership.commit(self._journal.letters_below(points), points, release=True)
         except LogError as error:
             logger.warning("partitions %s were not released in order: %s", sorted(partitions), error)
         self.dropped(partitions)

@@ -86,7 +86,7 @@ class Worker:
         self._trim_at = me.clock.monotonic() + pace.trim
         self._ownership = Ownership(
             log=log, coordination=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id,
-            tenant=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
+            partition_handler=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
             begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
         )  # fmt: skip
         records = Records(codec, topics)
@@ -225,14 +225,14 @@ class Worker:
         metrics.SLOTS.set(free, "free")
         return Condition(self._children.life, self._slots, free, pending, running, self._fitness.modules)
 
-    # --- tenant -----------------------------------------------------------------------------------------------------
+    # --- partition handler ------------------------------------------------------------------------------------------
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Read the new partitions from their committed positions; what is settled there is passed over."""
         for claim in claims:
             self._owned[claim.partition] = OwnedPartition(
-                claim.partition, epoch=claim.epoch, position=claim.position, runs=claim.runs, end=claim.end,
-                released=claim.released,
+                claim.partition, epoch=claim.epoch, position=claim.position, settled_ranges=claim.settled_ranges,
+                end=claim.end, released=claim.released,
             )  # fmt: skip
         self._reading.assign({claim.partition: claim.position for claim in claims})
 

@@ -29,7 +29,7 @@ class Item(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Marker:
+class StopMarker:
     """A stop marker: settled with, or after, the records of the children that it names."""
 
     partition: int
@@ -78,7 +78,7 @@ class Child(Struct, eq=False, gc=False):
     """Why the intent was given."""
     gone: bool = False
     """Ended or handed over: whoever still has it in a queue passes it over."""
-    markers: list[Marker] = []
+    markers: list[StopMarker] = []
 
     @property
     def renewed(self) -> tuple[Child]:
@@ -110,14 +110,16 @@ class OwnedPartition:
 
     __slots__ = ("children", "end", "epoch", "markers", "number", "released", "tracker", "unknown")
 
-    def __init__(self, number: int, *, epoch: int, position: int, runs: str, end: int, released: bool) -> None:
+    def __init__(
+        self, number: int, *, epoch: int, position: int, settled_ranges: str, end: int, released: bool
+    ) -> None:
         self.number = number
         self.epoch = epoch
         self.end = end
         self.released = released
-        self.tracker: Tracker[Item] = Tracker(position, runs)
+        self.tracker: Tracker[Item] = Tracker(position, settled_ranges)
         self.children: dict[tuple[str, int], Child] = {}
-        self.markers: list[Marker] = []
+        self.markers: list[StopMarker] = []
         self.unknown: dict[int, Record] = {}
         """Unsettled records of an unknown schema, by their offsets."""
 
@@ -170,7 +172,7 @@ class OwnedPartition:
             if task == task_id and release.first <= index <= release.last
         )
 
-    def markers_for(self, child: Child) -> Iterator[Marker]:
+    def markers_for(self, child: Child) -> Iterator[StopMarker]:
         """Walk the open markers that name a child which was met after them."""
         work = child.work
         for marker in self.markers:

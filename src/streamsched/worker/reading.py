@@ -22,7 +22,7 @@ from streamsched.runtime.tracker import Met
 from streamsched.worker.children import Children
 from streamsched.worker.intents import MODES
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
+from streamsched.worker.pending import Child, OwnedPartition, StopMarker, Unreadable, child_of
 from streamsched.worker.settlement import Settlement
 
 log = logging.getLogger(__name__)
@@ -144,13 +144,13 @@ class Reading:
         known.gone = True
 
     def _meet_marker(self, owned: OwnedPartition, record: Record, stopping: e.ChildrenStopping) -> None:
-        marker = Marker(owned.number, record.offset, stopping)
+        marker = StopMarker(owned.number, record.offset, stopping)
         owned.tracker.add(marker.offset, marker)
         owned.markers.append(marker)
         for child in list(owned.named(stopping)):
             self._obey(child, marker)
 
-    def _obey(self, child: Child, marker: Marker) -> None:
+    def _obey(self, child: Child, marker: StopMarker) -> None:
         """Stop a child that a marker names; the marker is settled with it or later."""
         marker.waiting += 1
         child.markers.append(marker)
