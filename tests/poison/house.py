@@ -11,7 +11,7 @@ from streamsched.domain.ids import EventIds
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, RetryPolicy, Template
 from streamsched.log.codec import Codec, Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Record, TopicPartition
 from streamsched.log.topics import Topics
@@ -165,8 +165,8 @@ class House:
         self.scheduler.view.flush()
         return _state(self.scheduler.view._store)
 
-    def intake(self) -> Intake:
-        return Intake(self.codec, self.topics)
+    def intake(self) -> EventReader:
+        return EventReader(self.codec, self.topics)
 
     def id_in(self, partition: int, stem: str = "") -> str:
         """Find a task id that lives in this partition of the journal."""

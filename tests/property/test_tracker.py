@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamsched.runtime.commit_metadata import decode_ranges
-from streamsched.runtime.tracker import CommitPoint, Met, Tracker
+from streamsched.runtime.tracker import CommitPoint, OffsetState, Tracker
 
 
 def settled_by(place: CommitPoint) -> tuple[int, set[int]]:
@@ -44,16 +44,16 @@ class TrackerMachine(RuleBasedStateMachine):
             self.settled |= set(range(at, at + gap))
             at += gap
             self.end = at + 1
-            known = Met.NEW
+            known = OffsetState.NEW
         elif at in self.pending:
-            known = Met.OWN
+            known = OffsetState.OWN
         else:
-            known = Met.SETTLED if at in self.settled else Met.NEW
-        assert self.tracker.meet(at) is known
-        if known is Met.NEW and work:
+            known = OffsetState.SETTLED if at in self.settled else OffsetState.NEW
+        assert self.tracker.classify(at) is known
+        if known is OffsetState.NEW and work:
             self.tracker.add(at, at)
             self.pending.add(at)
-        elif known is Met.NEW:
+        elif known is OffsetState.NEW:
             self.settled.add(at)
 
     @rule(ahead=st.integers(0, 3))

@@ -33,7 +33,7 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
-from streamsched.worker.node import Pace, Worker
+from streamsched.worker.node import Worker, WorkerTiming
 
 CODEC: Final = Codec()
 TOPICS: Final = Topics(event_partitions=2, child_partitions=2)
@@ -153,7 +153,7 @@ def live() -> LogAdapter:
     scheduler = Scheduler(log=log, topics=TOPICS, codec=CODEC, view=view, me=boss, pause=clock.advance)
     worker = Worker(
         log=log, topics=TOPICS, codec=CODEC, pool=ScriptedPool(clock), me=hand, slots=2, pause=clock.advance,
-        pace=Pace(trim=1e9),
+        timing=WorkerTiming(trim=1e9),
     )  # fmt: skip
 
     def work(condition: Callable[[], bool]) -> None:

@@ -40,7 +40,7 @@ def test_runs_come_back_equal(lengths: list[int]) -> None:
 def test_some_1300_isolated_offsets_fit_a_mark() -> None:
     tracker: Tracker[int] = Tracker(0)
     for offset in range(2_600):
-        tracker.meet(offset)
+        tracker.classify(offset)
         if offset % 2 == 0:
             tracker.add(offset, offset)
     place = tracker.commit_point()

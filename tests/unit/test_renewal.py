@@ -55,7 +55,7 @@ def pending(owned: OwnedPartition, offset: int) -> Child:
     """Hold one child of the partition as unsettled."""
     work = ChildCreated(b"i" * 16, 1, "x", "t", offset, 1, 1, "m:f", "{}", 0, 0, 0, 0, None, 0, None)
     child = child_of(work, partition=owned.number, offset=offset, epoch=1, inherited=False)
-    owned.tracker.meet(offset)
+    owned.tracker.classify(offset)
     owned.tracker.add(offset, child)
     owned.hold(child)
     return child
@@ -95,7 +95,7 @@ class Desk:
         """Hold a stop marker that names a child."""
         event = ChildrenStopping(b"s" * 16, 1, "x", "t", (), "", 0)
         marker = StopMarker(0, offset, event, waiting=1, open=False)
-        self.owned.tracker.meet(offset)
+        self.owned.tracker.classify(offset)
         self.owned.tracker.add(offset, marker)
         child.markers.append(marker)
 
@@ -167,7 +167,7 @@ def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: p
 def test_rubbish_is_settled_where_no_room_can_be_made_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 8)
     desk = Desk()
-    desk.owned.tracker.meet(0)
+    desk.owned.tracker.classify(0)
     desk.owned.tracker.add(0, Unreadable(0, 0))
     desk.settlement.settle_alone(Unreadable(0, 0), [])
     for child in desk.behind(20):
@@ -186,7 +186,7 @@ def test_a_record_that_moves_up_is_counted_as_recovered_on_the_way(monkeypatch: 
     assert not desk.settlement.commit()
     assert not desk.log.events
     for offset in range(10, 14):
-        desk.owned.tracker.meet(offset)
+        desk.owned.tracker.classify(offset)
     desk.settlement.commit()
     (events,) = desk.log.events
     moved = [event for _, event in events if isinstance(event, ChildCheckpointed)]

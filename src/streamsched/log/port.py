@@ -231,10 +231,7 @@ class Writer(Protocol):
         """The id that another writer would fence."""
 
     def commit(
-        self,
-        appends: Sequence[Append],
-        positions: Mapping[TopicPartition, Committed],
-        member: Member,
+        self, appends: Sequence[Append], positions: Mapping[TopicPartition, Committed], member: Member
     ) -> Mapping[int, int]:
         """Write all appends and the member's group positions in one transaction, begun and ended here.
 

@@ -30,9 +30,9 @@ from streamsched.runtime.beginning import Beginning
 from streamsched.runtime.commit_metadata import INITIAL, CommitMetadata
 from streamsched.runtime.transactions import Forgotten, Transactions
 
-PATIENCE: Final = 0.3
+PATIENCE_S: Final = 0.3
 """Seconds that a predecessor has to release or to make progress before it is fenced."""
-HOLD: Final = 1.0
+STABLE_READ_S: Final = 1.0
 """Seconds to wait for another's open transaction before the loop goes round again: a silent node is evicted."""
 ROUNDS: Final = 10
 """How often progress buys it another wait."""
@@ -80,7 +80,7 @@ class Claimant:
             self.waiting()
             self.transactions.fence(predecessor)
         lost: dict[TopicPartition, PositionLost] = {}
-        stable = self.transactions.read_commits(places, stable=True, timeout=HOLD, on_lost=lost.setdefault)
+        stable = self.transactions.read_commits(places, stable=True, timeout=STABLE_READ_S, on_lost=lost.setdefault)
         facts = self._forgotten(lost, stable)
         if lost:
             self._stand_still(lost)
@@ -133,11 +133,11 @@ class Claimant:
         if not held:
             return []
         try:
-            held = _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE))
+            held = _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE_S))
             for _ in range(ROUNDS if held else 0):
                 self.waiting()
-                self.pause(PATIENCE)
-                before, held = held, _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE))
+                self.pause(PATIENCE_S)
+                before, held = held, _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE_S))
                 if held in ({}, before):
                     break
         except LogUnreachable:

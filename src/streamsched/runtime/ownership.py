@@ -27,18 +27,18 @@ from streamsched.log.port import (
 )
 from streamsched.runtime import metrics
 from streamsched.runtime.beginning import Beginning
-from streamsched.runtime.claim import PATIENCE, Claim, Claimant
+from streamsched.runtime.claim import PATIENCE_S, Claim, Claimant
 from streamsched.runtime.clock import Clock
 from streamsched.runtime.commit_metadata import CommitMetadata
 from streamsched.runtime.tracker import CommitPoint
 from streamsched.runtime.transactions import REMEDY, Transactions
 
-AFTER_FENCE: Final = 1.0
+AFTER_FENCE_S: Final = 1.0
 """Seconds after being fenced before anything is claimed."""
-SLICE: Final = 0.05
+GROUP_POLL_S: Final = 0.05
 """Seconds between two calls to the group, while it shares out and some time after that."""
-CALM_AFTER: Final = 5.0
-CALM_SLICE: Final = 0.2
+CALM_AFTER_S: Final = 5.0
+CALM_GROUP_POLL_S: Final = 0.2
 """The same when nothing has come from it for longer: what is idle should cost nothing."""
 OUTAGE_S: Final = 150.0
 """How long running work waits for the log to say how a transaction ended: as long as the group keeps its member."""
@@ -116,7 +116,7 @@ class Ownership:
     @property
     def turn(self) -> float:
         """Seconds that may pass until the group is served again: few while it shares its partitions out anew."""
-        return CALM_SLICE if self._clock.monotonic() - self._stirred_at > CALM_AFTER else SLICE
+        return CALM_GROUP_POLL_S if self._clock.monotonic() - self._stirred_at > CALM_AFTER_S else GROUP_POLL_S
 
     @property
     def idle(self) -> str:
@@ -178,7 +178,7 @@ class Ownership:
             offsets = self._witness(commits, error)
         except WriterFenced:
             # Whoever fenced us has the partitions, or will: first the group may tell which are still ours.
-            self._claim_at = self._clock.monotonic() + AFTER_FENCE
+            self._claim_at = self._clock.monotonic() + AFTER_FENCE_S
             self._drop(list(self.claims))
             self._transactions.renew()
             metrics.FENCED.add(1)
@@ -264,7 +264,7 @@ class Ownership:
                     self._drop(list(commits))
                     raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
                 logger.warning("an outage: what runs goes on, results wait: %s", error)
-                self._pause(PATIENCE)
+                self._pause(PATIENCE_S)
         landed = {place.partition: commit for place, (_, commit) in found.items()}
         is_own = self._transactions.is_own
         foreign = {

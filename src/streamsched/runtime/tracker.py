@@ -25,7 +25,7 @@ from streamsched.runtime.commit_metadata import RANGES_LIMIT_BYTES, decode_range
 T = TypeVar("T")
 
 
-class Met(Enum):
+class OffsetState(Enum):
     """What the reader met at an offset."""
 
     NEW = auto()
@@ -77,7 +77,7 @@ class Tracker(Generic[T]):
         """The low mark: the lowest unsettled offset, or what is read next."""
         return next(iter(self._unsettled), self.read)
 
-    def meet(self, offset: int) -> Met:
+    def classify(self, offset: int) -> OffsetState:
         """Note that the reader got to this offset, and tell what it means.
 
         A NEW record counts as settled unless it is added.
@@ -87,13 +87,13 @@ class Tracker(Generic[T]):
             del self._inherited[0]
         if self._ahead and offset in self._ahead:
             self._unsettled[offset] = self._ahead.pop(offset)
-            return Met.OWN
+            return OffsetState.OWN
         if self._settled_ahead and offset in self._settled_ahead:
             self._settled_ahead.discard(offset)
-            return Met.SETTLED
+            return OffsetState.SETTLED
         if self._inherited and self._inherited[0][0] <= offset:
-            return Met.SETTLED
-        return Met.NEW
+            return OffsetState.SETTLED
+        return OffsetState.NEW
 
     def advance(self, position: int) -> None:
         """Note that there is nothing but markers and gaps up to this position."""

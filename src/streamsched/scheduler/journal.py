@@ -15,7 +15,7 @@ from streamsched.domain import events as e
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec, Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Append, Log, LogUnreachable, Record, TopicPartition
 from streamsched.log.topics import Topics
@@ -43,7 +43,7 @@ class JournalFold:
     ) -> None:  # fmt: skip
         self._log = log
         self._topics = topics
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._records = Records(codec, topics)
         self._view = view
         self._me = me
@@ -127,7 +127,7 @@ class JournalFold:
     def _take_beat(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
         try:
-            self._on_beat(node_id, self._intake.beat(record))
+            self._on_beat(node_id, self._event_reader.beat(record))
         except Undecodable as error:
             logger.warning("beat passed over: %s", error)
 

@@ -20,7 +20,7 @@ from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.port import Append, LogError, Record, TransactionAborted, WriterFenced
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning, metrics
-from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.beats import HeartbeatSender, NodeStatus
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.identity import Identity
@@ -67,7 +67,7 @@ class Scheduler:
             Task: tasks,
             Schedule: ScheduleDecider(view, records, me, barrier),
         }
-        self.pulse = Pulse(
+        self.heartbeats = HeartbeatSender(
             log=log, records=records, me=me, role="scheduler", ownership=self._ownership,
             partitions=topics.event_partitions,
         )  # fmt: skip
@@ -80,7 +80,7 @@ class Scheduler:
         self._ownership.poll()
         now = self._me.clock.now()
         turn = CATCH_UP if self._journal.unready else self._ownership.turn
-        wait = min(timeout, turn, self.pulse.until_due())
+        wait = min(timeout, turn, self.heartbeats.until_due())
         if self._clock is Agreement.AGREES:
             wait = min(decider.wait(now, wait) for decider in self._deciders.values())
         read = self._journal.reader.poll(BATCH, wait)
@@ -104,7 +104,7 @@ class Scheduler:
     def stop(self) -> None:
         """Hand everything over and leave."""
         self._ownership.leave()
-        self.pulse.stop()
+        self.heartbeats.stop()
         self._journal.reader.close()
         self.view.close()
 
@@ -179,7 +179,7 @@ class Scheduler:
     def waiting(self) -> None:
         """Beat."""
         state = "wrong clock" if self._clock is Agreement.DIFFERS else "running"
-        self.pulse.beat(lambda: Condition(state), state)
+        self.heartbeats.beat(lambda: NodeStatus(state), state)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; they are still folded."""

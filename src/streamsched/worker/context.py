@@ -15,7 +15,7 @@ from streamsched.worker.payload import write_state
 
 T = TypeVar("T")
 PAYLOAD_LIMIT: Final = 256 * 1024  # as streamsched.log.topics has it, which is dear to import
-RESUME_EVERY: Final = 0.1
+RESUME_EVERY_S: Final = 0.1
 _monotonic = time.monotonic
 
 
@@ -60,8 +60,20 @@ class ChildContext:
     """
 
     __slots__ = (
-        "_done", "_limit", "_number", "_saved", "_start", "_state", "_stop", "_told", "_transport",
-        "attempt", "child_index", "fencing_token", "handler", "task_id",
+        "_done",
+        "_limit",
+        "_number",
+        "_reported",
+        "_saved",
+        "_start",
+        "_state",
+        "_stop",
+        "_transport",
+        "attempt",
+        "child_index",
+        "fencing_token",
+        "handler",
+        "task_id",
     )  # fmt: skip
 
     def __init__(
@@ -86,7 +98,7 @@ class ChildContext:
         self._start = state
         self._state = b""
         self._number = 0
-        self._told = 0
+        self._reported = 0
         self._stop = False
         self._done = -1  # elements that the caller of resume() has finished; -1: it was not called
         self._saved = -1
@@ -171,7 +183,7 @@ class ChildContext:
             rest = islice(iterable, done, None)
         total = len(iterable) if isinstance(iterable, Sized) else 0
         # With ``every`` the time only says when to tell that the child is alive.
-        count, due = done + (every or inf), _monotonic() + RESUME_EVERY
+        count, due = done + (every or inf), _monotonic() + RESUME_EVERY_S
         for item in rest:
             yield item
             done += 1
@@ -184,7 +196,7 @@ class ChildContext:
                 self._transport.heartbeat()
                 if self._stop:
                     raise StopChild
-                due = _monotonic() + RESUME_EVERY
+                due = _monotonic() + RESUME_EVERY_S
 
     def _save(self) -> None:
         self._state = b'{"resume":%d}' % self._done
@@ -201,12 +213,12 @@ class ChildContext:
         """Ask the handler to stop at its next safe point; may be called from another thread."""
         self._stop = True
 
-    def tell(self, *, again: bool = False) -> tuple[str, int] | None:
+    def unsaved(self, *, again: bool = False) -> tuple[str, int] | None:
         """Return the latest checkpoint and its number, once, or ``again``."""
         number = self._number
-        if not number or (number == self._told and not again):
+        if not number or (number == self._reported and not again):
             return None
-        self._told = number
+        self._reported = number
         return self._state.decode(), number
 
     def finish(self) -> None:

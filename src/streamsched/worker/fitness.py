@@ -18,7 +18,7 @@ LONGEST_WAIT_S: Final = 300.0
 KNOWN: Final = 10_000
 """Handlers that are known to be allowed; then it begins anew."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Fitness:
@@ -55,5 +55,5 @@ class Fitness:
         now = self._me.clock.monotonic()
         wait, end = self._waits.wait(requirement_of(handler), now)
         if end == now + wait:  # the first of many
-            log.warning("children are given back, and wait for %g s: %s", wait, detail)
+            logger.warning("children are given back, and wait for %g s: %s", wait, detail)
         return Why(code, detail, self._me.node_id, round(wait * 1000), False)

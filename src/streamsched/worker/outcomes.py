@@ -6,7 +6,7 @@ from typing import Any
 
 from streamsched.domain import events as e
 from streamsched.domain.flaws import flaw_of
-from streamsched.log.intake import blame
+from streamsched.log.event_reader import blame
 from streamsched.log.port import Record
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import E, Identity

@@ -72,7 +72,7 @@ class Child(Struct, eq=False, gc=False):
     unsaved: Unsaved = NOTHING
     """What its executor reported and the log does not hold yet."""
     next_checkpoint: float = 0.0
-    started_told: bool = False
+    started_reported: bool = False
     intent: StopIntent = StopIntent.NONE
     reason: str = ""
     """Why the intent was given."""

@@ -12,20 +12,20 @@ from typing import Any, Final
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
-from streamsched.log.intake import Intake, set_aside
+from streamsched.log.event_reader import EventReader, set_aside
 from streamsched.log.port import Log, PositionLost, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
-from streamsched.runtime.tracker import Met
+from streamsched.runtime.tracker import OffsetState
 from streamsched.worker.children import Children
 from streamsched.worker.intents import MODES
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, OwnedPartition, StopMarker, Unreadable, child_of
 from streamsched.worker.settlement import Settlement
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 READ: Final = 2_000
 """Records read in one step."""
@@ -44,7 +44,7 @@ class Reading:
         outcomes: Outcomes, settlement: Settlement, ask_group: Callable[[], None], children: Children,
     ) -> None:  # fmt: skip
         self._topics = topics
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._records = Records(codec, topics)
         self._me = me
         self._owned = owned
@@ -53,11 +53,11 @@ class Reading:
         self._ask_group = ask_group
         self._children = children
         self._reader = log.reader()
-        self._meet_event: dict[type[e.Event], Callable[[OwnedPartition, Record, Any], None]] = {
-            e.ChildCreated: self._meet_child,
-            e.ChildCheckpointed: self._meet_child,
-            e.ChildrenStopping: self._meet_marker,
-            e.RecordSetAside: self._meet_decision,
+        self._on_event: dict[type[e.Event], Callable[[OwnedPartition, Record, Any], None]] = {
+            e.ChildCreated: self._on_child,
+            e.ChildCheckpointed: self._on_child,
+            e.ChildrenStopping: self._on_marker,
+            e.RecordSetAside: self._on_decision,
         }
 
     def read(self, timeout: float) -> int:
@@ -81,7 +81,7 @@ class Reading:
         for record in records:
             owned = self._owned.get(record.partition)
             if owned is not None:
-                self._meet(owned, record)
+                self._on_record(owned, record)
         for owned in self._owned.values():
             if owned.markers or not owned.caught_up:
                 owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
@@ -102,22 +102,22 @@ class Reading:
 
     # --- one record -------------------------------------------------------------------------------------------------
 
-    def _meet(self, owned: OwnedPartition, record: Record) -> None:
-        if owned.tracker.meet(record.offset) is not Met.NEW:
+    def _on_record(self, owned: OwnedPartition, record: Record) -> None:
+        if owned.tracker.classify(record.offset) is not OffsetState.NEW:
             return
         try:
-            event = self._intake.work(record)
+            event = self._event_reader.work(record)
         except UnknownSchema as error:
-            log.error("work log: %s; it stays unsettled", error)
+            logger.error("work log: %s; it stays unsettled", error)
             owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
             owned.unknown[record.offset] = record
         except Undecodable as error:
             owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
             self._poison(record, str(error))
         else:
-            self._meet_event[type(event)](owned, record, event)
+            self._on_event[type(event)](owned, record, event)
 
-    def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
+    def _on_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
         inherited = not owned.released and record.offset < owned.end
         child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
         owned.tracker.add(record.offset, child)
@@ -143,7 +143,7 @@ class Reading:
             self._settlement.ended(known)
         known.gone = True
 
-    def _meet_marker(self, owned: OwnedPartition, record: Record, stopping: e.ChildrenStopping) -> None:
+    def _on_marker(self, owned: OwnedPartition, record: Record, stopping: e.ChildrenStopping) -> None:
         marker = StopMarker(owned.number, record.offset, stopping)
         owned.tracker.add(marker.offset, marker)
         owned.markers.append(marker)
@@ -167,7 +167,7 @@ class Reading:
                 self._settlement.settle_alone(marker, [])
         owned.markers.clear()
 
-    def _meet_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
+    def _on_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
         """Set a record of an unknown schema aside, as somebody decided.
 
         Of what is settled alone the lowest offsets go first: the decision is never settled without its record.
@@ -181,7 +181,7 @@ class Reading:
 
     def _poison(self, record: Record, reason: str) -> None:
         """Set a record aside that is pending: dead letter, and failure of the child that its headers name."""
-        log.error("dead letter: %s", reason)
+        logger.error("dead letter: %s", reason)
         appends = [dead_letter(self._records, self._me, record, reason)]
         failure = self._outcomes.poisoned(record, reason)
         if failure is not None:

@@ -27,7 +27,7 @@ class Recovery:
         self._alone: deque[Child] = deque()
         self._running: Child | None = None
 
-    def meet(self, child: Child) -> bool:
+    def hold_back(self, child: Child) -> bool:
         """Take a child in, if it is one of these; otherwise it may start at any time."""
         if child.inherited or child.recoveries > MAX_RECOVERIES:  # a hand-over counted the death that it had alone
             self._uncounted.append(child)

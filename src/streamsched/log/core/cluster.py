@@ -13,16 +13,10 @@ from streamsched.log.core.groups import Group
 from streamsched.log.core.partitions import Partition, Tail
 from streamsched.log.core.store import Store
 from streamsched.log.core.transactions import Batch, Coordinator, Pair, Transaction
-from streamsched.log.port import (
-    Committed,
-    LogUnreachable,
-    TopicMismatch,
-    TopicPartition,
-    TopicSpec,
-)
+from streamsched.log.port import Committed, LogUnreachable, TopicMismatch, TopicPartition, TopicSpec
 
-SESSION_TIMEOUT: Final = 10_000
-TRANSACTION_TIMEOUT: Final = 10_000
+SESSION_TIMEOUT_MS: Final = 10_000
+TRANSACTION_TIMEOUT_MS: Final = 10_000
 TAIL_BYTES: Final = 8 * 1024 * 1024
 _topic = msgspec.msgpack.Decoder(tuple[int, int, dict[str, str]])
 _committed = msgspec.msgpack.Decoder(tuple[int, str])
@@ -56,8 +50,8 @@ class Cluster:
         clock: Callable[[], int],
         faults: Faults | None = None,
         follows: bool = False,
-        session_timeout: int = SESSION_TIMEOUT,
-        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        session_timeout: int = SESSION_TIMEOUT_MS,
+        transaction_timeout: int = TRANSACTION_TIMEOUT_MS,
         tail_bytes: int = TAIL_BYTES,
     ) -> None:
         self.store: Final = store

@@ -72,7 +72,7 @@ class Group:
         self.expire()
         return self._seats.get(member_id)
 
-    def hear(self, member_id: str) -> _Seat | None:
+    def touch(self, member_id: str) -> _Seat | None:
         """Note that a member is alive, if it is still in the group."""
         seat = self.seat(member_id)
         if seat is not None:
@@ -136,7 +136,7 @@ class GroupMember:
             raise LogError(f"member of group {self.group.name} has left; make another member to join again")
         if not self._id:
             self._id = self.group.join(self._client)
-        seat = self.group.hear(self._id)
+        seat = self.group.touch(self._id)
         if seat is None:
             self._lose()
             return

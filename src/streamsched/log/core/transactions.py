@@ -50,11 +50,7 @@ class Batch:
     __slots__ = ("drafts", "offsets")
 
     def __init__(
-        self,
-        partitions: Mapping[TopicPartition, Partition],
-        appends: Sequence[Append],
-        *,
-        track_all: bool = False,
+        self, partitions: Mapping[TopicPartition, Partition], appends: Sequence[Append], *, track_all: bool = False
     ) -> None:
         drafts: dict[tuple[str, int], Draft] = {}
         tracked: list[tuple[int, Draft, int]] = []

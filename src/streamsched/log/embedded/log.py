@@ -14,7 +14,7 @@ from streamsched.log.core import (
     FORMAT,
     FORMAT_KEY,
     TAIL_BYTES,
-    TRANSACTION_TIMEOUT,
+    TRANSACTION_TIMEOUT_MS,
     Cluster,
     Connection,
     Faults,
@@ -22,7 +22,7 @@ from streamsched.log.core import (
 from streamsched.log.embedded.store import FollowingStore, RocksStore
 from streamsched.log.port import LogTaken, LogUnreachable
 
-EMBEDDED_SESSION: Final = 1 << 62
+EMBEDDED_SESSION_MS: Final = 1 << 62
 
 
 def _wall_clock() -> int:
@@ -58,8 +58,8 @@ class EmbeddedLog(Connection):
         read_only: bool = False,
         clock: Callable[[], int] = _wall_clock,
         faults: Faults | None = None,
-        session_timeout: int = EMBEDDED_SESSION,
-        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        session_timeout: int = EMBEDDED_SESSION_MS,
+        transaction_timeout: int = TRANSACTION_TIMEOUT_MS,
         tail_bytes: int = TAIL_BYTES,
     ) -> None:
         self._folder = folder

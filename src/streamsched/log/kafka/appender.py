@@ -12,7 +12,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 from msgspec.structs import replace
 
 from streamsched.log.kafka import errors
-from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
+from streamsched.log.kafka.config import REQUEST_LIMIT_S, ClientSettings, make
 from streamsched.log.kafka.produce import check_sizes, produce
 from streamsched.log.port import Append, LogTime, LogUnreachable, TopicMismatch
 
@@ -44,7 +44,7 @@ class Appender:
         refused: list[KafkaError] = []
         try:
             produce(producer, [replace(each, track=True) for each in appends], offsets, refused)
-            producer.flush(REQUEST_LIMIT + 2)  # each record gives up by itself before that
+            producer.flush(REQUEST_LIMIT_S + 2)  # each record gives up by itself before that
         except KafkaException as failure:
             refused.append(errors.cause(failure))
         except BufferError as failure:

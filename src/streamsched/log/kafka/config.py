@@ -24,7 +24,7 @@ _SHORT_SESSION_MS: Final = 10_000
 """The same where no scheduler can evict: only the end of its session frees what a dead node had."""
 _MAX_POLL_MS: Final = 300_000
 """How long a loop may leave its group unserved, as it does while it waits to hear how a transaction ended."""
-REQUEST_LIMIT: Final = 10.0
+REQUEST_LIMIT_S: Final = 10.0
 """Seconds for any other request, its retries included."""
 
 _LOGGER: Final = logging.getLogger("streamsched.kafka")
@@ -86,7 +86,7 @@ class ClientSettings:
         writes twice is void the second time.
         """
         safe = {"enable.idempotence": False, "acks": "all"}
-        return self._merge({**_RECORDS, "message.timeout.ms": int(REQUEST_LIMIT * 1000)}, safe)
+        return self._merge({**_RECORDS, "message.timeout.ms": int(REQUEST_LIMIT_S * 1000)}, safe)
 
     def writer(self, transactional_id: str) -> dict[str, Any]:
         """Give the settings of a transactional producer."""

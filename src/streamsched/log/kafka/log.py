@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamsched.log.kafka.member import GroupMember
     from streamsched.log.kafka.writer import KafkaWriter
 
-_LAST_WORDS: Final = 1.0
+_FLUSH_S: Final = 1.0
 """Seconds that what was posted last, such as that a node has left, has to arrive."""
 
 
@@ -37,12 +37,7 @@ class KafkaLog:
     """
 
     def __init__(
-        self,
-        brokers: str,
-        kafka: Mapping[str, Any] | None = None,
-        *,
-        watchdog: float = 60.0,
-        reach: float = 5.0,
+        self, brokers: str, kafka: Mapping[str, Any] | None = None, *, watchdog: float = 60.0, reach: float = 5.0
     ) -> None:
         self._settings = ClientSettings(brokers, KafkaSettings(kafka or {}))
         self._admin = Admin(self._settings)
@@ -140,7 +135,7 @@ class KafkaLog:
 
     def close(self) -> None:
         """Release the clients of the log itself; readers, members and writers are closed by their users."""
-        self._appender.flush(_LAST_WORDS)
+        self._appender.flush(_FLUSH_S)
         self._positions.close()
         self._appender.close()
         self._watchdog.close()

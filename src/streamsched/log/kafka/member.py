@@ -13,8 +13,8 @@ from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.port import Listener
 
-_PAUSE: Final = 0.01
-_LEAVE_LIMIT: Final = 10.0
+_PAUSE_S: Final = 0.01
+_LEAVE_LIMIT_S: Final = 10.0
 
 
 class GroupMember:
@@ -77,10 +77,10 @@ class GroupMember:
             # All callbacks are served before the close: one that meets the end of the client's group thread waits
             # for ever, as when an older hand-over is still queued.
             self._consumer.unsubscribe()
-            deadline = time.monotonic() + _LEAVE_LIMIT
-            self._consumer.poll(_PAUSE)
+            deadline = time.monotonic() + _LEAVE_LIMIT_S
+            self._consumer.poll(_PAUSE_S)
             while self._consumer.assignment() and time.monotonic() < deadline:
-                self._consumer.poll(_PAUSE)
+                self._consumer.poll(_PAUSE_S)
         finally:
             try:
                 with self._watchdog.over("close of a group's member"):

@@ -17,13 +17,13 @@ from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.admin import Admin, sending
-from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
+from streamsched.log.kafka.config import REQUEST_LIMIT_S, ClientSettings, make
 from streamsched.log.port import Committed, LogError, LogUnreachable, TopicPartition
 
-_LEAST: Final = 0.05
+_LEAST_S: Final = 0.05
 _NOWHERE: Final = Place("nowhere", 0)
 """A partition that no transaction holds back."""
-_LOOK: Final = 1.0
+_LOOK_S: Final = 1.0
 """Seconds to find out whether it is a transaction that holds a stable read back."""
 
 
@@ -46,7 +46,7 @@ class Positions:
         doing = f"read the positions of group {group}"
         deadline = time.monotonic() + timeout
         while True:
-            answer = self._ask(group, partitions, max(_LEAST, deadline - time.monotonic()), stable=stable)
+            answer = self._ask(group, partitions, max(_LEAST_S, deadline - time.monotonic()), stable=stable)
             if not isinstance(answer, KafkaError):
                 return answer
             if not (errors.unanswered(answer) or _unstable(answer)):
@@ -54,7 +54,7 @@ class Positions:
             if time.monotonic() >= deadline:
                 break
             time.sleep(0.01)
-        if stable and not isinstance(self._ask(group, partitions, _LOOK, stable=False), KafkaError):
+        if stable and not isinstance(self._ask(group, partitions, _LOOK_S, stable=False), KafkaError):
             raise LogUnreachable(f"cannot {doing} in {timeout:g} s: a transaction is open on some of them")
         raise errors.translate(answer, doing, self._settings.brokers, self._settings.trouble)
 
@@ -67,7 +67,7 @@ class Positions:
         doing = f"commit the first positions of group {group}"
         if self.members(group):
             raise LogError(f"cannot {doing}: it has members; stop them first")
-        now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT)
+        now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT_S)
         places = [Place(*partition, 0, metadata=metadata) for partition, at in now.items() if at is None]
         if not places:
             return
@@ -114,7 +114,7 @@ class Positions:
             for kind, reader in made.items():
                 self._readers[group, kind] = reader
                 with suppress(KafkaException):  # it looks for the coordinator: no reading's own time is for that
-                    reader.committed([_NOWHERE], REQUEST_LIMIT)
+                    reader.committed([_NOWHERE], REQUEST_LIMIT_S)
         return self._readers[group, stable]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from streamsched.log.core import SESSION_TIMEOUT, TAIL_BYTES, TRANSACTION_TIMEOUT, Cluster, Connection, Faults
+from streamsched.log.core import SESSION_TIMEOUT_MS, TAIL_BYTES, TRANSACTION_TIMEOUT_MS, Cluster, Connection, Faults
 from streamsched.log.core.store import CLUSTER_KEY
 from streamsched.log.memory.store import DictStore
 
@@ -38,8 +38,8 @@ class MemoryCluster(Cluster):
         clock: Callable[[], int] = _wall_clock,
         faults: Faults | None = None,
         cluster_id: str = "memory",
-        session_timeout: int = SESSION_TIMEOUT,
-        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        session_timeout: int = SESSION_TIMEOUT_MS,
+        transaction_timeout: int = TRANSACTION_TIMEOUT_MS,
         tail_bytes: int = TAIL_BYTES,
     ) -> None:
         store = DictStore()

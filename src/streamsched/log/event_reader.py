@@ -45,7 +45,7 @@ _NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeB
 """Events that stand under no task's and no schedule's id in the journal; all but the first two are none of it."""
 
 
-class Intake:
+class EventReader:
     """Reads the records of one installation.
 
     Every call raises ``UnknownSchema`` for a record of a newer version, and ``Undecodable`` for what is no event.
