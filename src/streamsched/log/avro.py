@@ -119,7 +119,7 @@ class _Source:
 
 
 def is_beginning(former: Any, today: Any) -> bool:
-    """Tell whether a former schema is today's but for fields with defaults at the end of its records."""
+    """Return whether a former schema is today's but for fields with defaults at the end of its records."""
     if isinstance(former, dict) and isinstance(today, dict) and former["type"] == today["type"]:
         if "items" in today:
             return is_beginning(former["items"], today["items"])

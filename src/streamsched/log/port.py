@@ -257,7 +257,7 @@ class Log(Protocol):
         """Which log this is: views of one never serve another."""
 
     def topic_id(self, topic: str) -> str:
-        """Tell which topic of this name it is: one that is deleted and created again is another."""
+        """Return which topic of this name it is: one that is deleted and created again is another."""
 
     def reader(self) -> Reader:
         """Make a reader of no partition."""
@@ -275,7 +275,7 @@ class Log(Protocol):
         """Write a record without waiting; it may be lost (beats)."""
 
     def time(self) -> LogTime | None:
-        """Tell the log's own time, as the last record that was posted told; None where none was written yet.
+        """Return the log's own time, as the last record that was posted told; None where none was written yet.
 
         Raises:
             TopicMismatch: the topic that is posted to keeps its writers' times.
@@ -291,7 +291,7 @@ class Log(Protocol):
         """Return the position of the first record not older than ``time``; the end where there is none."""
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
-        """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
+        """Return where open transactions hold back readers of these partitions, and of the groups' positions."""
 
     def close(self) -> None:
         """Release what the log holds; readers, members and writers are closed by their users."""

@@ -11,7 +11,7 @@ HIDDEN: Final = "***"
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a setting of this name of librdkafka is a secret: a password, a private key, a token's source."""
+    """Return whether a setting of this name of librdkafka is a secret: a password, a private key, a token's source."""
     return not _WORDS.isdisjoint(name.split(".")) or name.endswith(_NAMES)
 
 

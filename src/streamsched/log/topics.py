@@ -66,7 +66,7 @@ class Topics:
         return f"{self.prefix}.workers"
 
     def journal_id(self, log: Log) -> str:
-        """Tell which journal this is: views of one never serve another, of the same cluster and name either."""
+        """Return which journal this is: views of one never serve another, of the same cluster and name either."""
         return f"{log.cluster_id} {log.topic_id(self.events)}"
 
     def journal_of(self, task_id: str) -> TopicPartition:

@@ -85,7 +85,7 @@ class HeartbeatSender:
         return self._ownership.idle
 
     def until_due(self) -> float:
-        """Tell how many seconds there are until the next beat."""
+        """Return how many seconds there are until the next beat."""
         return max(0.0, self._next - self._me.clock.monotonic())
 
     def beat(self, status: Callable[[], NodeStatus], state: str) -> None:

@@ -133,7 +133,7 @@ class Tracker(Generic[T]):
         return list(islice(self._unsettled.values(), count))
 
     def items(self) -> Iterator[T]:
-        """Walk what all unsettled records stand for."""
+        """Yield what all unsettled records stand for."""
         yield from self._unsettled.values()
         yield from self._ahead.values()
 
@@ -150,7 +150,7 @@ class Tracker(Generic[T]):
         return CommitPoint(low, encode_ranges(lengths))
 
     def _settled_spans(self) -> Iterator[tuple[int, int]]:
-        """Walk the settled offsets above the low mark, as spans with their ends left out."""
+        """Yield the settled offsets above the low mark, as spans with their ends left out."""
         if self._unsettled:
             expected = self.low
             for offset in self._unsettled:

@@ -43,7 +43,7 @@ class Transactions:
         self._writer: Writer | None = log.writer(self.id)
 
     def is_own(self, transactional_id: str) -> bool:
-        """Tell whether this node has, or had, this id."""
+        """Return whether this node has, or had, this id."""
         return transactional_id.startswith(self._ids)
 
     def commit(

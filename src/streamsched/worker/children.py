@@ -140,7 +140,7 @@ class Children:
         self._asked += 1
 
     def obey(self) -> bool:
-        """Do what was asked since the last time; tells whether there was anything."""
+        """Do what was asked since the last time; returns whether there was anything."""
         asked = self._asked
         for _ in range(self._obeyed, asked):
             self._begin_end()

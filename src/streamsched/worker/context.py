@@ -24,15 +24,12 @@ class Transport(Protocol):
 
     def heartbeat(self) -> None:
         """Tell that the child is alive."""
-        ...
 
     def progress(self, done: float, total: float) -> None:
         """Tell how far the child is."""
-        ...
 
     def wait(self, number: int) -> None:
         """Return when the checkpoint of this number is durable, or a stop was asked for."""
-        ...
 
 
 class LocalTransport:
@@ -60,20 +57,8 @@ class ChildContext:
     """
 
     __slots__ = (
-        "_done",
-        "_limit",
-        "_number",
-        "_reported",
-        "_saved",
-        "_start",
-        "_state",
-        "_stop",
-        "_transport",
-        "attempt",
-        "child_index",
-        "fencing_token",
-        "handler",
-        "task_id",
+        "_done", "_limit", "_number", "_reported", "_saved", "_start", "_state", "_stop", "_transport",
+        "attempt", "child_index", "fencing_token", "handler", "task_id",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +113,7 @@ class ChildContext:
         self._transport.heartbeat()
 
     def progress(self, done: float, total: float) -> None:
-        """Say how far the child is, in a unit of its own; cheap, and no heartbeat."""
+        """Return how far the child is, in a unit of its own; cheap, and no heartbeat."""
         self._transport.progress(float(done), float(total))
 
     def checkpoint(self, state: Any, *, wait: bool = False) -> None:

@@ -168,7 +168,7 @@ class Executor:
         return handler
 
     def _tidy(self, took: int) -> bool:
-        """Set back what the child has changed; says whether this executor is to be replaced."""
+        """Set back what the child has changed; returns whether this executor is to be replaced."""
         self._left -= 1
         reason = self._surroundings.tidy(took) if self._surroundings is not None else ""
         return bool(reason) or self._left == 0

@@ -26,7 +26,7 @@ class KillReason:
 
 
 def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int = 0) -> KillReason | None:
-    """Say whether the running job has to go; times in nanoseconds of the monotonic clock.
+    """Return whether the running job has to go; times in nanoseconds of the monotonic clock.
 
     Silence counts from ``awake`` on, when the judge itself was back: where a whole node was frozen, so were its jobs.
     """
@@ -41,13 +41,13 @@ def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int 
 
 
 def possible(current: Current, now: int) -> bool:
-    """Say whether these times can be those of a running job: with others it would evade its limits."""
+    """Return whether these times can be those of a running job: with others it would evade its limits."""
     latest = now + AHEAD_NS
     return 0 < current.started <= latest and 0 < current.beat <= latest and 0 < current.started_at < TIME_END
 
 
 def death_ending(kill_reason: KillReason | None, key: int, started_at: int, ended_at: int, cause: str) -> News:
-    """Say what became of the job that ran when its executor died; without a kill_reason it died by itself.
+    """Return what became of the job that ran when its executor died; without a kill_reason it died by itself.
 
     Times in milliseconds since the Unix epoch.
     """

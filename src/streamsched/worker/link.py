@@ -32,7 +32,7 @@ class Link:
         self._sock.close()
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait so long for orders; says whether there are any."""
+        """Wait so long for orders; returns whether there are any."""
         return bool(self._poller.poll(None if seconds is None else seconds * 1000))
 
     def receive(self) -> list[wire.Order]:

@@ -52,20 +52,10 @@ class Worker:
         pause: Callable[[float], None], timing: WorkerTiming = DEFAULT, modules: Sequence[str] | None = None,
         own: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
-        """Build it.
+        """Build it from the ports of ``log`` and the node's parts.
 
-        Args:
-            log: where everything is written.
-            topics: of the installation.
-            codec: of its events.
-            pool: runs the children.
-            me: the node's identity.
-            slots: children that run at once.
-            pause: waits for so many seconds.
-            timing: how often it does what.
-            modules: the patterns of the modules that it may run, as ``domain.routing`` reads them; None allows all.
-            own: tasks whose children fail where they cannot run here, for nobody else would run them.
-
+        ``modules``: patterns of the modules it may run (``domain.routing``); None allows all. ``own``: tasks that only
+        this worker runs: their children fail where they cannot run here. ``pause`` sleeps for so many seconds.
         """
         self._log = log
         self._topics = topics
@@ -123,7 +113,7 @@ class Worker:
         self._ownership.hurry()
 
     def step(self, timeout: float) -> bool:
-        """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
+        """Make one turn of at most ``timeout`` seconds; returns whether anything happened."""
         self._ownership.poll()
         self._clock.put_right()
         waiting = self._pool.busy() or len(self._settlement) or self._late
@@ -133,7 +123,7 @@ class Worker:
         return bool(read) or worked
 
     def _work(self, timeout: float) -> bool:
-        """Do all but serving the group and reading: also while a hand-over takes its time."""
+        """Do everything except serving the group and reading; also called during a hand-over."""
         news, self._late = self._late, []
         news += self._pool.poll(0.0 if news else timeout)
         for item in news:
@@ -198,7 +188,7 @@ class Worker:
         return committed
 
     def _trim(self) -> None:
-        """Let go of records below the low marks, once in a while."""
+        """Delete the records below the low marks, every ``timing.trim`` seconds."""
         now = self._me.clock.monotonic()
         if now < self._trim_at:
             return
@@ -253,11 +243,11 @@ class Worker:
         self.dropped(partitions)
 
     def _make_room(self) -> bool:
-        """Read on, where a place is too long for what has to be written; tells whether there was anything to read."""
+        """Read on, where a place is too long for what has to be written; returns whether there was anything to read."""
         return self._settlement.crowded and self._reading.read_on() > 0
 
     def _account_for(self, partitions: Collection[int]) -> None:
-        """Meet every child that may have taken the last owner down, so that it is counted before it is handed on."""
+        """Read all records that the previous owner left, so that each crash suspect is counted before the hand-over."""
         try:
             while not all(self._owned[number].accounted for number in partitions if number in self._owned):
                 if not self._reading.read_on():
@@ -266,7 +256,7 @@ class Worker:
             logger.warning("what was inherited could not be read: %s", error)
 
     def waiting(self) -> None:
-        """Beat, and keep the executors' limits; what they tell is heard when the commit is over."""
+        """Send a heartbeat and enforce the executors' limits; their news is handled when the commit is over."""
         self._late = merged(self._late + self._pool.poll(0.0))
         self._beat()
 

@@ -112,7 +112,7 @@ class Page:
         self._ints[_BEAT] = now
 
     def progress(self, done: float, total: float) -> None:
-        """Say how far the running job is."""
+        """Return how far the running job is."""
         self._floats[_DONE] = done
         self._floats[_TOTAL] = total
 

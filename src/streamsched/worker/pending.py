@@ -86,7 +86,7 @@ class Child(Struct, eq=False, gc=False):
         return (self,)
 
     def older_than(self, other: Child) -> bool:
-        """Tell whether another record of the same child is of a later dispatch, or of a later checkpoint."""
+        """Whether the other record of the same child is of a later dispatch or checkpoint."""
         return (self.work.ordinal, self.sequence) < (other.work.ordinal, other.sequence)
 
     @property
@@ -151,18 +151,18 @@ class OwnedPartition:
 
     @property
     def accounted(self) -> bool:
-        """Whether every child was met that may have taken the last owner down: what is not met cannot be counted."""
+        """Whether all records of the previous owner have been read, so that each crash suspect has been counted."""
         return self.released or self.caught_up
 
     def named(self, event: ChildrenStopping) -> Iterator[Child]:
-        """Walk the pending dispatches that a stop marker names."""
+        """Yield the pending dispatches that a stop marker names."""
         for release in event.releases:
             for child in self._among(event.task_id, release):
                 if child.work.ordinal == release.ordinal:
                     yield child
 
     def _among(self, task_id: str, release: Release) -> Iterator[Child]:
-        """Walk the pending children of a range, by the shorter way: a range may be far longer than what is pending."""
+        """Yield the pending children of a range; loop over whichever is shorter, the range or what is pending."""
         if release.last - release.first < len(self.children):
             indexes = range(release.first, release.last + 1)
             return (self.children[task_id, index] for index in indexes if (task_id, index) in self.children)
@@ -173,7 +173,7 @@ class OwnedPartition:
         )
 
     def markers_for(self, child: Child) -> Iterator[StopMarker]:
-        """Walk the open markers that name a child which was met after them."""
+        """Yield the open markers that name a child which was read after them."""
         work = child.work
         for marker in self.markers:
             if marker.open and marker.event.task_id == work.task_id:

@@ -79,7 +79,7 @@ class ExecutorPool:
     # --- jobs in ---
 
     def room(self) -> int:
-        """Say how many more jobs would be welcome: about 20 ms of work for each executor."""
+        """Return how many more jobs would be welcome: about 20 ms of work for each executor."""
         now = self._clock()
         depth = self._depth.at(now)
         room = 0

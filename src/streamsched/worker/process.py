@@ -178,7 +178,7 @@ class ExecutorProcess:
                 self._process.send_signal(guardian.END)
 
     def gone(self) -> bool:
-        """Say whether the process has ended with all that ran below it, and is to be buried."""
+        """Return whether the process has ended with all that ran below it, and is to be buried."""
         if self._process.poll() is not None:
             return True
         if self._ordered_at is not None and time.monotonic() > self._ordered_at + _SWEEP_S:
@@ -212,7 +212,7 @@ class ExecutorProcess:
         return remains(self.page.text)
 
     def cause(self) -> str:
-        """Say how the process ended."""
+        """Return how the process ended."""
         code = self._process.returncode
         if code is None or code >= 0:
             return f"the executor process ended with exit code {code}"

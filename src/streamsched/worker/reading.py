@@ -68,7 +68,8 @@ class Reading:
         try:
             return self._take(timeout)
         except PositionLost:
-            # A successor may have deleted what we were frozen over: the group tells. If it does not, it is true.
+            # While this process was frozen, a new owner may have trimmed the partition. Poll the group: if we
+            # still own it, the position really is lost.
             self._ask_group()
             return self._take(timeout)
 
@@ -134,10 +135,10 @@ class Reading:
             self._children.begin(child)
 
     def _replace(self, known: Child) -> None:
-        """Let a later record stand for a child that is pending.
+        """Replace a pending child by a later record of it.
 
-        Either a successor has moved it on: this worker was frozen, and will hear that it is lost. Or somebody wrote it
-        twice: what already runs or has ended settles its own record.
+        Either a new owner moved it on while this process was frozen, or it was written twice: a child that runs or has
+        ended settles its own record.
         """
         if known.key is None and not known.gone:
             self._settlement.ended(known)

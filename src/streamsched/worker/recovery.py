@@ -52,7 +52,7 @@ class Recovery:
             room -= 1
 
     def counted(self, child: Child) -> bool:
-        """Note that a count is in the log; tells whether the child may start beside others."""
+        """Note that a count is in the log; returns whether the child may start beside others."""
         return child.recoveries < MAX_RECOVERIES
 
     @property

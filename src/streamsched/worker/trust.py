@@ -80,10 +80,9 @@ def measure(executor: ExecutorProcess) -> tuple[int, int]:
 
 
 def is_lost(executor: ExecutorProcess, current: Current | None, now: int, awake: int) -> bool:
-    """Say whether it is to be ended for a fault.
+    """Return whether to end it for a fault, such as holding jobs for long with none running.
 
-    One is that it has long held jobs of which, says its page, none runs: no limit of them would be enforced. Silence
-    counts from ``awake`` on.
+    Silence counts from ``awake`` on.
     """
     owes = executor.held or executor.dropped
     if executor.ready and executor.page.state() < IDLE and executor.page.state() != LEAVING:

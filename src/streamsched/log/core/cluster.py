@@ -68,7 +68,7 @@ class Cluster:
 
     @property
     def cluster_id(self) -> str:
-        """Tell which log this is."""
+        """Return which log this is."""
         return (self.store.get(layout.CLUSTER_KEY) or b"").decode()
 
     def refresh(self) -> None:
@@ -115,7 +115,7 @@ class Cluster:
             yield f"topic {spec.name} has {partitions} partitions, not {spec.partitions}"
 
     def has_topic(self, topic: str) -> bool:
-        """Tell whether a topic exists."""
+        """Return whether a topic exists."""
         return topic in self._topics
 
     def group(self, name: str, topic: str) -> Group:

@@ -42,7 +42,7 @@ class Group:
 
     @property
     def members(self) -> Mapping[str, frozenset[int]]:
-        """Tell who is in the group, and which partitions each of them has."""
+        """Return who is in the group, and which partitions each of them has."""
         self.expire()
         return {name: frozenset(seat.owned) for name, seat in self._seats.items()}
 
@@ -121,12 +121,12 @@ class GroupMember:
 
     @property
     def member_id(self) -> str:
-        """Tell the id by which the group knows this member, as far as the member itself knows."""
+        """Return the id by which the group knows this member, as far as the member itself knows."""
         return self._id
 
     @property
     def current(self) -> bool:
-        """Tell whether the group would take a commit from this member."""
+        """Return whether the group would take a commit from this member."""
         return bool(self._id) and self.group.seat(self._id) is not None
 
     def poll(self, timeout: float = 0.0) -> None:

@@ -37,7 +37,7 @@ class CoreWriter:
 
     @property
     def transactional_id(self) -> str:
-        """Tell the id."""
+        """Return the id."""
         return self._id
 
     def commit(

@@ -42,12 +42,9 @@ class Admin:
         self._silence = 0.0
 
     def ask(self, doing: str, request: Request, limit: float = REQUEST_LIMIT_S) -> list[Any]:
-        """Send the request, and again while nobody can answer it yet; returns the results.
+        """Send the request, again while it cannot be answered yet, and return the results.
 
-        Raises:
-            LogUnreachable: there was no answer within ``limit`` seconds.
-            TopicMismatch: there is no such topic.
-            LogError: the answer is no.
+        Raises ``LogUnreachable`` after ``limit`` seconds, ``TopicMismatch`` for an unknown topic, else ``LogError``.
         """
         deadline = time.monotonic() + limit
         while True:

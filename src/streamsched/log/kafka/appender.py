@@ -31,13 +31,7 @@ class Appender:
         """The topic of the last record, where it keeps its writers' times."""
 
     def append(self, appends: Sequence[Append]) -> list[int]:
-        """Write the records and return their offsets.
-
-        Raises:
-            RecordTooLarge: nothing was written.
-            TopicMismatch: a topic or partition does not exist.
-            LogUnreachable: not all were acknowledged; any of them may have been written.
-        """
+        """Write the records and return their offsets; after ``LogUnreachable`` any of them may have been written."""
         check_sizes(appends)
         producer = self._ready()
         offsets: dict[int, int] = {}
@@ -59,11 +53,7 @@ class Appender:
         raise LogUnreachable(f"cannot {doing}: Kafka at {self._settings.brokers} did not answer in time")
 
     def post(self, append: Append) -> None:
-        """Queue the record; what becomes of it is not asked.
-
-        Raises:
-            RecordTooLarge: it is not written.
-        """
+        """Queue the record without waiting for its delivery."""
         check_sizes([append])
         producer = self._ready()
         with suppress(BufferError, KafkaException):
@@ -75,11 +65,7 @@ class Appender:
             producer.poll(0)
 
     def time(self) -> LogTime | None:
-        """Tell the broker's time: it wrote the last record between our sending it and our hearing of that.
-
-        Raises:
-            TopicMismatch: the topic keeps its writers' times.
-        """
+        """Return the broker's time: it wrote the last record after we sent it, and before we heard of that."""
         if self._awaited and self._producer is not None:
             self._producer.poll(0)
         if self._kept is not None:

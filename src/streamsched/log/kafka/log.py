@@ -68,7 +68,7 @@ class KafkaLog:
         return len(self._admin.topic(topic).partitions)
 
     def topic_id(self, topic: str) -> str:
-        """Tell which topic of this name it is. Raises ``TopicMismatch`` where there is none."""
+        """Return which topic of this name it is. Raises ``TopicMismatch`` where there is none."""
         return str(self._admin.topic(topic).topic_id)
 
     def reader(self) -> KafkaReader:
@@ -92,7 +92,7 @@ class KafkaLog:
         self.writer(transactional_id).close()
 
     def check_eviction(self) -> None:
-        """Tell whether members can be evicted; the package is loaded then."""
+        """Load the package that evicts members; raises ``CannotEvict`` where that is impossible."""
         from streamsched.log.kafka import eviction
 
         eviction.check(self._settings.kafka)
@@ -104,7 +104,7 @@ class KafkaLog:
         eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
-        """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
+        """Return where open transactions hold back readers of these partitions, and of the groups' positions."""
         from streamsched.log.kafka import hanging
 
         return hanging.held(self._admin, partitions, groups)
@@ -116,7 +116,7 @@ class KafkaLog:
         return hanging.find(self._admin, self._settings, places)
 
     def end_hanging(self, hanging_: Hanging) -> bool:
-        """End it in its partition, as it was decided; tells whether that was still to be done."""
+        """End it in its partition, as it was decided; returns whether that was still to be done."""
         from streamsched.log.kafka import hanging
 
         return hanging.end(self._settings, hanging_)

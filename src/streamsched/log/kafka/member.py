@@ -44,7 +44,7 @@ class GroupMember:
 
     @property
     def joined(self) -> bool:
-        """Tell whether it is in the group as far as the listener was told: the client joins behind our back."""
+        """Return whether it is in the group as far as the listener was told: the client joins behind our back."""
         return self._joined and not self._closed and bool(self._consumer.memberid())
 
     def group_metadata(self) -> Any:
@@ -52,12 +52,7 @@ class GroupMember:
         return self._consumer.consumer_group_metadata()
 
     def poll(self, timeout: float = 0.0) -> None:
-        """Serve the group, calling the listener.
-
-        Raises:
-            TopicMismatch: there is no such topic.
-            LogError: the group does not take this member, now or ever.
-        """
+        """Serve the group, calling the listener. Raises ``LogError`` where the group never takes this member."""
         if not self._subscribed:  # not before: once it is, the client joins without being polled
             self._subscribed = True
             self._consumer.subscribe(

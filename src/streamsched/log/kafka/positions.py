@@ -38,11 +38,7 @@ class Positions:
     def committed(
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
     ) -> dict[TopicPartition, Committed | None]:
-        """Read the group's positions; stable ones are asked for until no transaction holds them back.
-
-        Raises:
-            LogUnreachable: there was no answer in time, or a transaction stayed open.
-        """
+        """Read the group's positions; ask for stable ones until no transaction holds them back."""
         doing = f"read the positions of group {group}"
         deadline = time.monotonic() + timeout
         while True:
@@ -59,11 +55,7 @@ class Positions:
         raise errors.translate(answer, doing, self._settings.brokers, self._settings.trouble)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where the group has no commit yet.
-
-        Raises:
-            LogError: the group has members.
-        """
+        """Commit position 0 with this metadata where the group has no commit yet, and no members."""
         doing = f"commit the first positions of group {group}"
         if self.members(group):
             raise LogError(f"cannot {doing}: it has members; stop them first")

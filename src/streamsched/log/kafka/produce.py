@@ -19,11 +19,7 @@ _HEADER_OVERHEAD: Final = 12
 
 
 def check_sizes(appends: Sequence[Append]) -> None:
-    """Refuse records that a topic does not take.
-
-    Raises:
-        RecordTooLarge: a record exceeds the limit.
-    """
+    """Raise ``RecordTooLarge`` where a record exceeds what a topic takes."""
     for append in appends:
         size = len(append.value or b"") + len(append.key or b"") + _BATCH_OVERHEAD
         if size < _LIGHT:
@@ -40,11 +36,7 @@ def produce(
     offsets: MutableMapping[int, int],
     refused: MutableSequence[KafkaError],
 ) -> None:
-    """Queue the records; offsets, or errors, of the tracked ones arrive with the delivery reports.
-
-    Raises:
-        BufferError: the queue stays full.
-    """
+    """Queue the records; delivery reports bring offsets or errors of tracked ones. Raises BufferError when full."""
     for index, append in enumerate(appends):
         headers: Any = list(append.headers) or None
         callback = _delivery_callback(index, offsets, refused) if append.track else None

@@ -91,11 +91,7 @@ class KafkaReader:
     def poll(self, limit: int, timeout: float) -> list[KafkaRecord]:
         """Return up to ``limit`` records as soon as there is one.
 
-        Returns none after ``timeout``, or earlier when a position moved over markers to the end of the partition.
-
-        Raises:
-            PositionLost: a position is below what the log still has, or beyond its end.
-            LogError: reading is refused.
+        Return none after ``timeout``, or earlier when a position moved over markers to the end of the partition.
         """
         if self._lost:
             raise next(iter(self._lost.values()))
@@ -130,7 +126,7 @@ class KafkaReader:
         self._consumer.close()
 
     def _heed(self, message: Any) -> bool:
-        """Heed what is no record; tells whether a position has moved."""
+        """Heed what is no record; returns whether a position has moved."""
         error = message.error()
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         place = (topic, partition)

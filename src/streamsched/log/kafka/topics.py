@@ -18,11 +18,7 @@ from streamsched.log.port import LogUnreachable, TopicMismatch, TopicSpec
 
 
 def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create the topics that are missing and return their names.
-
-    Raises:
-        TopicMismatch: an existing topic differs; the message names every difference. Nothing was created.
-    """
+    """Create the topics that are missing and return their names; creates none where an existing one differs."""
     counts = _partitions(admin, specs)
     wrong = _differences(admin, [spec for spec in specs if spec.name in counts], counts)
     if wrong:

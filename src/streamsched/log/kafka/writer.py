@@ -58,16 +58,7 @@ class KafkaWriter:
     def commit(
         self, appends: Sequence[Append], positions: Mapping[TopicPartition, Committed], member: Member
     ) -> Mapping[int, int]:
-        """Write all appends and the member's group positions in one transaction.
-
-        Raises:
-            TransactionAborted: nothing was written; the writer can go on.
-            WriterFenced: nothing was written and nothing ever will be by this writer.
-            OutcomeUnknown: it may have been written; the writer is spent.
-            RecordTooLarge: nothing was written.
-            TopicMismatch: a topic or partition does not exist; nothing was written.
-            LogError: a right is missing; nothing was written.
-        """
+        """Write all appends and the member's group positions in one transaction; raises as ``Writer.commit``."""
         if self._spent:
             raise WriterFenced(f"writer {self.transactional_id} is spent: {self._spent}")
         check_sizes(appends)

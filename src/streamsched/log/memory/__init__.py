@@ -17,19 +17,9 @@ def _wall_clock() -> int:
 
 
 class MemoryCluster(Cluster):
-    """A log in memory that several clients share, each as if it were a process of its own.
+    """A log in memory that several clients share, each as if it were its own process; arguments as ``Cluster``.
 
-    A client dies by being dropped: its members stop polling and run into the session timeout, its open
-    transaction into the transaction timeout, unless somebody evicts and fences it.
-
-    Args:
-        clock: tells the time in milliseconds; the wall clock where none is given.
-        faults: told of every step of every call; may raise the port's errors, or a simulation's own crash.
-        cluster_id: which log this is.
-        session_timeout: milliseconds of silence after which a member is out of its group.
-        transaction_timeout: milliseconds after which an open transaction is aborted and its writer fenced.
-        tail_bytes: how much of the most recent records is kept unpacked.
-
+    A client dies by being dropped: its members and its open transaction time out, unless they are evicted and fenced.
     """
 
     def __init__(
