@@ -17,7 +17,7 @@ NEW_GROUPS: Final = (4, 0)
 
 
 def check(brokers: str, kafka: Mapping[str, Any]) -> None:
-    """Raise ``LogError`` for a broker too old, as such or for this group protocol; skip where kafka-python cannot ask."""
+    """Raise ``LogError`` for a broker too old, as such or for this protocol; skip where kafka-python cannot ask."""
     try:
         eviction.check(kafka)
     except CannotEvict:
