@@ -26,7 +26,7 @@ _HEAD: Final = 10
 
 
 class Undecodable(Unavailable):
-    """A record is no event: names topic, partition, offset, fingerprint and the cause."""
+    """A record that is not an event: names topic, partition, offset, fingerprint and the cause."""
 
 
 class UnknownSchema(Undecodable):

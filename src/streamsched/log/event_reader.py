@@ -48,7 +48,7 @@ _NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeB
 class EventReader:
     """Reads the records of one installation.
 
-    Every call raises ``UnknownSchema`` for a record of a newer version, and ``Undecodable`` for what is no event.
+    Every call raises ``UnknownSchema`` for a record of a newer version, and ``Undecodable`` for what is not an event.
     """
 
     def __init__(self, codec: Codec, topics: Topics) -> None:

@@ -29,7 +29,7 @@ class Halt(NamedTuple):
 
 
 def in_words(halts: Iterable[Halt]) -> str:
-    """Tell of some partitions that stand still, the first of them in full; empty where there is none."""
+    """Return a message on the partitions that stand still, the first one in full; empty without any."""
     ordered = sorted(halts, key=lambda halt: halt.place.partition)
     if not ordered:
         return ""
@@ -65,7 +65,7 @@ class JournalReader:
         self._reader.assign({**positions, **found})
 
     def poll(self, limit: int, timeout: float) -> list[tuple[Record, Event | Undecodable | None]]:
-        """Return the next records with what they say: an event, why it is none, or None for those of other topics."""
+        """Return the next records, each with its event, why it is not one, or None for those of other topics."""
         found: list[tuple[Record, Event | Undecodable | None]] = []
         journal, read, records = self._journal, self._event_reader.journal, self._reader.poll(limit, timeout)
         if not self.halts:

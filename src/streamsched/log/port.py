@@ -100,7 +100,7 @@ class TopicSpec(NamedTuple):
 class Hanging(NamedTuple):
     """A transaction that was decided and never ended in one partition: readers stand still there, at ``position``.
 
-    ``committed`` tells how it was decided; None when nobody knows any more.
+    ``committed`` tells how it was decided; None when that is not known any more.
     """
 
     place: TopicPartition
@@ -180,7 +180,7 @@ class Listener(Protocol):
         """Hand over: transactions with this member still count until this returns."""
 
     def on_lost(self, partitions: Collection[int]) -> None:
-        """Drop all work on these partitions: somebody else may own them already."""
+        """Drop all work on these partitions: another node may own them already."""
 
 
 class Member(Protocol):
@@ -224,7 +224,7 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Writes transactions under one transactional id; making one fences whoever had the id before."""
+    """Writes transactions under one transactional id; making one fences the id's previous writer."""
 
     @property
     def transactional_id(self) -> str:

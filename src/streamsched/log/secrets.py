@@ -1,4 +1,4 @@
-"""Settings of Kafka's client that nobody else may see: which they are, and how they are hidden."""
+"""Secret settings of Kafka's client: which they are, and how they are hidden."""
 
 from __future__ import annotations
 

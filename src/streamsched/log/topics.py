@@ -86,7 +86,7 @@ class Topics:
         return {self.scheduler_group: self.journal(), self.worker_group: self.work_log()}
 
     def specs(self) -> list[TopicSpec]:
-        """Say what every topic must be."""
+        """Return the settings that every topic must have."""
         compact = {**_COMMON, "cleanup.policy": "compact"}
         return [
             TopicSpec(self.events, self.event_partitions, {**_COMMON, **_FOREVER}),

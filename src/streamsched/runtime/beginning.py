@@ -68,7 +68,7 @@ def of_journal(log: Log, topics: Topics, codec: Codec, places: Collection[TopicP
 
 
 def facts_of(topics: Topics, codec: Codec, me: Identity, places: Collection[TopicPartition]) -> list[Append]:
-    """Tell every partition of the journal that what was live in these of the work log is returned."""
+    """Make one event for each journal partition: what was live in these work-log partitions is returned."""
     facts = []
     for place in places:
         for home in topics.journal():

@@ -209,7 +209,7 @@ class Ownership:
         self._claimant.set_apart -= set(partitions)
 
     def on_revoked(self, partitions: Collection[int]) -> None:
-        """Let the partition handler hand over what is claimed."""
+        """Have the partition handler hand over what is claimed."""
         self._stirred_at = self._clock.monotonic()
         held = [partition for partition in partitions if partition in self.claims]
         if held:
@@ -262,7 +262,7 @@ class Ownership:
                 if self._clock.monotonic() - begun >= self._outage:
                     # Nothing is known of this work any more: claim it anew, from what the log says then.
                     self._drop(list(commits))
-                    raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
+                    raise TransactionAborted(f"cannot find out whether the transaction landed: {error}") from unknown
                 logger.warning("an outage: what runs goes on, results wait: %s", error)
                 self._pause(PATIENCE_S)
         landed = {place.partition: commit for place, (_, commit) in found.items()}

@@ -47,7 +47,7 @@ class CommitPoint:
 
     @property
     def crowded(self) -> bool:
-        """Whether it is time to renew the oldest records, so that it goes on to fit."""
+        """Whether it is time to renew the oldest records, so that it still fits later."""
         return len(self.settled_ranges) > RANGES_LIMIT_BYTES // 2
 
 
@@ -138,7 +138,7 @@ class Tracker(Generic[T]):
         yield from self._ahead.values()
 
     def commit_point(self) -> CommitPoint:
-        """Say what a commit made now would say."""
+        """Return the position and settled ranges to commit now."""
         low = cursor = self.low
         lengths: list[int] = []
         for first, end in self._settled_spans():

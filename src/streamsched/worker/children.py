@@ -81,7 +81,7 @@ class Children:
     # --- start ------------------------------------------------------------------------------------------------------
 
     def begin(self, child: Child) -> None:
-        """Let a child start that was just read, as soon as it may."""
+        """Queue a child that was just read, return it, or hold it back for recovery."""
         handler = child.work.handler
         if self._wanted:
             self.stop(child, self._wanted, "its worker drains")
@@ -91,7 +91,7 @@ class Children:
             self._ready.put(child)
 
     def feed(self) -> None:
-        """Give the pool what it has room for."""
+        """Submit as many children as the pool has room for."""
         room = self._pool.room()
         if room <= 0:
             return
@@ -114,13 +114,13 @@ class Children:
         self._pool.submit(submitted)
 
     def durable(self, child: Child, written: Unsaved) -> None:
-        """Let a handler go on that waited for its checkpoint."""
+        """Release a handler that waited for its checkpoint."""
         child.next_checkpoint = self._me.clock.monotonic() + self._timing.checkpoint
         if child.key is not None and written.waits:
             self._pool.confirm(child.key, written.number)
 
     def recovered(self, child: Child) -> None:
-        """Let a child start whose recovery is counted, unless it is to run alone."""
+        """Queue a child whose recovery is counted, unless it is to run alone."""
         if not child.gone and self._recovery.counted(child):
             self._ready.put_back(child)
 

@@ -23,10 +23,10 @@ class Transport(Protocol):
     """Where a context's words go. Checkpoints are not sent: they are taken from the context when it suits."""
 
     def heartbeat(self) -> None:
-        """Tell that the child is alive."""
+        """Report that the child is alive."""
 
     def progress(self, done: float, total: float) -> None:
-        """Tell how far the child is."""
+        """Report how far the child is."""
 
     def wait(self, number: int) -> None:
         """Return when the checkpoint of this number is durable, or a stop was asked for."""
@@ -40,7 +40,7 @@ class LocalTransport:
         self.total = 0.0
 
     def heartbeat(self) -> None:
-        """Take note of nothing: nobody waits for it."""
+        """Do nothing."""
 
     def progress(self, done: float, total: float) -> None:
         """Keep how far the child is."""
@@ -188,7 +188,7 @@ class ChildContext:
         self._saved = self._done
         self._number += 1
 
-    # --- for whoever runs the handler ---
+    # --- for the executor ---
 
     def continue_with(self, transport: Transport) -> None:
         """Speak through another transport: in a copy that the handler forked nothing may reach the worker."""

@@ -58,4 +58,4 @@ def end(error: BaseException | None) -> NoReturn:
 
 
 def _ignore(*_: object) -> None:
-    """Hear a signal that is for the worker to decide about."""
+    """Ignore a signal: the worker decides about it."""

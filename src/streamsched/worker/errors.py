@@ -48,13 +48,13 @@ class RetryAfter(ChildError):
 
 
 class HandlerNotAllowed(NonRetryable):
-    """The handler's module is none that this worker allows: another one may."""
+    """The handler's module is not allowed on this worker; another one may allow it."""
 
     lack: Lack = "module"
 
 
 class HandlerNotFound(NonRetryable):
-    """The handler cannot be imported, or is no function.
+    """The handler cannot be imported, or is not a function.
 
     ``lack`` is the code of ``events.Why`` where another worker, or this one later, may have it.
     """
@@ -69,7 +69,7 @@ class BadArguments(NonRetryable):
 
 
 class ResultNotSerialisable(NonRetryable):
-    """What the handler returned is none of the values that are kept."""
+    """The handler returned a value that cannot be stored."""
 
 
 class PayloadTooLarge(NonRetryable):

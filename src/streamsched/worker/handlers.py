@@ -93,7 +93,7 @@ class Handlers:
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:
-    """Say that a handler is from a module that is not among the allowed ones."""
+    """Return the message for a handler whose module is not allowed."""
     allowed = ", ".join(allow) or "no modules at all"
     return (
         f"handler {handler} is from module {module or '(unknown)'}, but this worker allows {allowed}; "

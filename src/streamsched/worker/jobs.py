@@ -152,7 +152,7 @@ class Pool(Protocol):
         """Drop these jobs at once: no news of them comes any more, not even what was already on its way."""
 
     def confirm(self, key: int, number: int) -> None:
-        """Tell that this checkpoint, and so all before it, is durable. Unknown keys are ignored."""
+        """Report that this checkpoint, and so all before it, is durable. Unknown keys are ignored."""
 
     def running(self) -> list[Running]:
         """List the jobs that run now."""

@@ -40,7 +40,7 @@ class Link:
         self._check()
         data = self._sock.recv(_READ)
         if not data:
-            _exit(0)  # nobody would hear of what still runs
+            _exit(0)  # results of what still runs could not be sent
         return [wire.decode_order(body) for body in self._frames.feed(data)]
 
     def send(self, frame: bytes) -> None:

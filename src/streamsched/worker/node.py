@@ -227,7 +227,7 @@ class Worker:
         self._reading.assign({claim.partition: claim.position for claim in claims})
 
     def hand_over(self, partitions: Collection[int]) -> None:
-        """Let running children yield, write what there is, and release; the other partitions go on meanwhile."""
+        """Stop running children at a checkpoint, commit, and release; other partitions keep working meanwhile."""
         self._account_for(partitions)
         mine = [self._owned[number] for number in partitions if number in self._owned]
         self._children.revoke(partitions, [child for owned in mine for child in owned.unbegun()])

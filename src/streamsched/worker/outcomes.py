@@ -88,7 +88,7 @@ class Outcomes:
         return self._sign(e.ChildCancelled, child, started_at=started_at, sequence=sequence, state=state, reason=reason)
 
     def returned(self, child: Child, reason: str, why: e.Why | None = None) -> e.ChildReturned:
-        """Give it back with its last state: it does not run here (any more), and another worker may be free."""
+        """Make the event that returns a child with its last state: it does not run here (any more)."""
         sequence, state = child.latest
         recoveries = child.recoveries + child.inherited if child.unsaved.state is None else 0
         return self._sign(

@@ -43,9 +43,9 @@ class StopMarker:
 
 @dataclass(slots=True, eq=False)
 class Unreadable:
-    """A record that is no work: rubbish, a decision about such a record, or what only a newer version can read.
+    """A record without work: rubbish, a decision about such a record, or what only a newer version can read.
 
-    The latter stays unsettled until a worker comes that can, or somebody decides that it is rubbish.
+    The latter stays unsettled until a worker comes that can, or an operator decides that it is rubbish.
     """
 
     partition: int
@@ -77,7 +77,7 @@ class Child(Struct, eq=False, gc=False):
     reason: str = ""
     """Why the intent was given."""
     gone: bool = False
-    """Ended or handed over: whoever still has it in a queue passes it over."""
+    """Ended or handed over: queues that still hold it skip it."""
     markers: list[StopMarker] = []
 
     @property
@@ -133,7 +133,7 @@ class OwnedPartition:
         return known
 
     def forget(self, child: Child) -> None:
-        """Let go of a child that has ended, unless a later record stands for it."""
+        """Remove a child that has ended, unless a later record stands for it."""
         key = (child.work.task_id, child.work.child)
         if self.children.get(key) is child:
             del self.children[key]

@@ -116,7 +116,7 @@ class ExecutorPool:
             executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
 
     def confirm(self, key: int, number: int) -> None:
-        """Tell a job that this checkpoint is durable."""
+        """Report to a job that this checkpoint is durable."""
         executor = self._holder(key)
         if executor is not None:
             self._send(executor, wire.Confirm(key, number))

@@ -56,7 +56,7 @@ class ExecutorProcess:
         self.dying = False
         self.ready = False  # it has spoken: what it runs from then on may be anything
         self.fault = ""  # what it did that our own code does not do
-        self.deaf = False  # nobody waits for its news any more
+        self.deaf = False  # the selector does not watch it any more
         self.closed_at = 0  # when its link ended, monotonic nanoseconds
         self.asked_back = False  # jobs may come back in any order
         self.last_ended = -1
@@ -234,7 +234,7 @@ class ExecutorProcess:
         return self._process.returncode == guardian.STOOD_STILL
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release the socket and the page."""
         self._sock.close()
         self.page.close()
 

@@ -1,6 +1,6 @@
 """Reading the work log: what was read and is not settled becomes the pending set of a partition.
 
-Children go to whoever starts them, a stop marker to the children that it names, rubbish to the dead letters. All of it
+Children go to ``Children``, a stop marker to the children that it names, rubbish to the dead letters. All of it
 can be lost at any time and is read again by the next owner.
 """
 
@@ -124,7 +124,7 @@ class Reading:
         owned.tracker.add(record.offset, child)
         superseded = owned.hold(child)
         if superseded is child:
-            self._settlement.ended(child)  # written again by somebody, long after its turn
+            self._settlement.ended(child)  # an old record that was written again
             return
         if superseded is not None:
             self._replace(superseded)
@@ -169,7 +169,7 @@ class Reading:
         owned.markers.clear()
 
     def _on_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
-        """Set a record of an unknown schema aside, as somebody decided.
+        """Set a record of an unknown schema aside, as an operator decided.
 
         Of what is settled alone the lowest offsets go first: the decision is never settled without its record.
         """

@@ -65,7 +65,7 @@ class Recovery:
         return bool(self._alone)
 
     def next_alone(self) -> Child | None:
-        """Give the child that can run alone now, on a worker that runs nothing; None until its count is in the log."""
+        """Return the child to run alone now, on an idle worker; None until its count is in the log."""
         if self._alone[0].inherited:
             self._count(self._alone[0])
             return None

@@ -106,7 +106,7 @@ class Cluster:
         self._load_topics()
 
     def differences(self, spec: TopicSpec) -> Iterator[str]:
-        """Tell, in words, how a topic differs from what it must be; settings are for brokers, and mean nothing here."""
+        """Yield messages on how a topic differs from what it must be; settings mean nothing here."""
         if spec.name not in self._topics:
             yield f"topic {spec.name} is missing"
             return

@@ -55,7 +55,7 @@ class Connection:
         return GroupMember(self._cluster.group(group, topic), self._client, listener, self._step)
 
     def writer(self, transactional_id: str) -> CoreWriter:
-        """Make the writer of this id, fencing whoever had it."""
+        """Make the writer of this id, fencing its previous writer."""
         self._writable("write")
         self._step("writer.begin")
         writer = CoreWriter(self._cluster, self._step, transactional_id)
@@ -140,7 +140,7 @@ class Connection:
         return {place: self._cluster.partition(*place).position_at(time) for place in partitions}
 
     def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Let go of records below these positions; a partition that begins there or later stays as it is."""
+        """Delete the records below these positions; a partition that begins there or later stays as it is."""
         self._writable("delete records")
         self._step("delete_before.begin")
         moved = []
@@ -208,11 +208,11 @@ class Connection:
         return [words for spec in specs for words in self._cluster.differences(spec)]
 
     def close(self) -> None:
-        """Let go of the connection; members that did not leave run into the session timeout."""
+        """Close the connection; members that did not leave run into the session timeout."""
         self._step("close")
 
     def _step(self, name: str) -> None:
-        """Let faults happen, and time take effect: a broker ends overdue transactions by itself."""
+        """Inject faults, and expire overdue transactions, as a broker does by itself."""
         faults = self._cluster.faults
         if faults is not None:
             faults.at(name, self._client)

@@ -80,7 +80,7 @@ class Group:
         return seat
 
     def free_for(self, seat: _Seat) -> set[int]:
-        """Find the partitions that this member shall have, does not have, and nobody else still has."""
+        """Find the partitions that this member shall have, does not have, and no other member still has."""
         wanted = seat.target - seat.owned
         for other in self._seats.values():
             wanted -= other.owned

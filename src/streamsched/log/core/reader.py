@@ -97,7 +97,7 @@ class CoreReader:
         return self._cursors[partition].position
 
     def close(self) -> None:
-        """Let go of all partitions."""
+        """Release all partitions."""
         self.assign({})
 
     def _collect(self, limit: int) -> list[StoredRecord]:

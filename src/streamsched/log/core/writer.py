@@ -127,6 +127,6 @@ class CoreWriter:
 
 
 def _attach_offsets(error: BaseException, offsets: Mapping[int, int]) -> None:
-    """Give an unknown outcome the offsets that hold if it turns out well."""
+    """Attach the offsets that are valid if the unknown outcome turns out to be a commit."""
     if isinstance(error, OutcomeUnknown):
         error.offsets = offsets

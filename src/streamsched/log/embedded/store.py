@@ -47,7 +47,7 @@ class RocksStore:
         return value
 
     def scan(self, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Go through a range in order, as it was at the beginning.
+        """Yield the pairs of a range in order, as it was at the beginning.
 
         The bound is checked here: bounds given in RocksDB's read options were seen to end a scan too early.
         """

@@ -71,12 +71,12 @@ class Admin:
             time.sleep(0.05)
 
     def _learn_leaders(self) -> None:
-        """Ask who leads what: the client would go on asking the one that it knows, for minutes."""
+        """Refresh the partition leaders: by itself the client asks the old leader for minutes."""
         with suppress(KafkaException):
             self._client.list_topics(timeout=1.0)
 
     def cluster_id(self, limit: float) -> str:
-        """Return the cluster's name; the first call of all, it tells whether somebody is there."""
+        """Return the cluster's name; as the first call, it also checks that the cluster answers."""
         return str(self.ask("connect", _cluster, limit)[0].cluster_id)
 
     def brokers(self) -> int:

@@ -89,7 +89,7 @@ class Appender:
             self._stamp = (at, sent, time.monotonic()) if own else None
 
     def flush(self, seconds: float) -> None:
-        """Give what was posted so long to arrive."""
+        """Wait up to ``seconds`` for posted records to be delivered."""
         if self._producer is not None:
             self._producer.flush(seconds)
 

@@ -69,7 +69,7 @@ def timed_out(error: Any) -> bool:
 
 
 def unanswered(error: Any) -> bool:
-    """Return whether asking again later may help: nobody answered, or the one who could is not ready."""
+    """Return whether asking again later may help: there was no answer, or the broker is not ready."""
     return error.code() in _UNANSWERED or bool(error.retriable())
 
 

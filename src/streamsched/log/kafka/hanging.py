@@ -79,7 +79,7 @@ def end(settings: ClientSettings, hanging: Hanging) -> bool:
 
 
 def _judge(open_: Open, steps: Sequence[Step]) -> Iterator[Hanging]:
-    """Tell how it was decided, unless its end is still to come."""
+    """Yield how it was decided, unless its end is still to come."""
     committed, awaited, name = None, False, ""
     for step in steps:
         name = step.transactional_id

@@ -70,7 +70,7 @@ class Positions:
                 raise errors.translate(place.error, doing, self._settings.brokers)
 
     def members(self, group: str) -> int:
-        """Count the members of a group; one that nobody knows has none."""
+        """Count the members of a group; an unknown group has 0."""
         asked = sending("describe_consumer_groups", [group])
         return len(self._admin.ask(f"look up the members of group {group}", asked)[0].members)
 

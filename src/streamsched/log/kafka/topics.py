@@ -67,7 +67,7 @@ def _describe(names: list[str], client: Any, *, request_timeout: float) -> Mappi
 
 
 def _without(answers: Mapping[str, Future[Any]], ignored: Callable[[Any], bool]) -> Mapping[str, Future[Any]]:
-    """Leave those answers out that failed in a way that is no failure here."""
+    """Drop the answers whose failure is expected here."""
 
     def counts(answer: Future[Any]) -> bool:
         failure = answer.exception(REQUEST_LIMIT_S)
