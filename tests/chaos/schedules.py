@@ -34,7 +34,7 @@ template:
 
 
 @dataclass(frozen=True)
-class Pace:
+class WorkerTiming:
     """For how many seconds schedulers are killed, one every so many, and for how many there is none after that."""
 
     seconds: int
@@ -42,10 +42,10 @@ class Pace:
     away: int
 
 
-TWO_MINUTES: Final = Pace(seconds=120, every=15, away=30)
+TWO_MINUTES: Final = WorkerTiming(seconds=120, every=15, away=30)
 
 
-def kill_schedulers(pace: Pace) -> Callable[[Site], float]:
+def kill_schedulers(timing: WorkerTiming) -> Callable[[Site], float]:
     """Kill all of a scheduler that decides, while another one stands by, in turn; then all of them.
 
     Returns the longest time until every schedule went on after one of them was killed.
@@ -56,10 +56,10 @@ def kill_schedulers(pace: Pace) -> Callable[[Site], float]:
         schedules.make(Secondly("all"), Secondly("latest", latest=3))
         begun = time.monotonic()
         takeovers: list[float] = []
-        for number in range(1, pace.seconds // pace.every + 1):
-            time.sleep(max(0.0, begun + number * pace.every - time.monotonic()))
+        for number in range(1, timing.seconds // timing.every + 1):
+            time.sleep(max(0.0, begun + number * timing.every - time.monotonic()))
             takeovers.append(schedules.kill_one())
-        schedules.stay_away(pace.away)
+        schedules.stay_away(timing.away)
         schedules.pause()
         return max(takeovers)
 

@@ -13,11 +13,11 @@ from msgspec import structs
 from streamsched.domain import events as e
 from tests.chaos.kinds import KINDS
 from tests.chaos.round import play
-from tests.chaos.schedules import Pace, kill_schedulers
+from tests.chaos.schedules import WorkerTiming, kill_schedulers
 from tests.fault.ticks import Secondly, tick_violations
 from tests.kafka.shared import broker
 
-SHORT = Pace(seconds=24, every=8, away=12)
+SHORT = WorkerTiming(seconds=24, every=8, away=12)
 SCHEDULE = Secondly("second", latest=2, away=(4_100, 8_100))
 """Made at 0.5 s, and paused at 9.2 s: 1 to 4 fired, 5 and 6 were missed, 7 to 9 fired, 10 was suppressed."""
 FIRED = (1, 2, 3, 4, 7, 8, 9)

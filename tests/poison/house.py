@@ -11,12 +11,12 @@ from streamsched.domain.ids import EventIds
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, RetryPolicy, Template
 from streamsched.log.codec import Codec, Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Record, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL, decode_metadata, decode_ranges
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL, decode_mark, decode_runs
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
@@ -144,7 +144,7 @@ class House:
             assert commit is not None
             settled = record.offset < commit.position
             edge = commit.position
-            for turn, length in enumerate(decode_runs(decode_mark(commit.metadata).runs)):
+            for turn, length in enumerate(decode_ranges(decode_metadata(commit.metadata).settled_ranges)):
                 settled = settled or (turn % 2 == 1 and edge <= record.offset < edge + length)
                 edge += length
             if not settled:
@@ -165,8 +165,8 @@ class House:
         self.scheduler.view.flush()
         return _state(self.scheduler.view._store)
 
-    def intake(self) -> Intake:
-        return Intake(self.codec, self.topics)
+    def intake(self) -> EventReader:
+        return EventReader(self.codec, self.topics)
 
     def id_in(self, partition: int, stem: str = "") -> str:
         """Find a task id that lives in this partition of the journal."""

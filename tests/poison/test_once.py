@@ -32,7 +32,7 @@ class Crowd(House):
 
     def kill(self, scheduler: Scheduler) -> None:
         """End a scheduler without a word, as its parent process tells."""
-        member, writer = scheduler.pulse.membership
+        member, writer = scheduler.heartbeats.membership
         self.log.evict(self.topics.scheduler_group, member)
         self.log.fence(writer)
 

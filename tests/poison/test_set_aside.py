@@ -53,7 +53,7 @@ class Site(House):
         return _state(store)
 
     def kill(self, scheduler: Scheduler) -> None:
-        member, writer = scheduler.pulse.membership
+        member, writer = scheduler.heartbeats.membership
         self.log.evict(self.topics.scheduler_group, member)
         self.log.fence(writer)
 

@@ -7,14 +7,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamsched.runtime.mark import decode_runs
-from streamsched.runtime.tracker import Met, Place, Tracker
+from streamsched.runtime.commit_metadata import decode_ranges
+from streamsched.runtime.tracker import CommitPoint, OffsetState, Tracker
 
 
-def settled_by(place: Place) -> tuple[int, set[int]]:
+def settled_by(place: CommitPoint) -> tuple[int, set[int]]:
     """Read a place: its position, and the settled offsets above it."""
     offset, settled = place.position, set()
-    for turn, length in enumerate(decode_runs(place.runs)):
+    for turn, length in enumerate(decode_ranges(place.settled_ranges)):
         if turn % 2:
             settled |= set(range(offset, offset + length))
         offset += length
@@ -44,16 +44,16 @@ class TrackerMachine(RuleBasedStateMachine):
             self.settled |= set(range(at, at + gap))
             at += gap
             self.end = at + 1
-            known = Met.NEW
+            known = OffsetState.NEW
         elif at in self.pending:
-            known = Met.OWN
+            known = OffsetState.OWN
         else:
-            known = Met.SETTLED if at in self.settled else Met.NEW
-        assert self.tracker.meet(at) is known
-        if known is Met.NEW and work:
+            known = OffsetState.SETTLED if at in self.settled else OffsetState.NEW
+        assert self.tracker.classify(at) is known
+        if known is OffsetState.NEW and work:
             self.tracker.add(at, at)
             self.pending.add(at)
-        elif known is Met.NEW:
+        elif known is OffsetState.NEW:
             self.settled.add(at)
 
     @rule(ahead=st.integers(0, 3))
@@ -80,13 +80,13 @@ class TrackerMachine(RuleBasedStateMachine):
     @rule()
     def hand_over(self) -> None:
         """The next owner begins from what the last commit says, and knows nothing else."""
-        place = self.tracker.place()
-        self.tracker = Tracker(place.position, place.runs)
+        place = self.tracker.commit_point()
+        self.tracker = Tracker(place.position, place.settled_ranges)
         self.pending = set()
 
     @invariant()
     def the_place_says_what_is_settled(self) -> None:
-        position, above = settled_by(self.tracker.place())
+        position, above = settled_by(self.tracker.commit_point())
         assert set(range(position)) | above == self.settled
         assert position == self.tracker.low
 

@@ -11,7 +11,7 @@ from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.domain.task import Load, Task
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
 from streamsched.log.core import Connection
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.port import Record, TopicPartition
 from streamsched.log.topics import Topics
 from tests.simulation.evidence import Kept
@@ -44,7 +44,7 @@ class Archive:
     def __init__(self, log: Connection, topics: Topics, codec: Codec) -> None:
         self._topics = topics
         self._codec = codec
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._reader = log.reader()
         places = [*topics.journal(), *topics.work_log()]
         self._reader.assign(log.start(places))
@@ -116,7 +116,7 @@ class Archive:
         return found
 
     def _keep(self, record: Record) -> Kept:
-        read = self._intake.journal if record.topic == self._topics.events else self._intake.work
+        read = self._event_reader.journal if record.topic == self._topics.events else self._event_reader.work
         try:
             return Kept(record.partition, record.offset, read(record), timestamp=record.timestamp)
         except UnknownSchema:

@@ -32,7 +32,7 @@ class Node:
     machine: Scheduler | Worker | Reader | None = None
     lookout: Lookout | None = None
     disk: Disk | None = None
-    pace: float = 1.0
+    timing: float = 1.0
     """How often it makes its step when it is its turn."""
     busy: bool = False
     """In the middle of a step: standing still there, while others go on."""

@@ -25,7 +25,7 @@ from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, REDRI
 
 BESIDE_BACKFILLS: Final = "read by schedulers beside backfills"
 LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
-    "runs": (tracker, "RUNS_LIMIT", (16, 40)),
+    "runs": (tracker, "RANGES_LIMIT_BYTES", (16, 40)),
     "spread": (settlement, "SPREAD", (5, 20, 100)),
     "renewed": (settlement, "RENEWED", (1, 3)),
     "outcomes": (settlement, "BATCH", (1, 3)),

@@ -30,13 +30,13 @@ from streamsched.log.port import (
     TransactionAborted,
 )
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
 from streamsched.scheduler.lookout import Lookout
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.view import View
-from streamsched.worker.node import Pace, Worker
+from streamsched.worker.node import Worker, WorkerTiming
 from tests.simulation.archive import Archive, MemoCodec
 from tests.simulation.around import Around
 from tests.simulation.checker_work import settled_in
@@ -49,7 +49,7 @@ from tests.simulation.pool import FakePool
 from tests.simulation.scenario import Scenario
 
 CODEC: Final = MemoCodec()
-PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
+PACE: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 OUTSIDE: Final = "outside"
 HEALING: Final = 12_000
 """Turns without faults within which one more task has to reach its end, or all is over."""
@@ -289,13 +289,13 @@ class World:
             pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, around=Around(self, node))
             return Worker(
                 log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
-                pause=partial(self._pause, node), pace=PACE, modules=node.modules,
+                pause=partial(self._pause, node), timing=PACE, modules=node.modules,
             )  # fmt: skip
         node.disk = self._disk(node)
         if node.role == "reader":
-            node.pace = 0.1
+            node.timing = 0.1
             if fault := self._strikes(node.name, "slow reader"):
-                node.pace = 0.01
+                node.timing = 0.01
                 self.happens(fault.kind, f"{node.name}: {fault.kind}")
             return Reader(Site(node.log, self.topics, CODEC, me, node.disk), self.rng)
         node.lookout = Lookout(
@@ -353,7 +353,7 @@ class World:
     def evict(self, node: Node) -> None:
         """Evict a node as its parent does, by what it told last."""
         if isinstance(node.machine, Scheduler | Worker):
-            member, writer = node.machine.pulse.membership
+            member, writer = node.machine.heartbeats.membership
             self.outside.evict(self._group(node.role == "worker"), member)
             self.outside.fence(writer)
 
@@ -389,7 +389,7 @@ class World:
             self.clock.advance(0.1)
             return
         node = ready[self.turns % len(ready)] if not self.chaos else self.rng.choice(ready)
-        if node.pace < 1.0 and self.rng.random() > node.pace:
+        if node.timing < 1.0 and self.rng.random() > node.timing:
             self.clock.advance(0.001)
             return
         self._run(node, self._steps(node))

@@ -26,14 +26,14 @@ from streamsched.log.core.chunks import pack
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, Committed, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL, CommitMetadata, decode_metadata, decode_ranges, encode_ranges
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL, Mark, decode_mark, decode_runs, encode_runs
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
-from streamsched.worker.node import Pace, Worker
+from streamsched.worker.node import Worker, WorkerTiming
 
 CODEC: Final = Codec()
 TOPICS: Final = Topics(event_partitions=2, child_partitions=2)
@@ -153,7 +153,7 @@ def live() -> LogAdapter:
     scheduler = Scheduler(log=log, topics=TOPICS, codec=CODEC, view=view, me=boss, pause=clock.advance)
     worker = Worker(
         log=log, topics=TOPICS, codec=CODEC, pool=ScriptedPool(clock), me=hand, slots=2, pause=clock.advance,
-        pace=Pace(trim=1e9),
+        timing=WorkerTiming(trim=1e9),
     )  # fmt: skip
 
     def work(condition: Callable[[], bool]) -> None:
@@ -226,13 +226,13 @@ class History:
         self.work = self._read(log, TOPICS.work_log())
         ends = log.end([*TOPICS.journal(), *TOPICS.work_log()])
         self.ends = {place: SPREAD * end for place, end in ends.items()}
-        self.marks: dict[TopicPartition, tuple[int, Mark]] = {}
+        self.marks: dict[TopicPartition, tuple[int, CommitMetadata]] = {}
         for group, places in GROUPS.items():
             for place, commit in log.committed(group, places, stable=True).items():
                 assert commit is not None
-                mark = decode_mark(commit.metadata)
-                runs = encode_runs(SPREAD * length for length in decode_runs(mark.runs))
-                self.marks[place] = (SPREAD * commit.position, replace(mark, runs=runs))
+                mark = decode_metadata(commit.metadata)
+                runs = encode_ranges(SPREAD * length for length in decode_ranges(mark.settled_ranges))
+                self.marks[place] = (SPREAD * commit.position, replace(mark, settled_ranges=runs))
 
     def _read(self, log: LogAdapter, places: Sequence[TopicPartition]) -> list[Entry]:
         reader = log.reader()

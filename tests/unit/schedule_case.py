@@ -9,8 +9,8 @@ from streamsched.files.schedule_file import WantedSchedule, want_schedule
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View

@@ -18,7 +18,7 @@ HEAVY: Final = {
     "streamsched.scheduler", "streamsched.worker",
 }  # fmt: skip
 """Nothing that only looks, or only writes a request, needs any of these on Kafka."""
-READING: Final = {"rocksdict", "streamsched.log.intake", "streamsched.view"}
+READING: Final = {"rocksdict", "streamsched.log.event_reader", "streamsched.view"}
 TEMPLATES: Final = {"yaml", "streamsched.files.template_file"}
 
 

@@ -18,13 +18,13 @@ from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.tick import tick_id
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.memory import MemoryCluster
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
-from streamsched.worker.node import Pace, Worker
+from streamsched.worker.node import Worker, WorkerTiming
 from tests.unit.audit_case import CODEC, RECORDS, TEMPLATE, TOPICS, Clock, Entry, History, ScriptedPool
 
 pytestmark = pytest.mark.unit
@@ -73,7 +73,7 @@ def original() -> LogAdapter:
     scheduler = Scheduler(log=log, topics=TOPICS, codec=CODEC, view=view, me=boss, pause=clock.advance)
     worker = Worker(
         log=log, topics=TOPICS, codec=CODEC, pool=Troubled(clock), me=hand, slots=2, pause=clock.advance,
-        pace=Pace(trim=1e9),
+        timing=WorkerTiming(trim=1e9),
     )  # fmt: skip
     body: dict[str, Any] = {
         "spec": json.dumps({"interval": [{"every": f"{DAYS // 1000}s"}]}), "template_name": "made-up",

@@ -20,8 +20,8 @@ from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.tick import tick_id
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.memory import MemoryCluster
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View

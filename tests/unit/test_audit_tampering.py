@@ -16,7 +16,7 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import fencing_token
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import TopicPartition
-from streamsched.runtime.mark import encode_runs
+from streamsched.runtime.commit_metadata import encode_ranges
 from tests.unit.audit_case import TOPICS, Entry, History, live
 
 pytestmark = pytest.mark.unit
@@ -485,26 +485,26 @@ def pending_record_in_another_partition(history: History) -> Named:
 @way
 def settled_bits_forged(history: History) -> Named:
     position, mark = history.marks[WORK]
-    history.marks[WORK] = position, replace(mark, runs=encode_runs([20, 20, 10, 20, 10, 10]))
+    history.marks[WORK] = position, replace(mark, settled_ranges=encode_ranges([20, 20, 10, 20, 10, 10]))
     return from_position("going", 0)
 
 
 @way
 def settled_bits_beyond_the_end(history: History) -> Named:
     position, mark = history.marks[WORK]
-    history.marks[WORK] = position, replace(mark, runs=encode_runs([500, 10]))
+    history.marks[WORK] = position, replace(mark, settled_ranges=encode_ranges([500, 10]))
     return from_position("", None)
 
 
 @way
 def position_moved_forwards(history: History) -> Named:
-    history.marks[WORK] = LOW + 10, replace(history.marks[WORK][1], runs="-")
+    history.marks[WORK] = LOW + 10, replace(history.marks[WORK][1], settled_ranges="-")
     return from_position("stopping", 0, LOW + 10)
 
 
 @way
 def position_moved_backwards(history: History) -> Named:
-    history.marks[WORK] = 0, replace(history.marks[WORK][1], runs="-")
+    history.marks[WORK] = 0, replace(history.marks[WORK][1], settled_ranges="-")
     return at(8, history.find_work(e.ChildCreated, "ended", child=0, ordinal=1), 0)
 
 

@@ -8,7 +8,7 @@ from streamsched.domain.events import NodeBeat
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import TopicPartition
-from streamsched.runtime.beats import HANGS, INTERVAL, Condition, Pulse, interval_of
+from streamsched.runtime.beats import HANGING_AFTER_S, INTERVAL, HeartbeatSender, NodeStatus, interval_of
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
@@ -32,15 +32,15 @@ class Site:
         tenant.told, tenant.claims, tenant.releases, tenant.waited = [], {}, False, 0
         ownership = Ownership(
             log=log, coordination=log, group=TOPICS.worker_group, topic=TOPICS.children, node_id="node",
-            tenant=tenant, clock=self.clock, pause=self.clock.advance,
+            partition_handler=tenant, clock=self.clock, pause=self.clock.advance,
         )  # fmt: skip
-        self.pulse = Pulse(
+        self.heartbeats = HeartbeatSender(
             log=log, records=Records(CODEC, TOPICS), me=Identity("node", "node", self.clock), role="worker",
             ownership=ownership, partitions=2,
         )  # fmt: skip
 
     def turn(self) -> None:
-        self.pulse.beat(lambda: Condition("running", 1, 1), "running")
+        self.heartbeats.beat(lambda: NodeStatus("running", 1, 1), "running")
 
     def beats(self) -> list[NodeBeat | None]:
         reader = self.cluster.connect("reader").reader()
@@ -58,21 +58,21 @@ def test_a_loop_that_turns_needs_no_help() -> None:
     for _ in range(100):
         site.turn()
         site.clock.advance(0.1)
-        site.pulse.again()
+        site.heartbeats.again()
     assert [beat.loop_age for beat in site.beats() if beat is not None] == [0] + [100] * 19
 
 
 def test_a_loop_that_waits_goes_on_beating_and_tells_its_age_until_it_counts_as_hanging() -> None:
     site = Site()
     site.turn()
-    for _ in range(round(3 * HANGS / 0.1)):
+    for _ in range(round(3 * HANGING_AFTER_S / 0.1)):
         site.clock.advance(0.1)
-        site.pulse.again()
+        site.heartbeats.again()
     beats = [beat for beat in site.beats() if beat is not None]
-    assert len(beats) == 1 + HANGS / INTERVAL
+    assert len(beats) == 1 + HANGING_AFTER_S / INTERVAL
     ages = [beat.loop_age for beat in beats[1:]]
     assert ages == sorted(ages)
-    assert ages[-1] <= 1000 * HANGS
+    assert ages[-1] <= 1000 * HANGING_AFTER_S
     site.turn()
     assert len(site.beats()) == len(beats) + 1
 
@@ -85,22 +85,22 @@ def test_a_node_that_joins_tells_its_name_in_the_group_as_soon_as_it_has_one(mon
     site.clock.advance(0.01)
     site.turn()
     assert [beat.member_id for beat in site.beats() if beat is not None] == ["", "given by the group"]
-    assert not site.pulse.joined
+    assert not site.heartbeats.joined
 
 
 def test_a_node_that_has_left_stays_off_the_list() -> None:
     site = Site()
     site.turn()
     site.clock.advance(1)
-    site.pulse.stop()
-    site.pulse.again()
+    site.heartbeats.stop()
+    site.heartbeats.again()
     assert site.beats()[-1] is None
 
 
 def test_a_node_that_never_beat_is_not_made_up() -> None:
     site = Site()
     site.clock.advance(5)
-    site.pulse.again()
+    site.heartbeats.again()
     assert site.beats() == []
 
 

@@ -46,15 +46,15 @@ def test_it_says_where_it_is(transport: Recorder) -> None:
 def test_a_checkpoint_is_a_copy_and_the_latest_wins(transport: Recorder) -> None:
     ctx = ChildContext(transport, state='{"n":0}')
     assert ctx.last_checkpoint == {"n": 0}
-    assert ctx.tell() is None
+    assert ctx.unsaved() is None
     state = {"n": 1}
     ctx.checkpoint(state)
     ctx.checkpoint({"n": 2})
     state["n"] = 9
     assert ctx.last_checkpoint == {"n": 2}
-    assert ctx.tell() == ('{"n":2}', 2)
-    assert ctx.tell() is None
-    assert ctx.tell(again=True) == ('{"n":2}', 2)
+    assert ctx.unsaved() == ('{"n":2}', 2)
+    assert ctx.unsaved() is None
+    assert ctx.unsaved(again=True) == ('{"n":2}', 2)
     assert transport.beats == 2
 
 
@@ -81,7 +81,7 @@ def test_a_stop_takes_the_state_first(transport: Recorder) -> None:
     assert ctx.should_stop
     with pytest.raises(StopChild):
         ctx.checkpoint({"n": 1}, wait=True)
-    assert ctx.tell() == ('{"n":1}', 1)
+    assert ctx.unsaved() == ('{"n":1}', 1)
     assert transport.waited == []
 
 
@@ -113,13 +113,13 @@ def test_resume_counts_only_what_is_finished(transport: Recorder) -> None:
     loop = ctx.resume(range(10), every=2)
     told = []
     for i in loop:
-        told.append(ctx.tell())
+        told.append(ctx.unsaved())
         if i == 5:
             break
     assert told == [None, None, ('{"resume":2}', 1), None, ('{"resume":4}', 2), None]
     assert (transport.done, transport.total) == (4, 10)
     ctx.finish()
-    assert ctx.tell() == ('{"resume":5}', 3)
+    assert ctx.unsaved() == ('{"resume":5}', 3)
     assert ctx.last_checkpoint == {"resume": 5}
 
 
@@ -129,7 +129,7 @@ def test_resume_checkpoints_by_time(transport: Recorder, monkeypatch: pytest.Mon
     ctx = ChildContext(transport)
     told = []
     for _ in ctx.resume(iter(range(6))):
-        told.append(ctx.tell())
+        told.append(ctx.unsaved())
         now += 0.05
     assert told == [None, None, ('{"resume":2}', 1), None, ('{"resume":4}', 2), None]
     assert transport.total == 0
@@ -142,7 +142,7 @@ def test_resume_by_count_is_alive_all_the_same(transport: Recorder, monkeypatch:
     for _ in ctx.resume(range(6), every=1000):
         now += 1.0
     assert transport.beats == 6
-    assert ctx.tell() is None
+    assert ctx.unsaved() is None
 
 
 def test_resume_stops_between_two_elements(transport: Recorder) -> None:
@@ -154,7 +154,7 @@ def test_resume_stops_between_two_elements(transport: Recorder) -> None:
             if i == 3:
                 ctx.request_stop()
     assert seen == [0, 1, 2, 3]
-    assert ctx.tell() == ('{"resume":4}', 1)
+    assert ctx.unsaved() == ('{"resume":4}', 1)
 
 
 @pytest.mark.parametrize("state", ['{"n":1}', "5", '{"resume":"x"}', '{"resume":-1}', '{"resume":true}'])

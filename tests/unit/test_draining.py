@@ -15,14 +15,14 @@ from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
-from streamsched.worker.node import Pace, Worker
+from streamsched.worker.node import Worker, WorkerTiming
 from tests.simulation.clock import VirtualClock
 
 pytestmark = pytest.mark.unit
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.unit
 CODEC = Codec()
 TOPICS = Topics(event_partitions=1, child_partitions=4)
 RECORDS = Records(CODEC, TOPICS)
-PACE = Pace(hand_over=5.0, drain=10.0)
+PACE = WorkerTiming(hand_over=5.0, drain=10.0)
 
 
 class HeldPool:
@@ -123,7 +123,7 @@ class House:
         pool = HeldPool(self.clock)
         worker = Worker(
             log=self.cluster.connect(name), topics=TOPICS, codec=CODEC, pool=pool, me=Identity(name, name, self.clock),
-            slots=4, pause=self.clock.advance, pace=PACE,
+            slots=4, pause=self.clock.advance, timing=PACE,
         )  # fmt: skip
         self.workers[name] = worker, pool
         return worker, pool

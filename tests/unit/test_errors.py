@@ -15,29 +15,37 @@ import msgspec
 import pytest
 
 from streamsched.worker import traces
-from streamsched.worker.errors import LONGEST_DELAY, ChildError, NonRetryable, RetryAfter, StopChild, Telling, tell
+from streamsched.worker.errors import (
+    LONGEST_DELAY_S,
+    ChildError,
+    ErrorReport,
+    NonRetryable,
+    RetryAfter,
+    StopChild,
+    describe,
+)
 from streamsched.worker.jobs import JobFailed
 
 pytestmark = pytest.mark.unit
 
 
-def told(handler: Callable[[], object]) -> Telling:
+def told(handler: Callable[[], object]) -> ErrorReport:
     """Call a handler as an executor does, and put what it raises into words that can be sent."""
     try:
         handler()
     except BaseException as error:
-        telling = tell(error)
+        report = describe(error)
     else:
         raise AssertionError("it raised nothing")
     failed = JobFailed(
-        key=1, started_at=0, finished_at=0, reason="error", error_type=telling.error_type, message=telling.message,
-        traceback=telling.traceback, retryable=telling.retryable, delay_ms=telling.delay_ms, state=None,
+        key=1, started_at=0, finished_at=0, reason="error", error_type=report.error_type, message=report.message,
+        traceback=report.traceback, retryable=report.retryable, delay_ms=report.delay_ms, state=None,
     )  # fmt: skip
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(failed), type=JobFailed) == failed
-    assert len(telling.error_type.encode()) <= traces.NAME_LIMIT_BYTES
-    assert len(telling.message.encode()) <= traces.MESSAGE_LIMIT_BYTES
-    assert len(telling.traceback.encode()) <= traces.TRACEBACK_LIMIT_BYTES + 500
-    return telling
+    assert len(report.error_type.encode()) <= traces.NAME_LIMIT_BYTES
+    assert len(report.message.encode()) <= traces.MESSAGE_LIMIT_BYTES
+    assert len(report.traceback.encode()) <= traces.TRACEBACK_LIMIT_BYTES + 500
+    return report
 
 
 def raising(error: BaseException) -> Callable[[], object]:
@@ -62,9 +70,9 @@ ODD: list[Any] = ["no", "", b"x", 0, 1, None, [], {}, object(), float("nan"), Ra
 
 @pytest.mark.parametrize("value", ODD)
 def test_a_retryable_that_is_no_bool_is_ignored(value: Any) -> None:
-    telling = told(raising(ChildError("x", retryable=value)))
-    assert (telling.error_type, telling.message, telling.retryable) == ("ChildError", "x", True)
-    assert "retryable is" in telling.traceback
+    report = told(raising(ChildError("x", retryable=value)))
+    assert (report.error_type, report.message, report.retryable) == ("ChildError", "x", True)
+    assert "retryable is" in report.traceback
     error = NonRetryable("x")
     error.retryable = value
     assert told(raising(error)).retryable is False
@@ -72,24 +80,24 @@ def test_a_retryable_that_is_no_bool_is_ignored(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["x", "5", b"5", float("nan"), True, [], {}, object(), ChildError])
 def test_a_retry_after_that_is_no_number_is_ignored(value: Any) -> None:
-    telling = told(raising(ChildError("x", retry_after=value)))
-    assert (telling.error_type, telling.message, telling.delay_ms) == ("ChildError", "x", None)
-    assert "retry_after is" in telling.traceback
+    report = told(raising(ChildError("x", retry_after=value)))
+    assert (report.error_type, report.message, report.delay_ms) == ("ChildError", "x", None)
+    assert "retry_after is" in report.traceback
 
 
 @pytest.mark.parametrize(
     ("value", "delay_ms"),
     [
         (2.5, 2500), (3, 3000), (0, 0), (-1, 0), (-(10**400), 0), (float("-inf"), 0), (1e-9, 0),
-        (10**400, LONGEST_DELAY * 1000), (float("inf"), LONGEST_DELAY * 1000), (1e300, LONGEST_DELAY * 1000),
+        (10**400, LONGEST_DELAY_S * 1000), (float("inf"), LONGEST_DELAY_S * 1000), (1e300, LONGEST_DELAY_S * 1000),
     ],
 )  # fmt: skip
 def test_a_retry_after_of_any_size_is_a_delay(value: Any, delay_ms: float) -> None:
-    telling = told(raising(ChildError("x", retry_after=value)))
-    assert telling.delay_ms == delay_ms
-    assert telling.delay_ms is not None
-    assert isinstance(telling.delay_ms, int)
-    assert "ignored" not in telling.traceback
+    report = told(raising(ChildError("x", retry_after=value)))
+    assert report.delay_ms == delay_ms
+    assert report.delay_ms is not None
+    assert isinstance(report.delay_ms, int)
+    assert "ignored" not in report.traceback
 
 
 def test_numbers_of_other_types_count_where_they_can_be_seconds() -> None:
@@ -117,8 +125,8 @@ def test_attributes_that_raise_are_ignored(broken: BaseException) -> None:
         def __init__(self) -> None:
             Exception.__init__(self, "real")
 
-    telling = told(raising(Odd()))
-    assert (telling.error_type, telling.message, telling.retryable, telling.delay_ms) == ("Odd", "real", True, None)
+    report = told(raising(Odd()))
+    assert (report.error_type, report.message, report.retryable, report.delay_ms) == ("Odd", "real", True, None)
 
 
 @pytest.mark.parametrize(("base", "retryable"), [(ChildError, True), (NonRetryable, False), (RetryAfter, True)])
@@ -127,15 +135,15 @@ def test_a_subclass_need_not_call_our_init(base: Any, retryable: bool) -> None:
         def __init__(self, code: int) -> None:
             self.code = code
 
-    telling = told(raising(OwnError(5)))
-    assert (telling.error_type, telling.message, telling.retryable, telling.delay_ms) == (
+    report = told(raising(OwnError(5)))
+    assert (report.error_type, report.message, report.retryable, report.delay_ms) == (
         "OwnError",
         "5",
         retryable,
         None,
     )
-    assert "in handler" in telling.traceback
-    assert "raise error" in telling.traceback
+    assert "in handler" in report.traceback
+    assert "raise error" in report.traceback
 
 
 def test_a_subclass_may_wish_in_its_class() -> None:
@@ -190,16 +198,16 @@ class Text(str):
     ],
 )
 def test_a_message_is_shown_or_said_to_be_broken(error: BaseException, message: str) -> None:
-    telling = told(raising(error))
-    assert telling.error_type == "Odd"
-    assert message in telling.message
-    assert "in handler" in telling.traceback
+    report = told(raising(error))
+    assert report.error_type == "Odd"
+    assert message in report.message
+    assert "in handler" in report.traceback
 
 
 def test_a_huge_message_keeps_both_ends() -> None:
-    telling = told(raising(ValueError("begin" + "é" * 50_000_000 + "end")))
-    assert telling.message.startswith("begin")
-    assert telling.message.endswith("end")
+    report = told(raising(ValueError("begin" + "é" * 50_000_000 + "end")))
+    assert report.message.startswith("begin")
+    assert report.message.endswith("end")
 
 
 class Liar(type):
@@ -217,10 +225,10 @@ def test_a_class_that_lies_is_told_by_its_own_name() -> None:
         def __getattribute__(self, name: str) -> Any:
             raise RuntimeError(f"{name} of the error")
 
-    telling = told(raising(Odd("real")))
-    assert (telling.error_type, telling.retryable, telling.delay_ms) == ("Odd", True, None)
-    assert "in handler" in telling.traceback
-    assert "Odd: real" in telling.traceback
+    report = told(raising(Odd("real")))
+    assert (report.error_type, report.retryable, report.delay_ms) == ("Odd", True, None)
+    assert "in handler" in report.traceback
+    assert "Odd: real" in report.traceback
 
 
 KEPT = ["__class__", "__traceback__", "__cause__", "__context__", "__notes__", "args", "__dict__"]
@@ -231,37 +239,37 @@ NAMES: list[Any] = [5, None, "", "\ud800", "x" * 10**6, Text("m"), object()]
 def test_properties_in_the_place_of_what_python_keeps(name: str) -> None:
     for value in (Raises(RuntimeError("no")), property(lambda self: 5), property(lambda self: ["x"] * 10**6)):
         error = type("Odd", (ChildError,), {name: value})("real")
-        telling = told(raising(error))
-        assert (telling.error_type, telling.message) == ("Odd", "real")
-        assert "raise error" in telling.traceback
+        report = told(raising(error))
+        assert (report.error_type, report.message) == ("Odd", "real")
+        assert "raise error" in report.traceback
 
 
 @pytest.mark.parametrize("module", NAMES, ids=lambda value: str(type(value)))
 def test_a_module_name_of_any_kind(module: Any) -> None:
-    telling = told(raising(type("Odd", (ValueError,), {"__module__": module})("real")))
-    assert (telling.error_type, telling.message) == ("Odd", "real")
-    assert "raise error" in telling.traceback
+    report = told(raising(type("Odd", (ValueError,), {"__module__": module})("real")))
+    assert (report.error_type, report.message) == ("Odd", "real")
+    assert "raise error" in report.traceback
 
 
 def test_a_huge_name_is_cut() -> None:
-    telling = told(raising(type("N" * 10**6, (ValueError,), {})("real")))
-    assert telling.error_type.startswith("NNN")
-    assert telling.message == "real"
+    report = told(raising(type("N" * 10**6, (ValueError,), {})("real")))
+    assert report.error_type.startswith("NNN")
+    assert report.message == "real"
 
 
 def test_chains_that_are_circular_or_long_end() -> None:
     a, b = ValueError("first"), KeyError("second")
     a.__cause__, b.__cause__ = b, a
-    telling = told(raising(a))
-    assert telling.traceback.count("ValueError: first") == 1
-    assert "KeyError: 'second'" in telling.traceback
+    report = told(raising(a))
+    assert report.traceback.count("ValueError: first") == 1
+    assert "KeyError: 'second'" in report.traceback
     at = last = ValueError("the last")
     for number in range(100_000):
         at.__context__ = ValueError(f"number {number}")
         at = at.__context__
-    telling = told(raising(last))
-    assert "earlier errors are not shown" in telling.traceback
-    assert telling.traceback.endswith("ValueError: the last\n")
+    report = told(raising(last))
+    assert "earlier errors are not shown" in report.traceback
+    assert report.traceback.endswith("ValueError: the last\n")
 
 
 def test_the_chain_is_written_as_python_does() -> None:
@@ -308,18 +316,18 @@ def test_a_traceback_of_hundreds_of_thousands_of_frames_keeps_both_ends() -> Non
     limit = sys.getrecursionlimit()
     try:
         sys.setrecursionlimit(300_000)
-        telling = told(lambda: down(200_000))
+        report = told(lambda: down(200_000))
     finally:
         sys.setrecursionlimit(limit)
-    assert "frames ..." in telling.traceback
-    assert "in <lambda>" in telling.traceback
-    assert telling.traceback.endswith("ValueError: the bottom\n")
+    assert "frames ..." in report.traceback
+    assert "in <lambda>" in report.traceback
+    assert report.traceback.endswith("ValueError: the bottom\n")
 
 
 def test_a_recursion_error_is_told() -> None:
-    telling = told(endless)
-    assert telling.error_type == "RecursionError"
-    assert "return endless()" in telling.traceback
+    report = told(endless)
+    assert report.error_type == "RecursionError"
+    assert "return endless()" in report.traceback
 
 
 def test_a_low_recursion_limit_hides_nothing() -> None:
@@ -334,11 +342,11 @@ def test_a_low_recursion_limit_hides_nothing() -> None:
         endless()
 
     try:
-        telling = told(handler)
+        report = told(handler)
     finally:
         sys.setrecursionlimit(limit)
-    assert telling.error_type == "RecursionError"
-    assert "endless" in telling.traceback
+    assert report.error_type == "RecursionError"
+    assert "endless" in report.traceback
 
 
 @pytest.mark.parametrize(
@@ -351,27 +359,27 @@ def test_a_low_recursion_limit_hides_nothing() -> None:
 def test_a_syntax_error_with_odd_fields(fields: Any) -> None:
     error = SyntaxError("bad")
     error.filename, error.lineno, error.offset, error.text, error.end_lineno, error.end_offset = fields
-    telling = told(raising(error))
-    assert telling.error_type == "SyntaxError"
-    assert "bad" in telling.message
-    assert "SyntaxError: bad" in telling.traceback
-    assert "raise error" in telling.traceback
+    report = told(raising(error))
+    assert report.error_type == "SyntaxError"
+    assert "bad" in report.message
+    assert "SyntaxError: bad" in report.traceback
+    assert "raise error" in report.traceback
 
 
 def test_a_syntax_error_shows_its_place() -> None:
-    telling = told(lambda: compile("a = = 1", "their.py", "exec"))
-    assert 'File "their.py", line 1\n    a = = 1\n        ^\n' in telling.traceback
+    report = told(lambda: compile("a = = 1", "their.py", "exec"))
+    assert 'File "their.py", line 1\n    a = = 1\n        ^\n' in report.traceback
 
 
 @pytest.mark.parametrize("notes", ["text", 5, None, [1, "good", b"x", Text("sub")], ["x" * 10**7] * 100, [Raises]])
 def test_notes_of_any_kind(notes: Any) -> None:
     error = ValueError("real")
     error.__notes__ = notes
-    telling = told(raising(error))
-    assert telling.message == "real"
-    assert "ValueError: real" in telling.traceback
+    report = told(raising(error))
+    assert report.message == "real"
+    assert "ValueError: real" in report.traceback
     if isinstance(notes, list) and "good" in notes:
-        assert "\ngood\n" in telling.traceback
+        assert "\ngood\n" in report.traceback
 
 
 @pytest.mark.parametrize("name", ["/dev/zero", "/", "a\0b", "\ud800", "", "x" * 10**5, "<string>"])
@@ -381,10 +389,10 @@ def test_sources_that_are_no_files(name: str) -> None:
     with pytest.raises(ValueError, match="real"):
         exec(code, space)  # noqa: S102
     inner = space["f"].__code__.replace(co_filename=name)
-    telling = told(lambda: exec(inner))  # noqa: S102
-    assert (telling.error_type, telling.message) == ("ValueError", "real")
-    assert "ValueError: real" in telling.traceback
-    assert "in <lambda>" in telling.traceback
+    report = told(lambda: exec(inner))  # noqa: S102
+    assert (report.error_type, report.message) == ("ValueError", "real")
+    assert "ValueError: real" in report.traceback
+    assert "in <lambda>" in report.traceback
 
 
 def test_a_source_that_is_huge_or_a_pipe_is_not_read(tmp_path: Path) -> None:
@@ -403,9 +411,9 @@ def test_a_loader_that_raises_costs_the_source_lines_only() -> None:
 
     code = compile("raise ValueError('real')", "/nowhere/loaded.py", "exec")
     space = {"__loader__": Loader(), "__name__": "loaded"}
-    telling = told(lambda: exec(code, space))  # noqa: S102
-    assert 'File "/nowhere/loaded.py", line 1' in telling.traceback
-    assert "ValueError: real" in telling.traceback
+    report = told(lambda: exec(code, space))  # noqa: S102
+    assert 'File "/nowhere/loaded.py", line 1' in report.traceback
+    assert "ValueError: real" in report.traceback
 
 
 @pytest.mark.parametrize(
@@ -423,13 +431,13 @@ def test_a_loader_that_raises_costs_the_source_lines_only() -> None:
     ],
 )  # fmt: skip
 def test_errors_that_are_no_exceptions_are_told(error: BaseException, name: str, message: str) -> None:
-    telling = told(raising(error))
-    assert (telling.error_type, telling.message, telling.retryable) == (name, message, True)
+    report = told(raising(error))
+    assert (report.error_type, report.message, report.retryable) == (name, message, True)
 
 
 def test_an_error_without_a_traceback_is_told() -> None:
-    telling = tell(ValueError("never raised"))
-    assert telling.traceback == "ValueError: never raised\n"
+    report = describe(ValueError("never raised"))
+    assert report.traceback == "ValueError: never raised\n"
 
 
 def test_the_first_frame_is_left_out() -> None:

@@ -17,7 +17,7 @@ def context(state: str | None = None, attempt: int = 1) -> ChildContext:
 
 
 def state_of(ctx: ChildContext) -> str:
-    told = ctx.tell()
+    told = ctx.unsaved()
     assert told is not None
     return told[0]
 
@@ -91,7 +91,7 @@ def test_without_libcrypto_it_is_still_true(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(checksum, "libcrypto", lambda: None)
     ctx = context('{"file":{},"done":1024,"words":"00"}')
     assert checksum.sha256_file(ctx, str(path))["sha256"] == digest
-    assert ctx.tell() is None
+    assert ctx.unsaved() is None
 
 
 @pytest.mark.skipif(checksum.libcrypto() is None, reason="no libcrypto whose SHA-256 can be saved")

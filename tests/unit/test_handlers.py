@@ -191,6 +191,6 @@ def test_an_error_that_cannot_be_shown() -> None:
     try:
         raise BrokenError
     except BrokenError as error:
-        telling = errors.tell(error)
+        telling = errors.describe(error)
     assert telling.error_type == "BrokenError"
     assert "cannot be shown" in telling.message

@@ -12,9 +12,9 @@ from streamsched.log.core import Connection
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, CannotEvict, LogUnreachable, TopicPartition, WriterFenced
 from streamsched.log.topics import Topics
-from streamsched.runtime.beats import INTERVAL, Condition, Pulse
+from streamsched.runtime.beats import INTERVAL, HeartbeatSender, NodeStatus
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.scheduler.lookout import Lookout
@@ -63,14 +63,16 @@ class Member:
         owner = object.__new__(Nobody)
         owner.told, owner.claims, owner.releases, owner.waited = [], {}, False, 0
         self.ownership = Ownership(
-            log=self.log, coordination=self.log, group=group, topic=topic, node_id=name, tenant=owner, clock=clock,
-            pause=clock.advance,
+            log=self.log, coordination=self.log, group=group, topic=topic, node_id=name, partition_handler=owner,
+            clock=clock, pause=clock.advance,
         )  # fmt: skip
-        self.pulse = Pulse(log=self.log, records=RECORDS, me=me, role=role, ownership=self.ownership, partitions=2)
+        self.heartbeats = HeartbeatSender(
+            log=self.log, records=RECORDS, me=me, role=role, ownership=self.ownership, partitions=2
+        )
 
     def live(self) -> None:
         self.ownership.poll()
-        self.pulse.beat(lambda: Condition("running", 1, 1), "running")
+        self.heartbeats.beat(lambda: NodeStatus("running", 1, 1), "running")
 
 
 @pytest.fixture
@@ -160,7 +162,7 @@ def test_a_node_that_left_is_not_evicted(cluster: MemoryCluster, clock: VirtualC
     lookout = lookout_of(cluster.connect("lookout"), clock)
     live(clock, 3, judge, one, look=lambda: lookout.step(0.0))
     one.ownership.leave()
-    one.pulse.stop()
+    one.heartbeats.stop()
     assert live(clock, 20, judge, look=lambda: lookout.step(0.0)) == 0
 
 

@@ -21,9 +21,9 @@ from streamsched.log.port import (
     WriterFenced,
 )
 from streamsched.runtime.claim import Claim
-from streamsched.runtime.mark import INITIAL, Mark, decode_mark
+from streamsched.runtime.commit_metadata import INITIAL, CommitMetadata, decode_metadata
 from streamsched.runtime.ownership import Ownership
-from streamsched.runtime.tracker import Place
+from streamsched.runtime.tracker import CommitPoint
 from streamsched.scheduler.judge import SILENCE
 
 pytestmark = pytest.mark.unit
@@ -57,12 +57,12 @@ class Site:
     def pass_time(self, seconds: float) -> None:
         self.ms += int(seconds * 1000)
 
-    def mark(self, partition: int = 0) -> Mark:
+    def mark(self, partition: int = 0) -> CommitMetadata:
         """Read the committed mark."""
         place = TopicPartition(TOPIC, partition)
         committed = self.log.committed(GROUP, [place], stable=False)[place]
         assert committed is not None
-        return decode_mark(committed.metadata)
+        return decode_metadata(committed.metadata)
 
     def records(self) -> list[bytes | None]:
         """Read what was committed."""
@@ -81,7 +81,7 @@ class Owner:
         self.waited = 0
         log = site.cluster.connect(name)
         self.ownership = Ownership(
-            log=log, coordination=log, group=GROUP, topic=TOPIC, node_id=name, tenant=self, clock=site,
+            log=log, coordination=log, group=GROUP, topic=TOPIC, node_id=name, partition_handler=self, clock=site,
             pause=site.pass_time, outage=outage,
         )  # fmt: skip
 
@@ -95,14 +95,14 @@ class Owner:
     def hand_over(self, partitions: Collection[int]) -> None:
         self.told.append(("hand over", sorted(partitions)))
         if self.releases:
-            self.ownership.commit([], {partition: Place(0) for partition in partitions}, release=True)
+            self.ownership.commit([], {partition: CommitPoint(0) for partition in partitions}, release=True)
 
     def dropped(self, partitions: Collection[int]) -> None:
         self.told.append(("dropped", sorted(partitions)))
 
     def write(self, value: bytes, *partitions: int) -> None:
         appends = [Append(TOPIC, partition, None, value, (), track=True) for partition in partitions]
-        self.ownership.commit(appends, {partition: Place(0) for partition in partitions})
+        self.ownership.commit(appends, {partition: CommitPoint(0) for partition in partitions})
 
     def polled(self, times: int = 3) -> Owner:
         for _ in range(times):
@@ -229,7 +229,7 @@ def test_what_another_node_claimed_meanwhile_is_lost_and_the_rest_is_the_witness
     owner = Owner(site, "a").polled()
 
     def claimed_elsewhere() -> None:
-        mark = Mark("other", site.mark(1).epoch + 1, 9, released=False)
+        mark = CommitMetadata("other", site.mark(1).epoch + 1, 9, released=False)
         key = site.cluster.place_key(GROUP, TopicPartition(TOPIC, 1))
         site.cluster.store.write([(key, pack((0, mark.encode())))])
         raise OutcomeUnknown("made up")

@@ -31,13 +31,13 @@ def child(number: int, recoveries: int, *, inherited: bool = True) -> Child:
 
 
 def test_a_child_that_was_handed_over_in_order_may_simply_start() -> None:
-    assert not Ward().recovery.meet(child(1, 2, inherited=False))
+    assert not Ward().recovery.hold_back(child(1, 2, inherited=False))
 
 
 def test_the_first_recoveries_are_counted_as_many_as_could_start() -> None:
     ward = Ward()
     for number in range(5):
-        assert ward.recovery.meet(child(number, 0))
+        assert ward.recovery.hold_back(child(number, 0))
     ward.recovery.advance(3)
     assert ward.counted == [0, 1, 2]
     assert not ward.recovery.claims_worker
@@ -47,7 +47,7 @@ def test_innocents_are_not_counted_to_the_last_before_their_turn_alone() -> None
     """Four died together twice; the third count is taken one by one, each alone on its worker."""
     ward = Ward()
     for number in range(4):
-        ward.recovery.meet(child(number, MAX_RECOVERIES - 1))
+        ward.recovery.hold_back(child(number, MAX_RECOVERIES - 1))
     ward.recovery.advance(10)
     assert ward.counted == []
     assert ward.recovery.claims_worker
@@ -65,7 +65,7 @@ def test_innocents_are_not_counted_to_the_last_before_their_turn_alone() -> None
 
 def test_one_that_ran_alone_and_took_its_worker_down_is_failed() -> None:
     ward = Ward()
-    ward.recovery.meet(child(1, MAX_RECOVERIES))
+    ward.recovery.hold_back(child(1, MAX_RECOVERIES))
     ward.recovery.advance(1)
     assert ward.failed == [1]
     assert not ward.recovery.claims_worker
@@ -73,7 +73,7 @@ def test_one_that_ran_alone_and_took_its_worker_down_is_failed() -> None:
 
 def test_one_with_the_last_count_runs_alone_after_a_release_too() -> None:
     ward = Ward()
-    assert ward.recovery.meet(child(1, MAX_RECOVERIES, inherited=False))
+    assert ward.recovery.hold_back(child(1, MAX_RECOVERIES, inherited=False))
     alone = ward.recovery.next_alone()
     assert alone is not None
     assert ward.failed == []
@@ -83,7 +83,7 @@ def test_what_ended_or_was_dropped_claims_nothing() -> None:
     ward = Ward()
     for number, recoveries in enumerate((0, MAX_RECOVERIES - 1, MAX_RECOVERIES)):
         one = child(number, recoveries)
-        ward.recovery.meet(one)
+        ward.recovery.hold_back(one)
         one.gone = True
     ward.recovery.advance(10)
     assert (ward.counted, ward.failed) == ([], [])

@@ -25,10 +25,10 @@ from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
-from streamsched.runtime.tracker import Place
+from streamsched.runtime.tracker import CommitPoint
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
+from streamsched.worker.pending import Child, OwnedPartition, StopMarker, Unreadable, child_of
 from streamsched.worker.progress import Unsaved
 from streamsched.worker.settlement import Settlement
 from streamsched.worker.transaction import Transaction
@@ -46,7 +46,7 @@ class Transactions:
     def __init__(self) -> None:
         self.events: list[list[tuple[str, Event]]] = []
 
-    def commit(self, appends: Sequence[Append], places: Mapping[int, Place]) -> Mapping[int, int]:
+    def commit(self, appends: Sequence[Append], points: Mapping[int, CommitPoint]) -> Mapping[int, int]:
         self.events.append([(append.topic, CODEC.decode(cast(Record, append))) for append in appends])
         return {index: 100 + index for index, append in enumerate(appends) if append.track}
 
@@ -55,7 +55,7 @@ def pending(owned: OwnedPartition, offset: int) -> Child:
     """Hold one child of the partition as unsettled."""
     work = ChildCreated(b"i" * 16, 1, "x", "t", offset, 1, 1, "m:f", "{}", 0, 0, 0, 0, None, 0, None)
     child = child_of(work, partition=owned.number, offset=offset, epoch=1, inherited=False)
-    owned.tracker.meet(offset)
+    owned.tracker.classify(offset)
     owned.tracker.add(offset, child)
     owned.hold(child)
     return child
@@ -75,7 +75,7 @@ class Desk:
     """A settlement of one partition, and what it wrote."""
 
     def __init__(self) -> None:
-        self.owned = OwnedPartition(0, epoch=1, position=0, runs="-", end=0, released=True)
+        self.owned = OwnedPartition(0, epoch=1, position=0, settled_ranges="-", end=0, released=True)
         self.log = Transactions()
         self.settlement = Settlement(
             ownership=cast(Ownership, self.log), records=Records(CODEC, TOPICS), outcomes=OUTCOMES,
@@ -94,14 +94,14 @@ class Desk:
     def marker(self, offset: int, child: Child) -> None:
         """Hold a stop marker that names a child."""
         event = ChildrenStopping(b"s" * 16, 1, "x", "t", (), "", 0)
-        marker = Marker(0, offset, event, waiting=1, open=False)
-        self.owned.tracker.meet(offset)
+        marker = StopMarker(0, offset, event, waiting=1, open=False)
+        self.owned.tracker.classify(offset)
         self.owned.tracker.add(offset, marker)
         child.markers.append(marker)
 
 
 def test_records_move_up_with_the_outcomes_for_which_they_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "RUNS_LIMIT", 3)
+    monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 3)
     desk = Desk()
     children = [pending(desk.owned, offset) for offset in range(12)]
     for child in children[1::2]:
@@ -118,7 +118,7 @@ def test_a_record_that_moves_before_its_outcome_goes_on_from_what_the_journal_kn
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Its outcome carries a later state but is not written yet: if the owner dies now, nobody ever heard of that."""
-    monkeypatch.setattr(tracker, "RUNS_LIMIT", 3)
+    monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 3)
     desk = Desk()
     children = [pending(desk.owned, offset) for offset in range(12)]
     for child in children[1::2]:
@@ -140,7 +140,7 @@ def test_a_record_that_moves_before_its_outcome_goes_on_from_what_the_journal_kn
 
 def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     """To move the others up would isolate each marker; a marker goes with the last outcome that it waits for."""
-    monkeypatch.setattr(tracker, "RUNS_LIMIT", 8)
+    monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 8)
     desk = Desk()
     children = []
     for offset in range(0, 40, 2):
@@ -150,7 +150,7 @@ def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: p
         desk.settlement.note(child, OUTCOMES.started(child))
         desk.settlement.ended(child, ended(child))
     while desk.settlement.commit():
-        assert desk.owned.tracker.place().fits
+        assert desk.owned.tracker.commit_point().fits
     written = [event.child for events in desk.log.events for _, event in events if isinstance(event, ChildFailed)]
     assert 0 < len(written) < 10
     assert written == [child.work.child for child in children[1::2]][: len(written)]
@@ -158,16 +158,16 @@ def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: p
         desk.settlement.ended(child, ended(child))
     while desk.settlement:
         assert desk.settlement.commit()
-        assert desk.owned.tracker.place().fits
+        assert desk.owned.tracker.commit_point().fits
     assert len(desk.owned.tracker) == 0
     told = [event.child for events in desk.log.events for _, event in events if isinstance(event, ChildStarted)]
     assert not set(told) & set(written), "nothing is told of a child after its outcome"
 
 
 def test_rubbish_is_settled_where_no_room_can_be_made_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracker, "RUNS_LIMIT", 8)
+    monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 8)
     desk = Desk()
-    desk.owned.tracker.meet(0)
+    desk.owned.tracker.classify(0)
     desk.owned.tracker.add(0, Unreadable(0, 0))
     desk.settlement.settle_alone(Unreadable(0, 0), [])
     for child in desk.behind(20):
@@ -178,7 +178,7 @@ def test_rubbish_is_settled_where_no_room_can_be_made_for_more(monkeypatch: pyte
 
 def test_a_record_that_moves_up_is_counted_as_recovered_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them at once would not fit; each that the reader meets is one less, or it would move up for ever."""
-    monkeypatch.setattr(tracker, "RUNS_LIMIT", 8)
+    monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 8)
     desk = Desk()
     children = desk.behind(20)
     for child in children:
@@ -186,7 +186,7 @@ def test_a_record_that_moves_up_is_counted_as_recovered_on_the_way(monkeypatch: 
     assert not desk.settlement.commit()
     assert not desk.log.events
     for offset in range(10, 14):
-        desk.owned.tracker.meet(offset)
+        desk.owned.tracker.classify(offset)
     desk.settlement.commit()
     (events,) = desk.log.events
     moved = [event for _, event in events if isinstance(event, ChildCheckpointed)]

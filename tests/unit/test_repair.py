@@ -14,7 +14,7 @@ from streamsched.hosting import wiring
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import Append, Committed, LogError, TopicPartition
-from streamsched.runtime.mark import INITIAL, decode_mark
+from streamsched.runtime.commit_metadata import INITIAL, decode_metadata
 from tests.unit.worker_case import ToldPool
 
 pytestmark = pytest.mark.unit
@@ -79,7 +79,7 @@ def test_positions_that_an_administrator_has_set_are_given_anew(site: Installati
     worker.step(0.0)
     claimed = site.log.committed(site.topics.worker_group, [work], stable=True)[work]
     assert claimed is not None
-    assert decode_mark(claimed.metadata).epoch == 1
+    assert decode_metadata(claimed.metadata).epoch == 1
 
 
 def test_what_a_newer_version_committed_is_left_alone(site: Installation) -> None:

@@ -17,8 +17,8 @@ from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryLog
 from streamsched.log.topics import Topics
 from streamsched.runtime.clock import Clock, SystemClock
+from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL
 from streamsched.runtime.records import Records
 from streamsched.scheduler import tasks
 from streamsched.scheduler.node import Scheduler

@@ -8,10 +8,10 @@ import pytest
 
 from streamsched.domain import events as e
 from streamsched.log.codec import UnknownSchema
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.worker import jobs
 from streamsched.worker.intents import MODES
-from streamsched.worker.pace import DEFAULT
+from streamsched.worker.timing import DEFAULT
 from tests.golden.sampling import Sample
 from tests.unit.worker_case import Shop, ToldPool
 
@@ -170,7 +170,7 @@ def test_a_mode_is_written_only_where_it_says_more_than_a_cancel() -> None:
 
 def test_who_cannot_tell_the_modes_apart_stops_at_one() -> None:
     case = Case()
-    intake = Intake(case.shop.codec, case.shop.topics)
+    intake = EventReader(case.shop.codec, case.shop.topics)
 
     def record(mode: str) -> Sample:
         return Sample(case.shop.codec.encode(case.marker(mode)), partition=0, key=b"task")

@@ -10,8 +10,8 @@ from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, Record, TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.runtime.commit_metadata import INITIAL, decode_metadata, decode_ranges
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.mark import INITIAL, decode_mark, decode_runs
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker
@@ -138,7 +138,7 @@ class Shop:
         place = TopicPartition(self.topics.children, partition)
         committed = self.log.committed(self.topics.worker_group, [place], stable=True)[place]
         assert committed is not None
-        return decode_mark(committed.metadata).released
+        return decode_metadata(committed.metadata).released
 
     def journal(self) -> list[e.Event]:
         return [self.codec.decode(record) for record in self._read(self.topics.journal())]
@@ -153,7 +153,7 @@ class Shop:
         assert committed is not None
         settled: set[int] = set()
         edge = committed.position
-        for turn, length in enumerate(decode_runs(decode_mark(committed.metadata).runs)):
+        for turn, length in enumerate(decode_ranges(decode_metadata(committed.metadata).settled_ranges)):
             settled |= set(range(edge, edge + length)) if turn % 2 else set()
             edge += length
         return [

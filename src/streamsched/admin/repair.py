@@ -18,7 +18,7 @@ from streamsched.installation.site import Installation
 from streamsched.log.port import CannotEvict, Committed, LogError, Member, TopicPartition, Writer
 from streamsched.queries.nodes import nodes
 from streamsched.runtime import beginning
-from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
+from streamsched.runtime.commit_metadata import INITIAL, NewerMetadata, decode_metadata
 
 OPEN_LIMIT: Final = 60.0
 """Seconds to wait for the end of transactions: longer than any may take that is not set up otherwise."""
@@ -57,7 +57,7 @@ def repair(site: Installation) -> list[str]:
 
 
 def _end_the_dead(site: Installation) -> None:
-    """Remove nodes that beat no more from their groups, and fence every writer that a beat or a mark names.
+    """Remove nodes that beat no more from their groups, and fence every writer that a beat or a commit names.
 
     Else the sessions of the dead would have to run out first, and what one that is only frozen has begun could land
     behind the new position. Raise LogError while a node beats.
@@ -81,8 +81,8 @@ def _end_the_dead(site: Installation) -> None:
     for group, places in site.topics.groups().items():
         for committed in site.log.committed(group, places, stable=True).values():
             if committed is not None and _is_ours(committed):
-                mark = decode_mark(committed.metadata)
-                writers |= set() if mark.released else {mark.transactional_id}
+                metadata = decode_metadata(committed.metadata)
+                writers |= set() if metadata.released else {metadata.transactional_id}
     for writer in sorted(writers - {"", INITIAL.transactional_id}):
         site.log.fence(writer)
 
@@ -98,8 +98,8 @@ def lost(site: Installation) -> dict[str, list[TopicPartition]]:
 
 def _is_ours(committed: Committed | None) -> bool:
     try:
-        return committed is not None and bool(decode_mark(committed.metadata))
-    except NewerMark as error:
+        return committed is not None and bool(decode_metadata(committed.metadata))
+    except NewerMetadata as error:
         raise LogError(f"nothing was repaired, there is {error}: use the version that wrote it") from error
     except ValueError:
         return False

@@ -11,7 +11,7 @@ from typing import Final
 from streamsched.audit.report import Fault, Findings
 from streamsched.log.coordination import Coordination
 from streamsched.log.port import LogError, TopicPartition
-from streamsched.runtime.mark import Mark, NewerMark, decode_mark, decode_runs
+from streamsched.runtime.commit_metadata import CommitMetadata, NewerMetadata, decode_metadata, decode_ranges
 
 PATIENCE: Final = 30.0
 """Seconds to wait for transactions that hold a position: longer than any of them lasts."""
@@ -26,7 +26,7 @@ class Commit:
     """
 
     position: int
-    mark: Mark
+    mark: CommitMetadata
     edges: Sequence[int]
 
     def leaves(self, offset: int) -> bool:
@@ -55,9 +55,9 @@ def read_commits(
         if committed is not None:
             position = committed.position
             try:
-                mark = decode_mark(committed.metadata)
-                edges = list(accumulate(decode_runs(mark.runs), initial=position))
-            except NewerMark as error:
+                mark = decode_metadata(committed.metadata)
+                edges = list(accumulate(decode_ranges(mark.settled_ranges), initial=position))
+            except NewerMetadata as error:
                 raise LogError(f"{error}: use the version that wrote it") from error
             except ValueError as error:
                 fault = Fault(8, None, f"a mark beside the position of group {group}", str(error))

@@ -11,7 +11,7 @@ from typing import Final
 
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec, Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, Record, TopicPartition
 from streamsched.log.scan import Patience
@@ -47,12 +47,12 @@ def history(
 
     The partitions that ``ends`` names are read; ``task_id`` leaves out what is under another key.
     """
-    intake, key = Intake(codec, topics), None if task_id is None else task_id.encode()
+    event_reader, key = EventReader(codec, topics), None if task_id is None else task_id.encode()
     for record in merged(log, ends):
         if key is not None and record.key != key:
             continue
         try:
-            yield record, intake.journal(record)
+            yield record, event_reader.journal(record)
         except Undecodable as error:
             yield record, error
 

@@ -21,7 +21,7 @@ from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.coordination import Coordination
-from streamsched.log.intake import Intake, blame
+from streamsched.log.event_reader import EventReader, blame
 from streamsched.log.port import Log, LogUnreachable, PositionLost, Record, TopicPartition
 from streamsched.log.scan import records
 from streamsched.log.topics import Topics
@@ -77,7 +77,7 @@ class WorkAudit:
         self._log = log
         self._coordination = coordination
         self._topics = topics
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._journal = journal
         self._findings = findings
         self._task_id = task_id
@@ -140,7 +140,7 @@ class WorkAudit:
         if self._task_id is not None and record.key != self._task_id.encode():
             return
         try:
-            event = self._intake.work(record)
+            event = self._event_reader.work(record)
         except Undecodable:
             blamed = blame(record.headers)
             if blamed is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from streamsched.cli.options import hear_interrupts, refuse_undecodable, set_up_logging, write_examples
+from streamsched.cli.options import enable_keyboard_interrupt, refuse_undecodable, set_up_logging, write_examples
 
 
 class Late(Mapping[str, Any]):
@@ -46,7 +46,7 @@ class Lister(Group):
 
     def invoke(self, context: Any) -> Any:
         """Run the group's own command, or one below it."""
-        hear_interrupts()
+        enable_keyboard_interrupt()
         set_up_logging(context.ensure_object(dict))
         refuse_undecodable(context)
         return super().invoke(context)

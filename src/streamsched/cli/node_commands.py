@@ -55,13 +55,13 @@ def worker(
     modules = allowed_modules(allow)
     settings = _node_settings(context, "worker", name)
     from streamsched.hosting.node import serve_worker
-    from streamsched.worker.node import Pace
+    from streamsched.worker.node import WorkerTiming
 
     if not modules:
         note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
-    pace = Pace(drain=drain_timeout, checkpoint=checkpoint_interval)
+    timing = WorkerTiming(drain=drain_timeout, checkpoint=checkpoint_interval)
     slots = slots_or_cpus(slots)
-    serve_worker(settings, name=name, slots=slots, allow=modules, pace=pace, reuse=reuse)
+    serve_worker(settings, name=name, slots=slots, allow=modules, timing=timing, reuse=reuse)
     return 0
 
 

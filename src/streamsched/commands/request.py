@@ -106,15 +106,15 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
 
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
     """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
-    from streamsched.log.intake import Intake  # late: only an id that the caller chose is looked for
+    from streamsched.log.event_reader import EventReader  # late: only an id that the caller chose is looked for
     from streamsched.log.scan import records
 
     home = site.topics.journal_of(own.task_id)
-    intake, key = Intake(site.codec, site.topics), own.task_id.encode()
+    event_reader, key = EventReader(site.codec, site.topics), own.task_id.encode()
     for record in records(site.log, site.log.start([home]), {home: offset}):
         if record.key == key and header(record.headers, "event_type") == "TaskRequested":
             try:
-                event = intake.journal(record)
+                event = event_reader.journal(record)
             except Undecodable:
                 continue
             if isinstance(event, TaskRequested):

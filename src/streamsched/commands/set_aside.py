@@ -11,7 +11,7 @@ from streamsched.installation.session import Session
 from streamsched.installation.site import Installation
 from streamsched.installation.writing import write
 from streamsched.log.codec import Undecodable, UnknownSchema, headers_of
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.port import Append, PositionLost, TopicPartition
 from streamsched.log.scan import records
 
@@ -69,8 +69,8 @@ def _check(site: Installation, place: TopicPartition, offset: int, source: str) 
     found = list(records(site.log, {place: offset}, {place: offset + 1})) if inside else []
     if not found:
         raise _none(source)
-    intake = Intake(site.codec, site.topics)
-    read = intake.journal if place.topic == site.topics.events else intake.work
+    event_reader = EventReader(site.codec, site.topics)
+    read = event_reader.journal if place.topic == site.topics.events else event_reader.work
     try:
         event = read(found[0])
     except UnknownSchema:
@@ -84,8 +84,8 @@ def _check(site: Installation, place: TopicPartition, offset: int, source: str) 
 
 def _decision(site: Installation, place: TopicPartition, offset: int) -> RecordSetAside | None:
     """Find out whether it was decided already."""
-    intake = Intake(site.codec, site.topics)
-    read = intake.journal if place.topic == site.topics.events else intake.work
+    event_reader = EventReader(site.codec, site.topics)
+    read = event_reader.journal if place.topic == site.topics.events else event_reader.work
     for record in records(site.log, {place: offset + 1}, site.log.end([place])):
         try:
             event = read(record)

@@ -20,7 +20,7 @@ from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation, node_name
 from streamsched.log.port import CannotEvict
 from streamsched.runtime.service import Service, serve
-from streamsched.worker.node import Pace, Worker
+from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
 
 
 def serve_worker(
-    settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], pace: Pace, reuse: int
+    settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], timing: WorkerTiming, reuse: int
 ) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
@@ -76,7 +76,7 @@ def serve_worker(
             site.log.check_broker()
         site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
-        worker = wiring.worker(site, pool, slots, name, pace, modules=allow)
+        worker = wiring.worker(site, pool, slots, name, timing, modules=allow)
         signals.tell(worker.drain)
         ready = f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}"
         _serve(worker, [], line=line, group=site.topics.worker_group, ready=ready)
@@ -87,11 +87,11 @@ def _serve(node: Scheduler | Worker, services: Sequence[Service], *, line: Membe
     joined, idle = _Ready(ready), Idle()
 
     def look() -> None:
-        line.tell(node.node_id, group, node.pulse.membership)
-        joined(joined=node.pulse.joined)
-        idle.look(node.pulse.idle, time.monotonic())
+        line.tell(node.node_id, group, node.heartbeats.membership)
+        joined(joined=node.heartbeats.joined)
+        idle.look(node.heartbeats.idle, time.monotonic())
 
-    serve(node, [*services, Service("beats", node.pulse.repeat)], on_turn=look, timeout=STEP)
+    serve(node, [*services, Service("beats", node.heartbeats.repeat)], on_turn=look, timeout=STEP)
     line.left()
     ignore_signals()
 

@@ -35,7 +35,7 @@ from streamsched.runtime.service import serve
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View
-from streamsched.worker.node import Pace, Worker
+from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
 
 IDLE: Final = 0.01
@@ -82,7 +82,7 @@ class Run:
         slots: int,
         command: str = "run",
         allow: Sequence[str] = (),
-        drain: float = Pace().drain,
+        drain: float = WorkerTiming().drain,
         reuse: int = 0,
         on_progress: Progress = lambda done, total: None,
     ) -> None:
@@ -249,7 +249,7 @@ class Run:
             os.close(output)
         modules = None if EVERYTHING in allow else allow
         return wiring.worker(
-            self._site, pool, self._slots, self._command, Pace(drain=self._drain), modules=modules,
+            self._site, pool, self._slots, self._command, WorkerTiming(drain=self._drain), modules=modules,
             own=frozenset({task_id}),
         )  # fmt: skip
 

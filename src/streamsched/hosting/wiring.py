@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streamsched.scheduler.node import Scheduler
     from streamsched.view.view import View
     from streamsched.worker.jobs import Pool
-    from streamsched.worker.node import Pace, Worker
+    from streamsched.worker.node import Worker, WorkerTiming
 
 
 def scheduler(site: Installation, name: str | None = None, view: View | None = None) -> Scheduler:
@@ -46,15 +46,15 @@ def worker(
     pool: Pool,
     slots: int,
     name: str | None = None,
-    pace: Pace | None = None,
+    timing: WorkerTiming | None = None,
     *,
     modules: Sequence[str] | None = None,
     own: frozenset[str] = frozenset(),
 ) -> Worker:
     """Build a worker node around a pool; ``modules`` and ``own`` are as in ``Worker``."""
-    from streamsched.worker.node import Pace, Worker
+    from streamsched.worker.node import Worker, WorkerTiming
 
     return Worker(
         log=site.log, topics=site.topics, codec=site.codec, pool=pool, me=site.identity("worker", name), slots=slots,
-        pause=site.pause, pace=pace or Pace(), modules=modules, own=own,
+        pause=site.pause, timing=timing or WorkerTiming(), modules=modules, own=own,
     )  # fmt: skip

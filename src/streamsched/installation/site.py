@@ -90,7 +90,7 @@ class Installation:
             LogError: the work log has another size than it had, and there are workers.
 
         """
-        from streamsched.runtime.mark import INITIAL
+        from streamsched.runtime.commit_metadata import INITIAL
 
         copies = copies or Copies()
         specs = [

@@ -26,7 +26,7 @@ TIME_BYTES: Final = 6
 TOKEN_BYTES: Final = 5
 """Bytes of the varint of a fencing token, while its ordinal is at most 3."""
 ITEMS_LIMIT: Final = 1 << 16
-"""Items of one array: more are nobody's, and would cost far more memory than the record has bytes."""
+"""Items of one array: no event has more, and more would cost far more memory than the record has bytes."""
 
 
 class _Longs(dict[int, bytes]):
@@ -119,7 +119,7 @@ class _Source:
 
 
 def is_beginning(former: Any, today: Any) -> bool:
-    """Tell whether a former schema is today's but for fields with defaults at the end of its records."""
+    """Return whether a former schema is today's but for fields with defaults at the end of its records."""
     if isinstance(former, dict) and isinstance(today, dict) and former["type"] == today["type"]:
         if "items" in today:
             return is_beginning(former["items"], today["items"])

@@ -26,7 +26,7 @@ _HEAD: Final = 10
 
 
 class Undecodable(Unavailable):
-    """A record is no event: names topic, partition, offset, fingerprint and the cause."""
+    """A record that is not an event: names topic, partition, offset, fingerprint and the cause."""
 
 
 class UnknownSchema(Undecodable):
@@ -56,11 +56,11 @@ class Codec:
         self._folder = schema_folder() if folder is None else folder
         classes = {cls.__name__: cls for cls in events.EVENTS}
         self._classes: dict[bytes, type[Event]] = {}
-        self._marks: dict[type[Event], list[bytes]] = {}
+        self._fingerprints: dict[type[Event], list[bytes]] = {}
         for line in (self._folder / "fingerprints.lock").read_text().splitlines():
-            mark, name = line.split()
-            self._classes[bytes.fromhex(mark)] = classes[name]
-            self._marks.setdefault(classes[name], []).append(bytes.fromhex(mark))
+            fingerprint, name = line.split()
+            self._classes[bytes.fromhex(fingerprint)] = classes[name]
+            self._fingerprints.setdefault(classes[name], []).append(bytes.fromhex(fingerprint))
         self._writers: dict[type[Event], Write] = {}
         self._readers: dict[bytes, Read] = {}
         """By all that stands before the body."""
@@ -96,31 +96,35 @@ class Codec:
         """Make what reads the bodies behind this head."""
         if head[:2] != MAGIC or len(head) < _HEAD:
             raise Undecodable(f"{place_of(record)}: not an event (it begins with {head[:4].hex(' ') or 'nothing'})")
-        mark = head[2:]
-        if mark not in self._classes:
+        fingerprint = head[2:]
+        if fingerprint not in self._classes:
             where = f"{record.partition} {record.offset} --topic {record.topic}"
             raise UnknownSchema(
-                f"{place_of(record)}: unknown schema fingerprint {mark.hex()}; "
+                f"{place_of(record)}: unknown schema fingerprint {fingerprint.hex()}; "
                 "it was written by a newer version of streamsched: upgrade this one. If no version wrote it: "
                 f"streamsched dead-letters set-aside {where} --reason WHY"
             )
-        read = self._readers[head] = self._compiled(mark)
+        read = self._readers[head] = self._compiled(fingerprint)
         return read
 
-    def _compiled(self, mark: bytes) -> Read:
-        cls = self._classes[mark]
-        schema, today = self._schema(cls, mark), self._schema(cls, self._marks[cls][-1])
+    def _compiled(self, fingerprint: bytes) -> Read:
+        cls = self._classes[fingerprint]
+        schema, today = self._schema(cls, fingerprint), self._schema(cls, self._fingerprints[cls][-1])
         if is_beginning(schema, today):
             return compile_reader(cls, schema)
         return _historic_reader(schema, today, compile_reader(cls, today))
 
     def _written(self, cls: type[Event]) -> list[tuple[bytes, dict[str, Any]]]:
         """List the heads and schemas that an event may be written under, oldest first."""
-        schemas = [(MAGIC + mark, self._schema(cls, mark)) for mark in self._marks[cls]]
+        schemas = [(MAGIC + fingerprint, self._schema(cls, fingerprint)) for fingerprint in self._fingerprints[cls]]
         return [(head, schema) for head, schema in schemas if is_beginning(schema, schemas[-1][1])]
 
-    def _schema(self, cls: type[Event], mark: bytes) -> dict[str, Any]:
-        name = cls.__name__ if mark == self._marks[cls][-1] else f"history/{cls.__name__}.{mark.hex()}"
+    def _schema(self, cls: type[Event], fingerprint: bytes) -> dict[str, Any]:
+        name = (
+            cls.__name__
+            if fingerprint == self._fingerprints[cls][-1]
+            else f"history/{cls.__name__}.{fingerprint.hex()}"
+        )
         schema: dict[str, Any] = json.loads((self._folder / f"{name}.avsc").read_text())
         return schema
 

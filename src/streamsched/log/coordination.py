@@ -33,7 +33,7 @@ class Coordination(Protocol):
         """Abort what the writer of this id has open and make its later calls fail with ``WriterFenced``."""
 
     def check_eviction(self) -> None:
-        """Tell whether ``evict`` can be used, and make it quick. Raises ``CannotEvict``."""
+        """Raise ``CannotEvict`` where ``evict`` cannot be used; else load what it needs, so that it is quick."""
 
     def evict(self, group: str, member_id: str) -> None:
         """Remove a dead member from its group, so that its partitions move at once."""
@@ -42,4 +42,4 @@ class Coordination(Protocol):
         """Find out which of the transactions at these places will never end: the log has forgotten them."""
 
     def end_hanging(self, hanging: Hanging) -> bool:
-        """End it in its partition, as it was decided; tells whether that was still to be done."""
+        """End it in its partition, as it was decided; returns whether that was still to be done."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from streamsched.domain.events import Event, RecordSetAside
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
-from streamsched.log.intake import Intake, set_aside
+from streamsched.log.event_reader import EventReader, set_aside
 from streamsched.log.port import Log, Record, TopicPartition
 from streamsched.log.topics import Topics
 
@@ -29,7 +29,7 @@ class Halt(NamedTuple):
 
 
 def in_words(halts: Iterable[Halt]) -> str:
-    """Tell of some partitions that stand still, the first of them in full; empty where there is none."""
+    """Return a message on the partitions that stand still, the first one in full; empty without any."""
     ordered = sorted(halts, key=lambda halt: halt.place.partition)
     if not ordered:
         return ""
@@ -47,7 +47,7 @@ class JournalReader:
     def __init__(self, log: Log, topics: Topics, codec: Codec) -> None:
         self._log = log
         self._reader = log.reader()
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._journal = topics.events
         self._places: tuple[TopicPartition, ...] = ()
         self._decisions: dict[tuple[int, int], RecordSetAside] = {}
@@ -65,9 +65,9 @@ class JournalReader:
         self._reader.assign({**positions, **found})
 
     def poll(self, limit: int, timeout: float) -> list[tuple[Record, Event | Undecodable | None]]:
-        """Return the next records with what they say: an event, why it is none, or None for those of other topics."""
+        """Return the next records, each with its event, why it is not one, or None for those of other topics."""
         found: list[tuple[Record, Event | Undecodable | None]] = []
-        journal, read, records = self._journal, self._intake.journal, self._reader.poll(limit, timeout)
+        journal, read, records = self._journal, self._event_reader.journal, self._reader.poll(limit, timeout)
         if not self.halts:
             try:  # all of them are events but for once in a blue moon: a call less for each
                 return [(record, read(record) if record.topic == journal else None) for record in records]
@@ -136,7 +136,7 @@ class JournalReader:
     def _search(self, record: Record) -> None:
         """Take note of a decision; nothing else counts behind the record at which the partition stands still."""
         try:
-            event = self._intake.journal(record)
+            event = self._event_reader.journal(record)
         except Undecodable:
             return
         if isinstance(event, RecordSetAside):

@@ -100,7 +100,7 @@ class TopicSpec(NamedTuple):
 class Hanging(NamedTuple):
     """A transaction that was decided and never ended in one partition: readers stand still there, at ``position``.
 
-    ``committed`` tells how it was decided; None when nobody knows any more.
+    ``committed`` tells how it was decided; None when that is not known any more.
     """
 
     place: TopicPartition
@@ -180,7 +180,7 @@ class Listener(Protocol):
         """Hand over: transactions with this member still count until this returns."""
 
     def on_lost(self, partitions: Collection[int]) -> None:
-        """Drop all work on these partitions: somebody else may own them already."""
+        """Drop all work on these partitions: another node may own them already."""
 
 
 class Member(Protocol):
@@ -224,17 +224,14 @@ class Reader(Protocol):
 
 
 class Writer(Protocol):
-    """Writes transactions under one transactional id; making one fences whoever had the id before."""
+    """Writes transactions under one transactional id; making one fences the id's previous writer."""
 
     @property
     def transactional_id(self) -> str:
         """The id that another writer would fence."""
 
     def commit(
-        self,
-        appends: Sequence[Append],
-        positions: Mapping[TopicPartition, Committed],
-        member: Member,
+        self, appends: Sequence[Append], positions: Mapping[TopicPartition, Committed], member: Member
     ) -> Mapping[int, int]:
         """Write all appends and the member's group positions in one transaction, begun and ended here.
 
@@ -260,7 +257,7 @@ class Log(Protocol):
         """Which log this is: views of one never serve another."""
 
     def topic_id(self, topic: str) -> str:
-        """Tell which topic of this name it is: one that is deleted and created again is another."""
+        """Return which topic of this name it is: one that is deleted and created again is another."""
 
     def reader(self) -> Reader:
         """Make a reader of no partition."""
@@ -278,7 +275,7 @@ class Log(Protocol):
         """Write a record without waiting; it may be lost (beats)."""
 
     def time(self) -> LogTime | None:
-        """Tell the log's own time, as the last record that was posted told; None where none was written yet.
+        """Return the log's own time, as the last record that was posted told; None where none was written yet.
 
         Raises:
             TopicMismatch: the topic that is posted to keeps its writers' times.
@@ -294,7 +291,7 @@ class Log(Protocol):
         """Return the position of the first record not older than ``time``; the end where there is none."""
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
-        """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
+        """Return where open transactions hold back readers of these partitions, and of the groups' positions."""
 
     def close(self) -> None:
         """Release what the log holds; readers, members and writers are closed by their users."""

@@ -1,4 +1,4 @@
-"""Settings of Kafka's client that nobody else may see: which they are, and how they are hidden."""
+"""Secret settings of Kafka's client: which they are, and how they are hidden."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HIDDEN: Final = "***"
 
 
 def is_secret(name: str) -> bool:
-    """Tell whether a setting of this name of librdkafka is a secret: a password, a private key, a token's source."""
+    """Return whether a setting of this name of librdkafka is a secret: a password, a private key, a token's source."""
     return not _WORDS.isdisjoint(name.split(".")) or name.endswith(_NAMES)
 
 

@@ -49,7 +49,7 @@ def record(log: Log, topics: Topics) -> None:
 
 
 def difference(topics: Topics, made_with: Sizes) -> str:
-    """Say how the topics differ from what they were made with, and the remedy; empty where they do not."""
+    """Return how the topics differ from what they were made with, and the remedy; empty where they do not."""
     if topics.event_partitions != made_with.events:
         return (
             f"topic {topics.events} has {topics.event_partitions} partitions and was made with {made_with.events}: "

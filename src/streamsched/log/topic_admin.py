@@ -34,4 +34,4 @@ class TopicAdmin(Protocol):
         """Return every difference between the topics and what they must be, in words; empty when all is well."""
 
     def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Let go of records below these positions."""
+        """Delete the records below these positions."""

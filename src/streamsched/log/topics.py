@@ -66,7 +66,7 @@ class Topics:
         return f"{self.prefix}.workers"
 
     def journal_id(self, log: Log) -> str:
-        """Tell which journal this is: views of one never serve another, of the same cluster and name either."""
+        """Return which journal this is: views of one never serve another, of the same cluster and name either."""
         return f"{log.cluster_id} {log.topic_id(self.events)}"
 
     def journal_of(self, task_id: str) -> TopicPartition:
@@ -86,7 +86,7 @@ class Topics:
         return {self.scheduler_group: self.journal(), self.worker_group: self.work_log()}
 
     def specs(self) -> list[TopicSpec]:
-        """Say what every topic must be."""
+        """Return the settings that every topic must have."""
         compact = {**_COMMON, "cleanup.policy": "compact"}
         return [
             TopicSpec(self.events, self.event_partitions, {**_COMMON, **_FOREVER}),

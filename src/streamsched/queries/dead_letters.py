@@ -12,7 +12,7 @@ from streamsched.domain.errors import InputError
 from streamsched.domain.events import DeadLetter
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.port import LogError, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.queries.documents import Document
@@ -64,10 +64,10 @@ def dead_letters(site: Installation, *, topic: str | None = None, since: int | N
     """
     place = TopicPartition(site.topics.dead_letters, 0)
     begin = site.log.start([place]) if since is None else site.log.position_at([place], since)
-    intake = Intake(site.codec, site.topics)
+    event_reader = EventReader(site.codec, site.topics)
     for record in merged(site.log, site.log.end([place]), begin):
         try:
-            letter = intake.dead_letter(record)
+            letter = event_reader.dead_letter(record)
         except Undecodable:
             continue
         if topic in (None, letter.topic):
@@ -80,7 +80,7 @@ def dead_letter(site: Installation, number: int) -> SetAside | None:
     if record is None:
         return None
     try:
-        return SetAside(number, Intake(site.codec, site.topics).dead_letter(record))
+        return SetAside(number, EventReader(site.codec, site.topics).dead_letter(record))
     except Undecodable:
         return None
 

@@ -9,7 +9,7 @@ from streamsched.audit.replay import merged
 from streamsched.domain.events import NodeBeat
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.port import TopicPartition
 from streamsched.queries.documents import Document
 
@@ -52,10 +52,10 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
     The age is that of the record: what a node says itself of the time is as wrong as its clock.
     """
     beats: dict[bytes, tuple[NodeBeat, int]] = {}
-    intake = Intake(site.codec, site.topics)
+    event_reader = EventReader(site.codec, site.topics)
     for record in merged(site.log, site.log.end([TopicPartition(site.topics.workers, 0)])):
         try:
-            beat = intake.beat(record)
+            beat = event_reader.beat(record)
         except Undecodable:
             continue
         key = record.key or b""

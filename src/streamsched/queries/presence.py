@@ -11,7 +11,7 @@ from streamsched.domain.routing import Requirement
 from streamsched.domain.task import Task
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.port import Record, TopicPartition
 
 SEEN_S: Final = 10.0
@@ -32,7 +32,7 @@ class Presence:
 
     def __init__(self, site: Installation) -> None:
         self._site = site
-        self._intake = Intake(site.codec, site.topics)
+        self._event_reader = EventReader(site.codec, site.topics)
         self._place = TopicPartition(site.topics.workers, 0)
         since = site.clock.now() - round(1000 * SEEN_S)
         starts = site.log.position_at([self._place], since)
@@ -90,7 +90,7 @@ class Presence:
     def _hear(self, record: Record) -> None:
         key = record.key or b""
         try:
-            beat = self._intake.beat(record)
+            beat = self._event_reader.beat(record)
         except Undecodable:
             return
         self._seen.pop(key, None)

@@ -24,21 +24,21 @@ from streamsched.version import __version__
 
 INTERVAL: Final = 0.5
 """Seconds between the beats of a node, in all but very large clusters."""
-TURNS: Final = INTERVAL / 2
+TURN_LIMIT_S: Final = INTERVAL / 2
 """Seconds within which a loop that does not wait turns at least once."""
-HANGS: Final = 15.0
+HANGING_AFTER_S: Final = 15.0
 """Seconds after which a loop that did not beat counts as hanging: what it may wait for has given up by then."""
-MOST: Final = 500
+MOST_BEATS_PER_S: Final = 500
 """Beats a second that all nodes together may send."""
 
 
 def interval_of(nodes: float) -> float:
     """Return the seconds between the beats of one of so many nodes."""
-    return max(INTERVAL, nodes / MOST)
+    return max(INTERVAL, nodes / MOST_BEATS_PER_S)
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class NodeStatus:
     """What a node tells of itself."""
 
     state: str
@@ -49,7 +49,7 @@ class Condition:
     modules: tuple[str, ...] | None = None
 
 
-class Pulse:
+class HeartbeatSender:
     """Sends the beats of one node: each half second, and at once when its partitions or its state change.
 
     ``partitions`` is how many the group shares out: a node's part of them tells how many nodes there are.
@@ -68,7 +68,7 @@ class Pulse:
         self._last_loop = me.clock.monotonic()
         self._longest = 0.0
         """Seconds of the longest turn since the last beat."""
-        self._told: tuple[object, ...] = ()
+        self._sent: tuple[object, ...] = ()
         self._last: NodeBeat | None = None
         self._posting = Lock()
         self.membership = ("", "")
@@ -85,10 +85,10 @@ class Pulse:
         return self._ownership.idle
 
     def until_due(self) -> float:
-        """Tell how many seconds there are until the next beat."""
+        """Return how many seconds there are until the next beat."""
         return max(0.0, self._next - self._me.clock.monotonic())
 
-    def beat(self, condition: Callable[[], Condition], state: str) -> None:
+    def beat(self, status: Callable[[], NodeStatus], state: str) -> None:
         """Send a beat if it is time; call it once in each loop."""
         now = self._me.clock.monotonic()
         age, self._last_loop = now - self._last_loop, now
@@ -97,14 +97,14 @@ class Pulse:
         joined = self._ownership.joined
         # While it joins, its name in the group is news: who dies then is to be evicted as well.
         news = (state, joined or self._ownership.member_id, {*self._ownership.claims})
-        if now < self._next and news == self._told:
+        if now < self._next and news == self._sent:
             return
         owned = len(self._ownership.claims)
         self._next = now + interval_of(self._partitions / owned if owned else 1)
-        self._told = news
+        self._sent = news
         metrics.TURN_SECONDS.observe(self._longest, self._role)
         self._longest = 0.0
-        told = condition()
+        current = status()
         self.membership = (self._ownership.member_id, self._ownership.transactional_id)
         event = self._me.sign(
             NodeBeat,
@@ -112,16 +112,16 @@ class Pulse:
             name=self._me.name,
             role=self._role,
             version=__version__,
-            state=told.state,
+            state=current.state,
             member_id=self.membership[0],
             transactional_id=self.membership[1],
-            slots=told.slots,
-            free=told.free,
-            pending=told.pending,
+            slots=current.slots,
+            free=current.free,
+            pending=current.pending,
             partitions=tuple(sorted(self._ownership.claims)),
-            running=told.running,
+            running=current.running,
             loop_age=round(age * 1000),
-            modules=told.modules,
+            modules=current.modules,
         )
         with self._posting:
             self._last = event
@@ -132,7 +132,7 @@ class Pulse:
         with self._posting:
             now = self._me.clock.monotonic()
             age = now - self._last_loop
-            if self._last is None or now < self._next or not TURNS < age <= HANGS:
+            if self._last is None or now < self._next or not TURN_LIMIT_S < age <= HANGING_AFTER_S:
                 return
             self._next = now + INTERVAL
             repeated = replace(self._last, at=self._me.clock.now(), loop_age=round(age * 1000))

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from streamsched.domain.events import PartitionReset
 from streamsched.log.codec import Codec, Undecodable, headers_of
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.port import Append, Log, TopicPartition, TransactionAborted
 from streamsched.log.scan import records
 from streamsched.log.topics import Topics
@@ -54,10 +54,10 @@ def of_journal(log: Log, topics: Topics, codec: Codec, places: Collection[TopicP
     """
     positions = dict(log.start(places))
     letters = TopicPartition(topics.dead_letters, 0)
-    intake = Intake(codec, topics)
+    event_reader = EventReader(codec, topics)
     for record in records(log, log.start([letters]), log.end([letters]), give_up_s=_READ_S):
         try:
-            letter = intake.dead_letter(record)
+            letter = event_reader.dead_letter(record)
         except Undecodable:
             continue
         place = TopicPartition(letter.topic, letter.partition)
@@ -68,7 +68,7 @@ def of_journal(log: Log, topics: Topics, codec: Codec, places: Collection[TopicP
 
 
 def facts_of(topics: Topics, codec: Codec, me: Identity, places: Collection[TopicPartition]) -> list[Append]:
-    """Tell every partition of the journal that what was live in these of the work log is returned."""
+    """Make one event for each journal partition: what was live in these work-log partitions is returned."""
     facts = []
     for place in places:
         for home in topics.journal():

@@ -27,12 +27,12 @@ from streamsched.log.port import (
     TopicPartition,
 )
 from streamsched.runtime.beginning import Beginning
-from streamsched.runtime.mark import INITIAL, Mark
+from streamsched.runtime.commit_metadata import INITIAL, CommitMetadata
 from streamsched.runtime.transactions import Forgotten, Transactions
 
-PATIENCE: Final = 0.3
+PATIENCE_S: Final = 0.3
 """Seconds that a predecessor has to release or to make progress before it is fenced."""
-HOLD: Final = 1.0
+STABLE_READ_S: Final = 1.0
 """Seconds to wait for another's open transaction before the loop goes round again: a silent node is evicted."""
 ROUNDS: Final = 10
 """How often progress buys it another wait."""
@@ -51,7 +51,7 @@ class Claim(Struct, frozen=True):
     epoch: int
     counter: int
     position: int
-    runs: str
+    settled_ranges: str
     released: bool
     end: int
 
@@ -80,28 +80,31 @@ class Claimant:
             self.waiting()
             self.transactions.fence(predecessor)
         lost: dict[TopicPartition, PositionLost] = {}
-        stable = self.transactions.marks(places, stable=True, timeout=HOLD, on_lost=lost.setdefault)
+        stable = self.transactions.read_commits(places, stable=True, timeout=STABLE_READ_S, on_lost=lost.setdefault)
         facts = self._forgotten(lost, stable)
         if lost:
             self._stand_still(lost)
         if not stable:
             return ()
-        marks = {
-            place: Mark(self.transactions.id, mark.epoch + 1, mark.counter + 1, released=False, runs=mark.runs)
-            for place, (_, mark) in stable.items()
+        own = self.transactions.id
+        commits = {
+            place: CommitMetadata(
+                own, old.epoch + 1, old.counter + 1, released=False, settled_ranges=old.settled_ranges
+            )
+            for place, (_, old) in stable.items()
         }
-        positions = {place: Committed(stable[place][0], mark.encode()) for place, mark in marks.items()}
+        positions = {place: Committed(stable[place][0], commit.encode()) for place, commit in commits.items()}
         self.transactions.commit(facts, positions, self.member)
         ends = self.log.end(list(stable))
         return [
-            Claim(place.partition, mine.epoch, mine.counter, position, before.runs, released, ends[place])
+            Claim(place.partition, commit.epoch, commit.counter, position, before.settled_ranges, released, ends[place])
             for place, (position, before) in stable.items()
-            for mine in (marks[place],)
+            for commit in (commits[place],)
             for released in (before.released or self.transactions.is_own(before.transactional_id),)
         ]
 
     def _forgotten(
-        self, lost: dict[TopicPartition, PositionLost], stable: dict[TopicPartition, tuple[int, Mark]]
+        self, lost: dict[TopicPartition, PositionLost], stable: dict[TopicPartition, tuple[int, CommitMetadata]]
     ) -> Sequence[Append]:
         """Move what can begin anew from the lost partitions to the others; returns what to write with the claim."""
         forgotten = [place for place, why in lost.items() if isinstance(why, Forgotten)]
@@ -126,20 +129,20 @@ class Claimant:
 
     def _unreleased(self, places: Sequence[TopicPartition]) -> list[str]:
         """Find the predecessors to fence: those that hold on without progress, after a patient second look."""
-        held = _held(self.transactions.marks(places, stable=False, on_lost=lambda place, lost: None))
+        held = _held(self.transactions.read_commits(places, stable=False, on_lost=lambda place, lost: None))
         if not held:
             return []
         try:
-            held = _held(self.transactions.marks(list(held), stable=True, timeout=PATIENCE))
+            held = _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE_S))
             for _ in range(ROUNDS if held else 0):
                 self.waiting()
-                self.pause(PATIENCE)
-                before, held = held, _held(self.transactions.marks(list(held), stable=True, timeout=PATIENCE))
+                self.pause(PATIENCE_S)
+                before, held = held, _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE_S))
                 if held in ({}, before):
                     break
         except LogUnreachable:
             pass  # an open transaction is in the way: fencing its owner is what ends it
-        return sorted({mark.transactional_id for mark in held.values()} - {self.transactions.id})
+        return sorted({commit.transactional_id for commit in held.values()} - {self.transactions.id})
 
     def _stand_still(self, lost: Mapping[TopicPartition, PositionLost]) -> None:
         """Leave partitions alone whose position is gone: nothing may begin just anywhere."""
@@ -148,5 +151,5 @@ class Claimant:
         logger.error("%s; until then these stand still: %s %s", why, next(iter(lost)).topic, sorted(self.set_apart))
 
 
-def _held(marks: Mapping[TopicPartition, tuple[int, Mark]]) -> dict[TopicPartition, Mark]:
-    return {place: mark for place, (_, mark) in marks.items() if not mark.released}
+def _held(commits: Mapping[TopicPartition, tuple[int, CommitMetadata]]) -> dict[TopicPartition, CommitMetadata]:
+    return {place: commit for place, (_, commit) in commits.items() if not commit.released}

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 
-class Life(StrEnum):
+class WorkerState(StrEnum):
     """Where a worker is in its life."""
 
     RUNNING = "running"
@@ -24,16 +24,16 @@ class Life(StrEnum):
     STOPPED = "stopped"
 
 
-LIVES: Final[dict[Life, frozenset[Life]]] = {
-    Life.RUNNING: frozenset({Life.DRAINING, Life.STOPPED}),
-    Life.DRAINING: frozenset({Life.YIELDING, Life.STOPPED}),
-    Life.YIELDING: frozenset({Life.STOPPED}),
-    Life.STOPPED: frozenset(),
+TRANSITIONS: Final[dict[WorkerState, frozenset[WorkerState]]] = {
+    WorkerState.RUNNING: frozenset({WorkerState.DRAINING, WorkerState.STOPPED}),
+    WorkerState.DRAINING: frozenset({WorkerState.YIELDING, WorkerState.STOPPED}),
+    WorkerState.YIELDING: frozenset({WorkerState.STOPPED}),
+    WorkerState.STOPPED: frozenset(),
 }
 
 
-def become(now: Life, then: Life) -> Life:
+def transition(now: WorkerState, then: WorkerState) -> WorkerState:
     """Go from one life to another, which the table must allow."""
-    if then not in LIVES[now]:
+    if then not in TRANSITIONS[now]:
         raise AssertionError(f"no way from {now} to {then}")
     return then

@@ -27,18 +27,18 @@ from streamsched.log.port import (
 )
 from streamsched.runtime import metrics
 from streamsched.runtime.beginning import Beginning
-from streamsched.runtime.claim import PATIENCE, Claim, Claimant
+from streamsched.runtime.claim import PATIENCE_S, Claim, Claimant
 from streamsched.runtime.clock import Clock
-from streamsched.runtime.mark import Mark
-from streamsched.runtime.tracker import Place
+from streamsched.runtime.commit_metadata import CommitMetadata
+from streamsched.runtime.tracker import CommitPoint
 from streamsched.runtime.transactions import REMEDY, Transactions
 
-AFTER_FENCE: Final = 1.0
+AFTER_FENCE_S: Final = 1.0
 """Seconds after being fenced before anything is claimed."""
-SLICE: Final = 0.05
+GROUP_POLL_S: Final = 0.05
 """Seconds between two calls to the group, while it shares out and some time after that."""
-CALM_AFTER: Final = 5.0
-CALM_SLICE: Final = 0.2
+CALM_AFTER_S: Final = 5.0
+CALM_GROUP_POLL_S: Final = 0.2
 """The same when nothing has come from it for longer: what is idle should cost nothing."""
 OUTAGE_S: Final = 150.0
 """How long running work waits for the log to say how a transaction ended: as long as the group keeps its member."""
@@ -46,7 +46,7 @@ OUTAGE_S: Final = 150.0
 logger = logging.getLogger(__name__)
 
 
-class Tenant(Protocol):
+class PartitionHandler(Protocol):
     """The role that works on owned partitions."""
 
     def claimed(self, claims: Sequence[Claim]) -> None:
@@ -78,7 +78,7 @@ class Ownership:
         group: str,
         topic: str,
         node_id: str,
-        tenant: Tenant,
+        partition_handler: PartitionHandler,
         clock: Clock,
         pause: Callable[[float], None],
         begin_anew: Callable[[Collection[TopicPartition]], Beginning] | None = None,
@@ -86,15 +86,15 @@ class Ownership:
     ) -> None:
         self._group = group
         self._topic = topic
-        self._tenant = tenant
+        self._partition_handler = partition_handler
         self._clock = clock
         self._pause = pause
         self._outage = outage
         self._transactions = Transactions(log, coordination, group, node_id)
         self._member = coordination.member(group, topic, self)
         self._claimant = Claimant(
-            log=log, transactions=self._transactions, member=self._member, waiting=tenant.waiting, pause=pause,
-            begin_anew=begin_anew,
+            log=log, transactions=self._transactions, member=self._member, waiting=partition_handler.waiting,
+            pause=pause, begin_anew=begin_anew,
         )  # fmt: skip
         self._assigned: set[int] = set()
         self._claim_at = 0.0
@@ -116,7 +116,7 @@ class Ownership:
     @property
     def turn(self) -> float:
         """Seconds that may pass until the group is served again: few while it shares its partitions out anew."""
-        return CALM_SLICE if self._clock.monotonic() - self._stirred_at > CALM_AFTER else SLICE
+        return CALM_GROUP_POLL_S if self._clock.monotonic() - self._stirred_at > CALM_AFTER_S else GROUP_POLL_S
 
     @property
     def idle(self) -> str:
@@ -151,43 +151,43 @@ class Ownership:
                 self._transactions.abandon()
 
     def commit(
-        self, appends: Sequence[Append], places: Mapping[int, Place], *, release: bool = False
+        self, appends: Sequence[Append], points: Mapping[int, CommitPoint], *, release: bool = False
     ) -> Mapping[int, int]:
-        """Write appends and places in one transaction; returns the offsets of tracked appends, by index.
+        """Write appends and positions in one transaction; returns the offsets of tracked appends, by index.
 
         Raises:
             TransactionAborted: nothing was written; decide again after the next poll.
-            WriterFenced: nothing was written, and all claims are dropped; the tenant was told.
+            WriterFenced: nothing was written, and all claims are dropped; the partition handler was called.
 
         """
         mine = self._transactions.id
-        marks = {
-            partition: Mark(mine, claim.epoch, claim.counter + 1, released=release, runs=place.runs)
-            for partition, place in places.items()
+        commits = {
+            partition: CommitMetadata(mine, claim.epoch, claim.counter + 1, release, point.settled_ranges)
+            for partition, point in points.items()
             for claim in (self.claims[partition],)
         }
         positions = {
-            TopicPartition(self._topic, partition): Committed(place.position, marks[partition].encode())
-            for partition, place in places.items()
+            TopicPartition(self._topic, partition): Committed(point.position, commits[partition].encode())
+            for partition, point in points.items()
         }
         begun = self._clock.monotonic()
         try:
             offsets = self._transactions.commit(appends, positions, self._member)
         except OutcomeUnknown as error:
             logger.warning("outcome of a transaction unknown, asking the witness: %s", error)
-            offsets = self._witness(marks, error)
+            offsets = self._witness(commits, error)
         except WriterFenced:
             # Whoever fenced us has the partitions, or will: first the group may tell which are still ours.
-            self._claim_at = self._clock.monotonic() + AFTER_FENCE
+            self._claim_at = self._clock.monotonic() + AFTER_FENCE_S
             self._drop(list(self.claims))
             self._transactions.renew()
             metrics.FENCED.add(1)
             raise
         metrics.COMMIT_SECONDS.observe(self._clock.monotonic() - begun)
-        for partition, place in places.items():
+        for partition, point in points.items():
             claim = self.claims.get(partition)
             if claim is not None:  # the witness may have found it lost
-                self.claims[partition] = replace(claim, counter=claim.counter + 1, position=place.position)
+                self.claims[partition] = replace(claim, counter=claim.counter + 1, position=point.position)
         return offsets
 
     def hurry(self) -> None:
@@ -209,11 +209,11 @@ class Ownership:
         self._claimant.set_apart -= set(partitions)
 
     def on_revoked(self, partitions: Collection[int]) -> None:
-        """Let the tenant hand over what is claimed."""
+        """Have the partition handler hand over what is claimed."""
         self._stirred_at = self._clock.monotonic()
         held = [partition for partition in partitions if partition in self.claims]
         if held:
-            self._tenant.hand_over(held)
+            self._partition_handler.hand_over(held)
         self._assigned -= set(partitions)
         for partition in held:
             self.claims.pop(partition, None)
@@ -234,7 +234,7 @@ class Ownership:
         self.claims |= {claim.partition: claim for claim in claims}
         try:
             if claims:
-                self._tenant.claimed(claims)
+                self._partition_handler.claimed(claims)
                 metrics.CLAIMS.add(len(claims))
         except LogError:  # it cannot begin: claimed anew
             for claim in claims:
@@ -243,40 +243,40 @@ class Ownership:
 
     # --- outcomes ---------------------------------------------------------------------------------------------------
 
-    def _witness(self, marks: Mapping[int, Mark], unknown: OutcomeUnknown) -> Mapping[int, int]:
+    def _witness(self, commits: Mapping[int, CommitMetadata], unknown: OutcomeUnknown) -> Mapping[int, int]:
         """Find out from the stable commit whether our last transaction landed.
 
         What another node claimed meanwhile is lost. Any other partition of the transaction tells of the whole.
         """
         self._transactions.abandon()
         begun = self._clock.monotonic()
-        places = [TopicPartition(self._topic, partition) for partition in marks]
+        places = [TopicPartition(self._topic, partition) for partition in commits]
         while True:
             try:
-                self._tenant.waiting()
+                self._partition_handler.waiting()
                 self._transactions.fence_abandoned()
-                self._tenant.waiting()
-                found = self._transactions.marks(places, stable=True)
+                self._partition_handler.waiting()
+                found = self._transactions.read_commits(places, stable=True)
                 break
             except LogUnreachable as error:
                 if self._clock.monotonic() - begun >= self._outage:
                     # Nothing is known of this work any more: claim it anew, from what the log says then.
-                    self._drop(list(marks))
-                    raise TransactionAborted(f"nobody can tell whether the transaction landed: {error}") from unknown
+                    self._drop(list(commits))
+                    raise TransactionAborted(f"cannot find out whether the transaction landed: {error}") from unknown
                 logger.warning("an outage: what runs goes on, results wait: %s", error)
-                self._pause(PATIENCE)
-        landed = {place.partition: mark for place, (_, mark) in found.items()}
+                self._pause(PATIENCE_S)
+        landed = {place.partition: commit for place, (_, commit) in found.items()}
         is_own = self._transactions.is_own
         foreign = {
             partition
-            for partition, mark in marks.items()
-            if landed[partition].epoch > mark.epoch or not is_own(landed[partition].transactional_id)
+            for partition, commit in commits.items()
+            if landed[partition].epoch > commit.epoch or not is_own(landed[partition].transactional_id)
         }
         if foreign:
             self._assigned -= foreign
             self._drop(foreign)
-        kept = marks.keys() - foreign
-        if all(landed[partition].counter == marks[partition].counter for partition in kept) and (kept or not marks):
+        kept = commits.keys() - foreign
+        if all(landed[partition].counter == commits[partition].counter for partition in kept) and (kept or not commits):
             return unknown.offsets
         lost = f"; {self._topic} {sorted(foreign)} were claimed by another node" if foreign else ""
         raise TransactionAborted(f"the transaction was not committed{lost}") from unknown
@@ -284,4 +284,4 @@ class Ownership:
     def _drop(self, partitions: Collection[int]) -> None:
         held = [partition for partition in partitions if self.claims.pop(partition, None)]
         if held:
-            self._tenant.dropped(held)
+            self._partition_handler.dropped(held)

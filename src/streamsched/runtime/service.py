@@ -32,7 +32,7 @@ class Node(Protocol):
         """Whether the loop is over."""
 
     def step(self, timeout: float) -> bool:
-        """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
+        """Make one turn of at most ``timeout`` seconds; returns whether anything happened."""
 
     def stop(self) -> None:
         """Hand everything over and leave."""

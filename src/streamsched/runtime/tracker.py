@@ -20,12 +20,12 @@ from enum import Enum, auto
 from itertools import islice
 from typing import Generic, TypeVar
 
-from streamsched.runtime.mark import RUNS_LIMIT, decode_runs, encode_runs
+from streamsched.runtime.commit_metadata import RANGES_LIMIT_BYTES, decode_ranges, encode_ranges
 
 T = TypeVar("T")
 
 
-class Met(Enum):
+class OffsetState(Enum):
     """What the reader met at an offset."""
 
     NEW = auto()
@@ -34,21 +34,21 @@ class Met(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CommitPoint:
     """What a commit says of a partition: its position and the runs above it."""
 
     position: int
-    runs: str = "-"
+    settled_ranges: str = "-"
 
     @property
     def fits(self) -> bool:
         """Whether the broker takes it."""
-        return len(self.runs) <= RUNS_LIMIT
+        return len(self.settled_ranges) <= RANGES_LIMIT_BYTES
 
     @property
     def crowded(self) -> bool:
-        """Whether it is time to renew the oldest records, so that it goes on to fit."""
-        return len(self.runs) > RUNS_LIMIT // 2
+        """Whether it is time to renew the oldest records, so that it still fits later."""
+        return len(self.settled_ranges) > RANGES_LIMIT_BYTES // 2
 
 
 class Tracker(Generic[T]):
@@ -56,7 +56,7 @@ class Tracker(Generic[T]):
 
     __slots__ = ("_ahead", "_inherited", "_settled_ahead", "_unsettled", "read")
 
-    def __init__(self, position: int, runs: str = "-") -> None:
+    def __init__(self, position: int, settled_ranges: str = "-") -> None:
         self.read = position
         """The next offset to be read."""
         self._unsettled: dict[int, T] = {}
@@ -64,7 +64,7 @@ class Tracker(Generic[T]):
         self._settled_ahead: set[int] = set()
         self._inherited: list[tuple[int, int]] = []
         offset = position
-        for turn, length in enumerate(decode_runs(runs)):
+        for turn, length in enumerate(decode_ranges(settled_ranges)):
             if turn % 2:
                 self._inherited.append((offset, offset + length))
             offset += length
@@ -77,7 +77,7 @@ class Tracker(Generic[T]):
         """The low mark: the lowest unsettled offset, or what is read next."""
         return next(iter(self._unsettled), self.read)
 
-    def meet(self, offset: int) -> Met:
+    def classify(self, offset: int) -> OffsetState:
         """Note that the reader got to this offset, and tell what it means.
 
         A NEW record counts as settled unless it is added.
@@ -87,13 +87,13 @@ class Tracker(Generic[T]):
             del self._inherited[0]
         if self._ahead and offset in self._ahead:
             self._unsettled[offset] = self._ahead.pop(offset)
-            return Met.OWN
+            return OffsetState.OWN
         if self._settled_ahead and offset in self._settled_ahead:
             self._settled_ahead.discard(offset)
-            return Met.SETTLED
+            return OffsetState.SETTLED
         if self._inherited and self._inherited[0][0] <= offset:
-            return Met.SETTLED
-        return Met.NEW
+            return OffsetState.SETTLED
+        return OffsetState.NEW
 
     def advance(self, position: int) -> None:
         """Note that there is nothing but markers and gaps up to this position."""
@@ -133,12 +133,12 @@ class Tracker(Generic[T]):
         return list(islice(self._unsettled.values(), count))
 
     def items(self) -> Iterator[T]:
-        """Walk what all unsettled records stand for."""
+        """Yield what all unsettled records stand for."""
         yield from self._unsettled.values()
         yield from self._ahead.values()
 
-    def place(self) -> Place:
-        """Say what a commit made now would say."""
+    def commit_point(self) -> CommitPoint:
+        """Return the position and settled ranges to commit now."""
         low = cursor = self.low
         lengths: list[int] = []
         for first, end in self._settled_spans():
@@ -147,10 +147,10 @@ class Tracker(Generic[T]):
             else:
                 lengths += (first - cursor, end - first)
             cursor = end
-        return Place(low, encode_runs(lengths))
+        return CommitPoint(low, encode_ranges(lengths))
 
     def _settled_spans(self) -> Iterator[tuple[int, int]]:
-        """Walk the settled offsets above the low mark, as spans with their ends left out."""
+        """Yield the settled offsets above the low mark, as spans with their ends left out."""
         if self._unsettled:
             expected = self.low
             for offset in self._unsettled:

@@ -1,4 +1,4 @@
-"""A node's transactions and what fences them: its own ids, those of predecessors, and the marks that were committed."""
+"""A node's transactions and what fences them: its own ids, those of predecessors, and what they committed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamsched.log.port import (
     TransactionAborted,
     Writer,
 )
-from streamsched.runtime.mark import Mark, NewerMark, decode_mark
+from streamsched.runtime.commit_metadata import CommitMetadata, NewerMetadata, decode_metadata
 
 REMEDY: Final = "run 'streamsched topics repair'"
 
@@ -43,7 +43,7 @@ class Transactions:
         self._writer: Writer | None = log.writer(self.id)
 
     def is_own(self, transactional_id: str) -> bool:
-        """Tell whether this node has, or had, this id."""
+        """Return whether this node has, or had, this id."""
         return transactional_id.startswith(self._ids)
 
     def commit(
@@ -83,25 +83,25 @@ class Transactions:
         if self._writer is not None:
             self._writer.close()
 
-    def marks(
+    def read_commits(
         self,
         places: Collection[TopicPartition],
         *,
         stable: bool,
         timeout: float = 10.0,
         on_lost: Callable[[TopicPartition, PositionLost], object] | None = None,
-    ) -> dict[TopicPartition, tuple[int, Mark]]:
-        """Read committed positions and marks; one that is lost is raised, or told to ``on_lost`` and left out."""
-        found: dict[TopicPartition, tuple[int, Mark]] = {}
+    ) -> dict[TopicPartition, tuple[int, CommitMetadata]]:
+        """Read committed positions and metadata; one that is lost is raised, or told to ``on_lost`` and left out."""
+        found: dict[TopicPartition, tuple[int, CommitMetadata]] = {}
         commits = self._coordination.committed(self.group, places, stable=stable, timeout=timeout)
         for place, committed in commits.items():
             where = f"group {self.group} for {place.topic}-{place.partition}"
             lost: PositionLost = Forgotten(f"there is no committed position of {where}: {REMEDY}")
             try:
                 if committed is not None:
-                    found[place] = (committed.position, decode_mark(committed.metadata))
+                    found[place] = (committed.position, decode_metadata(committed.metadata))
                     continue
-            except NewerMark as error:
+            except NewerMetadata as error:
                 raise LogError(f"the committed position of {where} is {error}: upgrade this node") from error
             except ValueError as error:
                 # An admin has set it: what was settled above it is not known any more.

@@ -15,7 +15,7 @@ from streamsched.domain import events as e
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec, Undecodable
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Append, Log, LogUnreachable, Record, TopicPartition
 from streamsched.log.topics import Topics
@@ -23,7 +23,7 @@ from streamsched.runtime.claim import Claim
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
-from streamsched.runtime.tracker import Place
+from streamsched.runtime.tracker import CommitPoint
 from streamsched.view.view import View
 
 LAG: Final = 5_000
@@ -43,7 +43,7 @@ class JournalFold:
     ) -> None:  # fmt: skip
         self._log = log
         self._topics = topics
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._records = Records(codec, topics)
         self._view = view
         self._me = me
@@ -127,7 +127,7 @@ class JournalFold:
     def _take_beat(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
         try:
-            self._on_beat(node_id, self._intake.beat(record))
+            self._on_beat(node_id, self._event_reader.beat(record))
         except Undecodable as error:
             logger.warning("beat passed over: %s", error)
 
@@ -150,24 +150,24 @@ class JournalFold:
         far = {each for each in self.ready if positions.get(each, 0) - claims[each].position >= LAG}
         return far | (self.ready & {partition for partition, _ in self._letters})
 
-    def places(self, partitions: Collection[int]) -> Mapping[int, Place]:
+    def commit_points(self, partitions: Collection[int]) -> Mapping[int, CommitPoint]:
         """Return the position to commit for each partition. It never passes the reader.
 
         Records that were folded ahead of the claim are read again for dead letters.
         """
         positions, claims = self._view.positions, self._claims
         return {
-            each: Place(max(claims[each].position, min(positions.get(each, 0), self._position(each))))
+            each: CommitPoint(max(claims[each].position, min(positions.get(each, 0), self._position(each))))
             for each in partitions
         }
 
-    def letters_below(self, places: Mapping[int, Place]) -> list[Append]:
+    def letters_below(self, points: Mapping[int, CommitPoint]) -> list[Append]:
         """Return the dead letters that go with these positions: each record below them has had its own, once."""
-        return [letter for at, letter in self._letters.items() if _is_below(at, places)]
+        return [letter for at, letter in self._letters.items() if _is_below(at, points)]
 
-    def committed(self, places: Mapping[int, Place]) -> None:
+    def committed(self, points: Mapping[int, CommitPoint]) -> None:
         """Forget the dead letters that were written with these positions."""
-        self._letters = {at: letter for at, letter in self._letters.items() if not _is_below(at, places)}
+        self._letters = {at: letter for at, letter in self._letters.items() if not _is_below(at, points)}
 
     # --- partitions that come and go --------------------------------------------------------------------------------
 
@@ -195,6 +195,6 @@ class JournalFold:
         self.ready.difference_update(gone)
 
 
-def _is_below(at: tuple[int, int], places: Mapping[int, Place]) -> bool:
+def _is_below(at: tuple[int, int], points: Mapping[int, CommitPoint]) -> bool:
     partition, offset = at
-    return partition in places and offset < places[partition].position
+    return partition in points and offset < points[partition].position

@@ -12,7 +12,7 @@ from typing import Final
 from streamsched.domain.events import NodeBeat
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.coordination import Coordination
-from streamsched.log.intake import Intake
+from streamsched.log.event_reader import EventReader
 from streamsched.log.port import Log, LogError, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime import metrics
@@ -48,7 +48,7 @@ class Lookout:
         self._log = log
         self._coordination = coordination
         self._topics = topics
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._records = Records(codec, topics)
         self._clock = clock
         self._judge = Judge(me)
@@ -74,7 +74,7 @@ class Lookout:
     def _hear(self, record: Record) -> list[NodeBeat]:
         node_id = (record.key or b"").decode(errors="replace")
         try:
-            beat = self._intake.beat(record)
+            beat = self._event_reader.beat(record)
         except Undecodable:
             return []  # the loop, which reads it too, says so
         return self._judge.hear(node_id, beat, self._clock.monotonic())

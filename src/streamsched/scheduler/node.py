@@ -20,7 +20,7 @@ from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.port import Append, LogError, Record, TransactionAborted, WriterFenced
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning, metrics
-from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.beats import HeartbeatSender, NodeStatus
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import Agreement, ClockCheck
 from streamsched.runtime.identity import Identity
@@ -55,7 +55,8 @@ class Scheduler:
         self._records = records = Records(codec, topics)
         self._ownership = Ownership(
             log=log, coordination=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id,
-            tenant=self, clock=me.clock, pause=pause, begin_anew=partial(beginning.of_journal, log, topics, codec),
+            partition_handler=self, clock=me.clock, pause=pause,
+            begin_anew=partial(beginning.of_journal, log, topics, codec),
         )  # fmt: skip
         tasks = TaskDecider(view, records, me, topics)
         self._journal = JournalFold(
@@ -66,7 +67,7 @@ class Scheduler:
             Task: tasks,
             Schedule: ScheduleDecider(view, records, me, barrier),
         }
-        self.pulse = Pulse(
+        self.heartbeats = HeartbeatSender(
             log=log, records=records, me=me, role="scheduler", ownership=self._ownership,
             partitions=topics.event_partitions,
         )  # fmt: skip
@@ -81,7 +82,7 @@ class Scheduler:
         self._ownership.poll()
         now = self._me.clock.now()
         turn = CATCH_UP if self._journal.unready else self._ownership.turn
-        wait = min(timeout, turn, self.pulse.until_due())
+        wait = min(timeout, turn, self.heartbeats.until_due())
         if self._clock is Agreement.AGREES:
             wait = min(decider.wait(now, wait) for decider in self._deciders.values())
         read = self._journal.reader.poll(BATCH, wait)
@@ -105,7 +106,7 @@ class Scheduler:
     def stop(self) -> None:
         """Hand everything over and leave."""
         self._ownership.leave()
-        self.pulse.stop()
+        self.heartbeats.stop()
         self._journal.reader.close()
         self.view.close()
 
@@ -140,10 +141,10 @@ class Scheduler:
         for decider, decision in decided:
             appends += self._records_of(decision)
             decider.in_flight.add(decision)
-        places = self._journal.places({*behind, *(decision.home for _, decision in decided)})
+        points = self._journal.commit_points({*behind, *(decision.home for _, decision in decided)})
         try:
-            self._ownership.commit(appends + self._journal.letters_below(places), places)
-            self._journal.committed(places)
+            self._ownership.commit(appends + self._journal.letters_below(points), points)
+            self._journal.committed(points)
             metrics.DECISIONS.add(len(decided))
         except (TransactionAborted, WriterFenced) as error:
             logger.warning("decisions put off: %s", error)
@@ -162,7 +163,7 @@ class Scheduler:
                 yield self._records.journal(self._me.sign(each.event, **fields), each.key)
         yield from decision.work
 
-    # --- tenant -----------------------------------------------------------------------------------------------------
+    # --- partition handler ------------------------------------------------------------------------------------------
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Fold to the end before deciding."""
@@ -170,9 +171,9 @@ class Scheduler:
 
     def hand_over(self, partitions: Collection[int]) -> None:
         """Write the release mark: decisions in flight are committed, nothing else is left to do."""
-        places = self._journal.places(partitions)
+        points = self._journal.commit_points(partitions)
         try:
-            self._ownership.commit(self._journal.letters_below(places), places, release=True)
+            self._ownership.commit(self._journal.letters_below(points), points, release=True)
         except LogError as error:
             logger.warning("partitions %s were not released in order: %s", sorted(partitions), error)
         self.dropped(partitions)
@@ -180,7 +181,7 @@ class Scheduler:
     def waiting(self) -> None:
         """Beat."""
         state = "wrong clock" if self._clock is Agreement.DIFFERS else "running"
-        self.pulse.beat(lambda: Condition(state), state)
+        self.heartbeats.beat(lambda: NodeStatus(state), state)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Decide nothing more for these partitions; they are still folded."""

@@ -14,16 +14,16 @@ from typing import Any, Final
 
 from streamsched.domain.events import Why
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.lifecycle import Life, become
+from streamsched.runtime.lifecycle import WorkerState, transition
 from streamsched.worker import jobs
 from streamsched.worker.fitness import Fitness
 from streamsched.worker.intents import Ending, Outcome, StopIntent, outcome_of
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pace import Pace
 from streamsched.worker.pending import Child, ReadyQueue
 from streamsched.worker.progress import Unsaved
 from streamsched.worker.recovery import Recovery
 from streamsched.worker.settlement import Settlement
+from streamsched.worker.timing import WorkerTiming
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +41,18 @@ class Children:
     """Starts the children of one worker, stops them, and passes on how each ends."""
 
     def __init__(
-        self, *, me: Identity, pool: jobs.Pool, pace: Pace, fitness: Fitness, outcomes: Outcomes, settlement: Settlement
+        self,
+        *,
+        me: Identity,
+        pool: jobs.Pool,
+        timing: WorkerTiming,
+        fitness: Fitness,
+        outcomes: Outcomes,
+        settlement: Settlement,
     ) -> None:
         self._me = me
         self._pool = pool
-        self._pace = pace
+        self._timing = timing
         self._fitness = fitness
         self._outcomes = outcomes
         self._settlement = settlement
@@ -59,13 +66,13 @@ class Children:
         self._asked = 0
         self._obeyed = 0
         self._grace_s = {
-            StopIntent.REVOKE: LAST_TENTH * pace.hand_over,
-            StopIntent.YIELD: LAST_TENTH * pace.drain,
-            StopIntent.CANCEL: pace.cancel,
+            StopIntent.REVOKE: LAST_TENTH * timing.hand_over,
+            StopIntent.YIELD: LAST_TENTH * timing.drain,
+            StopIntent.CANCEL: timing.cancel,
             StopIntent.KILL: 0.0,
         }
         """How long a job may take to stop; by other intents it is not stopped."""
-        self.life = Life.RUNNING
+        self.state = WorkerState.RUNNING
         self.running: dict[int, Child] = {}
         """What the pool holds, by the keys of the jobs."""
         self.unsaved: set[int] = set()
@@ -74,17 +81,17 @@ class Children:
     # --- start ------------------------------------------------------------------------------------------------------
 
     def begin(self, child: Child) -> None:
-        """Let a child start that was just read, as soon as it may."""
+        """Queue a child that was just read, return it, or hold it back for recovery."""
         handler = child.work.handler
         if self._wanted:
             self.stop(child, self._wanted, "its worker drains")
         elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
             self._resolve(child, Ending.LACKING, why=why)
-        elif not self._recovery.meet(child):
+        elif not self._recovery.hold_back(child):
             self._ready.put(child)
 
     def feed(self) -> None:
-        """Give the pool what it has room for."""
+        """Submit as many children as the pool has room for."""
         room = self._pool.room()
         if room <= 0:
             return
@@ -99,7 +106,7 @@ class Children:
         now = self._me.clock.monotonic()
         for child in children:
             key = child.key = next(self._keys)
-            child.next_checkpoint = now + self._pace.checkpoint
+            child.next_checkpoint = now + self._timing.checkpoint
             self.running[key] = child
             if child.unsaved.state is not None:
                 self.unsaved.add(key)
@@ -107,13 +114,13 @@ class Children:
         self._pool.submit(submitted)
 
     def durable(self, child: Child, written: Unsaved) -> None:
-        """Let a handler go on that waited for its checkpoint."""
-        child.next_checkpoint = self._me.clock.monotonic() + self._pace.checkpoint
+        """Release a handler that waited for its checkpoint."""
+        child.next_checkpoint = self._me.clock.monotonic() + self._timing.checkpoint
         if child.key is not None and written.waits:
             self._pool.confirm(child.key, written.number)
 
     def recovered(self, child: Child) -> None:
-        """Let a child start whose recovery is counted, unless it is to run alone."""
+        """Queue a child whose recovery is counted, unless it is to run alone."""
         if not child.gone and self._recovery.counted(child):
             self._ready.put_back(child)
 
@@ -133,7 +140,7 @@ class Children:
         self._asked += 1
 
     def obey(self) -> bool:
-        """Do what was asked since the last time; tells whether there was anything."""
+        """Do what was asked since the last time; returns whether there was anything."""
         asked = self._asked
         for _ in range(self._obeyed, asked):
             self._begin_end()
@@ -141,11 +148,11 @@ class Children:
         return news
 
     def _begin_end(self) -> None:
-        if self.life is Life.RUNNING:
+        if self.state is WorkerState.RUNNING:
             logger.info("draining: returning what has not begun, asking what runs to stop at its next checkpoint")
-            self.life = become(self.life, Life.DRAINING)
-            self._deadline = self._me.clock.monotonic() + self._pace.drain
-        elif self.life is not Life.STOPPED:
+            self.state = transition(self.state, WorkerState.DRAINING)
+            self._deadline = self._me.clock.monotonic() + self._timing.drain
+        elif self.state is not WorkerState.STOPPED:
             logger.info("stopping now")
             self._deadline = self._me.clock.monotonic()
 
@@ -153,10 +160,10 @@ class Children:
         """Go on with the drain."""
         for child in [*self._ready.drain(), *self._recovery.drain()]:
             self.stop(child, StopIntent.YIELD, "its worker drains")
-        if self.life is Life.DRAINING:
+        if self.state is WorkerState.DRAINING:
             self._ask_to_yield()
-            self.life = become(self.life, Life.YIELDING)
-        elif self.life is Life.YIELDING:
+            self.state = transition(self.state, WorkerState.YIELDING)
+        elif self.state is WorkerState.YIELDING:
             over = self._me.clock.monotonic() >= self._deadline
             if over:
                 self._pool.kill(list(self.running))
@@ -165,11 +172,11 @@ class Children:
                     self._resolve(child, Ending.STOPPED)
                 self.running.clear()
             if over or not (self.running or self._settlement):
-                self.life = become(self.life, Life.STOPPED)
+                self.state = transition(self.state, WorkerState.STOPPED)
 
     def leave(self) -> None:
         """Take nothing new from now on: the worker leaves."""
-        self.life = Life.STOPPED
+        self.state = WorkerState.STOPPED
         self._ask_to_yield()
 
     def _ask_to_yield(self) -> None:
@@ -195,7 +202,7 @@ class Children:
 
     # --- end --------------------------------------------------------------------------------------------------------
 
-    def hear(self, news: jobs.News) -> None:
+    def on_news(self, news: jobs.News) -> None:
         """Take in what the pool reports of a job."""
         child = self.running.get(news.key)
         if child is None:
@@ -219,7 +226,7 @@ class Children:
         outcomes, settlement = self._outcomes, self._settlement
         match outcome_of(ending, child.intent):
             case Outcome.START:
-                if not self._recovery.meet(child):
+                if not self._recovery.hold_back(child):
                     self._ready.put_back(child)
             case Outcome.RETURN:
                 reason = child.reason if why is None else "its worker cannot run it"

@@ -15,7 +15,7 @@ from streamsched.worker.payload import write_state
 
 T = TypeVar("T")
 PAYLOAD_LIMIT: Final = 256 * 1024  # as streamsched.log.topics has it, which is dear to import
-RESUME_EVERY: Final = 0.1
+RESUME_EVERY_S: Final = 0.1
 _monotonic = time.monotonic
 
 
@@ -23,16 +23,13 @@ class Transport(Protocol):
     """Where a context's words go. Checkpoints are not sent: they are taken from the context when it suits."""
 
     def heartbeat(self) -> None:
-        """Tell that the child is alive."""
-        ...
+        """Report that the child is alive."""
 
     def progress(self, done: float, total: float) -> None:
-        """Tell how far the child is."""
-        ...
+        """Report how far the child is."""
 
     def wait(self, number: int) -> None:
         """Return when the checkpoint of this number is durable, or a stop was asked for."""
-        ...
 
 
 class LocalTransport:
@@ -43,7 +40,7 @@ class LocalTransport:
         self.total = 0.0
 
     def heartbeat(self) -> None:
-        """Take note of nothing: nobody waits for it."""
+        """Do nothing."""
 
     def progress(self, done: float, total: float) -> None:
         """Keep how far the child is."""
@@ -60,7 +57,7 @@ class ChildContext:
     """
 
     __slots__ = (
-        "_done", "_limit", "_number", "_saved", "_start", "_state", "_stop", "_told", "_transport",
+        "_done", "_limit", "_number", "_reported", "_saved", "_start", "_state", "_stop", "_transport",
         "attempt", "child_index", "fencing_token", "handler", "task_id",
     )  # fmt: skip
 
@@ -86,7 +83,7 @@ class ChildContext:
         self._start = state
         self._state = b""
         self._number = 0
-        self._told = 0
+        self._reported = 0
         self._stop = False
         self._done = -1  # elements that the caller of resume() has finished; -1: it was not called
         self._saved = -1
@@ -116,7 +113,7 @@ class ChildContext:
         self._transport.heartbeat()
 
     def progress(self, done: float, total: float) -> None:
-        """Say how far the child is, in a unit of its own; cheap, and no heartbeat."""
+        """Return how far the child is, in a unit of its own; cheap, and no heartbeat."""
         self._transport.progress(float(done), float(total))
 
     def checkpoint(self, state: Any, *, wait: bool = False) -> None:
@@ -171,7 +168,7 @@ class ChildContext:
             rest = islice(iterable, done, None)
         total = len(iterable) if isinstance(iterable, Sized) else 0
         # With ``every`` the time only says when to tell that the child is alive.
-        count, due = done + (every or inf), _monotonic() + RESUME_EVERY
+        count, due = done + (every or inf), _monotonic() + RESUME_EVERY_S
         for item in rest:
             yield item
             done += 1
@@ -184,14 +181,14 @@ class ChildContext:
                 self._transport.heartbeat()
                 if self._stop:
                     raise StopChild
-                due = _monotonic() + RESUME_EVERY
+                due = _monotonic() + RESUME_EVERY_S
 
     def _save(self) -> None:
         self._state = b'{"resume":%d}' % self._done
         self._saved = self._done
         self._number += 1
 
-    # --- for whoever runs the handler ---
+    # --- for the executor ---
 
     def continue_with(self, transport: Transport) -> None:
         """Speak through another transport: in a copy that the handler forked nothing may reach the worker."""
@@ -201,12 +198,12 @@ class ChildContext:
         """Ask the handler to stop at its next safe point; may be called from another thread."""
         self._stop = True
 
-    def tell(self, *, again: bool = False) -> tuple[str, int] | None:
+    def unsaved(self, *, again: bool = False) -> tuple[str, int] | None:
         """Return the latest checkpoint and its number, once, or ``again``."""
         number = self._number
-        if not number or (number == self._told and not again):
+        if not number or (number == self._reported and not again):
             return None
-        self._told = number
+        self._reported = number
         return self._state.decode(), number
 
     def finish(self) -> None:

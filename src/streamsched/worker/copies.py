@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 _QUIET: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-def hear_nothing() -> None:
+def ignore_signals() -> None:
     """Leave SIGINT and SIGTERM to the worker, which they reach as well: they are sent to the whole group.
 
     By a function, because ignoring would be inherited by the processes that handlers start.
@@ -33,13 +33,13 @@ def on_fork(let_go: Callable[[], None]) -> None:
 
     def go_on_in_the_copy() -> None:
         let_go()
-        _hear_again()
+        _restore_signals()
         go_on()
 
     os.register_at_fork(before=begin, after_in_parent=go_on, after_in_child=go_on_in_the_copy)
 
 
-def _hear_again() -> None:
+def _restore_signals() -> None:
     """Have a copy heed what every process does, unless its handler has decided otherwise."""
     for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is _ignore:
@@ -58,4 +58,4 @@ def end(error: BaseException | None) -> NoReturn:
 
 
 def _ignore(*_: object) -> None:
-    """Hear a signal that is for the worker to decide about."""
+    """Ignore a signal: the worker decides about it."""

@@ -41,7 +41,7 @@ class Depth:
         return max(1, min(DEPTH, int(AHEAD_NS / max(mean, 1.0))))
 
     def learn(self, count: int, busy: int) -> None:
-        """Hear that so many jobs took so many nanoseconds altogether."""
+        """Learn that so many jobs took so many nanoseconds altogether."""
         if count:
             old = _WEIGHT**count if self._mean is not None else 0.0
             self._mean = old * (self._mean or 0.0) + (1 - old) * busy / count
@@ -51,5 +51,5 @@ class Depth:
         self._careful_until = now + CAREFUL_NS
 
     def is_careful(self, now: int) -> bool:
-        """Say whether each job is sent alone."""
+        """Return whether each job is sent alone."""
         return now < self._careful_until

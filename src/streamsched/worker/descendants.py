@@ -34,7 +34,7 @@ def die_with_parent(number: int) -> None:
 
 
 def has_children() -> bool:
-    """Say whether any child of this process lives, or has ended and was not waited for: one call of the system."""
+    """Return whether any child of this process lives, or has ended and was not waited for: one call of the system."""
     try:
         if hasattr(os, "waitid"):
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)

@@ -22,10 +22,10 @@ def read_arguments(job: Job) -> dict[str, Any]:
 
 
 def ending_of(
-    key: int, began_at: int, ended_at: int, *, failure: errors.Telling | None, lack: Lack, stopped: bool,
+    key: int, began_at: int, ended_at: int, *, failure: errors.ErrorReport | None, lack: Lack, stopped: bool,
     result: str | None, state: str | None,
 ) -> Ending:  # fmt: skip
-    """Say how a job ended; times in milliseconds of the epoch."""
+    """Return how a job ended; times in milliseconds since the Unix epoch."""
     if failure is not None:
         return JobFailed(
             key=key, started_at=began_at, finished_at=ended_at, reason="error", state=state, lack=lack,

@@ -11,7 +11,7 @@ from streamsched.worker import traces
 from streamsched.worker.jobs import Lack
 
 SANE_RECURSION: Final = 500  # frames
-LONGEST_DELAY: Final = 3650 * 86_400.0
+LONGEST_DELAY_S: Final = 3650 * 86_400.0
 """Seconds that a wait before the next attempt may take, as in a template."""
 
 
@@ -48,13 +48,13 @@ class RetryAfter(ChildError):
 
 
 class HandlerNotAllowed(NonRetryable):
-    """The handler's module is none that this worker allows: another one may."""
+    """The handler's module is not allowed on this worker; another one may allow it."""
 
     lack: Lack = "module"
 
 
 class HandlerNotFound(NonRetryable):
-    """The handler cannot be imported, or is no function.
+    """The handler cannot be imported, or is not a function.
 
     ``lack`` is the code of ``events.Why`` where another worker, or this one later, may have it.
     """
@@ -69,7 +69,7 @@ class BadArguments(NonRetryable):
 
 
 class ResultNotSerialisable(NonRetryable):
-    """What the handler returned is none of the values that are kept."""
+    """The handler returned a value that cannot be stored."""
 
 
 class PayloadTooLarge(NonRetryable):
@@ -83,7 +83,7 @@ class StopChild(BaseException):
 _WITHOUT_FRAMES: Final = (HandlerNotAllowed, BadArguments, ResultNotSerialisable)  # only frames of this package
 
 
-class Telling(NamedTuple):
+class ErrorReport(NamedTuple):
     """An error in the words of ``JobFailed``."""
 
     error_type: str
@@ -94,7 +94,7 @@ class Telling(NamedTuple):
     error_types: tuple[str, ...]
 
 
-def tell(error: BaseException) -> Telling:
+def describe(error: BaseException) -> ErrorReport:
     """Put an error into words; the first frame of its traceback, which called the handler, is left out.
 
     The error is the user's, of any shape (see ``traces``). What it says of its retry counts where it is of the right
@@ -112,7 +112,7 @@ def tell(error: BaseException) -> Telling:
         retryable, delay_ms, remarks = _wishes(error)
     shown = "" if any(traces.is_a(error, own) for own in _WITHOUT_FRAMES) else traces.trace_of(error, frames)
     types = names_of(type(error)) if retryable else ()  # they decide on another attempt, and on nothing else
-    return Telling(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms, types)
+    return ErrorReport(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms, types)
 
 
 def _wishes(error: BaseException) -> tuple[bool, int | None, str]:
@@ -128,7 +128,7 @@ def _wishes(error: BaseException) -> tuple[bool, int | None, str]:
     seconds = _seconds(after)
     if isnan(seconds):
         return retryable, None, f"{remarks}(retry_after is {_kind(after)}, not a number of seconds: ignored)\n"
-    return retryable, round(min(max(0.0, seconds), LONGEST_DELAY) * 1000), remarks
+    return retryable, round(min(max(0.0, seconds), LONGEST_DELAY_S) * 1000), remarks
 
 
 def _seconds(after: Any) -> float:

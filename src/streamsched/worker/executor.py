@@ -35,7 +35,7 @@ from streamsched.worker.page import LEAVING, Page
 from streamsched.worker.payload import write_result
 from streamsched.worker.streams import Capture
 
-TICK: Final = 0.020
+TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
 FLUSH_COUNT: Final = 96  # endings, so that the pool can send more before this executor has run dry
 _monotonic_ns = time.monotonic_ns
@@ -114,7 +114,7 @@ class Executor:
         output = self._output
         output.begin(job.task_id, job.child, job.attempt)
         result: str | None = None
-        failure: errors.Telling | None = None
+        failure: errors.ErrorReport | None = None
         handler: Handler | None = None
         lack: Lack = ""
         stopped = False
@@ -128,7 +128,7 @@ class Executor:
                 copies.end(error)
             context.finish()
             stopped = issubclass(type(error), errors.StopChild) and context.should_stop
-            failure = None if stopped else errors.tell(error)
+            failure = None if stopped else errors.describe(error)
             if handler is None and isinstance(error, errors.HandlerNotAllowed | errors.HandlerNotFound):
                 lack = error.lack
         if os.getpid() != self._pid:
@@ -140,9 +140,9 @@ class Executor:
         with self._lock:
             # From here on the other thread tells of no checkpoint, so the ending must: nothing comes after
             # it.
-            told = context.tell()
+            unsaved = context.unsaved()
             self._context = None
-            state = None if told is None else told[0]
+            state = None if unsaved is None else unsaved[0]
             ending = ending_of(
                 job.key, began_at, ended_at, failure=failure, lack=lack, stopped=stopped, result=result, state=state
             )
@@ -168,7 +168,7 @@ class Executor:
         return handler
 
     def _tidy(self, took: int) -> bool:
-        """Set back what the child has changed; says whether this executor is to be replaced."""
+        """Set back what the child has changed; returns whether this executor is to be replaced."""
         self._left -= 1
         reason = self._surroundings.tidy(took) if self._surroundings is not None else ""
         return bool(reason) or self._left == 0
@@ -228,12 +228,12 @@ class Executor:
             # Nothing is held, nothing can become due.
             with self._lock:
                 held = self._context is not None or self._queue or self._page.waiting()
-            if not self._link.wait(TICK if held else None):
+            if not self._link.wait(TICK_S if held else None):
                 self._tick()
                 continue
             for order in self._link.receive():
                 self._obey(order)
-            if _monotonic_ns() - self._flushed > TICK * 1e9:
+            if _monotonic_ns() - self._flushed > TICK_S * 1e9:
                 self._tick()
 
     def _tick(self) -> None:
@@ -297,10 +297,10 @@ class Executor:
         with self._lock:
             ended, count = self._page.pending()
             if self._context is not None and (waiting or now - self._checkpointed >= self._checkpoint_tick):
-                told = self._context.tell(again=waiting)
-                if told is not None:
+                unsaved = self._context.unsaved(again=waiting)
+                if unsaved is not None:
                     self._checkpointed = now
-                    state, number = told
+                    state, number = unsaved
                     item = JobCheckpointed(key=self._key, state=state, number=number, wait=waiting)
                     items.append(wire.encode_item(item))
         if not (count or items):
@@ -313,7 +313,7 @@ class Executor:
 def main(text: str) -> None:
     """Run an executor with this setup, JSON."""
     setup = msgspec.json.decode(text, type=wire.Setup)
-    copies.hear_nothing()
+    copies.ignore_signals()
     del sys.argv[1:]  # they tell handlers nothing
     descendants.adopt()
     link = Link(socket.socket(fileno=setup.link))

@@ -18,7 +18,7 @@ LONGEST_WAIT_S: Final = 300.0
 KNOWN: Final = 10_000
 """Handlers that are known to be allowed; then it begins anew."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Fitness:
@@ -37,7 +37,7 @@ class Fitness:
         self._waits = Backoff(FIRST_WAIT_S, LONGEST_WAIT_S)
 
     def lack(self, task_id: str, handler: str) -> Why | None:
-        """Say why a child with this handler may not start here, or None."""
+        """Return why a child with this handler may not start here, or None."""
         requirement = requirement_of(handler)
         if self.modules is None or requirement.met_by(self.modules):
             if len(self.allowed) >= KNOWN:
@@ -49,11 +49,11 @@ class Fitness:
         return Why("module", refusal(handler, requirement.module, self.modules), self._me.node_id, 0, False)
 
     def lacked(self, task_id: str, handler: str, code: str, detail: str) -> Why | None:
-        """Say why a child is given back that could not begin in its executor; None where it is to fail instead."""
+        """Return why a child is given back that could not begin in its executor; None where it is to fail instead."""
         if task_id in self._own:
             return None
         now = self._me.clock.monotonic()
         wait, end = self._waits.wait(requirement_of(handler), now)
         if end == now + wait:  # the first of many
-            log.warning("children are given back, and wait for %g s: %s", wait, detail)
+            logger.warning("children are given back, and wait for %g s: %s", wait, detail)
         return Why(code, detail, self._me.node_id, round(wait * 1000), False)

@@ -10,7 +10,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from streamsched.domain.routing import EVERYTHING, allows
-from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, tell
+from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, describe
 
 Handler = Callable[..., Any]
 _LAZY: Final = {
@@ -83,8 +83,8 @@ class Handlers:
         try:
             module = importlib.import_module(module_name)
         except BaseException as error:  # a module may raise anything, SystemExit too, while it is imported
-            told = tell(error)
-            why = f"handler {name}: importing {module_name} failed: {told.error_type}: {told.message}"
+            report = describe(error)
+            why = f"handler {name}: importing {module_name} failed: {report.error_type}: {report.message}"
             ended = time.monotonic()
             self._failed[module_name] = (ended + max(AGAIN_S, ended - begun), why)
             raise HandlerNotFound(why, lack="import") from error
@@ -93,7 +93,7 @@ class Handlers:
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:
-    """Say that a handler is from a module that is not among the allowed ones."""
+    """Return the message for a handler whose module is not allowed."""
     allowed = ", ".join(allow) or "no modules at all"
     return (
         f"handler {handler} is from module {module or '(unknown)'}, but this worker allows {allowed}; "

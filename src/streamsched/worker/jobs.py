@@ -132,16 +132,13 @@ class Pool(Protocol):
     """
 
     def room(self) -> int:
-        """Say how many more jobs would be welcome now."""
-        ...
+        """Return how many more jobs would be welcome now."""
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Take these jobs, even beyond ``room``."""
-        ...
 
     def poll(self, timeout: float) -> list[News]:
         """Wait up to ``timeout`` seconds for news, and return all there is, in order for each job."""
-        ...
 
     def stop(self, key: int, grace: float) -> None:
         """Ask for the end of a job.
@@ -150,24 +147,18 @@ class Pool(Protocol):
         Asked again, the shorter time counts.
         A job may still complete or fail instead. Unknown keys are ignored.
         """
-        ...
 
     def kill(self, keys: Iterable[int]) -> None:
         """Drop these jobs at once: no news of them comes any more, not even what was already on its way."""
-        ...
 
     def confirm(self, key: int, number: int) -> None:
-        """Tell that this checkpoint, and so all before it, is durable. Unknown keys are ignored."""
-        ...
+        """Report that this checkpoint, and so all before it, is durable. Unknown keys are ignored."""
 
     def running(self) -> list[Running]:
         """List the jobs that run now."""
-        ...
 
     def busy(self) -> int:
         """Count the jobs that are held: running and waiting."""
-        ...
 
     def close(self, grace: float) -> None:
         """Ask every job to stop, wait up to ``grace`` seconds, then kill what is left. No more news."""
-        ...

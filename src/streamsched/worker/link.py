@@ -32,7 +32,7 @@ class Link:
         self._sock.close()
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait so long for orders; says whether there are any."""
+        """Wait so long for orders; returns whether there are any."""
         return bool(self._poller.poll(None if seconds is None else seconds * 1000))
 
     def receive(self) -> list[wire.Order]:
@@ -40,7 +40,7 @@ class Link:
         self._check()
         data = self._sock.recv(_READ)
         if not data:
-            _exit(0)  # nobody would hear of what still runs
+            _exit(0)  # results of what still runs could not be sent
         return [wire.decode_order(body) for body in self._frames.feed(data)]
 
     def send(self, frame: bytes) -> None:

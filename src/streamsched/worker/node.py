@@ -17,30 +17,30 @@ from streamsched.log.codec import Codec
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning, metrics
-from streamsched.runtime.beats import Condition, Pulse
+from streamsched.runtime.beats import HeartbeatSender, NodeStatus
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
-from streamsched.runtime.lifecycle import Life
+from streamsched.runtime.lifecycle import WorkerState
 from streamsched.runtime.ownership import OUTAGE_S, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.children import Children
 from streamsched.worker.fitness import Fitness
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pace import DEFAULT, Pace
 from streamsched.worker.pending import OwnedPartition
 from streamsched.worker.progress import merged
 from streamsched.worker.reading import Reading
 from streamsched.worker.settlement import Settlement
+from streamsched.worker.timing import DEFAULT, WorkerTiming
 
-__all__ = ["Pace", "Worker"]
+__all__ = ["WorkerTiming", "Worker"]
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
-RETRY: Final = 0.05
+RETRY_S: Final = 0.05
 """Seconds after an aborted transaction before the next one: the group is served in between."""
-LONG: Final = 0.5
+LONG_RUNNING_S: Final = 0.5
 """Seconds after which a running child is worth a ChildStarted."""
 
 
@@ -49,23 +49,13 @@ class Worker:
 
     def __init__(
         self, *, log: LogAdapter, topics: Topics, codec: Codec, pool: jobs.Pool, me: Identity, slots: int,
-        pause: Callable[[float], None], pace: Pace = DEFAULT, modules: Sequence[str] | None = None,
+        pause: Callable[[float], None], timing: WorkerTiming = DEFAULT, modules: Sequence[str] | None = None,
         own: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
-        """Build it.
+        """Build it from the ports of ``log`` and the node's parts.
 
-        Args:
-            log: where everything is written.
-            topics: of the installation.
-            codec: of its events.
-            pool: runs the children.
-            me: the node's identity.
-            slots: children that run at once.
-            pause: waits for so many seconds.
-            pace: how often it does what.
-            modules: the patterns of the modules that it may run, as ``domain.routing`` reads them; None allows all.
-            own: tasks whose children fail where they cannot run here, for nobody else would run them.
-
+        ``modules``: patterns of the modules it may run (``domain.routing``); None allows all. ``own``: tasks that only
+        this worker runs: their children fail where they cannot run here. ``pause`` sleeps for so many seconds.
         """
         self._log = log
         self._topics = topics
@@ -74,7 +64,7 @@ class Worker:
         self._clock = LogClock(log, me.clock)
         self._me = me = replace(me, clock=self._clock)
         self._slots = slots
-        self._pace = pace
+        self._timing = timing
         self._fitness = Fitness(modules=modules, me=me, own=own)
         self._outcomes = Outcomes(me, self._clock)
         self._owned: dict[int, OwnedPartition] = {}
@@ -82,11 +72,11 @@ class Worker:
         """What the pool reported while a commit waited for the log."""
         self._commit_at = 0.0
         self._retry_at = 0.0
-        self._tell_at = 0.0
-        self._trim_at = me.clock.monotonic() + pace.trim
+        self._report_at = 0.0
+        self._trim_at = me.clock.monotonic() + timing.trim
         self._ownership = Ownership(
             log=log, coordination=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id,
-            tenant=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
+            partition_handler=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
             begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
         )  # fmt: skip
         records = Records(codec, topics)
@@ -96,13 +86,13 @@ class Worker:
             on_recovered=lambda child: self._children.recovered(child),
         )  # fmt: skip
         self._children = Children(
-            me=me, pool=pool, pace=pace, fitness=self._fitness, outcomes=self._outcomes, settlement=self._settlement
+            me=me, pool=pool, timing=timing, fitness=self._fitness, outcomes=self._outcomes, settlement=self._settlement
         )
         self._reading = Reading(
             log=log, topics=topics, codec=codec, me=me, owned=self._owned, outcomes=self._outcomes,
             settlement=self._settlement, ask_group=self._ownership.poll, children=self._children,
         )  # fmt: skip
-        self.pulse = Pulse(
+        self.heartbeats = HeartbeatSender(
             log=log, records=records, me=me, role="worker", ownership=self._ownership,
             partitions=topics.child_partitions,
         )  # fmt: skip
@@ -115,7 +105,7 @@ class Worker:
     @property
     def stopped(self) -> bool:
         """Whether the drain is over; call ``stop`` then."""
-        return self._children.life is Life.STOPPED
+        return self._children.state is WorkerState.STOPPED
 
     def drain(self) -> None:
         """Begin to stop gracefully; called again, stop now. May be called from a signal handler."""
@@ -123,28 +113,28 @@ class Worker:
         self._ownership.hurry()
 
     def step(self, timeout: float) -> bool:
-        """Make one turn of at most ``timeout`` seconds; tells whether anything happened."""
+        """Make one turn of at most ``timeout`` seconds; returns whether anything happened."""
         self._ownership.poll()
         self._clock.put_right()
         waiting = self._pool.busy() or len(self._settlement) or self._late
-        read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.pulse.until_due()))
-        worked = self._work(0.0 if read or not waiting else min(timeout, self._pace.poll))
+        read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.heartbeats.until_due()))
+        worked = self._work(0.0 if read or not waiting else min(timeout, self._timing.poll))
         self._trim()
         return bool(read) or worked
 
     def _work(self, timeout: float) -> bool:
-        """Do all but serving the group and reading: also while a hand-over takes its time."""
+        """Do everything except serving the group and reading; also called during a hand-over."""
         news, self._late = self._late, []
         news += self._pool.poll(0.0 if news else timeout)
         for item in news:
-            self._children.hear(item)
+            self._children.on_news(item)
         if self._children.obey():
             self._beat()  # before anything is returned: it is not to come back here
-        if self._children.life is Life.RUNNING:
+        if self._children.state is WorkerState.RUNNING:
             self._children.feed()
         else:
             self._children.wind_down()
-        self._tell_long()
+        self._report_long_running()
         committed = self._commit()
         self._beat()
         return bool(news) or committed
@@ -155,23 +145,23 @@ class Worker:
         try:
             self._ownership.leave()
         finally:
-            self.pulse.stop()
+            self.heartbeats.stop()
             self._pool.close(0.0)
             self._reading.close()
 
     # --- commit -----------------------------------------------------------------------------------------------------
 
-    def _tell_long(self) -> None:
+    def _report_long_running(self) -> None:
         """Once in a while tell the journal which children have been running for long."""
         now = self._me.clock.monotonic()
-        if now < self._tell_at or not self._children.running:
+        if now < self._report_at or not self._children.running:
             return
-        self._tell_at = now + LONG
+        self._report_at = now + LONG_RUNNING_S
         wall = self._clock.machine_now()
         for running in self._pool.running():
             child = self._children.running.get(running.key)
-            if child and not child.started_told and wall - running.started_at >= LONG * 1000:
-                child.started_told = True
+            if child and not child.started_reported and wall - running.started_at >= LONG_RUNNING_S * 1000:
+                child.started_reported = True
                 self._settlement.note(child, self._outcomes.started(child))
 
     def _commit(self) -> bool:
@@ -192,17 +182,17 @@ class Worker:
             return False
         committed = self._settlement.commit()
         now = self._me.clock.monotonic()
-        self._commit_at = now + self._pace.commit
+        self._commit_at = now + self._timing.commit
         if not committed:
-            self._retry_at = now + RETRY
+            self._retry_at = now + RETRY_S
         return committed
 
     def _trim(self) -> None:
-        """Let go of records below the low marks, once in a while."""
+        """Delete the records below the low marks, every ``timing.trim`` seconds."""
         now = self._me.clock.monotonic()
         if now < self._trim_at:
             return
-        self._trim_at = now + self._pace.trim
+        self._trim_at = now + self._timing.trim
         committed = {
             TopicPartition(self._topics.children, number): claim.position
             for number, claim in self._ownership.claims.items()
@@ -210,9 +200,9 @@ class Worker:
         try:
             self._log.delete_before(committed)
         except LogError as error:
-            log.warning("settled records were not deleted: %s", error)
+            logger.warning("settled records were not deleted: %s", error)
 
-    def _condition(self) -> Condition:
+    def _status(self) -> NodeStatus:
         running = tuple(
             self._outcomes.running(child, item)
             for item in self._pool.running()
@@ -223,55 +213,55 @@ class Worker:
         metrics.CHILDREN_LIVE.set(pending)
         metrics.SLOTS.set(self._slots - free, "used")
         metrics.SLOTS.set(free, "free")
-        return Condition(self._children.life, self._slots, free, pending, running, self._fitness.modules)
+        return NodeStatus(self._children.state, self._slots, free, pending, running, self._fitness.modules)
 
-    # --- tenant -----------------------------------------------------------------------------------------------------
+    # --- partition handler ------------------------------------------------------------------------------------------
 
     def claimed(self, claims: Sequence[Claim]) -> None:
         """Read the new partitions from their committed positions; what is settled there is passed over."""
         for claim in claims:
             self._owned[claim.partition] = OwnedPartition(
-                claim.partition, epoch=claim.epoch, position=claim.position, runs=claim.runs, end=claim.end,
-                released=claim.released,
+                claim.partition, epoch=claim.epoch, position=claim.position, settled_ranges=claim.settled_ranges,
+                end=claim.end, released=claim.released,
             )  # fmt: skip
         self._reading.assign({claim.partition: claim.position for claim in claims})
 
     def hand_over(self, partitions: Collection[int]) -> None:
-        """Let running children yield, write what there is, and release; the other partitions go on meanwhile."""
+        """Stop running children at a checkpoint, commit, and release; other partitions keep working meanwhile."""
         self._account_for(partitions)
         mine = [self._owned[number] for number in partitions if number in self._owned]
         self._children.revoke(partitions, [child for owned in mine for child in owned.unbegun()])
-        deadline = self._me.clock.monotonic() + self._pace.hand_over
+        deadline = self._me.clock.monotonic() + self._timing.hand_over
         try:
             while self._children.of(partitions) and self._me.clock.monotonic() < deadline:
-                self._work(self._pace.poll)
+                self._work(self._timing.poll)
             while self._settlement and (self._settlement.commit() or self._make_room()):
                 pass
             self._settlement.release(partitions)
         except LogError as error:
-            log.warning("partitions %s were not released in order: %s", sorted(partitions), error)
+            logger.warning("partitions %s were not released in order: %s", sorted(partitions), error)
         self.dropped(partitions)
 
     def _make_room(self) -> bool:
-        """Read on, where a place is too long for what has to be written; tells whether there was anything to read."""
+        """Read on, where a place is too long for what has to be written; returns whether there was anything to read."""
         return self._settlement.crowded and self._reading.read_on() > 0
 
     def _account_for(self, partitions: Collection[int]) -> None:
-        """Meet every child that may have taken the last owner down, so that it is counted before it is handed on."""
+        """Read all records that the previous owner left, so that each crash suspect is counted before the hand-over."""
         try:
             while not all(self._owned[number].accounted for number in partitions if number in self._owned):
                 if not self._reading.read_on():
                     break
         except LogError as error:
-            log.warning("what was inherited could not be read: %s", error)
+            logger.warning("what was inherited could not be read: %s", error)
 
     def waiting(self) -> None:
-        """Beat, and keep the executors' limits; what they tell is heard when the commit is over."""
+        """Send a heartbeat and enforce the executors' limits; their news is handled when the commit is over."""
         self._late = merged(self._late + self._pool.poll(0.0))
         self._beat()
 
     def _beat(self) -> None:
-        self.pulse.beat(self._condition, self._children.life)
+        self.heartbeats.beat(self._status, self._children.state)
 
     def dropped(self, partitions: Collection[int]) -> None:
         """Kill what runs for these partitions and forget them."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from streamsched.domain import events as e
 from streamsched.domain.flaws import flaw_of
-from streamsched.log.intake import blame
+from streamsched.log.event_reader import blame
 from streamsched.log.port import Record
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import E, Identity
@@ -31,18 +31,18 @@ class Outcomes:
         )  # fmt: skip
 
     def started(self, child: Child) -> e.ChildStarted:
-        """Tell that it has been running for a while."""
+        """Make the event of a child that has been running for a while."""
         return self._sign(e.ChildStarted, child)
 
     def running(self, child: Child, job: Running) -> e.RunningChild:
-        """Tell how far it is, for a beat."""
+        """Return how far it is, for a heartbeat."""
         work = child.work
         return e.RunningChild(
             work.task_id, work.child, child.attempt, self.right(job.started_at), job.done, job.total
         )  # fmt: skip
 
     def completed(self, child: Child, news: JobCompleted) -> e.ChildCompleted:
-        """Tell that the handler returned."""
+        """Make the event of a handler that returned."""
         work, shift = child.work, self._clock.shift_ms
         return e.ChildCompleted(
             self._me.ids(), news.finished_at - shift, self._me.name, work.task_id, work.child, work.ordinal,
@@ -50,7 +50,7 @@ class Outcomes:
         )  # fmt: skip
 
     def failed(self, child: Child, news: JobFailed) -> e.ChildFailed:
-        """Tell that the attempt failed; its last state goes with it."""
+        """Make the event of a failed attempt, with its last state."""
         sequence, state = child.latest
         return self._sign(
             e.ChildFailed, child, started_at=self.right(news.started_at), sequence=sequence, state=state,
@@ -83,12 +83,12 @@ class Outcomes:
         return failure if flaw_of(failure) is None else None
 
     def cancelled(self, child: Child, started_at: int, reason: str) -> e.ChildCancelled:
-        """Tell that it was stopped on request."""
+        """Make the event of a child that was stopped on request."""
         sequence, state = child.latest
         return self._sign(e.ChildCancelled, child, started_at=started_at, sequence=sequence, state=state, reason=reason)
 
     def returned(self, child: Child, reason: str, why: e.Why | None = None) -> e.ChildReturned:
-        """Give it back with its last state: it does not run here (any more), and another worker may be free."""
+        """Make the event that returns a child with its last state: it does not run here (any more)."""
         sequence, state = child.latest
         recoveries = child.recoveries + child.inherited if child.unsaved.state is None else 0
         return self._sign(
@@ -96,7 +96,7 @@ class Outcomes:
         )  # fmt: skip
 
     def yielded(self, child: Child, reason: str) -> e.ChildYielded:
-        """Tell that it stopped at a safe point; its continuation stays in the work log."""
+        """Make the event of a child that stopped at a safe point; its continuation stays in the work log."""
         return self._sign(e.ChildYielded, child, sequence=child.latest[0], reason=reason)
 
     def checkpointed(self, child: Child) -> e.ChildCheckpointed:

@@ -64,7 +64,7 @@ class Output:
         self._late: deque[tuple[int, bytes]] = deque()
 
     def begin(self, task_id: str, child: int, attempt: int) -> None:
-        """Say whose output comes now. What threads of earlier children write stays theirs."""
+        """Set whose output comes now. What threads of earlier children write stays theirs."""
         count = _thread_count()
         if count != self._threads or self._left:
             self._threads = count
@@ -78,7 +78,7 @@ class Output:
         self._left = {ident: self._left.get(ident, self._prefix()) for ident in threads if ident not in self._ours}
 
     def note(self) -> None:
-        """Hear that the handler's module was imported: see ``streams.Capture``."""
+        """Do nothing; ``streams.Capture`` notes what a handler's module has set up."""
 
     def write(self, data: bytes, stream: int = 0) -> None:
         """Take bytes of ``stream`` 0 or 1; any thread may."""

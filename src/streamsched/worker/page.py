@@ -85,15 +85,15 @@ class Page:
     # --- for the executor ---
 
     def ready(self, state: int = IDLE) -> None:
-        """Say that jobs may come (or that they may not yet, or not any more)."""
+        """Publish whether jobs may come: not yet, now, or not any more."""
         self._ints[_KEY] = state
 
     def born(self, pid: int) -> None:
-        """Say which process runs the handlers."""
+        """Publish the id of the process that runs the handlers."""
         self._ints[_PID] = pid
 
     def begin(self, key: int, now: int, at: int) -> None:
-        """Say that this job runs from now on; ``at`` is the same moment in milliseconds of the epoch."""
+        """Publish that this job runs from now on; ``at`` is the same moment in milliseconds of the epoch."""
         ints = self._ints
         ints[_STARTED] = ints[_BEAT] = now
         ints[_STARTED_AT] = at
@@ -101,18 +101,18 @@ class Page:
         ints[_KEY] = key
 
     def end(self, took: int) -> None:
-        """Say that the running job is over; its ending has been pushed before."""
+        """Publish that the running job is over; its ending has been pushed before."""
         ints = self._ints
         ints[_KEY] = IDLE
         ints[_FINISHED] += 1
         ints[_BUSY] += took
 
     def beat(self, now: int) -> None:
-        """Say that the running job is alive."""
+        """Record a sign of life of the running job."""
         self._ints[_BEAT] = now
 
     def progress(self, done: float, total: float) -> None:
-        """Say how far the running job is."""
+        """Return how far the running job is."""
         self._floats[_DONE] = done
         self._floats[_TOTAL] = total
 

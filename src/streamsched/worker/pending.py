@@ -29,7 +29,7 @@ class Item(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Marker:
+class StopMarker:
     """A stop marker: settled with, or after, the records of the children that it names."""
 
     partition: int
@@ -43,9 +43,9 @@ class Marker:
 
 @dataclass(slots=True, eq=False)
 class Unreadable:
-    """A record that is no work: rubbish, a decision about such a record, or what only a newer version can read.
+    """A record without work: rubbish, a decision about such a record, or what only a newer version can read.
 
-    The latter stays unsettled until a worker comes that can, or somebody decides that it is rubbish.
+    The latter stays unsettled until a worker comes that can, or an operator decides that it is rubbish.
     """
 
     partition: int
@@ -72,13 +72,13 @@ class Child(Struct, eq=False, gc=False):
     unsaved: Unsaved = NOTHING
     """What its executor reported and the log does not hold yet."""
     next_checkpoint: float = 0.0
-    started_told: bool = False
+    started_reported: bool = False
     intent: StopIntent = StopIntent.NONE
     reason: str = ""
     """Why the intent was given."""
     gone: bool = False
-    """Ended or handed over: whoever still has it in a queue passes it over."""
-    markers: list[Marker] = []
+    """Ended or handed over: queues that still hold it skip it."""
+    markers: list[StopMarker] = []
 
     @property
     def renewed(self) -> tuple[Child]:
@@ -86,7 +86,7 @@ class Child(Struct, eq=False, gc=False):
         return (self,)
 
     def older_than(self, other: Child) -> bool:
-        """Tell whether another record of the same child is of a later dispatch, or of a later checkpoint."""
+        """Whether the other record of the same child is of a later dispatch or checkpoint."""
         return (self.work.ordinal, self.sequence) < (other.work.ordinal, other.sequence)
 
     @property
@@ -110,14 +110,16 @@ class OwnedPartition:
 
     __slots__ = ("children", "end", "epoch", "markers", "number", "released", "tracker", "unknown")
 
-    def __init__(self, number: int, *, epoch: int, position: int, runs: str, end: int, released: bool) -> None:
+    def __init__(
+        self, number: int, *, epoch: int, position: int, settled_ranges: str, end: int, released: bool
+    ) -> None:
         self.number = number
         self.epoch = epoch
         self.end = end
         self.released = released
-        self.tracker: Tracker[Item] = Tracker(position, runs)
+        self.tracker: Tracker[Item] = Tracker(position, settled_ranges)
         self.children: dict[tuple[str, int], Child] = {}
-        self.markers: list[Marker] = []
+        self.markers: list[StopMarker] = []
         self.unknown: dict[int, Record] = {}
         """Unsettled records of an unknown schema, by their offsets."""
 
@@ -131,7 +133,7 @@ class OwnedPartition:
         return known
 
     def forget(self, child: Child) -> None:
-        """Let go of a child that has ended, unless a later record stands for it."""
+        """Remove a child that has ended, unless a later record stands for it."""
         key = (child.work.task_id, child.work.child)
         if self.children.get(key) is child:
             del self.children[key]
@@ -149,18 +151,18 @@ class OwnedPartition:
 
     @property
     def accounted(self) -> bool:
-        """Whether every child was met that may have taken the last owner down: what is not met cannot be counted."""
+        """Whether all records of the previous owner have been read, so that each crash suspect has been counted."""
         return self.released or self.caught_up
 
     def named(self, event: ChildrenStopping) -> Iterator[Child]:
-        """Walk the pending dispatches that a stop marker names."""
+        """Yield the pending dispatches that a stop marker names."""
         for release in event.releases:
             for child in self._among(event.task_id, release):
                 if child.work.ordinal == release.ordinal:
                     yield child
 
     def _among(self, task_id: str, release: Release) -> Iterator[Child]:
-        """Walk the pending children of a range, by the shorter way: a range may be far longer than what is pending."""
+        """Yield the pending children of a range; loop over whichever is shorter, the range or what is pending."""
         if release.last - release.first < len(self.children):
             indexes = range(release.first, release.last + 1)
             return (self.children[task_id, index] for index in indexes if (task_id, index) in self.children)
@@ -170,8 +172,8 @@ class OwnedPartition:
             if task == task_id and release.first <= index <= release.last
         )
 
-    def markers_for(self, child: Child) -> Iterator[Marker]:
-        """Walk the open markers that name a child which was met after them."""
+    def markers_for(self, child: Child) -> Iterator[StopMarker]:
+        """Yield the open markers that name a child which was read after them."""
         work = child.work
         for marker in self.markers:
             if marker.open and marker.event.task_id == work.task_id:

@@ -18,14 +18,14 @@ from streamsched.worker import trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.jobs import Job, JobReturned, News, Running
+from streamsched.worker.kill_reason import KillReason, judge
 from streamsched.worker.page import LEAVING, Current
-from streamsched.worker.process import ExecutorProcess, Outfit
+from streamsched.worker.process import ExecutorConfig, ExecutorProcess
 from streamsched.worker.progress import merged
 from streamsched.worker.remains import Remains
-from streamsched.worker.verdict import Verdict, judge
 
 RECALL_NS: Final = 100_000_000  # what waits behind a job that turned out this long is recalled
-SLICE: Final = 0.020  # seconds between two looks at the pages
+SLICE_S: Final = 0.020  # seconds between two looks at the pages
 BLIND_NS: Final = 2_000_000_000  # after so long without a look the jobs were frozen too, perhaps
 START_ATTEMPTS: Final = 5
 CLOSED_NS: Final = 500_000_000  # an executor whose link has ended has ended itself within that time
@@ -55,12 +55,12 @@ class ExecutorPool:
     ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
-        self._outfit = Outfit(
+        self._config = ExecutorConfig(
             allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
             checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse,
             output_path=None if output_path is None else str(output_path.absolute()),
         )  # fmt: skip
-        self._remains = Remains(output_fd, self._outfit.output_path)
+        self._remains = Remains(output_fd, self._config.output_path)
         self._slots = slots
         self._clock = clock
         self._selector = selectors.DefaultSelector()
@@ -79,7 +79,7 @@ class ExecutorPool:
     # --- jobs in ---
 
     def room(self) -> int:
-        """Say how many more jobs would be welcome: about 20 ms of work for each executor."""
+        """Return how many more jobs would be welcome: about 20 ms of work for each executor."""
         now = self._clock()
         depth = self._depth.at(now)
         room = 0
@@ -116,7 +116,7 @@ class ExecutorPool:
             executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
 
     def confirm(self, key: int, number: int) -> None:
-        """Tell a job that this checkpoint is durable."""
+        """Report to a job that this checkpoint is durable."""
         executor = self._holder(key)
         if executor is not None:
             self._send(executor, wire.Confirm(key, number))
@@ -135,7 +135,7 @@ class ExecutorPool:
             executor.dropped |= mine
             running = executor.page.state()
             if running in mine:
-                executor.kill(Verdict(running, "dropped"))
+                executor.kill(KillReason(running, "dropped"))
             else:
                 self._ask_back(executor, wire.Recall(frozenset(mine)))
 
@@ -147,7 +147,7 @@ class ExecutorPool:
         while True:
             left = 0.0 if self._news else max(0.0, (deadline - self._clock()) / 1e9)
             if self._start_at or self._leaving or any(e.held or e.dying or e.dropped for e in self._executors):
-                left = min(left, SLICE)
+                left = min(left, SLICE_S)
             if any(e.dying for e in self._executors):
                 left = min(left, 0.002)
             self._exchange(left)
@@ -204,8 +204,8 @@ class ExecutorPool:
         self._leaving.clear()
         self._selector.close()
         self._remains.close()
-        if self._outfit.output_fd is not None:
-            os.close(self._outfit.output_fd)
+        if self._config.output_fd is not None:
+            os.close(self._config.output_fd)
 
     # --- inside ---
 
@@ -258,10 +258,10 @@ class ExecutorPool:
     def _watch(self, executor: ExecutorProcess, now: int) -> None:
         if executor.dying:
             if executor.gone():
-                self._bury(executor, now)
+                self._reap(executor, now)
             elif executor.closed_at and now - executor.closed_at > CLOSED_NS:
                 executor.fault = executor.fault or "its end of it is closed"
-                executor.kill(executor.verdict)
+                executor.kill(executor.kill_reason)
             return
         if executor.page.state() == LEAVING and executor.ready:
             self._replace(executor, now)
@@ -274,16 +274,16 @@ class ExecutorPool:
 
     def _judge(self, executor: ExecutorProcess, current: Current, now: int) -> None:
         if current.key in executor.dropped:
-            executor.kill(Verdict(current.key, "dropped"))
+            executor.kill(KillReason(current.key, "dropped"))
             return
         job = executor.held.get(current.key)
         if job is None:
             return  # its ending is here already
-        verdict = judge(job, current, now, executor.stopping.get(job.key), self._awake)
-        if verdict is not None:
+        kill_reason = judge(job, current, now, executor.stopping.get(job.key), self._awake)
+        if kill_reason is not None:
             # Seen twice: the first look may have fallen between two jobs.
             if executor.suspect == job.key:
-                executor.kill(verdict)
+                executor.kill(kill_reason)
             executor.suspect = job.key
         if len(executor.held) > 1 and executor.recalled != job.key and now - current.started > RECALL_NS:
             executor.recalled = job.key
@@ -312,14 +312,14 @@ class ExecutorPool:
             elif now > until:
                 executor.kill(None)
 
-    def _bury(self, executor: ExecutorProcess, now: int) -> None:
+    def _reap(self, executor: ExecutorProcess, now: int) -> None:
         self._deafen(executor)
         self._executors.remove(executor)
-        self._news += trust.believe(executor, executor.last_words(now))
+        self._news += trust.believe(executor, executor.drain(now))
         ending = trust.blame(executor, now, careful=self._depth.is_careful(now))
         if ending is not None:
             self._news.append(ending)
-        elif executor.fault or (executor.held and executor.ready and executor.verdict is None):
+        elif executor.fault or (executor.held and executor.ready and executor.kill_reason is None):
             self._depth.be_careful(now)
         self._news += [JobReturned(key=key) for key in executor.held]
         cause = executor.cause()
@@ -338,6 +338,6 @@ class ExecutorPool:
             return
         self._start_at = 0
         while len(self._executors) < self._slots:
-            executor = ExecutorProcess(self._outfit)
+            executor = ExecutorProcess(self._config)
             self._executors.append(executor)
             self._selector.register(executor, selectors.EVENT_READ)

@@ -16,9 +16,9 @@ import msgspec
 from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
 from streamsched.worker.jobs import Job, News
+from streamsched.worker.kill_reason import KillReason, possible
 from streamsched.worker.output import remains
 from streamsched.worker.page import Current
-from streamsched.worker.verdict import Verdict, possible
 
 _READ: Final = 256 * 1024
 _READS_IN_A_TURN: Final = 4  # so that one executor that sends without end holds up no other
@@ -31,7 +31,7 @@ _HARMLESS: Final = ("STREAMSCHED_BROKERS", "STREAMSCHED_PREFIX", "STREAMSCHED_DA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outfit:
+class ExecutorConfig:
     """What all executors of a pool have in common. ``output_fd`` is the pool's own, open as long as the pool is."""
 
     allow: tuple[str, ...]
@@ -48,15 +48,15 @@ class ExecutorProcess:
     It runs its jobs in the order in which they were given: the first one held is the one that runs, or is to run next.
     """
 
-    def __init__(self, outfit: Outfit) -> None:
+    def __init__(self, config: ExecutorConfig) -> None:
         self.held: dict[int, Job] = {}
         self.dropped: set[int] = set()
         self.stopping: dict[int, int] = {}  # deadlines of the grace period, monotonic nanoseconds
-        self.verdict: Verdict | None = None
+        self.kill_reason: KillReason | None = None
         self.dying = False
         self.ready = False  # it has spoken: what it runs from then on may be anything
         self.fault = ""  # what it did that our own code does not do
-        self.deaf = False  # nobody waits for its news any more
+        self.deaf = False  # the selector does not watch it any more
         self.closed_at = 0  # when its link ended, monotonic nanoseconds
         self.asked_back = False  # jobs may come back in any order
         self.last_ended = -1
@@ -74,8 +74,8 @@ class ExecutorProcess:
         self.page = pages.Page(fd)
         self.page.ready(pages.STARTING)
         setup = wire.Setup(
-            link=theirs.fileno(), page=fd, allow=outfit.allow, checkpoint_tick=outfit.checkpoint_tick,
-            payload_limit=outfit.payload_limit, output_path=outfit.output_path, reuse=outfit.reuse,
+            link=theirs.fileno(), page=fd, allow=config.allow, checkpoint_tick=config.checkpoint_tick,
+            payload_limit=config.payload_limit, output_path=config.output_path, reuse=config.reuse,
         )  # fmt: skip
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)
@@ -94,8 +94,8 @@ class ExecutorProcess:
                 ],
                 env=_environment(),
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL if outfit.output_fd is None else outfit.output_fd,
-                stderr=outfit.output_fd,
+                stdout=subprocess.DEVNULL if config.output_fd is None else config.output_fd,
+                stderr=config.output_fd,
                 pass_fds=(theirs.fileno(), fd),
             )
         finally:
@@ -167,18 +167,18 @@ class ExecutorProcess:
             return None
         return current
 
-    def kill(self, verdict: Verdict | None) -> None:
+    def kill(self, kill_reason: KillReason | None) -> None:
         """Kill the process and all that runs below it; they are gone when ``gone`` says so."""
         if not self.dying:
             self.dying = True
-            self.verdict = verdict
+            self.kill_reason = kill_reason
         if self._ordered_at is None:
             self._ordered_at = time.monotonic()
             if self._process.poll() is None:
                 self._process.send_signal(guardian.END)
 
     def gone(self) -> bool:
-        """Say whether the process has ended with all that ran below it, and is to be buried."""
+        """Return whether the process has ended with all that ran below it, and is to be buried."""
         if self._process.poll() is not None:
             return True
         if self._ordered_at is not None and time.monotonic() > self._ordered_at + _SWEEP_S:
@@ -197,7 +197,7 @@ class ExecutorProcess:
                 self._process.kill()
                 self._process.wait()
 
-    def last_words(self, now: int) -> list[News]:
+    def drain(self, now: int) -> list[News]:
         """Return the news that a dead executor sent, and what it had no time to send; none after a fault."""
         news = [] if self.fault else self.receive(now, _READS_AT_THE_END)
         if not self.fault:
@@ -212,7 +212,7 @@ class ExecutorProcess:
         return remains(self.page.text)
 
     def cause(self) -> str:
-        """Say how the process ended."""
+        """Return how the process ended."""
         code = self._process.returncode
         if code is None or code >= 0:
             return f"the executor process ended with exit code {code}"
@@ -234,7 +234,7 @@ class ExecutorProcess:
         return self._process.returncode == guardian.STOOD_STILL
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release the socket and the page."""
         self._sock.close()
         self.page.close()
 

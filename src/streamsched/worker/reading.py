@@ -1,6 +1,6 @@
 """Reading the work log: what was read and is not settled becomes the pending set of a partition.
 
-Children go to whoever starts them, a stop marker to the children that it names, rubbish to the dead letters. All of it
+Children go to ``Children``, a stop marker to the children that it names, rubbish to the dead letters. All of it
 can be lost at any time and is read again by the next owner.
 """
 
@@ -12,20 +12,20 @@ from typing import Any, Final
 
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema
-from streamsched.log.intake import Intake, set_aside
+from streamsched.log.event_reader import EventReader, set_aside
 from streamsched.log.port import Log, PositionLost, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
-from streamsched.runtime.tracker import Met
+from streamsched.runtime.tracker import OffsetState
 from streamsched.worker.children import Children
 from streamsched.worker.intents import MODES
 from streamsched.worker.outcomes import Outcomes
-from streamsched.worker.pending import Child, Marker, OwnedPartition, Unreadable, child_of
+from streamsched.worker.pending import Child, OwnedPartition, StopMarker, Unreadable, child_of
 from streamsched.worker.settlement import Settlement
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 READ: Final = 2_000
 """Records read in one step."""
@@ -44,7 +44,7 @@ class Reading:
         outcomes: Outcomes, settlement: Settlement, ask_group: Callable[[], None], children: Children,
     ) -> None:  # fmt: skip
         self._topics = topics
-        self._intake = Intake(codec, topics)
+        self._event_reader = EventReader(codec, topics)
         self._records = Records(codec, topics)
         self._me = me
         self._owned = owned
@@ -53,11 +53,11 @@ class Reading:
         self._ask_group = ask_group
         self._children = children
         self._reader = log.reader()
-        self._meet_event: dict[type[e.Event], Callable[[OwnedPartition, Record, Any], None]] = {
-            e.ChildCreated: self._meet_child,
-            e.ChildCheckpointed: self._meet_child,
-            e.ChildrenStopping: self._meet_marker,
-            e.RecordSetAside: self._meet_decision,
+        self._on_event: dict[type[e.Event], Callable[[OwnedPartition, Record, Any], None]] = {
+            e.ChildCreated: self._on_child,
+            e.ChildCheckpointed: self._on_child,
+            e.ChildrenStopping: self._on_marker,
+            e.RecordSetAside: self._on_decision,
         }
 
     def read(self, timeout: float) -> int:
@@ -68,7 +68,8 @@ class Reading:
         try:
             return self._take(timeout)
         except PositionLost:
-            # A successor may have deleted what we were frozen over: the group tells. If it does not, it is true.
+            # While this process was frozen, a new owner may have trimmed the partition. Poll the group: if we
+            # still own it, the position really is lost.
             self._ask_group()
             return self._take(timeout)
 
@@ -81,7 +82,7 @@ class Reading:
         for record in records:
             owned = self._owned.get(record.partition)
             if owned is not None:
-                self._meet(owned, record)
+                self._on_record(owned, record)
         for owned in self._owned.values():
             if owned.markers or not owned.caught_up:
                 owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
@@ -102,28 +103,28 @@ class Reading:
 
     # --- one record -------------------------------------------------------------------------------------------------
 
-    def _meet(self, owned: OwnedPartition, record: Record) -> None:
-        if owned.tracker.meet(record.offset) is not Met.NEW:
+    def _on_record(self, owned: OwnedPartition, record: Record) -> None:
+        if owned.tracker.classify(record.offset) is not OffsetState.NEW:
             return
         try:
-            event = self._intake.work(record)
+            event = self._event_reader.work(record)
         except UnknownSchema as error:
-            log.error("work log: %s; it stays unsettled", error)
+            logger.error("work log: %s; it stays unsettled", error)
             owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
             owned.unknown[record.offset] = record
         except Undecodable as error:
             owned.tracker.add(record.offset, Unreadable(owned.number, record.offset))
             self._poison(record, str(error))
         else:
-            self._meet_event[type(event)](owned, record, event)
+            self._on_event[type(event)](owned, record, event)
 
-    def _meet_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
+    def _on_child(self, owned: OwnedPartition, record: Record, work: e.Work) -> None:
         inherited = not owned.released and record.offset < owned.end
         child = child_of(work, partition=owned.number, offset=record.offset, epoch=owned.epoch, inherited=inherited)
         owned.tracker.add(record.offset, child)
         superseded = owned.hold(child)
         if superseded is child:
-            self._settlement.ended(child)  # written again by somebody, long after its turn
+            self._settlement.ended(child)  # an old record that was written again
             return
         if superseded is not None:
             self._replace(superseded)
@@ -134,23 +135,23 @@ class Reading:
             self._children.begin(child)
 
     def _replace(self, known: Child) -> None:
-        """Let a later record stand for a child that is pending.
+        """Replace a pending child by a later record of it.
 
-        Either a successor has moved it on: this worker was frozen, and will hear that it is lost. Or somebody wrote it
-        twice: what already runs or has ended settles its own record.
+        Either a new owner moved it on while this process was frozen, or it was written twice: a child that runs or has
+        ended settles its own record.
         """
         if known.key is None and not known.gone:
             self._settlement.ended(known)
         known.gone = True
 
-    def _meet_marker(self, owned: OwnedPartition, record: Record, stopping: e.ChildrenStopping) -> None:
-        marker = Marker(owned.number, record.offset, stopping)
+    def _on_marker(self, owned: OwnedPartition, record: Record, stopping: e.ChildrenStopping) -> None:
+        marker = StopMarker(owned.number, record.offset, stopping)
         owned.tracker.add(marker.offset, marker)
         owned.markers.append(marker)
         for child in list(owned.named(stopping)):
             self._obey(child, marker)
 
-    def _obey(self, child: Child, marker: Marker) -> None:
+    def _obey(self, child: Child, marker: StopMarker) -> None:
         """Stop a child that a marker names; the marker is settled with it or later."""
         marker.waiting += 1
         child.markers.append(marker)
@@ -167,8 +168,8 @@ class Reading:
                 self._settlement.settle_alone(marker, [])
         owned.markers.clear()
 
-    def _meet_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
-        """Set a record of an unknown schema aside, as somebody decided.
+    def _on_decision(self, owned: OwnedPartition, record: Record, decision: e.RecordSetAside) -> None:
+        """Set a record of an unknown schema aside, as an operator decided.
 
         Of what is settled alone the lowest offsets go first: the decision is never settled without its record.
         """
@@ -181,7 +182,7 @@ class Reading:
 
     def _poison(self, record: Record, reason: str) -> None:
         """Set a record aside that is pending: dead letter, and failure of the child that its headers name."""
-        log.error("dead letter: %s", reason)
+        logger.error("dead letter: %s", reason)
         appends = [dead_letter(self._records, self._me, record, reason)]
         failure = self._outcomes.poisoned(record, reason)
         if failure is not None:

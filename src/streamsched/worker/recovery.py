@@ -27,7 +27,7 @@ class Recovery:
         self._alone: deque[Child] = deque()
         self._running: Child | None = None
 
-    def meet(self, child: Child) -> bool:
+    def hold_back(self, child: Child) -> bool:
         """Take a child in, if it is one of these; otherwise it may start at any time."""
         if child.inherited or child.recoveries > MAX_RECOVERIES:  # a hand-over counted the death that it had alone
             self._uncounted.append(child)
@@ -52,7 +52,7 @@ class Recovery:
             room -= 1
 
     def counted(self, child: Child) -> bool:
-        """Note that a count is in the log; tells whether the child may start beside others."""
+        """Note that a count is in the log; returns whether the child may start beside others."""
         return child.recoveries < MAX_RECOVERIES
 
     @property
@@ -65,7 +65,7 @@ class Recovery:
         return bool(self._alone)
 
     def next_alone(self) -> Child | None:
-        """Give the child that can run alone now, on a worker that runs nothing; None until its count is in the log."""
+        """Return the child to run alone now, on an idle worker; None until its count is in the log."""
         if self._alone[0].inherited:
             self._count(self._alone[0])
             return None

@@ -1,4 +1,4 @@
-"""Settling: outcomes and checkpoints of a worker become one transaction with the places of its partitions.
+"""Settling: outcomes and checkpoints of a worker become one transaction with the positions of its partitions.
 
 A child leaves the pending set only here: its record is settled in the transaction that writes its outcome, or that
 appends the continuation which takes its place. What was settled for a transaction that aborted is restored.
@@ -15,11 +15,11 @@ from streamsched.log.port import Append, LogError, TransactionAborted, WriterFen
 from streamsched.runtime import metrics
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
-from streamsched.runtime.tracker import Place
+from streamsched.runtime.tracker import CommitPoint
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, Item, OwnedPartition
 from streamsched.worker.progress import CHECKPOINT_FIRST, NOTHING, Unsaved
-from streamsched.worker.transaction import Spot, Transaction
+from streamsched.worker.transaction import RecordId, Transaction
 
 BATCH: Final = 1_000
 """Outcomes, or counts of recoveries, in one transaction."""
@@ -46,7 +46,7 @@ class Settlement:
         self._notes: list[tuple[Child, Event]] = []
         self._checkpoints: dict[Child, None] = {}
         self._recoveries: dict[Child, None] = {}
-        self._lone: dict[Spot, tuple[Item, list[Append]]] = {}
+        self._lone: dict[RecordId, tuple[Item, list[Append]]] = {}
         self._crowded: set[int] = set()
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ class Settlement:
         self._notes = [(c, event) for c, event in self._notes if c.partition not in gone]
         self._checkpoints = {c: None for c in self._checkpoints if c.partition not in gone}
         self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
-        self._lone = {spot: entry for spot, entry in self._lone.items() if spot[0] not in gone}
+        self._lone = {record: entry for record, entry in self._lone.items() if record[0] not in gone}
         self._crowded -= gone
 
     # --- write ------------------------------------------------------------------------------------------------------
@@ -133,8 +133,8 @@ class Settlement:
         lowest = sorted(ended.keys() | self._lone.keys())[:BATCH]
         while lowest:
             transaction = Transaction(self._owned)
-            self._write_endings(transaction, [ended[spot] for spot in lowest if spot in ended])
-            self._write_lone(transaction, [spot for spot in lowest if spot in self._lone])
+            self._write_endings(transaction, [ended[record] for record in lowest if record in ended])
+            self._write_lone(transaction, [record for record in lowest if record in self._lone])
             if not self._tight(transaction):
                 return self._write(transaction)
             transaction.restore()
@@ -147,8 +147,8 @@ class Settlement:
         return self._write(transaction) and self._crowded.isdisjoint(tight)
 
     def _tight(self, transaction: Transaction) -> list[int]:
-        """List the partitions whose places cannot hold what the transaction settles."""
-        return [number for number, place in self._places(transaction.partitions).items() if not place.fits]
+        """List the partitions whose commit metadata cannot hold what the transaction settles."""
+        return [number for number, point in self._commit_points(transaction.partitions).items() if not point.fits]
 
     def release(self, partitions: Collection[int]) -> None:
         """Commit the release mark of those partitions that are still owned and are handed over in order.
@@ -156,19 +156,19 @@ class Settlement:
         One that may still hold a child that took its last owner down, uncounted, is left as if this owner had died.
         """
         mine = [number for number in partitions if number in self._owned and self._owned[number].accounted]
-        tight = [number for number, place in self._places(mine).items() if not place.fits]
+        tight = [number for number, point in self._commit_points(mine).items() if not point.fits]
         if tight:
             transaction = Transaction(self._owned)
             self._make_room(transaction, tight)
             self._write(transaction)
-        places = self._places(number for number in mine if number in self._owned)
-        if places:
-            self._ownership.commit([], places, release=True)
+        points = self._commit_points(number for number in mine if number in self._owned)
+        if points:
+            self._ownership.commit([], points, release=True)
 
     def _write(self, transaction: Transaction) -> bool:
-        places = self._places(transaction.partitions)
+        points = self._commit_points(transaction.partitions)
         try:
-            offsets = self._ownership.commit(transaction.appends, places)
+            offsets = self._ownership.commit(transaction.appends, points)
         except WriterFenced:
             return False
         except LogError as error:
@@ -176,11 +176,11 @@ class Settlement:
             if isinstance(error, TransactionAborted):
                 return False
             raise
-        self._landed(transaction, offsets, places)
+        self._landed(transaction, offsets, points)
         return True
 
-    def _places(self, partitions: Iterable[int]) -> dict[int, Place]:
-        return {number: self._owned[number].tracker.place() for number in partitions}
+    def _commit_points(self, partitions: Iterable[int]) -> dict[int, CommitPoint]:
+        return {number: self._owned[number].tracker.commit_point() for number in partitions}
 
     def _journal(self, transaction: Transaction, child: Child, event: Event) -> None:
         work = child.work
@@ -220,7 +220,7 @@ class Settlement:
                         self._move_up(transaction, child)
 
     def _make_room(self, transaction: Transaction, partitions: Iterable[int]) -> None:
-        """Move up as many of the oldest records as it takes for the places to have room again.
+        """Move up as many of the oldest records as it takes for the commit metadata to have room again.
 
         To fit alone would not do: the next commit needs room too.
         """
@@ -230,7 +230,7 @@ class Settlement:
             for first in range(0, len(oldest), RENEWED):
                 for child in oldest[first : first + RENEWED]:
                     self._move_up(transaction, child)
-                if not tracker.place().crowded:
+                if not tracker.commit_point().crowded:
                     break
 
     def _move_up(self, transaction: Transaction, child: Child) -> None:
@@ -277,14 +277,14 @@ class Settlement:
                 if not left and not marker.open:
                     transaction.settle(marker)
 
-    def _write_lone(self, transaction: Transaction, spots: Iterable[Spot]) -> None:
-        for spot in spots:
-            item, appends = self._lone[spot]
+    def _write_lone(self, transaction: Transaction, records: Iterable[RecordId]) -> None:
+        for record in records:
+            item, appends = self._lone[record]
             transaction.appends += appends
             transaction.settle(item)
-            transaction.lone.append(spot)
+            transaction.lone.append(record)
 
-    def _landed(self, transaction: Transaction, offsets: Mapping[int, int], places: Mapping[int, Place]) -> None:
+    def _landed(self, transaction: Transaction, offsets: Mapping[int, int], points: Mapping[int, CommitPoint]) -> None:
         for number in transaction.partitions - self._owned.keys():
             transaction.forget(number)  # found lost when the outcome was unknown
         for index, child in transaction.continued:
@@ -305,8 +305,8 @@ class Settlement:
         if self._notes:  # outcomes went alone: what was to be told of their children is old by now
             ended = set(transaction.ended)
             self._notes = [(child, event) for child, event in self._notes if child not in ended]
-        for spot in transaction.lone:
-            self._lone.pop(spot, None)
+        for record in transaction.lone:
+            self._lone.pop(record, None)
         outcomes = (outcome for child in transaction.ended if (outcome := self._endings[child]))
         metrics.CHILDREN_ENDED.tally(type(event).__name__.removeprefix("Child").lower() for event in outcomes)
         for child in transaction.ended:
@@ -314,6 +314,6 @@ class Settlement:
             self._owned[child.partition].forget(child)
             for marker in child.markers:
                 marker.waiting -= 1
-        self._crowded = {number for number in self._crowded if number not in places} | {
-            number for number, place in places.items() if place.crowded
+        self._crowded = {number for number in self._crowded if number not in points} | {
+            number for number, point in points.items() if point.crowded
         }

@@ -26,7 +26,7 @@ class Sink:
         self._rotate_at = rotate_at
 
     def writable(self) -> bool:
-        """Say whether a write would not have to wait."""
+        """Return whether a write would not have to wait."""
         poller = select.poll()
         poller.register(self._fd, select.POLLOUT)
         return bool(poller.poll(0))

@@ -27,7 +27,7 @@ class Raw(io.RawIOBase):
         self._fd = fd
 
     def writable(self) -> bool:
-        """Say that it can be written to."""
+        """Return True: it can be written to."""
         return True
 
     def fileno(self) -> int:
@@ -143,7 +143,7 @@ class Capture(Output):
         self._noted = [_copied(attributes) for attributes in self._inside]
 
     def begin(self, task_id: str, child: int, attempt: int) -> None:
-        """Say whose output comes now, and put back what the child before has changed inside of the streams."""
+        """Set whose output comes now, and undo what the previous child changed inside the streams."""
         super().begin(task_id, child, attempt)
         try:
             changed = self._inside != self._noted

@@ -56,7 +56,7 @@ def cut(text: str, limit: int) -> str:
 
 
 def is_a(error: BaseException, cls: type) -> bool:
-    """Say whether the error is of this class. ``isinstance`` would believe the error's own ``__class__``."""
+    """Return whether the error is of this class. ``isinstance`` would believe the error's own ``__class__``."""
     return issubclass(type(error), cls)
 
 

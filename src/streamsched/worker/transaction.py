@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from streamsched.log.port import Append
-from streamsched.worker.pending import Child, Item, Marker, OwnedPartition
+from streamsched.worker.pending import Child, Item, OwnedPartition, StopMarker
 
-Spot = tuple[int, int]
+RecordId = tuple[int, int]
 """Partition and offset of a record."""
 
 
@@ -24,10 +24,10 @@ class Transaction:
     durable: list[Child] = field(default_factory=list)
     recovered: list[Child] = field(default_factory=list)
     partitions: set[int] = field(default_factory=set)
-    closing: dict[Marker, int] = field(default_factory=dict)
+    closing: dict[StopMarker, int] = field(default_factory=dict)
     """Children that a stop marker will still wait for."""
     notes: int = 0
-    lone: list[Spot] = field(default_factory=list)
+    lone: list[RecordId] = field(default_factory=list)
 
     def settle(self, item: Item, successors: Iterable[tuple[Append, Child]] = ()) -> None:
         """Settle an item, and append the records that take its place, each with what it will stand for."""

@@ -11,9 +11,9 @@ import time
 from typing import Final
 
 from streamsched.worker.jobs import JobCheckpointed, JobReturned, News, Running
+from streamsched.worker.kill_reason import KillReason, death_ending
 from streamsched.worker.page import IDLE, LEAVING, Current
 from streamsched.worker.process import ExecutorProcess
-from streamsched.worker.verdict import Verdict, obituary
 
 AHEAD_MS: Final = 60_000
 """How far ahead of this clock an ending may lie: the clock may have been set back since."""
@@ -80,10 +80,9 @@ def measure(executor: ExecutorProcess) -> tuple[int, int]:
 
 
 def is_lost(executor: ExecutorProcess, current: Current | None, now: int, awake: int) -> bool:
-    """Say whether it is to be ended for a fault.
+    """Return whether to end it for a fault, such as holding jobs for long with none running.
 
-    One is that it has long held jobs of which, says its page, none runs: no limit of them would be enforced. Silence
-    counts from ``awake`` on.
+    Silence counts from ``awake`` on.
     """
     owes = executor.held or executor.dropped
     if executor.ready and executor.page.state() < IDLE and executor.page.state() != LEAVING:
@@ -102,7 +101,7 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
 
     ``careful``: that happened a short while ago. What then happens again to a job that is alone is its own doing.
     """
-    held, verdict, current = executor.held, executor.verdict, executor.look(now)
+    held, kill_reason, current = executor.held, executor.kill_reason, executor.look(now)
     if not held:
         return None
     first, named = next(iter(held)), executor.page.state()
@@ -110,11 +109,11 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
     executor.fault = executor.fault or _fault_of_death(executor, first, named)
     pays = None
     if executor.fault:
-        pays, verdict = (first if alone else None), Verdict(first, "protocol", executor.fault)
+        pays, kill_reason = (first if alone else None), KillReason(first, "protocol", executor.fault)
     elif current is not None and current.key in held:
-        if verdict is None or verdict.key == current.key:  # or it began between the verdict and the kill
+        if kill_reason is None or kill_reason.key == current.key:  # or it began between the kill_reason and the kill
             pays = current.key
-    elif alone and careful and verdict is None and executor.ready:
+    elif alone and careful and kill_reason is None and executor.ready:
         pays = first
     if pays is None:
         return None
@@ -123,7 +122,7 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
         started_at = current.started_at
         ended_at = started_at + (now - current.started) // 1_000_000
     del held[pays]
-    return obituary(verdict, pays, started_at, ended_at, executor.cause())
+    return death_ending(kill_reason, pays, started_at, ended_at, executor.cause())
 
 
 def _fault_of_death(executor: ExecutorProcess, first: int, named: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from streamsched.log.core.cluster import SESSION_TIMEOUT, TAIL_BYTES, TRANSACTION_TIMEOUT, Cluster, Faults
+from streamsched.log.core.cluster import SESSION_TIMEOUT_MS, TAIL_BYTES, TRANSACTION_TIMEOUT_MS, Cluster, Faults
 from streamsched.log.core.connection import Connection
 from streamsched.log.core.store import CLUSTER_KEY, FORMAT, FORMAT_KEY, Store
 
@@ -14,7 +14,7 @@ __all__ = [
     "CLUSTER_KEY",
     "FORMAT",
     "FORMAT_KEY",
-    "SESSION_TIMEOUT",
+    "SESSION_TIMEOUT_MS",
     "TAIL_BYTES",
-    "TRANSACTION_TIMEOUT",
+    "TRANSACTION_TIMEOUT_MS",
 ]

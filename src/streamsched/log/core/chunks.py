@@ -1,7 +1,7 @@
 """Records as they are kept: in chunks, each one run of consecutive offsets written at one time.
 
 A chunk's value is its time, then one MessagePack array of (key, value, headers): one store access and one
-decoder call serve up to thousands of records, and headers stay packed until somebody asks for them.
+decoder call serve up to thousands of records, and headers stay packed until they are read.
 """
 
 from __future__ import annotations

@@ -13,16 +13,10 @@ from streamsched.log.core.groups import Group
 from streamsched.log.core.partitions import Partition, Tail
 from streamsched.log.core.store import Store
 from streamsched.log.core.transactions import Batch, Coordinator, Pair, Transaction
-from streamsched.log.port import (
-    Committed,
-    LogUnreachable,
-    TopicMismatch,
-    TopicPartition,
-    TopicSpec,
-)
+from streamsched.log.port import Committed, LogUnreachable, TopicMismatch, TopicPartition, TopicSpec
 
-SESSION_TIMEOUT: Final = 10_000
-TRANSACTION_TIMEOUT: Final = 10_000
+SESSION_TIMEOUT_MS: Final = 10_000
+TRANSACTION_TIMEOUT_MS: Final = 10_000
 TAIL_BYTES: Final = 8 * 1024 * 1024
 _topic = msgspec.msgpack.Decoder(tuple[int, int, dict[str, str]])
 _committed = msgspec.msgpack.Decoder(tuple[int, str])
@@ -56,8 +50,8 @@ class Cluster:
         clock: Callable[[], int],
         faults: Faults | None = None,
         follows: bool = False,
-        session_timeout: int = SESSION_TIMEOUT,
-        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        session_timeout: int = SESSION_TIMEOUT_MS,
+        transaction_timeout: int = TRANSACTION_TIMEOUT_MS,
         tail_bytes: int = TAIL_BYTES,
     ) -> None:
         self.store: Final = store
@@ -74,7 +68,7 @@ class Cluster:
 
     @property
     def cluster_id(self) -> str:
-        """Tell which log this is."""
+        """Return which log this is."""
         return (self.store.get(layout.CLUSTER_KEY) or b"").decode()
 
     def refresh(self) -> None:
@@ -112,7 +106,7 @@ class Cluster:
         self._load_topics()
 
     def differences(self, spec: TopicSpec) -> Iterator[str]:
-        """Tell, in words, how a topic differs from what it must be; settings are for brokers, and mean nothing here."""
+        """Yield messages on how a topic differs from what it must be; settings mean nothing here."""
         if spec.name not in self._topics:
             yield f"topic {spec.name} is missing"
             return
@@ -121,7 +115,7 @@ class Cluster:
             yield f"topic {spec.name} has {partitions} partitions, not {spec.partitions}"
 
     def has_topic(self, topic: str) -> bool:
-        """Tell whether a topic exists."""
+        """Return whether a topic exists."""
         return topic in self._topics
 
     def group(self, name: str, topic: str) -> Group:

@@ -34,7 +34,7 @@ class Connection:
 
     @property
     def cluster_id(self) -> str:
-        """Tell which log this is."""
+        """Return which log this is."""
         return self._cluster.cluster_id
 
     def partitions(self, topic: str) -> int:
@@ -42,7 +42,7 @@ class Connection:
         return self._cluster.partition_count(topic)
 
     def topic_id(self, topic: str) -> str:
-        """Tell which topic of this name it is: here none is ever deleted."""
+        """Return which topic of this name it is: here none is ever deleted."""
         return f"{topic}-{self._cluster.partition(topic, 0).number}"
 
     def reader(self) -> CoreReader:
@@ -55,7 +55,7 @@ class Connection:
         return GroupMember(self._cluster.group(group, topic), self._client, listener, self._step)
 
     def writer(self, transactional_id: str) -> CoreWriter:
-        """Make the writer of this id, fencing whoever had it."""
+        """Make the writer of this id, fencing its previous writer."""
         self._writable("write")
         self._step("writer.begin")
         writer = CoreWriter(self._cluster, self._step, transactional_id)
@@ -87,9 +87,9 @@ class Connection:
     def committed(
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
     ) -> Mapping[TopicPartition, Committed | None]:
-        """Read the group's positions; a stable read that an open transaction blocks fails at once.
+        """Read the group's positions; a stable read fails at once where an open transaction blocks it.
 
-        Only this thread could end that transaction, so waiting would not help.
+        Only this thread could end that transaction.
         """
         self._step("committed.stable" if stable else "committed.unstable")
         self._cluster.refresh()
@@ -117,7 +117,7 @@ class Connection:
         self._step("commit_initial.end")
 
     def time(self) -> LogTime:
-        """Tell the time: the log's clock is this process's own, or a simulation's."""
+        """Return the time: the log's clock is this process's own, or a simulation's."""
         now = self._cluster.now()
         return LogTime(now, now)
 
@@ -140,7 +140,7 @@ class Connection:
         return {place: self._cluster.partition(*place).position_at(time) for place in partitions}
 
     def delete_before(self, positions: Mapping[TopicPartition, int]) -> None:
-        """Let go of records below these positions; a partition that begins there or later stays as it is."""
+        """Delete the records below these positions; a partition that begins there or later stays as it is."""
         self._writable("delete records")
         self._step("delete_before.begin")
         moved = []
@@ -155,31 +155,31 @@ class Connection:
         self._step("delete_before.end")
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
-        """Tell where open transactions hold back readers."""
+        """Return where open transactions hold back readers."""
         found = (self._cluster.partition(*place) for place in partitions)
         return {TopicPartition(each.name, each.index): each.stable for each in found if each.stable < each.end}
 
     def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
-        """Find nothing."""
+        """Return none: here every transaction ends."""
         return ()
 
     def end_hanging(self, hanging: Hanging) -> bool:
-        """Find it ended."""
+        """Return False: here every transaction ends."""
         return False
 
     def check_broker(self) -> None:
-        """Say nothing: it is of this version."""
+        """Pass: the log is of this version."""
 
     def brokers(self) -> int:
-        """Count one: this process."""
+        """Return 1: this process."""
         return 1
 
     def replication(self, topic: str) -> int:
-        """Count one copy."""
+        """Return 1: there are no copies."""
         return 1
 
     def check_eviction(self) -> None:
-        """Say nothing: members can be evicted here."""
+        """Pass: members can be evicted here."""
 
     def evict(self, group: str, member_id: str) -> None:
         """Remove a member from its group; one that is not there any more is no error."""
@@ -208,11 +208,11 @@ class Connection:
         return [words for spec in specs for words in self._cluster.differences(spec)]
 
     def close(self) -> None:
-        """Let go of the connection; members that did not leave run into the session timeout."""
+        """Close the connection; members that did not leave run into the session timeout."""
         self._step("close")
 
     def _step(self, name: str) -> None:
-        """Let faults happen, and time take effect: a broker ends overdue transactions by itself."""
+        """Inject faults, and expire overdue transactions, as a broker does by itself."""
         faults = self._cluster.faults
         if faults is not None:
             faults.at(name, self._client)

@@ -42,7 +42,7 @@ class Group:
 
     @property
     def members(self) -> Mapping[str, frozenset[int]]:
-        """Tell who is in the group, and which partitions each of them has."""
+        """Return who is in the group, and which partitions each of them has."""
         self.expire()
         return {name: frozenset(seat.owned) for name, seat in self._seats.items()}
 
@@ -72,7 +72,7 @@ class Group:
         self.expire()
         return self._seats.get(member_id)
 
-    def hear(self, member_id: str) -> _Seat | None:
+    def touch(self, member_id: str) -> _Seat | None:
         """Note that a member is alive, if it is still in the group."""
         seat = self.seat(member_id)
         if seat is not None:
@@ -80,7 +80,7 @@ class Group:
         return seat
 
     def free_for(self, seat: _Seat) -> set[int]:
-        """Find the partitions that this member shall have, does not have, and nobody else still has."""
+        """Find the partitions that this member shall have, does not have, and no other member still has."""
         wanted = seat.target - seat.owned
         for other in self._seats.values():
             wanted -= other.owned
@@ -121,12 +121,12 @@ class GroupMember:
 
     @property
     def member_id(self) -> str:
-        """Tell the id by which the group knows this member, as far as the member itself knows."""
+        """Return the id by which the group knows this member, as far as the member itself knows."""
         return self._id
 
     @property
     def current(self) -> bool:
-        """Tell whether the group would take a commit from this member."""
+        """Return whether the group would take a commit from this member."""
         return bool(self._id) and self.group.seat(self._id) is not None
 
     def poll(self, timeout: float = 0.0) -> None:
@@ -136,7 +136,7 @@ class GroupMember:
             raise LogError(f"member of group {self.group.name} has left; make another member to join again")
         if not self._id:
             self._id = self.group.join(self._client)
-        seat = self.group.hear(self._id)
+        seat = self.group.touch(self._id)
         if seat is None:
             self._lose()
             return

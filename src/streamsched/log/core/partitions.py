@@ -54,7 +54,7 @@ class Partition:
         return bounds_key(self.number, self.index), BOUNDS.pack(self.start, self.end)
 
     def reserve(self, count: int) -> int:
-        """Give out the next offsets; returns the first."""
+        """Reserve the next offsets; returns the first."""
         base = self.end
         self.end = base + count
         return base
@@ -94,7 +94,7 @@ class Partition:
             )
 
     def chunks(self, position: int) -> Iterator[Chunk]:
-        """Go through the committed chunks that hold records at or after the position, in order."""
+        """Yield the committed chunks that hold records at or after the position, in order."""
         if position >= self._floor:
             tail = self._tail
             at = bisect_right(tail, position, key=_base)

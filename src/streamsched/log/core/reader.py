@@ -12,7 +12,7 @@ from streamsched.log.core.groups import Step
 from streamsched.log.core.partitions import Partition
 from streamsched.log.port import PositionLost, TopicPartition
 
-_SLICE: Final = 0.02
+_SLICE_S: Final = 0.02
 
 
 class _Cursor:
@@ -90,14 +90,14 @@ class CoreReader:
             rest = deadline - time.monotonic()
             if records or rest <= 0:
                 return records
-            time.sleep(min(_SLICE, rest))
+            time.sleep(min(_SLICE_S, rest))
 
     def position(self, partition: TopicPartition) -> int:
         """Return the next offset to read."""
         return self._cursors[partition].position
 
     def close(self) -> None:
-        """Let go of all partitions."""
+        """Release all partitions."""
         self.assign({})
 
     def _collect(self, limit: int) -> list[StoredRecord]:

@@ -35,7 +35,7 @@ class Store(Protocol):
         """Read one value."""
 
     def scan(self, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Go through the pairs with ``begin <= key < end``, in order."""
+        """Yield the pairs with ``begin <= key < end``, in order."""
 
     def floor(self, begin: bytes, key: bytes) -> tuple[bytes, bytes] | None:
         """Find the last pair with ``begin <= its key <= key``."""

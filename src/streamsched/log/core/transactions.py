@@ -50,11 +50,7 @@ class Batch:
     __slots__ = ("drafts", "offsets")
 
     def __init__(
-        self,
-        partitions: Mapping[TopicPartition, Partition],
-        appends: Sequence[Append],
-        *,
-        track_all: bool = False,
+        self, partitions: Mapping[TopicPartition, Partition], appends: Sequence[Append], *, track_all: bool = False
     ) -> None:
         drafts: dict[tuple[str, int], Draft] = {}
         tracked: list[tuple[int, Draft, int]] = []
@@ -142,7 +138,7 @@ class Coordinator:
         return epoch
 
     def current(self, transactional_id: str, epoch: int) -> bool:
-        """Tell whether a writer of this epoch has not been fenced."""
+        """Return whether a writer of this epoch has not been fenced."""
         return self._epochs.get(transactional_id) == epoch
 
     def expire(self, now: int) -> None:
@@ -167,7 +163,7 @@ class Coordinator:
         del self._open[transactional_id]
 
     def blocks(self, places: set[bytes]) -> bool:
-        """Tell whether an open transaction holds one of these places (keys of group positions)."""
+        """Return whether an open transaction holds one of these places (keys of group positions)."""
         return any(not places.isdisjoint(txn.places) for txn in self._open.values())
 
 

@@ -37,14 +37,11 @@ class CoreWriter:
 
     @property
     def transactional_id(self) -> str:
-        """Tell the id."""
+        """Return the id."""
         return self._id
 
     def commit(
-        self,
-        appends: Sequence[Append],
-        positions: Mapping[TopicPartition, Committed],
-        member: Member,
+        self, appends: Sequence[Append], positions: Mapping[TopicPartition, Committed], member: Member
     ) -> Mapping[int, int]:
         """Write all appends and positions in one transaction, as the port says.
 
@@ -76,13 +73,13 @@ class CoreWriter:
             raise
         except BaseException as error:
             self._spent = "did not end its last transaction"
-            _tell(error, offsets)
+            _attach_offsets(error, offsets)
             raise
         self._cluster.finish(self._id, transaction)
         try:
             self._step("commit.after_end")
         except BaseException as error:
-            _tell(error, offsets)
+            _attach_offsets(error, offsets)
             self._spent = "did not hear the outcome of its last transaction"
             raise
         return offsets
@@ -129,7 +126,7 @@ class CoreWriter:
         return pairs
 
 
-def _tell(error: BaseException, offsets: Mapping[int, int]) -> None:
-    """Give an unknown outcome the offsets that hold if it turns out well."""
+def _attach_offsets(error: BaseException, offsets: Mapping[int, int]) -> None:
+    """Attach the offsets that are valid if the unknown outcome turns out to be a commit."""
     if isinstance(error, OutcomeUnknown):
         error.offsets = offsets

@@ -14,7 +14,7 @@ from streamsched.log.core import (
     FORMAT,
     FORMAT_KEY,
     TAIL_BYTES,
-    TRANSACTION_TIMEOUT,
+    TRANSACTION_TIMEOUT_MS,
     Cluster,
     Connection,
     Faults,
@@ -22,7 +22,7 @@ from streamsched.log.core import (
 from streamsched.log.embedded.store import FollowingStore, RocksStore
 from streamsched.log.port import LogTaken, LogUnreachable
 
-EMBEDDED_SESSION: Final = 1 << 62
+EMBEDDED_SESSION_MS: Final = 1 << 62
 
 
 def _wall_clock() -> int:
@@ -30,25 +30,15 @@ def _wall_clock() -> int:
 
 
 class EmbeddedLog(Connection):
-    """A log in a folder.
+    """A log in a folder; ``read_only`` follows it while another process writes. Other arguments as ``Cluster``.
 
-    What was committed outlives the death of the process (not, for the last moments, of the machine).
-    Groups and transactional ids live in the writing process only.
-
-    Args:
-        folder: where the log is, or will be.
-        read_only: follow the log while another process writes it; every call that would write is refused.
-        clock: tells the time in milliseconds.
-        faults: hook for simulations.
-        session_timeout: milliseconds after which a member that does not poll is out of its group: never,
-            because members of one process die together, and a machine that slept must not cost them what runs.
-        transaction_timeout: milliseconds after which an open transaction is aborted and its writer fenced.
-        tail_bytes: how much of the most recent records is kept in memory.
+    What was committed outlives the death of the process (not, for the last moments, of the machine). Groups and
+    transactional ids live in the writing process only. Members never time out by default: those of one process die
+    together, and a machine that slept must not lose its running work.
 
     Raises:
         LogTaken: another process is writing this folder.
-        LogUnreachable: there is no log to follow; or the folder is no log of this version.
-
+        LogUnreachable: there is no log to follow, or the folder holds no log of this version.
     """
 
     def __init__(
@@ -58,8 +48,8 @@ class EmbeddedLog(Connection):
         read_only: bool = False,
         clock: Callable[[], int] = _wall_clock,
         faults: Faults | None = None,
-        session_timeout: int = EMBEDDED_SESSION,
-        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        session_timeout: int = EMBEDDED_SESSION_MS,
+        transaction_timeout: int = TRANSACTION_TIMEOUT_MS,
         tail_bytes: int = TAIL_BYTES,
     ) -> None:
         self._folder = folder

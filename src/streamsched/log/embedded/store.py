@@ -10,20 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from rocksdict import (
-    AccessType,
-    BlockBasedOptions,
-    Cache,
-    DBCompressionType,
-    Options,
-    Rdict,
-    WriteBatch,
-)
+from rocksdict import AccessType, BlockBasedOptions, Cache, DBCompressionType, Options, Rdict, WriteBatch
 
 from streamsched.log.port import LogUnreachable
 
 _BUFFER: Final = 8 * 1024 * 1024
-_OPEN_AGAIN: Final = 1.0
+_OPEN_AGAIN_S: Final = 1.0
 """Seconds after which a follower opens the database anew."""
 
 
@@ -55,7 +47,7 @@ class RocksStore:
         return value
 
     def scan(self, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Go through a range in order, as it was at the beginning.
+        """Yield the pairs of a range in order, as it was at the beginning.
 
         The bound is checked here: bounds given in RocksDB's read options were seen to end a scan too early.
         """
@@ -142,7 +134,7 @@ class FollowingStore(RocksStore):
     def _open(self) -> None:
         access = AccessType.secondary(self._scratch)
         self._db = Rdict(str(self._folder), _options(create=False), access_type=access)
-        self._open_again = time.monotonic() + _OPEN_AGAIN
+        self._open_again = time.monotonic() + _OPEN_AGAIN_S
 
     def close(self) -> None:
         """Close, and remove the folder that a secondary needs for its own notes."""

@@ -13,21 +13,21 @@ from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCol
 from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
-from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
+from streamsched.log.kafka.config import REQUEST_LIMIT_S, ClientSettings, make
 from streamsched.log.port import TopicPartition
 
 # The client ends the process (an assertion) when the group's coordinator is found after the request for it timed
 # out. So its requests never do: what waits here gives up, and a late answer is dropped.
-_NEVER: Final = 3600.0
+_NEVER_S: Final = 3600.0
 
-_DELETE_LIMIT: Final = 2.0
+_DELETE_LIMIT_S: Final = 2.0
 """Seconds for what can as well be done the next time."""
 
 _kafka: Any = confluent_kafka.admin  # its stubs hide half of what it offers
 
 # librdkafka#5511: the client forgets a broker that a starting cluster does not name, and goes on asking the forgotten
 # one for its group, for ever. So one that was waited for in vain for so many seconds is replaced.
-_SILENCE: Final = 3.0
+_SILENCE_S: Final = 3.0
 
 Request = Callable[..., Mapping[Any, "Future[Any]"]]
 """Sends one request; takes the client, and ``request_timeout`` in seconds. It may be sent again."""
@@ -41,20 +41,17 @@ class Admin:
         self._client = make(_kafka.AdminClient, settings.admin())
         self._silence = 0.0
 
-    def ask(self, doing: str, request: Request, limit: float = REQUEST_LIMIT) -> list[Any]:
-        """Send the request, and again while nobody can answer it yet; returns the results.
+    def ask(self, doing: str, request: Request, limit: float = REQUEST_LIMIT_S) -> list[Any]:
+        """Send the request, again while it cannot be answered yet, and return the results.
 
-        Raises:
-            LogUnreachable: there was no answer within ``limit`` seconds.
-            TopicMismatch: there is no such topic.
-            LogError: the answer is no.
+        Raises ``LogUnreachable`` after ``limit`` seconds, ``TopicMismatch`` for an unknown topic, else ``LogError``.
         """
         deadline = time.monotonic() + limit
         while True:
             sent = time.monotonic()
             try:
-                answers = request(self._client, request_timeout=_NEVER).values()
-                patience = min(deadline, sent + _SILENCE)
+                answers = request(self._client, request_timeout=_NEVER_S).values()
+                patience = min(deadline, sent + _SILENCE_S)
                 found = [answer.result(max(0.0, patience - time.monotonic())) for answer in answers]
                 self._silence = 0.0
                 return found
@@ -62,7 +59,7 @@ class Admin:
                 error = KafkaError(KafkaError._TIMED_OUT, f"no answer in {limit:g} s")  # noqa: SLF001  # public
                 self._client.poll(0)  # hear what the connections say
                 self._silence += time.monotonic() - sent
-                if self._silence >= _SILENCE:
+                if self._silence >= _SILENCE_S:
                     self._client, self._silence = make(_kafka.AdminClient, self._settings.admin()), 0.0
             except KafkaException as failure:
                 error = errors.cause(failure)
@@ -74,12 +71,12 @@ class Admin:
             time.sleep(0.05)
 
     def _learn_leaders(self) -> None:
-        """Ask who leads what: the client would go on asking the one that it knows, for minutes."""
+        """Refresh the partition leaders: by itself the client asks the old leader for minutes."""
         with suppress(KafkaException):
             self._client.list_topics(timeout=1.0)
 
     def cluster_id(self, limit: float) -> str:
-        """Return the cluster's name; the first call of all, it tells whether somebody is there."""
+        """Return the cluster's name; as the first call, it also checks that the cluster answers."""
         return str(self.ask("connect", _cluster, limit)[0].cluster_id)
 
     def brokers(self) -> int:
@@ -115,7 +112,7 @@ class Admin:
         """Delete the records below these positions."""
         places = [Place(*partition, position) for partition, position in positions.items()]
         if places:
-            self.ask("delete records", sending("delete_records", places), _DELETE_LIMIT)
+            self.ask("delete records", sending("delete_records", places), _DELETE_LIMIT_S)
 
     def _offsets(
         self, partitions: Collection[TopicPartition], spec: object, **options: object

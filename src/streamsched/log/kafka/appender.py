@@ -12,7 +12,7 @@ from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, KafkaError, KafkaExceptio
 from msgspec.structs import replace
 
 from streamsched.log.kafka import errors
-from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
+from streamsched.log.kafka.config import REQUEST_LIMIT_S, ClientSettings, make
 from streamsched.log.kafka.produce import check_sizes, produce
 from streamsched.log.port import Append, LogTime, LogUnreachable, TopicMismatch
 
@@ -31,20 +31,14 @@ class Appender:
         """The topic of the last record, where it keeps its writers' times."""
 
     def append(self, appends: Sequence[Append]) -> list[int]:
-        """Write the records and return their offsets.
-
-        Raises:
-            RecordTooLarge: nothing was written.
-            TopicMismatch: a topic or partition does not exist.
-            LogUnreachable: not all were acknowledged; any of them may have been written.
-        """
+        """Write the records and return their offsets; after ``LogUnreachable`` any of them may have been written."""
         check_sizes(appends)
         producer = self._ready()
         offsets: dict[int, int] = {}
         refused: list[KafkaError] = []
         try:
             produce(producer, [replace(each, track=True) for each in appends], offsets, refused)
-            producer.flush(REQUEST_LIMIT + 2)  # each record gives up by itself before that
+            producer.flush(REQUEST_LIMIT_S + 2)  # each record gives up by itself before that
         except KafkaException as failure:
             refused.append(errors.cause(failure))
         except BufferError as failure:
@@ -59,11 +53,7 @@ class Appender:
         raise LogUnreachable(f"cannot {doing}: Kafka at {self._settings.brokers} did not answer in time")
 
     def post(self, append: Append) -> None:
-        """Queue the record; what becomes of it is not asked.
-
-        Raises:
-            RecordTooLarge: it is not written.
-        """
+        """Queue the record without waiting for its delivery."""
         check_sizes([append])
         producer = self._ready()
         with suppress(BufferError, KafkaException):
@@ -75,11 +65,7 @@ class Appender:
             producer.poll(0)
 
     def time(self) -> LogTime | None:
-        """Tell the broker's time: it wrote the last record between our sending it and our hearing of that.
-
-        Raises:
-            TopicMismatch: the topic keeps its writers' times.
-        """
+        """Return the broker's time: it wrote the last record after we sent it, and before we heard of that."""
         if self._awaited and self._producer is not None:
             self._producer.poll(0)
         if self._kept is not None:
@@ -103,7 +89,7 @@ class Appender:
             self._stamp = (at, sent, time.monotonic()) if own else None
 
     def flush(self, seconds: float) -> None:
-        """Give what was posted so long to arrive."""
+        """Wait up to ``seconds`` for posted records to be delivered."""
         if self._producer is not None:
             self._producer.flush(seconds)
 

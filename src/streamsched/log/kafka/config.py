@@ -24,7 +24,7 @@ _SHORT_SESSION_MS: Final = 10_000
 """The same where no scheduler can evict: only the end of its session frees what a dead node had."""
 _MAX_POLL_MS: Final = 300_000
 """How long a loop may leave its group unserved, as it does while it waits to hear how a transaction ended."""
-REQUEST_LIMIT: Final = 10.0
+REQUEST_LIMIT_S: Final = 10.0
 """Seconds for any other request, its retries included."""
 
 _LOGGER: Final = logging.getLogger("streamsched.kafka")
@@ -76,26 +76,26 @@ class ClientSettings:
         return timeout - _COMMIT_MARGIN_S if timeout >= 2 * _COMMIT_MARGIN_S else timeout
 
     def admin(self) -> dict[str, Any]:
-        """Give the settings of the administrative client."""
+        """Return the settings of the administrative client."""
         return self._merge({}, {})
 
     def appender(self) -> dict[str, Any]:
-        """Give the settings of the producer for records without a transaction.
+        """Return the settings of the producer for records without a transaction.
 
         Not an idempotent one: that takes half a second to begin with, and a request, a beat or a letter that a retry
         writes twice is void the second time.
         """
         safe = {"enable.idempotence": False, "acks": "all"}
-        return self._merge({**_RECORDS, "message.timeout.ms": int(REQUEST_LIMIT * 1000)}, safe)
+        return self._merge({**_RECORDS, "message.timeout.ms": int(REQUEST_LIMIT_S * 1000)}, safe)
 
     def writer(self, transactional_id: str) -> dict[str, Any]:
-        """Give the settings of a transactional producer."""
+        """Return the settings of a transactional producer."""
         defaults = {**_RECORDS, "transaction.timeout.ms": _TRANSACTION_TIMEOUT_MS}
         safe = {"transactional.id": transactional_id, "enable.idempotence": True, "acks": "all"}
         return self._merge(defaults, safe)
 
     def member(self, group: str) -> dict[str, Any]:
-        """Give the settings of a consumer that is a member of a group and never fetches."""
+        """Return the settings of a consumer that is a member of a group and never fetches."""
         defaults: dict[str, Any] = {"max.poll.interval.ms": _MAX_POLL_MS, "fetch.message.max.bytes": 1024}
         safe: dict[str, Any] = {"group.id": group, "enable.auto.commit": False, "enable.auto.offset.store": False}
         if self.kafka.get("group.protocol", "classic") == "classic":  # the other has the broker decide these
@@ -110,7 +110,7 @@ class ClientSettings:
         return self._merge(defaults, {**safe, "auto.offset.reset": "latest"})  # it reads nothing: no error here
 
     def positions(self, group: str, *, stable: bool) -> dict[str, Any]:
-        """Give the settings of a consumer that only asks for the group's positions, and never joins."""
+        """Return the settings of a consumer that only asks for the group's positions, and never joins."""
         defaults = {"retry.backoff.ms": 10, "retry.backoff.max.ms": 50}  # a stable read asks until it is one
         level = "read_committed" if stable else "read_uncommitted"
         safe = {"group.id": group, "isolation.level": level, "enable.auto.commit": False}
@@ -118,7 +118,7 @@ class ClientSettings:
         return {name: value for name, value in merged.items() if name not in _GROUP_ONLY}
 
     def reader(self) -> dict[str, Any]:
-        """Give the settings of a consumer that reads chosen partitions, outside any group."""
+        """Return the settings of a consumer that reads chosen partitions, outside any group."""
         defaults = {
             "queued.min.messages": 1000,
             "queued.max.messages.kbytes": 16 * 1024,
@@ -156,11 +156,7 @@ class ClientSettings:
 
 
 def make(kind: Callable[[dict[str, Any]], Any], settings: dict[str, Any]) -> Any:
-    """Make a client.
-
-    Raises:
-        LogError: the client does not take a setting.
-    """
+    """Make a client; raises ``LogError`` where it refuses a setting."""
     try:
         return kind(settings)
     except (KafkaException, TypeError, ValueError) as failure:

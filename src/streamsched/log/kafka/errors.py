@@ -64,42 +64,42 @@ def cause(failure: KafkaException) -> Any:
 
 
 def timed_out(error: Any) -> bool:
-    """Tell whether the client itself gave up waiting: the request may still be on its way."""
+    """Return whether the client itself gave up waiting: the request may still be on its way."""
     return bool(error.code() == KafkaError._TIMED_OUT)  # noqa: SLF001
 
 
 def unanswered(error: Any) -> bool:
-    """Tell whether asking again later may help: nobody answered, or the one who could is not ready."""
+    """Return whether asking again later may help: there was no answer, or the broker is not ready."""
     return error.code() in _UNANSWERED or bool(error.retriable())
 
 
 def all_gone(error: Any) -> bool:
-    """Tell whether no broker at all is connected any more."""
+    """Return whether no broker at all is connected any more."""
     return bool(error.code() == KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001
 
 
 def led_by_another(error: Any) -> bool:
-    """Tell whether the partition was given to another leader, or to the same one anew, since the client last heard."""
+    """Return whether the partition has another leader, or the same one anew, than the client knows."""
     return error.code() in _LED_ANEW
 
 
 def too_large(error: Any) -> bool:
-    """Tell whether the broker refused a record for its size."""
+    """Return whether the broker refused a record for its size."""
     return error.code() in _TOO_LARGE
 
 
 def no_such_topic(error: Any) -> bool:
-    """Tell whether the topic or the partition does not exist."""
+    """Return whether the topic or the partition does not exist."""
     return error.code() in _NO_TOPIC
 
 
 def not_allowed(error: Any) -> bool:
-    """Tell whether a right is missing: that never heals, even where the client calls it abortable."""
+    """Return whether a right is missing: that never heals, even where the client calls it abortable."""
     return error.code() in _NOT_ALLOWED
 
 
 def passing(error: Any) -> bool:
-    """Tell whether a consumer gets over this by itself."""
+    """Return whether a consumer gets over this by itself."""
     return not error.fatal() and (unanswered(error) or error.code() in _PASSING)
 
 

@@ -26,11 +26,7 @@ _LIMIT_MS: Final = 5000
 
 
 def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
-    """Derive kafka-python's security settings from the ``[kafka]`` table.
-
-    Raises:
-        CannotEvict: a setting has no counterpart there.
-    """
+    """Return kafka-python's security settings for this ``[kafka]`` table; raises ``CannotEvict`` where it has none."""
     derived: dict[str, Any] = {}
     for name, value in kafka.items():
         if name == "security.protocol":
@@ -47,11 +43,7 @@ def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def connect(brokers: str, kafka: Mapping[str, Any]) -> Any:
-    """Make the package's administrative client, connected.
-
-    Raises:
-        CannotEvict: the package is missing, or its settings cannot be derived.
-    """
+    """Connect the package's administrative client; raises ``CannotEvict`` where that is impossible."""
     admin, _ = _package()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
     return admin.KafkaAdminClient(
@@ -63,23 +55,13 @@ def connect(brokers: str, kafka: Mapping[str, Any]) -> Any:
 
 
 def check(kafka: Mapping[str, Any]) -> None:
-    """Load the package and derive its settings.
-
-    Raises:
-        CannotEvict: the package is missing, or its settings cannot be derived.
-    """
+    """Load the package and derive its settings; raises ``CannotEvict`` where either fails."""
     _package()
     security(kafka)
 
 
 def evict(brokers: str, kafka: Mapping[str, Any], group: str, member_id: str) -> None:
-    """Make the member leave its group; one that is not in it (any more) is no error.
-
-    Raises:
-        LogUnreachable: the broker does not answer.
-        CannotEvict: the package is missing, or its settings cannot be derived.
-        LogError: the group refuses.
-    """
+    """Remove the member from its group, if it is still there; raises ``LogError`` where the group refuses."""
     admin, failures = _package()
     deadline = time.monotonic() + _LIMIT_MS / 1000
     while True:

@@ -48,11 +48,7 @@ def held(admin: Admin, partitions: Collection[TopicPartition], groups: Collectio
 
 
 def find(admin: Admin, settings: ClientSettings, places: Mapping[TopicPartition, int]) -> list[Hanging]:
-    """Find those among the transactions that hold readers back there whose end will never come.
-
-    Raises:
-        LogError: the cluster does not tell.
-    """
+    """Return those transactions at these places that will never end; raises ``LogError``."""
     if not places:
         return []
     with _connected(settings) as client:
@@ -71,11 +67,7 @@ def find(admin: Admin, settings: ClientSettings, places: Mapping[TopicPartition,
 
 
 def end(settings: ClientSettings, hanging: Hanging) -> bool:
-    """Write the marker that is missing; tells whether it was still missing.
-
-    Raises:
-        LogError: nobody knows how the transaction was decided, or the marker is refused.
-    """
+    """Write the missing marker; False where it is there by now. Raises ``LogError`` where it cannot be written."""
     if hanging.committed is None:
         raise LogError(f"{hanging}: nobody knows any more how it was decided")
     with _connected(settings) as client:
@@ -87,7 +79,7 @@ def end(settings: ClientSettings, hanging: Hanging) -> bool:
 
 
 def _judge(open_: Open, steps: Sequence[Step]) -> Iterator[Hanging]:
-    """Tell how it was decided, unless its end is still to come."""
+    """Yield how it was decided, unless its end is still to come."""
     committed, awaited, name = None, False, ""
     for step in steps:
         name = step.transactional_id

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from streamsched.log.kafka.member import GroupMember
     from streamsched.log.kafka.writer import KafkaWriter
 
-_LAST_WORDS: Final = 1.0
+_FLUSH_S: Final = 1.0
 """Seconds that what was posted last, such as that a node has left, has to arrive."""
 
 
@@ -37,12 +37,7 @@ class KafkaLog:
     """
 
     def __init__(
-        self,
-        brokers: str,
-        kafka: Mapping[str, Any] | None = None,
-        *,
-        watchdog: float = 60.0,
-        reach: float = 5.0,
+        self, brokers: str, kafka: Mapping[str, Any] | None = None, *, watchdog: float = 60.0, reach: float = 5.0
     ) -> None:
         self._settings = ClientSettings(brokers, KafkaSettings(kafka or {}))
         self._admin = Admin(self._settings)
@@ -73,7 +68,7 @@ class KafkaLog:
         return len(self._admin.topic(topic).partitions)
 
     def topic_id(self, topic: str) -> str:
-        """Tell which topic of this name it is. Raises ``TopicMismatch`` where there is none."""
+        """Return which topic of this name it is. Raises ``TopicMismatch`` where there is none."""
         return str(self._admin.topic(topic).topic_id)
 
     def reader(self) -> KafkaReader:
@@ -97,7 +92,7 @@ class KafkaLog:
         self.writer(transactional_id).close()
 
     def check_eviction(self) -> None:
-        """Tell whether members can be evicted; the package is loaded then."""
+        """Load the package that evicts members; raises ``CannotEvict`` where that is impossible."""
         from streamsched.log.kafka import eviction
 
         eviction.check(self._settings.kafka)
@@ -109,7 +104,7 @@ class KafkaLog:
         eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
-        """Tell where open transactions hold back readers of these partitions, and of the groups' positions."""
+        """Return where open transactions hold back readers of these partitions, and of the groups' positions."""
         from streamsched.log.kafka import hanging
 
         return hanging.held(self._admin, partitions, groups)
@@ -121,7 +116,7 @@ class KafkaLog:
         return hanging.find(self._admin, self._settings, places)
 
     def end_hanging(self, hanging_: Hanging) -> bool:
-        """End it in its partition, as it was decided; tells whether that was still to be done."""
+        """End it in its partition, as it was decided; returns whether that was still to be done."""
         from streamsched.log.kafka import hanging
 
         return hanging.end(self._settings, hanging_)
@@ -140,7 +135,7 @@ class KafkaLog:
 
     def close(self) -> None:
         """Release the clients of the log itself; readers, members and writers are closed by their users."""
-        self._appender.flush(_LAST_WORDS)
+        self._appender.flush(_FLUSH_S)
         self._positions.close()
         self._appender.close()
         self._watchdog.close()

@@ -13,8 +13,8 @@ from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.kafka.watchdog import Watchdog
 from streamsched.log.port import Listener
 
-_PAUSE: Final = 0.01
-_LEAVE_LIMIT: Final = 10.0
+_PAUSE_S: Final = 0.01
+_LEAVE_LIMIT_S: Final = 10.0
 
 
 class GroupMember:
@@ -44,7 +44,7 @@ class GroupMember:
 
     @property
     def joined(self) -> bool:
-        """Tell whether it is in the group as far as the listener was told: the client joins behind our back."""
+        """Return whether it is in the group as far as the listener was told: the client joins behind our back."""
         return self._joined and not self._closed and bool(self._consumer.memberid())
 
     def group_metadata(self) -> Any:
@@ -52,12 +52,7 @@ class GroupMember:
         return self._consumer.consumer_group_metadata()
 
     def poll(self, timeout: float = 0.0) -> None:
-        """Serve the group, calling the listener.
-
-        Raises:
-            TopicMismatch: there is no such topic.
-            LogError: the group does not take this member, now or ever.
-        """
+        """Serve the group, calling the listener. Raises ``LogError`` where the group never takes this member."""
         if not self._subscribed:  # not before: once it is, the client joins without being polled
             self._subscribed = True
             self._consumer.subscribe(
@@ -77,10 +72,10 @@ class GroupMember:
             # All callbacks are served before the close: one that meets the end of the client's group thread waits
             # for ever, as when an older hand-over is still queued.
             self._consumer.unsubscribe()
-            deadline = time.monotonic() + _LEAVE_LIMIT
-            self._consumer.poll(_PAUSE)
+            deadline = time.monotonic() + _LEAVE_LIMIT_S
+            self._consumer.poll(_PAUSE_S)
             while self._consumer.assignment() and time.monotonic() < deadline:
-                self._consumer.poll(_PAUSE)
+                self._consumer.poll(_PAUSE_S)
         finally:
             try:
                 with self._watchdog.over("close of a group's member"):

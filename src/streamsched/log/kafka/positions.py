@@ -17,13 +17,13 @@ from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.admin import Admin, sending
-from streamsched.log.kafka.config import REQUEST_LIMIT, ClientSettings, make
+from streamsched.log.kafka.config import REQUEST_LIMIT_S, ClientSettings, make
 from streamsched.log.port import Committed, LogError, LogUnreachable, TopicPartition
 
-_LEAST: Final = 0.05
+_LEAST_S: Final = 0.05
 _NOWHERE: Final = Place("nowhere", 0)
 """A partition that no transaction holds back."""
-_LOOK: Final = 1.0
+_LOOK_S: Final = 1.0
 """Seconds to find out whether it is a transaction that holds a stable read back."""
 
 
@@ -38,15 +38,11 @@ class Positions:
     def committed(
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
     ) -> dict[TopicPartition, Committed | None]:
-        """Read the group's positions; stable ones are asked for until no transaction holds them back.
-
-        Raises:
-            LogUnreachable: there was no answer in time, or a transaction stayed open.
-        """
+        """Read the group's positions; ask for stable ones until no transaction holds them back."""
         doing = f"read the positions of group {group}"
         deadline = time.monotonic() + timeout
         while True:
-            answer = self._ask(group, partitions, max(_LEAST, deadline - time.monotonic()), stable=stable)
+            answer = self._ask(group, partitions, max(_LEAST_S, deadline - time.monotonic()), stable=stable)
             if not isinstance(answer, KafkaError):
                 return answer
             if not (errors.unanswered(answer) or _unstable(answer)):
@@ -54,20 +50,16 @@ class Positions:
             if time.monotonic() >= deadline:
                 break
             time.sleep(0.01)
-        if stable and not isinstance(self._ask(group, partitions, _LOOK, stable=False), KafkaError):
+        if stable and not isinstance(self._ask(group, partitions, _LOOK_S, stable=False), KafkaError):
             raise LogUnreachable(f"cannot {doing} in {timeout:g} s: a transaction is open on some of them")
         raise errors.translate(answer, doing, self._settings.brokers, self._settings.trouble)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where the group has no commit yet.
-
-        Raises:
-            LogError: the group has members.
-        """
+        """Commit position 0 with this metadata where the group has no commit yet, and no members."""
         doing = f"commit the first positions of group {group}"
         if self.members(group):
             raise LogError(f"cannot {doing}: it has members; stop them first")
-        now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT)
+        now = self.committed(group, partitions, stable=True, timeout=REQUEST_LIMIT_S)
         places = [Place(*partition, 0, metadata=metadata) for partition, at in now.items() if at is None]
         if not places:
             return
@@ -78,7 +70,7 @@ class Positions:
                 raise errors.translate(place.error, doing, self._settings.brokers)
 
     def members(self, group: str) -> int:
-        """Count the members of a group; one that nobody knows has none."""
+        """Count the members of a group; an unknown group has 0."""
         asked = sending("describe_consumer_groups", [group])
         return len(self._admin.ask(f"look up the members of group {group}", asked)[0].members)
 
@@ -114,7 +106,7 @@ class Positions:
             for kind, reader in made.items():
                 self._readers[group, kind] = reader
                 with suppress(KafkaException):  # it looks for the coordinator: no reading's own time is for that
-                    reader.committed([_NOWHERE], REQUEST_LIMIT)
+                    reader.committed([_NOWHERE], REQUEST_LIMIT_S)
         return self._readers[group, stable]
 
 

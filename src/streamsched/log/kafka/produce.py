@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Producer
 
-from streamsched.log.kafka.config import REQUEST_LIMIT
+from streamsched.log.kafka.config import REQUEST_LIMIT_S
 from streamsched.log.port import Append, RecordTooLarge
 from streamsched.log.topics import RECORD_LIMIT
 
@@ -19,11 +19,7 @@ _HEADER_OVERHEAD: Final = 12
 
 
 def check_sizes(appends: Sequence[Append]) -> None:
-    """Refuse records that a topic does not take.
-
-    Raises:
-        RecordTooLarge: a record exceeds the limit.
-    """
+    """Raise ``RecordTooLarge`` where a record exceeds what a topic takes."""
     for append in appends:
         size = len(append.value or b"") + len(append.key or b"") + _BATCH_OVERHEAD
         if size < _LIGHT:
@@ -40,14 +36,10 @@ def produce(
     offsets: MutableMapping[int, int],
     refused: MutableSequence[KafkaError],
 ) -> None:
-    """Queue the records; offsets, or errors, of the tracked ones arrive with the delivery reports.
-
-    Raises:
-        BufferError: the queue stays full.
-    """
+    """Queue the records; delivery reports bring offsets or errors of tracked ones. Raises BufferError when full."""
     for index, append in enumerate(appends):
         headers: Any = list(append.headers) or None
-        told = _tell(index, offsets, refused) if append.track else None
+        callback = _delivery_callback(index, offsets, refused) if append.track else None
         deadline = 0.0
         while True:
             try:
@@ -56,18 +48,18 @@ def produce(
                     append.value,
                     append.key,
                     append.partition,  # never left to a partitioner: librdkafka's is not Java's
-                    told,
+                    callback,
                     headers=headers,
                 )
                 break
             except BufferError:
-                deadline = deadline or time.monotonic() + REQUEST_LIMIT
+                deadline = deadline or time.monotonic() + REQUEST_LIMIT_S
                 if time.monotonic() > deadline:
                     raise
                 producer.poll(0.05)
 
 
-def _tell(
+def _delivery_callback(
     index: int, offsets: MutableMapping[int, int], refused: MutableSequence[KafkaError]
 ) -> Callable[[Any, Any], None]:
     def delivered(error: Any, message: Any) -> None:

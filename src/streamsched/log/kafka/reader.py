@@ -48,8 +48,8 @@ class KafkaRecord:
         return self._headers
 
     def _take_headers(self) -> Headers:
-        # Where a name is no UTF-8 the client returns a broken list with an error pending; whoever looks into it dies.
-        # ``methodcaller`` checks for such an error, a plain call leaves that out once it is warm. The second answer
+        # Where a name is not UTF-8 the client returns a broken list with an error pending, and reading it crashes the
+        # process. ``methodcaller`` checks for such an error; a plain call does not once it is warm. The second answer
         # comes without the error.
         try:
             found: Sequence[tuple[str, bytes | None]] | None = _headers_of(self._message)
@@ -91,11 +91,7 @@ class KafkaReader:
     def poll(self, limit: int, timeout: float) -> list[KafkaRecord]:
         """Return up to ``limit`` records as soon as there is one.
 
-        Returns none after ``timeout``, or earlier when a position moved over markers to the end of the partition.
-
-        Raises:
-            PositionLost: a position is below what the log still has, or beyond its end.
-            LogError: reading is refused.
+        Return none after ``timeout``, or earlier when a position moved over markers to the end of the partition.
         """
         if self._lost:
             raise next(iter(self._lost.values()))
@@ -130,7 +126,7 @@ class KafkaReader:
         self._consumer.close()
 
     def _heed(self, message: Any) -> bool:
-        """Heed what is no record; tells whether a position has moved."""
+        """Handle a message that is not a record; returns whether a position has moved."""
         error = message.error()
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         place = (topic, partition)

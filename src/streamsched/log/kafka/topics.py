@@ -9,23 +9,16 @@ from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
-from confluent_kafka.admin import (  # type: ignore[attr-defined]  # its stubs do not export them
-    ConfigResource,
-    NewTopic,
-)
+from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-defined]  # its stubs do not export them
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.admin import Admin, sending
-from streamsched.log.kafka.config import REQUEST_LIMIT
+from streamsched.log.kafka.config import REQUEST_LIMIT_S
 from streamsched.log.port import LogUnreachable, TopicMismatch, TopicSpec
 
 
 def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create the topics that are missing and return their names.
-
-    Raises:
-        TopicMismatch: an existing topic differs; the message names every difference. Nothing was created.
-    """
+    """Create the topics that are missing and return their names; creates none where an existing one differs."""
     counts = _partitions(admin, specs)
     wrong = _differences(admin, [spec for spec in specs if spec.name in counts], counts)
     if wrong:
@@ -46,14 +39,14 @@ def check(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
 
 def _create(topic: Any, client: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
     answers: Mapping[str, Future[Any]] = client.create_topics(
-        [topic], operation_timeout=REQUEST_LIMIT, request_timeout=request_timeout
+        [topic], operation_timeout=REQUEST_LIMIT_S, request_timeout=request_timeout
     )
     # Exists: another was faster, or an earlier try came through after all.
     return _without(answers, lambda error: error.code() == KafkaError.TOPIC_ALREADY_EXISTS)
 
 
 def _await(admin: Admin, specs: Sequence[TopicSpec]) -> None:
-    deadline = time.monotonic() + REQUEST_LIMIT
+    deadline = time.monotonic() + REQUEST_LIMIT_S
     while len(_partitions(admin, specs)) < len(specs):
         if time.monotonic() > deadline:
             raise LogUnreachable("the new topics do not show up: wait, then try again: streamsched topics create")
@@ -74,10 +67,10 @@ def _describe(names: list[str], client: Any, *, request_timeout: float) -> Mappi
 
 
 def _without(answers: Mapping[str, Future[Any]], ignored: Callable[[Any], bool]) -> Mapping[str, Future[Any]]:
-    """Leave those answers out that failed in a way that is no failure here."""
+    """Drop the answers whose failure is expected here."""
 
     def counts(answer: Future[Any]) -> bool:
-        failure = answer.exception(REQUEST_LIMIT)
+        failure = answer.exception(REQUEST_LIMIT_S)
         return not (isinstance(failure, KafkaException) and ignored(errors.cause(failure)))
 
     return {name: answer for name, answer in answers.items() if counts(answer)}

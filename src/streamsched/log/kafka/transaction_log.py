@@ -49,11 +49,7 @@ class Step(NamedTuple):
 def steps_of(
     producers: Collection[int], since: int, *, admin: Admin, settings: ClientSettings
 ) -> dict[int, list[Step]]:
-    """Read what was written about these producer ids, in its order, from ``since`` (milliseconds) to now.
-
-    Raises:
-        LogError: the topic cannot be read, or a record cannot be understood.
-    """
+    """Return the records about these producer ids since ``since`` (milliseconds), in order; raises ``LogError``."""
     places = [TopicPartition(TRANSACTIONS, number) for number in range(len(admin.topic(TRANSACTIONS).partitions))]
     ends = admin.end(places)
     starts = {place: at for place, at in admin.position_at(places, since).items() if at < ends[place]}
@@ -69,11 +65,7 @@ def steps_of(
 
 
 def decode(key: bytes, value: bytes | None) -> Step | None:
-    """Decode one record; None for a tombstone, and for keys of another kind.
-
-    Raises:
-        LogError: it is of a version that is not known here.
-    """
+    """Decode one record; None for a tombstone or another kind of key. Raises ``LogError`` for an unknown version."""
     if value is None or key[:2] != b"\0\0":
         return None
     transactional_id = key[4 : 4 + int.from_bytes(key[2:4])].decode()

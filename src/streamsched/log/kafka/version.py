@@ -17,14 +17,7 @@ NEW_GROUPS: Final = (4, 0)
 
 
 def check(brokers: str, kafka: Mapping[str, Any]) -> None:
-    """Refuse a broker that is too old, as such or for the group protocol of these settings.
-
-    Nothing is refused where the security settings have no counterpart in kafka-python.
-
-    Raises:
-        LogError: it is too old; the message says what to do.
-        LogUnreachable: it does not answer.
-    """
+    """Raise ``LogError`` for a broker too old, as such or for this protocol; skip where kafka-python cannot ask."""
     try:
         eviction.check(kafka)
     except CannotEvict:

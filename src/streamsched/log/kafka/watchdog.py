@@ -18,10 +18,7 @@ EXIT_CODE: Final = 70
 
 
 class Watchdog:
-    """Ends the process with exit code 70 when a guarded call takes more than ``limit`` seconds.
-
-    One thread serves all calls, started with the first.
-    """
+    """Ends the process with exit code 70 when a guarded call takes more than ``limit`` seconds; one thread for all."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as Place
 
 from streamsched.log.kafka import errors
-from streamsched.log.kafka.aside import SLICE, Aside
+from streamsched.log.kafka.call_with_timeout import SLICE_S, CallWithTimeout
 from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.produce import check_sizes, produce
@@ -26,7 +26,7 @@ from streamsched.log.port import (
     WriterFenced,
 )
 
-_GRACE: Final = 1.0
+_GRACE_S: Final = 1.0
 """Seconds that a call has to keep its own time-out."""
 
 
@@ -41,11 +41,11 @@ class KafkaWriter:
     def __init__(self, settings: ClientSettings, transactional_id: str) -> None:
         self.transactional_id = transactional_id
         self._trouble = settings.trouble
-        self._aside = Aside()
+        self._with_timeout = CallWithTimeout()
         self._limit = settings.transaction_limit
         self._spent = ""
         self._cut = False
-        self._producer = make(Producer, {**settings.writer(transactional_id), "error_cb": self._hear})
+        self._producer = make(Producer, {**settings.writer(transactional_id), "error_cb": self._on_error})
         deadline = time.monotonic() + self._limit
         try:
             _insist(lambda: self._producer.init_transactions(_left(deadline)), deadline)
@@ -56,21 +56,9 @@ class KafkaWriter:
             raise errors.translate(error, doing, settings.brokers, settings.trouble) from None
 
     def commit(
-        self,
-        appends: Sequence[Append],
-        positions: Mapping[TopicPartition, Committed],
-        member: Member,
+        self, appends: Sequence[Append], positions: Mapping[TopicPartition, Committed], member: Member
     ) -> Mapping[int, int]:
-        """Write all appends and the member's group positions in one transaction.
-
-        Raises:
-            TransactionAborted: nothing was written; the writer can go on.
-            WriterFenced: nothing was written and nothing ever will be by this writer.
-            OutcomeUnknown: it may have been written; the writer is spent.
-            RecordTooLarge: nothing was written.
-            TopicMismatch: a topic or partition does not exist; nothing was written.
-            LogError: a right is missing; nothing was written.
-        """
+        """Write all appends and the member's group positions in one transaction; raises as ``Writer.commit``."""
         if self._spent:
             raise WriterFenced(f"writer {self.transactional_id} is spent: {self._spent}")
         check_sizes(appends)
@@ -85,7 +73,7 @@ class KafkaWriter:
             produce(self._producer, appends, offsets, [])
             if group is not None:  # while the records are on their way
                 self._send_positions(places, group, deadline)
-            while self._producer.flush(SLICE):
+            while self._producer.flush(SLICE_S):
                 self._check_cut()
                 if time.monotonic() > deadline:
                     self._give_up("its records were not answered in time")
@@ -117,11 +105,11 @@ class KafkaWriter:
             _insist(lambda: producer.send_offsets_to_transaction(places, group, _left(deadline)), deadline)
 
         try:
-            self._aside.call(send, _left(deadline) + _GRACE, self._check_cut)
+            self._with_timeout.call(send, _left(deadline) + _GRACE_S, self._check_cut)
         except TimeoutError:
             self._give_up("its positions were not answered in time")
 
-    def _hear(self, error: Any) -> None:
+    def _on_error(self, error: Any) -> None:
         self._trouble.note(error)
         self._cut = self._cut or errors.all_gone(error)
 
@@ -162,7 +150,7 @@ class KafkaWriter:
         if self._producer is not None:
             _unburden(self._producer)
         self._producer = None
-        self._aside.close()
+        self._with_timeout.close()
 
     def _give_up(self, reason: str, offsets: Mapping[int, int] | None = None) -> NoReturn:
         self._drop(reason)
@@ -184,11 +172,11 @@ def _unburden(producer: Any) -> None:
     librdkafka 2.16 frees what it noted of the last error first, and again at such an answer (``rd_kafka_txns_term``).
     """
     producer.purge()  # returns before it is done, whatever ``blocking`` says
-    deadline = time.monotonic() + _GRACE
+    deadline = time.monotonic() + _GRACE_S
     left = 1
     while left and time.monotonic() < deadline:
         with suppress(KafkaException, SystemError):  # the error that it ends for
-            left = producer.flush(SLICE)
+            left = producer.flush(SLICE_S)
 
 
 def _left(deadline: float) -> float:

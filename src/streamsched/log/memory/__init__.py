@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from streamsched.log.core import SESSION_TIMEOUT, TAIL_BYTES, TRANSACTION_TIMEOUT, Cluster, Connection, Faults
+from streamsched.log.core import SESSION_TIMEOUT_MS, TAIL_BYTES, TRANSACTION_TIMEOUT_MS, Cluster, Connection, Faults
 from streamsched.log.core.store import CLUSTER_KEY
 from streamsched.log.memory.store import DictStore
 
@@ -17,19 +17,9 @@ def _wall_clock() -> int:
 
 
 class MemoryCluster(Cluster):
-    """A log in memory that several clients share, each as if it were a process of its own.
+    """A log in memory that several clients share, each as if it were its own process; arguments as ``Cluster``.
 
-    A client dies by being dropped: its members stop polling and run into the session timeout, its open
-    transaction into the transaction timeout, unless somebody evicts and fences it.
-
-    Args:
-        clock: tells the time in milliseconds; the wall clock where none is given.
-        faults: told of every step of every call; may raise the port's errors, or a simulation's own crash.
-        cluster_id: which log this is.
-        session_timeout: milliseconds of silence after which a member is out of its group.
-        transaction_timeout: milliseconds after which an open transaction is aborted and its writer fenced.
-        tail_bytes: how much of the most recent records is kept unpacked.
-
+    A client dies by being dropped: its members and its open transaction time out, unless they are evicted and fenced.
     """
 
     def __init__(
@@ -38,8 +28,8 @@ class MemoryCluster(Cluster):
         clock: Callable[[], int] = _wall_clock,
         faults: Faults | None = None,
         cluster_id: str = "memory",
-        session_timeout: int = SESSION_TIMEOUT,
-        transaction_timeout: int = TRANSACTION_TIMEOUT,
+        session_timeout: int = SESSION_TIMEOUT_MS,
+        transaction_timeout: int = TRANSACTION_TIMEOUT_MS,
         tail_bytes: int = TAIL_BYTES,
     ) -> None:
         store = DictStore()

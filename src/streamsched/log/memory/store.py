@@ -18,7 +18,7 @@ class DictStore:
         return self._values.get(key)
 
     def scan(self, begin: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Go through a range in order, as it was at the beginning."""
+        """Yield the pairs of a range in order, as it was at the beginning."""
         keys = self._keys
         for key in keys[bisect_left(keys, begin) : bisect_left(keys, end)]:
             yield key, self._values[key]

@@ -1,4 +1,4 @@
-"""The mark: what a commit writes beside its position, so that the next owner inherits everything.
+"""Commit metadata: what a commit writes beside its position, so that the next owner inherits everything.
 
 Text of at most 4095 bytes: ``1 TRANSACTIONAL_ID EPOCH COUNTER STATE RUNS``. ``STATE`` is ``released`` when the owner
 handed the partition over in order, else ``held``. ``RUNS`` holds the settled offsets above the position: lengths of
@@ -12,53 +12,53 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-LIMIT: Final = 4095
+METADATA_LIMIT_BYTES: Final = 4095
 """What a broker takes through this client: one less than its ``offset.metadata.max.bytes``, as measured."""
-RUNS_LIMIT: Final = LIMIT - 400
+RANGES_LIMIT_BYTES: Final = METADATA_LIMIT_BYTES - 400
 """What runs may take of it: the rest is for names and numbers."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class CommitMetadata:
     """Who committed, in which ownership epoch, how many transactions into it."""
 
     transactional_id: str
     epoch: int
     counter: int
     released: bool
-    runs: str = "-"
+    settled_ranges: str = "-"
 
     def encode(self) -> str:
-        """Write the mark as commit metadata."""
+        """Write it as text."""
         state = "released" if self.released else "held"
-        return f"1 {self.transactional_id} {self.epoch} {self.counter} {state} {self.runs}"
+        return f"1 {self.transactional_id} {self.epoch} {self.counter} {state} {self.settled_ranges}"
 
 
-INITIAL: Final = Mark("-", 0, 0, released=True)
+INITIAL: Final = CommitMetadata("-", 0, 0, released=True)
 """What ``topics create`` commits for every partition."""
 
 
-class NewerMark(ValueError):
-    """A mark of a newer version of streamsched."""
+class NewerMetadata(ValueError):
+    """Metadata of a newer version of streamsched."""
 
 
-def decode_mark(metadata: str) -> Mark:
+def decode_metadata(metadata: str) -> CommitMetadata:
     """Read commit metadata back.
 
     Raises:
-        NewerMark: written by a newer version.
+        NewerMetadata: written by a newer version.
         ValueError: written by something else, as the admin tools of Kafka do.
 
     """
     match metadata.split(" "):
-        case ["1", transactional_id, epoch, counter, ("released" | "held") as state, runs]:
-            return Mark(transactional_id, int(epoch), int(counter), state == "released", runs)
+        case ["1", transactional_id, epoch, counter, ("released" | "held") as state, settled_ranges]:
+            return CommitMetadata(transactional_id, int(epoch), int(counter), state == "released", settled_ranges)
         case [version, *_] if version.isdecimal() and int(version) > 1:
-            raise NewerMark(f"a commit of a newer version of streamsched: {metadata[:80]!r}")
+            raise NewerMetadata(f"a commit of a newer version of streamsched: {metadata[:80]!r}")
     raise ValueError(f"not a commit of streamsched: {metadata[:80]!r}")
 
 
-def encode_runs(lengths: Iterable[int]) -> str:
+def encode_ranges(lengths: Iterable[int]) -> str:
     """Write lengths of runs (unsettled first, in turn) as text."""
     out = bytearray()
     for length in lengths:
@@ -70,7 +70,7 @@ def encode_runs(lengths: Iterable[int]) -> str:
     return urlsafe_b64encode(out).decode() or "-"
 
 
-def decode_runs(text: str) -> Sequence[int]:
+def decode_ranges(text: str) -> Sequence[int]:
     """Read lengths of runs back."""
     lengths: list[int] = []
     value = shift = 0

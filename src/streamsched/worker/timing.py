@@ -7,7 +7,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class WorkerTiming:
     """How a worker paces itself, in seconds."""
 
     poll: float = 0.004
@@ -26,4 +26,4 @@ class Pace:
     """Time between deletions of settled records."""
 
 
-DEFAULT: Final = Pace()
+DEFAULT: Final = WorkerTiming()

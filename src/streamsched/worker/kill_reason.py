@@ -14,7 +14,7 @@ AHEAD_NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class KillReason:
     """Why the pool killed an executor: for this job, which broke a limit, did not stop, or is not wanted.
 
     ``protocol``: for no job yet, but because its link or its page cannot be from our own code.
@@ -25,44 +25,44 @@ class Verdict:
     message: str = ""
 
 
-def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int = 0) -> Verdict | None:
-    """Say whether the running job has to go; times in nanoseconds of the monotonic clock.
+def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int = 0) -> KillReason | None:
+    """Return whether the running job has to go; times in nanoseconds of the monotonic clock.
 
     Silence counts from ``awake`` on, when the judge itself was back: where a whole node was frozen, so were its jobs.
     """
     if stop_by is not None and now >= stop_by:
-        return Verdict(job.key, "stopped")
+        return KillReason(job.key, "stopped")
     if job.timeout_ms and now - current.started > job.timeout_ms * 1_000_000:
-        return Verdict(job.key, "timeout", f"the attempt ran longer than {job.timeout_ms / 1000:g} s")
+        return KillReason(job.key, "timeout", f"the attempt ran longer than {job.timeout_ms / 1000:g} s")
     if job.heartbeat_ms and now - max(current.beat, awake) > job.heartbeat_ms * 1_000_000:
         limit = f"{job.heartbeat_ms / 1000:g} s"
-        return Verdict(job.key, "heartbeat", f"no heartbeat or checkpoint for {limit}")
+        return KillReason(job.key, "heartbeat", f"no heartbeat or checkpoint for {limit}")
     return None
 
 
 def possible(current: Current, now: int) -> bool:
-    """Say whether these times can be those of a running job: with others it would evade its limits."""
+    """Return whether these times can be those of a running job: with others it would evade its limits."""
     latest = now + AHEAD_NS
     return 0 < current.started <= latest and 0 < current.beat <= latest and 0 < current.started_at < TIME_END
 
 
-def obituary(verdict: Verdict | None, key: int, started_at: int, ended_at: int, cause: str) -> News:
-    """Say what became of the job that ran when its executor died; without a verdict it died by itself.
+def death_ending(kill_reason: KillReason | None, key: int, started_at: int, ended_at: int, cause: str) -> News:
+    """Return what became of the job that ran when its executor died; without a kill_reason it died by itself.
 
     Times in milliseconds since the Unix epoch.
     """
     reason: Reason = "error"
     error_type, message = "ExecutorDied", cause
-    if verdict is not None:
-        if verdict.reason == "stopped":
+    if kill_reason is not None:
+        if kill_reason.reason == "stopped":
             return JobStopped(key=key, started_at=started_at, finished_at=ended_at, state=None)
-        if verdict.reason == "timeout":
-            reason, error_type, message = "timeout", "Timeout", verdict.message
-        elif verdict.reason == "heartbeat":
-            reason, error_type, message = "heartbeat", "HeartbeatLost", verdict.message
-        elif verdict.reason == "protocol":
+        if kill_reason.reason == "timeout":
+            reason, error_type, message = "timeout", "Timeout", kill_reason.message
+        elif kill_reason.reason == "heartbeat":
+            reason, error_type, message = "heartbeat", "HeartbeatLost", kill_reason.message
+        elif kill_reason.reason == "protocol":
             error_type = "ProtocolError"
-            message = f"the handler broke the link between its executor and the worker: {verdict.message}"
+            message = f"the handler broke the link between its executor and the worker: {kill_reason.message}"
     return JobFailed(
         key=key, started_at=started_at, finished_at=ended_at, reason=reason, error_type=error_type, message=message,
         traceback="", retryable=True, delay_ms=None, state=None,

@@ -14,13 +14,13 @@ from concurrent.futures import Future, wait
 from queue import SimpleQueue
 from typing import Any, Final
 
-SLICE: Final = 0.1
+SLICE_S: Final = 0.1
 """Seconds between two looks at what else there is while a call is on its way."""
 
 _Work = tuple[Callable[[], Any], "Future[Any]"]
 
 
-class Aside:
+class CallWithTimeout:
     """Runs one call after another in a thread of its own."""
 
     def __init__(self) -> None:
@@ -35,11 +35,11 @@ class Aside:
         """
         if self._queue is None:
             self._queue = SimpleQueue()
-            threading.Thread(target=_serve, args=(self._queue,), name="streamsched-aside", daemon=True).start()
+            threading.Thread(target=_serve, args=(self._queue,), name="streamsched-call", daemon=True).start()
         outcome: Future[Any] = Future()
         self._queue.put((work, outcome))
         deadline = time.monotonic() + seconds
-        while not wait([outcome], min(SLICE, deadline - time.monotonic())).done:
+        while not wait([outcome], min(SLICE_S, deadline - time.monotonic())).done:
             if time.monotonic() > deadline:
                 self.close()
                 raise TimeoutError

@@ -45,10 +45,10 @@ _NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeB
 """Events that stand under no task's and no schedule's id in the journal; all but the first two are none of it."""
 
 
-class Intake:
+class EventReader:
     """Reads the records of one installation.
 
-    Every call raises ``UnknownSchema`` for a record of a newer version, and ``Undecodable`` for what is no event.
+    Every call raises ``UnknownSchema`` for a record of a newer version, and ``Undecodable`` for what is not an event.
     """
 
     def __init__(self, codec: Codec, topics: Topics) -> None:
@@ -129,7 +129,7 @@ class Intake:
 
 
 def blame(headers: Headers) -> tuple[str, int, int] | None:
-    """Tell which dispatch the headers of a record name that cannot be read: task, child, ordinal."""
+    """Return which dispatch the headers of a record name that cannot be read: task, child, ordinal."""
     task_id, child, ordinal = (header(headers, name) or "" for name in ("task", "child", "ordinal"))
     if not (is_task_id(task_id) and _NUMBER.fullmatch(child) and _NUMBER.fullmatch(ordinal)):
         return None
@@ -137,7 +137,7 @@ def blame(headers: Headers) -> tuple[str, int, int] | None:
 
 
 def set_aside(record: Record, decision: RecordSetAside) -> Undecodable:
-    """Say why a record of an unknown schema is passed over."""
+    """Return why a record of an unknown schema is passed over."""
     return Undecodable(f"{place_of(record)}: set aside by {decision.by}: {decision.reason}")
 
 
