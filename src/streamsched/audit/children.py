@@ -12,9 +12,8 @@ from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Task
 
 Outcome = e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned
-Word = Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded
 OUTCOMES: Final = frozenset({e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned})
-WORDS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
+WORKER_EVENTS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
 Epochs = dict[int, tuple[int, str, int, int]]
 """The highest epoch that was heard of for each work-log partition: of which task and child, at which offset."""
 
@@ -34,7 +33,7 @@ class Owners:
         if self._known:
             self._known.pop(partition, None)
 
-    def judge(self, partition: int, event: Word, offset: int) -> Fault | None:
+    def judge(self, partition: int, event: e.WorkerEvent, offset: int) -> Fault | None:
         """Compare the fencing token of a word with those before it."""
         epoch = event.token & MASK
         if self._known is None:
@@ -58,7 +57,9 @@ def is_poison(event: e.Event) -> bool:
     return isinstance(event, e.ChildFailed) and event.reason == "poison" and event.token == 0
 
 
-def judge_word(task: Task, event: Word, offset: int, owners: Owners, excused: Collection[int]) -> Fault | None:
+def judge_worker_event(
+    task: Task, event: e.WorkerEvent, offset: int, owners: Owners, excused: Collection[int]
+) -> Fault | None:
     """Hold what a worker says of a child against the dispatches and checkpoints before it."""
     child = event.child
     if not task.is_current(child, event.ordinal):
@@ -71,7 +72,7 @@ def judge_word(task: Task, event: Word, offset: int, owners: Owners, excused: Co
     return owners.judge(task.partition_of(child), event, offset) or _judge_sequence(task, event, detail.sequence)
 
 
-def _stray(task: Task, event: Word) -> Fault:
+def _stray(task: Task, event: e.WorkerEvent) -> Fault:
     """Say what is wrong with a word about no live dispatch."""
     child, name = event.child, type(event).__name__
     invariant = 3 if type(event) in OUTCOMES else 4
@@ -87,7 +88,7 @@ def _stray(task: Task, event: Word) -> Fault:
     return Fault(4, child, f"nothing of ordinal {event.ordinal} after its outcome", f"{name}, though {ended}")
 
 
-def _judge_sequence(task: Task, event: Word, known: int) -> Fault | None:
+def _judge_sequence(task: Task, event: e.WorkerEvent, known: int) -> Fault | None:
     if isinstance(event, e.ChildStarted | e.ChildYielded):
         return None
     sequence, name = event.sequence, type(event).__name__

@@ -8,7 +8,7 @@ from typing import Final
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT
-from streamsched.domain.owed import Debt, owed
+from streamsched.domain.owed import Action, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.splitting import plan
 from streamsched.domain.task import Task
@@ -18,25 +18,25 @@ Decision = (
     e.TaskPlanned | e.TaskPlanProgressed | e.TaskRefused
     | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | e.TaskEnded
 )  # fmt: skip
-DEBTS: Final[dict[type[e.Event], Debt]] = {
-    e.TaskPlanned: Debt.PLAN,
-    e.TaskPlanProgressed: Debt.PLAN,
-    e.TaskRefused: Debt.PLAN,
-    e.ChildrenDispatched: Debt.DISPATCH,
-    e.ChildrenStopping: Debt.STOP,
-    e.ChildrenCancelled: Debt.CANCEL,
-    e.TaskSucceeded: Debt.END,
-    e.TaskFailed: Debt.END,
-    e.TaskCancelled: Debt.END,
+ACTIONS: Final[dict[type[e.Event], Action]] = {
+    e.TaskPlanned: Action.PLAN,
+    e.TaskPlanProgressed: Action.PLAN,
+    e.TaskRefused: Action.PLAN,
+    e.ChildrenDispatched: Action.DISPATCH,
+    e.ChildrenStopping: Action.STOP,
+    e.ChildrenCancelled: Action.CANCEL,
+    e.TaskSucceeded: Action.END,
+    e.TaskFailed: Action.END,
+    e.TaskCancelled: Action.END,
 }
-"""The decisions, and the debt that each one pays."""
+"""The decisions, and the action that each one pays."""
 _OWED: Final = {
     None: "nothing",
-    Debt.PLAN: "a plan",
-    Debt.DISPATCH: "a dispatch",
-    Debt.STOP: "stop markers",
-    Debt.CANCEL: "the end of what will not be dispatched",
-    Debt.END: "its terminal event",
+    Action.PLAN: "a plan",
+    Action.DISPATCH: "a dispatch",
+    Action.STOP: "stop markers",
+    Action.CANCEL: "the end of what will not be dispatched",
+    Action.END: "its terminal event",
 }
 _LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
 
@@ -53,9 +53,9 @@ def judge_at_basis(task: Task | None, event: Decision) -> Fault | None:
     """Hold a decision against the state that its maker had folded."""
     if task is None:
         return Fault(10, None, f"the task's request below basis {event.basis}", "no request there")
-    debt = owed(task, event.at)
-    if debt is not DEBTS[type(event)]:
-        expected = f"at basis {event.basis} the {task.phase} task owed {_OWED[debt]}"
+    action = owed(task, event.at)
+    if action is not ACTIONS[type(event)]:
+        expected = f"at basis {event.basis} the {task.phase} task owed {_OWED[action]}"
         return Fault(10, None, expected, name_of(event))
     if isinstance(event, e.ChildrenDispatched):
         return _unready(task, event)
@@ -77,20 +77,20 @@ def is_companion(before: Decision, event: Decision) -> bool:
 
 def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Fault | None:
     """Hold the first dispatch against the plan that it was decided with."""
-    fresh = 0
+    next_new = 0
     for release in event.releases:
-        if release.first != fresh or release.ordinal != 1:
-            return Fault(10, release.first, f"children from {fresh} on, with ordinal 1", _release(release))
-        fresh = release.last + 1
-    return None if fresh <= planned.children and event.releases else _empty(event)
+        if release.first != next_new or release.ordinal != 1:
+            return Fault(10, release.first, f"children from {next_new} on, with ordinal 1", _release(release))
+        next_new = release.last + 1
+    return None if next_new <= planned.children and event.releases else _empty(event)
 
 
 def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
     """Find a child that was not to be dispatched at this basis."""
-    fresh = task.fresh
+    next_new = task.first_undispatched
     for release in event.releases:
-        if release.first == fresh:
-            fresh = release.last + 1
+        if release.first == next_new:
+            next_new = release.last + 1
             continue
         for child in _known(task, release):
             due = task.detail_of(child).due if task.state_of(child) is ChildState.DUE else None
@@ -186,18 +186,18 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
 
 
 def _judge_releases(task: Task, event: e.ChildrenDispatched, partitions: int) -> Fault | None:
-    fresh = task.fresh
+    next_new = task.first_undispatched
     for release in event.releases:
         if fault := _outside(task, [release]):
             return fault
         if not 0 <= release.partition < partitions:
             return Fault(8, release.first, f"one of {partitions} work-log partitions", _release(release))
-        if release.first >= fresh:
-            if release.first > fresh:
-                return Fault(10, release.first, f"children from {fresh} on", _release(release))
+        if release.first >= next_new:
+            if release.first > next_new:
+                return Fault(10, release.first, f"children from {next_new} on", _release(release))
             if release.ordinal != 1:
                 return Fault(3, release.first, "ordinal 1 for its first dispatch", _release(release))
-            fresh = release.last + 1
+            next_new = release.last + 1
             continue
         for child in range(release.first, release.last + 1):
             state, ordinal = task.state_of(child), task.ordinal_of(child)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from streamsched.audit.followups import FollowupAudit
-from streamsched.audit.journal import Live, PartitionAudit, Standing
+from streamsched.audit.journal import DispatchState, Live, PartitionAudit
 from streamsched.audit.report import Findings
 from streamsched.domain.events import Event, RecordSetAside
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, TopicPartition
-from streamsched.log.scan import BATCH, Patience
+from streamsched.log.scan import BATCH, StallDetector
 from streamsched.log.topics import Topics
 
 Progress = Callable[[int, int], None]
@@ -67,11 +67,11 @@ class Journal:
         """Read on up to these positions; unless ``exact``, what was written meanwhile is taken along."""
         total = sum(max(0, ends[place] - self._reader.position(place)) for place in self.places)
         limits = {place.partition: ends[place] for place in self.places} if exact else None
-        patience = Patience(self._log, ends, self._reader.reached)
+        stall = StallDetector(self._log, ends, self._reader.reached)
         while left := self._reader.left(ends):
             on_progress(max(0, total - left), total)
             self._take(limits)
-            patience.wait()
+            stall.check()
         on_progress(total, total)
 
     def judge_followups(self) -> None:
@@ -98,9 +98,9 @@ class Journal:
 
     # --- what is known by now ---------------------------------------------------------------------------------------
 
-    def standing(self, task_id: str, child: int, ordinal: int) -> Standing:
+    def dispatch_state(self, task_id: str, child: int, ordinal: int) -> DispatchState:
         """Tell where a dispatch is."""
-        return self._home(task_id).standing(task_id, child, ordinal)
+        return self._home(task_id).dispatch_state(task_id, child, ordinal)
 
     def task(self, task_id: str) -> Task | None:
         """Find a task that goes on."""

@@ -13,7 +13,7 @@ from streamsched.log.coordination import Coordination
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.runtime.mark import Mark, NewerMark, decode_mark, decode_runs
 
-PATIENCE: Final = 30.0
+COMMITTED_TIMEOUT_S: Final = 30.0
 """Seconds to wait for transactions that hold a position: longer than any of them lasts."""
 
 
@@ -49,7 +49,7 @@ def read_commits(
 ) -> dict[TopicPartition, Commit]:
     """Read what a group has committed; a commit that is missing or not ours is told to ``findings``, and left out."""
     found: dict[TopicPartition, Commit] = {}
-    for place, committed in coordination.committed(group, places, stable=stable, timeout=PATIENCE).items():
+    for place, committed in coordination.committed(group, places, stable=stable, timeout=COMMITTED_TIMEOUT_S).items():
         fault = Fault(8, None, f"a position of group {group}", "none: 'streamsched topics repair' gives it anew")
         position = 0
         if committed is not None:

@@ -14,7 +14,7 @@ from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.intake import Intake
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, Record, TopicPartition
-from streamsched.log.scan import Patience
+from streamsched.log.scan import StallDetector
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
 
@@ -66,12 +66,12 @@ def folded(
     """
     limits = {place.partition: end for place, end in ends.items()}
     reader.assign(starts)
-    patience = Patience(log, ends, reader.reached)
+    stall = StallDetector(log, ends, reader.reached)
     while reader.left(ends):
         for record, event in reader.poll(BATCH, 0.2):
             if record.offset < limits[record.partition] and event is not None:
                 yield record, event
-        patience.wait()
+        stall.check()
     if told := in_words(halt for halt in reader.halts.values() if halt.offset < limits[halt.place.partition]):
         logger.warning("%s; what is behind that is not seen here", told)
 
@@ -107,7 +107,7 @@ def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterato
     heads: list[tuple[int, TopicPartition]] = []
     """Heap of the times of the first records held."""
     reader = log.reader()
-    patience = Patience(log, ends, positions.__getitem__)
+    stall = StallDetector(log, ends, positions.__getitem__)
     try:
         while True:
             hungry = [place for place in places if not held[place] and positions[place] < ends[place]]
@@ -121,7 +121,7 @@ def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterato
                 for place in hungry:
                     if held[place]:
                         heappush(heads, (held[place][0].timestamp, place))
-                patience.wait()
+                stall.check()
                 continue
             if not heads:
                 return

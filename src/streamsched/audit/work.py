@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from streamsched.audit.fold import Journal
-from streamsched.audit.journal import Live, Standing
+from streamsched.audit.journal import DispatchState, Live
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Findings
 from streamsched.domain import events as e
@@ -42,10 +42,10 @@ class Entry(NamedTuple):
     ordinal: int
     sequence: int | None
     """The checkpoint that its next attempt begins from; None where the record cannot be read."""
-    standing: Standing
+    dispatch_state: DispatchState
 
 
-class Marker(NamedTuple):
+class StopMarker(NamedTuple):
     """One stop marker."""
 
     place: TopicPartition
@@ -82,7 +82,7 @@ class WorkAudit:
         self._findings = findings
         self._task_id = task_id
         self._entries: list[Entry] = []
-        self._markers: list[Marker] = []
+        self._markers: list[StopMarker] = []
 
     def judge(self) -> None:
         """Make the comparison."""
@@ -147,7 +147,7 @@ class WorkAudit:
                 self._add(place, record.offset, *blamed, None)
             return
         if isinstance(event, e.ChildrenStopping):
-            self._markers.append(Marker(place, record.offset, event))
+            self._markers.append(StopMarker(place, record.offset, event))
         elif not isinstance(event, e.RecordSetAside):
             self._add(place, record.offset, event.task_id, event.child, event.ordinal, event.sequence)
 
@@ -156,8 +156,8 @@ class WorkAudit:
     ) -> None:
         if self._task_id not in (None, task_id):
             return
-        standing = self._journal.standing(task_id, child, ordinal)
-        self._entries.append(Entry(place, offset, task_id, child, ordinal, sequence, standing))
+        dispatch_state = self._journal.dispatch_state(task_id, child, ordinal)
+        self._entries.append(Entry(place, offset, task_id, child, ordinal, sequence, dispatch_state))
 
     # --- judge ------------------------------------------------------------------------------------------------------
 
@@ -186,13 +186,13 @@ class WorkAudit:
 
     def _judge_entry(self, entry: Entry) -> Fault | None:
         child, ordinal = entry.child, entry.ordinal
-        if entry.standing is Standing.ENDED:
+        if entry.dispatch_state is DispatchState.ENDED:
             return Fault(8, child, f"the record of ordinal {ordinal} settled with its outcome", "it is unsettled")
-        now = self._journal.standing(entry.task_id, child, ordinal)
-        if now is Standing.UNKNOWN:
+        now = self._journal.dispatch_state(entry.task_id, child, ordinal)
+        if now is DispatchState.UNKNOWN:
             return Fault(8, child, f"a dispatch with ordinal {ordinal} in the journal", "a record of the work log only")
         task = self._journal.task(entry.task_id)
-        if now is not Standing.LIVE or task is None:
+        if now is not DispatchState.LIVE or task is None:
             return None
         if task.partition_of(child) != entry.place.partition:
             return Fault(8, child, f"its record in partition {task.partition_of(child)}", f"{entry.place.partition}")
@@ -202,19 +202,22 @@ class WorkAudit:
         self,
         live: Iterable[Live],
         unsettled: Iterable[Entry],
-        markers: Iterable[Marker],
+        markers: Iterable[StopMarker],
         commits: Mapping[TopicPartition, Commit],
     ) -> None:
         readable_last = sorted(unsettled, key=lambda entry: entry.sequence is not None)
         found = {(entry.task_id, entry.child, entry.ordinal): entry for entry in readable_last}
-        stops: dict[str, list[Marker]] = {}
+        stops: dict[str, list[StopMarker]] = {}
         for marker in markers:
             stops.setdefault(marker.event.task_id, []).append(marker)
         for dispatch in live:
             child, ordinal = dispatch.child, dispatch.ordinal
             place = TopicPartition(self._topics.children, dispatch.partition)
             commit = commits.get(place)
-            if commit is None or self._journal.standing(dispatch.task_id, child, ordinal) is not Standing.LIVE:
+            if (
+                commit is None
+                or self._journal.dispatch_state(dispatch.task_id, child, ordinal) is not DispatchState.LIVE
+            ):
                 continue
             entry = found.get((dispatch.task_id, child, ordinal))
             fault = None

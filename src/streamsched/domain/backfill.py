@@ -44,7 +44,7 @@ class Reprocess(StrEnum):
     ALL = "all"
 
 
-class Standing(NamedTuple):
+class TaskStanding(NamedTuple):
     """How the task of a time stands."""
 
     phase: Phase
@@ -154,13 +154,13 @@ def advance(backfill: Backfill, event: e.BackfillDecided, ended_since: dict[str,
     """Take in a decision; ``ended_since`` tells of tasks that ended while it was on its way, and as which redrive."""
     if event.backfill != backfill.number:
         return False
-    for refill in event.ticks:
-        backfill.counts[refill.outcome] += refill.count
-        if refill.outcome == "left":
+    for run in event.ticks:
+        backfill.counts[run.outcome] += run.count
+        if run.outcome == "left":
             continue
-        task_id = tick_id(event.schedule_id, "tick", refill.first)
-        if ended_since.get(task_id, -1) < refill.redrive:
-            backfill.running[task_id] = refill.redrive
+        task_id = tick_id(event.schedule_id, "tick", run.first)
+        if ended_since.get(task_id, -1) < run.redrive:
+            backfill.running[task_id] = run.redrive
     backfill.cursor = event.upto
     return True
 
@@ -188,7 +188,7 @@ class Revival:
 
 
 @dataclass(slots=True)
-class Refilled:
+class BackfillStep:
     """A decision about the times of a backfill up to ``upto``, in its order."""
 
     upto: int
@@ -197,14 +197,14 @@ class Refilled:
     revivals: list[Revival] = field(default_factory=list)
 
 
-def refill(
-    backfill: Backfill, is_free: Callable[[int], bool], standing: Callable[[int], Standing | None]
-) -> Refilled | None:
+def backfill_step(
+    backfill: Backfill, is_free: Callable[[int], bool], standing: Callable[[int], TaskStanding | None]
+) -> BackfillStep | None:
     """Decide about the next times, as many as there is room for; None where there is none now.
 
     ``is_free`` tells whether the schedule itself has nothing more to do with a time; ``standing`` how its task stands.
     """
-    made = Refilled(0)
+    made = BackfillStep(0)
     room, characters = backfill.room, 0
     for examined, (nominal, part) in enumerate(backfill.times()):
         if room == 0 or characters >= FIRED_CHARACTERS or examined >= EXAMINED or not is_free(nominal):
@@ -227,7 +227,7 @@ def refill(
     return made if made.ticks else None
 
 
-def fate(reprocess: str, found: Standing | None) -> str:
+def fate(reprocess: str, found: TaskStanding | None) -> str:
     """Say what becomes of a time: ``fired``, ``redriven`` or ``left``."""
     if found is None:
         return "fired"

@@ -13,7 +13,7 @@ from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.phases import CLOSING, ChildState, Phase
 from streamsched.domain.policy import RUN_ALL
-from streamsched.domain.task import Detail, Load, Task
+from streamsched.domain.task import ChildDetail, Load, Task
 
 
 def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
@@ -238,7 +238,7 @@ def _end(task: Task, event: e.TaskEnded, closing: Phase, end: Phase) -> bool:
     return True
 
 
-def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelled) -> Detail:
+def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelled) -> ChildDetail:
     """Note who ran the attempt and how long it took, which sizes the window."""
     detail = task.detail(event.child)
     detail.attempt = event.attempt
@@ -252,7 +252,7 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     return detail
 
 
-def _keep_state(detail: Detail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
+def _keep_state(detail: ChildDetail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
     if event.sequence >= detail.sequence:
         detail.sequence = event.sequence
         detail.state = event.state

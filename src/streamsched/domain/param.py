@@ -9,7 +9,7 @@ from typing import Final
 
 from streamsched.domain import pattern as patterns
 from streamsched.domain.placeholders import INTEGER_LIMIT, encode, kept
-from streamsched.domain.refusal import Path, TemplateError, check_whole, suggest
+from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, suggest
 
 
 def _integer(value: object) -> bool:
@@ -63,7 +63,7 @@ class Param:
 
     def check(self, name: str) -> None:
         """Refuse a declaration that contradicts itself. Raise TemplateError with the path of the field."""
-        path: Path = ("params", name)
+        path: FieldPath = ("params", name)
         for field, kind in (("type", self.type), ("items", self.items)):
             if kind is not None and kind not in _TYPES:
                 reason = f"{kind!r} is no type"
@@ -86,7 +86,7 @@ class Param:
             if fault:
                 raise TemplateError(fault, f"make it {self.wanted()}", path=(*path, "default"))
 
-    def _check_limits(self, path: Path) -> None:
+    def _check_limits(self, path: FieldPath) -> None:
         for low, high, low_name, high_name in (
             (self.minimum, self.maximum, "minimum", "maximum"),
             (self.min_length, self.max_length, "minLength", "maxLength"),
@@ -110,7 +110,7 @@ class Param:
         """
         if self.pattern is None:
             return
-        path: Path = ("params", name)
+        path: FieldPath = ("params", name)
         try:
             patterns.check(self.pattern)
         except patterns.PatternError as error:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streamsched.domain import values
-from streamsched.domain.refusal import Path, TemplateError, dotted, suggest
+from streamsched.domain.refusal import FieldPath, TemplateError, dotted, suggest
 
 CHILD: Final = "child."
 DEPTH_LIMIT: Final = values.SUBMITTED.levels
@@ -35,7 +35,7 @@ class Hole:
     inside: bool
 
 
-def parse(text: str, path: Path = ()) -> tuple[str | Reference, ...]:
+def parse(text: str, path: FieldPath = ()) -> tuple[str | Reference, ...]:
     """Cut a string into literal text and references. Raise TemplateError for a placeholder that is none."""
     pieces: list[str | Reference] = []
     literal = ""
@@ -70,7 +70,7 @@ def whole(value: object) -> str | None:
     return None
 
 
-def references(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+def references(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, str]]:
     """Walk a plain value and name every variable in it, with its path."""
     for where, text, is_key in _strings(value, path):
         for piece in parse(text, where):
@@ -82,13 +82,13 @@ def references(value: object, path: Path) -> Iterator[tuple[Path, str]]:
             yield where, piece.name
 
 
-def check_known(name: str, path: Path, known: Collection[str], where: str) -> None:
+def check_known(name: str, path: FieldPath, known: Collection[str], where: str) -> None:
     """Refuse a placeholder of a variable that does not exist there."""
     if name not in known:
         raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)
 
 
-def kept(value: object, path: Path = ()) -> Any:
+def kept(value: object, path: FieldPath = ()) -> Any:
     """Give the plain value that this one equals (``values.plain``). Raise TemplateError where there is none.
 
     Strings are data here: what looks like a placeholder is none.
@@ -99,7 +99,7 @@ def kept(value: object, path: Path = ()) -> Any:
         raise TemplateError(error.reason, error.remedy, path=(*path, *error.path)[:8]) from None
 
 
-def _strings(value: object, path: Path) -> Iterator[tuple[Path, str, bool]]:
+def _strings(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, str, bool]]:
     if isinstance(value, str):
         yield path, value, False
     elif isinstance(value, list):
@@ -116,7 +116,7 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else encode(value)
 
 
-def inside(text: str, path: Path = ()) -> str:
+def inside(text: str, path: FieldPath = ()) -> str:
     """Escape a text for a string in which more may follow it. Raise TemplateError where that would make another one."""
     if "\ud800" <= text[-1:] <= "\udbff":
         reason = "a text that ends with half a character cannot stand before other text"
@@ -134,7 +134,7 @@ class JsonText:
 
     __slots__ = ("_encoded", "_limit", "_params", "_path", "_size", "parts")
 
-    def __init__(self, value: object, params: Mapping[str, object], *, path: Path, limit: int) -> None:
+    def __init__(self, value: object, params: Mapping[str, object], *, path: FieldPath, limit: int) -> None:
         self.parts: list[str | Hole] = []
         self._params = params
         self._encoded: dict[Hole, str] = {}

@@ -10,21 +10,21 @@ from hashlib import sha256
 from typing import Final, Self
 
 from streamsched.domain.bounds import LONGEST_MS
-from streamsched.domain.refusal import Path, TemplateError, check_whole, number_text
+from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, number_text
 
-_RETRY: Final[Path] = ("child", "retry")
+_RETRY: Final[FieldPath] = ("child", "retry")
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*")
 _ALIASES: Final = {
     **dict.fromkeys(("IOError", "EnvironmentError", "os.error", "socket.error", "select.error"), "OSError"),
     **dict.fromkeys(("socket.timeout", "asyncio.TimeoutError", "concurrent.futures.TimeoutError"), "TimeoutError"),
 }
 """Other names that Python has for a class, which does not know them."""
-_TOLERATE: Final[Path] = ("failure", "tolerate")
+_TOLERATE: Final[FieldPath] = ("failure", "tolerate")
 FAIL_FAST: Final = "fail_fast"
 RUN_ALL: Final = "run_all"
 
 
-def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:
+def _check_number(value: object, path: FieldPath, minimum: float, maximum: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         reason = f"must be a number from {minimum:g} to {maximum:g}, not {number_text(value)}"
         raise TemplateError(reason, "give a number in that range", path=path)

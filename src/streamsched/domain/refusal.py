@@ -8,7 +8,7 @@ from typing import Final
 
 from streamsched.domain.errors import WrongInput
 
-Path = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 _WORD_CHARACTERS: Final = 100
 _WORDS: Final = 1_000
 _SHOWN: Final = 50
@@ -21,7 +21,9 @@ class TemplateError(WrongInput, ValueError):
     file can add its line. ``variable`` is set when a parameter's value is to blame, not the template.
     """
 
-    def __init__(self, reason: str, remedy: str, *, path: Path = (), template: str = "", variable: str = "") -> None:
+    def __init__(
+        self, reason: str, remedy: str, *, path: FieldPath = (), template: str = "", variable: str = ""
+    ) -> None:
         self.reason = reason
         self.remedy = remedy
         self.path = path
@@ -45,7 +47,7 @@ class TemplateError(WrongInput, ValueError):
 class ScheduleError(WrongInput, ValueError):
     """A schedule's times are refused. ``path`` leads to the field (keys and list positions), empty for the whole."""
 
-    def __init__(self, reason: str, remedy: str, *, path: Path = ()) -> None:
+    def __init__(self, reason: str, remedy: str, *, path: FieldPath = ()) -> None:
         self.reason = reason
         self.remedy = remedy
         self.path = path
@@ -61,7 +63,7 @@ def within(*path: str | int) -> Iterator[None]:
         raise ScheduleError(error.reason, error.remedy, path=(*path, *error.path)) from None
 
 
-def check_whole(value: object, path: Path, minimum: int, maximum: int = (1 << 63) - 1) -> None:
+def check_whole(value: object, path: FieldPath, minimum: int, maximum: int = (1 << 63) - 1) -> None:
     """Refuse what is no integer from ``minimum`` to ``maximum``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         reason = f"must be a whole number, at least {minimum}, not {number_text(value)}"
@@ -78,7 +80,7 @@ def number_text(value: object) -> str:
         return "a number of thousands of digits"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: FieldPath) -> str:
     """Write a path as people do: ``child.args.files[2]``."""
     text = ""
     for step in path:

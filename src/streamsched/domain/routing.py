@@ -49,7 +49,7 @@ def _lies_below(package: str, module: str) -> bool:
     return module.startswith(package) and not any(part.startswith("_") for part in rest.split("."))
 
 
-def flaw_of_pattern(pattern: str) -> str | None:
+def problem_of_pattern(pattern: str) -> str | None:
     """Say why a pattern cannot be one, or None."""
     name = pattern.removesuffix(".*")
     if len(pattern) > PATTERN_LIMIT:
@@ -59,9 +59,9 @@ def flaw_of_pattern(pattern: str) -> str | None:
     return None if all(part.isidentifier() for part in name.split(".")) else "is no name of a module"
 
 
-def flaw_of_patterns(patterns: Sequence[str]) -> str | None:
+def problem_of_patterns(patterns: Sequence[str]) -> str | None:
     """Say why no worker announces these patterns, or None."""
     if len(patterns) > PATTERNS_LIMIT:
         return f"{len(patterns):,} modules, more than {PATTERNS_LIMIT}"
-    flaws = ((pattern, flaw_of_pattern(pattern)) for pattern in patterns)
-    return next((f"module {pattern[:200]!r}: {flaw}" for pattern, flaw in flaws if flaw), None)
+    problems = ((pattern, problem_of_pattern(pattern)) for pattern in patterns)
+    return next((f"module {pattern[:200]!r}: {problem}" for pattern, problem in problems if problem), None)

@@ -26,7 +26,7 @@ _DUE: Final = int(ChildState.DUE)
 _SUCCEEDED: Final = int(ChildState.SUCCEEDED)
 
 
-class Detail(Struct, array_like=True, gc=False):
+class ChildDetail(Struct, array_like=True, gc=False):
     """What is known of a child beyond its cell. Times in milliseconds since the epoch, payloads JSON text."""
 
     attempt: int = 1
@@ -45,7 +45,7 @@ class Detail(Struct, array_like=True, gc=False):
     traceback: str | None = None
 
 
-_UNKNOWN: Final = Detail()
+_UNKNOWN: Final = ChildDetail()
 
 
 class Load(dict[int, int]):
@@ -62,14 +62,14 @@ class Task:
 
     The table has a cell of 32 bits for each child that was ever dispatched: state (4), ordinal of the last dispatch
     (12), partition (16). The children behind it are the *tail* and have no cell, so that a plan costs nothing before it
-    is worked on: those below ``fresh`` were cancelled, all others wait.
+    is worked on: those below ``first_undispatched`` were cancelled, all others wait.
     """
 
     __slots__ = (
         "bound", "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed",
-        "fault", "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason",
-        "redrive", "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table", "template",
-        "touched", "void",
+        "fault", "finished_at", "first_undispatched", "live", "live_chunks", "load", "measured", "phase", "plan",
+        "reason", "redrive", "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table",
+        "template", "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
@@ -93,7 +93,7 @@ class Task:
         self.table = array("I")
         self.cells = 0
         """Length of the table: the children from this index on were never dispatched."""
-        self.fresh = 0
+        self.first_undispatched = 0
         """The children from this index on wait for their first dispatch."""
         self.live = 0
         self.stopping = 0
@@ -102,7 +102,7 @@ class Task:
         self.cancelled = 0
         self.due: list[tuple[int, int]] = []
         """Heap of (time, child) that wait for another dispatch."""
-        self.details: dict[int, Detail] = {}
+        self.details: dict[int, ChildDetail] = {}
         self.live_chunks: dict[int, int] = {}
         self.started_at: int | None = None
         self.finished_at: int | None = None
@@ -170,7 +170,7 @@ class Task:
         """Tell where a child is."""
         if child < self.cells:
             return ChildState(self.table[child] & _STATE)
-        return ChildState.CANCELLED if child < self.fresh else ChildState.WAITING
+        return ChildState.CANCELLED if child < self.first_undispatched else ChildState.WAITING
 
     def ordinal_of(self, child: int) -> int:
         """Tell the ordinal of a child's last dispatch; 0 before the first."""
@@ -195,7 +195,7 @@ class Task:
         cell = release.partition << 16 | release.ordinal << 4 | _RUNNING
         self.table[first : release.last + 1] = array("I", [cell]) * count
         if first == self.cells:
-            self.cells = self.fresh = release.last + 1
+            self.cells = self.first_undispatched = release.last + 1
         self.live += count
         self.load[release.partition] += count
         for chunk in range(first // CHUNK, release.last // CHUNK + 1):
@@ -208,7 +208,11 @@ class Task:
         if not 0 <= release.first <= release.last < self.children:
             return False
         if release.first >= self.cells:  # nothing behind a cancelled child is dispatched for the first time
-            return release.first == self.cells == self.fresh and release.ordinal == 1 and release.last < self.bound
+            return (
+                release.first == self.cells == self.first_undispatched
+                and release.ordinal == 1
+                and release.last < self.bound
+            )
         cells = self.table[release.first : release.last + 1]
         return release.last < self.cells and all(
             cell & _STATE == _DUE and (cell >> 4 & LAST_ORDINAL) + 1 == release.ordinal for cell in cells
@@ -240,20 +244,20 @@ class Task:
     def cancel_idle(self, span: Span) -> None:
         """Cancel the children of a span that are neither live nor ended."""
         last = min(span.last, self.children - 1)
-        if span.first > self.fresh:
+        if span.first > self.first_undispatched:
             return  # it would leave children behind that nobody looks at again
         for child in range(span.first, min(last + 1, self.cells)):
             if self.table[child] & _STATE == _DUE:
                 self._set_idle(child, ChildState.CANCELLED)
                 self.cancelled += 1
-        if last >= self.fresh:
-            self.cancelled += last + 1 - self.fresh
-            self.fresh = last + 1
+        if last >= self.first_undispatched:
+            self.cancelled += last + 1 - self.first_undispatched
+            self.first_undispatched = last + 1
 
     def revive_tail(self) -> None:
         """Let the children that were cancelled before their first dispatch wait for it."""
-        self.cancelled -= self.fresh - self.cells
-        self.fresh = self.cells
+        self.cancelled -= self.first_undispatched - self.cells
+        self.first_undispatched = self.cells
 
     def _set_idle(self, child: int, state: ChildState) -> None:
         self.table[child] = self.table[child] & ~_STATE | state
@@ -270,22 +274,22 @@ class Task:
         """Let a dispatched child that has ended wait for another dispatch, with no attempt behind it."""
         known = self.detail(child)
         state = None if restart else known.state
-        self.details[child] = Detail(
+        self.details[child] = ChildDetail(
             sequence=known.sequence, state=state, failed_at_sequence=known.sequence, due=known.due
         )
         self._set_idle(child, ChildState.DUE)
         self.wait_until(child, 0)
 
-    def detail_of(self, child: int) -> Detail:
+    def detail_of(self, child: int) -> ChildDetail:
         """Return what is known of a child, for reading."""
         return self.details.get(child, _UNKNOWN)
 
-    def detail(self, child: int) -> Detail:
+    def detail(self, child: int) -> ChildDetail:
         """Find or make the detail of a child, for a change."""
         self.touched.add(child)
         found = self.details.get(child)
         if found is None:
-            found = self.details[child] = Detail()
+            found = self.details[child] = ChildDetail()
         return found
 
     def stored(self) -> None:
@@ -309,13 +313,13 @@ class Task:
         """Walk the children that are neither live nor ended, as few spans as there are."""
         for child in sorted(child for due, child in self.due if self._waits(due, child)):
             yield Span(child, child)
-        if self.fresh < self.children:
-            yield Span(self.fresh, self.children - 1)
+        if self.first_undispatched < self.children:
+            yield Span(self.first_undispatched, self.children - 1)
 
     def tail(self) -> Iterator[tuple[ChildState, range]]:
         """Give the children that were never dispatched, as runs of one state."""
-        yield ChildState.CANCELLED, range(self.cells, self.fresh)
-        yield ChildState.WAITING, range(self.fresh, self.children)
+        yield ChildState.CANCELLED, range(self.cells, self.first_undispatched)
+        yield ChildState.WAITING, range(self.first_undispatched, self.children)
 
     def first_taken(self, span: Span) -> int | None:
         """Find the first child of a span that is live or has ended; None where all of them are idle."""
@@ -323,7 +327,7 @@ class Task:
             if self.table[child] & _STATE != _DUE:
                 return child
         tail = max(span.first, self.cells)
-        return tail if tail < self.fresh and tail <= span.last else None
+        return tail if tail < self.first_undispatched and tail <= span.last else None
 
     def due_children(self, now: int, limit: int) -> list[int]:
         """List up to ``limit`` children whose next dispatch is due, earliest first; the heap keeps them."""

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments
-from streamsched.domain.task import Detail, Task
+from streamsched.domain.task import ChildDetail, Task
 from streamsched.domain.template import TemplateError
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.routing import Route
@@ -37,7 +37,7 @@ AHEAD_MS: Final = 1_000
 """Work that a worker should have before it, in milliseconds."""
 LONG_MS: Final = 10_000
 """Children longer than this do not wait at a worker: another one may come."""
-_FRESH: Final = Detail()
+_NEW: Final = ChildDetail()
 
 
 def wanted_on(worker: Capacity, task: Task) -> int:
@@ -73,13 +73,13 @@ class _Turn:
     task: Task
     reach: _Reach
     due: list[int]
-    fresh: int
+    first_undispatched: int
     taken: int = 0
     releases: list[Release] = field(default_factory=list)
 
     @property
     def left(self) -> int:
-        return len(self.due) + self.task.bound - self.fresh
+        return len(self.due) + self.task.bound - self.first_undispatched
 
     def take(self, count: int, partition: int) -> None:
         """Release up to ``count`` children to a partition: first those that are due again."""
@@ -90,8 +90,8 @@ class _Turn:
             self.releases.append(Release(child, child, self.task.ordinal_of(child) + 1, partition))
             count -= 1
         if count:
-            self.releases.append(Release(self.fresh, self.fresh + count - 1, 1, partition))
-            self.fresh += count
+            self.releases.append(Release(self.first_undispatched, self.first_undispatched + count - 1, 1, partition))
+            self.first_undispatched += count
 
 
 def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
@@ -142,7 +142,7 @@ class Dispatcher:
                 reach = reaches.get(route)
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)
-                queue.append(_Turn(task, reach, task.due_children(now, ROUND), task.fresh))
+                queue.append(_Turn(task, reach, task.due_children(now, ROUND), task.first_undispatched))
             turns += queue
             while queue and room > 0:
                 waiting: list[_Turn] = []
@@ -199,7 +199,7 @@ class Dispatcher:
         trace = task.request.traceparent
         for release in releases:
             for child in range(release.first, release.last + 1):
-                known = task.detail_of(child) if release.ordinal > 1 else _FRESH
+                known = task.detail_of(child) if release.ordinal > 1 else _NEW
                 yield (
                     release.partition,
                     ChildCreated(

@@ -36,9 +36,9 @@ from streamsched.view.view import View
 
 BATCH: Final = 4_000
 """Records read in one step."""
-FLUSH_INTERVAL: Final = 0.5
+FLUSH_INTERVAL_S: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
-CATCH_UP: Final = 0.005
+CATCH_UP_S: Final = 0.005
 """Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Scheduler:
         """Make one turn of at most ``timeout`` seconds; return whether anything happened."""
         self._ownership.poll()
         now = self._me.clock.now()
-        turn = CATCH_UP if self._journal.unready else self._ownership.turn
+        turn = CATCH_UP_S if self._journal.unready else self._ownership.turn
         wait = min(timeout, turn, self.pulse.until_due())
         if self._clock is Agreement.AGREES:
             wait = min(decider.wait(now, wait) for decider in self._deciders.values())
@@ -87,7 +87,7 @@ class Scheduler:
         decided = self._decide()
         self.waiting()
         if self._me.clock.monotonic() >= self._next_flush:
-            self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL
+            self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL_S
             self.view.flush()
         return bool(read) or decided
 

@@ -10,11 +10,11 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from streamsched.domain import events as e
-from streamsched.domain.backfill import Backfill, Refilled, Standing, refill, spec_of
+from streamsched.domain.backfill import Backfill, BackfillStep, TaskStanding, backfill_step, spec_of
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.phases import Phase
 from streamsched.domain.refusal import TemplateError
-from streamsched.domain.schedule import Schedule, Wait
+from streamsched.domain.schedule import PendingTick, Schedule
 from streamsched.domain.tick import fill, tick_id
 from streamsched.domain.ticking import Decided, decide
 from streamsched.log.port import Append
@@ -52,7 +52,7 @@ class ScheduleDecider(Decider):
     def decide(self, now: int, owned: Collection[int]) -> Sequence[Decision]:
         """Decide about all schedules that are due, or a round of them."""
         made: list[Decision] = []
-        refilling: dict[str, Schedule] = {}
+        backfilling: dict[str, Schedule] = {}
         size, until = 0, self._me.clock.monotonic() + DECIDING_S
         for schedule_id in self._agenda.take(now):
             if not self._is_free(schedule_id, owned):
@@ -64,13 +64,13 @@ class ScheduleDecider(Decider):
             elif (decided := decide(schedule, now)).ticks:
                 made.append(self._ticked(schedule, decided, now))
                 size += _size(made[-1])
-            elif schedule.refillable:
-                refilling[schedule_id] = schedule
+            elif schedule.backfill_due:
+                backfilling[schedule_id] = schedule
             if len(made) >= ROUND or size >= ROUND_BYTES or self._me.clock.monotonic() >= until:
                 break
-        return made + self._refill(refilling, now)
+        return made + self._backfill_steps(backfilling, now)
 
-    def _refill(self, schedules: dict[str, Schedule], now: int) -> list[Decision]:
+    def _backfill_steps(self, schedules: dict[str, Schedule], now: int) -> list[Decision]:
         """Decide about backfills, those for which enough is known."""
         made: list[Decision] = []
         passed, size = self._barrier.passed(schedules) if schedules else (), 0
@@ -79,9 +79,9 @@ class ScheduleDecider(Decider):
             if backfill is None or schedule_id not in passed or size >= ROUND_BYTES:
                 self._agenda.at(schedule_id, now + SOON_MS)
                 continue
-            refilled = refill(backfill, schedule.is_free, partial(self._standing, schedule))
-            if refilled is not None:
-                made.append(self._refilled(schedule, backfill, refilled))
+            step = backfill_step(backfill, schedule.is_free, partial(self._standing, schedule))
+            if step is not None:
+                made.append(self._backfill_decision(schedule, backfill, step))
                 size += _size(made[-1])
         return made
 
@@ -93,7 +93,7 @@ class ScheduleDecider(Decider):
         )  # fmt: skip
         event = replace(event, at=now)  # what is late is so at this very moment
         given = {
-            fire.task_id: _request(schedule_id, fire.segment.body, fire.segment.rules.spec, fire.nominal)
+            fire.task_id: _request(schedule_id, fire.version.body, fire.version.rules.spec, fire.nominal)
             for fire in decided.fires
         }
         self._barrier.leave(schedule_id)
@@ -105,7 +105,7 @@ class ScheduleDecider(Decider):
         event = self._me.sign(e.TaskCancelRequested, task_id=task_id, redrive=redrive, reason=reason)
         return self._records.journal(event, task_id)
 
-    def _refilled(self, schedule: Schedule, backfill: Backfill, made: Refilled) -> Decision:
+    def _backfill_decision(self, schedule: Schedule, backfill: Backfill, made: BackfillStep) -> Decision:
         """Make a decision about a backfill, with what it asks of tasks."""
         schedule_id = schedule.schedule_id
         event = self._me.sign(
@@ -120,10 +120,10 @@ class ScheduleDecider(Decider):
             given[revival.task_id] = {"scope": revival.scope, "restart": False, "reason": backfill.request.note}
         return self._decision(schedule_id, schedule, event, given=given)
 
-    def _standing(self, schedule: Schedule, nominal: int) -> Standing | None:
+    def _standing(self, schedule: Schedule, nominal: int) -> TaskStanding | None:
         """Return how the task of a time stands; one that waits for its task is as good as one that has it."""
-        if Wait("tick", nominal) in schedule.waiting:
-            return Standing(Phase.REQUESTED, 0)
+        if PendingTick("tick", nominal) in schedule.waiting:
+            return TaskStanding(Phase.REQUESTED, 0)
         return self._view.standing(tick_id(schedule.schedule_id, "tick", nominal))
 
 

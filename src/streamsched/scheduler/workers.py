@@ -9,7 +9,7 @@ from typing import Final
 from streamsched.domain.events import NodeBeat
 from streamsched.domain.routing import Requirement
 
-STALE: Final = 3.0
+STALE_S: Final = 3.0
 """Seconds without a beat after which nothing is placed on a worker."""
 KNOWN: Final = 10_000
 """Requirements of which the workers are remembered; then it begins anew."""
@@ -44,11 +44,11 @@ class Workers:
             self._beats[node_id] = (now, capacity)
         if announced_by(before) != announced_by(capacity):
             self._able.clear()
-        return before != capacity or now - heard >= STALE
+        return before != capacity or now - heard >= STALE_S
 
     def present(self, now: float) -> Iterator[Capacity]:
         """Walk the workers that were heard of lately."""
-        return (capacity for heard, capacity in self._beats.values() if now - heard < STALE)
+        return (capacity for heard, capacity in self._beats.values() if now - heard < STALE_S)
 
     def get(self, node_id: str) -> Capacity | None:
         """Find a worker."""

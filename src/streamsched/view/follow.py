@@ -10,7 +10,7 @@ from streamsched.domain.events import Event
 from streamsched.log.codec import Codec
 from streamsched.log.journal import Halt, JournalReader, in_words
 from streamsched.log.port import Log, PartitionHalted, Record, TopicPartition
-from streamsched.log.scan import BATCH, Patience
+from streamsched.log.scan import BATCH, StallDetector
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
 
@@ -60,10 +60,10 @@ class Follower:
         ends = self._log.end(places)
         total = sum(ends[place] - self._reader.position(place) for place in places)
         unwritten = 0
-        patience = Patience(self._log, ends, self._reader.reached)
+        stall = StallDetector(self._log, ends, self._reader.reached)
         while left := self._reader.left(ends):
             unwritten += sum(1 for _ in self.poll(0.2))
-            patience.wait()
+            stall.check()
             on_progress(total - left, total)
             if unwritten >= FLUSH_EVERY:
                 self.view.flush()
@@ -92,14 +92,14 @@ class Follower:
             PartitionHalted: its partition stands still before it.
         """
         self.include([place])
-        patience = Patience(self._log, {place: offset + 1}, self._reader.reached)
+        stall = StallDetector(self._log, {place: offset + 1}, self._reader.reached)
         while self._reader.position(place) <= offset:
             yield from self.poll(0.2)
             if place.partition in self.halts and self._reader.reached(place) > offset:
                 raise PartitionHalted(
                     f"it was written, and takes effect when its partition goes on: {self.halts[place.partition]}"
                 )
-            patience.wait()
+            stall.check()
 
     def close(self) -> None:
         """Stop reading; the view stays open."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 MIB = 1 << 20
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -89,11 +89,11 @@ class RocksStore:
             self._db.write(batch)
         except Exception as error:  # the library has no other
             if not known:
-                log.error("the view is kept in memory until it can be written: make room on its disk: %s", error)
+                logger.error("the view is kept in memory until it can be written: make room on its disk: %s", error)
         else:
             self._unwritten.clear()
             if known:
-                log.warning("the view in %s is written again", self._folder)
+                logger.warning("the view in %s is written again", self._folder)
 
     def close(self) -> bool:
         """Close the folder; tells whether everything was written."""
@@ -102,7 +102,9 @@ class RocksStore:
         try:
             self._db.close()
         except Exception as error:  # after a batch that could not be written
-            log.error("the view in %s was not closed in order, what it lacks is folded again: %s", self._folder, error)
+            logger.error(
+                "the view in %s was not closed cleanly; what it lacks is folded again: %s", self._folder, error
+            )
             return False
         return not self._unwritten
 

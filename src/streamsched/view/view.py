@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
 
-from streamsched.domain.backfill import Standing
+from streamsched.domain.backfill import TaskStanding
 from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset, RecordSetAside, TaskRedriven
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState
 from streamsched.domain.schedule import Schedule, evolve_schedule
-from streamsched.domain.task import Detail, Load, Task
+from streamsched.domain.task import ChildDetail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.view.rows import (
     META,
@@ -33,7 +33,7 @@ from streamsched.view.rows import (
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
 FORMAT: Final = "streamsched view 3"
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class View:
@@ -112,22 +112,22 @@ class View:
         found = self.active.get(task_id) or self._dirty.get(task_id)
         return found or load_task(self._store, self._codec, task_id, Load())
 
-    def standing(self, task_id: str) -> Standing | None:
+    def standing(self, task_id: str) -> TaskStanding | None:
         """Tell how a task stands; None where there is none."""
         found = self.active.get(task_id) or self._dirty.get(task_id)
-        return load_standing(self._store, task_id) if found is None else Standing(found.phase, found.redrive)
+        return load_standing(self._store, task_id) if found is None else TaskStanding(found.phase, found.redrive)
 
     def task_ids(self) -> list[str]:
         """List the ids of all tasks."""
         self.flush()
         return [key[1:-1].decode() for key, _ in self._store.scan(b"t")]
 
-    def details(self, task_id: str) -> Iterator[tuple[int, Detail]]:
+    def details(self, task_id: str) -> Iterator[tuple[int, ChildDetail]]:
         """Walk what is known of a task's children, in order; children of which nothing is known are left out."""
         self.flush()
         return load_details(self._store, task_id)
 
-    def detail(self, task_id: str, child: int) -> Detail | None:
+    def detail(self, task_id: str, child: int) -> ChildDetail | None:
         """Find what is known of one child."""
         self.flush()
         return next((found for index, found in load_details(self._store, task_id, child) if index == child), None)
@@ -210,7 +210,7 @@ def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
         if "/LOCK:" in str(error) or "No space left" in str(error):  # nothing is wrong with the folder itself
             raise
         aside = folder.with_name(f"{folder.name}.aside-{time.time_ns()}")
-        log.warning("view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside)
+        logger.warning("view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside)
         folder.rename(aside)
         folder.mkdir()
         store = RocksStore(folder)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsched.domain import duration
-from streamsched.domain.refusal import Path, ScheduleError, suggest
+from streamsched.domain.refusal import FieldPath, ScheduleError, suggest
 
 LEAST_MS: Final = 1000
 _FIELDS: Final = ("every", "phase")
@@ -51,7 +51,7 @@ class Interval:
         return moment_ms + (self.phase_ms - moment_ms) % self.every_ms
 
 
-def _length(value: object, path: Path) -> int:
+def _length(value: object, path: FieldPath) -> int:
     milliseconds = duration.read(value)
     if milliseconds is None:
         raise ScheduleError(f"{value!r} is no duration", "write 30s, 15m, 1h30m or 1d, at most 3650d", path=path)

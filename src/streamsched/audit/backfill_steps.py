@@ -18,7 +18,7 @@ from streamsched.domain.schedule import Schedule
 OUTCOMES: Final = frozenset({"fired", "redriven", "left"})
 
 
-def judge_refill(schedule: Schedule, event: e.BackfillDecided) -> Fault | None:
+def judge_backfill_step(schedule: Schedule, event: e.BackfillDecided) -> Fault | None:
     """Go through all that it says, time by time."""
     backfill = schedule.backfill
     if backfill is None or backfill.number != event.backfill or backfill.cancelled:

@@ -1,4 +1,4 @@
-"""The story of one task: its events in the journal's order, held back until the basis of its next decision is passed.
+"""The audit of one task: its events in the journal's order, held back until the basis of its next decision is passed.
 
 ::
 
@@ -34,7 +34,7 @@ Wants = Callable[[Followup, int], None]
 """Takes what must be written beside the event at an offset."""
 
 
-class Story:
+class TaskAudit:
     """One task that goes on, or (``keep``) will do so again: of its children nothing is forgotten then."""
 
     __slots__ = (
@@ -119,9 +119,9 @@ class Story:
         if kind in FOLLOWUPS:
             for each in followups(task, event):
                 self._wants(each, offset)
-        if kind in children.WORDS:
+        if kind in children.WORKER_EVENTS:
             self._hear(task, offset, event)  # type: ignore[arg-type]
-        elif kind in decisions.DEBTS:
+        elif kind in decisions.ACTIONS:
             self._follow(task, offset, event, fault)  # type: ignore[arg-type]
         elif isinstance(event, e.PartitionReset):
             lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
@@ -134,10 +134,10 @@ class Story:
             task.touched.clear()
         task.stored()
 
-    def _hear(self, task: Task, offset: int, event: children.Word) -> None:
+    def _hear(self, task: Task, offset: int, event: e.WorkerEvent) -> None:
         if children.is_poison(event):
             self._excuse([event.child])
-        elif fault := children.judge_word(task, event, offset, self._owners, self._excused or ()):
+        elif fault := children.judge_worker_event(task, event, offset, self._owners, self._excused or ()):
             self._tell(fault, task.task_id, offset)
         evolve(task, event, self._load)
 

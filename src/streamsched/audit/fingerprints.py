@@ -12,7 +12,7 @@ _BITS: Final = 32 * 1024 * 1024
 """Bytes of bits for the others."""
 
 
-class Ended:
+class FingerprintSet:
     """Ids of tasks as fingerprints of 64 bits, in an open table: some 16 bytes each."""
 
     def __init__(self) -> None:
