@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
@@ -11,7 +11,6 @@ from streamsched.domain.ids import MASK
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Task
 
-Outcome = e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned
 OUTCOMES: Final = frozenset({e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned})
 WORKER_EVENTS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
 Epochs = dict[int, tuple[int, str, int, int]]
@@ -53,7 +52,7 @@ class Owners:
 
 
 def is_poison(event: e.Event) -> bool:
-    """Tell whether a record of the work log that could not be read ended this child: it is named by headers alone."""
+    """Return whether a record of the work log that could not be read ended this child: it is named by headers alone."""
     return isinstance(event, e.ChildFailed) and event.reason == "poison" and event.token == 0
 
 
@@ -73,7 +72,7 @@ def judge_worker_event(
 
 
 def _stray(task: Task, event: e.WorkerEvent) -> Fault:
-    """Say what is wrong with a word about no live dispatch."""
+    """Return what is wrong with a word about no live dispatch."""
     child, name = event.child, type(event).__name__
     invariant = 3 if type(event) in OUTCOMES else 4
     if not 0 <= child < task.children:
@@ -88,7 +87,7 @@ def _stray(task: Task, event: e.WorkerEvent) -> Fault:
     return Fault(4, child, f"nothing of ordinal {event.ordinal} after its outcome", f"{name}, though {ended}")
 
 
-def _judge_sequence(task: Task, event: e.WorkerEvent, known: int) -> Fault | None:
+def _judge_sequence(task: Task, event: Any, known: int) -> Fault | None:
     if isinstance(event, e.ChildStarted | e.ChildYielded):
         return None
     sequence, name = event.sequence, type(event).__name__

@@ -42,7 +42,7 @@ _LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
 
 
 def name_of(event: e.Event) -> str:
-    """Name the kind of an event."""
+    """Return the kind of an event."""
     return type(event).__name__
 
 
@@ -67,7 +67,7 @@ def judge_at_basis(task: Task | None, event: Decision) -> Fault | None:
 
 
 def is_companion(before: Decision, event: Decision) -> bool:
-    """Tell whether this is the first dispatch of a plan, decided and written together with it."""
+    """Return whether this is the first dispatch of a plan, decided and written together with it."""
     return (
         isinstance(before, e.TaskPlanned)
         and isinstance(event, e.ChildrenDispatched)
@@ -146,7 +146,7 @@ def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None
 
 
 def is_bearable(task: Task, event: Decision, partitions: int) -> bool:
-    """Tell whether the fold can take a decision in: its numbers are such as a cell of the table can hold."""
+    """Return whether the fold can take a decision in: its numbers are such as a cell of the table can hold."""
     if isinstance(event, e.TaskPlanned):
         return 0 <= event.children <= CHILDREN_LIMIT
     if isinstance(event, e.ChildrenDispatched):
@@ -243,7 +243,7 @@ def _outside(task: Task, ranges: Iterable[e.Release | e.Span]) -> Fault | None:
 
 
 def _known(task: Task, item: e.Release) -> Iterator[int]:
-    """Walk the children of a range that are in the plan; the others are judged in their place."""
+    """Yield the children of a range that are in the plan; the others are judged in their place."""
     return iter(range(max(0, item.first), min(item.last + 1, task.children)))
 
 

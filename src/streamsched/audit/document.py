@@ -16,7 +16,7 @@ PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "st
 
 
 def entry(record: Record, event: Event | Undecodable) -> dict[str, Any]:
-    """Make the document of one record of the journal; of one that is no event, with the reason."""
+    """Return the document of one record of the journal; of one that is no event, with the reason."""
     place = {
         "topic": record.topic,
         "partition": record.partition,
@@ -29,7 +29,7 @@ def entry(record: Record, event: Event | Undecodable) -> dict[str, Any]:
 
 
 def document(event: Any) -> dict[str, Any]:
-    """Make the document of an event."""
+    """Return the document of an event."""
     return {name: _value(name, getattr(event, name)) for name in event.__struct_fields__}
 
 

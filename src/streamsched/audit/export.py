@@ -54,7 +54,7 @@ def export(
     task_id: str | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> tuple[int, int]:
-    """Write the history up to these ends into a file; returns the number of rows, and of those that are no event.
+    """Write the history up to these ends into a file; return the number of rows, and of those that are no event.
 
     The file appears when it is whole; one that was there is replaced. ``on_progress`` hears of offsets done and to do.
 

@@ -41,7 +41,7 @@ class FingerprintSet:
                     self._table[self._slot(fingerprint)] = fingerprint
 
     def _slot(self, fingerprint: int) -> int:
-        """Find where a fingerprint is, or belongs."""
+        """Return where a fingerprint is, or belongs."""
         table = self._table
         last = len(table) - 1
         slot = fingerprint & last
@@ -66,7 +66,7 @@ class EventIds:
         self._size = 0
 
     def repeated(self, event_id: bytes) -> bool:
-        """Tell whether this id was met before, and remember it."""
+        """Return whether this id was met before, and remember it."""
         prefix, counter = event_id[:8], event_id[8:]
         bits = self._bits.get(prefix)
         if bits is None:

@@ -82,7 +82,7 @@ class Journal:
             self._followups.close(alone, self.forgotten())
 
     def forgotten(self) -> set[str]:
-        """Name the tasks that went on after their end, and were not kept for that."""
+        """Return the tasks that went on after their end, and were not kept for that."""
         return {task_id for audit in self.partitions.values() for task_id in audit.forgotten}
 
     def finish(self) -> None:
@@ -99,26 +99,26 @@ class Journal:
     # --- what is known by now ---------------------------------------------------------------------------------------
 
     def dispatch_state(self, task_id: str, child: int, ordinal: int) -> DispatchState:
-        """Tell where a dispatch is."""
+        """Return where a dispatch is."""
         return self._home(task_id).dispatch_state(task_id, child, ordinal)
 
     def task(self, task_id: str) -> Task | None:
-        """Find a task that goes on."""
+        """Return a task that goes on."""
         return self._home(task_id).task(task_id)
 
     def is_excused(self, task_id: str) -> bool:
-        """Tell whether records of a task that has ended, or is not known, are no wonder."""
+        """Return whether records of a task that has ended, or is not known, are no wonder."""
         home = self._home(task_id)
         return home.is_excused(task_id) or not home.complete or home.place.partition in self._reader.halts
 
     def live(self) -> Iterator[Live]:
-        """Walk the live dispatches; what is live where a partition stands still, nobody can tell."""
+        """Yield the live dispatches; what is live where a partition stands still, nobody can tell."""
         for partition, audit in self.partitions.items():
             if partition not in self._reader.halts:
                 yield from audit.live()
 
     def epochs(self) -> Iterator[tuple[TopicPartition, int, int, tuple[str, int, int]]]:
-        """Walk the highest epochs of work-log partitions that were heard of: where, of which, and by whom."""
+        """Yield the highest epochs of work-log partitions that were heard of: where, of which, and by whom."""
         resets = {partition for audit in self.partitions.values() for partition in audit.resets}
         for audit in self.partitions.values():
             for partition, (epoch, task_id, child, offset) in audit.epochs.items():

@@ -35,7 +35,7 @@ class FollowupAudit:
             self._match(followup, Side(True, place))
 
     def alone(self) -> set[tuple[Followup, Side]]:
-        """List what misses its other side now."""
+        """Return what misses its other side now."""
         return set(self._alone.items())
 
     def close(self, before: set[tuple[Followup, Side]], unknown: Collection[str]) -> None:

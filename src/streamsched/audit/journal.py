@@ -136,17 +136,17 @@ class PartitionAudit:
             self._findings.void += schedule.schedule.void if schedule.schedule else 0
 
     def task(self, task_id: str) -> Task | None:
-        """Find a task that goes on."""
+        """Return a task that goes on."""
         audit = self._tasks.get(task_id)
         return audit.task if audit else None
 
     def is_excused(self, task_id: str) -> bool:
-        """Tell whether late words and records of a task are no wonder."""
+        """Return whether late words and records of a task are no wonder."""
         audit = self._tasks.get(task_id)
         return audit.excused if audit else task_id in self._excused
 
     def dispatch_state(self, task_id: str, child: int, ordinal: int) -> DispatchState:
-        """Tell where a dispatch is."""
+        """Return where a dispatch is."""
         task = self.task(task_id)
         if task is None:
             return DispatchState.ENDED if task_id in self._ended else DispatchState.UNKNOWN
@@ -156,7 +156,7 @@ class PartitionAudit:
         return DispatchState.ENDED if known else DispatchState.UNKNOWN
 
     def live(self) -> Iterator[Live]:
-        """Walk the live dispatches."""
+        """Yield the live dispatches."""
         for task_id, audit in self._tasks.items():
             if (task := audit.task) is None:
                 continue

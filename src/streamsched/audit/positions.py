@@ -30,7 +30,7 @@ class Commit:
     edges: Sequence[int]
 
     def leaves(self, offset: int) -> bool:
-        """Tell whether it leaves a record unsettled."""
+        """Return whether it leaves a record unsettled."""
         return bisect_right(self.edges, offset) % 2 == 1
 
 

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 def ends_of(
     log: Log, places: Collection[TopicPartition], *, position: int | None = None, time: int | None = None
 ) -> Positions:
-    """Tell where a reading of these partitions ends: as they are now, before an offset of each, or after a time.
+    """Return where a reading of these partitions ends: as they are now, before an offset of each, or after a time.
 
     ``time`` in milliseconds: a partition ends before its first record that is later.
     """
@@ -43,7 +43,7 @@ def ends_of(
 def history(
     log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Walk the journal up to these ends; a record that is no event comes with the reason.
+    """Yield the journal up to these ends; a record that is no event comes with the reason.
 
     The partitions that ``ends`` names are read; ``task_id`` leaves out what is under another key.
     """
@@ -60,7 +60,7 @@ def history(
 def folded(
     log: Log, reader: JournalReader, starts: Positions, ends: Positions
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Walk the journal between these positions as a fold does, each partition in its order.
+    """Yield the journal between these positions as a fold does, each partition in its order.
 
     A partition that stands still ends there, with a warning.
     """
@@ -77,7 +77,7 @@ def folded(
 
 
 def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None) -> int:
-    """Fold the history up to these ends into an empty view; returns the number of events.
+    """Fold the history up to these ends into an empty view; return the number of events.
 
     The view is, row for row, the one that had folded these partitions up to there.
     """

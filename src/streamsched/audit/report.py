@@ -75,7 +75,7 @@ class Findings:
             self.violations.append(Violation(fault.invariant, task_id, fault.child, place, fault.expected, fault.found))
 
     def report(self) -> Report:
-        """Say what was found."""
+        """Return what was found."""
         return Report(
             tuple(self.violations), self.total, self.events, self.tasks, self.ended, self.void, self.unreadable,
             self.unjudged, tuple(self.notes),

@@ -116,7 +116,7 @@ class _Decision:
         return None
 
     def _following(self) -> tuple[int, ScheduleVersion] | None:
-        """Find the first time of which it said nothing so far."""
+        """Return the first time of which it said nothing so far."""
         return None if self._left == 0 else self._next
 
     def _run(self, run: e.Ticks) -> Fault | None:
@@ -177,7 +177,7 @@ class _Decision:
         return self._fire(run, version) if run.outcome == "fired" else None
 
     def _is_late(self, nominal: int, version: ScheduleVersion) -> bool:
-        """Tell whether a time was out of the catch-up window, or had enough later ones to be made up for."""
+        """Return whether a time was out of the catch-up window, or had enough later ones to be made up for."""
         at = self._event.at
         if nominal < at - version.rules.policy.catchup_window_ms:
             return True

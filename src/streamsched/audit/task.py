@@ -71,7 +71,7 @@ class TaskAudit:
         return self._excused is not None
 
     def decide(self, offset: int, event: decisions.Decision) -> bool:
-        """Take in a decision; tells whether it ends the task."""
+        """Take in a decision; return whether it ends the task."""
         fault = self._judge(offset, event)
         self._decided = offset, event
         self.held.append((offset, event, fault))

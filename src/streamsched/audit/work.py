@@ -53,7 +53,7 @@ class StopMarker(NamedTuple):
     event: e.ChildrenStopping
 
     def names(self, live: Live) -> bool:
-        """Tell whether it tells this dispatch to stop."""
+        """Return whether it tells this dispatch to stop."""
         return self.event.task_id == live.task_id and any(
             release.first <= live.child <= release.last and release.ordinal == live.ordinal
             for release in self.event.releases
@@ -106,7 +106,7 @@ class WorkAudit:
         judge_commits(commits, dict.fromkeys(places, 0), self._log.end(places), self._findings)
 
     def _look(self) -> tuple[Ends, Mapping[TopicPartition, Commit]]:
-        """Scan the work log around reading the marks; returns the ends before, and what is committed."""
+        """Scan the work log around reading the marks; return the ends before, and what is committed."""
         group, places = self._topics.worker_group, self._topics.work_log()
         for _ in range(TRIES):
             self._entries, self._markers = [], []

@@ -83,7 +83,7 @@ class Backfill:
 
     @property
     def state(self) -> str:
-        """Name where it is."""
+        """Return its state in a word."""
         if not self.done:
             return "cancelling" if self.cancelled else "active"
         return "cancelled" if self.cancelled else "done"
@@ -94,13 +94,13 @@ class Backfill:
         return 0 if self.cancelled else max(0, self.request.max_active - len(self.running))
 
     def next_time(self) -> tuple[int, e.BackfillPart] | None:
-        """Find the time to go through next, and what holds for it."""
+        """Return the time to go through next, and what holds for it."""
         if not self._next:
             self._next.append(next(self.times(), None))
         return self._next[0]
 
     def times(self) -> Iterator[tuple[int, e.BackfillPart]]:
-        """Walk the times that were not gone through, in the backfill's order."""
+        """Yield the times that were not gone through, in the backfill's order."""
         return times_of(self.request.parts, newest_first=self.request.newest_first, cursor=self.cursor)
 
     def changed(self) -> None:
@@ -111,7 +111,7 @@ class Backfill:
 
 
 def is_readable(request: e.BackfillRequested) -> bool:
-    """Tell whether a backfill can be gone through."""
+    """Return whether a backfill can be gone through."""
     try:
         for part in request.parts:
             _spec(part.spec)
@@ -128,7 +128,7 @@ def spec_of(part: e.BackfillPart) -> ScheduleSpec:
 def times_of(
     parts: Sequence[e.BackfillPart], *, newest_first: bool, cursor: int | None = None
 ) -> Iterator[tuple[int, e.BackfillPart]]:
-    """Walk the times of a backfill beyond its cursor, in its order, each with what holds for it."""
+    """Yield the times of a backfill beyond its cursor, in its order, each with what holds for it."""
     for part in reversed(parts) if newest_first else parts:
         first, last, spec = part.first, part.last, _spec(part.spec)
         if newest_first:
@@ -140,7 +140,7 @@ def times_of(
 
 
 def latest(spec: ScheduleSpec, first: int, last: int) -> Iterator[int]:
-    """Walk the times in ``first..last`` backwards, an hour of them at a time."""
+    """Yield the times in ``first..last`` backwards, an hour of them at a time."""
     while (found := spec.last_before(last + 1, first)) is not None:
         begin = max(first, found - _BLOCK + 1)
         yield from reversed(list(spec.between(begin, found + 1)))
@@ -228,7 +228,7 @@ def backfill_step(
 
 
 def fate(reprocess: str, found: TaskStanding | None) -> str:
-    """Say what becomes of a time: ``fired``, ``redriven`` or ``left``."""
+    """Return what becomes of a time: ``fired``, ``redriven`` or ``left``."""
     if found is None:
         return "fired"
     again = {Phase.FAILED, Phase.CANCELLED} if reprocess == Reprocess.FAILED else set()

@@ -66,7 +66,7 @@ class Conflict(InputError):
 
 
 def not_text(error: UnicodeEncodeError) -> InputError:
-    """Say which text no record can hold: one with a lone surrogate."""
+    """Return which text no record can hold: one with a lone surrogate."""
     return InputError(f"{error.object[:200]!r} is not text", "give it without lone surrogates")
 
 

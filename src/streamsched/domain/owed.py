@@ -29,7 +29,7 @@ class Action(Enum):
 
 
 def owed(task: Task, now: int) -> Action | None:
-    """Name the decision that the task owes at this time, or None. Costs the same whatever the task's size."""
+    """Return the decision that the task owes at this time, or None. Costs the same whatever the task's size."""
     if task.phase in (Phase.REQUESTED, Phase.PLANNING):
         return Action.PLAN
     if task.phase is Phase.RUNNING:

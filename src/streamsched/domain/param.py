@@ -141,7 +141,7 @@ class Param:
         return ", ".join(words)
 
     def fault(self, value: object) -> str | None:
-        """Say why a value is refused, whatever the pattern; None when it is accepted."""
+        """Return why a value is refused, whatever the pattern; None when it is accepted."""
         if not _TYPES[self.type][1](value):
             return f"{_short(value)} is not {_TYPES[self.type][0]}"
         if self.items is not None and isinstance(value, list):
@@ -167,7 +167,7 @@ class Param:
         return None
 
     def mismatch(self, value: object) -> str | None:
-        """Say why a value does not match the pattern; None where it does, or there is none."""
+        """Return why a value does not match the pattern; None where it does, or there is none."""
         if self.pattern is None or not isinstance(value, str):
             return None
         try:

@@ -49,12 +49,12 @@ def check(pattern: str) -> None:
 
 
 def work_of(pattern: str, value: str) -> int:
-    """Give a bound of the work to match a value, in the unit of ``WORK_LIMIT``. Raise PatternError."""
+    """Return a bound of the work to match a value, in the unit of ``WORK_LIMIT``. Raise PatternError."""
     return weigh(pattern) * (COMPILE_WORK + len(value.encode(errors="replace")))
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Tell whether the pattern is found in the value. Raise PatternError as ``check`` does.
+    """Return whether the pattern is found in the value. Raise PatternError as ``check`` does.
 
     A lone surrogate, as in a file name that is no text, is matched as U+FFFD.
     """

@@ -62,7 +62,7 @@ def parse(text: str, path: FieldPath = ()) -> tuple[str | Reference, ...]:
 
 
 def whole(value: object) -> str | None:
-    """Name the variable of a placeholder that is the whole value; None for any other value."""
+    """Return the variable of a placeholder that is the whole value; None for any other value."""
     if isinstance(value, str):
         pieces = parse(value)
         if len(pieces) == 1 and isinstance(pieces[0], Reference):
@@ -89,7 +89,7 @@ def check_known(name: str, path: FieldPath, known: Collection[str], where: str) 
 
 
 def kept(value: object, path: FieldPath = ()) -> Any:
-    """Give the plain value that this one equals (``values.plain``). Raise TemplateError where there is none.
+    """Return the plain value that this one equals (``values.plain``). Raise TemplateError where there is none.
 
     Strings are data here: what looks like a placeholder is none.
     """

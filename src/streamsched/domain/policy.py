@@ -75,7 +75,7 @@ class RetryPolicy:
                 raise TemplateError(reason, f"write {own}", path=(*_RETRY, "non_retryable", position))
 
     def rules_out(self, error_type: str, error_types: Sequence[str]) -> bool:
-        """Tell whether no other attempt follows on an error: its class or a base of that is named.
+        """Return whether no other attempt follows on an error: its class or a base of that is named.
 
         A name is that of the class alone, or with its module before it, or a package that this is in.
         ``error_type`` is the class alone, ``error_types`` are all of them with their modules, as far as the
@@ -148,7 +148,7 @@ class FailurePolicy:
         return fields if self.on == FAIL_FAST else {**fields, "on": self.on}
 
     def exceeded(self, failed: int, total: int) -> bool:
-        """Tell whether this many failed children of ``total`` fail the task.
+        """Return whether this many failed children of ``total`` fail the task.
 
         ``total`` 0 says that the split is not complete: then only the count is judged. With neither value set
         the first failure is too many; 100 percent never is.

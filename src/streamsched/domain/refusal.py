@@ -89,7 +89,7 @@ def dotted(path: FieldPath) -> str:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Say what the writer of an unknown word may have meant: the nearest known one, or all of them.
+    """Return what the writer of an unknown word may have meant: the nearest known one, or all of them.
 
     Words come from files and from the journal: what is long, or one of very many, is not compared.
     """

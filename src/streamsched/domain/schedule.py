@@ -30,7 +30,7 @@ FOREVER: Final = 1 << 62
 
 
 class PendingTick(NamedTuple):
-    """A time that waits: for a running task, or (``trigger``) to be decided."""
+    """A time that waits for a running task, or a trigger that waits to be decided."""
 
     kind: str
     nominal: int
@@ -38,7 +38,7 @@ class PendingTick(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ScheduleVersion:
-    """What holds for nominal times after ``since``: none is, where the schedule was deleted."""
+    """What holds for nominal times after ``since``; where the schedule was deleted, there are none."""
 
     since: int
     body: e.ScheduleSet
@@ -47,7 +47,7 @@ class ScheduleVersion:
 
     @property
     def rules(self) -> Rules:
-        """The body's rules; there are some, or the fold had refused it."""
+        """The rules in the body, which the fold has checked."""
         rules = read_rules(self.body.spec, self.body.policy)
         if rules is None:
             raise AssertionError(f"schedule {self.body.schedule_id} was folded without rules")
@@ -105,7 +105,7 @@ class Schedule:
 
     @property
     def state(self) -> str:
-        """Name where it is."""
+        """Return its state in a word."""
         if self.deleted:
             return "deleted"
         if self.paused:
@@ -113,13 +113,13 @@ class Schedule:
         return "finished" if self.next_time() is None and not self.waiting else "active"
 
     def next_time(self) -> tuple[int, ScheduleVersion] | None:
-        """Find the first nominal time that is not accounted for, and what holds for it."""
+        """Return the first nominal time that is not accounted for, and what holds for it."""
         if not self._next:
             self._next.append(next(self.times(), None))
         return self._next[0]
 
     def times(self) -> Iterator[tuple[int, ScheduleVersion]]:
-        """Walk the nominal times after the cursor."""
+        """Yield the nominal times after the cursor."""
         if self.left == 0:
             return
         for version, until in self.spans():
@@ -132,15 +132,15 @@ class Schedule:
                     yield at, version
 
     def spans(self) -> Iterator[tuple[ScheduleVersion, int]]:
-        """Walk what holds, with the nominal time up to which it does."""
+        """Yield what holds, with the nominal time up to which it does."""
         return zip(self.timeline, [*(after.since for after in self.timeline[1:]), FOREVER], strict=True)
 
     def held_at(self, nominal: int) -> ScheduleVersion:
-        """Find what holds for a nominal time; the first that is known, for an older one."""
+        """Return what holds for a nominal time; the first that is known, for an older one."""
         return next((version for version in reversed(self.timeline) if version.since < nominal), self.timeline[0])
 
     def is_free(self, nominal: int) -> bool:
-        """Tell whether a past time has its outcome, or was never one of the schedule's own: a backfill may have it."""
+        """Return whether a backfill may have this time: it has its outcome, or was never one of the schedule's own."""
         if nominal <= self.cursor:
             return True
         found = self.next_time()
@@ -156,11 +156,11 @@ class Schedule:
         return found is not None and self.is_free(found[0])
 
     def due(self) -> int | None:
-        """Tell when there is something to decide, in milliseconds: 0 is at once, None never."""
+        """Return when there is something to decide, in milliseconds: 0 is at once, None never."""
         return 0 if self.backfill_due else self.tick_due()
 
     def tick_due(self) -> int | None:
-        """Tell the same of its own times."""
+        """Return when there is something to decide about its own times."""
         if self.triggers or (self.waiting and self.deleted):
             return 0
         if self.left == 0 and any(tick.kind == "tick" for tick in self.waiting):
@@ -174,7 +174,7 @@ class Schedule:
         return version.rules.spec.due(self.schedule_id, nominal)
 
     def changed(self) -> None:
-        """Forget what was worked out."""
+        """Drop what was computed from the old state."""
         self._next.clear()
         if self.backfill is not None:
             self.backfill.changed()
@@ -211,7 +211,7 @@ def _set(schedule: Schedule, event: e.ScheduleSet) -> bool:
 
 
 def _turn(schedule: Schedule, at: int, version: ScheduleVersion) -> None:
-    """Begin another version, not before the last one: the clocks of those who ask differ."""
+    """Begin another version, not before the last one: clients' clocks differ."""
     since = max([at, schedule.cursor, *(before.since for before in schedule.timeline[-1:])])
     schedule.timeline.append(replace(version, since=since))
     _trim(schedule)
@@ -318,7 +318,7 @@ def _backfill_decided(schedule: Schedule, event: e.BackfillDecided) -> bool:
     known = schedule.backfill is not None and backfills.advance(schedule.backfill, event, schedule.ended_since)
     if known:
         schedule.ended_since.clear()
-    # A time that was none of the schedule's own may become one: who changes it may have a clock that is behind.
+    # A client with a slow clock may change the schedule so that a backfilled time becomes one of its own.
     schedule.cursor = max([schedule.cursor, *(run.last for run in event.ticks if run.outcome == "fired")])
     _trim(schedule)
     return known

@@ -81,7 +81,7 @@ class ChildArguments:
         self.children = self._cut.children
 
     def __call__(self, index: int) -> str:
-        """Give the JSON text of child ``index``'s arguments. Raise IndexError beyond the last child."""
+        """Return the JSON text of child ``index``'s arguments. Raise IndexError beyond the last child."""
         if not 0 <= index < self.children:
             raise IndexError(index)
         return self._format % self._cut.variables(index)

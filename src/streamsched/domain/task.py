@@ -167,21 +167,21 @@ class Task:
     # --- cells ------------------------------------------------------------------------------------------------------
 
     def state_of(self, child: int) -> ChildState:
-        """Tell where a child is."""
+        """Return where a child is."""
         if child < self.cells:
             return ChildState(self.table[child] & _STATE)
         return ChildState.CANCELLED if child < self.first_undispatched else ChildState.WAITING
 
     def ordinal_of(self, child: int) -> int:
-        """Tell the ordinal of a child's last dispatch; 0 before the first."""
+        """Return the ordinal of a child's last dispatch; 0 before the first."""
         return self.table[child] >> 4 & LAST_ORDINAL if child < self.cells else 0
 
     def partition_of(self, child: int) -> int:
-        """Tell the work-log partition of a child's last dispatch; 0 before the first."""
+        """Return the work-log partition of a child's last dispatch; 0 before the first."""
         return self.table[child] >> 16 if child < self.cells else 0
 
     def is_current(self, child: int, ordinal: int) -> bool:
-        """Tell whether this is the live dispatch of the child, so that its outcome counts."""
+        """Return whether this is the live dispatch of the child, so that its outcome counts."""
         if not 0 <= child < self.cells:
             return False
         cell = self.table[child]
@@ -303,14 +303,14 @@ class Task:
     # --- walks ------------------------------------------------------------------------------------------------------
 
     def live_children(self) -> Iterator[int]:
-        """Walk the live children in order, over the chunks that have any."""
+        """Yield the live children in order, over the chunks that have any."""
         for chunk in sorted(self.live_chunks):
             for child in range(chunk * CHUNK, min((chunk + 1) * CHUNK, self.cells)):
                 if self.table[child] & _STATE in (_RUNNING, _STOPPING):
                     yield child
 
     def idle_spans(self) -> Iterator[Span]:
-        """Walk the children that are neither live nor ended, as few spans as there are."""
+        """Yield the children that are neither live nor ended, as few spans as there are."""
         for child in sorted(child for due, child in self.due if self._waits(due, child)):
             yield Span(child, child)
         if self.first_undispatched < self.children:
@@ -322,7 +322,7 @@ class Task:
         yield ChildState.WAITING, range(self.first_undispatched, self.children)
 
     def first_taken(self, span: Span) -> int | None:
-        """Find the first child of a span that is live or has ended; None where all of them are idle."""
+        """Return the first child of a span that is live or has ended; None where all of them are idle."""
         for child in range(max(0, span.first), min(span.last + 1, self.cells)):
             if self.table[child] & _STATE != _DUE:
                 return child
@@ -330,7 +330,7 @@ class Task:
         return tail if tail < self.first_undispatched and tail <= span.last else None
 
     def due_children(self, now: int, limit: int) -> list[int]:
-        """List up to ``limit`` children whose next dispatch is due, earliest first; the heap keeps them."""
+        """Return up to ``limit`` children whose next dispatch is due, earliest first; the heap keeps them."""
         found: list[tuple[int, int]] = []
         while self.due and self.due[0][0] <= now and len(found) < limit:
             due, child = heappop(self.due)
@@ -341,7 +341,7 @@ class Task:
         return [child for _, child in found]
 
     def next_due(self) -> int | None:
-        """Tell when the next waiting child is due."""
+        """Return when the next waiting child is due."""
         while self.due and not self._waits(*self.due[0]):
             heappop(self.due)
         return self.due[0][0] if self.due else None

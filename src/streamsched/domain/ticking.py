@@ -47,7 +47,7 @@ def decide(schedule: Schedule, now: int) -> Decided:
 
 
 def first_to_catch_up(version: ScheduleVersion, after: int, now: int) -> int:
-    """Find the first of those times of a version after ``after`` that are few enough to be made up for; 0 for all.
+    """Return the first of those times of a version after ``after`` that are few enough to be made up for; 0 for all.
 
     Of times that are costly to find fewer may be: the search back ends after ``LOOKS``.
     """

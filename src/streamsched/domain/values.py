@@ -125,7 +125,7 @@ def read(text: str) -> Any:
 
 
 def plain(value: object, bounds: Bounds = RETURNED, level: int = 0) -> Any:
-    """Give the plain value that this one equals, which stands below ``level`` others. Raise Refused: there is none."""
+    """Return the plain value that this one equals. Raise Refused where there is none; it is ``level`` deep."""
     kind = type(value)
     if value is None or kind is bool:
         return value
@@ -214,7 +214,7 @@ def _dotted(path: tuple[str | int, ...]) -> str:
 
 
 def _is_flat(found: object) -> bool:
-    """Tell whether a value that was read has no more levels than are allowed."""
+    """Return whether a value that was read has no more levels than are allowed."""
     level = [found]
     for _ in range(RETURNED.levels):
         level = [

@@ -25,7 +25,7 @@ def visible(text: str, limit: int | None = None) -> str:
 
 
 def is_visible(text: str) -> bool:
-    """Tell whether a text shows as it is."""
+    """Return whether a text shows as it is."""
     return visible(text) == text
 
 

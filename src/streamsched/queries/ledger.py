@@ -91,28 +91,28 @@ class _Book:
         """Take in those fates that the fold takes in too."""
         open_ones = {*schedule.waiting, *schedule.triggers}
         for told in event.ticks:
-            tick = PendingTick(told.kind, told.first)
-            if tick not in open_ones and (told.kind != "tick" or told.first <= schedule.cursor):
+            pending = PendingTick(told.kind, told.first)
+            if pending not in open_ones and (told.kind != "tick" or told.first <= schedule.cursor):
                 continue
             buffered = told.outcome == "buffered"
             tick = Tick(
                 nominal=Nominal(told.first),
                 kind=told.kind,
                 outcome="waiting" if buffered else told.outcome,
-                reason=_reason(schedule, told, event.at, waited=tick in self._waiting),
+                reason=_reason(schedule, told, event.at, waited=pending in self._waiting),
                 decided_at=Nominal(event.at),
-                task_id=tick_id(schedule.schedule_id, *tick) if told.outcome == "fired" else None,
+                task_id=tick_id(schedule.schedule_id, *pending) if told.outcome == "fired" else None,
                 task_outcome=None,
             )
-            run = self._waiting.pop(tick, None)
+            run = self._waiting.pop(pending, None)
             if run is None:
                 run = _Run(tick, list(_spans(schedule, told)))
                 self.runs.append(run)
             run.tick = tick
-            open_ones.discard(tick)
+            open_ones.discard(pending)
             if buffered:
-                open_ones.add(tick)
-                self._waiting[tick] = run
+                open_ones.add(pending)
+                self._waiting[pending] = run
 
     def _backfilled(self, schedule: Schedule, event: e.BackfillDecided) -> None:
         """Take in what a backfill did about times; what it left as it was has been told of before."""

@@ -41,7 +41,7 @@ _NEW: Final = ChildDetail()
 
 
 def wanted_on(worker: Capacity, task: Task) -> int:
-    """Work out how many children a worker should hold while it runs children like this task's."""
+    """Return how many children a worker should hold while it runs children like this task's."""
     if not task.measured:
         return worker.slots
     mean = max(task.busy_ms / task.measured, 0.1)
@@ -58,7 +58,7 @@ class _Reach:
     def __init__(self, workers: Sequence[Capacity], held: list[float], route: Route | None) -> None:
         self.workers = workers
         self.held = held
-        """Of all workers, whoever places there."""
+        """Children that each worker holds for its slots, shared by all reaches."""
         numbers = [n for n, worker in enumerate(workers) if route is None or worker.node_id in route.nodes]
         self.trial = frozenset(n for n in numbers if route is not None and workers[n].node_id in route.trial)
         self.slots = sum(1 if number in self.trial else workers[number].slots for number in numbers)
@@ -106,7 +106,7 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
 
 
 class Dispatcher:
-    """Chooses, and makes the records; keeps each task's compiled arguments and where the last round ended."""
+    """Chooses children and makes their records; keeps each task's compiled arguments."""
 
     def __init__(self, me: Identity) -> None:
         self._me = me
@@ -121,10 +121,10 @@ class Dispatcher:
         now: int,
         routes: Mapping[Requirement, Route] = MappingProxyType({}),
     ) -> dict[str, tuple[Release, ...]]:
-        """Give each task its releases of this round; tasks without any are left out.
+        """Return the releases of this round by task, where there are any.
 
-        ``load`` counts live children by partition, those of decisions in flight included. ``routes`` say who may take
-        what; a requirement without one goes to any worker.
+        ``load`` counts live children by partition, decisions in flight included. A requirement without a route may go
+        to any worker.
         """
         if not workers or not tasks:
             return {}
@@ -155,11 +155,11 @@ class Dispatcher:
         return {turn.task.task_id: tuple(turn.releases) for turn in turns if turn.releases}
 
     def _lot(self, worker: Capacity) -> int:
-        """Draw lots among equals, so that two schedulers at the same moment need not choose the same worker."""
+        """Return a lot that orders equal workers, so that two schedulers at once need not choose the same one."""
         return crc32(f"{self._me.node_id} {self._rounds} {worker.node_id}".encode())
 
     def _turn(self, turn: _Turn, limit: int) -> int:
-        """Let one task place up to ``limit`` children, always on the worker that holds least for its slots."""
+        """Place up to ``limit`` children of one task, always on the worker that holds least for its slots."""
         before = turn.taken
         workers, held, heap, trial = turn.reach.workers, turn.reach.held, turn.reach.heap, turn.reach.trial
         others = len(heap)
@@ -187,7 +187,7 @@ class Dispatcher:
         return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
-        """Make the work-log records of these releases, with the partition of each.
+        """Return the work-log records of these releases, with the partition of each.
 
         Raise TemplateError where template, parameters and plan of the task do not fit together.
         """
@@ -210,7 +210,7 @@ class Dispatcher:
                 )  # fmt: skip
 
     def forget(self, task_id: str) -> None:
-        """Let go of what was kept for a task."""
+        """Forget what was kept for a task."""
         self._arguments.pop(task_id, None)
 
     def _arguments_of(self, task: Task) -> ChildArguments:

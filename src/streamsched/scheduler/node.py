@@ -1,7 +1,6 @@
-"""The scheduler's loop: fold the journal, decide what is owed, commit, and only then believe it by reading it back.
+"""The scheduler's loop: serve the group → read → fold → decide → one transaction with all decisions and their records.
 
-One step: serve the group → read → fold → decide → one transaction with all decisions and their records. Nothing of a
-decision touches the state before it was read back; until then its key is *in flight* and not looked at again.
+A decision changes the state only when it is read back. Until then its key is *in flight* and not looked at again.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """One scheduler node. ``step`` is one turn of the loop; nothing happens between steps."""
+    """One scheduler node. ``step`` is one turn of the loop."""
 
     def __init__(
         self, *, log: LogAdapter, topics: Topics, codec: Codec, view: View, me: Identity, pause: Callable[[float], None]
@@ -92,16 +91,16 @@ class Scheduler:
         return bool(read) or decided
 
     def drain(self) -> None:
-        """Let the loop end. May be called from a signal handler."""
+        """End the loop. May be called from a signal handler."""
         self.stopped = True
 
     @property
     def node_id(self) -> str:
-        """What this node is called in its beats."""
+        """The id of this node in its beats."""
         return self._me.node_id
 
     def stop(self) -> None:
-        """Hand everything over and leave."""
+        """Hand all partitions over and leave the group."""
         self._ownership.leave()
         self.pulse.stop()
         self._journal.reader.close()
@@ -121,7 +120,7 @@ class Scheduler:
                 decider.touch_all(partition)
 
     def _decide(self) -> bool:
-        """Make all decisions that are owed now, and commit them; return whether there was something to commit."""
+        """Make and commit all decisions that are owed now; return whether there were any."""
         now = self._me.clock.now()
         self._clock = self._clock_check.look(now)
         decided = [
@@ -133,7 +132,7 @@ class Scheduler:
         return bool(decided or behind) and self._commit(decided, behind)
 
     def _commit(self, decided: Sequence[tuple[Decider, Decision]], behind: Collection[int]) -> bool:
-        """Write decisions, their records, and what there is to tell of their partitions and of those behind."""
+        """Write decisions and their records, and the positions and dead letters of all these partitions."""
         appends: list[Append] = []
         for decider, decision in decided:
             appends += self._records_of(decision)

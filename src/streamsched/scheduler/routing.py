@@ -28,13 +28,13 @@ class Route(NamedTuple):
 
 
 class Routing:
-    """What one scheduler knows of its workers, and the tasks that wait for them. Times are monotonic seconds."""
+    """What a scheduler knows of its workers, and the tasks that wait for them. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._workers = Workers()
         self._shuns = Shuns()
         self.learns: set[type[e.Event]] = {e.ChildReturned}
-        """The events to learn from: what workers ran only while one of them is shunned for anything."""
+        """The events to learn from; what workers ran is among them only while one is shunned."""
         self._runnable: dict[str, None] = {}
         self._parked: dict[Requirement, dict[str, None]] = {}
         self._under: dict[str, Requirement] = {}
@@ -73,7 +73,7 @@ class Routing:
             self._runnable[task_id] = None
 
     def drop(self, task_id: str) -> None:
-        """Note that a task owes none any more."""
+        """Note that a task owes no dispatch any more."""
         self._runnable.pop(task_id, None)
         requirement = self._under.pop(task_id, None)
         if requirement is not None:
@@ -82,7 +82,7 @@ class Routing:
                 del self._parked[requirement]
 
     def runnable(self, now: float) -> Collection[str]:
-        """List the tasks that a worker might take children of; parked ones are among them once there may be one."""
+        """Return the tasks whose children a worker may take; parked ones join them when a worker may have come."""
         if self._news or now >= self._look_at:
             self._news = False
             present = self._present(now)
@@ -94,11 +94,11 @@ class Routing:
         return self._runnable
 
     def present(self, now: float) -> list[Capacity]:
-        """List the workers that were heard of lately."""
+        """Return the workers that sent a beat lately."""
         return list(self._workers.present(now))
 
     def routes(self, tasks: Iterable[Task], workers: Sequence[Capacity], now: float) -> Mapping[Requirement, Route]:
-        """Work out who may take what these tasks need, and park runnable ones that nobody may take."""
+        """Return which workers may take what these tasks require, and park runnable tasks that none may take."""
         present = frozenset(worker.node_id for worker in workers)
         routes: dict[Requirement, Route] = {}
         for task in tasks:

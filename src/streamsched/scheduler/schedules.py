@@ -1,4 +1,4 @@
-"""Decisions about schedules: what is due becomes tasks, in the transaction that moves the schedule on."""
+"""Decisions about schedules: what is due becomes tasks, in the transaction that moves the cursor."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from streamsched.view.view import View
 ROUND: Final = 500
 """Schedules decided about in one transaction."""
 ROUND_BYTES: Final = 16 * 1024 * 1024
-"""Of the requests of such a round: with so many there are no more schedules in it."""
+"""Requests of one round: with so many bytes no more schedules join it."""
 DECIDING_S: Final = 0.5
-"""Time for decisions in one turn, the last one apart: what a time costs to find is up to its schedule."""
+"""Time for decisions in one turn, except the last: a schedule decides what its times cost to find."""
 SOON_MS: Final = 20
-"""Until a backfill is looked at again that waits for the fold."""
+"""Time after which a backfill that waits for the fold is looked at again."""
 
 Body = e.ScheduleSet | e.BackfillPart
 
@@ -46,7 +46,7 @@ class ScheduleDecider(Decider):
         self._barrier = barrier
 
     def forget(self, key: str) -> None:
-        """Ask anew for what a schedule must know of other partitions."""
+        """Ask the barrier anew before the next backfill decision."""
         self._barrier.leave(key)
 
     def decide(self, now: int, owned: Collection[int]) -> Sequence[Decision]:
@@ -71,7 +71,7 @@ class ScheduleDecider(Decider):
         return made + self._backfill_steps(backfilling, now)
 
     def _backfill_steps(self, schedules: dict[str, Schedule], now: int) -> list[Decision]:
-        """Decide about backfills, those for which enough is known."""
+        """Decide about the backfills that have passed the barrier."""
         made: list[Decision] = []
         passed, size = self._barrier.passed(schedules) if schedules else (), 0
         for schedule_id, schedule in schedules.items():
@@ -106,7 +106,7 @@ class ScheduleDecider(Decider):
         return self._records.journal(event, task_id)
 
     def _backfill_decision(self, schedule: Schedule, backfill: Backfill, made: BackfillStep) -> Decision:
-        """Make a decision about a backfill, with what it asks of tasks."""
+        """Make the decision about a step of a backfill, with the requests and redrives of its tasks."""
         schedule_id = schedule.schedule_id
         event = self._me.sign(
             e.BackfillDecided, schedule_id=schedule_id, backfill=backfill.number, upto=made.upto,
@@ -121,7 +121,7 @@ class ScheduleDecider(Decider):
         return self._decision(schedule_id, schedule, event, given=given)
 
     def _standing(self, schedule: Schedule, nominal: int) -> TaskStanding | None:
-        """Return how the task of a time stands; one that waits for its task is as good as one that has it."""
+        """Return how the task of a time stands; a time that waits for its task counts as requested."""
         if PendingTick("tick", nominal) in schedule.waiting:
             return TaskStanding(Phase.REQUESTED, 0)
         return self._view.standing(tick_id(schedule.schedule_id, "tick", nominal))
@@ -130,7 +130,7 @@ class ScheduleDecider(Decider):
 def _request(schedule_id: str, body: Body, spec: ScheduleSpec, nominal: int) -> dict[str, Any]:
     """Return what the request of a tick's task takes from its schedule."""
     params = body.params
-    with suppress(TemplateError):  # not of our own making: the planner judges it
+    with suppress(TemplateError):  # another version wrote it: the planner judges it
         filled = fill(params, schedule_id, spec, nominal)
         params = filled if len(filled) <= PAYLOAD_LIMIT else params
     copied = ("template_name", "template_version", "template", "priority", "level")

@@ -28,18 +28,18 @@ from streamsched.scheduler.routing import Routing
 from streamsched.view.view import View
 
 DECISIONS: Final = 2_000
-"""Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
+"""Tasks looked at in one step, so that a transaction stays short and beats stay regular after a backlog."""
 PLANNING_S: Final = 0.5
-"""Time for plans in one turn, the last one apart: what a plan costs is up to its template, and beats must not wait."""
+"""Time for plans in one turn, except the last: a template decides what its plan costs, and beats must not wait."""
 ROUND_BYTES: Final = 16 * 1024 * 1024
-"""Of the work in one transaction: with so much the round ends, however many children were chosen."""
+"""Work in one transaction: with so much the round ends, however many children were chosen."""
 MAKERS: Final[dict[Action, Callable[[Task, Identity, int], e.Event]]] = {
     Action.PLAN: plan_task,
     Action.STOP: aggregator.stop,
     Action.CANCEL: aggregator.cancel_rest,
     Action.END: aggregator.end,
 }
-"""What makes the event that a task owes; dispatches are chosen for many tasks together."""
+"""Functions that make the event a task owes. Dispatches are chosen for many tasks together."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class TaskDecider(Decider):
         self._routing.learn(state, event, self._me.clock.monotonic())
 
     def forget(self, key: str) -> None:
-        """Let go of what is kept for deciding about a task."""
+        """Forget what is kept for deciding about a task."""
         self._routing.drop(key)
         self._dispatcher.forget(key)
 
@@ -85,7 +85,7 @@ class TaskDecider(Decider):
         return list(decisions.values())
 
     def _look(self, task: Task, now: int) -> Action | None:
-        """Find what a task owes, and note what there is to do for it later."""
+        """Return what a task owes, and note when to look at it again."""
         action, due = owed(task, now), task.next_due()
         if action is Action.DISPATCH:
             self._routing.want(task.task_id)
@@ -123,7 +123,7 @@ class TaskDecider(Decider):
             try:
                 work, size = self._work(tasks[task_id], releases, left)
             except TemplateError as error:
-                # Not what this version has planned. Whoever can read it dispatches it, or a person cancels it.
+                # Another version planned it. A scheduler that can read it dispatches it, or a person cancels it.
                 logger.error("task %s stands still: its children cannot be made: %s", task_id, error)
                 self._routing.drop(task_id)
                 continue
@@ -154,7 +154,7 @@ class TaskDecider(Decider):
         return self._decision(task_id, self._view.active[task_id], *before, event, work=work, reserves=reserves)
 
     def _work(self, task: Task, releases: Sequence[e.Release], limit: int) -> tuple[tuple[Append, ...], int]:
-        """Make the work of these releases, up to the record with which it has ``limit`` bytes; return its bytes too."""
+        """Return the work of these releases and its bytes; it ends with the record that reaches ``limit`` bytes."""
         made, size = [], 0
         for partition, record in self._dispatcher.records(task, releases):
             made.append(append := self._records.work(record, task.task_id, partition, record.traceparent))

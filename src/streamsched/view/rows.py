@@ -67,7 +67,7 @@ def active_key(task_id: str) -> bytes:
 
 
 def task_rows(task: Task, codec: Codec, *, new: bool) -> Rows:
-    """Make the rows of everything that changed in a task since it was last asked."""
+    """Return the rows of everything that changed in a task since it was last asked."""
     task_id = task.task_id
     rows: Rows = {task_key(b"t", task_id): _encode(_header_values(task))}
     if new:
@@ -140,7 +140,7 @@ def _backfill_row(backfill: Backfill | None, codec: Codec) -> tuple[object, ...]
 
 
 def load_standing(store: Store, task_id: str) -> TaskStanding | None:
-    """Tell how a task stands, from its first row alone."""
+    """Return how a task stands, from its first row alone."""
     header = store.get(task_key(b"t", task_id))
     if header is None:
         return None
@@ -149,7 +149,7 @@ def load_standing(store: Store, task_id: str) -> TaskStanding | None:
 
 
 def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[int, ChildDetail]]:
-    """Walk the stored details of a task's children in order, from child ``first`` on."""
+    """Yield the stored details of a task's children in order, from child ``first`` on."""
     prefix = task_key(b"d", task_id)
     for key, value in store.scan(prefix, prefix + first.to_bytes(4)):
         yield int.from_bytes(key[len(prefix) :]), _decode_detail(value)
@@ -165,7 +165,7 @@ class Row(NamedTuple):
 
 
 def explain(key: bytes, value: bytes) -> Row:
-    """Put a row into words; a piece of the table has one value for each child: state, ordinal, partition."""
+    """Return a row in words; a piece of the table has one value for each child: state, ordinal, partition."""
     kind, rest = key[:1], key[1:]
     if kind == b"p":
         return Row("", None, {f"position of journal partition {int.from_bytes(rest)}": int.from_bytes(value)})

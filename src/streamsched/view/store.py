@@ -22,13 +22,13 @@ class Store(Protocol):
         """Read one row."""
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Walk the rows whose key begins with ``prefix``, in order, from ``start`` on."""
+        """Yield the rows whose key begins with ``prefix``, in order, from ``start`` on."""
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
         """Write (or with None delete) all these rows, or none."""
 
     def close(self) -> bool:
-        """Let go of files and locks; tells whether everything was written."""
+        """Let go of files and locks; return whether everything was written."""
 
 
 class StoreUnusable(Exception):
@@ -67,7 +67,7 @@ class RocksStore:
         return value
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Walk rows in order."""
+        """Yield rows in order."""
         first = max(prefix, start)
         if not self._unwritten:
             return self._written(prefix, first)
@@ -96,7 +96,7 @@ class RocksStore:
                 logger.warning("the view in %s is written again", self._folder)
 
     def close(self) -> bool:
-        """Close the folder; tells whether everything was written."""
+        """Close the folder; return whether everything was written."""
         if self._unwritten:
             self.write({})
         try:
@@ -128,7 +128,7 @@ class FrozenStore:
             raise
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Walk all rows in order."""
+        """Yield all rows in order."""
         rows: Any = self._db.items()
         yield from rows
 
@@ -149,7 +149,7 @@ class MemoryStore:
         return self._rows.get(key)
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Walk rows in order."""
+        """Yield rows in order."""
         first = max(prefix, start)
         for key in sorted(key for key in self._rows if key.startswith(prefix) and key >= first):
             yield key, self._rows[key]

@@ -108,27 +108,27 @@ class View:
         self._moved.add(partition)
 
     def task(self, task_id: str) -> Task | None:
-        """Find a task, in memory or in the store."""
+        """Return a task, in memory or in the store."""
         found = self.active.get(task_id) or self._dirty.get(task_id)
         return found or load_task(self._store, self._codec, task_id, Load())
 
     def standing(self, task_id: str) -> TaskStanding | None:
-        """Tell how a task stands; None where there is none."""
+        """Return how a task stands; None where there is none."""
         found = self.active.get(task_id) or self._dirty.get(task_id)
         return load_standing(self._store, task_id) if found is None else TaskStanding(found.phase, found.redrive)
 
     def task_ids(self) -> list[str]:
-        """List the ids of all tasks."""
+        """Return the ids of all tasks."""
         self.flush()
         return [key[1:-1].decode() for key, _ in self._store.scan(b"t")]
 
     def details(self, task_id: str) -> Iterator[tuple[int, ChildDetail]]:
-        """Walk what is known of a task's children, in order; children of which nothing is known are left out."""
+        """Yield what is known of a task's children, in order; children of which nothing is known are left out."""
         self.flush()
         return load_details(self._store, task_id)
 
     def detail(self, task_id: str, child: int) -> ChildDetail | None:
-        """Find what is known of one child."""
+        """Return what is known of one child."""
         self.flush()
         return next((found for index, found in load_details(self._store, task_id, child) if index == child), None)
 
@@ -154,7 +154,7 @@ class View:
         self._moved.clear()
 
     def close(self) -> bool:
-        """Write what is left and let go of the store; tells whether all could be written."""
+        """Write what is left and let go of the store; return whether all could be written."""
         self.flush()
         return self._store.close()
 
@@ -179,7 +179,7 @@ class View:
 
 
 def view_mark(journal_id: str) -> bytes:
-    """Say what a view's mark is: its format, and the journal that it was folded from."""
+    """Return what a view's mark is: its format, and the journal that it was folded from."""
     return f"{FORMAT}\n{journal_id}".encode()
 
 

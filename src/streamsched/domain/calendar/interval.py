@@ -47,7 +47,7 @@ class Interval:
         return {"every": duration.write(self.every_ms), **phase}
 
     def at_or_after(self, moment_ms: int) -> int:
-        """Find the first of its moments that is not before ``moment_ms``."""
+        """Return the first of its moments that is not before ``moment_ms``."""
         return moment_ms + (self.phase_ms - moment_ms) % self.every_ms
 
 

@@ -48,7 +48,7 @@ class Stretch(NamedTuple):
 
 @cache
 def names() -> frozenset[str]:
-    """Name every zone."""
+    """Return the names of all zones."""
     return frozenset(files("tzdata").joinpath("zones").read_text().split()) - {"Factory"}
 
 
@@ -99,7 +99,7 @@ def stretches(name: str, gap: Gap, fold: Fold, span: int) -> tuple[Stretch, ...]
 
 
 def _changes(name: str, begin: int, end: int) -> tuple[list[int], list[int]]:
-    """Find the offsets from begin to end, and the instants around each: one more."""
+    """Return the offsets from begin to end, and the instants around each: one more."""
     zone = load(name)
     edges, offsets = [begin], [_offset(zone, begin)]
     for late in range(begin + PROBE, end + PROBE, PROBE):
