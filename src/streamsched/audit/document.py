@@ -16,13 +16,8 @@ PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "st
 
 
 def entry(record: Record, event: Event | Undecodable) -> dict[str, Any]:
-    """Return the document of one record of the journal; of one that is no event, with the reason."""
-    place = {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp": record.timestamp,
-    }
+    """Return the document of a record of the journal; if it is not an event, with the reason."""
+    place = {name: getattr(record, name) for name in ("topic", "partition", "offset", "timestamp")}
     if isinstance(event, Event):
         return {"event": type(event).__name__, **place, **document(event)}
     return {"event": None, **place, "error": str(event)}
@@ -34,7 +29,7 @@ def document(event: Any) -> dict[str, Any]:
 
 
 def decoded(text: str) -> Any:
-    """Decode a payload; one that is no JSON is told as the text that it is."""
+    """Decode a payload; if it is not JSON, return the text itself."""
     try:
         return values.read(text)
     except ValueError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 
 from streamsched.audit.followups import FollowupAudit
 from streamsched.audit.journal import DispatchState, Live, PartitionAudit
-from streamsched.audit.report import Findings
+from streamsched.audit.report import Report
 from streamsched.domain.events import Event, RecordSetAside
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec
@@ -28,7 +28,7 @@ class Journal:
         topics: Topics,
         codec: Codec,
         task_id: str | None,
-        findings: Findings,
+        findings: Report,
         redriven: Collection[str],
     ) -> None:
         self._log = log

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from streamsched.audit import children, decisions
 from streamsched.audit.fingerprints import EventIds, FingerprintSet
 from streamsched.audit.followups import FollowupAudit
-from streamsched.audit.report import Fault, Findings
+from streamsched.audit.report import Fault, Report
 from streamsched.audit.schedules import ScheduleAudit
 from streamsched.audit.task import END, TaskAudit
 from streamsched.domain import events as e
@@ -64,7 +64,7 @@ class PartitionAudit:
     """
 
     def __init__(
-        self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool, followups: FollowupAudit,
+        self, place: TopicPartition, *, topics: Topics, findings: Report, complete: bool, followups: FollowupAudit,
         redriven: Collection[str],
     ) -> None:  # fmt: skip
         self.place = place

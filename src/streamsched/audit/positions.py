@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from streamsched.audit.report import Fault, Findings
+from streamsched.audit.report import Fault, Report
 from streamsched.log.coordination import Coordination
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.runtime.mark import Mark, NewerMark, decode_mark, decode_runs
@@ -43,7 +43,7 @@ def read_commits(
     coordination: Coordination,
     group: str,
     places: Sequence[TopicPartition],
-    findings: Findings | None,
+    findings: Report | None,
     *,
     stable: bool = True,
 ) -> dict[TopicPartition, Commit]:
@@ -73,7 +73,7 @@ def judge_commits(
     commits: Mapping[TopicPartition, Commit],
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
-    findings: Findings,
+    findings: Report,
 ) -> None:
     """Hold commits against their partitions: ``starts`` as they were before the commits were read, ``ends`` after."""
     for place, commit in commits.items():

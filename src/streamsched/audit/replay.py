@@ -29,10 +29,7 @@ logger = logging.getLogger(__name__)
 def ends_of(
     log: Log, places: Collection[TopicPartition], *, position: int | None = None, time: int | None = None
 ) -> Positions:
-    """Return where a reading of these partitions ends: as they are now, before an offset of each, or after a time.
-
-    ``time`` in milliseconds: a partition ends before its first record that is later.
-    """
+    """Return the ends of these partitions: as they are now, before an offset, or after a time (milliseconds)."""
     ends = log.end(places)
     if time is not None:
         later = log.position_at(places, time + 1)
@@ -43,10 +40,7 @@ def ends_of(
 def history(
     log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Yield the journal up to these ends; a record that is no event comes with the reason.
-
-    The partitions that ``ends`` names are read; ``task_id`` leaves out what is under another key.
-    """
+    """Yield the journal, all or of one task, up to these ends; a record that is not an event comes with the reason."""
     intake, key = Intake(codec, topics), None if task_id is None else task_id.encode()
     for record in merged(log, ends):
         if key is not None and record.key != key:
@@ -60,10 +54,7 @@ def history(
 def folded(
     log: Log, reader: JournalReader, starts: Positions, ends: Positions
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Yield the journal between these positions as a fold does, each partition in its order.
-
-    A partition that stands still ends there, with a warning.
-    """
+    """Yield the journal between these positions, each partition in its order; one that stands still ends there."""
     limits = {place.partition: end for place, end in ends.items()}
     reader.assign(starts)
     stall = StallDetector(log, ends, reader.reached)
@@ -77,14 +68,10 @@ def folded(
 
 
 def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None) -> int:
-    """Fold the history up to these ends into an empty view; return the number of events.
-
-    The view is, row for row, the one that had folded these partitions up to there.
-    """
+    """Fold the history up to these ends into an empty view; return the number of events."""
     events = 0
     key = None if task_id is None else task_id.encode()
     with closing(JournalReader(log, topics, codec)) as reader:
-        # In no order between partitions: a view is the fold of each of them.
         for record, event in folded(log, reader, log.start(list(ends)), ends):
             if isinstance(event, Event) and key in (None, record.key):
                 view.apply(event, record.partition)
@@ -110,15 +97,15 @@ def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterato
     stall = StallDetector(log, ends, positions.__getitem__)
     try:
         while True:
-            hungry = [place for place in places if not held[place] and positions[place] < ends[place]]
-            if hungry:
-                reader.assign({place: positions[place] for place in hungry})
+            wanting = [place for place in places if not held[place] and positions[place] < ends[place]]
+            if wanting:
+                reader.assign({place: positions[place] for place in wanting})
                 for record in reader.poll(BATCH, 0.2):
                     place = TopicPartition(record.topic, record.partition)
                     if record.offset < ends[place]:
                         held[place].append(record)
-                positions |= {place: reader.position(place) for place in hungry}
-                for place in hungry:
+                positions |= {place: reader.position(place) for place in wanting}
+                for place in wanting:
                     if held[place]:
                         heappush(heads, (held[place][0].timestamp, place))
                 stall.check()

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from streamsched.audit.fold import Journal
 from streamsched.audit.journal import DispatchState, Live
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
-from streamsched.audit.report import Fault, Findings
+from streamsched.audit.report import Fault, Report
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.coordination import Coordination
@@ -71,7 +71,7 @@ class WorkAudit:
         topics: Topics,
         codec: Codec,
         journal: Journal,
-        findings: Findings,
+        findings: Report,
         task_id: str | None,
     ) -> None:
         self._log = log

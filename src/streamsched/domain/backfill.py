@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 EXAMINED: Final = 500
 """Times looked at in one decision."""
 FIRED_CHARACTERS: Final = 8 * 1024 * 1024
-"""Of the templates and parameters of new tasks: with so many there are no more in one decision."""
+"""Limit for the templates and parameters of the new tasks in one decision."""
 PARTS_LIMIT: Final = 1_000
 _BLOCK: Final = 3_600_000
-"""Milliseconds that are looked at together on the way back."""
+"""Milliseconds searched together on the way back."""
 
 
 class Reprocess(StrEnum):
@@ -52,7 +52,8 @@ class TaskStanding(NamedTuple):
 
 
 @lru_cache(maxsize=1_024)
-def _spec(text: str) -> ScheduleSpec:
+def read_spec(text: str) -> ScheduleSpec:
+    """Read the times of a part."""
     from streamsched.domain.calendar.spec import ScheduleSpec  # late: most views hold no schedule
 
     return ScheduleSpec.from_json(text)
@@ -78,7 +79,7 @@ class Backfill:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing more to come of it."""
+        """Whether it has ended."""
         return not self.running and (self.cancelled or self.next_time() is None)
 
     @property
@@ -104,25 +105,20 @@ class Backfill:
         return times_of(self.request.parts, newest_first=self.request.newest_first, cursor=self.cursor)
 
     def changed(self) -> None:
-        """Forget what was worked out; of one that is done, its times too."""
+        """Drop what was computed from the old state; when it is done, its times too."""
         self._next.clear()
         if self.done and self.request.parts:
             self.request = replace(self.request, parts=())
 
 
 def is_readable(request: e.BackfillRequested) -> bool:
-    """Return whether a backfill can be gone through."""
+    """Return whether the times of all parts can be read."""
     try:
         for part in request.parts:
-            _spec(part.spec)
+            read_spec(part.spec)
     except ScheduleError:
         return False
     return True
-
-
-def spec_of(part: e.BackfillPart) -> ScheduleSpec:
-    """Read when the times of a part are."""
-    return _spec(part.spec)
 
 
 def times_of(
@@ -130,7 +126,7 @@ def times_of(
 ) -> Iterator[tuple[int, e.BackfillPart]]:
     """Yield the times of a backfill beyond its cursor, in its order, each with what holds for it."""
     for part in reversed(parts) if newest_first else parts:
-        first, last, spec = part.first, part.last, _spec(part.spec)
+        first, last, spec = part.first, part.last, read_spec(part.spec)
         if newest_first:
             found = latest(spec, first, last if cursor is None else min(last, cursor - 1))
         else:
@@ -151,7 +147,7 @@ def latest(spec: ScheduleSpec, first: int, last: int) -> Iterator[int]:
 
 
 def advance(backfill: Backfill, event: e.BackfillDecided, ended_since: dict[str, int]) -> bool:
-    """Take in a decision; ``ended_since`` tells of tasks that ended while it was on its way, and as which redrive."""
+    """Take in a decision; ``ended_since`` has the tasks whose redrives ended after it was made."""
     if event.backfill != backfill.number:
         return False
     for run in event.ticks:
@@ -200,9 +196,9 @@ class BackfillStep:
 def backfill_step(
     backfill: Backfill, is_free: Callable[[int], bool], standing: Callable[[int], TaskStanding | None]
 ) -> BackfillStep | None:
-    """Decide about the next times, as many as there is room for; None where there is none now.
+    """Decide about the next times, as many as there is room for; None if there is no room or no time.
 
-    ``is_free`` tells whether the schedule itself has nothing more to do with a time; ``standing`` how its task stands.
+    ``is_free``: the schedule itself has nothing more to do with a time. ``standing``: how the task of an id stands.
     """
     made = BackfillStep(0)
     room, characters = backfill.room, 0
@@ -228,7 +224,7 @@ def backfill_step(
 
 
 def fate(reprocess: str, found: TaskStanding | None) -> str:
-    """Return what becomes of a time: ``fired``, ``redriven`` or ``left``."""
+    """Return the outcome of a time: ``fired``, ``redriven`` or ``left``."""
     if found is None:
         return "fired"
     again = {Phase.FAILED, Phase.CANCELLED} if reprocess == Reprocess.FAILED else set()
@@ -238,7 +234,7 @@ def fate(reprocess: str, found: TaskStanding | None) -> str:
 
 
 def _leave(ticks: list[e.Refill], nominal: int) -> None:
-    """Tell of a time that is left as it is; several in a row are told of as one."""
+    """Add a time that is left as it is; several in a row become one entry."""
     ran = ticks[-1] if ticks else None
     if ran is not None and ran.outcome == "left":
         ticks[-1] = e.Refill(min(ran.first, nominal), max(ran.last, nominal), ran.count + 1, "left", 0)

@@ -33,12 +33,7 @@ class Evictor:
     def __init__(
         self, *, log: Log, coordination: Coordination, topics: Topics, codec: Codec, me: str, clock: Clock
     ) -> None:
-        """Begin at the first beat that the log has.
-
-        Raises:
-            CannotEvict: this log cannot evict from here.
-
-        """
+        """Begin at the first beat that the log has. Raise CannotEvict where this log cannot evict."""
         coordination.check_eviction()
         self._log = log
         self._coordination = coordination

@@ -35,13 +35,9 @@ class HangingTransactionReaper:
         self._warned: set[str] = set()
 
     def step(self) -> int:
-        """Look when it is time to; return how many transactions were ended.
+        """Look when it is time to; return how many transactions were ended. Raise LogError.
 
         A missing right is logged once; what needs it is left out from then on.
-
-        Raises:
-            LogError: the log cannot be reached.
-
         """
         if self._clock.monotonic() < self._next:
             return 0

@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from streamsched.domain import events as e
-from streamsched.domain.backfill import Backfill, BackfillStep, TaskStanding, backfill_step, spec_of
+from streamsched.domain.backfill import Backfill, BackfillStep, TaskStanding, backfill_step, read_spec
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.phases import Phase
 from streamsched.domain.refusal import TemplateError
@@ -113,7 +113,7 @@ class ScheduleDecider(Decider):
             ticks=tuple(made.ticks), basis=self._basis(schedule_id),
         )  # fmt: skip
         given = {
-            tick_id(schedule_id, "tick", nominal): _request(schedule_id, part, spec_of(part), nominal)
+            tick_id(schedule_id, "tick", nominal): _request(schedule_id, part, read_spec(part.spec), nominal)
             for nominal, part in made.fires
         }
         for revival in made.revivals:

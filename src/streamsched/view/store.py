@@ -1,4 +1,4 @@
-"""Where a view keeps its rows: RocksDB, or a dict when nothing is to stay."""
+"""Where a view keeps its rows: RocksDB, or a dict for a view that need not last."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Store(Protocol):
         """Write (or with None delete) all these rows, or none."""
 
     def close(self) -> bool:
-        """Let go of files and locks; return whether everything was written."""
+        """Close files and release locks; return whether everything was written."""
 
 
 class StoreUnusable(Exception):
@@ -36,18 +36,13 @@ class StoreUnusable(Exception):
 
 
 class RocksStore:
-    """Rows in a RocksDB folder; one process at a time.
+    """Rows in a RocksDB folder, for one process at a time.
 
-    What cannot be written, because the disk is full, stays in memory and is tried again with every batch: a view is a
-    cache, so its node goes on. The folder is then as it was after the last batch that was written.
+    What cannot be written, because the disk is full, stays in memory and is written with a later batch.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the folder, made if it is missing.
-
-        Raises:
-            StoreUnusable: it cannot be.
-        """
+        """Open the folder, and make it if it is missing. Raise StoreUnusable."""
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_write_buffer_size(4 * MIB)
@@ -117,7 +112,7 @@ class RocksStore:
 
 
 class FrozenStore:
-    """Rows of a RocksDB folder as they are at the opening, for reading; another process may go on to write it."""
+    """The rows of a RocksDB folder as they are when it is opened; another process may write it meanwhile."""
 
     def __init__(self, folder: Path) -> None:
         self._notes = tempfile.mkdtemp(prefix="streamsched-view-")
@@ -133,7 +128,7 @@ class FrozenStore:
         yield from rows
 
     def close(self) -> None:
-        """Close, and remove the folder that RocksDB needs for its own notes."""
+        """Close, and remove the folder of RocksDB's notes."""
         self._db.close()
         shutil.rmtree(self._notes, ignore_errors=True)
 

@@ -1,6 +1,6 @@
-"""The view: the fold of the journal, in memory for tasks that go on, in a store for all. A cache, never a truth.
+"""The view: the fold of the journal, in memory for active tasks, in a store for all. A cache, never the truth.
 
-Data and positions are written in one batch, so that a view is always the fold of a prefix of each partition.
+Rows and positions are written in one batch, so that a view is always the fold of a prefix of each partition.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class View:
         return self._fold(task, event, partition)
 
     def _recalled(self, task: Task, *, everything: bool) -> Task | None:
-        """Bring back what was forgotten of an ended task's children that may go on."""
+        """Load the details of an ended task's children that may run again."""
         self.flush()
         recalled = load_task(self._store, self._codec, task.task_id, self.load)
         if recalled is not None:
@@ -123,12 +123,12 @@ class View:
         return [key[1:-1].decode() for key, _ in self._store.scan(b"t")]
 
     def details(self, task_id: str) -> Iterator[tuple[int, ChildDetail]]:
-        """Yield what is known of a task's children, in order; children of which nothing is known are left out."""
+        """Yield the stored details of a task's children, in order."""
         self.flush()
         return load_details(self._store, task_id)
 
     def detail(self, task_id: str, child: int) -> ChildDetail | None:
-        """Return what is known of one child."""
+        """Return the stored detail of one child."""
         self.flush()
         return next((found for index, found in load_details(self._store, task_id, child) if index == child), None)
 
@@ -154,7 +154,7 @@ class View:
         self._moved.clear()
 
     def close(self) -> bool:
-        """Write what is left and let go of the store; return whether all could be written."""
+        """Write what is left and close the store; return whether all could be written."""
         self.flush()
         return self._store.close()
 
@@ -179,17 +179,14 @@ class View:
 
 
 def view_mark(journal_id: str) -> bytes:
-    """Return what a view's mark is: its format, and the journal that it was folded from."""
+    """Return the mark of a view: its format, and the journal that it was folded from."""
     return f"{FORMAT}\n{journal_id}".encode()
 
 
 def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
-    """Open the view of a folder (None: in memory).
+    """Open the view of a folder (None: in memory). Raise StoreUnusable where it is in use or the disk is full.
 
     A view that is broken, of another format or of another journal is moved aside, with a warning, and begun anew.
-
-    Raises:
-        StoreUnusable: another process has it open, or the disk is full.
     """
     if folder is None:
         return View(MemoryStore(), codec)
