@@ -1,4 +1,4 @@
-"""What workers say of children: outcomes (invariant 3), checkpoints and fencing tokens (invariant 4)."""
+"""Events of workers about children: outcomes (invariant 3), checkpoints and fencing tokens (invariant 4)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from streamsched.domain.task import Task
 OUTCOMES: Final = frozenset({e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned})
 WORKER_EVENTS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
 Epochs = dict[int, tuple[int, str, int, int]]
-"""The highest epoch that was heard of for each work-log partition: of which task and child, at which offset."""
+"""The highest epoch of each work-log partition, with the task, child and offset of the event that has it."""
 
 
 class Owners:
-    """Who spoke for each work-log partition last, and in which epoch, as far as one task has heard."""
+    """The last owner of each work-log partition, and its epoch, by the events of one task."""
 
     __slots__ = ("_known", "highest")
 
@@ -33,7 +33,7 @@ class Owners:
             self._known.pop(partition, None)
 
     def judge(self, partition: int, event: e.WorkerEvent, offset: int) -> Fault | None:
-        """Compare the fencing token of a word with those before it."""
+        """Compare the fencing token of an event with those before it."""
         epoch = event.token & MASK
         if self._known is None:
             self._known = {}
@@ -59,7 +59,7 @@ def is_poison(event: e.Event) -> bool:
 def judge_worker_event(
     task: Task, event: e.WorkerEvent, offset: int, owners: Owners, excused: Collection[int]
 ) -> Fault | None:
-    """Hold what a worker says of a child against the dispatches and checkpoints before it."""
+    """Compare an event of a worker with the dispatches and checkpoints before it."""
     child = event.child
     if not task.is_current(child, event.ordinal):
         return None if child in excused and 1 <= event.ordinal <= task.ordinal_of(child) else _stray(task, event)
@@ -72,7 +72,7 @@ def judge_worker_event(
 
 
 def _stray(task: Task, event: e.WorkerEvent) -> Fault:
-    """Return what is wrong with a word about no live dispatch."""
+    """Return what is wrong with an event that is about no live dispatch."""
     child, name = event.child, type(event).__name__
     invariant = 3 if type(event) in OUTCOMES else 4
     if not 0 <= child < task.children:
@@ -96,7 +96,7 @@ def _judge_sequence(task: Task, event: Any, known: int) -> Fault | None:
             return None
         what = "the sequence does not rise" if sequence <= known else "the checkpoints before it are missing"
         return Fault(4, event.child, f"checkpoint {known + 1}", f"checkpoint {sequence}: {what}")
-    # An outcome of an attempt that told more than was durable carries that last state itself.
+    # An outcome carries a last state that was not durable yet.
     if sequence != known and (sequence != known + 1 or isinstance(event, e.ChildCompleted)):
         what = "an earlier checkpoint than" if sequence < known else "a checkpoint that is missing after"
         return Fault(4, event.child, f"{name} from checkpoint {known}", f"from {sequence}: {what} the journal's last")

@@ -1,4 +1,4 @@
-"""Decisions: whether each was owed at its basis (invariant 10), and what it does where it stands (1, 2, 3, 5)."""
+"""Decisions: whether each was owed at its basis (invariant 10), and what it does in its place (1, 2, 3, 5)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ACTIONS: Final[dict[type[e.Event], Action]] = {
     e.TaskFailed: Action.END,
     e.TaskCancelled: Action.END,
 }
-"""The decisions, and the action that each one pays."""
+"""The decisions, and the action that each one is."""
 _OWED: Final = {
     None: "nothing",
     Action.PLAN: "a plan",
@@ -50,7 +50,7 @@ def name_of(event: e.Event) -> str:
 
 
 def judge_at_basis(task: Task | None, event: Decision) -> Fault | None:
-    """Hold a decision against the state that its maker had folded."""
+    """Compare a decision with the state that its maker had folded."""
     if task is None:
         return Fault(10, None, f"the task's request below basis {event.basis}", "no request there")
     action = owed(task, event.at)
@@ -76,7 +76,7 @@ def is_companion(before: Decision, event: Decision) -> bool:
 
 
 def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Fault | None:
-    """Hold the first dispatch against the plan that it was decided with."""
+    """Compare the first dispatch with the plan that it was decided with."""
     next_new = 0
     for release in event.releases:
         if release.first != next_new or release.ordinal != 1:
@@ -131,7 +131,7 @@ def _empty(event: Decision) -> Fault:
 
 
 def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None:
-    """Find the harm that a decision does in the state in which the fold meets it."""
+    """Find what a decision breaks in the state that the fold has at its place."""
     if isinstance(event, e.TaskPlanned):
         return _judge_plan(task, event)
     if isinstance(event, e.ChildrenDispatched):
@@ -146,7 +146,7 @@ def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None
 
 
 def is_bearable(task: Task, event: Decision, partitions: int) -> bool:
-    """Return whether the fold can take a decision in: its numbers are such as a cell of the table can hold."""
+    """Return whether the fold can apply a decision: a cell of the table can hold its numbers."""
     if isinstance(event, e.TaskPlanned):
         return 0 <= event.children <= CHILDREN_LIMIT
     if isinstance(event, e.ChildrenDispatched):
@@ -159,7 +159,7 @@ def is_bearable(task: Task, event: Decision, partitions: int) -> bool:
 
 
 def judge_effect(task: Task, event: Decision, *, void: bool, released: int) -> Fault | None:
-    """Find a decision that had not the effect that it names: none is ever void, but where an event overtook it."""
+    """Find a decision without the effect that it names: one is only void where an event overtook it."""
     if isinstance(event, e.ChildrenDispatched):
         named = sum(release.last - release.first + 1 for release in event.releases)
         return None if named == released else Fault(10, None, f"{named} children dispatched", f"{released} could be")

@@ -86,7 +86,7 @@ class Journal:
         return {task_id for audit in self.partitions.values() for task_id in audit.forgotten}
 
     def finish(self) -> None:
-        """Count what goes on, and tell of what could not be judged."""
+        """Count the tasks that are still followed, and note what could not be judged."""
         if told := in_words(self._reader.halts.values()):
             self._findings.notes.append(f"{told}; what is behind that is not judged")
         for audit in self.partitions.values():
@@ -99,26 +99,26 @@ class Journal:
     # --- what is known by now ---------------------------------------------------------------------------------------
 
     def dispatch_state(self, task_id: str, child: int, ordinal: int) -> DispatchState:
-        """Return where a dispatch is."""
+        """Return the state of a dispatch."""
         return self._home(task_id).dispatch_state(task_id, child, ordinal)
 
     def task(self, task_id: str) -> Task | None:
-        """Return a task that goes on."""
+        """Return a task that is followed."""
         return self._home(task_id).task(task_id)
 
     def is_excused(self, task_id: str) -> bool:
-        """Return whether records of a task that has ended, or is not known, are no wonder."""
+        """Return whether late events and records of a task are to be expected."""
         home = self._home(task_id)
         return home.is_excused(task_id) or not home.complete or home.place.partition in self._reader.halts
 
     def live(self) -> Iterator[Live]:
-        """Yield the live dispatches; what is live where a partition stands still, nobody can tell."""
+        """Yield the live dispatches, except of partitions that stand still: there they are not known."""
         for partition, audit in self.partitions.items():
             if partition not in self._reader.halts:
                 yield from audit.live()
 
     def epochs(self) -> Iterator[tuple[TopicPartition, int, int, tuple[str, int, int]]]:
-        """Yield the highest epochs of work-log partitions that were heard of: where, of which, and by whom."""
+        """Yield the highest epoch of each work-log partition: where it was read, the partition, and of which event."""
         resets = {partition for audit in self.partitions.values() for partition in audit.resets}
         for audit in self.partitions.values():
             for partition, (epoch, task_id, child, offset) in audit.epochs.items():

@@ -60,11 +60,9 @@ class FollowupAudit:
 
 
 def _subject(followup: Followup) -> str:
-    """Return the task that a follow-up is about, or its key."""
     return str(followup.fields.get("task_id", followup.key))
 
 
 def _order_of(place: str) -> tuple[str, int]:
-    """Return the key by which places sort: the offsets of a partition as numbers."""
     partition, _, offset = place.rpartition("-")
     return partition, int(offset)

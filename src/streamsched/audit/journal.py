@@ -32,13 +32,13 @@ HEAVY: Final = 2_048
 _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
-"""What people and time may write again, and at any time: void then."""
+"""Events that clients and timers may write again at any time; they are void then."""
 _TOLD: Final = (FOLLOWUPS.keys() | AGREED.keys()) & e.OF_SCHEDULE
-"""What schedulers write of schedules, in transactions: once."""
+"""What schedulers write of schedules, in transactions, so only once."""
 
 
 class DispatchState(Enum):
-    """Where a dispatch is, as the journal tells."""
+    """The state of a dispatch in the journal."""
 
     UNKNOWN = auto()
     LIVE = auto()
@@ -59,8 +59,8 @@ class Live(NamedTuple):
 class PartitionAudit:
     """Follows one partition.
 
-    ``complete``: it is kept from its first record on, else no schedule is judged. ``redriven`` are tasks that go on
-    after an end; one of which that was not known is passed over from then on, and in ``forgotten``.
+    ``complete``: its first record is kept; otherwise no schedule is judged. ``redriven`` are tasks that are redriven
+    after an end. One that was not known to be is skipped from then on, and in ``forgotten``.
     """
 
     def __init__(
@@ -125,7 +125,7 @@ class PartitionAudit:
                 audit.advance(END)
 
     def close(self) -> None:
-        """Count what the tasks that go on have come to."""
+        """Count what the tasks that are still followed came to."""
         self.settle()
         for audit in self._tasks.values():
             self._count(audit)
@@ -136,17 +136,17 @@ class PartitionAudit:
             self._findings.void += schedule.schedule.void if schedule.schedule else 0
 
     def task(self, task_id: str) -> Task | None:
-        """Return a task that goes on."""
+        """Return a task that is followed."""
         audit = self._tasks.get(task_id)
         return audit.task if audit else None
 
     def is_excused(self, task_id: str) -> bool:
-        """Return whether late words and records of a task are no wonder."""
+        """Return whether late events and records of a task are to be expected."""
         audit = self._tasks.get(task_id)
         return audit.excused if audit else task_id in self._excused
 
     def dispatch_state(self, task_id: str, child: int, ordinal: int) -> DispatchState:
-        """Return where a dispatch is."""
+        """Return the state of a dispatch."""
         task = self.task(task_id)
         if task is None:
             return DispatchState.ENDED if task_id in self._ended else DispatchState.UNKNOWN

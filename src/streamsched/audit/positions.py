@@ -14,15 +14,14 @@ from streamsched.log.port import LogError, TopicPartition
 from streamsched.runtime.mark import Mark, NewerMark, decode_mark, decode_runs
 
 COMMITTED_TIMEOUT_S: Final = 30.0
-"""Seconds to wait for transactions that hold a position: longer than any of them lasts."""
+"""Wait for transactions that hold a position: longer than any of them lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A group's commit of one partition.
 
-    ``edges``: where unsettled runs (even) and settled ones (odd) begin, from the position on; beyond the last one
-    everything is unsettled.
+    ``edges``: where unsettled ranges (even) and settled ones (odd) begin; beyond the last all is unsettled.
     """
 
     position: int

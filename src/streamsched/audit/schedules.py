@@ -1,7 +1,7 @@
 """The audit of one schedule: its events in the journal's order, each decision held against the fold at its basis.
 
-As with tasks (``task``), an event is folded once, when the basis of a decision passes it. What a decision says is then
-gone through time by time: those that waited, those that somebody asked for, and the schedule's own, in their order.
+As with tasks (``task``), an event is folded once, when the basis of a decision passes it. The decision is then checked
+time by time: those that waited, triggers, and the schedule's own times, in their order.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion, 
 from streamsched.domain.ticking import EXAMINED, first_to_catch_up
 
 HELD: Final = 2_000
-"""Events of one schedule that may be held back for the bases to come; of more, the older half is folded."""
+"""Events of one schedule held back for later bases; of more, the older half is folded."""
 TIMES: Final = 4 * EXAMINED
-"""More times than any decision has: those that it looked at, that waited and that somebody asked for."""
+"""More times than any decision has: its own, those that waited, and triggers."""
 FINAL: Final = frozenset({"fired", "skipped", "dropped", "missed", "suppressed"})
 _BESIDE: Final = (Overlap.ALLOW_ALL, Overlap.TERMINATE_OTHER)
 """With these a time fires though another task of the schedule runs."""
@@ -98,12 +98,12 @@ class _Decision:
         self._begins: dict[int, int] = {}
 
     def judge(self) -> Fault | None:
-        """Go through all that it says, then ask what it left out."""
+        """Check all its times, then look for times that it left out."""
         event = self._event
         if not event.ticks:
             return Fault(11, None, "times with their outcomes", "a decision without any")
         times = sum(run.count for run in event.ticks)
-        if times > TIMES:  # who goes through them one by one would never come to an end
+        if times > TIMES:  # checking them one by one would never end
             return Fault(11, None, f"at most {TIMES:,} times in one decision", f"{times:,} of them")
         for run in event.ticks:
             if fault := self._run(run):
@@ -116,7 +116,7 @@ class _Decision:
         return None
 
     def _following(self) -> tuple[int, ScheduleVersion] | None:
-        """Return the first time of which it said nothing so far."""
+        """Return the first time that has no outcome so far."""
         return None if self._left == 0 else self._next
 
     def _run(self, run: e.Ticks) -> Fault | None:
@@ -133,7 +133,7 @@ class _Decision:
         return self._own(run)
 
     def _known(self, run: e.Ticks, tick: PendingTick, known: set[PendingTick]) -> Fault | None:
-        """Judge what becomes of a time that waited, or was asked for."""
+        """Judge the outcome of a time that waited, or of a trigger."""
         known.discard(tick)
         if (run.last, run.count) != (run.first, 1):
             return Fault(11, None, f"an outcome of {utc(run.first)} alone, which waited", f"of {run.count} times")
@@ -145,7 +145,7 @@ class _Decision:
         return self._fire(run, self._schedule.now) if run.outcome == "fired" else None
 
     def _own(self, run: e.Ticks) -> Fault | None:
-        """Judge what becomes of times of the schedule that had no outcome so far."""
+        """Judge the outcomes of times of the schedule that had none so far."""
         named = utc(run.first) if run.count == 1 else f"{run.count} times from {utc(run.first)} to {utc(run.last)}"
         for nth in range(run.count):
             following = self._following()
@@ -177,7 +177,7 @@ class _Decision:
         return self._fire(run, version) if run.outcome == "fired" else None
 
     def _is_late(self, nominal: int, version: ScheduleVersion) -> bool:
-        """Return whether a time was out of the catch-up window, or had enough later ones to be made up for."""
+        """Return whether a time was out of the catch-up window, or had too many later ones to be fired."""
         at = self._event.at
         if nominal < at - version.rules.policy.catchup_window_ms:
             return True

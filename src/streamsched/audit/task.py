@@ -35,7 +35,7 @@ Wants = Callable[[Followup, int], None]
 
 
 class TaskAudit:
-    """One task that goes on, or (``keep``) will do so again: of its children nothing is forgotten then."""
+    """One task that is followed. With ``keep`` it will be redriven, and no detail of its children is dropped."""
 
     __slots__ = (
         "_applied", "_decided", "_excused", "_keep", "_load", "_owners", "_partitions", "_tell", "_wants", "held",
@@ -67,7 +67,7 @@ class TaskAudit:
 
     @property
     def excused(self) -> bool:
-        """Whether late words about its children are no wonder: a partition was reset, or a record was poison."""
+        """Whether late events of its children are to be expected: a partition was reset, or a record was poison."""
         return self._excused is not None
 
     def decide(self, offset: int, event: decisions.Decision) -> bool:
@@ -120,7 +120,7 @@ class TaskAudit:
             for each in followups(task, event):
                 self._wants(each, offset)
         if kind in children.WORKER_EVENTS:
-            self._hear(task, offset, event)  # type: ignore[arg-type]
+            self._on_worker_event(task, offset, event)  # type: ignore[arg-type]
         elif kind in decisions.ACTIONS:
             self._follow(task, offset, event, fault)  # type: ignore[arg-type]
         elif isinstance(event, e.PartitionReset):
@@ -134,7 +134,7 @@ class TaskAudit:
             task.touched.clear()
         task.stored()
 
-    def _hear(self, task: Task, offset: int, event: e.WorkerEvent) -> None:
+    def _on_worker_event(self, task: Task, offset: int, event: e.WorkerEvent) -> None:
         if children.is_poison(event):
             self._excuse([event.child])
         elif fault := children.judge_worker_event(task, event, offset, self._owners, self._excused or ()):

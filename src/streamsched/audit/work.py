@@ -102,7 +102,7 @@ class WorkAudit:
     def _judge_journal_group(self) -> None:
         places = self._topics.journal()
         commits = read_commits(self._coordination, self._topics.scheduler_group, places, self._findings)
-        # The first record of the journal may be kept no more, and a position that nobody moved is none of its owner's.
+        # Positions may lie below the first record that is kept: the starts are taken as 0.
         judge_commits(commits, dict.fromkeys(places, 0), self._log.end(places), self._findings)
 
     def _look(self) -> tuple[Ends, Mapping[TopicPartition, Commit]]:
@@ -162,7 +162,7 @@ class WorkAudit:
     # --- judge ------------------------------------------------------------------------------------------------------
 
     def _judge_epochs(self, commits: Mapping[TopicPartition, Commit]) -> None:
-        """Find words of an owner that never claimed its partition."""
+        """Find events of an owner that never claimed its partition."""
         for heard_at, partition, epoch, (task_id, child, offset) in self._journal.epochs():
             commit = commits.get(TopicPartition(self._topics.children, partition))
             if commit is not None and epoch > commit.mark.epoch:
@@ -173,7 +173,7 @@ class WorkAudit:
         first: dict[tuple[str, int], Entry] = {}
         for entry in unsettled:
             if entry.sequence is None:
-                continue  # rubbish until its owner sets it aside: its headers may name anything
+                continue  # its headers may name anything, until its owner sets it aside
             if self._journal.is_excused(entry.task_id):
                 continue
             fault = self._judge_entry(entry)

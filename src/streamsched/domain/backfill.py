@@ -174,8 +174,7 @@ def end_task(backfill: Backfill, event: e.TickEnded) -> bool:
 # --- what is owed to it ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Revival:
+class Revival(NamedTuple):
     """A task to redrive."""
 
     task_id: str

@@ -44,8 +44,7 @@ class Unavailable(StreamschedError):
 class InputError(WrongInput):
     """What the caller gave cannot be used, and nothing has been written.
 
-    ``source`` is a file or an option, ``line`` counts from 1, ``field`` is a dotted path such as
-    ``child.args.first``.
+    ``source`` is a file or an option, ``line`` counts from 1, ``field`` is a path such as ``child.args.first``.
     """
 
     def __init__(self, reason: str, remedy: str, *, source: str = "", line: int | None = None, field: str = "") -> None:

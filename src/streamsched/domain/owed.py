@@ -1,6 +1,6 @@
-"""``owed``: which decision a task still owes, read off its state alone, never off the event that changed it.
+"""``owed``: which decision a task still owes, by its state alone, never by the event that changed it.
 
-Reading the decision back clears the action, so a decision that was lost (a crash, an abort, a takeover) is simply owed
+Reading the decision back clears it, so a decision that was lost (a crash, an abort, a takeover) is simply owed
 again. The table, phase by phase::
 
     requested, planning   PLAN
@@ -19,7 +19,7 @@ from streamsched.domain.task import Task
 
 
 class Action(Enum):
-    """A kind of decision."""
+    """What a task may owe: a kind of decision."""
 
     PLAN = auto()
     DISPATCH = auto()

@@ -36,7 +36,7 @@ class Hole:
 
 
 def parse(text: str, path: FieldPath = ()) -> tuple[str | Reference, ...]:
-    """Cut a string into literal text and references. Raise TemplateError for a placeholder that is none."""
+    """Cut a string into literal text and references. Raise TemplateError for a malformed placeholder."""
     pieces: list[str | Reference] = []
     literal = ""
     position = 0
@@ -89,10 +89,7 @@ def check_known(name: str, path: FieldPath, known: Collection[str], where: str) 
 
 
 def kept(value: object, path: FieldPath = ()) -> Any:
-    """Return the plain value that this one equals (``values.plain``). Raise TemplateError where there is none.
-
-    Strings are data here: what looks like a placeholder is none.
-    """
+    """Return the plain value that this one equals (``values.plain``), or raise TemplateError. Strings are data here."""
     try:
         return values.plain(value, values.SUBMITTED, len(path))
     except values.Refused as error:
@@ -127,9 +124,8 @@ def inside(text: str, path: FieldPath = ()) -> str:
 class JsonText:
     """JSON text of a value with its parameters filled in and holes where only a child knows the value.
 
-    Sizes are added up before anything is joined, so that a small template that names a large parameter many
-    times is refused instead of built. Raise TemplateError above ``limit`` bytes and for a variable without
-    value.
+    Sizes are added up before anything is joined: a small template may name a large parameter many times. Raise
+    TemplateError above ``limit`` bytes and for a variable without value.
     """
 
     __slots__ = ("_encoded", "_limit", "_params", "_path", "_size", "parts")

@@ -17,8 +17,8 @@ _SHOWN: Final = 50
 class TemplateError(WrongInput, ValueError):
     """A template, a variable or a split is refused; nothing has been written.
 
-    ``path`` leads to the field in the template file (keys and list positions), so that an edge that knows the
-    file can add its line. ``variable`` is set when a parameter's value is to blame, not the template.
+    ``path`` leads to the field in the template file (keys and list positions). ``variable`` is set when a parameter's
+    value is wrong, not the template.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ScheduleError(WrongInput, ValueError):
 
 @contextmanager
 def within(*path: str | int) -> Iterator[None]:
-    """Add to a ScheduleError from inside where the part stands that was looked at."""
+    """Put a path before that of a ScheduleError from inside."""
     try:
         yield
     except ScheduleError as error:
@@ -64,7 +64,7 @@ def within(*path: str | int) -> Iterator[None]:
 
 
 def check_whole(value: object, path: FieldPath, minimum: int, maximum: int = (1 << 63) - 1) -> None:
-    """Refuse what is no integer from ``minimum`` to ``maximum``."""
+    """Refuse what is not an integer from ``minimum`` to ``maximum``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         reason = f"must be a whole number, at least {minimum}, not {number_text(value)}"
         raise TemplateError(reason, f"give {minimum} or more", path=path)
@@ -89,10 +89,7 @@ def dotted(path: FieldPath) -> str:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Return what the writer of an unknown word may have meant: the nearest known one, or all of them.
-
-    Words come from files and from the journal: what is long, or one of very many, is not compared.
-    """
+    """Return a hint for an unknown word: the nearest known one, or all of them. Long words are not compared."""
     from difflib import get_close_matches  # late: an executor never needs it
 
     words = sorted(known)

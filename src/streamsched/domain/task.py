@@ -27,7 +27,7 @@ _SUCCEEDED: Final = int(ChildState.SUCCEEDED)
 
 
 class ChildDetail(Struct, array_like=True, gc=False):
-    """What is known of a child beyond its cell. Times in milliseconds since the epoch, payloads JSON text."""
+    """What is known of a child beside its cell. Times in milliseconds since the epoch, payloads as JSON text."""
 
     attempt: int = 1
     sequence: int = 0
@@ -78,12 +78,12 @@ class Task:
         self.load = load
         self.phase = Phase.REQUESTED
         self.redrive = 0
-        """How often it was let go on after its end."""
+        """The number of redrives."""
         self.reopened = False
-        """Whether anything was dispatched in this redrive: its schedule knows then that it goes on."""
+        """Whether anything was dispatched in this redrive, so that its schedule knows of it."""
         self.reason = ""
         self.refusal = ""
-        """Who could not run a child, and why, unless another one has run since."""
+        """Which worker could not run a child, and why, unless a child has run since."""
         self.plan = ""
         self.digest = ""
         self.cursor: str | None = None
@@ -133,12 +133,12 @@ class Task:
 
     @property
     def terminal(self) -> bool:
-        """Whether the task has its terminal event."""
+        """Whether it has its terminal event."""
         return self.phase in TERMINAL
 
     @property
     def left_undone(self) -> bool:
-        """Whether it has ended with something left to do: it did not succeed, or it bore that children failed."""
+        """Whether it has ended with something left to do: it did not succeed, or children failed that it tolerated."""
         return self.phase in (Phase.FAILED, Phase.CANCELLED) or (
             self.phase is Phase.SUCCEEDED and self.succeeded < self.children
         )
@@ -149,10 +149,7 @@ class Task:
         return ANYWHERE if self.fault else requirement_of(self.template.child.handler)
 
     def params(self, *, match: bool = False) -> dict[str, object]:
-        """Return the value of each variable; with ``match`` they are held against their patterns, as before a plan.
-
-        Raise TemplateError where template and parameters of the request do not fit together.
-        """
+        """Return the value of each variable, with ``match`` checked by its pattern. Raise TemplateError."""
         if self.fault:
             raise TemplateError(self.fault, "cancel it")
         resolve = resolve_params if match else complete_params
@@ -245,7 +242,7 @@ class Task:
         """Cancel the children of a span that are neither live nor ended."""
         last = min(span.last, self.children - 1)
         if span.first > self.first_undispatched:
-            return  # it would leave children behind that nobody looks at again
+            return  # it would leave children behind that are never looked at again
         for child in range(span.first, min(last + 1, self.cells)):
             if self.table[child] & _STATE == _DUE:
                 self._set_idle(child, ChildState.CANCELLED)
@@ -255,7 +252,7 @@ class Task:
             self.first_undispatched = last + 1
 
     def revive_tail(self) -> None:
-        """Let the children that were cancelled before their first dispatch wait for it."""
+        """Make the children wait again that were cancelled before their first dispatch."""
         self.cancelled -= self.first_undispatched - self.cells
         self.first_undispatched = self.cells
 
@@ -271,7 +268,7 @@ class Task:
         heappush(self.due, (detail.due, child))
 
     def do_again(self, child: int, *, restart: bool) -> None:
-        """Let a dispatched child that has ended wait for another dispatch, with no attempt behind it."""
+        """Queue an ended child for another dispatch, as its first attempt."""
         known = self.detail(child)
         state = None if restart else known.state
         self.details[child] = ChildDetail(
@@ -293,7 +290,7 @@ class Task:
         return found
 
     def stored(self) -> None:
-        """Forget which rows had changed, and what is known of children that have ended: a view has it by now."""
+        """Forget which rows had changed, and the details of ended children: a view has stored them."""
         for child in self.touched:
             if self.table[child] & _STATE >= _SUCCEEDED:
                 del self.details[child]
@@ -317,7 +314,7 @@ class Task:
             yield Span(self.first_undispatched, self.children - 1)
 
     def tail(self) -> Iterator[tuple[ChildState, range]]:
-        """Give the children that were never dispatched, as runs of one state."""
+        """Yield the children that were never dispatched, as ranges of one state."""
         yield ChildState.CANCELLED, range(self.cells, self.first_undispatched)
         yield ChildState.WAITING, range(self.first_undispatched, self.children)
 

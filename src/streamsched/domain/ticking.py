@@ -1,9 +1,9 @@
-"""What is owed to a schedule's times: a fate for each that is due. Looks at the state alone, as ``owed`` does."""
+"""Decides the outcome of each time of a schedule that is due, from the state alone, as ``owed`` does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamsched.domain import events as e
 from streamsched.domain.backfill import FIRED_CHARACTERS, latest
@@ -22,8 +22,7 @@ LOOKS: Final = 1_000_000
 """What looking for times may cost in one decision, but for the last (see ``Ticks``): half a second or so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(NamedTuple):
     """A task to request: the schedule as it was at the nominal time."""
 
     task_id: str
@@ -47,9 +46,9 @@ def decide(schedule: Schedule, now: int) -> Decided:
 
 
 def first_to_catch_up(version: ScheduleVersion, after: int, now: int) -> int:
-    """Return the first of those times of a version after ``after`` that are few enough to be made up for; 0 for all.
+    """Return the first late time after ``after`` that is still fired by the policy of this version; 0 for all.
 
-    Of times that are costly to find fewer may be: the search back ends after ``LOOKS``.
+    The search back ends after ``LOOKS``: of times that are costly to find fewer are fired.
     """
     spec, runs = version.rules.spec, version.rules.policy.catchup_runs
     if runs == 0:
@@ -62,7 +61,7 @@ def first_to_catch_up(version: ScheduleVersion, after: int, now: int) -> int:
 
 
 class _Draft:
-    """A decision in the making, with what it will have changed."""
+    """A decision in the making, with the state as it will be."""
 
     def __init__(self, schedule: Schedule, now: int) -> None:
         self._schedule = schedule
@@ -126,7 +125,7 @@ class _Draft:
                 self._place(tick, version)
 
     def _place(self, tick: PendingTick, version: ScheduleVersion) -> None:
-        """Let a time meet the tasks that run."""
+        """Decide about a time by the overlap policy."""
         overlap = version.rules.policy.overlap
         busy = bool(self._running or self._waiting)
         if not busy or overlap is Overlap.ALLOW_ALL:
@@ -167,10 +166,10 @@ class _Draft:
             self._left -= 1
 
     def _tell(self, tick: PendingTick, outcome: str) -> None:
-        """Note what becomes of a time; new ones of equal fate are told as one run."""
+        """Add the outcome of a time; new ones of equal outcome in a row become one entry."""
         ticks = self.made.ticks
         ran = ticks[-1] if ticks else None
-        # What waited is told of alone, even where it began to wait in this very decision.
+        # What waited has an entry of its own, even where it began to wait in this very decision.
         new = tick.nominal == self.made.upto > self._schedule.cursor
         joins = new and outcome in ("skipped", "missed", "suppressed")
         if joins and ran and (ran.kind, ran.outcome) == (tick.kind, outcome) == ("tick", outcome):

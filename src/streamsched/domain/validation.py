@@ -1,8 +1,8 @@
-"""What no streamsched writes: numbers and texts with which an event cannot be one, whatever schema it fits. Pure.
+"""Checks of decoded events: values that fit the schema but that no version of streamsched writes. Pure.
 
-A record of a topic may come from anywhere. What passes here cannot make the fold, a view's rows, a decision or a
-worker fail by its size: every number fits where it is kept, every text fits into the records that repeat it. What a
-field may hold stands in its type (``domain.bounds``); what must hold between the fields of a record stands here.
+A record may come from anywhere. What passes here cannot break the fold, a view's rows, a decision or a worker by its
+size: numbers fit where they are kept, texts fit into the records that repeat them. Bounds of single fields stand in
+their types (``domain.bounds``), relations between fields stand here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _total(event: e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelle
 
 
 def _body(body: e.ScheduleSet | e.BackfillPart) -> str | None:
-    """Refuse what is too heavy for the requests that are made of it."""
+    """Refuse a body that is too large for the requests that are made of it."""
     size = len(body.template.encode()) + len(body.params.encode())
     return f"template and parameters have {size:,} bytes, the limit is {BODY_LIMIT:,}" if size > BODY_LIMIT else None
 
@@ -82,7 +82,7 @@ _RELATIONS: Final[dict[type[Struct], Test]] = {
 
 @cache
 def _test_of(hint: Any) -> Test:
-    """Make the test of a type: one expression, for every record that is read passes through it."""
+    """Make the test of a type: one expression, because every record that is read passes through it."""
     names: dict[str, Any] = {"problem": lambda value: next(_problems(hint, value, ""))}
     sound = " and ".join(_conditions(hint, "value", names)) or "True"
     test: Test = eval(f"lambda value: None if {sound} else problem(value)", names)  # noqa: S307 - our own types

@@ -79,10 +79,7 @@ class TooLarge(ValueError):
 
 
 def write(value: object, place: str, limit: int) -> bytes:
-    """Write a value as JSON of at most ``limit`` bytes.
-
-    Raise TooLarge, or Refused, which names what is to blame from ``place`` on (``result.loss[3]``).
-    """
+    """Write a value as JSON of at most ``limit`` bytes. Raise TooLarge, or Refused with the part of ``place``."""
     data = b""
     try:
         # In C: write it, read it again, and see that nothing has changed. What is plain passes here.
@@ -101,7 +98,7 @@ def write(value: object, place: str, limit: int) -> bytes:
 
 
 def _checked(value: object, place: str) -> bytes:
-    """Write a value whose every part is looked at."""
+    """Write a value, and check every part of it."""
     try:
         kept = plain(value)
     except Refused as error:
@@ -113,7 +110,7 @@ def _checked(value: object, place: str) -> bytes:
 
 
 def read(text: str) -> Any:
-    """Read what was written. Raise ValueError for what is no JSON, or holds a number that is none."""
+    """Read JSON. Raise ValueError for what is not JSON, or holds a number such as NaN."""
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):

@@ -187,10 +187,7 @@ class Dispatcher:
         return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
-        """Return the work-log records of these releases, with the partition of each.
-
-        Raise TemplateError where template, parameters and plan of the task do not fit together.
-        """
+        """Yield the partition and record of each child. Raise TemplateError where template and plan do not fit."""
         arguments = self._arguments_of(task)
         child_spec = task.template.child
         me, handler = self._me, child_spec.handler

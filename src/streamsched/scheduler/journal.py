@@ -151,10 +151,7 @@ class JournalFold:
         return far | (self.ready & {partition for partition, _ in self._letters})
 
     def places(self, partitions: Collection[int]) -> Mapping[int, Place]:
-        """Return the position to commit for each partition. It never passes the reader.
-
-        Records that were folded ahead of the claim are read again for dead letters.
-        """
+        """Return the position to commit for each partition, never beyond the reader: no dead letter is skipped."""
         positions, claims = self._view.positions, self._claims
         return {
             each: Place(max(claims[each].position, min(positions.get(each, 0), self._position(each))))

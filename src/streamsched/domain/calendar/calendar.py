@@ -41,10 +41,7 @@ class Calendar:
         return {name: text for name in _NAMES if (text := getattr(self, name)) is not None}
 
     def pattern(self, day_match: DayMatch, *, whole: bool = False) -> Pattern:
-        """Make the pattern. A field not given is any, but second, minute and hour are 0, unless ``whole``.
-
-        Raise ScheduleError with the field.
-        """
+        """Make the pattern; a missing field is any, but a time of day is 0 unless ``whole``. Raise ScheduleError."""
         values = {}
         for field in fields.FIELDS:
             text = getattr(self, field.name)

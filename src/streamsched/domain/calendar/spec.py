@@ -139,10 +139,7 @@ class ScheduleSpec:
             found = self._at_or_after(found + 1)
 
     def last_before(self, moment_ms: int, first_ms: int) -> int | None:
-        """Return the last of its times in [first_ms, moment_ms); None if there is none. A search of some 60 steps.
-
-        An earlier one of them where exclusions make that too costly.
-        """
+        """Return the last of its times in [first_ms, moment_ms) or None; an earlier one if the search is costly."""
         reach, low, until = 1_000, None, self.looks + 4 * PATIENCE_LOOKS
         while low is None:
             start = max(first_ms, moment_ms - reach)
@@ -167,10 +164,9 @@ class ScheduleSpec:
         return self._ticks.looks
 
     def due(self, schedule_id: str, nominal_ms: int) -> int:
-        """Return when the tick of a nominal time is due: up to ``jitter_ms`` later, the same whoever asks.
+        """Return when the tick of a nominal time is due: up to ``jitter_ms`` later, by a hash of schedule and time.
 
-        The delay comes from a hash of the schedule's id and the nominal time, even over [0, jitter). It stays below the
-        distance to the next time, so that ticks never change their order.
+        The delay stays below the distance to the next time, so that ticks never change their order.
         """
         if not self.jitter_ms:
             return nominal_ms

@@ -73,8 +73,7 @@ class ZonedPattern:
 class Ticks:
     """The moments of any source that no exclusion has, each once.
 
-    ``looks`` counts what searches have cost: at each moment that they come to, one for each source and exclusion, and
-    ``STEP_LOOKS``. It is the same wherever the same is asked.
+    ``looks`` counts what searches have cost: at each moment one for each source and exclusion, and ``STEP_LOOKS``.
     """
 
     def __init__(self, sources: Sequence[Source], exclude: Sequence[ZonedPattern] = ()) -> None:

@@ -77,9 +77,9 @@ def _meant(name: str) -> str:
 def stretches(name: str, gap: Gap, fold: Fold, span: int) -> tuple[Stretch, ...]:
     """Cut the instants with ``instant >> SPAN == span`` into stretches, in order of their begin.
 
-    Gap and fold are in them. Where the clock is put on and times shift, the old offset holds on for the length of
-    the gap, so that its stretch overlaps the next. Where the clock is put back, the repeated wall times are cut from
-    the end of the former stretch or from the begin of the latter, unless both count.
+    Gap and fold are applied. Where the clock is put on and times shift, the old offset lasts for the length of the gap,
+    so that its stretch overlaps the next. Where it is put back, the repeated wall times are cut from the end of the
+    former stretch or from the begin of the latter, unless both count.
     """
     first, last = span << SPAN, (span + 1) << SPAN
     edges, offsets = _changes(name, first - PROBE, last + PROBE)
