@@ -61,7 +61,7 @@ def test_what_cannot_be_bounded_is_refused_where_the_template_is_read(text: str,
     with pytest.raises(InputError) as caught:
         load_template(path)
     assert caught.value.field == "params.a.pattern"
-    assert "is no regular expression known here" in str(caught.value)
+    assert "is not a regular expression known here" in str(caught.value)
 
 
 @pytest.mark.parametrize(

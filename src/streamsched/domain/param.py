@@ -66,7 +66,7 @@ class Param:
         path: FieldPath = ("params", name)
         for field, kind in (("type", self.type), ("items", self.items)):
             if kind is not None and kind not in _TYPES:
-                reason = f"{kind!r} is no type"
+                reason = f"{kind!r} is not a type"
                 raise TemplateError(reason, suggest(kind, _TYPES), path=(*path, field))
         for field, types in _FOR.items():
             if getattr(self, _ATTRIBUTES.get(field, field)) is not None and self.type not in types:
@@ -93,7 +93,7 @@ class Param:
         ):
             for limit, name in ((low, low_name), (high, high_name)):
                 if limit is not None and not _number(limit):
-                    raise TemplateError(f"{limit!r} is no number", "give a number", path=(*path, name))
+                    raise TemplateError(f"{limit!r} is not a number", "give a number", path=(*path, name))
             if low is not None and high is not None and low > high:
                 reason = f"{low_name} {low} is above {high_name} {high}"
                 raise TemplateError(reason, "swap them", path=(*path, low_name))
@@ -101,7 +101,7 @@ class Param:
             if limit is not None:
                 check_whole(limit, (*path, name), 0)
         if self.pattern is not None and not isinstance(self.pattern, str):
-            raise TemplateError(f"{self.pattern!r} is no regular expression", "give a text", path=(*path, "pattern"))
+            raise TemplateError(f"{self.pattern!r} is not a regular expression", "give a text", path=(*path, "pattern"))
 
     def check_pattern(self, name: str) -> None:
         """Refuse a pattern that cannot be matched, and a default that does not match. Raise TemplateError.
@@ -114,7 +114,7 @@ class Param:
         try:
             patterns.check(self.pattern)
         except patterns.PatternError as error:
-            reason = f"{_short(self.pattern)} is no regular expression known here: {error}"
+            reason = f"{_short(self.pattern)} is not a regular expression known here: {error}"
             remedy = "write a regular expression without backreferences and look-around (docs/template.md)"
             raise TemplateError(reason, remedy, path=(*path, "pattern")) from None
         if self.default is not None and (fault := self.mismatch(self.default)):

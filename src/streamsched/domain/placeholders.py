@@ -49,7 +49,7 @@ def parse(text: str, path: FieldPath = ()) -> tuple[str | Reference, ...]:
         if not token[3]:
             raise TemplateError("a placeholder is not closed", "write ${name}, or $${ for a plain ${", path=path)
         if not _REFERENCE.fullmatch(token[2]):
-            reason = f"{token[0]} is no placeholder"
+            reason = f"{token[0]} is not a placeholder"
             raise TemplateError(reason, "write ${name} or ${child.name}, or $${ for a plain ${", path=path)
         if literal:
             pieces.append(literal)

@@ -67,7 +67,7 @@ class RetryPolicy:
         """Refuse a name in ``non_retryable`` that no class can have. Raise TemplateError."""
         for position, name in enumerate(self.non_retryable):
             if not _CLASS.fullmatch(name):
-                reason, remedy = f"{name!r} is no name of an error type", "write ValueError or package.module.Class"
+                reason, remedy = f"{name!r} is not a name of an error type", "write ValueError or package.module.Class"
                 raise TemplateError(reason, remedy, path=(*_RETRY, "non_retryable", position))
             own = _ALIASES.get(name.removeprefix("builtins."))
             if own is not None:

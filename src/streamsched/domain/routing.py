@@ -56,7 +56,7 @@ def problem_of_pattern(pattern: str) -> str | None:
         return f"has {len(pattern):,} characters, the limit is {PATTERN_LIMIT:,}"
     if "*" in name:
         return "a star stands only at the end, for what lies below a package"
-    return None if all(part.isidentifier() for part in name.split(".")) else "is no name of a module"
+    return None if all(part.isidentifier() for part in name.split(".")) else "is not a name of a module"
 
 
 def problem_of_patterns(patterns: Sequence[str]) -> str | None:

@@ -65,13 +65,13 @@ class Template:
 
     def _check(self) -> None:
         if not isinstance(self.name, str) or not _TEMPLATE_NAME.fullmatch(self.name):
-            reason = f"{self.name!r} is no name"
+            reason = f"{self.name!r} is not a name"
             remedy = "use letters, digits, dot, dash and underscore, at most 200"
             raise TemplateError(reason, remedy, path=("name",))
         for name, param in self.params.items():
             if not NAME.fullmatch(name) or name == "child":
                 remedy = "use letters, digits, dash and underscore, not a digit first; child is reserved"
-                raise TemplateError(f"{name!r} is no variable name", remedy, path=("params", name))
+                raise TemplateError(f"{name!r} is not a variable name", remedy, path=("params", name))
             param.check(name)
         self.split.check(self.params)
         self._check_child()

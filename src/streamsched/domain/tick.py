@@ -130,5 +130,5 @@ def _read(hole: re.Match[str]) -> tuple[str, str]:
         names = "tick.nominal, tick.previous, tick.interval_start, tick.interval_end or tick.schedule"
         raise TemplateError(f"there is no tick.{name}", f"use {names}", path=("params",))
     if form not in FORMATS:
-        raise TemplateError(f"{form} is no format of a time", f"use {', '.join(FORMATS)}", path=("params",))
+        raise TemplateError(f"{form} is not a format of a time", f"use {', '.join(FORMATS)}", path=("params",))
     return name, form

@@ -53,7 +53,7 @@ def _body(body: e.ScheduleSet | e.BackfillPart) -> str | None:
 
 
 def _redriven(event: e.TaskRedriven) -> str | None:
-    return None if event.scope in ("failed", "all") else f"{event.scope[:200]!r} is no scope"
+    return None if event.scope in ("failed", "all") else f"{event.scope[:200]!r} is not a scope"
 
 
 def _backfill(event: e.BackfillRequested) -> str | None:

@@ -30,7 +30,7 @@ class Calendar:
     def read(cls, value: object) -> Calendar:
         """Read ``{hour: 3, minute: [0, 30], day_of_week: MON-FRI}``. Raise ScheduleError with the field."""
         if not isinstance(value, Mapping):
-            raise ScheduleError(f"{value!r} is no calendar", "write {hour: 3, minute: 30}")
+            raise ScheduleError(f"{value!r} is not a calendar", "write {hour: 3, minute: 30}")
         for name in value:
             if name not in _NAMES:
                 raise ScheduleError(f"unknown field {name}", suggest(str(name), _NAMES), path=(str(name),))
