@@ -101,5 +101,5 @@ def _judge_sequence(task: Task, event: Any, known: int) -> Fault | None:
         what = "an earlier checkpoint than" if sequence < known else "a checkpoint that is missing after"
         return Fault(4, event.child, f"{name} from checkpoint {known}", f"from {sequence}: {what} the journal's last")
     if isinstance(event, e.ChildCancelled) and task.state_of(event.child) is not ChildState.STOPPING:
-        return Fault(3, event.child, "ChildrenStopping that names it before it is cancelled", "nobody told it to stop")
+        return Fault(3, event.child, "ChildrenStopping that names it before it is cancelled", "it was not told to stop")
     return None

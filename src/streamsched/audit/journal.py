@@ -22,13 +22,13 @@ from streamsched.log.port import TopicPartition
 from streamsched.log.topics import Topics
 
 HELD: Final = 100_000
-"""Events that may be held back for the bases to come; of more, the older half is folded."""
+"""Events that may be held back for later bases; of more, the older half is folded."""
 FEW: Final = 8
 """Events that any task may hold back besides."""
 TEXTS: Final = 1_000
 """Texts that requests share while they wait."""
 HEAVY: Final = 2_048
-"""Bytes from which on an event's payload is not kept: no invariant asks for it."""
+"""Bytes from which on an event's payload is dropped: no invariant needs it."""
 _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})

@@ -127,7 +127,7 @@ class _Decision:
         if tick in known:
             return self._known(run, tick, known)
         if run.kind != "tick":
-            return Fault(11, None, "a trigger that somebody asked for, once", f"{run.outcome} {utc(run.first)}+trigger")
+            return Fault(11, None, "a trigger that was requested, once", f"{run.outcome} {utc(run.first)}+trigger")
         if run.outcome in ("fired", "buffered") and run.count != 1:
             return Fault(11, None, f"one time that is {run.outcome}", f"{run.count} of them in one")
         return self._own(run)

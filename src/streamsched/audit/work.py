@@ -237,4 +237,4 @@ class WorkAudit:
         latest = task.detail_of(dispatch.child).sequence if task else 0
         if dispatch.sequence <= sequence <= latest:
             return None
-        return Fault(4, dispatch.child, f"a record that goes on from checkpoint {latest}", f"from {sequence}")
+        return Fault(4, dispatch.child, f"a record that continues from checkpoint {latest}", f"from {sequence}")

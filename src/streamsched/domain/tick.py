@@ -49,7 +49,7 @@ def moment(ms: int, zone: str = "UTC") -> datetime:
 
 
 def tick_id(schedule_id: str, kind: str, nominal: int) -> str:
-    """Return the id of the task of a tick: ``schedule@time``, and ``+trigger`` where somebody asked for it."""
+    """Return the id of the task of a tick: ``schedule@time``, and ``+trigger`` for a trigger."""
     from streamsched.domain.calendar.moment import write
 
     return f"{schedule_id}@{write(nominal)}{TRIGGER if kind == 'trigger' else ''}"

@@ -127,7 +127,7 @@ def plain(value: object, bounds: Bounds = RETURNED, level: int = 0) -> Any:
     if value is None or kind is bool:
         return value
     if issubclass(kind, str):
-        return _text(str.__str__(value))  # issubclass, unlike isinstance, asks nobody else
+        return _text(str.__str__(value))  # issubclass, unlike isinstance, runs no code of the user
     if issubclass(kind, int):
         number = int.__int__(value)  # type: ignore[arg-type]
         if not -bounds.integer_end <= number < bounds.integer_end:

@@ -92,7 +92,7 @@ class Follower:
             yield from self.poll(0.2)
             if place.partition in self.halts and self._reader.reached(place) > offset:
                 raise PartitionHalted(
-                    f"it was written, and takes effect when its partition goes on: {self.halts[place.partition]}"
+                    f"it was written, and takes effect when its partition continues: {self.halts[place.partition]}"
                 )
             stall.check()
 

@@ -62,7 +62,7 @@ def task_key(kind: bytes, task_id: str) -> bytes:
 
 
 def active_key(task_id: str) -> bytes:
-    """Key of the mark of a task that goes on."""
+    """Key of the mark of an active task."""
     return b"a" + task_id.encode()
 
 
