@@ -112,9 +112,9 @@ WRONG = [
     wrong("minimum: 1", "minimum: one", 3, "params.n.minimum", "'one' is not a number"),
     wrong("items: string", "items: text", 5, "params.files.items", "'text' is not a type"),
     wrong("default: []", "default: [1]", 5, "params.files.default", "entry 0, 1, is not a string"),
-    wrong("  n: {", "  child: {type: string}\n  n: {", 3, "params.child", "no variable name", "reserved"),
+    wrong("  n: {", "  child: {type: string}\n  n: {", 3, "params.child", "not a variable name", "reserved"),
     wrong("  n: {", "  s: {type: string, pattern: \"(\"}\n  n: {", 3, "params.s.pattern",
-          "no regular expression"),
+          "not a regular expression"),
     wrong("  n: {", "  s: {type: string, enum: [1]}\n  n: {", 3, "params.s.enum[0]", "1 is not a string"),
     # splitters
     wrong("  range:", "  ranje:", 7, "split.ranje", "unknown splitter ranje", "did you mean range?"),
