@@ -63,7 +63,7 @@ def test_owed_decisions_notice(broken: str) -> None:
 
 # --- the model's fold is the real one ---------------------------------------------------------------------------------
 
-DEBTS = {"plan": "PLAN", "dispatch": "DISPATCH", "stop": "STOP", "rest": "CANCEL", "end": "END"}
+ACTIONS = {"plan": "PLAN", "dispatch": "DISPATCH", "stop": "STOP", "rest": "CANCEL", "end": "END"}
 STATES = {"waiting": 0, "running": 1, "stopping": 2, "due": 3, "succeeded": 4, "failed": 5, "cancelled": 6}
 
 
@@ -81,8 +81,8 @@ def test_the_model_folds_and_owes_as_the_real_code_does(seed: int) -> None:
         assert [(int(real.state_of(child)), real.ordinal_of(child)) for child in range(real.children)] == [
             (STATES[child.state], child.ordinal) for child in small.children
         ]
-        debt = owed(real, 1 << 60)
-        assert {DEBTS[decision[0][0]] for decision in fold.owed(small)} == ({debt.name} if debt else set())
+        action = owed(real, 1 << 60)
+        assert {ACTIONS[decision[0][0]] for decision in fold.owed(small)} == ({action.name} if action else set())
 
 
 def _next(rng: Random, fold: Fold, task: Task) -> Event:

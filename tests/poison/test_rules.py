@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from streamsched.domain import events as e
-from streamsched.domain.flaws import flaw_of
+from streamsched.domain.validation import validate
 from streamsched.log.codec import headers_of
 from streamsched.log.port import Append, TopicPartition
 from tests.poison.house import House
@@ -85,5 +85,5 @@ def test_a_beat_of_a_long_text_is_none(name: str) -> None:
     fields = dict.fromkeys(("by", "node_id", "name", "role", "version", "state", "member_id", "transactional_id"), "x")
     numbers = {"slots": 1, "free": 1, "pending": 0, "partitions": (), "running": (), "loop_age": 0}
     beat = e.NodeBeat(event_id=b"i", at=1, **fields, **numbers)  # type: ignore[arg-type]
-    assert flaw_of(beat) is None
-    assert name in str(flaw_of(structs.replace(beat, **{name: "m" * 1_001})))
+    assert validate(beat) is None
+    assert name in str(validate(structs.replace(beat, **{name: "m" * 1_001})))

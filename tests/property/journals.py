@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
-from streamsched.domain.owed import Debt, owed
+from streamsched.domain.owed import Action, owed
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.splitters.ranges import RangeSplit
@@ -78,7 +78,7 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
     running = (*head, child, ordinal, draw(st.integers(1, 3)), 1)
     state = draw(st.sampled_from((None, "1")))
     last = draw(st.integers(child, min(child + 2, CHILDREN)))
-    fresh = child >= task.fresh
+    fresh = child >= task.first_undispatched
     release = e.Release(child, last if fresh else child, 1 if fresh else ordinal + 1, draw(st.integers(0, 2)))
     kinds: list[e.Event] = [
         e.ChildrenDispatched(*head, (release,), 0),
@@ -116,13 +116,13 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
 
 
 def _owed_now(task: Task, kinds: list[e.Event]) -> Iterator[e.Event]:
-    debt = owed(task, 1 << 60)
+    action = owed(task, 1 << 60)
     head = (kinds[0].event_id, kinds[0].at, "me", task.task_id)
-    if debt is Debt.STOP:
+    if action is Action.STOP:
         yield from (event for event in kinds if isinstance(event, e.ChildrenStopping))
-    elif debt is Debt.CANCEL:
+    elif action is Action.CANCEL:
         yield e.ChildrenCancelled(*head, tuple(task.idle_spans()), "over", 0)
-    elif debt is Debt.END:
+    elif action is Action.END:
         yield from kinds[-4:-1]
-    elif debt is Debt.PLAN:
+    elif action is Action.PLAN:
         yield kinds[-1]

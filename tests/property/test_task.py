@@ -27,7 +27,7 @@ def snapshot(task: Task) -> object:
         "plan",
         "children",
         "bound",
-        "fresh",
+        "first_undispatched",
         "live",
         "stopping",
         "succeeded",
@@ -58,15 +58,15 @@ def recount(task: Task) -> None:
 
 def speaks(task: Task) -> None:
     """A task is silent only at its end, or while a worker still has a child that it was told all about."""
-    debt = owed(task, FOREVER)
+    action = owed(task, FOREVER)
     if task.phase in TERMINAL:
-        assert debt is None
+        assert action is None
     elif task.phase is Phase.RUNNING:
-        assert debt is not None or task.live
+        assert action is not None or task.live
     elif task.phase in CLOSING:
-        assert debt is not None or (task.live and task.live == task.stopping)
+        assert action is not None or (task.live and task.live == task.stopping)
     else:
-        assert debt is not None
+        assert action is not None
 
 
 @given(journals())

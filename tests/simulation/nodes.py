@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from streamsched.domain.routing import allows
 from streamsched.log.core import Connection
-from streamsched.scheduler.lookout import Lookout
+from streamsched.scheduler.evictor import Evictor
 from streamsched.scheduler.node import Scheduler
 from streamsched.worker.node import Worker
 from tests.simulation.clock import MachineClock
@@ -30,7 +30,7 @@ class Node:
     log: Connection
     clock: MachineClock
     machine: Scheduler | Worker | Reader | None = None
-    lookout: Lookout | None = None
+    evictor: Evictor | None = None
     disk: Disk | None = None
     timing: float = 1.0
     """How often it makes its step when it is its turn."""

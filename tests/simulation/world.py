@@ -33,7 +33,7 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
-from streamsched.scheduler.lookout import Lookout
+from streamsched.scheduler.evictor import Evictor
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.view import View
 from streamsched.worker.node import Worker, WorkerTiming
@@ -298,7 +298,7 @@ class World:
                 node.timing = 0.01
                 self.happens(fault.kind, f"{node.name}: {fault.kind}")
             return Reader(Site(node.log, self.topics, CODEC, me, node.disk), self.rng)
-        node.lookout = Lookout(
+        node.evictor = Evictor(
             log=node.log, coordination=node.log, topics=self.topics, codec=CODEC, me=me.node_id, clock=node.clock
         )
         view, pause = View(node.disk, CODEC), partial(self._pause, node)
@@ -405,8 +405,8 @@ class World:
                 machine.faults.clear()
             elif machine is not None:
                 busy = machine.step(self.rng.choice((0.0, 0.01)))
-                if node.lookout is not None and self.rng.random() < 0.3 and node.lookout.step(0.0):
-                    self.happens("evicted by a lookout", f"{node.name} evicts")
+                if node.evictor is not None and self.rng.random() < 0.3 and node.evictor.step(0.0):
+                    self.happens("evicted by an evictor", f"{node.name} evicts")
             self.clock.advance(self.rng.uniform(0, 0.003) if busy else self.rng.uniform(0, 0.06 if self.chaos else 0.3))
             if isinstance(machine, Worker) and machine.stopped:
                 machine.stop()

@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from streamsched.audit.report import Fault
-from streamsched.audit.schedules import ScheduleStory, _Decision
+from streamsched.audit.schedules import ScheduleAudit, _Decision
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.overlap import SchedulePolicy
@@ -175,12 +175,12 @@ def test_a_decision_about_more_times_than_there_can_be_is_not_gone_through(
     event: Any = entry.event
     run = structs.replace(ticks(entry)[0], count=(1 << 31) // runs - 1, outcome="missed", last=(1 << 47) - 1)
     told: list[tuple[Fault, int]] = []
-    story = ScheduleStory("plain", lambda fault, name, offset: told.append((fault, offset)))
+    audit = ScheduleAudit("plain", lambda fault, name, offset: told.append((fault, offset)))
     for other in history.journal:
         if isinstance(other.event, e.ScheduleSet) and other.event.schedule_id == "plain":
-            story.take(0, other.event)
+            audit.take(0, other.event)
             break
-    story.take(5, structs.replace(event, ticks=(run,) * runs, basis=1))
+    audit.take(5, structs.replace(event, ticks=(run,) * runs, basis=1))
     assert [(fault.invariant, offset) for fault, offset in told] == [(11, 5)]
     assert "at most" in told[0][0].expected
 
@@ -190,11 +190,11 @@ def test_a_backfill_decision_about_more_times_than_there_can_be_is_not_gone_thro
     made = e.ScheduleSet(b"i", 1, "x", "s", 0, SECOND, SchedulePolicy().to_json(), "t", "1", "{}", "{}", 0)
     asked = e.BackfillRequested(b"j", 1, "x", "s", 1, "all", 5, False, (part,), "")
     told: list[Fault] = []
-    story = ScheduleStory("s", lambda fault, name, offset: told.append(fault))
-    story.take(0, made)
-    story.take(1, asked)
+    audit = ScheduleAudit("s", lambda fault, name, offset: told.append(fault))
+    audit.take(0, made)
+    audit.take(1, asked)
     refill = e.Refill(1_000, 1 << 46, (1 << 31) - 1, "left", 0)
-    story.take(2, e.BackfillDecided(b"k", 1, "x", "s", 1, 1 << 46, (refill,), 2))
+    audit.take(2, e.BackfillDecided(b"k", 1, "x", "s", 1, 1 << 46, (refill,), 2))
     (fault,) = told
     assert "at most 500 times" in fault.expected
 

@@ -18,7 +18,7 @@ from streamsched.audit.verify import verify
 from streamsched.cli.replay_commands import read_until
 from streamsched.domain import backfill, ids, template
 from streamsched.domain import events as e
-from streamsched.domain.backfill import latest, refill
+from streamsched.domain.backfill import backfill_step, latest
 from streamsched.domain.calendar.spec import ENTRIES_LIMIT, ScheduleSpec
 from streamsched.domain.calendar.ticks import PATIENCE_LOOKS
 from streamsched.domain.errors import InputError
@@ -206,7 +206,7 @@ def test_heavy_templates_are_fired_a_few_at_a_time() -> None:
     assert 1 <= len(decide(diary.schedule, START + 500_000).fires) <= 8
     part = e.BackfillPart(0, START, json.dumps(SECONDS), "t", "1", "x" * 2**20, "{}", 0)
     asked = e.BackfillRequested(b"1" * 16, START, "me", "s", 1, "all", 1_000, False, (part,), "")
-    made = refill(backfill.Backfill(asked), lambda nominal: True, lambda nominal: None)
+    made = backfill_step(backfill.Backfill(asked), lambda nominal: True, lambda nominal: None)
     assert made is not None
     assert 1 <= len(made.fires) <= 8
 

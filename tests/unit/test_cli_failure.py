@@ -110,7 +110,7 @@ def test_an_error_is_not_tried_again_by_its_class_or_a_base(cli: Cli, named: str
 def test_a_name_that_no_class_can_have_is_refused(cli: Cli, name: str) -> None:
     said = cli.here("plan", write(cli, "{}", f"{{non_retryable: [OSError, {name}]}}"), code=2).stderr
     assert "job.yaml:3: child.retry.non_retryable[1]: " in said
-    assert "is no name of an error type; write ValueError or package.module.Class" in said
+    assert "is not a name of an error type; write ValueError or package.module.Class" in said
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_what_does_not_fire_any_more_is_said(cli: Cli) -> None:
     [
         ([], "schedule next: there are no times; give --cron, --every or --file"),
         (["--cron", "60 * * * *"], "--cron: minute: 60 is not between 0 and 59; correct the number"),
-        (["--cron", "@dayly"], "--cron: '@dayly' is no short form; did you mean @daily?"),
+        (["--cron", "@dayly"], "--cron: '@dayly' is not a short form; did you mean @daily?"),
         (["--every", "1ms"], "--every: every: 1ms is under a second; write 1s or more"),
         (["--cron", "@daily", "--zone", "Europe/Berln"], "--zone: there is no zone 'Europe/Berln'; did you mean"),
         (["--cron", "@daily", "--zone", ""], "--zone: there is no zone ''; write an IANA name"),

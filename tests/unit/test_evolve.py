@@ -234,7 +234,12 @@ def test_a_redrive_does_again_what_did_not_succeed() -> None:
     story.tell(e.ChildrenCancelled, (e.Span(2, 3),), "over", 0).tell(e.TaskFailed, 0, "why", 0)
     story.tell(e.TaskRedriven, 1, "failed", False, "", "")
     assert story.task.phase is Phase.RUNNING
-    assert (story.task.succeeded, story.task.failed, story.task.cancelled, story.task.fresh) == (1, 0, 0, 2)
+    assert (story.task.succeeded, story.task.failed, story.task.cancelled, story.task.first_undispatched) == (
+        1,
+        0,
+        0,
+        2,
+    )
     assert story.states() == [ChildState.SUCCEEDED, ChildState.DUE, ChildState.WAITING, ChildState.WAITING]
     detail = story.task.details[1]
     assert (detail.attempt, detail.sequence, detail.state, detail.error_type) == (1, 3, '"there"', None)

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT, LAST_ORDINAL, LONGEST_MS, PAYLOAD_LIMIT, TIME_END
-from streamsched.domain.flaws import flaw_of
+from streamsched.domain.validation import validate
 
 pytestmark = pytest.mark.unit
 
@@ -23,7 +23,7 @@ DECIDED = e.TicksDecided(b"i", 1, "s", "often", TIME_END - 1, (e.Ticks("tick", 5
 
 @pytest.mark.parametrize("event", [WORK, CHECKPOINT, FAILED, DISPATCHED, DECIDED])
 def test_what_streamsched_writes_has_no_flaw(event: e.Event) -> None:
-    assert flaw_of(event) is None
+    assert validate(event) is None
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_what_streamsched_writes_has_no_flaw(event: e.Event) -> None:
     ],
 )
 def test_what_is_beyond_is_named(event: e.Event, changes: dict[str, Any], said: str) -> None:
-    assert str(flaw_of(replace(event, **changes))).startswith(said)
+    assert str(validate(replace(event, **changes))).startswith(said)
 
 
 @pytest.mark.parametrize("text", ["x" * PAYLOAD_LIMIT, "ä" * (PAYLOAD_LIMIT // 2)])
 def test_a_payload_has_its_limit_in_bytes(text: str) -> None:
-    assert flaw_of(replace(FAILED, state=text)) is None
+    assert validate(replace(FAILED, state=text)) is None

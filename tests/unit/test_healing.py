@@ -9,7 +9,7 @@ import pytest
 from streamsched.log.memory import MemoryLog
 from streamsched.log.port import CannotEvict, Hanging, LogError, NotAllowed, TopicPartition
 from streamsched.log.topics import Topics
-from streamsched.scheduler.healing import INTERVAL, Healing
+from streamsched.scheduler.reaper import LOOK_INTERVAL_S, HangingTransactionReaper
 
 pytestmark = pytest.mark.unit
 TOPICS = Topics("t", event_partitions=2, child_partitions=2)
@@ -53,7 +53,7 @@ class Ticking:
         return 0
 
     def monotonic(self) -> float:
-        self._seconds += INTERVAL
+        self._seconds += LOOK_INTERVAL_S
         return self._seconds
 
 
@@ -63,24 +63,26 @@ def log() -> Forgetful:
 
 
 @pytest.fixture
-def healing(log: Forgetful) -> Healing:
-    return Healing(log=log, coordination=log, topics=TOPICS, clock=Ticking())
+def reaper(log: Forgetful) -> HangingTransactionReaper:
+    return HangingTransactionReaper(log=log, coordination=log, topics=TOPICS, clock=Ticking())
 
 
-def test_what_stands_still_is_ended(log: Forgetful, healing: Healing) -> None:
+def test_what_stands_still_is_ended(log: Forgetful, reaper: HangingTransactionReaper) -> None:
     log.standing = {FIRST: 3, SECOND: 5}
-    assert healing.step() == 0
+    assert reaper.step() == 0
     log.standing[SECOND] = 6  # this one goes on
-    assert healing.step() == 1
+    assert reaper.step() == 1
     assert [(each.place, each.position) for each in log.ended] == [(FIRST, 3)]
     log.standing = {}
-    assert healing.step() == 0
+    assert reaper.step() == 0
     assert log.asked == [{}, {FIRST: 3}, {}]
 
 
-def test_what_nobody_knows_is_said_once(log: Forgetful, healing: Healing, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_nobody_knows_is_said_once(
+    log: Forgetful, reaper: HangingTransactionReaper, caplog: pytest.LogCaptureFixture
+) -> None:
     log.standing, log.committed_ = {FIRST: 3}, None
-    assert [healing.step() for _ in range(4)] == [0, 0, 0, 0]
+    assert [reaper.step() for _ in range(4)] == [0, 0, 0, 0]
     assert [record.getMessage() for record in caplog.records] == [
         "readers stand still: nobody knows; see: streamsched topics check"
     ]
@@ -109,15 +111,15 @@ class Forbidding(Forgetful):
 @pytest.mark.parametrize(
     ("refused", "ended", "said"),
     [
-        (["positions"], 1, ["transactions that hang in the groups' positions are not looked for: describe this"]),
-        (["transactions"], 0, ["transactions that hang are not found here: read that"]),
-        (["evictor"], 0, ["transactions that hang are not found here: no counterpart"]),
+        (["positions"], 1, ["hanging transactions in the groups' positions are not looked for: describe this"]),
+        (["transactions"], 0, ["hanging transactions cannot be found: read that"]),
+        (["evictor"], 0, ["hanging transactions cannot be found: no counterpart"]),
         (
             ["positions", "partitions"],
             0,
             [
-                "transactions that hang in the groups' positions are not looked for: describe this",
-                "transactions that hang are not looked for: describe this",
+                "hanging transactions in the groups' positions are not looked for: describe this",
+                "hanging transactions are not looked for: describe this",
             ],
         ),
     ],
@@ -126,9 +128,9 @@ def test_what_a_right_is_missing_for_is_said_once_and_the_rest_goes_on(
     refused: list[str], ended: int, said: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     log = Forbidding(*refused)
-    healing = Healing(log=log, coordination=log, topics=TOPICS, clock=Ticking())
+    reaper = HangingTransactionReaper(log=log, coordination=log, topics=TOPICS, clock=Ticking())
     log.standing = {FIRST: 3}
-    assert sum(healing.step() for _ in range(5)) == ended
+    assert sum(reaper.step() for _ in range(5)) == ended
     assert caplog.messages[: len(said)] == said
     assert [line for line in caplog.messages[len(said) :] if "ended it" not in line] == []
 
@@ -138,7 +140,7 @@ def test_looks_are_rare(log: Forgetful) -> None:
         def monotonic(self) -> float:
             return 1.0
 
-    healing = Healing(log=log, coordination=log, topics=TOPICS, clock=Still())
-    healing.step()
-    healing.step()
+    reaper = HangingTransactionReaper(log=log, coordination=log, topics=TOPICS, clock=Still())
+    reaper.step()
+    reaper.step()
     assert log.asked == [{}]

@@ -1,4 +1,4 @@
-"""Who is judged dead, on a virtual clock: whatever holds up the judge itself accuses nobody."""
+"""Who is judged dead, on a virtual clock: whatever holds up the failure detector itself accuses nobody."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from streamsched.domain.events import NodeBeat
 from streamsched.runtime.beats import INTERVAL
-from streamsched.scheduler.judge import FIND_BACK_S, OWN_BEATS, SILENCE, Judge
+from streamsched.scheduler.failure_detector import FIND_BACK_S, OWN_BEATS, SILENCE_S, FailureDetector
 
 pytestmark = pytest.mark.unit
 
@@ -24,10 +24,10 @@ def beat(node_id: str, role: str = "worker") -> NodeBeat:
 
 
 class Topic:
-    """The beats as the log has them, read by one judge at times of the test's choice."""
+    """The beats as the log has them, read by one failure detector at times of the test's choice."""
 
     def __init__(self, *nodes: str) -> None:
-        self.judge = Judge(ME)
+        self.detector = FailureDetector(ME)
         self.now = 100.0
         self.nodes = list(nodes)
         self.evicted: list[str] = []
@@ -36,13 +36,13 @@ class Topic:
     def read(self, *node_ids: str) -> None:
         """Read one beat of each of these, now."""
         for node_id in node_ids:
-            for dead in self.judge.hear(node_id, beat(node_id), self.now):
+            for dead in self.detector.on_beat(node_id, beat(node_id), self.now):
                 self.evicted.append(dead.node_id)
                 self.told.append((self.now, dead.node_id))
 
     def gone(self, node_id: str) -> None:
         """Read that a node is off the list."""
-        assert self.judge.hear(node_id, None, self.now) == []
+        assert self.detector.on_beat(node_id, None, self.now) == []
 
     def live(self, seconds: float, *, silent: Iterable[str] = (), every: float = INTERVAL) -> None:
         """Let all beat for so long but these."""
@@ -55,10 +55,10 @@ def test_a_silent_node_is_evicted_after_two_seconds_and_no_sooner() -> None:
     topic = Topic("a", "b")
     topic.live(5)
     last = topic.now
-    topic.live(SILENCE - INTERVAL, silent="a")
+    topic.live(SILENCE_S - INTERVAL, silent="a")
     assert topic.evicted == []
     topic.live(INTERVAL, silent="a")
-    assert topic.told == [(last + SILENCE, "a")]
+    assert topic.told == [(last + SILENCE_S, "a")]
 
 
 def test_a_node_that_beats_is_never_evicted() -> None:
@@ -70,7 +70,7 @@ def test_a_node_that_beats_is_never_evicted() -> None:
 def test_one_silence_is_one_eviction_once_it_is_off_the_list() -> None:
     topic = Topic("a", "b")
     topic.live(2)
-    topic.live(SILENCE, silent="a")
+    topic.live(SILENCE_S, silent="a")
     topic.gone("a")
     topic.live(60, silent="a")
     assert topic.evicted == ["a"]
@@ -79,7 +79,7 @@ def test_one_silence_is_one_eviction_once_it_is_off_the_list() -> None:
 def test_an_eviction_that_failed_is_tried_again_after_another_silence() -> None:
     topic = Topic("a", "b")
     topic.live(2)
-    topic.live(3 * SILENCE, silent="a")
+    topic.live(3 * SILENCE_S, silent="a")
     assert topic.evicted == ["a"] * 3
 
 
@@ -107,12 +107,12 @@ def test_after_an_outage_all_have_time_to_find_back_and_who_does_not_is_evicted(
     begun = topic.now
     topic.live(2.5, silent=["slow", "dead"])
     topic.live(10, silent=["dead"])
-    assert topic.told[0] == (begun + SILENCE + FIND_BACK_S, "dead")
+    assert topic.told[0] == (begun + SILENCE_S + FIND_BACK_S, "dead")
     assert set(topic.evicted) == {"dead"}
 
 
 def test_own_beats_that_come_all_at_once_prove_nothing() -> None:
-    """The judge was cut off from the broker: its queue arrives in one go, before the others' beats are read."""
+    """The detector was cut off from the broker: its queue arrives in one go, before the others' beats are read."""
     topic = Topic("a", "b")
     topic.live(2)
     topic.now += 6.0
@@ -161,10 +161,10 @@ def test_extra_beats_of_its_own_do_not_hurry() -> None:
 def test_two_of_three_are_not_evicted_at_once() -> None:
     topic = Topic("a", "b")
     topic.live(2)
-    topic.live(SILENCE, silent="ab")
+    topic.live(SILENCE_S, silent="ab")
     assert topic.evicted == ["a"]
     topic.gone("a")
-    topic.live(SILENCE - INTERVAL, silent="ab")
+    topic.live(SILENCE_S - INTERVAL, silent="ab")
     assert topic.evicted == ["a"]
     topic.live(INTERVAL, silent="ab")
     assert topic.evicted == ["a", "b"]
@@ -174,11 +174,11 @@ def test_a_quarter_at_once_is_the_most() -> None:
     nodes = [f"n{number:02}" for number in range(39)]
     topic = Topic(*nodes)
     topic.live(2)
-    topic.live(SILENCE, silent=nodes)
+    topic.live(SILENCE_S, silent=nodes)
     assert len(topic.evicted) == 10
     for node in topic.evicted:
         topic.gone(node)
-    topic.live(SILENCE - INTERVAL, silent=nodes)
+    topic.live(SILENCE_S - INTERVAL, silent=nodes)
     assert len(topic.evicted) == 10
     topic.live(INTERVAL, silent=nodes)
     assert len(topic.evicted) == 10 + (40 - 10) // 4
@@ -189,7 +189,7 @@ def test_one_that_comes_back_is_given_twice_the_time_and_twice_again() -> None:
     for factor in (1, 2, 4, 4):
         topic.live(2)
         before = len(topic.evicted)
-        topic.live(factor * SILENCE - INTERVAL, silent="a")
+        topic.live(factor * SILENCE_S - INTERVAL, silent="a")
         assert len(topic.evicted) == before, factor
         topic.live(INTERVAL, silent="a")
         assert len(topic.evicted) == before + 1, factor
@@ -214,7 +214,7 @@ def test_a_silence_of_one_second_is_none() -> None:
 
 
 def test_nodes_that_the_list_still_has_from_before_are_cleared_away() -> None:
-    """Their last beats are read when the judge starts, and nothing more of them."""
+    """Their last beats are read when the failure detector starts, and nothing more of them."""
     topic = Topic("b")
     topic.read("old-1", "old-2")
     for _ in range(3):
@@ -240,20 +240,20 @@ def test_in_a_crowd_beats_are_rarer_and_patience_is_longer() -> None:
 def test_a_judge_busy_with_an_eviction_was_not_held_up() -> None:
     topic = Topic("a", "b", *(f"n{number}" for number in range(7)))
     topic.live(2)
-    topic.live(SILENCE, silent="a")
+    topic.live(SILENCE_S, silent="a")
     topic.now += 3.0
-    topic.judge.excuse(topic.now)
+    topic.detector.excuse(topic.now)
     topic.read(*["b"] * 6, *[ME] * 6)
     topic.live(4 * INTERVAL, silent="a")
     assert "b" not in topic.evicted
 
 
 class Trouble:
-    """A judge that is frozen, cut off or lagging at times, and nodes that beat unevenly and die."""
+    """A failure detector that is frozen, cut off or lagging at times, and nodes that beat unevenly and die."""
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
-        self.judge = Judge(ME)
+        self.detector = FailureDetector(ME)
         self.now = 100.0
         self.nodes = {f"n{number}": 0.0 for number in range(self.rng.randint(1, 6))}
         self.dead: dict[str, float] = {}
@@ -288,9 +288,9 @@ class Trouble:
         if self.now < self.until["lagging"]:
             return
         for node in self.written[self.read :]:
-            for found in self.judge.hear(node, beat(node), self.now):
+            for found in self.detector.on_beat(node, beat(node), self.now):
                 assert found.node_id in self.dead, f"{found.node_id} was alive at {self.now:.2f}"
-                assert self.now - self.dead[found.node_id] >= SILENCE - 1.5 * INTERVAL
+                assert self.now - self.dead[found.node_id] >= SILENCE_S - 1.5 * INTERVAL
         self.read = len(self.written)
 
 
@@ -302,4 +302,4 @@ def test_whatever_befalls_the_judge_only_the_silent_are_evicted(seed: int) -> No
 
 
 def test_the_numbers_belong_together() -> None:
-    assert OWN_BEATS * INTERVAL <= SILENCE
+    assert OWN_BEATS * INTERVAL <= SILENCE_S

@@ -56,7 +56,7 @@ def _redriven(task: Task) -> Task:
 
 
 def _dispatched(task: Task, last: int) -> Task:
-    return _after(task, _fact(e.ChildrenDispatched, (e.Release(task.fresh, last, 1, 3),), 0))
+    return _after(task, _fact(e.ChildrenDispatched, (e.Release(task.first_undispatched, last, 1, 3),), 0))
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_a_cancelled_task_has_its_children_counted_and_a_redrive_counts_them_bac
     assert (task.phase, task.cancelled, task.idle) == (Phase.CANCELLED, MANY, 0)
     assert task.state_of(0) is task.state_of(MANY - 1) is ChildState.CANCELLED
     task = _redriven(task)
-    assert (task.phase, task.cancelled, task.idle, task.fresh) == (Phase.RUNNING, 0, MANY, 0)
+    assert (task.phase, task.cancelled, task.idle, task.first_undispatched) == (Phase.RUNNING, 0, MANY, 0)
     assert task.state_of(MANY - 1) is ChildState.WAITING
 
 
 def test_cells_are_made_up_to_the_last_dispatched_child() -> None:
     task = _dispatched(_dispatched(_planned(), 9), CHUNK + 4)
-    assert len(task.table) == task.cells == task.fresh == CHUNK + 5
+    assert len(task.table) == task.cells == task.first_undispatched == CHUNK + 5
     assert task.state_of(CHUNK + 4) is ChildState.RUNNING
     assert task.state_of(CHUNK + 5) is ChildState.WAITING
     assert (task.ordinal_of(CHUNK + 5), task.partition_of(CHUNK + 5)) == (0, 0)
@@ -102,7 +102,7 @@ def test_nothing_is_dispatched_for_the_first_time_behind_a_cancelled_child() -> 
     task = _dispatched(task, 9)
     assert (task.void, task.live, task.cells) == (before + 1, 0, 0)
     task = _after(task, _fact(e.ChildrenCancelled, (e.Span(7, 9),), "a hole", 0))
-    assert (task.cancelled, task.fresh) == (5, 5)
+    assert (task.cancelled, task.first_undispatched) == (5, 5)
 
 
 def test_a_release_that_reaches_from_the_cells_into_the_tail_is_void() -> None:
@@ -134,7 +134,12 @@ def test_rows_are_as_few_as_the_cells_and_bring_the_task_back(*, cancelled: bool
     assert sum(len(value) for _, value in store.scan(b"c")) == 4 * 5
     again = View(store, codec)
     task, known = again.active["task"], view.active["task"]
-    assert (task.cells, task.fresh, task.live, task.cancelled) == (5, known.fresh, 1, known.cancelled)
+    assert (task.cells, task.first_undispatched, task.live, task.cancelled) == (
+        5,
+        known.first_undispatched,
+        1,
+        known.cancelled,
+    )
     assert (task.bound, known.bound) == (MANY, MANY)
     assert [task.state_of(at) for at in (0, 4, 5, MANY - 1)] == [known.state_of(at) for at in (0, 4, 5, MANY - 1)]
     assert again.load[3] == 1

@@ -1,4 +1,4 @@
-"""The lookout over the memory log: it evicts, fences and takes off the list, or says once that it cannot."""
+"""The evictor over the memory log: it evicts, fences and takes off the list, or says once that it cannot."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
-from streamsched.scheduler.lookout import Lookout
+from streamsched.scheduler.evictor import Evictor
 from tests.simulation.clock import VirtualClock
 from tests.unit.test_ownership import Owner, Site
 
@@ -43,8 +43,8 @@ class Deaf(Connection):
             raise self.error
 
 
-def lookout_of(log: Connection, clock: VirtualClock) -> Lookout:
-    return Lookout(log=log, coordination=log, topics=TOPICS, codec=CODEC, me="judge", clock=clock)
+def evictor_of(log: Connection, clock: VirtualClock) -> Evictor:
+    return Evictor(log=log, coordination=log, topics=TOPICS, codec=CODEC, me="judge", clock=clock)
 
 
 class Nobody(Owner):
@@ -103,7 +103,7 @@ def listed(cluster: MemoryCluster) -> dict[str, NodeBeat | None]:
 
 
 def live(clock: VirtualClock, seconds: float, *nodes: Member, look: Callable[[], int]) -> int:
-    """Let these nodes live, and the lookout look; returns how many it evicted."""
+    """Let these nodes live, and the evictor look; returns how many it evicted."""
     evicted = 0
     for _ in range(round(seconds / 0.1)):
         clock.advance(0.1)
@@ -121,23 +121,23 @@ def test_a_silent_worker_loses_its_partitions_its_writer_and_its_place_on_the_li
         Member(cluster, clock, "one"),
         Member(cluster, clock, "two"),
     )
-    lookout = lookout_of(cluster.connect("lookout"), clock)
-    assert live(clock, 3, judge, one, two, look=lambda: lookout.step(0.0)) == 0
+    evictor = evictor_of(cluster.connect("evictor"), clock)
+    assert live(clock, 3, judge, one, two, look=lambda: evictor.step(0.0)) == 0
     assert sorted([*one.ownership.claims, *two.ownership.claims]) == [0, 1]
-    assert live(clock, 3, judge, two, look=lambda: lookout.step(0.0)) == 1
+    assert live(clock, 3, judge, two, look=lambda: evictor.step(0.0)) == 1
     assert sorted(two.ownership.claims) == [0, 1], "the session of the memory log is longer than this"
     with pytest.raises(WriterFenced):
         one.ownership.commit([], {})
     assert listed(cluster)["one"] is None
-    assert live(clock, 20, judge, two, look=lambda: lookout.step(0.0)) == 0
-    lookout.close()
+    assert live(clock, 20, judge, two, look=lambda: evictor.step(0.0)) == 0
+    evictor.close()
 
 
 def test_a_silent_scheduler_is_evicted_by_another(cluster: MemoryCluster, clock: VirtualClock) -> None:
     judge, other = Member(cluster, clock, "judge", "scheduler"), Member(cluster, clock, "other", "scheduler")
-    lookout = lookout_of(cluster.connect("lookout"), clock)
-    live(clock, 3, judge, other, look=lambda: lookout.step(0.0))
-    assert live(clock, 3, judge, look=lambda: lookout.step(0.0)) == 1
+    evictor = evictor_of(cluster.connect("evictor"), clock)
+    live(clock, 3, judge, other, look=lambda: evictor.step(0.0))
+    assert live(clock, 3, judge, look=lambda: evictor.step(0.0)) == 1
     assert sorted(judge.ownership.claims) == [0, 1]
 
 
@@ -147,11 +147,11 @@ def test_one_evicted_by_mistake_comes_back_as_a_new_member(cluster: MemoryCluste
         Member(cluster, clock, "one"),
         Member(cluster, clock, "two"),
     )
-    lookout = lookout_of(cluster.connect("lookout"), clock)
-    live(clock, 3, judge, one, two, look=lambda: lookout.step(0.0))
+    evictor = evictor_of(cluster.connect("evictor"), clock)
+    live(clock, 3, judge, one, two, look=lambda: evictor.step(0.0))
     before = one.ownership.member_id, one.ownership.transactional_id
-    assert live(clock, 3, judge, two, look=lambda: lookout.step(0.0)) == 1
-    assert live(clock, 10, judge, one, two, look=lambda: lookout.step(0.0)) == 0
+    assert live(clock, 3, judge, two, look=lambda: evictor.step(0.0)) == 1
+    assert live(clock, 10, judge, one, two, look=lambda: evictor.step(0.0)) == 0
     assert len(one.ownership.claims) == len(two.ownership.claims) == 1
     assert one.ownership.member_id != before[0]
     assert one.ownership.transactional_id != before[1]
@@ -159,37 +159,37 @@ def test_one_evicted_by_mistake_comes_back_as_a_new_member(cluster: MemoryCluste
 
 def test_a_node_that_left_is_not_evicted(cluster: MemoryCluster, clock: VirtualClock) -> None:
     judge, one = Member(cluster, clock, "judge", "scheduler"), Member(cluster, clock, "one")
-    lookout = lookout_of(cluster.connect("lookout"), clock)
-    live(clock, 3, judge, one, look=lambda: lookout.step(0.0))
+    evictor = evictor_of(cluster.connect("evictor"), clock)
+    live(clock, 3, judge, one, look=lambda: evictor.step(0.0))
     one.ownership.leave()
     one.heartbeats.stop()
-    assert live(clock, 20, judge, look=lambda: lookout.step(0.0)) == 0
+    assert live(clock, 20, judge, look=lambda: evictor.step(0.0)) == 0
 
 
 def test_where_nobody_can_be_evicted_there_is_no_lookout(cluster: MemoryCluster, clock: VirtualClock) -> None:
-    log = Deaf(cluster, "lookout", CannotEvict("the package is missing"))
+    log = Deaf(cluster, "evictor", CannotEvict("the package is missing"))
     with pytest.raises(CannotEvict):
-        lookout_of(log, clock)
+        evictor_of(log, clock)
 
 
 def test_an_eviction_that_fails_is_tried_again(
     cluster: MemoryCluster, clock: VirtualClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     judge, one = Member(cluster, clock, "judge", "scheduler"), Member(cluster, clock, "one")
-    log = Deaf(cluster, "lookout", LogUnreachable("no answer"))
-    lookout = lookout_of(log, clock)
-    live(clock, 3, judge, one, look=lambda: lookout.step(0.0))
-    assert live(clock, 7, judge, look=lambda: lookout.step(0.0)) == 0
+    log = Deaf(cluster, "evictor", LogUnreachable("no answer"))
+    evictor = evictor_of(log, clock)
+    live(clock, 3, judge, one, look=lambda: evictor.step(0.0))
+    assert live(clock, 7, judge, look=lambda: evictor.step(0.0)) == 0
     assert len([line for line in caplog.messages if "no answer" in line]) == 3
     assert listed(cluster)["one"] is not None
 
 
 def test_rubbish_among_the_beats_is_passed_over(cluster: MemoryCluster, clock: VirtualClock) -> None:
     judge = Member(cluster, clock, "judge", "scheduler")
-    lookout = lookout_of(cluster.connect("lookout"), clock)
+    evictor = evictor_of(cluster.connect("evictor"), clock)
     for key, value in ((b"x", b"rubbish"), (None, b""), (b"\xff\xfe", b"\xc3\x01"), (None, None)):
         judge.log.post(Append(TOPICS.workers, 0, key, value))
-    assert live(clock, 5 * INTERVAL, judge, look=lambda: lookout.step(0.0)) == 0
+    assert live(clock, 5 * INTERVAL, judge, look=lambda: evictor.step(0.0)) == 0
 
 
 def test_a_claim_that_waits_for_its_predecessor_shows_signs_of_life() -> None:

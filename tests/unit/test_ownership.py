@@ -24,7 +24,7 @@ from streamsched.runtime.claim import Claim
 from streamsched.runtime.commit_metadata import INITIAL, CommitMetadata, decode_metadata
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.tracker import CommitPoint
-from streamsched.scheduler.judge import SILENCE
+from streamsched.scheduler.failure_detector import SILENCE_S
 
 pytestmark = pytest.mark.unit
 
@@ -402,6 +402,6 @@ def test_an_open_transaction_does_not_make_a_claim_silent_for_long(site: Site, m
     begun = site.monotonic()
     owner.ownership.poll()
     assert not owner.ownership.claims
-    assert site.monotonic() - begun < SILENCE
+    assert site.monotonic() - begun < SILENCE_S
     monkeypatch.undo()
     assert owner.polled().told == [("claimed", [0, 1])]

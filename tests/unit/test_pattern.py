@@ -11,7 +11,7 @@ from streamsched.audit.decisions import judge_in_place
 from streamsched.domain import events as e
 from streamsched.domain import pattern
 from streamsched.domain.errors import InputError
-from streamsched.domain.owed import Debt
+from streamsched.domain.owed import Action
 from streamsched.domain.param import Param
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
@@ -61,7 +61,7 @@ def test_what_cannot_be_bounded_is_refused_where_the_template_is_read(text: str,
     with pytest.raises(InputError) as caught:
         load_template(path)
     assert caught.value.field == "params.a.pattern"
-    assert "is no regular expression known here" in str(caught.value)
+    assert "is not a regular expression known here" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_turn_plans_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -
         clock.advance(tasks.PLANNING_S / 2)
         return plan_task(task, me, basis)
 
-    monkeypatch.setitem(tasks.MAKERS, Debt.PLAN, slow)
+    monkeypatch.setitem(tasks.MAKERS, Action.PLAN, slow)
     for number in range(9):
         house.submit(f"t{number}")
     turns = []

@@ -7,15 +7,15 @@ import pytest
 from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.evolve import evolve
-from streamsched.domain.flaws import flaw_of
 from streamsched.domain.phases import ChildState
-from streamsched.domain.routing import PATTERNS_LIMIT, Requirement, allows, flaw_of_pattern, requirement_of
+from streamsched.domain.routing import PATTERNS_LIMIT, Requirement, allows, problem_of_pattern, requirement_of
+from streamsched.domain.validation import validate
 from streamsched.runtime.backoff import Backoff
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.dispatcher import Dispatcher
 from streamsched.scheduler.routing import Route, Routing
-from streamsched.scheduler.workers import STALE, Capacity
+from streamsched.scheduler.workers import STALE_S, Capacity
 from tests.unit.routing_case import ID, beat_of, returned, task_of
 
 pytestmark = pytest.mark.unit
@@ -49,12 +49,12 @@ def test_a_pattern_names_a_module_or_what_lies_below_a_package(patterns: list[st
     "pattern", ["*", "*.x", "a*", "a.*.b", "a.**", "", ".", "a.", ".a", "a b", "a,b", "a:f", "1a", "a" * 2_000]
 )
 def test_what_is_no_pattern(pattern: str) -> None:
-    assert flaw_of_pattern(pattern)
+    assert problem_of_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["a", "a.b", "a.*", "a.b.*", "_a", "a._b.*", "ä.b"])
 def test_what_is_a_pattern(pattern: str) -> None:
-    assert flaw_of_pattern(pattern) is None
+    assert problem_of_pattern(pattern) is None
 
 
 def test_who_announces_nothing_runs_all_and_who_announces_no_module_runs_none() -> None:
@@ -64,15 +64,15 @@ def test_who_announces_nothing_runs_all_and_who_announces_no_module_runs_none() 
 
 
 def test_beats_that_no_worker_sends_are_refused() -> None:
-    assert flaw_of(beat_of("w", ["jobs", "jobs.*"])) is None
-    assert "more than 100" in (flaw_of(beat_of("w", ["m"] * (PATTERNS_LIMIT + 1))) or "")
-    assert "'*'" in (flaw_of(beat_of("w", ["*"])) or "")
+    assert validate(beat_of("w", ["jobs", "jobs.*"])) is None
+    assert "more than 100" in (validate(beat_of("w", ["m"] * (PATTERNS_LIMIT + 1))) or "")
+    assert "'*'" in (validate(beat_of("w", ["*"])) or "")
 
 
 @pytest.mark.parametrize("wait", [-1, 1 << 60])
 def test_a_return_with_a_wait_that_cannot_be_is_refused(wait: int) -> None:
-    assert flaw_of(returned(task_of("t", "m:f"), "w")) is None
-    assert "retry_after" in (flaw_of(returned(task_of("t", "m:f"), "w", retry_after=wait)) or "")
+    assert validate(returned(task_of("t", "m:f"), "w")) is None
+    assert "retry_after" in (validate(returned(task_of("t", "m:f"), "w", retry_after=wait)) or "")
 
 
 # --- the fold -------------------------------------------------------------------------------------------------------
@@ -127,26 +127,26 @@ def test_a_task_that_nobody_can_run_is_parked_and_woken_by_an_announcement() -> 
     routing, task = Routing(), task_of("t", "m:f")
     routing.heard("a", beat_of("a", ["other"]), 0.0)
     routing.want("t")
-    assert list(routing.hungry(0.0)) == ["t"]
+    assert list(routing.runnable(0.0)) == ["t"]
     routing.routes([task], routing.present(0.0), 0.0)
     for moment in (1.0, 2.0):
         routing.heard("a", beat_of("a", ["other"]), moment)
-        assert not routing.hungry(moment), "it costs nothing"
+        assert not routing.runnable(moment), "it costs nothing"
     routing.want("t")
-    assert not routing.hungry(2.0), "an event of the task does not wake it"
+    assert not routing.runnable(2.0), "an event of the task does not wake it"
     assert list(routing._under) == ["t"]
     routing.heard("b", beat_of("b", ["m"]), 2.5)
-    assert list(routing.hungry(2.5)) == ["t"]
+    assert list(routing.runnable(2.5)) == ["t"]
 
 
 def test_a_worker_that_is_heard_again_after_a_silence_wakes_too() -> None:
     routing, task = Routing(), task_of("t", "m:f")
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     routing.want("t")
-    routing.routes([task], routing.present(STALE + 1), STALE + 1)
-    assert not routing.hungry(STALE + 1)
-    routing.heard("a", beat_of("a", ["m"]), STALE + 2)
-    assert list(routing.hungry(STALE + 2)) == ["t"]
+    routing.routes([task], routing.present(STALE_S + 1), STALE_S + 1)
+    assert not routing.runnable(STALE_S + 1)
+    routing.heard("a", beat_of("a", ["m"]), STALE_S + 2)
+    assert list(routing.runnable(STALE_S + 2)) == ["t"]
 
 
 def test_a_parked_task_that_ends_is_forgotten() -> None:
@@ -156,7 +156,7 @@ def test_a_parked_task_that_ends_is_forgotten() -> None:
     routing.drop("t")
     assert not list(routing._under)
     routing.heard("a", beat_of("a", ["m"]), 0.0)
-    assert not routing.hungry(0.0)
+    assert not routing.runnable(0.0)
 
 
 def test_who_gave_a_child_back_is_shunned_for_longer_each_time_and_then_gets_one_child_to_try() -> None:
@@ -190,7 +190,7 @@ def test_what_ends_a_shunning(news: str) -> None:
     routing.learn(task, returned(task, "a"), 0.0)
     routing.want("t")
     routing.routes([task], routing.present(1.0), 1.0)
-    assert not routing.hungry(1.0)
+    assert not routing.runnable(1.0)
     if news == "a new announcement":
         routing.heard("a", beat_of("a", ["m", "n"]), 1.0)
     elif news == "another process":
@@ -201,7 +201,7 @@ def test_what_ends_a_shunning(news: str) -> None:
         routing.heard("a", None, 1.0)
         assert routing.learns == {e.ChildReturned}
         return
-    assert list(routing.hungry(1.0)) == ["t"]
+    assert list(routing.runnable(1.0)) == ["t"]
 
 
 def test_a_parked_task_is_tried_again_when_the_time_is_over() -> None:
@@ -211,8 +211,8 @@ def test_a_parked_task_is_tried_again_when_the_time_is_over() -> None:
     routing.want("t")
     routing.routes([task], routing.present(1.0), 1.0)
     routing.heard("a", beat_of("a", ["m"]), 4.9)
-    assert not routing.hungry(4.9)
-    assert list(routing.hungry(5.0)) == ["t"]
+    assert not routing.runnable(4.9)
+    assert list(routing.runnable(5.0)) == ["t"]
 
 
 def test_nothing_is_learnt_of_workers_that_are_not_there() -> None:

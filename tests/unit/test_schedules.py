@@ -215,7 +215,7 @@ def test_a_file_may_hold_its_template(house: House) -> None:
         ("interval: 1h\nparams: {n: .nan}\ntemplate: job.yaml\n", r":2: params\.n: nan is no JSON"),
         ("interval: 1h\nparams: {n: '${tick.nominal:date}'}\ntemplate: job.yaml\n", r":2: params\.n"),
         ("interval: 1h\nparams: {day: '${tick.next}'}\ntemplate: job.yaml\n", r":2: params: there is no tick\.next"),
-        ("interval: 1h\nparams: {day: '${tick.nominal:no}'}\ntemplate: job.yaml\n", "no is no format of a time"),
+        ("interval: 1h\nparams: {day: '${tick.nominal:no}'}\ntemplate: job.yaml\n", "no is not a format of a time"),
         ("interval: 1h\nend: 1970-01-01T00:10:00Z\ntemplate: job.yaml\n", r":2: end: it does not fire any more"),
         (TEMPLATED + "schedule: {interval: 1h}\n", r"params\.n.*is missing"),
         (TEMPLATED + "schedule: {interval: 1h, template: x}\n", r":5: schedule\.template: the file is a template"),

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from streamsched.domain import events as e
-from streamsched.domain.flaws import flaw_of
 from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_task_id
 from streamsched.domain.overlap import SchedulePolicy
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.domain.tick import fill, schedule_of, tick_id
 from streamsched.domain.ticking import FIRES, Decided, decide
+from streamsched.domain.validation import validate
 
 pytestmark = pytest.mark.unit
 
@@ -280,6 +280,6 @@ def test_a_schedule_whose_tasks_could_have_no_id_cannot_be() -> None:
         return e.ScheduleSet(bytes(16), START, "me", schedule_id, 0, SPEC, "{}", "t", "1", "{}", "{}", 0)
 
     longest = "x" * SCHEDULE_ID_LIMIT
-    assert flaw_of(made(longest)) is None
+    assert validate(made(longest)) is None
     assert is_task_id(tick_id(longest, "trigger", START + 1))
-    assert flaw_of(made(longest + "x")) is not None
+    assert validate(made(longest + "x")) is not None

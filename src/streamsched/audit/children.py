@@ -1,9 +1,9 @@
-"""What workers say of children: outcomes (invariant 3), checkpoints and fencing tokens (invariant 4)."""
+"""Events of workers about children: outcomes (invariant 3), checkpoints and fencing tokens (invariant 4)."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
+from typing import Any, Final
 
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
@@ -11,16 +11,14 @@ from streamsched.domain.ids import MASK
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Task
 
-Outcome = e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned
-Word = Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded
 OUTCOMES: Final = frozenset({e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned})
-WORDS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
+WORKER_EVENTS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
 Epochs = dict[int, tuple[int, str, int, int]]
-"""The highest epoch that was heard of for each work-log partition: of which task and child, at which offset."""
+"""The highest epoch of each work-log partition, with the task, child and offset of the event that has it."""
 
 
 class Owners:
-    """Who spoke for each work-log partition last, and in which epoch, as far as one task has heard."""
+    """The last owner of each work-log partition, and its epoch, by the events of one task."""
 
     __slots__ = ("_known", "highest")
 
@@ -34,8 +32,8 @@ class Owners:
         if self._known:
             self._known.pop(partition, None)
 
-    def judge(self, partition: int, event: Word, offset: int) -> Fault | None:
-        """Compare the fencing token of a word with those before it."""
+    def judge(self, partition: int, event: e.WorkerEvent, offset: int) -> Fault | None:
+        """Compare the fencing token of an event with those before it."""
         epoch = event.token & MASK
         if self._known is None:
             self._known = {}
@@ -54,12 +52,14 @@ class Owners:
 
 
 def is_poison(event: e.Event) -> bool:
-    """Tell whether a record of the work log that could not be read ended this child: it is named by headers alone."""
+    """Return whether a record of the work log that could not be read ended this child: it is named by headers alone."""
     return isinstance(event, e.ChildFailed) and event.reason == "poison" and event.token == 0
 
 
-def judge_word(task: Task, event: Word, offset: int, owners: Owners, excused: Collection[int]) -> Fault | None:
-    """Hold what a worker says of a child against the dispatches and checkpoints before it."""
+def judge_worker_event(
+    task: Task, event: e.WorkerEvent, offset: int, owners: Owners, excused: Collection[int]
+) -> Fault | None:
+    """Compare an event of a worker with the dispatches and checkpoints before it."""
     child = event.child
     if not task.is_current(child, event.ordinal):
         return None if child in excused and 1 <= event.ordinal <= task.ordinal_of(child) else _stray(task, event)
@@ -71,8 +71,8 @@ def judge_word(task: Task, event: Word, offset: int, owners: Owners, excused: Co
     return owners.judge(task.partition_of(child), event, offset) or _judge_sequence(task, event, detail.sequence)
 
 
-def _stray(task: Task, event: Word) -> Fault:
-    """Say what is wrong with a word about no live dispatch."""
+def _stray(task: Task, event: e.WorkerEvent) -> Fault:
+    """Return what is wrong with an event that is about no live dispatch."""
     child, name = event.child, type(event).__name__
     invariant = 3 if type(event) in OUTCOMES else 4
     if not 0 <= child < task.children:
@@ -87,7 +87,7 @@ def _stray(task: Task, event: Word) -> Fault:
     return Fault(4, child, f"nothing of ordinal {event.ordinal} after its outcome", f"{name}, though {ended}")
 
 
-def _judge_sequence(task: Task, event: Word, known: int) -> Fault | None:
+def _judge_sequence(task: Task, event: Any, known: int) -> Fault | None:
     if isinstance(event, e.ChildStarted | e.ChildYielded):
         return None
     sequence, name = event.sequence, type(event).__name__
@@ -96,10 +96,10 @@ def _judge_sequence(task: Task, event: Word, known: int) -> Fault | None:
             return None
         what = "the sequence does not rise" if sequence <= known else "the checkpoints before it are missing"
         return Fault(4, event.child, f"checkpoint {known + 1}", f"checkpoint {sequence}: {what}")
-    # An outcome of an attempt that told more than was durable carries that last state itself.
+    # An outcome carries a last state that was not durable yet.
     if sequence != known and (sequence != known + 1 or isinstance(event, e.ChildCompleted)):
         what = "an earlier checkpoint than" if sequence < known else "a checkpoint that is missing after"
         return Fault(4, event.child, f"{name} from checkpoint {known}", f"from {sequence}: {what} the journal's last")
     if isinstance(event, e.ChildCancelled) and task.state_of(event.child) is not ChildState.STOPPING:
-        return Fault(3, event.child, "ChildrenStopping that names it before it is cancelled", "nobody told it to stop")
+        return Fault(3, event.child, "ChildrenStopping that names it before it is cancelled", "it was not told to stop")
     return None

@@ -1,4 +1,4 @@
-"""Decisions: whether each was owed at its basis (invariant 10), and what it does where it stands (1, 2, 3, 5)."""
+"""Decisions: whether each was owed at its basis (invariant 10), and what it does in its place (1, 2, 3, 5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT
-from streamsched.domain.owed import Debt, owed
+from streamsched.domain.owed import Action, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.splitting import plan
 from streamsched.domain.task import Task
@@ -18,31 +18,31 @@ Decision = (
     e.TaskPlanned | e.TaskPlanProgressed | e.TaskRefused
     | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | e.TaskEnded
 )  # fmt: skip
-DEBTS: Final[dict[type[e.Event], Debt]] = {
-    e.TaskPlanned: Debt.PLAN,
-    e.TaskPlanProgressed: Debt.PLAN,
-    e.TaskRefused: Debt.PLAN,
-    e.ChildrenDispatched: Debt.DISPATCH,
-    e.ChildrenStopping: Debt.STOP,
-    e.ChildrenCancelled: Debt.CANCEL,
-    e.TaskSucceeded: Debt.END,
-    e.TaskFailed: Debt.END,
-    e.TaskCancelled: Debt.END,
+ACTIONS: Final[dict[type[e.Event], Action]] = {
+    e.TaskPlanned: Action.PLAN,
+    e.TaskPlanProgressed: Action.PLAN,
+    e.TaskRefused: Action.PLAN,
+    e.ChildrenDispatched: Action.DISPATCH,
+    e.ChildrenStopping: Action.STOP,
+    e.ChildrenCancelled: Action.CANCEL,
+    e.TaskSucceeded: Action.END,
+    e.TaskFailed: Action.END,
+    e.TaskCancelled: Action.END,
 }
-"""The decisions, and the debt that each one pays."""
+"""The decisions, and the action that each one is."""
 _OWED: Final = {
     None: "nothing",
-    Debt.PLAN: "a plan",
-    Debt.DISPATCH: "a dispatch",
-    Debt.STOP: "stop markers",
-    Debt.CANCEL: "the end of what will not be dispatched",
-    Debt.END: "its terminal event",
+    Action.PLAN: "a plan",
+    Action.DISPATCH: "a dispatch",
+    Action.STOP: "stop markers",
+    Action.CANCEL: "the end of what will not be dispatched",
+    Action.END: "its terminal event",
 }
 _LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
 
 
 def name_of(event: e.Event) -> str:
-    """Name the kind of an event."""
+    """Return the kind of an event."""
     return type(event).__name__
 
 
@@ -50,12 +50,12 @@ def name_of(event: e.Event) -> str:
 
 
 def judge_at_basis(task: Task | None, event: Decision) -> Fault | None:
-    """Hold a decision against the state that its maker had folded."""
+    """Compare a decision with the state that its maker had folded."""
     if task is None:
         return Fault(10, None, f"the task's request below basis {event.basis}", "no request there")
-    debt = owed(task, event.at)
-    if debt is not DEBTS[type(event)]:
-        expected = f"at basis {event.basis} the {task.phase} task owed {_OWED[debt]}"
+    action = owed(task, event.at)
+    if action is not ACTIONS[type(event)]:
+        expected = f"at basis {event.basis} the {task.phase} task owed {_OWED[action]}"
         return Fault(10, None, expected, name_of(event))
     if isinstance(event, e.ChildrenDispatched):
         return _unready(task, event)
@@ -67,7 +67,7 @@ def judge_at_basis(task: Task | None, event: Decision) -> Fault | None:
 
 
 def is_companion(before: Decision, event: Decision) -> bool:
-    """Tell whether this is the first dispatch of a plan, decided and written together with it."""
+    """Return whether this is the first dispatch of a plan, decided and written together with it."""
     return (
         isinstance(before, e.TaskPlanned)
         and isinstance(event, e.ChildrenDispatched)
@@ -76,21 +76,21 @@ def is_companion(before: Decision, event: Decision) -> bool:
 
 
 def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Fault | None:
-    """Hold the first dispatch against the plan that it was decided with."""
-    fresh = 0
+    """Compare the first dispatch with the plan that it was decided with."""
+    next_new = 0
     for release in event.releases:
-        if release.first != fresh or release.ordinal != 1:
-            return Fault(10, release.first, f"children from {fresh} on, with ordinal 1", _release(release))
-        fresh = release.last + 1
-    return None if fresh <= planned.children and event.releases else _empty(event)
+        if release.first != next_new or release.ordinal != 1:
+            return Fault(10, release.first, f"children from {next_new} on, with ordinal 1", _release(release))
+        next_new = release.last + 1
+    return None if next_new <= planned.children and event.releases else _empty(event)
 
 
 def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
     """Find a child that was not to be dispatched at this basis."""
-    fresh = task.fresh
+    next_new = task.first_undispatched
     for release in event.releases:
-        if release.first == fresh:
-            fresh = release.last + 1
+        if release.first == next_new:
+            next_new = release.last + 1
             continue
         for child in _known(task, release):
             due = task.detail_of(child).due if task.state_of(child) is ChildState.DUE else None
@@ -131,7 +131,7 @@ def _empty(event: Decision) -> Fault:
 
 
 def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None:
-    """Find the harm that a decision does in the state in which the fold meets it."""
+    """Find what a decision breaks in the state that the fold has at its place."""
     if isinstance(event, e.TaskPlanned):
         return _judge_plan(task, event)
     if isinstance(event, e.ChildrenDispatched):
@@ -146,7 +146,7 @@ def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None
 
 
 def is_bearable(task: Task, event: Decision, partitions: int) -> bool:
-    """Tell whether the fold can take a decision in: its numbers are such as a cell of the table can hold."""
+    """Return whether the fold can apply a decision: a cell of the table can hold its numbers."""
     if isinstance(event, e.TaskPlanned):
         return 0 <= event.children <= CHILDREN_LIMIT
     if isinstance(event, e.ChildrenDispatched):
@@ -159,7 +159,7 @@ def is_bearable(task: Task, event: Decision, partitions: int) -> bool:
 
 
 def judge_effect(task: Task, event: Decision, *, void: bool, released: int) -> Fault | None:
-    """Find a decision that had not the effect that it names: none is ever void, but where an event overtook it."""
+    """Find a decision without the effect that it names: one is only void where an event overtook it."""
     if isinstance(event, e.ChildrenDispatched):
         named = sum(release.last - release.first + 1 for release in event.releases)
         return None if named == released else Fault(10, None, f"{named} children dispatched", f"{released} could be")
@@ -186,18 +186,18 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
 
 
 def _judge_releases(task: Task, event: e.ChildrenDispatched, partitions: int) -> Fault | None:
-    fresh = task.fresh
+    next_new = task.first_undispatched
     for release in event.releases:
         if fault := _outside(task, [release]):
             return fault
         if not 0 <= release.partition < partitions:
             return Fault(8, release.first, f"one of {partitions} work-log partitions", _release(release))
-        if release.first >= fresh:
-            if release.first > fresh:
-                return Fault(10, release.first, f"children from {fresh} on", _release(release))
+        if release.first >= next_new:
+            if release.first > next_new:
+                return Fault(10, release.first, f"children from {next_new} on", _release(release))
             if release.ordinal != 1:
                 return Fault(3, release.first, "ordinal 1 for its first dispatch", _release(release))
-            fresh = release.last + 1
+            next_new = release.last + 1
             continue
         for child in range(release.first, release.last + 1):
             state, ordinal = task.state_of(child), task.ordinal_of(child)
@@ -243,7 +243,7 @@ def _outside(task: Task, ranges: Iterable[e.Release | e.Span]) -> Fault | None:
 
 
 def _known(task: Task, item: e.Release) -> Iterator[int]:
-    """Walk the children of a range that are in the plan; the others are judged in their place."""
+    """Yield the children of a range that are in the plan; the others are judged in their place."""
     return iter(range(max(0, item.first), min(item.last + 1, task.children)))
 
 

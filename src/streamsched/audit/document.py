@@ -16,25 +16,20 @@ PAYLOADS: Final = frozenset({"template", "params", "plan", "cursor", "args", "st
 
 
 def entry(record: Record, event: Event | Undecodable) -> dict[str, Any]:
-    """Make the document of one record of the journal; of one that is no event, with the reason."""
-    place = {
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "timestamp": record.timestamp,
-    }
+    """Return the document of a record of the journal; if it is not an event, with the reason."""
+    place = {name: getattr(record, name) for name in ("topic", "partition", "offset", "timestamp")}
     if isinstance(event, Event):
         return {"event": type(event).__name__, **place, **document(event)}
     return {"event": None, **place, "error": str(event)}
 
 
 def document(event: Any) -> dict[str, Any]:
-    """Make the document of an event."""
+    """Return the document of an event."""
     return {name: _value(name, getattr(event, name)) for name in event.__struct_fields__}
 
 
 def decoded(text: str) -> Any:
-    """Decode a payload; one that is no JSON is told as the text that it is."""
+    """Decode a payload; if it is not JSON, return the text itself."""
     try:
         return values.read(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """``export``: the history as a file, JSON lines or Parquet, whole or not at all.
 
-Rows stand in the order of ``replay``: merged by time, in order within each partition. A record that is no event has a
-row too, with the reason. Memory stays bounded: lines are written as they come, Parquet in row groups.
+Rows stand in the order of ``replay``: merged by time, in order within each partition. A record that is not an event has
+a row too, with the reason. Memory stays bounded: lines are written as they come, Parquet in row groups.
 """
 
 from __future__ import annotations
@@ -54,14 +54,10 @@ def export(
     task_id: str | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> tuple[int, int]:
-    """Write the history up to these ends into a file; returns the number of rows, and of those that are no event.
+    """Write the history up to these ends into a file; return how many rows it has, and how many are not events.
 
-    The file appears when it is whole; one that was there is replaced. ``on_progress`` hears of offsets done and to do.
-
-    Raises:
-        NoParquet: pyarrow is not installed.
-        OSError: the file cannot be written; nothing is left of it.
-
+    The file appears, or replaces an older one, when it is whole. ``on_progress`` takes offsets done and to do. Raise
+    NoParquet where pyarrow is missing, OSError where the file cannot be written; nothing is left of it then.
     """
     starts = log.start(list(ends))
     reached = dict(starts)

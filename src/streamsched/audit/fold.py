@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from streamsched.audit.followups import FollowupAudit
-from streamsched.audit.journal import Live, PartitionAudit, Standing
-from streamsched.audit.report import Findings
+from streamsched.audit.journal import DispatchState, Live, PartitionAudit
+from streamsched.audit.report import Report
 from streamsched.domain.events import Event, RecordSetAside
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, TopicPartition
-from streamsched.log.scan import BATCH, Patience
+from streamsched.log.scan import BATCH, StallDetector
 from streamsched.log.topics import Topics
 
 Progress = Callable[[int, int], None]
@@ -28,7 +28,7 @@ class Journal:
         topics: Topics,
         codec: Codec,
         task_id: str | None,
-        findings: Findings,
+        findings: Report,
         redriven: Collection[str],
     ) -> None:
         self._log = log
@@ -67,11 +67,11 @@ class Journal:
         """Read on up to these positions; unless ``exact``, what was written meanwhile is taken along."""
         total = sum(max(0, ends[place] - self._reader.position(place)) for place in self.places)
         limits = {place.partition: ends[place] for place in self.places} if exact else None
-        patience = Patience(self._log, ends, self._reader.reached)
+        stall = StallDetector(self._log, ends, self._reader.reached)
         while left := self._reader.left(ends):
             on_progress(max(0, total - left), total)
             self._take(limits)
-            patience.wait()
+            stall.check()
         on_progress(total, total)
 
     def judge_followups(self) -> None:
@@ -82,11 +82,11 @@ class Journal:
             self._followups.close(alone, self.forgotten())
 
     def forgotten(self) -> set[str]:
-        """Name the tasks that went on after their end, and were not kept for that."""
+        """Return the tasks that went on after their end, and were not kept for that."""
         return {task_id for audit in self.partitions.values() for task_id in audit.forgotten}
 
     def finish(self) -> None:
-        """Count what goes on, and tell of what could not be judged."""
+        """Count the tasks that are still followed, and note what could not be judged."""
         if told := in_words(self._reader.halts.values()):
             self._findings.notes.append(f"{told}; what is behind that is not judged")
         for audit in self.partitions.values():
@@ -98,27 +98,27 @@ class Journal:
 
     # --- what is known by now ---------------------------------------------------------------------------------------
 
-    def standing(self, task_id: str, child: int, ordinal: int) -> Standing:
-        """Tell where a dispatch is."""
-        return self._home(task_id).standing(task_id, child, ordinal)
+    def dispatch_state(self, task_id: str, child: int, ordinal: int) -> DispatchState:
+        """Return the state of a dispatch."""
+        return self._home(task_id).dispatch_state(task_id, child, ordinal)
 
     def task(self, task_id: str) -> Task | None:
-        """Find a task that goes on."""
+        """Return a task that is followed."""
         return self._home(task_id).task(task_id)
 
     def is_excused(self, task_id: str) -> bool:
-        """Tell whether records of a task that has ended, or is not known, are no wonder."""
+        """Return whether late events and records of a task are to be expected."""
         home = self._home(task_id)
         return home.is_excused(task_id) or not home.complete or home.place.partition in self._reader.halts
 
     def live(self) -> Iterator[Live]:
-        """Walk the live dispatches; what is live where a partition stands still, nobody can tell."""
+        """Yield the live dispatches, except of partitions that stand still: there they are not known."""
         for partition, audit in self.partitions.items():
             if partition not in self._reader.halts:
                 yield from audit.live()
 
     def epochs(self) -> Iterator[tuple[TopicPartition, int, int, tuple[str, int, int]]]:
-        """Walk the highest epochs of work-log partitions that were heard of: where, of which, and by whom."""
+        """Yield the highest epoch of each work-log partition: where it was read, the partition, and of which event."""
         resets = {partition for audit in self.partitions.values() for partition in audit.resets}
         for audit in self.partitions.values():
             for partition, (epoch, task_id, child, offset) in audit.epochs.items():

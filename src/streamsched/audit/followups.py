@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from streamsched.audit.report import Fault, Findings
+from streamsched.audit.report import Fault, Report
 from streamsched.domain import events as e
 from streamsched.domain.followups import Followup, as_followup
 
@@ -20,7 +20,7 @@ class Side(NamedTuple):
 class FollowupAudit:
     """Matches the two sides over all partitions (invariant 12)."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: Report) -> None:
         self._findings = findings
         self._alone: dict[Followup, Side] = {}
 
@@ -35,14 +35,11 @@ class FollowupAudit:
             self._match(followup, Side(True, place))
 
     def alone(self) -> set[tuple[Followup, Side]]:
-        """List what misses its other side now."""
+        """Return what misses its other side now."""
         return set(self._alone.items())
 
     def close(self, before: set[tuple[Followup, Side]], unknown: Collection[str]) -> None:
-        """Report what missed its other side already when all that had been committed was read once more.
-
-        What concerns tasks that are ``unknown`` is left out.
-        """
+        """Report what is still alone of those ``before``, except for tasks that are ``unknown``."""
         left = [each for each in self.alone() & before if _subject(each[0]) not in unknown]
         for followup, side in sorted(left, key=lambda each: (_order_of(each[1].place), _subject(each[0]))):
             self._report(followup, side)
@@ -63,11 +60,9 @@ class FollowupAudit:
 
 
 def _subject(followup: Followup) -> str:
-    """Return the task that a follow-up is about, or its key."""
     return str(followup.fields.get("task_id", followup.key))
 
 
 def _order_of(place: str) -> tuple[str, int]:
-    """Return the key by which places sort: the offsets of a partition as numbers."""
     partition, _, offset = place.rpartition("-")
     return partition, int(offset)

@@ -1,4 +1,4 @@
-"""One partition of the journal: the stories of its tasks and schedules, told as its events come."""
+"""One partition of the journal: the audits of its tasks and schedules, fed with its events as they come."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any, Final, NamedTuple, cast
 from msgspec.structs import replace
 
 from streamsched.audit import children, decisions
+from streamsched.audit.fingerprints import EventIds, FingerprintSet
 from streamsched.audit.followups import FollowupAudit
-from streamsched.audit.report import Fault, Findings
-from streamsched.audit.schedules import ScheduleStory
-from streamsched.audit.seen import Ended, EventIds
-from streamsched.audit.story import END, Story
+from streamsched.audit.report import Fault, Report
+from streamsched.audit.schedules import ScheduleAudit
+from streamsched.audit.task import END, TaskAudit
 from streamsched.domain import events as e
 from streamsched.domain.followups import AGREED, FOLLOWUPS, Followup, followups
 from streamsched.domain.phases import ChildState
@@ -22,23 +22,23 @@ from streamsched.log.port import TopicPartition
 from streamsched.log.topics import Topics
 
 HELD: Final = 100_000
-"""Events that may be held back for the bases to come; of more, the older half is folded."""
+"""Events that may be held back for later bases; of more, the older half is folded."""
 FEW: Final = 8
 """Events that any task may hold back besides."""
 TEXTS: Final = 1_000
 """Texts that requests share while they wait."""
 HEAVY: Final = 2_048
-"""Bytes from which on an event's payload is not kept: no invariant asks for it."""
+"""Bytes from which on an event's payload is dropped: no invariant needs it."""
 _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
-"""What people and time may write again, and at any time: void then."""
+"""Events that clients and timers may write again at any time; they are void then."""
 _TOLD: Final = (FOLLOWUPS.keys() | AGREED.keys()) & e.OF_SCHEDULE
-"""What schedulers write of schedules, in transactions: once."""
+"""What schedulers write of schedules, in transactions, so only once."""
 
 
-class Standing(Enum):
-    """Where a dispatch is, as the journal tells."""
+class DispatchState(Enum):
+    """The state of a dispatch in the journal."""
 
     UNKNOWN = auto()
     LIVE = auto()
@@ -59,12 +59,12 @@ class Live(NamedTuple):
 class PartitionAudit:
     """Follows one partition.
 
-    ``complete``: it is kept from its first record on, else no schedule is judged. ``redriven`` are tasks that go on
-    after an end; one of which that was not known is passed over from then on, and in ``forgotten``.
+    ``complete``: its first record is kept; otherwise no schedule is judged. ``redriven`` are tasks that are redriven
+    after an end. One that was not known to be is skipped from then on, and in ``forgotten``.
     """
 
     def __init__(
-        self, place: TopicPartition, *, topics: Topics, findings: Findings, complete: bool, followups: FollowupAudit,
+        self, place: TopicPartition, *, topics: Topics, findings: Report, complete: bool, followups: FollowupAudit,
         redriven: Collection[str],
     ) -> None:  # fmt: skip
         self.place = place
@@ -74,9 +74,9 @@ class PartitionAudit:
         self._followups = followups
         self._redriven = redriven
         self.forgotten: set[str] = set()
-        self._stories: dict[str, Story] = {}
-        self._schedules: dict[str, ScheduleStory] = {}
-        self._ended = Ended()
+        self._tasks: dict[str, TaskAudit] = {}
+        self._schedules: dict[str, ScheduleAudit] = {}
+        self._ended = FingerprintSet()
         self._excused: set[str] = set()
         self._ids = EventIds()
         self._load = Load()
@@ -104,61 +104,61 @@ class PartitionAudit:
             return
         if kind in AGREED:
             self._followups.written(event, self._named(offset))
-        story = self._stories.get(task_id)
-        if story is None:
+        audit = self._tasks.get(task_id)
+        if audit is None:
             self._begin(task_id, offset, event)
-        elif kind in decisions.DEBTS:
-            if story.decide(offset, event):  # type: ignore[arg-type]
-                self._close(task_id, story)
+        elif kind in decisions.ACTIONS:
+            if audit.decide(offset, event):  # type: ignore[arg-type]
+                self._close(task_id, audit)
         else:
-            if size > HEAVY and kind in children.WORDS:
+            if size > HEAVY and kind in children.WORKER_EVENTS:
                 event = replace(event, **{name: value for name, value in _PAYLOADS.items() if hasattr(event, name)})
-            story.held.append((offset, event, None))
+            audit.held.append((offset, event, None))
             self._room -= 1
             if self._room < 0:
                 self._make_room()
 
     def settle(self) -> None:
         """Fold everything that is held back, for there is nothing more to come for now; a request alone can wait."""
-        for story in self._stories.values():
-            if story.begun:
-                story.advance(END)
+        for audit in self._tasks.values():
+            if audit.begun:
+                audit.advance(END)
 
     def close(self) -> None:
-        """Count what the tasks that go on have come to."""
+        """Count what the tasks that are still followed came to."""
         self.settle()
-        for story in self._stories.values():
-            self._count(story)
-            self._findings.ended += story.task is not None and story.task.terminal
+        for audit in self._tasks.values():
+            self._count(audit)
+            self._findings.ended += audit.task is not None and audit.task.terminal
         for schedule in self._schedules.values():
             schedule.advance()
             self._findings.unjudged += schedule.unjudged
             self._findings.void += schedule.schedule.void if schedule.schedule else 0
 
     def task(self, task_id: str) -> Task | None:
-        """Find a task that goes on."""
-        story = self._stories.get(task_id)
-        return story.task if story else None
+        """Return a task that is followed."""
+        audit = self._tasks.get(task_id)
+        return audit.task if audit else None
 
     def is_excused(self, task_id: str) -> bool:
-        """Tell whether late words and records of a task are no wonder."""
-        story = self._stories.get(task_id)
-        return story.excused if story else task_id in self._excused
+        """Return whether late events and records of a task are to be expected."""
+        audit = self._tasks.get(task_id)
+        return audit.excused if audit else task_id in self._excused
 
-    def standing(self, task_id: str, child: int, ordinal: int) -> Standing:
-        """Tell where a dispatch is."""
+    def dispatch_state(self, task_id: str, child: int, ordinal: int) -> DispatchState:
+        """Return the state of a dispatch."""
         task = self.task(task_id)
         if task is None:
-            return Standing.ENDED if task_id in self._ended else Standing.UNKNOWN
+            return DispatchState.ENDED if task_id in self._ended else DispatchState.UNKNOWN
         if task.is_current(child, ordinal):
-            return Standing.LIVE
+            return DispatchState.LIVE
         known = 0 <= child < task.children and ordinal <= task.ordinal_of(child)
-        return Standing.ENDED if known else Standing.UNKNOWN
+        return DispatchState.ENDED if known else DispatchState.UNKNOWN
 
     def live(self) -> Iterator[Live]:
-        """Walk the live dispatches."""
-        for task_id, story in self._stories.items():
-            if (task := story.task) is None:
+        """Yield the live dispatches."""
+        for task_id, audit in self._tasks.items():
+            if (task := audit.task) is None:
                 continue
             for child in task.live_children():
                 yield Live(
@@ -176,10 +176,10 @@ class PartitionAudit:
             self._tell(Fault(invariant, None, expected, f"{kind.__name__} a second time"), schedule_id, offset)
             return
         if self.complete:
-            story = self._schedules.get(schedule_id)
-            if story is None:
-                story = self._schedules[schedule_id] = ScheduleStory(schedule_id, self._tell)
-            story.take(offset, event)
+            audit = self._schedules.get(schedule_id)
+            if audit is None:
+                audit = self._schedules[schedule_id] = ScheduleAudit(schedule_id, self._tell)
+            audit.take(offset, event)
         if kind in AGREED:
             self._followups.written(event, self._named(offset))
         for each in followups(None, event):
@@ -194,7 +194,7 @@ class PartitionAudit:
         if isinstance(event, e.TaskRequested) and not ended:
             self._findings.tasks += 1
             event = self._shared(event)
-            self._stories[task_id] = Story(
+            self._tasks[task_id] = TaskAudit(
                 event, offset, load=self._load, partitions=self._topics.child_partitions, epochs=self.epochs,
                 tell=self._tell, wants=self._wants, keep=task_id in self._redriven,
             )  # fmt: skip
@@ -204,7 +204,7 @@ class PartitionAudit:
         elif ended or self.complete:
             name = decisions.name_of(event)
             expected = "nothing after its terminal event" if ended else "a TaskRequested before"
-            invariant = 5 if ended else 10 if type(event) in decisions.DEBTS else 3
+            invariant = 5 if ended else 10 if type(event) in decisions.ACTIONS else 3
             if isinstance(event, e.TaskPlanned) and ended:
                 invariant = 1
             self._tell(Fault(invariant, getattr(event, "child", None), expected, name), task_id, offset)
@@ -224,7 +224,7 @@ class PartitionAudit:
         kind = type(event)
         if kind in _FACTS:
             return
-        invariant = 10 if kind in decisions.DEBTS else 3 if kind in children.OUTCOMES else 4
+        invariant = 10 if kind in decisions.ACTIONS else 3 if kind in children.OUTCOMES else 4
         if isinstance(event, e.TaskPlanned):
             invariant = 1
         elif isinstance(event, e.TaskSucceeded | e.TaskFailed | e.TaskCancelled):
@@ -237,36 +237,36 @@ class PartitionAudit:
     def _wants(self, followup: Followup, offset: int) -> None:
         self._followups.wanted(followup, self._named(offset))
 
-    def _close(self, task_id: str, story: Story) -> None:
+    def _close(self, task_id: str, audit: TaskAudit) -> None:
         if task_id in self._redriven:
             return
-        self._count(story)
+        self._count(audit)
         self._findings.ended += 1
         self._ended.add(task_id)
-        if story.excused:
+        if audit.excused:
             self._excused.add(task_id)
-        del self._stories[task_id]
+        del self._tasks[task_id]
         self._room -= FEW
 
-    def _count(self, story: Story) -> None:
-        self._findings.unjudged += story.unjudged
-        self._findings.void += story.task.void if story.task else 0
+    def _count(self, audit: TaskAudit) -> None:
+        self._findings.unjudged += audit.unjudged
+        self._findings.void += audit.task.void if audit.task else 0
 
     def _reset(self, offset: int, event: e.PartitionReset) -> None:
         self.resets.add(event.partition)
-        for story in self._stories.values():
-            story.held.append((offset, event, None))
+        for audit in self._tasks.values():
+            audit.held.append((offset, event, None))
 
     def _make_room(self) -> None:
         """Count again what is held back; where it is too much, fold the older half of what any task holds."""
         held = 0
-        for story in self._stories.values():
-            if len(story.held) > FEW:
-                held += len(story.held) - FEW
+        for audit in self._tasks.values():
+            if len(audit.held) > FEW:
+                held += len(audit.held) - FEW
         if held > HELD // 2:
-            for story in self._stories.values():
-                if len(story.held) > FEW:
-                    story.advance(story.held[len(story.held) // 2][0])
+            for audit in self._tasks.values():
+                if len(audit.held) > FEW:
+                    audit.advance(audit.held[len(audit.held) // 2][0])
             held //= 2
         self._room = HELD - held
 

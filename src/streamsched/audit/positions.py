@@ -8,21 +8,20 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final
 
-from streamsched.audit.report import Fault, Findings
+from streamsched.audit.report import Fault, Report
 from streamsched.log.coordination import Coordination
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.runtime.commit_metadata import CommitMetadata, NewerMetadata, decode_metadata, decode_ranges
 
-PATIENCE: Final = 30.0
-"""Seconds to wait for transactions that hold a position: longer than any of them lasts."""
+COMMITTED_TIMEOUT_S: Final = 30.0
+"""Wait for transactions that hold a position: longer than any of them lasts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
     """A group's commit of one partition.
 
-    ``edges``: where unsettled runs (even) and settled ones (odd) begin, from the position on; beyond the last one
-    everything is unsettled.
+    ``edges``: where unsettled ranges (even) and settled ones (odd) begin; beyond the last all is unsettled.
     """
 
     position: int
@@ -30,7 +29,7 @@ class Commit:
     edges: Sequence[int]
 
     def leaves(self, offset: int) -> bool:
-        """Tell whether it leaves a record unsettled."""
+        """Return whether it leaves a record unsettled."""
         return bisect_right(self.edges, offset) % 2 == 1
 
 
@@ -43,13 +42,13 @@ def read_commits(
     coordination: Coordination,
     group: str,
     places: Sequence[TopicPartition],
-    findings: Findings | None,
+    findings: Report | None,
     *,
     stable: bool = True,
 ) -> dict[TopicPartition, Commit]:
     """Read what a group has committed; a commit that is missing or not ours is told to ``findings``, and left out."""
     found: dict[TopicPartition, Commit] = {}
-    for place, committed in coordination.committed(group, places, stable=stable, timeout=PATIENCE).items():
+    for place, committed in coordination.committed(group, places, stable=stable, timeout=COMMITTED_TIMEOUT_S).items():
         fault = Fault(8, None, f"a position of group {group}", "none: 'streamsched topics repair' gives it anew")
         position = 0
         if committed is not None:
@@ -73,7 +72,7 @@ def judge_commits(
     commits: Mapping[TopicPartition, Commit],
     starts: Mapping[TopicPartition, int],
     ends: Mapping[TopicPartition, int],
-    findings: Findings,
+    findings: Report,
 ) -> None:
     """Hold commits against their partitions: ``starts`` as they were before the commits were read, ``ends`` after."""
     for place, commit in commits.items():

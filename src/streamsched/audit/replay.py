@@ -14,7 +14,7 @@ from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.event_reader import EventReader
 from streamsched.log.journal import JournalReader, in_words
 from streamsched.log.port import Log, Record, TopicPartition
-from streamsched.log.scan import Patience
+from streamsched.log.scan import StallDetector
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
 
@@ -29,10 +29,7 @@ logger = logging.getLogger(__name__)
 def ends_of(
     log: Log, places: Collection[TopicPartition], *, position: int | None = None, time: int | None = None
 ) -> Positions:
-    """Tell where a reading of these partitions ends: as they are now, before an offset of each, or after a time.
-
-    ``time`` in milliseconds: a partition ends before its first record that is later.
-    """
+    """Return the ends of these partitions: as they are now, before an offset, or after a time (milliseconds)."""
     ends = log.end(places)
     if time is not None:
         later = log.position_at(places, time + 1)
@@ -43,10 +40,7 @@ def ends_of(
 def history(
     log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Walk the journal up to these ends; a record that is no event comes with the reason.
-
-    The partitions that ``ends`` names are read; ``task_id`` leaves out what is under another key.
-    """
+    """Yield the journal, all or of one task, up to these ends; a record that is not an event comes with the reason."""
     event_reader, key = EventReader(codec, topics), None if task_id is None else task_id.encode()
     for record in merged(log, ends):
         if key is not None and record.key != key:
@@ -60,31 +54,24 @@ def history(
 def folded(
     log: Log, reader: JournalReader, starts: Positions, ends: Positions
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Walk the journal between these positions as a fold does, each partition in its order.
-
-    A partition that stands still ends there, with a warning.
-    """
+    """Yield the journal between these positions, each partition in its order; one that stands still ends there."""
     limits = {place.partition: end for place, end in ends.items()}
     reader.assign(starts)
-    patience = Patience(log, ends, reader.reached)
+    stall = StallDetector(log, ends, reader.reached)
     while reader.left(ends):
         for record, event in reader.poll(BATCH, 0.2):
             if record.offset < limits[record.partition] and event is not None:
                 yield record, event
-        patience.wait()
+        stall.check()
     if told := in_words(halt for halt in reader.halts.values() if halt.offset < limits[halt.place.partition]):
         logger.warning("%s; what is behind that is not seen here", told)
 
 
 def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None) -> int:
-    """Fold the history up to these ends into an empty view; returns the number of events.
-
-    The view is, row for row, the one that had folded these partitions up to there.
-    """
+    """Fold the history up to these ends into an empty view; return the number of events."""
     events = 0
     key = None if task_id is None else task_id.encode()
     with closing(JournalReader(log, topics, codec)) as reader:
-        # In no order between partitions: a view is the fold of each of them.
         for record, event in folded(log, reader, log.start(list(ends)), ends):
             if isinstance(event, Event) and key in (None, record.key):
                 view.apply(event, record.partition)
@@ -107,21 +94,21 @@ def merged(log: Log, ends: Positions, begin: Positions | None = None) -> Iterato
     heads: list[tuple[int, TopicPartition]] = []
     """Heap of the times of the first records held."""
     reader = log.reader()
-    patience = Patience(log, ends, positions.__getitem__)
+    stall = StallDetector(log, ends, positions.__getitem__)
     try:
         while True:
-            hungry = [place for place in places if not held[place] and positions[place] < ends[place]]
-            if hungry:
-                reader.assign({place: positions[place] for place in hungry})
+            wanting = [place for place in places if not held[place] and positions[place] < ends[place]]
+            if wanting:
+                reader.assign({place: positions[place] for place in wanting})
                 for record in reader.poll(BATCH, 0.2):
                     place = TopicPartition(record.topic, record.partition)
                     if record.offset < ends[place]:
                         held[place].append(record)
-                positions |= {place: reader.position(place) for place in hungry}
-                for place in hungry:
+                positions |= {place: reader.position(place) for place in wanting}
+                for place in wanting:
                     if held[place]:
                         heappush(heads, (held[place][0].timestamp, place))
-                patience.wait()
+                stall.check()
                 continue
             if not heads:
                 return

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 LISTED: Final = 1_000
-"""Violations that a report lists; of more it tells the number only."""
+"""Violations that a report lists; the others are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +33,13 @@ class Fault(NamedTuple):
     found: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Report:
-    """What was read, and what is wrong with it.
+    """What was read, and what is wrong with it. Collected in bounded memory.
 
     ``total`` counts all violations, of which ``violations`` lists the first. ``void`` events were late or repeated and
-    without effect; ``unreadable`` records were passed over by the fold; ``unjudged`` decisions had a basis too far
-    back to be held against it.
+    had no effect; ``unreadable`` records were skipped by the fold; ``unjudged`` decisions had a basis too far back.
     """
-
-    violations: Sequence[Violation]
-    total: int
-    events: int
-    tasks: int
-    ended: int
-    void: int
-    unreadable: int
-    unjudged: int
-    notes: Sequence[str] = ()
-
-
-@dataclass(slots=True)
-class Findings:
-    """Collects what an audit finds, in bounded memory."""
 
     violations: list[Violation] = field(default_factory=list)
     total: int = 0
@@ -73,10 +56,3 @@ class Findings:
         self.total += 1
         if len(self.violations) < LISTED:
             self.violations.append(Violation(fault.invariant, task_id, fault.child, place, fault.expected, fault.found))
-
-    def report(self) -> Report:
-        """Say what was found."""
-        return Report(
-            tuple(self.violations), self.total, self.events, self.tasks, self.ended, self.void, self.unreadable,
-            self.unjudged, tuple(self.notes),
-        )  # fmt: skip

@@ -1,7 +1,7 @@
-"""The story of one schedule: its events in the journal's order, each decision held against the fold at its basis.
+"""The audit of one schedule: its events in the journal's order, each decision held against the fold at its basis.
 
-As with tasks (``story``), an event is folded once, when the basis of a decision passes it. What a decision says is then
-gone through time by time: those that waited, those that somebody asked for, and the schedule's own, in their order.
+As with tasks (``task``), an event is folded once, when the basis of a decision passes it. The decision is then checked
+time by time: those that waited, triggers, and the schedule's own times, in their order.
 """
 
 from __future__ import annotations
@@ -9,25 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from streamsched.audit.refills import judge_refill
+from streamsched.audit.backfill_steps import judge_backfill_step
 from streamsched.audit.report import Fault
-from streamsched.audit.story import END, Tell
+from streamsched.audit.task import END, Tell
 from streamsched.domain import events as e
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.overlap import Overlap
-from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
+from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion, evolve_schedule
 from streamsched.domain.ticking import EXAMINED, first_to_catch_up
 
 HELD: Final = 2_000
-"""Events of one schedule that may be held back for the bases to come; of more, the older half is folded."""
+"""Events of one schedule held back for later bases; of more, the older half is folded."""
 TIMES: Final = 4 * EXAMINED
-"""More times than any decision has: those that it looked at, that waited and that somebody asked for."""
+"""More times than any decision has: its own, those that waited, and triggers."""
 FINAL: Final = frozenset({"fired", "skipped", "dropped", "missed", "suppressed"})
 _BESIDE: Final = (Overlap.ALLOW_ALL, Overlap.TERMINATE_OTHER)
 """With these a time fires though another task of the schedule runs."""
 
 
-class ScheduleStory:
+class ScheduleAudit:
     """One schedule, from its first event on."""
 
     __slots__ = ("_applied", "_decided", "_held", "_schedule_id", "_tell", "schedule", "unjudged")
@@ -78,7 +78,7 @@ class ScheduleStory:
         if self.schedule is None:
             return Fault(10, None, f"a schedule at basis {basis}", type(event).__name__)
         if isinstance(event, e.BackfillDecided):
-            return judge_refill(self.schedule, event)
+            return judge_backfill_step(self.schedule, event)
         return _Decision(self.schedule, event).judge()
 
 
@@ -92,18 +92,18 @@ class _Decision:
         self._triggers = set(schedule.triggers)
         self._running = len(schedule.running)
         self._left = schedule.left
-        self._times: Iterator[tuple[int, Segment]] = schedule.times()
+        self._times: Iterator[tuple[int, ScheduleVersion]] = schedule.times()
         self._next = next(self._times, None)
         self._last = schedule.cursor
         self._begins: dict[int, int] = {}
 
     def judge(self) -> Fault | None:
-        """Go through all that it says, then ask what it left out."""
+        """Check all its times, then look for times that it left out."""
         event = self._event
         if not event.ticks:
             return Fault(11, None, "times with their outcomes", "a decision without any")
         times = sum(run.count for run in event.ticks)
-        if times > TIMES:  # who goes through them one by one would never come to an end
+        if times > TIMES:  # checking them one by one would never end
             return Fault(11, None, f"at most {TIMES:,} times in one decision", f"{times:,} of them")
         for run in event.ticks:
             if fault := self._run(run):
@@ -115,37 +115,37 @@ class _Decision:
             return Fault(11, None, f"all up to {utc(self._last)}, its last time", f"up to {event.upto}")
         return None
 
-    def _following(self) -> tuple[int, Segment] | None:
-        """Find the first time of which it said nothing so far."""
+    def _following(self) -> tuple[int, ScheduleVersion] | None:
+        """Return the first time that has no outcome so far."""
         return None if self._left == 0 else self._next
 
     def _run(self, run: e.Ticks) -> Fault | None:
         if run.outcome not in FINAL and run.outcome != "buffered":
             return Fault(11, None, "an outcome of a time", f"{run.outcome!r} of {utc(run.first)}")
-        wait = Wait(run.kind, run.first)
-        known = self._triggers if wait in self._triggers else self._waiting
-        if wait in known:
-            return self._known(run, wait, known)
+        tick = PendingTick(run.kind, run.first)
+        known = self._triggers if tick in self._triggers else self._waiting
+        if tick in known:
+            return self._known(run, tick, known)
         if run.kind != "tick":
-            return Fault(11, None, "a trigger that somebody asked for, once", f"{run.outcome} {utc(run.first)}+trigger")
+            return Fault(11, None, "a trigger that was requested, once", f"{run.outcome} {utc(run.first)}+trigger")
         if run.outcome in ("fired", "buffered") and run.count != 1:
             return Fault(11, None, f"one time that is {run.outcome}", f"{run.count} of them in one")
         return self._own(run)
 
-    def _known(self, run: e.Ticks, wait: Wait, known: set[Wait]) -> Fault | None:
-        """Judge what becomes of a time that waited, or was asked for."""
-        known.discard(wait)
+    def _known(self, run: e.Ticks, tick: PendingTick, known: set[PendingTick]) -> Fault | None:
+        """Judge the outcome of a time that waited, or of a trigger."""
+        known.discard(tick)
         if (run.last, run.count) != (run.first, 1):
             return Fault(11, None, f"an outcome of {utc(run.first)} alone, which waited", f"of {run.count} times")
         if run.outcome == "buffered":
             if known is self._waiting:
                 return Fault(11, None, f"a final outcome of {utc(run.first)}, which waits", "buffered again")
-            self._waiting.add(wait)
+            self._waiting.add(tick)
             return None
         return self._fire(run, self._schedule.now) if run.outcome == "fired" else None
 
     def _own(self, run: e.Ticks) -> Fault | None:
-        """Judge what becomes of times of the schedule that had no outcome so far."""
+        """Judge the outcomes of times of the schedule that had none so far."""
         named = utc(run.first) if run.count == 1 else f"{run.count} times from {utc(run.first)} to {utc(run.last)}"
         for nth in range(run.count):
             following = self._following()
@@ -162,32 +162,32 @@ class _Decision:
             return Fault(11, None, f"a run that ends at {utc(self._last)}", f"{run.outcome} {named}")
         return None
 
-    def _one(self, run: e.Ticks, nominal: int, segment: Segment) -> Fault | None:
-        due = segment.rules.spec.due(self._schedule.schedule_id, nominal)
+    def _one(self, run: e.Ticks, nominal: int, version: ScheduleVersion) -> Fault | None:
+        due = version.rules.spec.due(self._schedule.schedule_id, nominal)
         if due > self._event.at:
             return Fault(11, None, f"{utc(nominal)} not before {utc(due)}, when it is due", f"at {utc(self._event.at)}")
-        if segment.paused != (run.outcome == "suppressed"):
-            what = "paused" if segment.paused else "not paused"
+        if version.paused != (run.outcome == "suppressed"):
+            what = "paused" if version.paused else "not paused"
             return Fault(11, None, f"an outcome of {utc(nominal)} as the schedule was {what} then", run.outcome)
-        if not segment.paused and self._is_late(nominal, segment) != (run.outcome == "missed"):
+        if not version.paused and self._is_late(nominal, version) != (run.outcome == "missed"):
             when = "in time" if run.outcome == "missed" else "too late"
             return Fault(11, None, f"an outcome of {utc(nominal)} as one that was found {when}", run.outcome)
         if run.outcome == "buffered":
-            self._waiting.add(Wait("tick", nominal))
-        return self._fire(run, segment) if run.outcome == "fired" else None
+            self._waiting.add(PendingTick("tick", nominal))
+        return self._fire(run, version) if run.outcome == "fired" else None
 
-    def _is_late(self, nominal: int, segment: Segment) -> bool:
-        """Tell whether a time was out of the catch-up window, or had enough later ones to be made up for."""
+    def _is_late(self, nominal: int, version: ScheduleVersion) -> bool:
+        """Return whether a time was out of the catch-up window, or had too many later ones to be fired."""
         at = self._event.at
-        if nominal < at - segment.rules.policy.catchup_window_ms:
+        if nominal < at - version.rules.policy.catchup_window_ms:
             return True
-        if id(segment) not in self._begins:
-            self._begins[id(segment)] = first_to_catch_up(segment, self._schedule.cursor, at)
-        return nominal < self._begins[id(segment)]
+        if id(version) not in self._begins:
+            self._begins[id(version)] = first_to_catch_up(version, self._schedule.cursor, at)
+        return nominal < self._begins[id(version)]
 
-    def _fire(self, run: e.Ticks, segment: Segment) -> Fault | None:
-        if self._running and segment.rules.policy.overlap not in _BESIDE:
-            expected = f"no task beside the one that runs ({segment.rules.policy.overlap})"
+    def _fire(self, run: e.Ticks, version: ScheduleVersion) -> Fault | None:
+        if self._running and version.rules.policy.overlap not in _BESIDE:
+            expected = f"no task beside the one that runs ({version.rules.policy.overlap})"
             return Fault(11, None, expected, f"fired {utc(run.first)}")
         self._running += 1
         if run.kind == "tick" and self._left is not None:

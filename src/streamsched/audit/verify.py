@@ -1,15 +1,15 @@
-"""``verify``: hold every invariant that the topics can show against them, in one pass and bounded memory.
+"""``verify``: check every invariant that the topics can show, in bounded memory.
 
-The journal is read once, each event judged where it stands; a second time only where tasks went on after their end, of
-which nothing is forgotten then. What holds *as of now* (the work log against the journal and the groups' positions) is
-asked afterwards, and only of a history that was read to its end.
+The journal is read once, each event judged in its place. It is read a second time only where ended tasks were redriven:
+their children are then kept. What holds *as of now* (the work log against the journal and the groups' positions) is
+checked afterwards, and only if the history was read to its end.
 """
 
 from __future__ import annotations
 
 from streamsched.audit.fold import Journal, Progress
 from streamsched.audit.replay import Positions, ends_of
-from streamsched.audit.report import Findings, Report, Violation
+from streamsched.audit.report import Report, Violation
 from streamsched.audit.work import WorkAudit
 from streamsched.log.codec import Codec
 from streamsched.log.coordination import Coordination
@@ -30,16 +30,11 @@ def verify(
     until_time: int | None = None,
     on_progress: Progress = lambda done, total: None,
 ) -> Report:
-    """Judge the history: of all tasks or one, to its end or up to an offset of each partition or a time.
+    """Judge the history of all tasks or one. Raise LogError where it cannot be read to its end.
 
-    ``until_position`` ends each partition before that offset, ``until_time`` (milliseconds) after that time; then the
-    work log is not looked at, for it is only known as of now. ``on_progress`` hears of offsets done and to do.
-
-    A partition that stands still at a record of an unknown schema is judged up to there, with a note.
-
-    Raises:
-        LogError: the log cannot be read to its end.
-
+    ``until_position`` ends each partition before that offset, ``until_time`` (milliseconds) after that time; the work
+    log, which is only known as of now, is then left out. ``on_progress`` takes offsets done and to do. A partition that
+    stands still at a record of an unknown schema is judged up to there, with a note.
     """
     ends: Positions | None = None
     if until_time is not None or until_position is not None:
@@ -47,7 +42,7 @@ def verify(
         ends = ends_of(log, places, position=until_position, time=until_time)
     redriven: set[str] = set()
     while True:
-        findings = Findings()
+        findings = Report()
         journal = Journal(log=log, topics=topics, codec=codec, task_id=task_id, findings=findings, redriven=redriven)
         try:
             if ends is None:
@@ -67,4 +62,4 @@ def verify(
             journal.finish()
         finally:
             journal.close()
-        return findings.report()
+        return findings

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from streamsched.audit.replay import folded
-from streamsched.audit.report import Fault, Findings, Report
+from streamsched.audit.report import Fault, Report
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec
 from streamsched.log.journal import JournalReader
@@ -22,13 +22,13 @@ from streamsched.view.view import View, view_mark
 FLUSH_EVERY: Final = 50_000
 """Events between writes of the fold."""
 SHOWN: Final = 200
-"""Signs of a value that are shown."""
+"""Characters of a value that are shown."""
 
 Rows = Iterator[tuple[bytes, bytes]]
 
 
 class ForeignView(Exception):
-    """A folder holds no view of this journal."""
+    """A folder does not hold a view of this journal."""
 
 
 def verify_view(
@@ -43,21 +43,10 @@ def verify_view(
 ) -> Report:
     """Fold the journal from nothing up to the positions of a view and compare all rows.
 
-    Args:
-        log: where the history is.
-        topics: its topics.
-        codec: reads them.
-        folder: of the view; it may be in use, it is looked at as it is now.
-        journal_id: which journal this is, as views name it.
-        task_id: the view was made of this task alone.
-        on_progress: hears of offsets done and to do.
-
-    Raises:
-        ForeignView: it is none of this journal.
-        LogError: the log cannot be read.
-
+    The view in ``folder`` may be in use: it is read as it is now. ``task_id``: it was made of this task alone.
+    ``on_progress`` takes offsets done and to do. Raise ForeignView for a view of another journal, LogError.
     """
-    findings = Findings()
+    findings = Report()
     view = FrozenStore(folder)
     try:
         mark = next((value for key, value in view.rows() if key == META), b"")
@@ -77,7 +66,7 @@ def verify_view(
                 store.close()
     finally:
         view.close()
-    return findings.report()
+    return findings
 
 
 def _fold(
@@ -87,7 +76,7 @@ def _fold(
     log: Log,
     topics: Topics,
     codec: Codec,
-    findings: Findings,
+    findings: Report,
     on_progress: Callable[[int, int], None],
 ) -> None:
     """Fold each partition up to its position."""
@@ -117,15 +106,15 @@ def _fold(
         view.moved(partition, position)
 
 
-def _compare(found: Rows, folded: Rows, folder: Path, findings: Findings) -> None:
-    """Walk both in the order of their keys."""
+def _compare(found: Rows, folded: Rows, folder: Path, findings: Report) -> None:
+    """Go through both in the order of their keys."""
     theirs, ours = next(found, None), next(folded, None)
     while theirs or ours:
         key = min(row[0] for row in (theirs, ours) if row)
         there = theirs[1] if theirs and theirs[0] == key else None
         here = ours[1] if ours and ours[0] == key else None
         if key != META and there != here:
-            _tell(key, here, there, folder, findings)
+            _report(key, here, there, folder, findings)
         if there is not None:
             theirs = next(found, None)
         if here is not None:
@@ -133,7 +122,7 @@ def _compare(found: Rows, folded: Rows, folder: Path, findings: Findings) -> Non
             findings.tasks += key[:1] == b"t"
 
 
-def _tell(key: bytes, here: bytes | None, there: bytes | None, folder: Path, findings: Findings) -> None:
+def _report(key: bytes, here: bytes | None, there: bytes | None, folder: Path, findings: Report) -> None:
     """Say in which value two rows differ first."""
     ours, theirs = _explained(key, here), _explained(key, there)
     row = ours or theirs or Row("", None, {key.hex(): None})

@@ -15,9 +15,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from streamsched.audit.fold import Journal
-from streamsched.audit.journal import Live, Standing
+from streamsched.audit.journal import DispatchState, Live
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
-from streamsched.audit.report import Fault, Findings
+from streamsched.audit.report import Fault, Report
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.coordination import Coordination
@@ -42,10 +42,10 @@ class Entry(NamedTuple):
     ordinal: int
     sequence: int | None
     """The checkpoint that its next attempt begins from; None where the record cannot be read."""
-    standing: Standing
+    dispatch_state: DispatchState
 
 
-class Marker(NamedTuple):
+class StopMarker(NamedTuple):
     """One stop marker."""
 
     place: TopicPartition
@@ -53,7 +53,7 @@ class Marker(NamedTuple):
     event: e.ChildrenStopping
 
     def names(self, live: Live) -> bool:
-        """Tell whether it tells this dispatch to stop."""
+        """Return whether it tells this dispatch to stop."""
         return self.event.task_id == live.task_id and any(
             release.first <= live.child <= release.last and release.ordinal == live.ordinal
             for release in self.event.releases
@@ -71,7 +71,7 @@ class WorkAudit:
         topics: Topics,
         codec: Codec,
         journal: Journal,
-        findings: Findings,
+        findings: Report,
         task_id: str | None,
     ) -> None:
         self._log = log
@@ -82,7 +82,7 @@ class WorkAudit:
         self._findings = findings
         self._task_id = task_id
         self._entries: list[Entry] = []
-        self._markers: list[Marker] = []
+        self._markers: list[StopMarker] = []
 
     def judge(self) -> None:
         """Make the comparison."""
@@ -102,11 +102,11 @@ class WorkAudit:
     def _judge_journal_group(self) -> None:
         places = self._topics.journal()
         commits = read_commits(self._coordination, self._topics.scheduler_group, places, self._findings)
-        # The first record of the journal may be kept no more, and a position that nobody moved is none of its owner's.
+        # Positions may lie below the first record that is kept: the starts are taken as 0.
         judge_commits(commits, dict.fromkeys(places, 0), self._log.end(places), self._findings)
 
     def _look(self) -> tuple[Ends, Mapping[TopicPartition, Commit]]:
-        """Scan the work log around reading the marks; returns the ends before, and what is committed."""
+        """Scan the work log around reading the marks; return the ends before, and what is committed."""
         group, places = self._topics.worker_group, self._topics.work_log()
         for _ in range(TRIES):
             self._entries, self._markers = [], []
@@ -147,7 +147,7 @@ class WorkAudit:
                 self._add(place, record.offset, *blamed, None)
             return
         if isinstance(event, e.ChildrenStopping):
-            self._markers.append(Marker(place, record.offset, event))
+            self._markers.append(StopMarker(place, record.offset, event))
         elif not isinstance(event, e.RecordSetAside):
             self._add(place, record.offset, event.task_id, event.child, event.ordinal, event.sequence)
 
@@ -156,13 +156,13 @@ class WorkAudit:
     ) -> None:
         if self._task_id not in (None, task_id):
             return
-        standing = self._journal.standing(task_id, child, ordinal)
-        self._entries.append(Entry(place, offset, task_id, child, ordinal, sequence, standing))
+        dispatch_state = self._journal.dispatch_state(task_id, child, ordinal)
+        self._entries.append(Entry(place, offset, task_id, child, ordinal, sequence, dispatch_state))
 
     # --- judge ------------------------------------------------------------------------------------------------------
 
     def _judge_epochs(self, commits: Mapping[TopicPartition, Commit]) -> None:
-        """Find words of an owner that never claimed its partition."""
+        """Find events of an owner that never claimed its partition."""
         for heard_at, partition, epoch, (task_id, child, offset) in self._journal.epochs():
             commit = commits.get(TopicPartition(self._topics.children, partition))
             if commit is not None and epoch > commit.mark.epoch:
@@ -173,7 +173,7 @@ class WorkAudit:
         first: dict[tuple[str, int], Entry] = {}
         for entry in unsettled:
             if entry.sequence is None:
-                continue  # rubbish until its owner sets it aside: its headers may name anything
+                continue  # its headers may name anything, until its owner sets it aside
             if self._journal.is_excused(entry.task_id):
                 continue
             fault = self._judge_entry(entry)
@@ -186,13 +186,13 @@ class WorkAudit:
 
     def _judge_entry(self, entry: Entry) -> Fault | None:
         child, ordinal = entry.child, entry.ordinal
-        if entry.standing is Standing.ENDED:
+        if entry.dispatch_state is DispatchState.ENDED:
             return Fault(8, child, f"the record of ordinal {ordinal} settled with its outcome", "it is unsettled")
-        now = self._journal.standing(entry.task_id, child, ordinal)
-        if now is Standing.UNKNOWN:
+        now = self._journal.dispatch_state(entry.task_id, child, ordinal)
+        if now is DispatchState.UNKNOWN:
             return Fault(8, child, f"a dispatch with ordinal {ordinal} in the journal", "a record of the work log only")
         task = self._journal.task(entry.task_id)
-        if now is not Standing.LIVE or task is None:
+        if now is not DispatchState.LIVE or task is None:
             return None
         if task.partition_of(child) != entry.place.partition:
             return Fault(8, child, f"its record in partition {task.partition_of(child)}", f"{entry.place.partition}")
@@ -202,19 +202,22 @@ class WorkAudit:
         self,
         live: Iterable[Live],
         unsettled: Iterable[Entry],
-        markers: Iterable[Marker],
+        markers: Iterable[StopMarker],
         commits: Mapping[TopicPartition, Commit],
     ) -> None:
         readable_last = sorted(unsettled, key=lambda entry: entry.sequence is not None)
         found = {(entry.task_id, entry.child, entry.ordinal): entry for entry in readable_last}
-        stops: dict[str, list[Marker]] = {}
+        stops: dict[str, list[StopMarker]] = {}
         for marker in markers:
             stops.setdefault(marker.event.task_id, []).append(marker)
         for dispatch in live:
             child, ordinal = dispatch.child, dispatch.ordinal
             place = TopicPartition(self._topics.children, dispatch.partition)
             commit = commits.get(place)
-            if commit is None or self._journal.standing(dispatch.task_id, child, ordinal) is not Standing.LIVE:
+            if (
+                commit is None
+                or self._journal.dispatch_state(dispatch.task_id, child, ordinal) is not DispatchState.LIVE
+            ):
                 continue
             entry = found.get((dispatch.task_id, child, ordinal))
             fault = None
@@ -234,4 +237,4 @@ class WorkAudit:
         latest = task.detail_of(dispatch.child).sequence if task else 0
         if dispatch.sequence <= sequence <= latest:
             return None
-        return Fault(4, dispatch.child, f"a record that goes on from checkpoint {latest}", f"from {sequence}")
+        return Fault(4, dispatch.child, f"a record that continues from checkpoint {latest}", f"from {sequence}")

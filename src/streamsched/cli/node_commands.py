@@ -10,7 +10,7 @@ import typer
 from streamsched.cli.options import DrainTimeout, Name, Reuse, Slots, settings_of, slots_or_cpus
 from streamsched.cli.printing import note
 from streamsched.domain.errors import InputError
-from streamsched.domain.routing import flaw_of_patterns
+from streamsched.domain.routing import problem_of_patterns
 from streamsched.domain.visible import is_visible
 from streamsched.hosting import supervise
 
@@ -80,10 +80,10 @@ def scheduler(context: typer.Context, name: Name = None) -> int:
 def allowed_modules(allow: list[str] | None) -> tuple[str, ...]:
     """Check the modules of ``--allow``."""
     modules = tuple(dict.fromkeys(allow or []))
-    flaw = flaw_of_patterns(modules)
-    if flaw is not None:
+    problem = problem_of_patterns(modules)
+    if problem is not None:
         every = "it would let whoever may write to the log run any code here; " if "*" in modules else ""
-        raise InputError(flaw, f"{every}name a module ('jobs'), or all below a package ('jobs.*')", source="--allow")
+        raise InputError(problem, f"{every}name a module ('jobs'), or all below a package ('jobs.*')", source="--allow")
     return modules
 
 

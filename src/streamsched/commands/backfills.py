@@ -8,10 +8,10 @@ from itertools import pairwise
 from typing import Final
 
 from streamsched.domain import events as e
-from streamsched.domain.backfill import PARTS_LIMIT, Reprocess, Standing, fate, times_of
+from streamsched.domain.backfill import PARTS_LIMIT, Reprocess, TaskStanding, fate, times_of
 from streamsched.domain.bounds import ACTIVE_LIMIT
 from streamsched.domain.errors import InputError
-from streamsched.domain.schedule import FOREVER, Schedule, Segment, evolve_schedule
+from streamsched.domain.schedule import FOREVER, Schedule, ScheduleVersion, evolve_schedule
 from streamsched.domain.tick import tick_id
 from streamsched.queries.documents import Document, Time, rfc3339
 
@@ -67,12 +67,12 @@ def parts_of(
     if wanted.end > now + 1:
         raise InputError(f"{rfc3339(wanted.end)} is still to come", "only past times are backfilled", source="--end")
     held = [schedule.now] if wanted.as_of_now else list(_versions(history()))
-    begins = [-1, *(segment.since for segment in held[1:]), FOREVER]
+    begins = [-1, *(version.since for version in held[1:]), FOREVER]
     parts = tuple(
-        _part(first, last, segment.body)
-        for (after, upto), segment in zip(pairwise(begins), held, strict=True)
+        _part(first, last, version.body)
+        for (after, upto), version in zip(pairwise(begins), held, strict=True)
         for first, last in ((max(wanted.start, after + 1), min(wanted.end - 1, upto)),)
-        if not segment.deleted and first <= last
+        if not version.deleted and first <= last
     )
     if next(times_of(parts, newest_first=False), None) is None:
         raise InputError(
@@ -91,7 +91,7 @@ def preview(
     schedule: Schedule,
     parts: Sequence[e.BackfillPart],
     wanted: WantedBackfill,
-    standing: Callable[[str], Standing | None],
+    standing: Callable[[str], TaskStanding | None],
 ) -> Iterator[Refilling]:
     """Walk the times of a backfill, each with what would become of it now."""
     for nominal, part in times_of(parts, newest_first=wanted.newest_first):
@@ -106,18 +106,18 @@ def preview(
         )
 
 
-def _versions(history: Iterable[e.OfSchedule]) -> Iterator[Segment]:
+def _versions(history: Iterable[e.OfSchedule]) -> Iterator[ScheduleVersion]:
     """Walk what held in the whole life of a schedule; whether it was paused is of no interest."""
     schedule: Schedule | None = None
-    known: Segment | None = None
+    known: ScheduleVersion | None = None
     for event in history:
         schedule = evolve_schedule(schedule, event) or schedule
         if schedule is None:
             continue
-        segment = schedule.now
-        if known is None or (segment.body, segment.deleted) != (known.body, known.deleted):
-            known = segment
-            yield segment
+        version = schedule.now
+        if known is None or (version.body, version.deleted) != (known.body, known.deleted):
+            known = version
+            yield version
 
 
 def _part(first: int, last: int, body: e.ScheduleSet) -> e.BackfillPart:

@@ -11,9 +11,9 @@ from streamsched.commands.backfills import Refilling, WantedBackfill, parts_of, 
 from streamsched.commands.request import record_of
 from streamsched.domain import events as e
 from streamsched.domain.errors import Conflict, InputError
-from streamsched.domain.flaws import flaw_of
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.tick import tick_id
+from streamsched.domain.validation import validate
 from streamsched.files.schedule_file import WantedSchedule
 from streamsched.installation.session import Session
 from streamsched.installation.writing import write
@@ -145,8 +145,8 @@ class ScheduleChanges:
     def _write(self, event: e.OfSchedule) -> _Seen:
         """Append an event and fold up to it."""
         schedule_id = event.schedule_id
-        if flaw := flaw_of(event):
-            raise InputError(f"nobody could read that: {flaw}", "correct it", source=f"schedule {schedule_id}")
+        if problem := validate(event):
+            raise InputError(f"nobody could read that: {problem}", "correct it", source=f"schedule {schedule_id}")
         site, follower = self._session.site, self._session.follower
         record, home = record_of(site, event, schedule_id), site.topics.journal_of(schedule_id)
         if home.partition in follower.halts:

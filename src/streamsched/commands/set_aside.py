@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from streamsched.domain.errors import InputError, not_text
 from streamsched.domain.events import RecordSetAside
-from streamsched.domain.flaws import flaw_of
+from streamsched.domain.validation import validate
 from streamsched.installation.session import Session
 from streamsched.installation.site import Installation
 from streamsched.installation.writing import write
@@ -45,8 +45,8 @@ def set_aside(session: Session, partition: int, offset: int, reason: str, *, wor
         value = site.codec.encode(decision)
     except UnicodeEncodeError as error:
         raise not_text(error) from None
-    if flaw := flaw_of(decision):
-        raise InputError(flaw, "correct it", source=source)
+    if problem := validate(decision):
+        raise InputError(problem, "correct it", source=source)
     try:
         _check(site, place, offset, source)
         known = _decision(site, place, offset)

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 EXAMINED: Final = 500
 """Times looked at in one decision."""
 FIRED_CHARACTERS: Final = 8 * 1024 * 1024
-"""Of the templates and parameters of new tasks: with so many there are no more in one decision."""
+"""Limit for the templates and parameters of the new tasks in one decision."""
 PARTS_LIMIT: Final = 1_000
 _BLOCK: Final = 3_600_000
-"""Milliseconds that are looked at together on the way back."""
+"""Milliseconds searched together on the way back."""
 
 
 class Reprocess(StrEnum):
@@ -44,7 +44,7 @@ class Reprocess(StrEnum):
     ALL = "all"
 
 
-class Standing(NamedTuple):
+class TaskStanding(NamedTuple):
     """How the task of a time stands."""
 
     phase: Phase
@@ -52,7 +52,8 @@ class Standing(NamedTuple):
 
 
 @lru_cache(maxsize=1_024)
-def _spec(text: str) -> ScheduleSpec:
+def read_spec(text: str) -> ScheduleSpec:
+    """Read the times of a part."""
     from streamsched.domain.calendar.spec import ScheduleSpec  # late: most views hold no schedule
 
     return ScheduleSpec.from_json(text)
@@ -78,12 +79,12 @@ class Backfill:
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing more to come of it."""
+        """Whether it has ended."""
         return not self.running and (self.cancelled or self.next_time() is None)
 
     @property
     def state(self) -> str:
-        """Name where it is."""
+        """Return its state in a word."""
         if not self.done:
             return "cancelling" if self.cancelled else "active"
         return "cancelled" if self.cancelled else "done"
@@ -94,43 +95,38 @@ class Backfill:
         return 0 if self.cancelled else max(0, self.request.max_active - len(self.running))
 
     def next_time(self) -> tuple[int, e.BackfillPart] | None:
-        """Find the time to go through next, and what holds for it."""
+        """Return the time to go through next, and what holds for it."""
         if not self._next:
             self._next.append(next(self.times(), None))
         return self._next[0]
 
     def times(self) -> Iterator[tuple[int, e.BackfillPart]]:
-        """Walk the times that were not gone through, in the backfill's order."""
+        """Yield the times that were not gone through, in the backfill's order."""
         return times_of(self.request.parts, newest_first=self.request.newest_first, cursor=self.cursor)
 
     def changed(self) -> None:
-        """Forget what was worked out; of one that is done, its times too."""
+        """Drop what was computed from the old state; when it is done, its times too."""
         self._next.clear()
         if self.done and self.request.parts:
             self.request = replace(self.request, parts=())
 
 
 def is_readable(request: e.BackfillRequested) -> bool:
-    """Tell whether a backfill can be gone through."""
+    """Return whether the times of all parts can be read."""
     try:
         for part in request.parts:
-            _spec(part.spec)
+            read_spec(part.spec)
     except ScheduleError:
         return False
     return True
 
 
-def spec_of(part: e.BackfillPart) -> ScheduleSpec:
-    """Read when the times of a part are."""
-    return _spec(part.spec)
-
-
 def times_of(
     parts: Sequence[e.BackfillPart], *, newest_first: bool, cursor: int | None = None
 ) -> Iterator[tuple[int, e.BackfillPart]]:
-    """Walk the times of a backfill beyond its cursor, in its order, each with what holds for it."""
+    """Yield the times of a backfill beyond its cursor, in its order, each with what holds for it."""
     for part in reversed(parts) if newest_first else parts:
-        first, last, spec = part.first, part.last, _spec(part.spec)
+        first, last, spec = part.first, part.last, read_spec(part.spec)
         if newest_first:
             found = latest(spec, first, last if cursor is None else min(last, cursor - 1))
         else:
@@ -140,7 +136,7 @@ def times_of(
 
 
 def latest(spec: ScheduleSpec, first: int, last: int) -> Iterator[int]:
-    """Walk the times in ``first..last`` backwards, an hour of them at a time."""
+    """Yield the times in ``first..last`` backwards, an hour of them at a time."""
     while (found := spec.last_before(last + 1, first)) is not None:
         begin = max(first, found - _BLOCK + 1)
         yield from reversed(list(spec.between(begin, found + 1)))
@@ -151,16 +147,16 @@ def latest(spec: ScheduleSpec, first: int, last: int) -> Iterator[int]:
 
 
 def advance(backfill: Backfill, event: e.BackfillDecided, ended_since: dict[str, int]) -> bool:
-    """Take in a decision; ``ended_since`` tells of tasks that ended while it was on its way, and as which redrive."""
+    """Take in a decision; ``ended_since`` has the tasks whose redrives ended after it was made."""
     if event.backfill != backfill.number:
         return False
-    for refill in event.ticks:
-        backfill.counts[refill.outcome] += refill.count
-        if refill.outcome == "left":
+    for run in event.ticks:
+        backfill.counts[run.outcome] += run.count
+        if run.outcome == "left":
             continue
-        task_id = tick_id(event.schedule_id, "tick", refill.first)
-        if ended_since.get(task_id, -1) < refill.redrive:
-            backfill.running[task_id] = refill.redrive
+        task_id = tick_id(event.schedule_id, "tick", run.first)
+        if ended_since.get(task_id, -1) < run.redrive:
+            backfill.running[task_id] = run.redrive
     backfill.cursor = event.upto
     return True
 
@@ -178,8 +174,7 @@ def end_task(backfill: Backfill, event: e.TickEnded) -> bool:
 # --- what is owed to it ---------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Revival:
+class Revival(NamedTuple):
     """A task to redrive."""
 
     task_id: str
@@ -188,7 +183,7 @@ class Revival:
 
 
 @dataclass(slots=True)
-class Refilled:
+class BackfillStep:
     """A decision about the times of a backfill up to ``upto``, in its order."""
 
     upto: int
@@ -197,14 +192,14 @@ class Refilled:
     revivals: list[Revival] = field(default_factory=list)
 
 
-def refill(
-    backfill: Backfill, is_free: Callable[[int], bool], standing: Callable[[int], Standing | None]
-) -> Refilled | None:
-    """Decide about the next times, as many as there is room for; None where there is none now.
+def backfill_step(
+    backfill: Backfill, is_free: Callable[[int], bool], standing: Callable[[int], TaskStanding | None]
+) -> BackfillStep | None:
+    """Decide about the next times, as many as there is room for; None if there is no room or no time.
 
-    ``is_free`` tells whether the schedule itself has nothing more to do with a time; ``standing`` how its task stands.
+    ``is_free``: the schedule itself has nothing more to do with a time. ``standing``: how the task of an id stands.
     """
-    made = Refilled(0)
+    made = BackfillStep(0)
     room, characters = backfill.room, 0
     for examined, (nominal, part) in enumerate(backfill.times()):
         if room == 0 or characters >= FIRED_CHARACTERS or examined >= EXAMINED or not is_free(nominal):
@@ -227,8 +222,8 @@ def refill(
     return made if made.ticks else None
 
 
-def fate(reprocess: str, found: Standing | None) -> str:
-    """Say what becomes of a time: ``fired``, ``redriven`` or ``left``."""
+def fate(reprocess: str, found: TaskStanding | None) -> str:
+    """Return the outcome of a time: ``fired``, ``redriven`` or ``left``."""
     if found is None:
         return "fired"
     again = {Phase.FAILED, Phase.CANCELLED} if reprocess == Reprocess.FAILED else set()
@@ -238,7 +233,7 @@ def fate(reprocess: str, found: Standing | None) -> str:
 
 
 def _leave(ticks: list[e.Refill], nominal: int) -> None:
-    """Tell of a time that is left as it is; several in a row are told of as one."""
+    """Add a time that is left as it is; several in a row become one entry."""
     ran = ticks[-1] if ticks else None
     if ran is not None and ran.outcome == "left":
         ticks[-1] = e.Refill(min(ran.first, nominal), max(ran.last, nominal), ran.count + 1, "left", 0)

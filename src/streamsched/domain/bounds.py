@@ -1,7 +1,8 @@
 """The types of the fields of events: what a number or a text may be, and its unit.
 
-``domain.flaws`` checks decoded events by them, and ``make schemas`` writes them into the ``.avsc`` files. ``bytes`` is
-the limit of a text in UTF-8. A function beside or in place of ``Meta`` returns what is wrong with a value, or None.
+``domain.validation`` checks decoded events by them, and ``make schemas`` writes them into the ``.avsc`` files.
+``bytes`` is the limit of a text in UTF-8. A function beside or in place of ``Meta`` returns what is wrong with a value,
+or None.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from msgspec import Meta
 
 from streamsched.domain.ids import NAME_LIMIT, is_schedule_id, is_task_id
 from streamsched.domain.kinds import COUNT_LIMIT
-from streamsched.domain.routing import flaw_of_patterns
+from streamsched.domain.routing import problem_of_patterns
 
 CHILDREN_LIMIT: Final = 10_000_000
 LAST_ORDINAL: Final = 0xFFF
@@ -51,5 +52,5 @@ Reason = Annotated[str, Meta(max_length=2_000)]
 Payload = Annotated[str, Meta(description="JSON", extra={"bytes": PAYLOAD_LIMIT})]
 TaskId = Annotated[str, _no("task id", is_task_id)]
 ScheduleId = Annotated[str, _no("schedule id", is_schedule_id)]
-Modules = Annotated[tuple[str, ...], flaw_of_patterns]
+Modules = Annotated[tuple[str, ...], problem_of_patterns]
 ErrorTypes = Annotated[tuple[Name, ...], Meta(max_length=COUNT_LIMIT)]

@@ -44,8 +44,7 @@ class Unavailable(StreamschedError):
 class InputError(WrongInput):
     """What the caller gave cannot be used, and nothing has been written.
 
-    ``source`` is a file or an option, ``line`` counts from 1, ``field`` is a dotted path such as
-    ``child.args.first``.
+    ``source`` is a file or an option, ``line`` counts from 1, ``field`` is a path such as ``child.args.first``.
     """
 
     def __init__(self, reason: str, remedy: str, *, source: str = "", line: int | None = None, field: str = "") -> None:
@@ -66,7 +65,7 @@ class Conflict(InputError):
 
 
 def not_text(error: UnicodeEncodeError) -> InputError:
-    """Say which text no record can hold: one with a lone surrogate."""
+    """Return which text no record can hold: one with a lone surrogate."""
     return InputError(f"{error.object[:200]!r} is not text", "give it without lone surrogates")
 
 

@@ -13,11 +13,11 @@ from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.phases import CLOSING, ChildState, Phase
 from streamsched.domain.policy import RUN_ALL
-from streamsched.domain.task import Detail, Load, Task
+from streamsched.domain.task import ChildDetail, Load, Task
 
 
 def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
-    """Apply one event, in the journal's order. The given task is consumed: go on with the one returned.
+    """Apply one event, in the journal's order. The given task is consumed: use the one returned.
 
     ``load`` counts the live children of all tasks for each partition; it is an index, not part of the state.
     """
@@ -29,10 +29,6 @@ def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
         live = type(event) not in _OF_DISPATCH or task.is_current(known.child, known.ordinal)
         task.void += not (live and apply(task, known))
     return task
-
-
-def _requested(task: Task, event: e.TaskRequested) -> bool:
-    return False
 
 
 def _planned(task: Task, event: e.TaskPlanned) -> bool:
@@ -115,7 +111,7 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
     detail.result = event.result
     detail.state = detail.reason = None
     if detail.error_type is None:
-        detail.message = None  # of a worker that gave it back: no failure of the child
+        detail.message = None  # it is about a return, not a failure
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
     _close_when_done(task)
@@ -172,7 +168,7 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
         return True
     detail.reason, detail.error_type, detail.message, detail.traceback = why.code, None, why.detail, None
     task.refusal = f"{event.by}: {why.detail}"
-    # Without a wait no time of day counts: the clock of who gave it back may be ahead.
+    # Without a wait the time is 0, for the clock of the worker may be ahead.
     _come_back(task, event.child, event.at + why.retry_after if why.retry_after else 0)
     return True
 
@@ -195,7 +191,7 @@ def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
 
 
 def _redriven(task: Task, event: e.TaskRedriven) -> bool:
-    """Let an ended task go on; what is known of the children that do must be in ``details``."""
+    """Revive an ended task; ``details`` must have the details of the children that run again."""
     everything = event.scope == "all"
     if event.redrive != task.redrive + 1 or not (task.left_undone or (everything and task.phase is Phase.SUCCEEDED)):
         return False
@@ -219,19 +215,8 @@ def _redriven(task: Task, event: e.TaskRedriven) -> bool:
     return True
 
 
-def _succeeded(task: Task, event: e.TaskSucceeded) -> bool:
-    return _end(task, event, Phase.SUCCEEDING, Phase.SUCCEEDED)
-
-
-def _task_failed(task: Task, event: e.TaskFailed) -> bool:
-    return _end(task, event, Phase.FAILING, Phase.FAILED)
-
-
-def _task_cancelled(task: Task, event: e.TaskCancelled) -> bool:
-    return _end(task, event, Phase.CANCELLING, Phase.CANCELLED)
-
-
-def _end(task: Task, event: e.TaskEnded, closing: Phase, end: Phase) -> bool:
+def _task_ended(task: Task, event: e.TaskEnded) -> bool:
+    closing, end = _ENDS[type(event)]
     if task.phase is not closing or event.redrive != task.redrive:
         return False
     task.enter(end)
@@ -239,8 +224,8 @@ def _end(task: Task, event: e.TaskEnded, closing: Phase, end: Phase) -> bool:
     return True
 
 
-def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelled) -> Detail:
-    """Note who ran the attempt and how long it took, which sizes the window."""
+def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelled) -> ChildDetail:
+    """Note who ran the attempt and how long it took, which decides how many children a worker holds."""
     detail = task.detail(event.child)
     detail.attempt = event.attempt
     detail.started_at = event.started_at
@@ -253,14 +238,14 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     return detail
 
 
-def _keep_state(detail: Detail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
+def _keep_state(detail: ChildDetail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
     if event.sequence >= detail.sequence:
         detail.sequence = event.sequence
         detail.state = event.state
 
 
 def _come_back(task: Task, child: int, due: int = 0) -> None:
-    """Let a live child have another dispatch when it is due, unless it was told to stop or has had its last one."""
+    """Dispatch a live child again when it is due, unless it was told to stop or has used its last ordinal."""
     if task.state_of(child) is ChildState.STOPPING:
         _cancel_live(task, child)
     elif task.ordinal_of(child) < LAST_ORDINAL:
@@ -298,8 +283,13 @@ def _close_when_done(task: Task) -> None:
         task.enter(Phase.FAILING if too_many else Phase.SUCCEEDING)
 
 
+_ENDS: dict[type[e.Event], tuple[Phase, Phase]] = {
+    e.TaskSucceeded: (Phase.SUCCEEDING, Phase.SUCCEEDED),
+    e.TaskFailed: (Phase.FAILING, Phase.FAILED),
+    e.TaskCancelled: (Phase.CANCELLING, Phase.CANCELLED),
+}
 _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
-    e.TaskRequested: _requested,
+    e.TaskRequested: lambda task, event: False,
     e.TaskPlanned: _planned,
     e.TaskPlanProgressed: _plan_progressed,
     e.TaskRefused: _refused,
@@ -315,9 +305,7 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.PartitionReset: _partition_reset,
     e.TaskCancelRequested: _cancel_requested,
     e.TaskRedriven: _redriven,
-    e.TaskSucceeded: _succeeded,
-    e.TaskFailed: _task_failed,
-    e.TaskCancelled: _task_cancelled,
+    **dict.fromkeys(_ENDS, _task_ended),
 }
 _OF_DISPATCH = frozenset(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))
 """Void unless they are about the live dispatch of their child."""

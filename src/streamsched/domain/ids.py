@@ -58,12 +58,12 @@ def murmur2(data: bytes) -> int:
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """Find the partition of a keyed topic that holds ``key``, as Kafka's default partitioner would."""
+    """Return the partition of a keyed topic that holds ``key``, as Kafka's default partitioner would."""
     return (murmur2(key.encode()) & 0x7FFFFFFF) % partitions
 
 
 def is_task_id(text: str) -> bool:
-    """Tell whether a text can be a task id: 1 to 200 characters, neither blank nor control."""
+    """Return whether a text can be a task id: 1 to 200 characters, neither blank nor control."""
     if text in _known:
         return True
     if len(text) > TASK_ID_LIMIT or _TASK_ID.fullmatch(text) is None:
@@ -75,7 +75,7 @@ def is_task_id(text: str) -> bool:
 
 
 def is_schedule_id(text: str) -> bool:
-    """Tell whether a text can be a schedule's id: its tasks' ids must be ids too."""
+    """Return whether a text can be a schedule's id: its tasks' ids must be ids too."""
     return is_task_id(text) and len(text) <= SCHEDULE_ID_LIMIT
 
 

@@ -54,7 +54,7 @@ class SchedulePolicy:
         try:
             object.__setattr__(self, "overlap", Overlap(self.overlap))
         except ValueError as error:
-            reason = f"{self.overlap!r} is no overlap policy"
+            reason = f"{self.overlap!r} is not an overlap policy"
             raise ScheduleError(reason, f"choose one of {', '.join(Overlap)}", path=("overlap",)) from error
         try:
             check_whole(self.catchup_window_ms, ("catchup_window",), LEAST_WINDOW_MS, LONGEST_MS)

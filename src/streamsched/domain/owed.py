@@ -1,6 +1,6 @@
-"""``owed``: which decision a task still owes, read off its state alone, never off the event that changed it.
+"""``owed``: which decision a task still owes, by its state alone, never by the event that changed it.
 
-Reading the decision back clears the debt, so a decision that was lost (a crash, an abort, a takeover) is simply owed
+Reading the decision back clears it, so a decision that was lost (a crash, an abort, a takeover) is simply owed
 again. The table, phase by phase::
 
     requested, planning   PLAN
@@ -18,8 +18,8 @@ from streamsched.domain.phases import CLOSING, Phase
 from streamsched.domain.task import Task
 
 
-class Debt(Enum):
-    """A kind of decision."""
+class Action(Enum):
+    """What a task may owe: a kind of decision."""
 
     PLAN = auto()
     DISPATCH = auto()
@@ -28,17 +28,17 @@ class Debt(Enum):
     END = auto()
 
 
-def owed(task: Task, now: int) -> Debt | None:
-    """Name the decision that the task owes at this time, or None. Costs the same whatever the task's size."""
+def owed(task: Task, now: int) -> Action | None:
+    """Return the decision that the task owes at this time, or None. Costs the same whatever the task's size."""
     if task.phase in (Phase.REQUESTED, Phase.PLANNING):
-        return Debt.PLAN
+        return Action.PLAN
     if task.phase is Phase.RUNNING:
         due = task.next_due()
-        return Debt.DISPATCH if task.fresh < task.bound or (due is not None and due <= now) else None
+        return Action.DISPATCH if task.first_undispatched < task.bound or (due is not None and due <= now) else None
     if task.phase in CLOSING:
         if task.live > task.stopping:
-            return Debt.STOP
+            return Action.STOP
         if task.idle:
-            return Debt.CANCEL
-        return Debt.END if task.live == 0 else None
+            return Action.CANCEL
+        return Action.END if task.live == 0 else None
     return None

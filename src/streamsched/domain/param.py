@@ -9,7 +9,7 @@ from typing import Final
 
 from streamsched.domain import pattern as patterns
 from streamsched.domain.placeholders import INTEGER_LIMIT, encode, kept
-from streamsched.domain.refusal import Path, TemplateError, check_whole, suggest
+from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, suggest
 
 
 def _integer(value: object) -> bool:
@@ -63,10 +63,10 @@ class Param:
 
     def check(self, name: str) -> None:
         """Refuse a declaration that contradicts itself. Raise TemplateError with the path of the field."""
-        path: Path = ("params", name)
+        path: FieldPath = ("params", name)
         for field, kind in (("type", self.type), ("items", self.items)):
             if kind is not None and kind not in _TYPES:
-                reason = f"{kind!r} is no type"
+                reason = f"{kind!r} is not a type"
                 raise TemplateError(reason, suggest(kind, _TYPES), path=(*path, field))
         for field, types in _FOR.items():
             if getattr(self, _ATTRIBUTES.get(field, field)) is not None and self.type not in types:
@@ -86,14 +86,14 @@ class Param:
             if fault:
                 raise TemplateError(fault, f"make it {self.wanted()}", path=(*path, "default"))
 
-    def _check_limits(self, path: Path) -> None:
+    def _check_limits(self, path: FieldPath) -> None:
         for low, high, low_name, high_name in (
             (self.minimum, self.maximum, "minimum", "maximum"),
             (self.min_length, self.max_length, "minLength", "maxLength"),
         ):
             for limit, name in ((low, low_name), (high, high_name)):
                 if limit is not None and not _number(limit):
-                    raise TemplateError(f"{limit!r} is no number", "give a number", path=(*path, name))
+                    raise TemplateError(f"{limit!r} is not a number", "give a number", path=(*path, name))
             if low is not None and high is not None and low > high:
                 reason = f"{low_name} {low} is above {high_name} {high}"
                 raise TemplateError(reason, "swap them", path=(*path, low_name))
@@ -101,7 +101,7 @@ class Param:
             if limit is not None:
                 check_whole(limit, (*path, name), 0)
         if self.pattern is not None and not isinstance(self.pattern, str):
-            raise TemplateError(f"{self.pattern!r} is no regular expression", "give a text", path=(*path, "pattern"))
+            raise TemplateError(f"{self.pattern!r} is not a regular expression", "give a text", path=(*path, "pattern"))
 
     def check_pattern(self, name: str) -> None:
         """Refuse a pattern that cannot be matched, and a default that does not match. Raise TemplateError.
@@ -110,11 +110,11 @@ class Param:
         """
         if self.pattern is None:
             return
-        path: Path = ("params", name)
+        path: FieldPath = ("params", name)
         try:
             patterns.check(self.pattern)
         except patterns.PatternError as error:
-            reason = f"{_short(self.pattern)} is no regular expression known here: {error}"
+            reason = f"{_short(self.pattern)} is not a regular expression known here: {error}"
             remedy = "write a regular expression without backreferences and look-around (docs/template.md)"
             raise TemplateError(reason, remedy, path=(*path, "pattern")) from None
         if self.default is not None and (fault := self.mismatch(self.default)):
@@ -141,7 +141,7 @@ class Param:
         return ", ".join(words)
 
     def fault(self, value: object) -> str | None:
-        """Say why a value is refused, whatever the pattern; None when it is accepted."""
+        """Return why a value is refused, whatever the pattern; None when it is accepted."""
         if not _TYPES[self.type][1](value):
             return f"{_short(value)} is not {_TYPES[self.type][0]}"
         if self.items is not None and isinstance(value, list):
@@ -167,7 +167,7 @@ class Param:
         return None
 
     def mismatch(self, value: object) -> str | None:
-        """Say why a value does not match the pattern; None where it does, or there is none."""
+        """Return why a value does not match the pattern; None where it does, or there is none."""
         if self.pattern is None or not isinstance(value, str):
             return None
         try:

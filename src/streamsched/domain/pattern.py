@@ -1,4 +1,4 @@
-"""Regular expressions of templates, matched in linear time: who writes one, or a value, cannot hold a scheduler up.
+"""Regular expressions of templates, matched in linear time, so that none can hold up a scheduler.
 
 The engine is the one in pydantic's core (Rust's ``regex``). It knows neither backreferences nor look-around, and its
 time is bounded by the size of the pattern times the length of the value. Both are chosen by users, so the product is
@@ -42,22 +42,19 @@ class PatternError(ValueError):
 
 
 def check(pattern: str) -> None:
-    """Raise PatternError for what is no regular expression, or one that cannot be matched in linear time."""
+    """Raise PatternError for what is not a regular expression, or cannot be matched in linear time."""
     if weigh(pattern) * COMPILE_WORK > WORK_LIMIT:
         raise PatternError(_TOO_LARGE)
     _compiled(pattern)
 
 
 def work_of(pattern: str, value: str) -> int:
-    """Give a bound of the work to match a value, in the unit of ``WORK_LIMIT``. Raise PatternError."""
+    """Return a bound of the work to match a value, in the unit of ``WORK_LIMIT``. Raise PatternError."""
     return weigh(pattern) * (COMPILE_WORK + len(value.encode(errors="replace")))
 
 
 def matches(pattern: str, value: str) -> bool:
-    """Tell whether the pattern is found in the value. Raise PatternError as ``check`` does.
-
-    A lone surrogate, as in a file name that is no text, is matched as U+FFFD.
-    """
+    """Return whether the pattern is found in the value, with U+FFFD for lone surrogates. Raise PatternError."""
     return _compiled(pattern).isinstance_python(_SURROGATE.sub("\ufffd", value))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from streamsched.domain import values
-from streamsched.domain.refusal import Path, TemplateError, dotted, suggest
+from streamsched.domain.refusal import FieldPath, TemplateError, dotted, suggest
 
 CHILD: Final = "child."
 DEPTH_LIMIT: Final = values.SUBMITTED.levels
@@ -35,8 +35,8 @@ class Hole:
     inside: bool
 
 
-def parse(text: str, path: Path = ()) -> tuple[str | Reference, ...]:
-    """Cut a string into literal text and references. Raise TemplateError for a placeholder that is none."""
+def parse(text: str, path: FieldPath = ()) -> tuple[str | Reference, ...]:
+    """Cut a string into literal text and references. Raise TemplateError for a malformed placeholder."""
     pieces: list[str | Reference] = []
     literal = ""
     position = 0
@@ -49,7 +49,7 @@ def parse(text: str, path: Path = ()) -> tuple[str | Reference, ...]:
         if not token[3]:
             raise TemplateError("a placeholder is not closed", "write ${name}, or $${ for a plain ${", path=path)
         if not _REFERENCE.fullmatch(token[2]):
-            reason = f"{token[0]} is no placeholder"
+            reason = f"{token[0]} is not a placeholder"
             raise TemplateError(reason, "write ${name} or ${child.name}, or $${ for a plain ${", path=path)
         if literal:
             pieces.append(literal)
@@ -62,7 +62,7 @@ def parse(text: str, path: Path = ()) -> tuple[str | Reference, ...]:
 
 
 def whole(value: object) -> str | None:
-    """Name the variable of a placeholder that is the whole value; None for any other value."""
+    """Return the variable of a placeholder that is the whole value; None for any other value."""
     if isinstance(value, str):
         pieces = parse(value)
         if len(pieces) == 1 and isinstance(pieces[0], Reference):
@@ -70,7 +70,7 @@ def whole(value: object) -> str | None:
     return None
 
 
-def references(value: object, path: Path) -> Iterator[tuple[Path, str]]:
+def references(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, str]]:
     """Walk a plain value and name every variable in it, with its path."""
     for where, text, is_key in _strings(value, path):
         for piece in parse(text, where):
@@ -82,24 +82,21 @@ def references(value: object, path: Path) -> Iterator[tuple[Path, str]]:
             yield where, piece.name
 
 
-def check_known(name: str, path: Path, known: Collection[str], where: str) -> None:
+def check_known(name: str, path: FieldPath, known: Collection[str], where: str) -> None:
     """Refuse a placeholder of a variable that does not exist there."""
     if name not in known:
         raise TemplateError(f"${{{name}}} is unknown in {where}", suggest(name, known), path=path)
 
 
-def kept(value: object, path: Path = ()) -> Any:
-    """Give the plain value that this one equals (``values.plain``). Raise TemplateError where there is none.
-
-    Strings are data here: what looks like a placeholder is none.
-    """
+def kept(value: object, path: FieldPath = ()) -> Any:
+    """Return the plain value that this one equals (``values.plain``), or raise TemplateError. Strings are data here."""
     try:
         return values.plain(value, values.SUBMITTED, len(path))
     except values.Refused as error:
         raise TemplateError(error.reason, error.remedy, path=(*path, *error.path)[:8]) from None
 
 
-def _strings(value: object, path: Path) -> Iterator[tuple[Path, str, bool]]:
+def _strings(value: object, path: FieldPath) -> Iterator[tuple[FieldPath, str, bool]]:
     if isinstance(value, str):
         yield path, value, False
     elif isinstance(value, list):
@@ -116,7 +113,7 @@ def text_of(value: object) -> str:
     return value if isinstance(value, str) else encode(value)
 
 
-def inside(text: str, path: Path = ()) -> str:
+def inside(text: str, path: FieldPath = ()) -> str:
     """Escape a text for a string in which more may follow it. Raise TemplateError where that would make another one."""
     if "\ud800" <= text[-1:] <= "\udbff":
         reason = "a text that ends with half a character cannot stand before other text"
@@ -127,14 +124,13 @@ def inside(text: str, path: Path = ()) -> str:
 class JsonText:
     """JSON text of a value with its parameters filled in and holes where only a child knows the value.
 
-    Sizes are added up before anything is joined, so that a small template that names a large parameter many
-    times is refused instead of built. Raise TemplateError above ``limit`` bytes and for a variable without
-    value.
+    Sizes are added up before anything is joined: a small template may name a large parameter many times. Raise
+    TemplateError above ``limit`` bytes and for a variable without value.
     """
 
     __slots__ = ("_encoded", "_limit", "_params", "_path", "_size", "parts")
 
-    def __init__(self, value: object, params: Mapping[str, object], *, path: Path, limit: int) -> None:
+    def __init__(self, value: object, params: Mapping[str, object], *, path: FieldPath, limit: int) -> None:
         self.parts: list[str | Hole] = []
         self._params = params
         self._encoded: dict[Hole, str] = {}

@@ -10,21 +10,21 @@ from hashlib import sha256
 from typing import Final, Self
 
 from streamsched.domain.bounds import LONGEST_MS
-from streamsched.domain.refusal import Path, TemplateError, check_whole, number_text
+from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, number_text
 
-_RETRY: Final[Path] = ("child", "retry")
+_RETRY: Final[FieldPath] = ("child", "retry")
 _CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*")
 _ALIASES: Final = {
     **dict.fromkeys(("IOError", "EnvironmentError", "os.error", "socket.error", "select.error"), "OSError"),
     **dict.fromkeys(("socket.timeout", "asyncio.TimeoutError", "concurrent.futures.TimeoutError"), "TimeoutError"),
 }
-"""Other names that Python has for a class, which does not know them."""
-_TOLERATE: Final[Path] = ("failure", "tolerate")
+"""Aliases of Python's error classes: no error bears such a name."""
+_TOLERATE: Final[FieldPath] = ("failure", "tolerate")
 FAIL_FAST: Final = "fail_fast"
 RUN_ALL: Final = "run_all"
 
 
-def _check_number(value: object, path: Path, minimum: float, maximum: float) -> None:
+def _check_number(value: object, path: FieldPath, minimum: float, maximum: float) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not minimum <= value <= maximum:
         reason = f"must be a number from {minimum:g} to {maximum:g}, not {number_text(value)}"
         raise TemplateError(reason, "give a number in that range", path=path)
@@ -34,9 +34,9 @@ def _check_number(value: object, path: Path, minimum: float, maximum: float) -> 
 class RetryPolicy:
     """When a failed attempt is followed by another one (times in milliseconds).
 
-    ``max_attempts`` counts the first one too; 0 is unlimited, 1 is none. ``max_interval_ms`` 0 becomes 100
-    times the initial interval. ``non_retryable`` names error types, see ``rules_out``. An advanced checkpoint
-    resets the count if ``reset_on_progress``.
+    ``max_attempts`` counts the first one too; 0 is unlimited. ``max_interval_ms`` 0 becomes 100 times the initial
+    interval. ``non_retryable`` names error types (``rules_out``). With ``reset_on_progress`` a new checkpoint resets
+    the count.
     """
 
     max_attempts: int = 4
@@ -67,7 +67,7 @@ class RetryPolicy:
         """Refuse a name in ``non_retryable`` that no class can have. Raise TemplateError."""
         for position, name in enumerate(self.non_retryable):
             if not _CLASS.fullmatch(name):
-                reason, remedy = f"{name!r} is no name of an error type", "write ValueError or package.module.Class"
+                reason, remedy = f"{name!r} is not a name of an error type", "write ValueError or package.module.Class"
                 raise TemplateError(reason, remedy, path=(*_RETRY, "non_retryable", position))
             own = _ALIASES.get(name.removeprefix("builtins."))
             if own is not None:
@@ -75,20 +75,18 @@ class RetryPolicy:
                 raise TemplateError(reason, f"write {own}", path=(*_RETRY, "non_retryable", position))
 
     def rules_out(self, error_type: str, error_types: Sequence[str]) -> bool:
-        """Tell whether no other attempt follows on an error: its class or a base of that is named.
+        """Return whether an error allows no other attempt, because its class or one of its bases is named.
 
-        A name is that of the class alone, or with its module before it, or a package that this is in.
-        ``error_type`` is the class alone, ``error_types`` are all of them with their modules, as far as the
-        worker told.
+        A name is the class alone, or has its module or a package of that before it. ``error_type`` is the class alone,
+        ``error_types`` are the class and its bases with their modules, as far as the worker sent them.
         """
         known = (error_type, *error_types)
         return any(_is_named(name.removeprefix("builtins."), kind) for name in self.non_retryable for kind in known)
 
     def delay_ms(self, attempt: int, salt: str) -> int:
-        """Choose the wait after failed attempt number ``attempt`` (from 1), in milliseconds.
+        """Return the wait after failed attempt number ``attempt`` (from 1), in milliseconds.
 
-        Full jitter: even over 0..min(max_interval, initial_interval * backoff ** (attempt - 1)). It comes
-        from a hash of salt and attempt, so that whoever computes it again finds the same.
+        Full jitter, from a hash of salt and attempt: 0..min(max_interval, initial_interval * backoff ** (attempt - 1)).
         """
         try:
             bound = min(self.max_interval_ms, int(self.initial_interval_ms * self.backoff ** (attempt - 1)))
@@ -148,10 +146,9 @@ class FailurePolicy:
         return fields if self.on == FAIL_FAST else {**fields, "on": self.on}
 
     def exceeded(self, failed: int, total: int) -> bool:
-        """Tell whether this many failed children of ``total`` fail the task.
+        """Return whether this many failed children of ``total`` (0: not known yet) fail the task.
 
-        ``total`` 0 says that the split is not complete: then only the count is judged. With neither value set
-        the first failure is too many; 100 percent never is.
+        With neither value set the first failure is too many; 100 percent never is.
         """
         if self.count is None and self.percent is None:
             return failed > 0

@@ -8,7 +8,7 @@ from typing import Final
 
 from streamsched.domain.errors import WrongInput
 
-Path = tuple[str | int, ...]
+FieldPath = tuple[str | int, ...]
 _WORD_CHARACTERS: Final = 100
 _WORDS: Final = 1_000
 _SHOWN: Final = 50
@@ -17,11 +17,13 @@ _SHOWN: Final = 50
 class TemplateError(WrongInput, ValueError):
     """A template, a variable or a split is refused; nothing has been written.
 
-    ``path`` leads to the field in the template file (keys and list positions), so that an edge that knows the
-    file can add its line. ``variable`` is set when a parameter's value is to blame, not the template.
+    ``path`` leads to the field in the template file (keys and list positions). ``variable`` is set when a parameter's
+    value is wrong, not the template.
     """
 
-    def __init__(self, reason: str, remedy: str, *, path: Path = (), template: str = "", variable: str = "") -> None:
+    def __init__(
+        self, reason: str, remedy: str, *, path: FieldPath = (), template: str = "", variable: str = ""
+    ) -> None:
         self.reason = reason
         self.remedy = remedy
         self.path = path
@@ -45,7 +47,7 @@ class TemplateError(WrongInput, ValueError):
 class ScheduleError(WrongInput, ValueError):
     """A schedule's times are refused. ``path`` leads to the field (keys and list positions), empty for the whole."""
 
-    def __init__(self, reason: str, remedy: str, *, path: Path = ()) -> None:
+    def __init__(self, reason: str, remedy: str, *, path: FieldPath = ()) -> None:
         self.reason = reason
         self.remedy = remedy
         self.path = path
@@ -54,15 +56,15 @@ class ScheduleError(WrongInput, ValueError):
 
 @contextmanager
 def within(*path: str | int) -> Iterator[None]:
-    """Add to a ScheduleError from inside where the part stands that was looked at."""
+    """Put a path before that of a ScheduleError from inside."""
     try:
         yield
     except ScheduleError as error:
         raise ScheduleError(error.reason, error.remedy, path=(*path, *error.path)) from None
 
 
-def check_whole(value: object, path: Path, minimum: int, maximum: int = (1 << 63) - 1) -> None:
-    """Refuse what is no integer from ``minimum`` to ``maximum``."""
+def check_whole(value: object, path: FieldPath, minimum: int, maximum: int = (1 << 63) - 1) -> None:
+    """Refuse what is not an integer from ``minimum`` to ``maximum``."""
     if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
         reason = f"must be a whole number, at least {minimum}, not {number_text(value)}"
         raise TemplateError(reason, f"give {minimum} or more", path=path)
@@ -78,7 +80,7 @@ def number_text(value: object) -> str:
         return "a number of thousands of digits"
 
 
-def dotted(path: Path) -> str:
+def dotted(path: FieldPath) -> str:
     """Write a path as people do: ``child.args.files[2]``."""
     text = ""
     for step in path:
@@ -87,10 +89,7 @@ def dotted(path: Path) -> str:
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
-    """Say what the writer of an unknown word may have meant: the nearest known one, or all of them.
-
-    Words come from files and from the journal: what is long, or one of very many, is not compared.
-    """
+    """Return a hint for an unknown word: the nearest known one, or all of them. Long words are not compared."""
     from difflib import get_close_matches  # late: an executor never needs it
 
     words = sorted(known)

@@ -24,7 +24,7 @@ class Requirement(NamedTuple):
     module: str
 
     def met_by(self, modules: Sequence[str] | None) -> bool:
-        """Tell whether a worker that announced these patterns may run it; one that announced none may run all."""
+        """Return whether a worker that announced these patterns may run it; one that announced none may run all."""
         return modules is None or not self.module or allows(modules, self.module)
 
 
@@ -33,12 +33,12 @@ ANYWHERE: Final = Requirement("")
 
 @lru_cache(maxsize=4096)
 def requirement_of(handler: str) -> Requirement:
-    """Work out what the handler ``package.module:function`` requires."""
+    """Return what the handler ``package.module:function`` requires."""
     return Requirement(handler.partition(":")[0])
 
 
 def allows(patterns: Sequence[str], module: str) -> bool:
-    """Tell whether one of the patterns names this module."""
+    """Return whether one of the patterns names this module."""
     return any(
         pattern == module or (pattern.endswith(".*") and _lies_below(pattern[:-1], module)) for pattern in patterns
     )
@@ -49,19 +49,19 @@ def _lies_below(package: str, module: str) -> bool:
     return module.startswith(package) and not any(part.startswith("_") for part in rest.split("."))
 
 
-def flaw_of_pattern(pattern: str) -> str | None:
-    """Say why a pattern cannot be one, or None."""
+def problem_of_pattern(pattern: str) -> str | None:
+    """Return why a pattern cannot be one, or None."""
     name = pattern.removesuffix(".*")
     if len(pattern) > PATTERN_LIMIT:
         return f"has {len(pattern):,} characters, the limit is {PATTERN_LIMIT:,}"
     if "*" in name:
         return "a star stands only at the end, for what lies below a package"
-    return None if all(part.isidentifier() for part in name.split(".")) else "is no name of a module"
+    return None if all(part.isidentifier() for part in name.split(".")) else "is not a name of a module"
 
 
-def flaw_of_patterns(patterns: Sequence[str]) -> str | None:
-    """Say why no worker announces these patterns, or None."""
+def problem_of_patterns(patterns: Sequence[str]) -> str | None:
+    """Return why no worker announces these patterns, or None."""
     if len(patterns) > PATTERNS_LIMIT:
         return f"{len(patterns):,} modules, more than {PATTERNS_LIMIT}"
-    flaws = ((pattern, flaw_of_pattern(pattern)) for pattern in patterns)
-    return next((f"module {pattern[:200]!r}: {flaw}" for pattern, flaw in flaws if flaw), None)
+    problems = ((pattern, problem_of_pattern(pattern)) for pattern in patterns)
+    return next((f"module {pattern[:200]!r}: {problem}" for pattern, problem in problems if problem), None)

@@ -29,16 +29,16 @@ from streamsched.domain.tick import tick_id
 FOREVER: Final = 1 << 62
 
 
-class Wait(NamedTuple):
-    """A time that waits: for a running task, or (``trigger``) to be decided."""
+class PendingTick(NamedTuple):
+    """A time that waits for a running task, or a trigger that waits to be decided."""
 
     kind: str
     nominal: int
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
-    """What holds for nominal times after ``since``: none is, where the schedule was deleted."""
+class ScheduleVersion:
+    """What holds for nominal times after ``since``; where the schedule was deleted, there are none."""
 
     since: int
     body: e.ScheduleSet
@@ -47,7 +47,7 @@ class Segment:
 
     @property
     def rules(self) -> Rules:
-        """The body's rules; there are some, or the fold had refused it."""
+        """The rules in the body, which the fold has checked."""
         rules = read_rules(self.body.spec, self.body.policy)
         if rules is None:
             raise AssertionError(f"schedule {self.body.schedule_id} was folded without rules")
@@ -65,7 +65,7 @@ class Schedule:
     def __init__(self, schedule_id: str) -> None:
         self.schedule_id = schedule_id
         self.version = 0
-        self.timeline: list[Segment] = []
+        self.timeline: list[ScheduleVersion] = []
         self.cursor = 0
         """Every time up to here is accounted for."""
         self.note = ""
@@ -73,8 +73,8 @@ class Schedule:
         """Runs that are left, where they are limited."""
         self.running: dict[str, int] = {}
         """Unfinished tasks, with their redrives; those of a backfill are its own."""
-        self.waiting: list[Wait] = []
-        self.triggers: list[Wait] = []
+        self.waiting: list[PendingTick] = []
+        self.triggers: list[PendingTick] = []
         self.last_trigger = 0
         self.last_outcome = ""
         self.counts: Counter[str] = Counter()
@@ -86,10 +86,10 @@ class Schedule:
         self.ended_since: dict[str, int] = {}
         """Tasks of which a redrive ended since the last decision: one on its way may ask for the same redrive."""
         self.void = 0
-        self._next: list[tuple[int, Segment] | None] = []
+        self._next: list[tuple[int, ScheduleVersion] | None] = []
 
     @property
-    def now(self) -> Segment:
+    def now(self) -> ScheduleVersion:
         """What holds for the times to come."""
         return self.timeline[-1]
 
@@ -105,49 +105,49 @@ class Schedule:
 
     @property
     def state(self) -> str:
-        """Name where it is."""
+        """Return its state in a word."""
         if self.deleted:
             return "deleted"
         if self.paused:
             return "paused"
         return "finished" if self.next_time() is None and not self.waiting else "active"
 
-    def next_time(self) -> tuple[int, Segment] | None:
-        """Find the first nominal time that is not accounted for, and what holds for it."""
+    def next_time(self) -> tuple[int, ScheduleVersion] | None:
+        """Return the first nominal time that is not accounted for, and what holds for it."""
         if not self._next:
             self._next.append(next(self.times(), None))
         return self._next[0]
 
-    def times(self) -> Iterator[tuple[int, Segment]]:
-        """Walk the nominal times after the cursor."""
+    def times(self) -> Iterator[tuple[int, ScheduleVersion]]:
+        """Yield the nominal times after the cursor."""
         if self.left == 0:
             return
-        for segment, until in self.spans():
-            if segment.deleted:
+        for version, until in self.spans():
+            if version.deleted:
                 continue
-            at: int | None = max(self.cursor, segment.since)
+            at: int | None = max(self.cursor, version.since)
             while at is not None and at < until:
-                at = segment.rules.spec.next_after(at)
+                at = version.rules.spec.next_after(at)
                 if at is not None and at <= until:
-                    yield at, segment
+                    yield at, version
 
-    def spans(self) -> Iterator[tuple[Segment, int]]:
-        """Walk what holds, with the nominal time up to which it does."""
+    def spans(self) -> Iterator[tuple[ScheduleVersion, int]]:
+        """Yield what holds, with the nominal time up to which it does."""
         return zip(self.timeline, [*(after.since for after in self.timeline[1:]), FOREVER], strict=True)
 
-    def held_at(self, nominal: int) -> Segment:
-        """Find what holds for a nominal time; the first that is known, for an older one."""
-        return next((segment for segment in reversed(self.timeline) if segment.since < nominal), self.timeline[0])
+    def held_at(self, nominal: int) -> ScheduleVersion:
+        """Return what holds for a nominal time; the first that is known, for an older one."""
+        return next((version for version in reversed(self.timeline) if version.since < nominal), self.timeline[0])
 
     def is_free(self, nominal: int) -> bool:
-        """Tell whether a past time has its outcome, or was never one of the schedule's own: a backfill may have it."""
+        """Return whether a backfill may have this time: it has its outcome, or was never one of the schedule's own."""
         if nominal <= self.cursor:
             return True
         found = self.next_time()
         return found is None or found[0] > nominal
 
     @property
-    def refillable(self) -> bool:
+    def backfill_due(self) -> bool:
         """Whether there is something to decide about its backfill."""
         backfill = self.backfill
         if backfill is None or not backfill.room:
@@ -156,25 +156,25 @@ class Schedule:
         return found is not None and self.is_free(found[0])
 
     def due(self) -> int | None:
-        """Tell when there is something to decide, in milliseconds: 0 is at once, None never."""
-        return 0 if self.refillable else self.tick_due()
+        """Return when there is something to decide, in milliseconds: 0 is at once, None never."""
+        return 0 if self.backfill_due else self.tick_due()
 
     def tick_due(self) -> int | None:
-        """Tell the same of its own times."""
+        """Return when there is something to decide about its own times."""
         if self.triggers or (self.waiting and self.deleted):
             return 0
-        if self.left == 0 and any(wait.kind == "tick" for wait in self.waiting):
+        if self.left == 0 and any(tick.kind == "tick" for tick in self.waiting):
             return 0
         if self.waiting and not self.running and not self.paused:
             return 0
         found = self.next_time()
         if found is None:
             return None
-        nominal, segment = found
-        return segment.rules.spec.due(self.schedule_id, nominal)
+        nominal, version = found
+        return version.rules.spec.due(self.schedule_id, nominal)
 
     def changed(self) -> None:
-        """Forget what was worked out."""
+        """Drop what was computed from the old state."""
         self._next.clear()
         if self.backfill is not None:
             self.backfill.changed()
@@ -205,15 +205,15 @@ def _set(schedule: Schedule, event: e.ScheduleSet) -> bool:
     if new:
         schedule.created_at = event.at
         schedule.note = ""
-    _turn(schedule, event.at, Segment(0, event, paused))
+    _turn(schedule, event.at, ScheduleVersion(0, event, paused))
     schedule.left = rules.policy.limited_runs or None
     return True
 
 
-def _turn(schedule: Schedule, at: int, segment: Segment) -> None:
-    """Begin another segment, not before the last one: the clocks of those who ask differ."""
+def _turn(schedule: Schedule, at: int, version: ScheduleVersion) -> None:
+    """Begin another version, not before the last one: clients' clocks differ."""
     since = max([at, schedule.cursor, *(before.since for before in schedule.timeline[-1:])])
-    schedule.timeline.append(replace(segment, since=since))
+    schedule.timeline.append(replace(version, since=since))
     _trim(schedule)
 
 
@@ -235,7 +235,7 @@ def _triggered(schedule: Schedule, event: e.ScheduleTriggered) -> bool:
     if schedule.deleted:
         return False
     schedule.last_trigger = max(event.at, schedule.last_trigger + 1)
-    schedule.triggers.append(Wait("trigger", schedule.last_trigger))
+    schedule.triggers.append(PendingTick("trigger", schedule.last_trigger))
     return True
 
 
@@ -252,15 +252,15 @@ def _deleted(schedule: Schedule, event: e.ScheduleDeleted) -> bool:
 def _decided(schedule: Schedule, event: e.TicksDecided) -> bool:
     before = schedule.cursor
     for run in event.ticks:
-        wait = Wait(run.kind, run.first)
-        if wait in schedule.waiting:
-            schedule.waiting.remove(wait)
-        elif wait in schedule.triggers:
-            schedule.triggers.remove(wait)
+        tick = PendingTick(run.kind, run.first)
+        if tick in schedule.waiting:
+            schedule.waiting.remove(tick)
+        elif tick in schedule.triggers:
+            schedule.triggers.remove(tick)
         elif run.kind != "tick" or run.first <= before:
             continue  # it has its outcome
         if run.outcome == "buffered":
-            schedule.waiting.append(wait)
+            schedule.waiting.append(tick)
             continue
         schedule.counts[run.outcome] += run.count
         if run.outcome == "fired":
@@ -274,12 +274,12 @@ def _decided(schedule: Schedule, event: e.TicksDecided) -> bool:
 
 
 def _tick_ended(schedule: Schedule, event: e.TickEnded) -> bool:
-    refilled = schedule.backfill is not None and backfills.end_task(schedule.backfill, event)
+    of_backfill = schedule.backfill is not None and backfills.end_task(schedule.backfill, event)
     if event.redrive:
         schedule.ended_since[event.task_id] = event.redrive
     redrive = schedule.running.get(event.task_id)
     if redrive is None or event.redrive < redrive:
-        return refilled or event.redrive > 0
+        return of_backfill or event.redrive > 0
     del schedule.running[event.task_id]
     schedule.last_outcome = event.outcome
     failed = event.outcome in ("failed", "refused")
@@ -318,8 +318,8 @@ def _backfill_decided(schedule: Schedule, event: e.BackfillDecided) -> bool:
     known = schedule.backfill is not None and backfills.advance(schedule.backfill, event, schedule.ended_since)
     if known:
         schedule.ended_since.clear()
-    # A time that was none of the schedule's own may become one: who changes it may have a clock that is behind.
-    schedule.cursor = max([schedule.cursor, *(refill.last for refill in event.ticks if refill.outcome == "fired")])
+    # A client with a slow clock may change the schedule so that a backfilled time becomes one of its own.
+    schedule.cursor = max([schedule.cursor, *(run.last for run in event.ticks if run.outcome == "fired")])
     _trim(schedule)
     return known
 

@@ -1,8 +1,4 @@
-"""The plan of a task, and the arguments that each child has by it.
-
-A plan is small whatever the number of children: it says how the input is cut, and any child's arguments can
-be worked out from it and from the child's index alone.
-"""
+"""The plan of a task: how its input is cut, from which the arguments of any child follow by its index alone."""
 
 from __future__ import annotations
 
@@ -20,10 +16,7 @@ from streamsched.domain.template import Template
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a task is cut: the number of children, and a JSON document of the splitter with its resolved input.
-
-    ``digest`` is the SHA-256 of the document, in 64 hexadecimal digits.
-    """
+    """The number of children, a JSON document of the splitter with its resolved input, and its SHA-256 in hex."""
 
     children: int
     document: str
@@ -31,10 +24,9 @@ class Plan:
 
 
 def plan(template: Template, params: Mapping[str, object]) -> Plan:
-    """Cut the input of a task; ``params`` are resolved ones.
+    """Cut the input of a task, whose parameters are resolved; an empty input gives 0 children.
 
-    An empty input gives 0 children. Raise TemplateError for a size below 1, more than 10,000,000 children,
-    and arguments of a child, or a list, that are too large.
+    Raise TemplateError for a size below 1, too many children, and too large a list or arguments of a child.
     """
     split = template.split
     try:
@@ -52,9 +44,8 @@ def plan(template: Template, params: Mapping[str, object]) -> Plan:
 class ChildArguments:
     """The arguments of every child of one task: call it with a child's index to get their JSON text.
 
-    All that is the same for every child is encoded once, here; a call only fills in the child's own
-    variables. Raise TemplateError where template, parameters and plan do not fit together. ``children`` is
-    the number of children.
+    What is the same for every child is encoded once; a call fills in the child's own variables. Raise TemplateError
+    where template, parameters and plan do not fit together.
     """
 
     __slots__ = ("_cut", "_fixed", "_format", "_holes", "children")
@@ -76,12 +67,12 @@ class ChildArguments:
         except TemplateError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError, RecursionError) as error:
-            reason = f"this is no plan of a splitter known here ({type(error).__name__}: {error})"
+            reason = f"this is not a plan of a splitter known here ({type(error).__name__}: {error})"
             raise TemplateError(reason, "use a version that knows the splitter", path=("split",)) from None
         self.children = self._cut.children
 
     def __call__(self, index: int) -> str:
-        """Give the JSON text of child ``index``'s arguments. Raise IndexError beyond the last child."""
+        """Return the JSON text of child ``index``'s arguments. Raise IndexError beyond the last child."""
         if not 0 <= index < self.children:
             raise IndexError(index)
         return self._format % self._cut.variables(index)

@@ -26,8 +26,8 @@ _DUE: Final = int(ChildState.DUE)
 _SUCCEEDED: Final = int(ChildState.SUCCEEDED)
 
 
-class Detail(Struct, array_like=True, gc=False):
-    """What is known of a child beyond its cell. Times in milliseconds since the epoch, payloads JSON text."""
+class ChildDetail(Struct, array_like=True, gc=False):
+    """What is known of a child beside its cell. Times in milliseconds since the epoch, payloads as JSON text."""
 
     attempt: int = 1
     sequence: int = 0
@@ -45,7 +45,7 @@ class Detail(Struct, array_like=True, gc=False):
     traceback: str | None = None
 
 
-_UNKNOWN: Final = Detail()
+_UNKNOWN: Final = ChildDetail()
 
 
 class Load(dict[int, int]):
@@ -62,14 +62,14 @@ class Task:
 
     The table has a cell of 32 bits for each child that was ever dispatched: state (4), ordinal of the last dispatch
     (12), partition (16). The children behind it are the *tail* and have no cell, so that a plan costs nothing before it
-    is worked on: those below ``fresh`` were cancelled, all others wait.
+    is worked on: those below ``first_undispatched`` were cancelled, all others wait.
     """
 
     __slots__ = (
         "bound", "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed",
-        "fault", "finished_at", "fresh", "live", "live_chunks", "load", "measured", "phase", "plan", "reason",
-        "redrive", "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table", "template",
-        "touched", "void",
+        "fault", "finished_at", "first_undispatched", "live", "live_chunks", "load", "measured", "phase", "plan",
+        "reason", "redrive", "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table",
+        "template", "touched", "void",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
@@ -78,12 +78,12 @@ class Task:
         self.load = load
         self.phase = Phase.REQUESTED
         self.redrive = 0
-        """How often it was let go on after its end."""
+        """The number of redrives."""
         self.reopened = False
-        """Whether anything was dispatched in this redrive: its schedule knows then that it goes on."""
+        """Whether anything was dispatched in this redrive, so that its schedule knows of it."""
         self.reason = ""
         self.refusal = ""
-        """Who could not run a child, and why, unless another one has run since."""
+        """Which worker could not run a child, and why, unless a child has run since."""
         self.plan = ""
         self.digest = ""
         self.cursor: str | None = None
@@ -93,7 +93,7 @@ class Task:
         self.table = array("I")
         self.cells = 0
         """Length of the table: the children from this index on were never dispatched."""
-        self.fresh = 0
+        self.first_undispatched = 0
         """The children from this index on wait for their first dispatch."""
         self.live = 0
         self.stopping = 0
@@ -102,7 +102,7 @@ class Task:
         self.cancelled = 0
         self.due: list[tuple[int, int]] = []
         """Heap of (time, child) that wait for another dispatch."""
-        self.details: dict[int, Detail] = {}
+        self.details: dict[int, ChildDetail] = {}
         self.live_chunks: dict[int, int] = {}
         self.started_at: int | None = None
         self.finished_at: int | None = None
@@ -133,12 +133,12 @@ class Task:
 
     @property
     def terminal(self) -> bool:
-        """Whether the task has its terminal event."""
+        """Whether it has its terminal event."""
         return self.phase in TERMINAL
 
     @property
     def left_undone(self) -> bool:
-        """Whether it has ended with something left to do: it did not succeed, or it bore that children failed."""
+        """Whether it has ended with something left to do: it did not succeed, or children failed that it tolerated."""
         return self.phase in (Phase.FAILED, Phase.CANCELLED) or (
             self.phase is Phase.SUCCEEDED and self.succeeded < self.children
         )
@@ -149,10 +149,7 @@ class Task:
         return ANYWHERE if self.fault else requirement_of(self.template.child.handler)
 
     def params(self, *, match: bool = False) -> dict[str, object]:
-        """Return the value of each variable; with ``match`` they are held against their patterns, as before a plan.
-
-        Raise TemplateError where template and parameters of the request do not fit together.
-        """
+        """Return the value of each variable, with ``match`` checked by its pattern. Raise TemplateError."""
         if self.fault:
             raise TemplateError(self.fault, "cancel it")
         resolve = resolve_params if match else complete_params
@@ -167,21 +164,21 @@ class Task:
     # --- cells ------------------------------------------------------------------------------------------------------
 
     def state_of(self, child: int) -> ChildState:
-        """Tell where a child is."""
+        """Return where a child is."""
         if child < self.cells:
             return ChildState(self.table[child] & _STATE)
-        return ChildState.CANCELLED if child < self.fresh else ChildState.WAITING
+        return ChildState.CANCELLED if child < self.first_undispatched else ChildState.WAITING
 
     def ordinal_of(self, child: int) -> int:
-        """Tell the ordinal of a child's last dispatch; 0 before the first."""
+        """Return the ordinal of a child's last dispatch; 0 before the first."""
         return self.table[child] >> 4 & LAST_ORDINAL if child < self.cells else 0
 
     def partition_of(self, child: int) -> int:
-        """Tell the work-log partition of a child's last dispatch; 0 before the first."""
+        """Return the work-log partition of a child's last dispatch; 0 before the first."""
         return self.table[child] >> 16 if child < self.cells else 0
 
     def is_current(self, child: int, ordinal: int) -> bool:
-        """Tell whether this is the live dispatch of the child, so that its outcome counts."""
+        """Return whether this is the live dispatch of the child, so that its outcome counts."""
         if not 0 <= child < self.cells:
             return False
         cell = self.table[child]
@@ -195,7 +192,7 @@ class Task:
         cell = release.partition << 16 | release.ordinal << 4 | _RUNNING
         self.table[first : release.last + 1] = array("I", [cell]) * count
         if first == self.cells:
-            self.cells = self.fresh = release.last + 1
+            self.cells = self.first_undispatched = release.last + 1
         self.live += count
         self.load[release.partition] += count
         for chunk in range(first // CHUNK, release.last // CHUNK + 1):
@@ -208,7 +205,11 @@ class Task:
         if not 0 <= release.first <= release.last < self.children:
             return False
         if release.first >= self.cells:  # nothing behind a cancelled child is dispatched for the first time
-            return release.first == self.cells == self.fresh and release.ordinal == 1 and release.last < self.bound
+            return (
+                release.first == self.cells == self.first_undispatched
+                and release.ordinal == 1
+                and release.last < self.bound
+            )
         cells = self.table[release.first : release.last + 1]
         return release.last < self.cells and all(
             cell & _STATE == _DUE and (cell >> 4 & LAST_ORDINAL) + 1 == release.ordinal for cell in cells
@@ -240,20 +241,20 @@ class Task:
     def cancel_idle(self, span: Span) -> None:
         """Cancel the children of a span that are neither live nor ended."""
         last = min(span.last, self.children - 1)
-        if span.first > self.fresh:
-            return  # it would leave children behind that nobody looks at again
+        if span.first > self.first_undispatched:
+            return  # it would leave children behind that are never looked at again
         for child in range(span.first, min(last + 1, self.cells)):
             if self.table[child] & _STATE == _DUE:
                 self._set_idle(child, ChildState.CANCELLED)
                 self.cancelled += 1
-        if last >= self.fresh:
-            self.cancelled += last + 1 - self.fresh
-            self.fresh = last + 1
+        if last >= self.first_undispatched:
+            self.cancelled += last + 1 - self.first_undispatched
+            self.first_undispatched = last + 1
 
     def revive_tail(self) -> None:
-        """Let the children that were cancelled before their first dispatch wait for it."""
-        self.cancelled -= self.fresh - self.cells
-        self.fresh = self.cells
+        """Make the children wait again that were cancelled before their first dispatch."""
+        self.cancelled -= self.first_undispatched - self.cells
+        self.first_undispatched = self.cells
 
     def _set_idle(self, child: int, state: ChildState) -> None:
         self.table[child] = self.table[child] & ~_STATE | state
@@ -267,27 +268,27 @@ class Task:
         heappush(self.due, (detail.due, child))
 
     def do_again(self, child: int, *, restart: bool) -> None:
-        """Let a dispatched child that has ended wait for another dispatch, with no attempt behind it."""
+        """Queue an ended child for another dispatch, as its first attempt."""
         known = self.detail(child)
         state = None if restart else known.state
-        self.details[child] = Detail(sequence=known.sequence, state=state, failed_at_sequence=known.sequence)
+        self.details[child] = ChildDetail(sequence=known.sequence, state=state, failed_at_sequence=known.sequence)
         self._set_idle(child, ChildState.DUE)
         self.wait_until(child, 0)
 
-    def detail_of(self, child: int) -> Detail:
+    def detail_of(self, child: int) -> ChildDetail:
         """Return what is known of a child, for reading."""
         return self.details.get(child, _UNKNOWN)
 
-    def detail(self, child: int) -> Detail:
+    def detail(self, child: int) -> ChildDetail:
         """Find or make the detail of a child, for a change."""
         self.touched.add(child)
         found = self.details.get(child)
         if found is None:
-            found = self.details[child] = Detail()
+            found = self.details[child] = ChildDetail()
         return found
 
     def stored(self) -> None:
-        """Forget which rows had changed, and what is known of children that have ended: a view has it by now."""
+        """Forget which rows had changed, and the details of ended children: a view has stored them."""
         for child in self.touched:
             if self.table[child] & _STATE >= _SUCCEEDED:
                 del self.details[child]
@@ -297,34 +298,34 @@ class Task:
     # --- walks ------------------------------------------------------------------------------------------------------
 
     def live_children(self) -> Iterator[int]:
-        """Walk the live children in order, over the chunks that have any."""
+        """Yield the live children in order, over the chunks that have any."""
         for chunk in sorted(self.live_chunks):
             for child in range(chunk * CHUNK, min((chunk + 1) * CHUNK, self.cells)):
                 if self.table[child] & _STATE in (_RUNNING, _STOPPING):
                     yield child
 
     def idle_spans(self) -> Iterator[Span]:
-        """Walk the children that are neither live nor ended, as few spans as there are."""
+        """Yield the children that are neither live nor ended, as few spans as there are."""
         for child in sorted(child for due, child in self.due if self._waits(due, child)):
             yield Span(child, child)
-        if self.fresh < self.children:
-            yield Span(self.fresh, self.children - 1)
+        if self.first_undispatched < self.children:
+            yield Span(self.first_undispatched, self.children - 1)
 
     def tail(self) -> Iterator[tuple[ChildState, range]]:
-        """Give the children that were never dispatched, as runs of one state."""
-        yield ChildState.CANCELLED, range(self.cells, self.fresh)
-        yield ChildState.WAITING, range(self.fresh, self.children)
+        """Yield the children that were never dispatched, as ranges of one state."""
+        yield ChildState.CANCELLED, range(self.cells, self.first_undispatched)
+        yield ChildState.WAITING, range(self.first_undispatched, self.children)
 
     def first_taken(self, span: Span) -> int | None:
-        """Find the first child of a span that is live or has ended; None where all of them are idle."""
+        """Return the first child of a span that is live or has ended; None where all of them are idle."""
         for child in range(max(0, span.first), min(span.last + 1, self.cells)):
             if self.table[child] & _STATE != _DUE:
                 return child
         tail = max(span.first, self.cells)
-        return tail if tail < self.fresh and tail <= span.last else None
+        return tail if tail < self.first_undispatched and tail <= span.last else None
 
     def due_children(self, now: int, limit: int) -> list[int]:
-        """List up to ``limit`` children whose next dispatch is due, earliest first; the heap keeps them."""
+        """Return up to ``limit`` children whose next dispatch is due, earliest first; the heap keeps them."""
         found: list[tuple[int, int]] = []
         while self.due and self.due[0][0] <= now and len(found) < limit:
             due, child = heappop(self.due)
@@ -335,7 +336,7 @@ class Task:
         return [child for _, child in found]
 
     def next_due(self) -> int | None:
-        """Tell when the next waiting child is due."""
+        """Return when the next waiting child is due."""
         while self.due and not self._waits(*self.due[0]):
             heappop(self.due)
         return self.due[0][0] if self.due else None

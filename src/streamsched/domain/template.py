@@ -1,4 +1,4 @@
-"""A template: what a task is made from, once its placeholders are filled with the caller's variables."""
+"""A template: a task is made from it when its placeholders are filled with the caller's variables."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class Template:
 
     def _check(self) -> None:
         if not isinstance(self.name, str) or not _TEMPLATE_NAME.fullmatch(self.name):
-            reason = f"{self.name!r} is no name"
+            reason = f"{self.name!r} is not a name"
             remedy = "use letters, digits, dot, dash and underscore, at most 200"
             raise TemplateError(reason, remedy, path=("name",))
         for name, param in self.params.items():
             if not NAME.fullmatch(name) or name == "child":
                 remedy = "use letters, digits, dash and underscore, not a digit first; child is reserved"
-                raise TemplateError(f"{name!r} is no variable name", remedy, path=("params", name))
+                raise TemplateError(f"{name!r} is not a variable name", remedy, path=("params", name))
             param.check(name)
         self.split.check(self.params)
         self._check_child()
@@ -97,7 +97,7 @@ class Template:
 
     @property
     def level(self) -> int:
-        """The oldest language that has all its fields: a node of an older one stops at it, instead of refusing it."""
+        """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
         return max(self.split.level, 1 if self.failure.on == RUN_ALL else 0)
 
     def to_json(self) -> str:
@@ -187,10 +187,9 @@ def version(template: Template) -> str:
 
 
 def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
-    """Apply defaults and check every variable; the answer is in the order of the template.
+    """Apply defaults and check every variable; return them in the order of the template.
 
-    Raise TemplateError for an unknown, missing or ill-typed one, and for one that does not match its pattern, naming
-    template, variable, reason and remedy.
+    Raise TemplateError for one that is unknown, missing, of another type, or does not match its pattern.
     """
     resolved = complete_params(template, given)
     work = 0
@@ -205,7 +204,7 @@ def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str,
 
 
 def complete_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
-    """Do what ``resolve_params`` does, but for patterns: of a task that was planned, its planner looked at them."""
+    """Do what ``resolve_params`` does without patterns: the planner of a planned task has checked them."""
     if not isinstance(given, Mapping):
         raise TemplateError("the variables are no object", "give name and value of each", template=template.name)
     for name in given:

@@ -49,25 +49,25 @@ def moment(ms: int, zone: str = "UTC") -> datetime:
 
 
 def tick_id(schedule_id: str, kind: str, nominal: int) -> str:
-    """Make the id of the task of a tick: ``schedule@time``, and ``+trigger`` where somebody asked for it."""
+    """Return the id of the task of a tick: ``schedule@time``, and ``+trigger`` for a trigger."""
     from streamsched.domain.calendar.moment import write
 
     return f"{schedule_id}@{write(nominal)}{TRIGGER if kind == 'trigger' else ''}"
 
 
 def origin_of(schedule_id: str, backfill: int = 0) -> str:
-    """Say who asks for the task of a tick: the schedule, or one of its backfills."""
+    """Return who asks for the task of a tick: the schedule, or one of its backfills."""
     return f"schedule {schedule_id}" + (f", backfill {backfill}" if backfill else "")
 
 
 def schedule_of(task_id: str) -> str | None:
-    """Name the schedule that a task id is of, if it is one of a tick."""
+    """Return the schedule that a task id is of, if it is one of a tick."""
     found = _ID.fullmatch(task_id)
     return found[1] if found else None
 
 
 def previous(spec: ScheduleSpec, nominal: int) -> int:
-    """Find the time before a nominal time; itself, where there is none in the ten years before."""
+    """Return the time before a nominal time; itself, where there is none in the ten years before."""
     before = spec.last_before(nominal, nominal - _LOOK_BACK_MS)
     return nominal if before is None else before
 
@@ -130,5 +130,5 @@ def _read(hole: re.Match[str]) -> tuple[str, str]:
         names = "tick.nominal, tick.previous, tick.interval_start, tick.interval_end or tick.schedule"
         raise TemplateError(f"there is no tick.{name}", f"use {names}", path=("params",))
     if form not in FORMATS:
-        raise TemplateError(f"{form} is no format of a time", f"use {', '.join(FORMATS)}", path=("params",))
+        raise TemplateError(f"{form} is not a format of a time", f"use {', '.join(FORMATS)}", path=("params",))
     return name, form

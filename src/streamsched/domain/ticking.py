@@ -1,14 +1,14 @@
-"""What is owed to a schedule's times: a fate for each that is due. Looks at the state alone, as ``owed`` does."""
+"""Decides the outcome of each time of a schedule that is due, from the state alone, as ``owed`` does."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamsched.domain import events as e
 from streamsched.domain.backfill import FIRED_CHARACTERS, latest
 from streamsched.domain.overlap import BUFFER_LIMIT, Overlap
-from streamsched.domain.schedule import Schedule, Segment, Wait
+from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion
 from streamsched.domain.tick import tick_id
 
 if TYPE_CHECKING:
@@ -22,13 +22,12 @@ LOOKS: Final = 1_000_000
 """What looking for times may cost in one decision, but for the last (see ``Ticks``): half a second or so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(NamedTuple):
     """A task to request: the schedule as it was at the nominal time."""
 
     task_id: str
     nominal: int
-    segment: Segment
+    version: ScheduleVersion
 
 
 @dataclass(slots=True)
@@ -46,12 +45,12 @@ def decide(schedule: Schedule, now: int) -> Decided:
     return _Draft(schedule, now).made
 
 
-def first_to_catch_up(segment: Segment, after: int, now: int) -> int:
-    """Find the first of those times of a segment after ``after`` that are few enough to be made up for; 0 for all.
+def first_to_catch_up(version: ScheduleVersion, after: int, now: int) -> int:
+    """Return the first late time after ``after`` that is still fired by the policy of this version; 0 for all.
 
-    Of times that are costly to find fewer may be: the search back ends after ``LOOKS``.
+    The search back ends after ``LOOKS``: of times that are costly to find fewer are fired.
     """
-    spec, runs = segment.rules.spec, segment.rules.policy.catchup_runs
+    spec, runs = version.rules.spec, version.rules.policy.catchup_runs
     if runs == 0:
         return 0
     until = spec.looks + LOOKS
@@ -62,7 +61,7 @@ def first_to_catch_up(segment: Segment, after: int, now: int) -> int:
 
 
 class _Draft:
-    """A decision in the making, with what it will have changed."""
+    """A decision in the making, with the state as it will be."""
 
     def __init__(self, schedule: Schedule, now: int) -> None:
         self._schedule = schedule
@@ -74,8 +73,8 @@ class _Draft:
         self.made = Decided(schedule.cursor)
         if schedule.deleted:
             pending = (*schedule.triggers, *schedule.waiting)
-            for wait in pending[:EXAMINED]:
-                self._tell(wait, "dropped")
+            for tick in pending[:EXAMINED]:
+                self._tell(tick, "dropped")
             if len(pending) > EXAMINED:
                 return  # the rest goes first: a time of before the end would still meet what waits
             self._waiting.clear()
@@ -92,9 +91,9 @@ class _Draft:
         while self._waiting and not (self._running or schedule.paused):
             self._fire(self._waiting.pop(0), schedule.now)
         if self._left == 0:
-            for wait in [wait for wait in self._waiting if wait.kind == "tick"]:
-                self._waiting.remove(wait)
-                self._tell(wait, "dropped")
+            for tick in [tick for tick in self._waiting if tick.kind == "tick"]:
+                self._waiting.remove(tick)
+                self._tell(tick, "dropped")
 
     @property
     def _full(self) -> bool:
@@ -104,8 +103,8 @@ class _Draft:
         schedule, made = self._schedule, self.made
         begins: dict[int, int] = {}
         marks: dict[int, tuple[ScheduleSpec, int]] = {}
-        for count, (nominal, segment) in enumerate(schedule.times()):
-            spec, policy = segment.rules
+        for count, (nominal, version) in enumerate(schedule.times()):
+            spec, policy = version.rules
             marks.setdefault(id(spec), (spec, spec.looks))
             looks = sum(each.looks - mark for each, mark in marks.values())
             if self._full or count >= EXAMINED or looks > LOOKS or self._left == 0:
@@ -113,67 +112,67 @@ class _Draft:
             if spec.due(schedule.schedule_id, nominal) > self._now:
                 return
             made.upto = nominal
-            wait = Wait("tick", nominal)
-            if id(segment) not in begins:
+            tick = PendingTick("tick", nominal)
+            if id(version) not in begins:
                 before, mark = spec.looks, marks[id(spec)][1]
-                begins[id(segment)] = first_to_catch_up(segment, schedule.cursor, self._now)
+                begins[id(version)] = first_to_catch_up(version, schedule.cursor, self._now)
                 marks[id(spec)] = spec, mark + spec.looks - before  # that has a bound of its own
-            if segment.paused:
-                self._tell(wait, "suppressed")
-            elif nominal < max(self._now - policy.catchup_window_ms, begins[id(segment)]):
-                self._tell(wait, "missed")
+            if version.paused:
+                self._tell(tick, "suppressed")
+            elif nominal < max(self._now - policy.catchup_window_ms, begins[id(version)]):
+                self._tell(tick, "missed")
             else:
-                self._place(wait, segment)
+                self._place(tick, version)
 
-    def _place(self, wait: Wait, segment: Segment) -> None:
-        """Let a time meet the tasks that run."""
-        overlap = segment.rules.policy.overlap
+    def _place(self, tick: PendingTick, version: ScheduleVersion) -> None:
+        """Decide about a time by the overlap policy."""
+        overlap = version.rules.policy.overlap
         busy = bool(self._running or self._waiting)
         if not busy or overlap is Overlap.ALLOW_ALL:
-            self._fire(wait, segment)
+            self._fire(tick, version)
         elif overlap is Overlap.SKIP:
-            self._tell(wait, "skipped")
+            self._tell(tick, "skipped")
         elif overlap is Overlap.TERMINATE_OTHER:
             self._cancel_running()
-            self._fire(wait, segment)
+            self._fire(tick, version)
         elif overlap is Overlap.CANCEL_OTHER:
             self._cancel_running()
             for other in self._waiting:
                 self._tell(other, "skipped")
             self._waiting = []
-            self._buffer(wait)
+            self._buffer(tick)
         elif len(self._waiting) >= (1 if overlap is Overlap.BUFFER_ONE else BUFFER_LIMIT):
-            self._tell(wait, "dropped")
+            self._tell(tick, "dropped")
         else:
-            self._buffer(wait)
+            self._buffer(tick)
 
     def _cancel_running(self) -> None:
         self.made.cancels = list(dict.fromkeys([*self.made.cancels, *self._running]))
 
-    def _buffer(self, wait: Wait) -> None:
-        self._waiting.append(wait)
-        self._tell(wait, "buffered")
+    def _buffer(self, tick: PendingTick) -> None:
+        self._waiting.append(tick)
+        self._tell(tick, "buffered")
 
-    def _fire(self, wait: Wait, segment: Segment) -> None:
-        if self._left == 0 and wait.kind == "tick":
-            self._tell(wait, "dropped")
+    def _fire(self, tick: PendingTick, version: ScheduleVersion) -> None:
+        if self._left == 0 and tick.kind == "tick":
+            self._tell(tick, "dropped")
             return
-        task_id = tick_id(self._schedule.schedule_id, wait.kind, wait.nominal)
+        task_id = tick_id(self._schedule.schedule_id, tick.kind, tick.nominal)
         self._running.append(task_id)
-        self._tell(wait, "fired")
-        self.made.fires.append(Fire(task_id, wait.nominal, segment))
-        self._characters += len(segment.body.template) + len(segment.body.params)
-        if self._left and wait.kind == "tick":
+        self._tell(tick, "fired")
+        self.made.fires.append(Fire(task_id, tick.nominal, version))
+        self._characters += len(version.body.template) + len(version.body.params)
+        if self._left and tick.kind == "tick":
             self._left -= 1
 
-    def _tell(self, wait: Wait, outcome: str) -> None:
-        """Note what becomes of a time; new ones of equal fate are told as one run."""
+    def _tell(self, tick: PendingTick, outcome: str) -> None:
+        """Add the outcome of a time; new ones of equal outcome in a row become one entry."""
         ticks = self.made.ticks
         ran = ticks[-1] if ticks else None
-        # What waited is told of alone, even where it began to wait in this very decision.
-        new = wait.nominal == self.made.upto > self._schedule.cursor
+        # What waited has an entry of its own, even where it began to wait in this very decision.
+        new = tick.nominal == self.made.upto > self._schedule.cursor
         joins = new and outcome in ("skipped", "missed", "suppressed")
-        if joins and ran and (ran.kind, ran.outcome) == (wait.kind, outcome) == ("tick", outcome):
-            ticks[-1] = e.Ticks("tick", ran.first, wait.nominal, ran.count + 1, outcome)
+        if joins and ran and (ran.kind, ran.outcome) == (tick.kind, outcome) == ("tick", outcome):
+            ticks[-1] = e.Ticks("tick", ran.first, tick.nominal, ran.count + 1, outcome)
         else:
-            ticks.append(e.Ticks(wait.kind, wait.nominal, wait.nominal, 1, outcome))
+            ticks.append(e.Ticks(tick.kind, tick.nominal, tick.nominal, 1, outcome))

@@ -79,10 +79,7 @@ class TooLarge(ValueError):
 
 
 def write(value: object, place: str, limit: int) -> bytes:
-    """Write a value as JSON of at most ``limit`` bytes.
-
-    Raise TooLarge, or Refused, which names what is to blame from ``place`` on (``result.loss[3]``).
-    """
+    """Write a value as JSON of at most ``limit`` bytes. Raise TooLarge, or Refused with the part of ``place``."""
     data = b""
     try:
         # In C: write it, read it again, and see that nothing has changed. What is plain passes here.
@@ -101,7 +98,7 @@ def write(value: object, place: str, limit: int) -> bytes:
 
 
 def _checked(value: object, place: str) -> bytes:
-    """Write a value whose every part is looked at."""
+    """Write a value, and check every part of it."""
     try:
         kept = plain(value)
     except Refused as error:
@@ -113,7 +110,7 @@ def _checked(value: object, place: str) -> bytes:
 
 
 def read(text: str) -> Any:
-    """Read what was written. Raise ValueError for what is no JSON, or holds a number that is none."""
+    """Read JSON. Raise ValueError for what is not JSON, or holds a number such as NaN."""
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
@@ -125,12 +122,12 @@ def read(text: str) -> Any:
 
 
 def plain(value: object, bounds: Bounds = RETURNED, level: int = 0) -> Any:
-    """Give the plain value that this one equals, which stands below ``level`` others. Raise Refused: there is none."""
+    """Return the plain value that this one equals. Raise Refused where there is none; it is ``level`` deep."""
     kind = type(value)
     if value is None or kind is bool:
         return value
     if issubclass(kind, str):
-        return _text(str.__str__(value))  # issubclass, unlike isinstance, asks nobody else
+        return _text(str.__str__(value))  # issubclass, unlike isinstance, runs no code of the user
     if issubclass(kind, int):
         number = int.__int__(value)  # type: ignore[arg-type]
         if not -bounds.integer_end <= number < bounds.integer_end:
@@ -214,7 +211,7 @@ def _dotted(path: tuple[str | int, ...]) -> str:
 
 
 def _is_flat(found: object) -> bool:
-    """Tell whether a value that was read has no more levels than are allowed."""
+    """Return whether a value that was read has no more levels than are allowed."""
     level = [found]
     for _ in range(RETURNED.levels):
         level = [

@@ -14,8 +14,7 @@ _IGNORED: Final = re.compile(
 def visible(text: str, limit: int | None = None) -> str:
     r"""Write controls, bidirectional and invisible signs, line ends and lone surrogates as ``\x1b``, ``\u202e``.
 
-    The answer is one line that any UTF-8 stream takes; beyond ``limit`` characters it ends with three dots. A plain
-    text is given back as it is.
+    The result is one line that any UTF-8 stream takes; beyond ``limit`` characters it ends with three dots.
     """
     if limit is not None and len(text) > limit:
         text = f"{text[: max(0, limit - 3)]}..."
@@ -25,7 +24,7 @@ def visible(text: str, limit: int | None = None) -> str:
 
 
 def is_visible(text: str) -> bool:
-    """Tell whether a text shows as it is."""
+    """Return whether a text shows as it is."""
     return visible(text) == text
 
 

@@ -18,8 +18,7 @@ from streamsched.domain.errors import InputError
 from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_schedule_id
 from streamsched.domain.overlap import CATCHUP_LIMIT, LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
 from streamsched.domain.placeholders import encode, kept
-from streamsched.domain.refusal import Path as FieldPath
-from streamsched.domain.refusal import ScheduleError, TemplateError
+from streamsched.domain.refusal import FieldPath, ScheduleError, TemplateError
 from streamsched.domain.template import Template, read_params
 from streamsched.domain.tick import fill
 from streamsched.domain.visible import is_visible

@@ -17,8 +17,7 @@ import yaml
 
 from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import DEPTH_LIMIT
-from streamsched.domain.refusal import Path as FieldPath
-from streamsched.domain.refusal import dotted
+from streamsched.domain.refusal import FieldPath, dotted
 
 FILE_LIMIT: Final = 1024 * 1024
 _PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -9,8 +9,7 @@ from pathlib import Path
 from streamsched.domain import values
 from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import encode, kept
-from streamsched.domain.refusal import Path as FieldPath
-from streamsched.domain.refusal import TemplateError, dotted
+from streamsched.domain.refusal import FieldPath, TemplateError, dotted
 from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import Template, resolve_params, version
 from streamsched.files.params_input import load_params

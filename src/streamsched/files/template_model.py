@@ -15,7 +15,7 @@ from pydantic_core import core_schema as core
 from streamsched.domain import duration
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
-from streamsched.domain.refusal import Path, TemplateError, suggest
+from streamsched.domain.refusal import FieldPath, TemplateError, suggest
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.template import ChildSpec, Template, check_patterns
@@ -122,7 +122,7 @@ _TEMPLATE: Final[Fields] = {
     "failure": _may_be_empty(_object(_FAILURE)),
     "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
 }
-_OBJECTS: Final[dict[Path, Fields]] = {
+_OBJECTS: Final[dict[FieldPath, Fields]] = {
     (): _TEMPLATE,
     ("params", "*"): _PARAM,
     ("split",): _SPLIT,
@@ -162,7 +162,7 @@ def _template(found: dict[str, Any]) -> Template:
 
 def _handler(text: str) -> str:
     """Refuse names that no worker runs, though a template of the journal may hold them."""
-    path: Path = ("child", "handler")
+    path: FieldPath = ("child", "handler")
     module, _, function = text.partition(":")
     if "." in function:
         raise TemplateError(f"{text!r} is no function of a module", "write package.module:function", path=path)
@@ -176,7 +176,7 @@ def _handler(text: str) -> str:
 
 def _declare(name: str, param: dict[str, Any]) -> Param:
     if param.get("default", ...) is None:
-        path: Path = ("params", name, "default")
+        path: FieldPath = ("params", name, "default")
         raise TemplateError("null is no value", "remove the line to make the variable required", path=path)
     return Param(**{**param, "enum": tuple(param["enum"])})
 
@@ -191,7 +191,7 @@ def _splitter(split: dict[str, Any]) -> Splitter:
 
 
 def _translate(problem: Any) -> TemplateError:
-    path: Path = problem["loc"]
+    path: FieldPath = problem["loc"]
     kind, value = problem["type"], problem["input"]
     cause = problem.get("ctx", {}).get("error")
     if isinstance(cause, TemplateError):

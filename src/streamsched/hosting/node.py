@@ -108,21 +108,21 @@ def _give_back() -> None:
 def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:
     with closing(Installation(settings)) as site:
         try:
-            lookout = wiring.lookout(site.discover(), node_id)
+            evictor = wiring.evictor(site.discover(), node_id)
         except CannotEvict as error:
             log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
             stop.wait()
             return
-        with closing(lookout):
+        with closing(evictor):
             while not stop.is_set():
-                lookout.step(LOOK)
+                evictor.step(LOOK)
 
 
 def _heal(settings: Settings, stop: Event) -> None:
     with closing(Installation(settings)) as site:
-        healing = wiring.healing(site.discover())
+        reaper = wiring.reaper(site.discover())
         while not stop.wait(HEAL):
-            healing.step()
+            reaper.step()
 
 
 def _patient(settings: Settings, seconds: float) -> Settings:

@@ -22,7 +22,7 @@ from streamsched.commands.request import (
     want,
 )
 from streamsched.domain.refusal import TemplateError
-from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, flaw_of_pattern, requirement_of
+from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, problem_of_pattern, requirement_of
 from streamsched.domain.template import Template
 from streamsched.hosting import wiring
 from streamsched.installation.mailbox import Mailbox
@@ -264,7 +264,9 @@ class Run:
         names = {requirement_of(handler).module for handler in handlers}
         task = self._view.active.get(task_id)
         own = "" if task is None else requirement_of(task.template.child.handler).module
-        known = sorted((name for name in names if flaw_of_pattern(name) is None), key=lambda name: (name != own, name))
+        known = sorted(
+            (name for name in names if problem_of_pattern(name) is None), key=lambda name: (name != own, name)
+        )
         return known[:PATTERNS_LIMIT]
 
     def _fold(self, on_progress: Progress = lambda done, total: None) -> None:

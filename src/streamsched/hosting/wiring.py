@@ -9,9 +9,9 @@ from streamsched.installation.site import Installation
 
 # A node imports what it runs and no more: its memory is what it imports.
 if TYPE_CHECKING:
-    from streamsched.scheduler.healing import Healing
-    from streamsched.scheduler.lookout import Lookout
+    from streamsched.scheduler.evictor import Evictor
     from streamsched.scheduler.node import Scheduler
+    from streamsched.scheduler.reaper import HangingTransactionReaper
     from streamsched.view.view import View
     from streamsched.worker.jobs import Pool
     from streamsched.worker.node import Worker, WorkerTiming
@@ -27,18 +27,18 @@ def scheduler(site: Installation, name: str | None = None, view: View | None = N
     )  # fmt: skip
 
 
-def lookout(site: Installation, me: str) -> Lookout:
-    """Build the lookout of the scheduler that has this node id. Raise CannotEvict where it could evict no node."""
-    from streamsched.scheduler.lookout import Lookout
+def evictor(site: Installation, me: str) -> Evictor:
+    """Build the evictor of the scheduler that has this node id. Raise CannotEvict where it could evict no node."""
+    from streamsched.scheduler.evictor import Evictor
 
-    return Lookout(log=site.log, coordination=site.log, topics=site.topics, codec=site.codec, me=me, clock=site.clock)
+    return Evictor(log=site.log, coordination=site.log, topics=site.topics, codec=site.codec, me=me, clock=site.clock)
 
 
-def healing(site: Installation) -> Healing:
-    """Build what ends transactions that the log has forgotten."""
-    from streamsched.scheduler.healing import Healing
+def reaper(site: Installation) -> HangingTransactionReaper:
+    """Build what ends hanging transactions."""
+    from streamsched.scheduler.reaper import HangingTransactionReaper
 
-    return Healing(log=site.log, coordination=site.log, topics=site.topics, clock=site.clock)
+    return HangingTransactionReaper(log=site.log, coordination=site.log, topics=site.topics, clock=site.clock)
 
 
 def worker(

@@ -1,8 +1,9 @@
 """From records to events: each topic's records decoded, and refused where they are no events of that topic.
 
 Whoever may write to a topic may write anything. What is refused here as ``Undecodable`` is set aside by everybody in
-the same way, so that all folds agree: a broken body, an event whose numbers or texts cannot be (``domain.flaws``), one
-of another topic, one under another key than its task's, or in a journal partition that is not its task's home.
+the same way, so that all folds agree: a broken body, an event whose numbers or texts cannot be
+(``domain.validation``), one of another topic, one under another key than its task's, or in a journal partition that is
+not its task's home.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ from streamsched.domain.events import (
     TaskRequested,
     Work,
 )
-from streamsched.domain.flaws import flaw_of
 from streamsched.domain.ids import is_task_id
 from streamsched.domain.template import LEVEL
+from streamsched.domain.validation import validate
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema, header, place_of
 from streamsched.log.port import Headers, Record
 from streamsched.log.topics import RECORD_LIMIT, Topics
@@ -119,9 +120,9 @@ class EventReader:
         if value is not None and len(value) > RECORD_LIMIT:
             raise Undecodable(f"{place_of(record)}: {len(value):,} bytes, the limit is {RECORD_LIMIT:,}")
         event = self._codec.decode(record)
-        flaw = flaw_of(event)
-        if flaw is not None:
-            raise Undecodable(f"{place_of(record)}: {type(event).__name__} cannot be: {flaw}")
+        problem = validate(event)
+        if problem is not None:
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} cannot be: {problem}")
         return event
 
     def _find_home(self, task_id: str) -> tuple[bytes, int]:

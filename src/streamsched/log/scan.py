@@ -25,7 +25,7 @@ Positions = Mapping[TopicPartition, int]
 logger = logging.getLogger(__name__)
 
 
-class Patience:
+class StallDetector:
     """Watches a reading that goes up to ``ends``: tells what holds it up, and gives up when nothing moves for long.
 
     ``position`` tells how far a partition was read.
@@ -42,7 +42,7 @@ class Patience:
         self._since = time.monotonic()
         self._said = False
 
-    def wait(self) -> None:
+    def check(self) -> None:
         """Take note of how far the reading has come; call it after each poll.
 
         Raises:
@@ -86,9 +86,9 @@ def records(log: Log, starts: Positions, ends: Positions, *, give_up_s: float = 
     limits = {(place.topic, place.partition): end for place, end in ends.items()}  # plain pairs are found faster
     with closing(log.reader()) as reader:
         reader.assign(starts)
-        patience = Patience(log, ends, reader.position, give_up_s)
+        stall = StallDetector(log, ends, reader.position, give_up_s)
         while any(reader.position(place) < end for place, end in ends.items()):
             for record in reader.poll(BATCH, 0.2):
                 if record.offset < limits[record.topic, record.partition]:
                     yield record
-            patience.wait()
+            stall.check()

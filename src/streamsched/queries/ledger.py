@@ -13,7 +13,7 @@ from streamsched.domain import events as e
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.overlap import Overlap
-from streamsched.domain.schedule import Schedule, Segment, Wait, evolve_schedule
+from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion, evolve_schedule
 from streamsched.domain.tick import tick_id
 from streamsched.queries.documents import Document, Time
 
@@ -74,7 +74,7 @@ class _Book:
     def __init__(self) -> None:
         self.runs: list[_Run] = []
         self.ended: dict[str, str] = {}
-        self._waiting: dict[Wait, _Run] = {}
+        self._waiting: dict[PendingTick, _Run] = {}
         self._schedule: Schedule | None = None
 
     def take(self, event: e.OfSchedule) -> None:
@@ -82,7 +82,7 @@ class _Book:
         if schedule is not None and isinstance(event, e.TicksDecided):
             self._decided(schedule, event)
         elif schedule is not None and isinstance(event, e.BackfillDecided):
-            self._refilled(schedule, event)
+            self._backfilled(schedule, event)
         elif isinstance(event, e.TickEnded):
             self.ended[event.task_id] = event.outcome
         self._schedule = evolve_schedule(schedule, event) or schedule
@@ -91,30 +91,30 @@ class _Book:
         """Take in those fates that the fold takes in too."""
         open_ones = {*schedule.waiting, *schedule.triggers}
         for told in event.ticks:
-            wait = Wait(told.kind, told.first)
-            if wait not in open_ones and (told.kind != "tick" or told.first <= schedule.cursor):
+            pending = PendingTick(told.kind, told.first)
+            if pending not in open_ones and (told.kind != "tick" or told.first <= schedule.cursor):
                 continue
             buffered = told.outcome == "buffered"
             tick = Tick(
                 nominal=Nominal(told.first),
                 kind=told.kind,
                 outcome="waiting" if buffered else told.outcome,
-                reason=_reason(schedule, told, event.at, waited=wait in self._waiting),
+                reason=_reason(schedule, told, event.at, waited=pending in self._waiting),
                 decided_at=Nominal(event.at),
-                task_id=tick_id(schedule.schedule_id, *wait) if told.outcome == "fired" else None,
+                task_id=tick_id(schedule.schedule_id, *pending) if told.outcome == "fired" else None,
                 task_outcome=None,
             )
-            run = self._waiting.pop(wait, None)
+            run = self._waiting.pop(pending, None)
             if run is None:
                 run = _Run(tick, list(_spans(schedule, told)))
                 self.runs.append(run)
             run.tick = tick
-            open_ones.discard(wait)
+            open_ones.discard(pending)
             if buffered:
-                open_ones.add(wait)
-                self._waiting[wait] = run
+                open_ones.add(pending)
+                self._waiting[pending] = run
 
-    def _refilled(self, schedule: Schedule, event: e.BackfillDecided) -> None:
+    def _backfilled(self, schedule: Schedule, event: e.BackfillDecided) -> None:
         """Take in what a backfill did about times; what it left as it was has been told of before."""
         if schedule.backfill is None or schedule.backfill.number != event.backfill:
             return
@@ -136,10 +136,10 @@ class _Book:
 def _spans(schedule: Schedule, told: e.Ticks) -> Iterator[tuple[ScheduleSpec, int, int]]:
     if told.count == 1:
         return
-    for segment, until in schedule.spans():
-        first, last = max(told.first, segment.since + 1), min(told.last, until)
-        if not segment.deleted and first <= last:
-            yield segment.rules.spec, first, last
+    for version, until in schedule.spans():
+        first, last = max(told.first, version.since + 1), min(told.last, until)
+        if not version.deleted and first <= last:
+            yield version.rules.spec, first, last
 
 
 def _reason(schedule: Schedule, told: e.Ticks, at: int, *, waited: bool) -> str:
@@ -167,7 +167,7 @@ _REASONS: Final = {
 }
 
 
-def _why_dropped(schedule: Schedule, held: Segment, *, waited: bool) -> str:
+def _why_dropped(schedule: Schedule, held: ScheduleVersion, *, waited: bool) -> str:
     if schedule.deleted:
         return "the schedule was deleted"
     overlap = held.rules.policy.overlap

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from streamsched.audit.document import decoded
 from streamsched.domain.phases import ChildState
-from streamsched.domain.task import Detail, Task
+from streamsched.domain.task import ChildDetail, Task
 from streamsched.queries.documents import Document, Time
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def _listed(task: Task, state: str | None) -> Iterator[int]:
             yield from children
 
 
-def _child(task: Task, child: int, state: str, known: Detail | None) -> ChildStatus:
-    detail = known or Detail()
+def _child(task: Task, child: int, state: str, known: ChildDetail | None) -> ChildStatus:
+    detail = known or ChildDetail()
     return ChildStatus(
         child=child,
         state=state,

@@ -1,4 +1,4 @@
-"""The aggregator: leads a closing task to its one terminal event. What outcomes add up to is ``evolve``'s work."""
+"""Events that lead a closing task to its one terminal event. ``evolve`` adds up the outcomes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from streamsched.runtime.identity import Identity
 RANGES: Final = 5_000
 """Ranges in one decision, so that its record stays far below the limit of a topic."""
 REASON_LIMIT: Final = 16_000
-"""Characters of a reason: a child's error may have brought it, and one decision repeats it for each partition."""
+"""Characters of a reason: it may quote a child's error, and one decision repeats it for each partition."""
 ENDINGS: Final[dict[Phase, type[e.TaskSucceeded] | type[e.TaskFailed] | type[e.TaskCancelled]]] = {
     Phase.SUCCEEDING: e.TaskSucceeded,
     Phase.FAILING: e.TaskFailed,
@@ -23,7 +23,7 @@ ENDINGS: Final[dict[Phase, type[e.TaskSucceeded] | type[e.TaskFailed] | type[e.T
 
 
 def stop(task: Task, me: Identity, basis: int) -> e.ChildrenStopping:
-    """Tell the live children that were not told yet to stop."""
+    """Stop the live children that were not told to yet."""
     releases = tuple(islice(_running(task), RANGES))
     reason = task.reason[:REASON_LIMIT] or task.phase
     return me.sign(e.ChildrenStopping, task_id=task.task_id, releases=releases, reason=reason, basis=basis)
@@ -42,7 +42,7 @@ def end(task: Task, me: Identity, basis: int) -> e.Event:
 
 
 def _running(task: Task) -> Iterator[e.Release]:
-    """Walk the live children that were not told to stop, joined to ranges of equal ordinal and partition."""
+    """Yield the live children that were not told to stop, as ranges of equal ordinal and partition."""
     current: e.Release | None = None
     for child in task.live_children():
         if task.state_of(child) is not ChildState.RUNNING:

@@ -1,6 +1,6 @@
-"""A barrier: whoever asks goes on when everything is folded, in all partitions, that had been committed when it asked.
+"""A barrier: a key passes once all that was committed when it asked is folded, in all partitions.
 
-What a decision needs to know of other partitions (a backfill: whether a time has a task) is read behind it.
+Only then may a decision read what lies in other partitions: a backfill, whether a time has a task.
 """
 
 from __future__ import annotations
@@ -12,10 +12,7 @@ from streamsched.log.port import Log, LogUnreachable, Reader, TopicPartition
 
 
 class Barrier:
-    """Takes those who ask to the ends of some partitions as they are then, one group after the other.
-
-    Nobody passes while a partition is ``halted``: what is read there is not folded.
-    """
+    """Lets keys pass in groups, each up to the ends of the partitions when it began; none while one is ``halted``."""
 
     def __init__(
         self, log: Log, reader: Reader | JournalReader, places: Collection[TopicPartition], halted: Collection[int] = ()
@@ -28,7 +25,7 @@ class Barrier:
         self._group: set[str] = set()
 
     def passed(self, asking: Collection[str]) -> set[str]:
-        """Tell who of these may go on now; the others ask again."""
+        """Return the keys that pass now; the others ask again."""
         if self._halted:
             return set()
         if self._group.isdisjoint(asking):
@@ -43,6 +40,6 @@ class Barrier:
         self._group.clear()
         return through
 
-    def leave(self, who: str) -> None:
-        """Let somebody ask anew: something was done since, by itself or by another who took its place."""
-        self._group.discard(who)
+    def leave(self, key: str) -> None:
+        """Make a key ask anew: something was decided about it since, here or by another owner."""
+        self._group.discard(key)

@@ -1,4 +1,4 @@
-"""What all deciders do alike. A new one is a module of its own, and a line in the table of ``node``."""
+"""What all deciders share. A new one is a module of its own, and a line in the table of ``node``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,7 @@ from streamsched.view.view import View
 
 
 class Decider(ABC):
-    """Decides about everything of one kind, each under its key: at most one decision of a key is in flight.
-
-    ``homes`` are the keys with their journal partitions.
-    """
+    """Decides about the keys of ``homes``, which have their journal partitions; one decision of a key is in flight."""
 
     learns: Collection[type[Event]] = ()
 
@@ -35,10 +32,10 @@ class Decider(ABC):
 
     @abstractmethod
     def forget(self, key: str) -> None:
-        """Let go of what is kept for deciding about a key: it has ended, or others decide about it."""
+        """Forget what is kept for deciding about a key: it has ended, or others decide about it."""
 
     def learn(self, state: Any, event: Event) -> None:
-        """Take in an event of a type in ``learns``, of whichever partition, that was folded into this state."""
+        """Take in an event of a type in ``learns``, from any partition, that was folded into this state."""
         raise NotImplementedError
 
     def touch(self, key: str) -> None:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments
-from streamsched.domain.task import Detail, Task
+from streamsched.domain.task import ChildDetail, Task
 from streamsched.domain.template import TemplateError
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.routing import Route
@@ -37,11 +37,11 @@ AHEAD_MS: Final = 1_000
 """Work that a worker should have before it, in milliseconds."""
 LONG_MS: Final = 10_000
 """Children longer than this do not wait at a worker: another one may come."""
-_FRESH: Final = Detail()
+_NEW: Final = ChildDetail()
 
 
 def wanted_on(worker: Capacity, task: Task) -> int:
-    """Work out how many children a worker should hold while it runs children like this task's."""
+    """Return how many children a worker should hold while it runs children like this task's."""
     if not task.measured:
         return worker.slots
     mean = max(task.busy_ms / task.measured, 0.1)
@@ -58,7 +58,7 @@ class _Reach:
     def __init__(self, workers: Sequence[Capacity], held: list[float], route: Route | None) -> None:
         self.workers = workers
         self.held = held
-        """Of all workers, whoever places there."""
+        """Children that each worker holds for its slots, shared by all reaches."""
         numbers = [n for n, worker in enumerate(workers) if route is None or worker.node_id in route.nodes]
         self.trial = frozenset(n for n in numbers if route is not None and workers[n].node_id in route.trial)
         self.slots = sum(1 if number in self.trial else workers[number].slots for number in numbers)
@@ -73,13 +73,13 @@ class _Turn:
     task: Task
     reach: _Reach
     due: list[int]
-    fresh: int
+    first_undispatched: int
     taken: int = 0
     releases: list[Release] = field(default_factory=list)
 
     @property
     def left(self) -> int:
-        return len(self.due) + self.task.bound - self.fresh
+        return len(self.due) + self.task.bound - self.first_undispatched
 
     def take(self, count: int, partition: int) -> None:
         """Release up to ``count`` children to a partition: first those that are due again."""
@@ -90,8 +90,8 @@ class _Turn:
             self.releases.append(Release(child, child, self.task.ordinal_of(child) + 1, partition))
             count -= 1
         if count:
-            self.releases.append(Release(self.fresh, self.fresh + count - 1, 1, partition))
-            self.fresh += count
+            self.releases.append(Release(self.first_undispatched, self.first_undispatched + count - 1, 1, partition))
+            self.first_undispatched += count
 
 
 def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
@@ -106,7 +106,7 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
 
 
 class Dispatcher:
-    """Chooses, and makes the records; keeps each task's compiled arguments and where the last round ended."""
+    """Chooses children and makes their records; keeps each task's compiled arguments."""
 
     def __init__(self, me: Identity) -> None:
         self._me = me
@@ -121,10 +121,10 @@ class Dispatcher:
         now: int,
         routes: Mapping[Requirement, Route] = MappingProxyType({}),
     ) -> dict[str, tuple[Release, ...]]:
-        """Give each task its releases of this round; tasks without any are left out.
+        """Return the releases of this round by task, where there are any.
 
-        ``load`` counts live children by partition, those of decisions in flight included. ``routes`` say who may take
-        what; a requirement without one goes to any worker.
+        ``load`` counts live children by partition, decisions in flight included. A requirement without a route may go
+        to any worker.
         """
         if not workers or not tasks:
             return {}
@@ -142,7 +142,7 @@ class Dispatcher:
                 reach = reaches.get(route)
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)
-                queue.append(_Turn(task, reach, task.due_children(now, ROUND), task.fresh))
+                queue.append(_Turn(task, reach, task.due_children(now, ROUND), task.first_undispatched))
             turns += queue
             while queue and room > 0:
                 waiting: list[_Turn] = []
@@ -155,11 +155,11 @@ class Dispatcher:
         return {turn.task.task_id: tuple(turn.releases) for turn in turns if turn.releases}
 
     def _lot(self, worker: Capacity) -> int:
-        """Draw lots among equals, so that two schedulers at the same moment need not choose the same worker."""
+        """Return a lot that orders equal workers, so that two schedulers at once need not choose the same one."""
         return crc32(f"{self._me.node_id} {self._rounds} {worker.node_id}".encode())
 
     def _turn(self, turn: _Turn, limit: int) -> int:
-        """Let one task place up to ``limit`` children, always on the worker that holds least for its slots."""
+        """Place up to ``limit`` children of one task, always on the worker that holds least for its slots."""
         before = turn.taken
         workers, held, heap, trial = turn.reach.workers, turn.reach.held, turn.reach.heap, turn.reach.trial
         others = len(heap)
@@ -187,10 +187,7 @@ class Dispatcher:
         return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
-        """Make the work-log records of these releases, with the partition of each.
-
-        Raise TemplateError where template, parameters and plan of the task do not fit together.
-        """
+        """Yield the partition and record of each child. Raise TemplateError where template and plan do not fit."""
         arguments = self._arguments_of(task)
         child_spec = task.template.child
         me, handler = self._me, child_spec.handler
@@ -199,7 +196,7 @@ class Dispatcher:
         trace = task.request.traceparent
         for release in releases:
             for child in range(release.first, release.last + 1):
-                known = task.detail_of(child) if release.ordinal > 1 else _FRESH
+                known = task.detail_of(child) if release.ordinal > 1 else _NEW
                 yield (
                     release.partition,
                     ChildCreated(
@@ -210,7 +207,7 @@ class Dispatcher:
                 )  # fmt: skip
 
     def forget(self, task_id: str) -> None:
-        """Let go of what was kept for a task."""
+        """Forget what was kept for a task."""
         self._arguments.pop(task_id, None)
 
     def _arguments_of(self, task: Task) -> ChildArguments:

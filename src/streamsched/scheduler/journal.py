@@ -53,7 +53,7 @@ class JournalFold:
         """Partitions that are not folded up to this position yet: nothing is decided for them."""
         self.ready: set[int] = set()
         self.halted: set[int] = set()
-        """Partitions that stand still at a record of an unknown schema, as far as this was heeded."""
+        """Partitions that stand still at a record of an unknown schema, as far as the loop knows."""
         self._say_again = 0.0
         self._reset: set[int] = set()
         """Partitions in which all live children of some worker's partition came back."""
@@ -91,7 +91,7 @@ class JournalFold:
                 self._view.moved(record.partition, record.offset + 1)
 
     def renewed(self) -> set[int]:
-        """Return the partitions in which everything is to be looked at: they are ready since now, or were reset."""
+        """Return the partitions to look at as a whole: they became ready now, or were reset."""
         renewed, self._reset = self._reset & self.ready, set()
         for partition, end in list(self.unready.items()):
             position = self._position(partition)
@@ -132,7 +132,7 @@ class JournalFold:
             logger.warning("beat passed over: %s", error)
 
     def _set_aside(self, record: Record, error: Undecodable) -> None:
-        """Make the dead letter of what is no event, where this node owns its partition."""
+        """Make the dead letter of a record that is not an event, if this node owns its partition."""
         claim = self._claims.get(record.partition)
         if claim is not None and record.offset >= claim.position:
             logger.error("dead letter: %s", error)
@@ -145,16 +145,13 @@ class JournalFold:
     # --- what is written of it --------------------------------------------------------------------------------------
 
     def behind(self) -> set[int]:
-        """Return partitions with dead letters to write, or so far back that a successor would read for long."""
+        """Return partitions with dead letters to write, or with a committed position far behind the fold."""
         positions, claims = self._view.positions, self._claims
         far = {each for each in self.ready if positions.get(each, 0) - claims[each].position >= LAG}
         return far | (self.ready & {partition for partition, _ in self._letters})
 
     def commit_points(self, partitions: Collection[int]) -> Mapping[int, CommitPoint]:
-        """Return the position to commit for each partition. It never passes the reader.
-
-        Records that were folded ahead of the claim are read again for dead letters.
-        """
+        """Return the position to commit for each partition, never beyond the reader: no dead letter is skipped."""
         positions, claims = self._view.positions, self._claims
         return {
             each: CommitPoint(max(claims[each].position, min(positions.get(each, 0), self._position(each))))

@@ -1,7 +1,6 @@
-"""The scheduler's loop: fold the journal, decide what is owed, commit, and only then believe it by reading it back.
+"""The scheduler's loop: serve the group → read → fold → decide → one transaction with all decisions and their records.
 
-One step: serve the group → read → fold → decide → one transaction with all decisions and their records. Nothing of a
-decision touches the state before it was read back; until then its key is *in flight* and not looked at again.
+A decision changes the state only when it is read back. Until then its key is *in flight* and not looked at again.
 """
 
 from __future__ import annotations
@@ -36,16 +35,16 @@ from streamsched.view.view import View
 
 BATCH: Final = 4_000
 """Records read in one step."""
-FLUSH_INTERVAL: Final = 0.5
+FLUSH_INTERVAL_S: Final = 0.5
 """Seconds between writes of the view; what was not written is folded again after a restart."""
-CATCH_UP: Final = 0.005
+CATCH_UP_S: Final = 0.005
 """Seconds to wait for the journal while the end of a newly claimed partition has not been reached."""
 
 logger = logging.getLogger(__name__)
 
 
 class Scheduler:
-    """One scheduler node. ``step`` is one turn of the loop; nothing happens between steps."""
+    """One scheduler node. ``step`` is one turn of the loop."""
 
     def __init__(
         self, *, log: LogAdapter, topics: Topics, codec: Codec, view: View, me: Identity, pause: Callable[[float], None]
@@ -81,7 +80,7 @@ class Scheduler:
         """Make one turn of at most ``timeout`` seconds; return whether anything happened."""
         self._ownership.poll()
         now = self._me.clock.now()
-        turn = CATCH_UP if self._journal.unready else self._ownership.turn
+        turn = CATCH_UP_S if self._journal.unready else self._ownership.turn
         wait = min(timeout, turn, self.heartbeats.until_due())
         if self._clock is Agreement.AGREES:
             wait = min(decider.wait(now, wait) for decider in self._deciders.values())
@@ -90,21 +89,21 @@ class Scheduler:
         decided = self._decide()
         self.waiting()
         if self._me.clock.monotonic() >= self._next_flush:
-            self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL
+            self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL_S
             self.view.flush()
         return bool(read) or decided
 
     def drain(self) -> None:
-        """Let the loop end. May be called from a signal handler."""
+        """End the loop. May be called from a signal handler."""
         self.stopped = True
 
     @property
     def node_id(self) -> str:
-        """What this node is called in its beats."""
+        """The id of this node in its beats."""
         return self._me.node_id
 
     def stop(self) -> None:
-        """Hand everything over and leave."""
+        """Hand all partitions over and leave the group."""
         self._ownership.leave()
         self.heartbeats.stop()
         self._journal.reader.close()
@@ -124,7 +123,7 @@ class Scheduler:
                 decider.touch_all(partition)
 
     def _decide(self) -> bool:
-        """Make all decisions that are owed now, and commit them; return whether there was something to commit."""
+        """Make and commit all decisions that are owed now; return whether there were any."""
         now = self._me.clock.now()
         self._clock = self._clock_check.look(now)
         decided = [
@@ -136,7 +135,7 @@ class Scheduler:
         return bool(decided or behind) and self._commit(decided, behind)
 
     def _commit(self, decided: Sequence[tuple[Decider, Decision]], behind: Collection[int]) -> bool:
-        """Write decisions, their records, and what there is to tell of their partitions and of those behind."""
+        """Write decisions and their records, and the positions and dead letters of all these partitions."""
         appends: list[Append] = []
         for decider, decision in decided:
             appends += self._records_of(decision)

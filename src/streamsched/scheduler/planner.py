@@ -1,4 +1,4 @@
-"""The planner: turns a request into a plan, or refuses it. It resolves data; it never runs user code."""
+"""Turns a request into a plan, or refuses it. It resolves data and never runs user code."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Which workers may take the children of which task, and which tasks wait until one may.
 
-A task that owes a dispatch is *hungry*. One whose requirement no present worker meets is *parked* under it, and is not
+A task that owes a dispatch is *runnable*. One whose requirement no present worker meets is *parked* under it, and not
 looked at until an announcement changes, or the time of a shunned worker is over (``scheduler.shuns``).
 """
 
@@ -28,14 +28,14 @@ class Route(NamedTuple):
 
 
 class Routing:
-    """What one scheduler knows of its workers, and the tasks that wait for them. Times are monotonic seconds."""
+    """What a scheduler knows of its workers, and the tasks that wait for them. Times are monotonic seconds."""
 
     def __init__(self) -> None:
         self._workers = Workers()
         self._shuns = Shuns()
         self.learns: set[type[e.Event]] = {e.ChildReturned}
-        """The events to learn from: what workers ran only while one of them is shunned for anything."""
-        self._hungry: dict[str, None] = {}
+        """The events to learn from; what workers ran is among them only while one is shunned."""
+        self._runnable: dict[str, None] = {}
         self._parked: dict[Requirement, dict[str, None]] = {}
         self._under: dict[str, Requirement] = {}
         """The requirement under which a task is parked."""
@@ -70,35 +70,35 @@ class Routing:
     def want(self, task_id: str) -> None:
         """Note that a task owes a dispatch."""
         if task_id not in self._under:
-            self._hungry[task_id] = None
+            self._runnable[task_id] = None
 
     def drop(self, task_id: str) -> None:
-        """Note that a task owes none any more."""
-        self._hungry.pop(task_id, None)
+        """Note that a task owes no dispatch any more."""
+        self._runnable.pop(task_id, None)
         requirement = self._under.pop(task_id, None)
         if requirement is not None:
             del self._parked[requirement][task_id]
             if not self._parked[requirement]:
                 del self._parked[requirement]
 
-    def hungry(self, now: float) -> Collection[str]:
-        """List the tasks that a worker might take children of; parked ones are among them once there may be one."""
+    def runnable(self, now: float) -> Collection[str]:
+        """Return the tasks whose children a worker may take; parked ones join them when a worker may have come."""
         if self._news or now >= self._look_at:
             self._news = False
             present = self._present(now)
             for requirement in [each for each in self._parked if self._route(each, present, now).nodes]:
                 for task_id in self._parked.pop(requirement):
                     del self._under[task_id]
-                    self._hungry[task_id] = None
+                    self._runnable[task_id] = None
             self._look_at = min((self._shuns.until(each, now) for each in self._parked), default=NEVER)
-        return self._hungry
+        return self._runnable
 
     def present(self, now: float) -> list[Capacity]:
-        """List the workers that were heard of lately."""
+        """Return the workers that sent a beat lately."""
         return list(self._workers.present(now))
 
     def routes(self, tasks: Iterable[Task], workers: Sequence[Capacity], now: float) -> Mapping[Requirement, Route]:
-        """Work out who may take what these tasks need, and park hungry ones that nobody may take."""
+        """Return which workers may take what these tasks require, and park runnable tasks that none may take."""
         present = frozenset(worker.node_id for worker in workers)
         routes: dict[Requirement, Route] = {}
         for task in tasks:
@@ -106,7 +106,7 @@ class Routing:
             route = routes.get(requirement)
             if route is None:
                 route = routes[requirement] = self._route(requirement, present, now)
-            if not route.nodes and task.task_id in self._hungry:
+            if not route.nodes and task.task_id in self._runnable:
                 self._park(task.task_id, requirement, now)
         return routes
 
@@ -126,7 +126,7 @@ class Routing:
         return Route(*self._shuns.split(requirement, able, now)) if self._shuns else Route(able)
 
     def _park(self, task_id: str, requirement: Requirement, now: float) -> None:
-        del self._hungry[task_id]
+        del self._runnable[task_id]
         self._under[task_id] = requirement
         self._parked.setdefault(requirement, {})[task_id] = None
         self._look_at = min(self._look_at, self._shuns.until(requirement, now))

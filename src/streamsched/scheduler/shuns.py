@@ -1,7 +1,7 @@
-"""What schedulers learn of workers that gave children back: announcements are old, and an import fails unannounced.
+"""Workers that gave children back are shunned for a while: announcements are old, and imports fail unannounced.
 
-Soft state of each scheduler, from the journal that all of them fold. A worker is shunned for a requirement for 5 s,
-doubling to 5 min; then it gets one child to show whether it can by now. What it runs, or announces anew, ends it.
+Each scheduler learns this from the journal. A worker is shunned for a requirement for 5 s, doubling to 5 min; then it
+gets one child as a trial. The shun ends when the worker runs such a child or announces anew.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from streamsched.runtime.backoff import Backoff
 FIRST_S: Final = 5.0
 LONGEST_S: Final = 300.0
 TRIAL_S: Final = 5.0
-"""Seconds before another child is tried where the last one has told nothing yet."""
+"""Time before another trial, while the last one has no outcome."""
 
 
 @dataclass(slots=True)
@@ -41,19 +41,19 @@ class Shuns:
         known.until = max(known.until, until)
 
     def ran(self, requirement: Requirement, name: str) -> bool:
-        """Note that the worker of this name ran a child of this requirement; tells whether that was in doubt."""
+        """Note that the worker of this name ran a child of this requirement; return whether that was in doubt."""
         shunned = [node_id for node_id, shun in self._shuns.get(requirement, {}).items() if shun.name == name]
         for node_id in shunned:
             self._end(requirement, node_id)
         return bool(shunned)
 
     def forget(self, node_id: str) -> None:
-        """Believe what a worker announces from now on; or it has left."""
+        """Shun a worker no more: it announced anew, or has left."""
         for requirement in [requirement for requirement, shuns in self._shuns.items() if node_id in shuns]:
             self._end(requirement, node_id)
 
     def split(self, requirement: Requirement, nodes: frozenset[str], now: float) -> tuple[frozenset[str], ...]:
-        """Tell which of the workers may be given children of this requirement, and which of those only one."""
+        """Return the workers that may have children of this requirement, and those of them that may have only one."""
         shuns = self._shuns.get(requirement, {})
         trial = frozenset(node_id for node_id in shuns if node_id in nodes and now >= shuns[node_id].until)
         return nodes - (shuns.keys() - trial), trial
@@ -63,7 +63,7 @@ class Shuns:
         self._shuns[requirement][node_id].until = now + TRIAL_S
 
     def until(self, requirement: Requirement, now: float) -> float:
-        """Tell when the next worker may be tried that may not be tried now."""
+        """Return when the next shunned worker may be tried."""
         shuns = self._shuns.get(requirement, {}).values()
         return min((shun.until for shun in shuns if shun.until > now), default=float("inf"))
 

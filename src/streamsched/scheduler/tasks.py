@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
-from streamsched.domain.owed import Debt, owed
+from streamsched.domain.owed import Action, owed
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import TemplateError
 from streamsched.log.port import Append
@@ -28,15 +28,18 @@ from streamsched.scheduler.routing import Routing
 from streamsched.view.view import View
 
 DECISIONS: Final = 2_000
-"""Tasks looked at in one step: a transaction, and the silence of its node, stay short whatever has piled up."""
+"""Tasks looked at in one step, so that a transaction stays short and beats stay regular after a backlog."""
 PLANNING_S: Final = 0.5
-"""Time for plans in one turn, the last one apart: what a plan costs is up to its template, and beats must not wait."""
+"""Time for plans in one turn, except the last: a template decides what its plan costs, and beats must not wait."""
 ROUND_BYTES: Final = 16 * 1024 * 1024
-"""Of the work in one transaction: with so much the round ends, however many children were chosen."""
-MAKERS: Final[dict[Debt, Callable[[Task, Identity, int], e.Event]]] = {
-    Debt.PLAN: plan_task, Debt.STOP: aggregator.stop, Debt.CANCEL: aggregator.cancel_rest, Debt.END: aggregator.end,
-}  # fmt: skip
-"""What makes the event that a task owes; dispatches are chosen for many tasks together."""
+"""Work in one transaction: with so much the round ends, however many children were chosen."""
+MAKERS: Final[dict[Action, Callable[[Task, Identity, int], e.Event]]] = {
+    Action.PLAN: plan_task,
+    Action.STOP: aggregator.stop,
+    Action.CANCEL: aggregator.cancel_rest,
+    Action.END: aggregator.end,
+}
+"""Functions that make the event a task owes. Dispatches are chosen for many tasks together."""
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class TaskDecider(Decider):
         self._routing.learn(state, event, self._me.clock.monotonic())
 
     def forget(self, key: str) -> None:
-        """Let go of what is kept for deciding about a task."""
+        """Forget what is kept for deciding about a task."""
         self._routing.drop(key)
         self._dispatcher.forget(key)
 
@@ -72,25 +75,25 @@ class TaskDecider(Decider):
             if not self._is_free(task_id, owned):
                 continue
             task = self._view.active[task_id]
-            debt = self._look(task, now)
-            if debt is not None and debt is not Debt.DISPATCH:
-                event = MAKERS[debt](task, self._me, self._basis(task_id))
+            action = self._look(task, now)
+            if action is not None and action is not Action.DISPATCH:
+                event = MAKERS[action](task, self._me, self._basis(task_id))
                 decisions[task_id] = self._decision(task_id, task, event, work=tuple(self._markers(event)))
-            if debt is Debt.PLAN and self._me.clock.monotonic() >= until:
+            if action is Action.PLAN and self._me.clock.monotonic() >= until:
                 break
         self._dispatch(decisions, now)
         return list(decisions.values())
 
-    def _look(self, task: Task, now: int) -> Debt | None:
-        """Find what a task owes, and note what there is to do for it later."""
-        debt, due = owed(task, now), task.next_due()
-        if debt is Debt.DISPATCH:
+    def _look(self, task: Task, now: int) -> Action | None:
+        """Return what a task owes, and note when to look at it again."""
+        action, due = owed(task, now), task.next_due()
+        if action is Action.DISPATCH:
             self._routing.want(task.task_id)
         else:
             self._routing.drop(task.task_id)
         if due is not None and due > now:
             self._agenda.at(task.task_id, due)
-        return debt
+        return action
 
     def _markers(self, event: e.Event) -> Iterator[Append]:
         """Yield the work-log records that tell workers to stop children."""
@@ -120,7 +123,7 @@ class TaskDecider(Decider):
             try:
                 work, size = self._work(tasks[task_id], releases, left)
             except TemplateError as error:
-                # Not what this version has planned. Whoever can read it dispatches it, or a person cancels it.
+                # Another version planned it. A scheduler that can read it dispatches it, or a person cancels it.
                 logger.error("task %s stands still: its children cannot be made: %s", task_id, error)
                 self._routing.drop(task_id)
                 continue
@@ -136,9 +139,9 @@ class TaskDecider(Decider):
                 return
 
     def _runnable(self, now: int, moment: float) -> Iterator[Task]:
-        for task_id in self._routing.hungry(moment):
+        for task_id in self._routing.runnable(moment):
             task = None if task_id in self.in_flight else self._view.active.get(task_id)
-            if task is not None and owed(task, now) is Debt.DISPATCH:  # it may be cancelled, and not be looked at yet
+            if task is not None and owed(task, now) is Action.DISPATCH:  # it may be cancelled, and not be looked at yet
                 yield task
 
     def _dispatched(
@@ -151,7 +154,7 @@ class TaskDecider(Decider):
         return self._decision(task_id, self._view.active[task_id], *before, event, work=work, reserves=reserves)
 
     def _work(self, task: Task, releases: Sequence[e.Release], limit: int) -> tuple[tuple[Append, ...], int]:
-        """Make the work of these releases, up to the record with which it has ``limit`` bytes; return its bytes too."""
+        """Return the work of these releases and its bytes; it ends with the record that reaches ``limit`` bytes."""
         made, size = [], 0
         for partition, record in self._dispatcher.records(task, releases):
             made.append(append := self._records.work(record, task.task_id, partition, record.traceparent))

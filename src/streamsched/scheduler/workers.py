@@ -1,4 +1,4 @@
-"""The workers as their beats tell: who owns which work-log partitions, how much it could take, and what it runs."""
+"""The workers by their beats: which work-log partitions each owns, how much it can take, and what it runs."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Final
 from streamsched.domain.events import NodeBeat
 from streamsched.domain.routing import Requirement
 
-STALE: Final = 3.0
+STALE_S: Final = 3.0
 """Seconds without a beat after which nothing is placed on a worker."""
 KNOWN: Final = 10_000
-"""Requirements of which the workers are remembered; then it begins anew."""
+"""Requirements whose workers are remembered; beyond that the memory is cleared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Workers:
         self._able: dict[Requirement, frozenset[str]] = {}
 
     def heard(self, node_id: str, beat: NodeBeat | None, now: float) -> bool:
-        """Note a beat (None: the node has left) at monotonic time ``now``; tells whether capacity changed."""
+        """Note a beat (None: the node has left) at monotonic time ``now``; return whether capacity changed."""
         heard, before = self._beats.get(node_id, (now, None))
         if beat is None or beat.role != "worker" or beat.state != "running" or not (beat.partitions and beat.slots):
             self._beats.pop(node_id, None)
@@ -44,18 +44,18 @@ class Workers:
             self._beats[node_id] = (now, capacity)
         if announced_by(before) != announced_by(capacity):
             self._able.clear()
-        return before != capacity or now - heard >= STALE
+        return before != capacity or now - heard >= STALE_S
 
     def present(self, now: float) -> Iterator[Capacity]:
-        """Walk the workers that were heard of lately."""
-        return (capacity for heard, capacity in self._beats.values() if now - heard < STALE)
+        """Yield the workers that sent a beat lately."""
+        return (capacity for heard, capacity in self._beats.values() if now - heard < STALE_S)
 
     def get(self, node_id: str) -> Capacity | None:
-        """Find a worker."""
+        """Return a worker."""
         return self._beats.get(node_id, (0.0, None))[1]
 
     def able(self, requirement: Requirement) -> frozenset[str]:
-        """Name the workers that announce what meets a requirement."""
+        """Return the workers that announce what meets a requirement."""
         found = self._able.get(requirement)
         if found is None:
             if len(self._able) >= KNOWN:
@@ -67,5 +67,5 @@ class Workers:
 
 
 def announced_by(worker: Capacity | None) -> tuple[str, tuple[str, ...] | None] | None:
-    """Tell what a worker announces: with another name, or other modules, what was learnt of it is of the past."""
+    """Return what a worker announces; when it changes, what was learnt of the worker is outdated."""
     return None if worker is None else (worker.node_id, worker.modules)

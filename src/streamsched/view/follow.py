@@ -10,7 +10,7 @@ from streamsched.domain.events import Event
 from streamsched.log.codec import Codec
 from streamsched.log.journal import Halt, JournalReader, in_words
 from streamsched.log.port import Log, PartitionHalted, Record, TopicPartition
-from streamsched.log.scan import BATCH, Patience
+from streamsched.log.scan import BATCH, StallDetector
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
 
@@ -21,16 +21,13 @@ logger = logging.getLogger(__name__)
 
 
 class Follower:
-    """Keeps a view up to date with the partitions of the journal that it was asked for.
-
-    One that stands still is folded up to there, with a warning.
-    """
+    """Keeps a view up to date with some partitions of the journal; warns where one stands still."""
 
     def __init__(self, *, log: Log, topics: Topics, codec: Codec, view: View) -> None:
         self._log = log
         self._reader = JournalReader(log, topics, codec)
         self._warned: set[tuple[int, int]] = set()
-        """Partition and offset of the halts that were told of."""
+        """Partition and offset of the halts that were logged."""
         self._places: dict[TopicPartition, None] = {}
         self.view = view
 
@@ -60,10 +57,10 @@ class Follower:
         ends = self._log.end(places)
         total = sum(ends[place] - self._reader.position(place) for place in places)
         unwritten = 0
-        patience = Patience(self._log, ends, self._reader.reached)
+        stall = StallDetector(self._log, ends, self._reader.reached)
         while left := self._reader.left(ends):
             unwritten += sum(1 for _ in self.poll(0.2))
-            patience.wait()
+            stall.check()
             on_progress(total - left, total)
             if unwritten >= FLUSH_EVERY:
                 self.view.flush()
@@ -72,7 +69,7 @@ class Follower:
             self.view.moved(place.partition, self._reader.position(place))
 
     def poll(self, timeout: float) -> Iterator[tuple[Record, Event]]:
-        """Fold the next records and give them with their events; poison is passed over."""
+        """Fold the next records and yield them with their events; records that are not events are skipped."""
         records = self._reader.poll(BATCH, timeout)
         new = {(partition, halt.offset) for partition, halt in self.halts.items()} - self._warned
         if new:
@@ -85,21 +82,19 @@ class Follower:
                 yield record, event
 
     def seek(self, place: TopicPartition, offset: int) -> Iterator[tuple[Record, Event]]:
-        """Fold what comes, to the end of the batch with the record at this offset, and give it as ``poll`` does.
+        """Fold to the end of the batch with the record at this offset, and yield as ``poll`` does.
 
-        Raises:
-            LogUnreachable: the record cannot be reached; the message says what holds the reading up.
-            PartitionHalted: its partition stands still before it.
+        Raise LogUnreachable where the record cannot be reached, PartitionHalted where its partition stands still.
         """
         self.include([place])
-        patience = Patience(self._log, {place: offset + 1}, self._reader.reached)
+        stall = StallDetector(self._log, {place: offset + 1}, self._reader.reached)
         while self._reader.position(place) <= offset:
             yield from self.poll(0.2)
             if place.partition in self.halts and self._reader.reached(place) > offset:
                 raise PartitionHalted(
-                    f"it was written, and takes effect when its partition goes on: {self.halts[place.partition]}"
+                    f"it was written, and takes effect when its partition continues: {self.halts[place.partition]}"
                 )
-            patience.wait()
+            stall.check()
 
     def close(self) -> None:
         """Stop reading; the view stays open."""

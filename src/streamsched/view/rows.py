@@ -23,12 +23,12 @@ from typing import Any, Final, NamedTuple, cast
 
 import msgspec
 
-from streamsched.domain.backfill import Backfill, Standing
+from streamsched.domain.backfill import Backfill, TaskStanding
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.events import BackfillRequested, ScheduleSet, TaskRequested
 from streamsched.domain.phases import ChildState, Phase
-from streamsched.domain.schedule import Schedule, Segment, Wait
-from streamsched.domain.task import CHUNK, Detail, Load, Task
+from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion
+from streamsched.domain.task import CHUNK, ChildDetail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
 from streamsched.view.store import Store
@@ -36,8 +36,8 @@ from streamsched.view.store import Store
 Rows = dict[bytes, bytes | None]
 META: Final = b"m"
 _HEADER: Final = (
-    "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "fresh", "live", "stopping", "succeeded",
-    "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
+    "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "first_undispatched", "live", "stopping",
+    "succeeded", "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
     "refusal",
 )  # fmt: skip
 _SCHEDULE: Final = (
@@ -48,7 +48,7 @@ _schedule_values: Any = attrgetter(*_SCHEDULE)
 _header_values: Any = attrgetter(*_HEADER)
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
-_decode_detail = msgspec.msgpack.Decoder(Detail).decode
+_decode_detail = msgspec.msgpack.Decoder(ChildDetail).decode
 
 
 def position_key(partition: int) -> bytes:
@@ -62,12 +62,12 @@ def task_key(kind: bytes, task_id: str) -> bytes:
 
 
 def active_key(task_id: str) -> bytes:
-    """Key of the mark of a task that goes on."""
+    """Key of the mark of an active task."""
     return b"a" + task_id.encode()
 
 
 def task_rows(task: Task, codec: Codec, *, new: bool) -> Rows:
-    """Make the rows of everything that changed in a task since it was last asked."""
+    """Return the rows of everything that changed in a task since it was last asked."""
     task_id = task.task_id
     rows: Rows = {task_key(b"t", task_id): _encode(_header_values(task))}
     if new:
@@ -109,7 +109,7 @@ def schedule_key(schedule_id: str) -> bytes:
 def schedule_row(schedule: Schedule, home: int, codec: Codec) -> bytes:
     """Write a schedule down."""
     timeline = [
-        (segment.since, codec.encode(segment.body), segment.paused, segment.deleted) for segment in schedule.timeline
+        (version.since, codec.encode(version.body), version.paused, version.deleted) for version in schedule.timeline
     ]
     return _encode((home, timeline, _backfill_row(schedule.backfill, codec), *_schedule_values(schedule)))
 
@@ -121,10 +121,10 @@ def load_schedule(schedule_id: str, row: bytes, codec: Codec) -> tuple[Schedule,
     for name, value in zip(_SCHEDULE, values, strict=True):
         setattr(schedule, name, value)
     schedule.counts = Counter(schedule.counts)
-    schedule.waiting = [Wait(*each) for each in schedule.waiting]
-    schedule.triggers = [Wait(*each) for each in schedule.triggers]
+    schedule.waiting = [PendingTick(*each) for each in schedule.waiting]
+    schedule.triggers = [PendingTick(*each) for each in schedule.triggers]
     for since, body, *flags in timeline:
-        schedule.timeline.append(Segment(since, cast(ScheduleSet, codec.decode(_stored(body))), *flags))
+        schedule.timeline.append(ScheduleVersion(since, cast(ScheduleSet, codec.decode(_stored(body))), *flags))
     if backfill is not None:
         request, cursor, cancelled, note, running, counts = backfill
         known = cast(BackfillRequested, codec.decode(_stored(request)))
@@ -139,17 +139,17 @@ def _backfill_row(backfill: Backfill | None, codec: Codec) -> tuple[object, ...]
     return codec.encode(backfill.request), *state
 
 
-def load_standing(store: Store, task_id: str) -> Standing | None:
-    """Tell how a task stands, from its first row alone."""
+def load_standing(store: Store, task_id: str) -> TaskStanding | None:
+    """Return how a task stands, from its first row alone."""
     header = store.get(task_key(b"t", task_id))
     if header is None:
         return None
     phase, redrive, *_ = _decode(header)
-    return Standing(Phase(phase), redrive)
+    return TaskStanding(Phase(phase), redrive)
 
 
-def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[int, Detail]]:
-    """Walk the stored details of a task's children in order, from child ``first`` on."""
+def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[int, ChildDetail]]:
+    """Yield the stored details of a task's children in order, from child ``first`` on."""
     prefix = task_key(b"d", task_id)
     for key, value in store.scan(prefix, prefix + first.to_bytes(4)):
         yield int.from_bytes(key[len(prefix) :]), _decode_detail(value)
@@ -165,7 +165,7 @@ class Row(NamedTuple):
 
 
 def explain(key: bytes, value: bytes) -> Row:
-    """Put a row into words; a piece of the table has one value for each child: state, ordinal, partition."""
+    """Return a row in words; a piece of the table has one value for each child: state, ordinal, partition."""
     kind, rest = key[:1], key[1:]
     if kind == b"p":
         return Row("", None, {f"position of journal partition {int.from_bytes(rest)}": int.from_bytes(value)})
@@ -175,7 +175,7 @@ def explain(key: bytes, value: bytes) -> Row:
         return Row(task_id, None, {"journal partition of the unfinished task": int.from_bytes(value)})
     if kind == b"s":
         home, timeline, backfill, *values = _decode(value)
-        told = {"schedule": rest.decode(errors="replace"), "journal partition": home, "segments": len(timeline)}
+        told = {"schedule": rest.decode(errors="replace"), "journal partition": home, "versions": len(timeline)}
         told["backfill"] = None if backfill is None else backfill[1:]
         return Row("", None, {**told, **dict(zip(_SCHEDULE, values, strict=True))})
     if kind == b"q":
@@ -186,7 +186,7 @@ def explain(key: bytes, value: bytes) -> Row:
         return Row(task_id, first, {f"child {first + at}": _cell(cell) for at, cell in enumerate(cells)})
     if kind not in (b"t", b"d"):
         return Row(task_id, None, {key.hex(): value.hex()})
-    names = _HEADER if kind == b"t" else Detail.__struct_fields__
+    names = _HEADER if kind == b"t" else ChildDetail.__struct_fields__
     return Row(task_id, number, dict(zip(names, _decode(value), strict=True)))
 
 

@@ -1,4 +1,4 @@
-"""Where a view keeps its rows: RocksDB, or a dict when nothing is to stay."""
+"""Where a view keeps its rows: RocksDB, or a dict for a view that need not last."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rocksdict import AccessType, Options, Rdict, WriteBatch
 
 MIB = 1 << 20
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Store(Protocol):
@@ -22,13 +22,13 @@ class Store(Protocol):
         """Read one row."""
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Walk the rows whose key begins with ``prefix``, in order, from ``start`` on."""
+        """Yield the rows whose key begins with ``prefix``, in order, from ``start`` on."""
 
     def write(self, rows: Mapping[bytes, bytes | None]) -> None:
         """Write (or with None delete) all these rows, or none."""
 
     def close(self) -> bool:
-        """Let go of files and locks; tells whether everything was written."""
+        """Close files and release locks; return whether everything was written."""
 
 
 class StoreUnusable(Exception):
@@ -36,18 +36,13 @@ class StoreUnusable(Exception):
 
 
 class RocksStore:
-    """Rows in a RocksDB folder; one process at a time.
+    """Rows in a RocksDB folder, for one process at a time.
 
-    What cannot be written, because the disk is full, stays in memory and is tried again with every batch: a view is a
-    cache, so its node goes on. The folder is then as it was after the last batch that was written.
+    What cannot be written, because the disk is full, stays in memory and is written with a later batch.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Open the folder, made if it is missing.
-
-        Raises:
-            StoreUnusable: it cannot be.
-        """
+        """Open the folder, and make it if it is missing. Raise StoreUnusable."""
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_write_buffer_size(4 * MIB)
@@ -67,7 +62,7 @@ class RocksStore:
         return value
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Walk rows in order."""
+        """Yield rows in order."""
         first = max(prefix, start)
         if not self._unwritten:
             return self._written(prefix, first)
@@ -89,20 +84,22 @@ class RocksStore:
             self._db.write(batch)
         except Exception as error:  # the library has no other
             if not known:
-                log.error("the view is kept in memory until it can be written: make room on its disk: %s", error)
+                logger.error("the view is kept in memory until it can be written: make room on its disk: %s", error)
         else:
             self._unwritten.clear()
             if known:
-                log.warning("the view in %s is written again", self._folder)
+                logger.warning("the view in %s is written again", self._folder)
 
     def close(self) -> bool:
-        """Close the folder; tells whether everything was written."""
+        """Close the folder; return whether everything was written."""
         if self._unwritten:
             self.write({})
         try:
             self._db.close()
         except Exception as error:  # after a batch that could not be written
-            log.error("the view in %s was not closed in order, what it lacks is folded again: %s", self._folder, error)
+            logger.error(
+                "the view in %s was not closed cleanly; what it lacks is folded again: %s", self._folder, error
+            )
             return False
         return not self._unwritten
 
@@ -115,7 +112,7 @@ class RocksStore:
 
 
 class FrozenStore:
-    """Rows of a RocksDB folder as they are at the opening, for reading; another process may go on to write it."""
+    """The rows of a RocksDB folder as they are when it is opened; another process may write it meanwhile."""
 
     def __init__(self, folder: Path) -> None:
         self._notes = tempfile.mkdtemp(prefix="streamsched-view-")
@@ -126,12 +123,12 @@ class FrozenStore:
             raise
 
     def rows(self) -> Iterator[tuple[bytes, bytes]]:
-        """Walk all rows in order."""
+        """Yield all rows in order."""
         rows: Any = self._db.items()
         yield from rows
 
     def close(self) -> None:
-        """Close, and remove the folder that RocksDB needs for its own notes."""
+        """Close, and remove the folder of RocksDB's notes."""
         self._db.close()
         shutil.rmtree(self._notes, ignore_errors=True)
 
@@ -147,7 +144,7 @@ class MemoryStore:
         return self._rows.get(key)
 
     def scan(self, prefix: bytes, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Walk rows in order."""
+        """Yield rows in order."""
         first = max(prefix, start)
         for key in sorted(key for key in self._rows if key.startswith(prefix) and key >= first):
             yield key, self._rows[key]

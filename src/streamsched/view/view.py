@@ -1,6 +1,6 @@
-"""The view: the fold of the journal, in memory for tasks that go on, in a store for all. A cache, never a truth.
+"""The view: the fold of the journal, in memory for active tasks, in a store for all. A cache, never the truth.
 
-Data and positions are written in one batch, so that a view is always the fold of a prefix of each partition.
+Rows and positions are written in one batch, so that a view is always the fold of a prefix of each partition.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, cast
 
-from streamsched.domain.backfill import Standing
+from streamsched.domain.backfill import TaskStanding
 from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset, RecordSetAside, TaskRedriven
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState
 from streamsched.domain.schedule import Schedule, evolve_schedule
-from streamsched.domain.task import Detail, Load, Task
+from streamsched.domain.task import ChildDetail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.view.rows import (
     META,
@@ -33,7 +33,7 @@ from streamsched.view.rows import (
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
 FORMAT: Final = "streamsched view 4"
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class View:
@@ -84,7 +84,7 @@ class View:
         return self._fold(task, event, partition)
 
     def _recalled(self, task: Task, *, everything: bool) -> Task | None:
-        """Bring back what was forgotten of an ended task's children that may go on."""
+        """Load the details of an ended task's children that may run again."""
         self.flush()
         recalled = load_task(self._store, self._codec, task.task_id, self.load)
         if recalled is not None:
@@ -108,27 +108,27 @@ class View:
         self._moved.add(partition)
 
     def task(self, task_id: str) -> Task | None:
-        """Find a task, in memory or in the store."""
+        """Return a task, in memory or in the store."""
         found = self.active.get(task_id) or self._dirty.get(task_id)
         return found or load_task(self._store, self._codec, task_id, Load())
 
-    def standing(self, task_id: str) -> Standing | None:
-        """Tell how a task stands; None where there is none."""
+    def standing(self, task_id: str) -> TaskStanding | None:
+        """Return how a task stands; None where there is none."""
         found = self.active.get(task_id) or self._dirty.get(task_id)
-        return load_standing(self._store, task_id) if found is None else Standing(found.phase, found.redrive)
+        return load_standing(self._store, task_id) if found is None else TaskStanding(found.phase, found.redrive)
 
     def task_ids(self) -> list[str]:
-        """List the ids of all tasks."""
+        """Return the ids of all tasks."""
         self.flush()
         return [key[1:-1].decode() for key, _ in self._store.scan(b"t")]
 
-    def details(self, task_id: str) -> Iterator[tuple[int, Detail]]:
-        """Walk what is known of a task's children, in order; children of which nothing is known are left out."""
+    def details(self, task_id: str) -> Iterator[tuple[int, ChildDetail]]:
+        """Yield the stored details of a task's children, in order."""
         self.flush()
         return load_details(self._store, task_id)
 
-    def detail(self, task_id: str, child: int) -> Detail | None:
-        """Find what is known of one child."""
+    def detail(self, task_id: str, child: int) -> ChildDetail | None:
+        """Return the stored detail of one child."""
         self.flush()
         return next((found for index, found in load_details(self._store, task_id, child) if index == child), None)
 
@@ -154,7 +154,7 @@ class View:
         self._moved.clear()
 
     def close(self) -> bool:
-        """Write what is left and let go of the store; tells whether all could be written."""
+        """Write what is left and close the store; return whether all could be written."""
         self.flush()
         return self._store.close()
 
@@ -179,17 +179,14 @@ class View:
 
 
 def view_mark(journal_id: str) -> bytes:
-    """Say what a view's mark is: its format, and the journal that it was folded from."""
+    """Return the mark of a view: its format, and the journal that it was folded from."""
     return f"{FORMAT}\n{journal_id}".encode()
 
 
 def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
-    """Open the view of a folder (None: in memory).
+    """Open the view of a folder (None: in memory). Raise StoreUnusable where it is in use or the disk is full.
 
     A view that is broken, of another format or of another journal is moved aside, with a warning, and begun anew.
-
-    Raises:
-        StoreUnusable: another process has it open, or the disk is full.
     """
     if folder is None:
         return View(MemoryStore(), codec)
@@ -210,7 +207,7 @@ def open_view(folder: Path | None, journal_id: str, codec: Codec) -> View:
         if "/LOCK:" in str(error) or "No space left" in str(error):  # nothing is wrong with the folder itself
             raise
         aside = folder.with_name(f"{folder.name}.aside-{time.time_ns()}")
-        log.warning("view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside)
+        logger.warning("view %s cannot be used (%s): moved to %s and rebuilt from the journal", folder, error, aside)
         folder.rename(aside)
         folder.mkdir()
         store = RocksStore(folder)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from streamsched.domain import events as e
-from streamsched.domain.flaws import flaw_of
+from streamsched.domain.validation import validate
 from streamsched.log.event_reader import blame
 from streamsched.log.port import Record
 from streamsched.runtime.clock_check import LogClock
@@ -80,7 +80,7 @@ class Outcomes:
             started_at=now, sequence=0, state=None, reason="poison", error_type="Undecodable", message=reason,
             traceback="", retryable=False, delay=None,
         )  # fmt: skip
-        return failure if flaw_of(failure) is None else None
+        return failure if validate(failure) is None else None
 
     def cancelled(self, child: Child, started_at: int, reason: str) -> e.ChildCancelled:
         """Make the event of a child that was stopped on request."""

@@ -30,7 +30,7 @@ class Calendar:
     def read(cls, value: object) -> Calendar:
         """Read ``{hour: 3, minute: [0, 30], day_of_week: MON-FRI}``. Raise ScheduleError with the field."""
         if not isinstance(value, Mapping):
-            raise ScheduleError(f"{value!r} is no calendar", "write {hour: 3, minute: 30}")
+            raise ScheduleError(f"{value!r} is not a calendar", "write {hour: 3, minute: 30}")
         for name in value:
             if name not in _NAMES:
                 raise ScheduleError(f"unknown field {name}", suggest(str(name), _NAMES), path=(str(name),))
@@ -41,10 +41,7 @@ class Calendar:
         return {name: text for name in _NAMES if (text := getattr(self, name)) is not None}
 
     def pattern(self, day_match: DayMatch, *, whole: bool = False) -> Pattern:
-        """Make the pattern. A field not given is any, but second, minute and hour are 0, unless ``whole``.
-
-        Raise ScheduleError with the field.
-        """
+        """Make the pattern; a missing field is any, but a time of day is 0 unless ``whole``. Raise ScheduleError."""
         values = {}
         for field in fields.FIELDS:
             text = getattr(self, field.name)

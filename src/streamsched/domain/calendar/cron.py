@@ -32,7 +32,7 @@ class Cron(NamedTuple):
 def canonical(value: object) -> str:
     """Check that a value is a text, and write it with single spaces. Raise ScheduleError."""
     if not isinstance(value, str):
-        raise ScheduleError(f"{value!r} is no cron string", 'write "0 3 * * *", in quotes')
+        raise ScheduleError(f"{value!r} is not a cron string", 'write "0 3 * * *", in quotes')
     return " ".join(value.split())
 
 
@@ -65,5 +65,5 @@ def _short(text: str) -> Calendar | Interval:
     if macro is None or more:
         known = [*MACROS, "@every"]
         remedy = "write @every 15m or @every 15m/3m" if name.lower() == "@every" else suggest(name.lower(), known)
-        raise ScheduleError(f"{text!r} is no short form", remedy)
+        raise ScheduleError(f"{text!r} is not a short form", remedy)
     return Calendar(**dict(zip(_ORDER, macro.split(), strict=False)))

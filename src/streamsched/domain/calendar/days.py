@@ -15,7 +15,7 @@ class Month:
     first: int
 
     def weekday(self, day: int) -> int:
-        """Tell a day's weekday (0 is Sunday)."""
+        """Return a day's weekday (0 is Sunday)."""
         return (self.first + day - 1) % 7
 
 
@@ -31,7 +31,7 @@ class MonthDay:
     workday: bool = False
 
     def in_month(self, month: Month) -> int | None:
-        """Find the day; None where the month has none."""
+        """Return the day; None where the month has none."""
         day = month.length - self.day if self.from_end else self.day
         if not 1 <= day <= month.length:
             return None
@@ -50,7 +50,7 @@ class NthWeekday:
     nth: int
 
     def in_month(self, month: Month) -> int | None:
-        """Find the day; None where the month has none."""
+        """Return the day; None where the month has none."""
         day = 1 + (self.weekday - month.first) % 7 + 7 * (self.nth - 1 if self.nth else 4)
         if day <= month.length:
             return day

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsched.domain import duration
-from streamsched.domain.refusal import Path, ScheduleError, suggest
+from streamsched.domain.refusal import FieldPath, ScheduleError, suggest
 
 LEAST_MS: Final = 1000
 _FIELDS: Final = ("every", "phase")
@@ -47,11 +47,11 @@ class Interval:
         return {"every": duration.write(self.every_ms), **phase}
 
     def at_or_after(self, moment_ms: int) -> int:
-        """Find the first of its moments that is not before ``moment_ms``."""
+        """Return the first of its moments that is not before ``moment_ms``."""
         return moment_ms + (self.phase_ms - moment_ms) % self.every_ms
 
 
-def _length(value: object, path: Path) -> int:
+def _length(value: object, path: FieldPath) -> int:
     milliseconds = duration.read(value)
     if milliseconds is None:
         raise ScheduleError(f"{value!r} is no duration", "write 30s, 15m, 1h30m or 1d, at most 3650d", path=path)

@@ -68,7 +68,7 @@ class Pattern:
         self._in_month = lru_cache(maxsize=64)(self._days_in_month)
 
     def at_or_after(self, wall: int) -> int | None:
-        """Find the first of its wall times that is not before ``wall``; None if there is none until 2199."""
+        """Return the first of its wall times that is not before ``wall``; None if there is none until 2199."""
         day, time = divmod(wall, DAY)
         found = self._day_at_or_after(day)
         if found == day:
@@ -85,7 +85,7 @@ class Pattern:
         return self._time_at_or_after(time) == time and self._day_at_or_after(day) == day
 
     def end_of_run(self, wall: int) -> int:
-        """Find an end of the seconds from ``wall``, one of its times, that it has without a break: at most a month."""
+        """Return an end of the unbroken run of its seconds from ``wall``, one of them, on: at most a month later."""
         if self._ends:
             number = wall // self._run
             value = number % (24 if self._run == 3600 else 60)
@@ -134,7 +134,7 @@ class Pattern:
                     yield later, each
 
     def _days_in_month(self, year: int, month: int) -> tuple[int, ...]:
-        """List its days in a month, counted from 1970-01-01."""
+        """Return its days in a month, counted from 1970-01-01."""
         if month not in self._months or year not in self._years:
             return ()
         monday_first, length = monthrange(year, month)

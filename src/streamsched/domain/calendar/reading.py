@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from streamsched.domain import duration
 from streamsched.domain.calendar import moment
-from streamsched.domain.refusal import Path, ScheduleError, suggest, within
+from streamsched.domain.refusal import FieldPath, ScheduleError, suggest, within
 
 T = TypeVar("T")
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -17,7 +17,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 class Reader:
     """The fields of one mapping. Every method raises ScheduleError for what the field cannot hold."""
 
-    def __init__(self, value: object, known: Sequence[str], path: Path = ()) -> None:
+    def __init__(self, value: object, known: Sequence[str], path: FieldPath = ()) -> None:
         self._path = path
         if not isinstance(value, Mapping):
             raise ScheduleError("must be an object", "write name: value lines under it", path=path)

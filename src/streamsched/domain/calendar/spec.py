@@ -107,10 +107,7 @@ class ScheduleSpec:
 
     def to_mapping(self) -> dict[str, object]:
         """Write the mapping that it can be read from; what is not given stays away."""
-        exclude = {
-            "cron": list(self.exclude.cron),
-            "calendars": [each.to_mapping() for each in self.exclude.calendars],
-        }
+        exclude = {"cron": list(self.exclude.cron), "calendars": [each.to_mapping() for each in self.exclude.calendars]}
         fields = {
             "cron": list(self.cron),
             "calendars": [each.to_mapping() for each in self.calendars],
@@ -131,21 +128,18 @@ class ScheduleSpec:
         return encode(self.to_mapping())
 
     def next_after(self, moment_ms: int) -> int | None:
-        """Find the first of its times strictly after a moment; None if there is none until 2199."""
+        """Return the first of its times strictly after a moment; None if there is none until 2199."""
         return self._at_or_after(moment_ms + 1)
 
     def between(self, start_ms: int, end_ms: int) -> Iterator[int]:
-        """Walk its times in [start_ms, end_ms), in order, each once."""
+        """Yield its times in [start_ms, end_ms), in order, each once."""
         found = self._at_or_after(start_ms)
         while found is not None and found < end_ms:
             yield found
             found = self._at_or_after(found + 1)
 
     def last_before(self, moment_ms: int, first_ms: int) -> int | None:
-        """Find the last of its times in [first_ms, moment_ms); None if there is none. A search of some 60 steps.
-
-        An earlier one of them where exclusions make that too costly.
-        """
+        """Return the last of its times in [first_ms, moment_ms) or None; an earlier one if the search is costly."""
         reach, low, until = 1_000, None, self.looks + 4 * PATIENCE_LOOKS
         while low is None:
             start = max(first_ms, moment_ms - reach)
@@ -170,10 +164,9 @@ class ScheduleSpec:
         return self._ticks.looks
 
     def due(self, schedule_id: str, nominal_ms: int) -> int:
-        """Tell when the tick of a nominal time is due: up to ``jitter_ms`` later, the same whoever asks.
+        """Return when the tick of a nominal time is due: up to ``jitter_ms`` later, by a hash of schedule and time.
 
-        The delay comes from a hash of the schedule's id and the nominal time, even over [0, jitter). It stays below the
-        distance to the next time, so that ticks never change their order.
+        The delay stays below the distance to the next time, so that ticks never change their order.
         """
         if not self.jitter_ms:
             return nominal_ms

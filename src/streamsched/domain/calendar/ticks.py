@@ -25,7 +25,7 @@ class Source(Protocol):
     """Something that has moments."""
 
     def at_or_after(self, moment_ms: int) -> int | None:
-        """Find its first moment that is not before ``moment_ms``; None if there is none."""
+        """Return its first moment that is not before ``moment_ms``; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class ZonedPattern:
     fold: Fold
 
     def at_or_after(self, moment_ms: int) -> int | None:
-        """Find its first moment that is not before ``moment_ms``; None if there is none until 2199."""
+        """Return its first moment that is not before ``moment_ms``; None if there is none until 2199."""
         instant = max(0, -(-moment_ms // 1000))
         while instant < LIMIT:
             found, beyond = None, LIMIT
@@ -61,7 +61,7 @@ class ZonedPattern:
         return None
 
     def end_of_run(self, moment_ms: int) -> int:
-        """Find a moment up to which it has every second; ``moment_ms`` itself if it has not that one."""
+        """Return a moment up to which it has every second; ``moment_ms`` itself if it has not that one."""
         instant = moment_ms // 1000
         for begin, end, offset in stretches(self.zone, self.gap, self.fold, instant >> SPAN):
             wall = instant + offset
@@ -73,8 +73,7 @@ class ZonedPattern:
 class Ticks:
     """The moments of any source that no exclusion has, each once.
 
-    ``looks`` counts what searches have cost: at each moment that they come to, one for each source and exclusion, and
-    ``STEP_LOOKS``. It is the same wherever the same is asked.
+    ``looks`` counts what searches have cost: at each moment one for each source and exclusion, and ``STEP_LOOKS``.
     """
 
     def __init__(self, sources: Sequence[Source], exclude: Sequence[ZonedPattern] = ()) -> None:
@@ -85,7 +84,7 @@ class Ticks:
         self.looks = 0
 
     def at_or_after(self, moment_ms: int) -> int | None:
-        """Find the first moment that is not before ``moment_ms``; None if there is none until 2199.
+        """Return the first moment that is not before ``moment_ms``; None if there is none until 2199.
 
         None too where 20,000 stretches in a row are excluded, fewer where there are many entries: a search must end.
         """

@@ -48,7 +48,7 @@ class Stretch(NamedTuple):
 
 @cache
 def names() -> frozenset[str]:
-    """Name every zone."""
+    """Return the names of all zones."""
     return frozenset(files("tzdata").joinpath("zones").read_text().split()) - {"Factory"}
 
 
@@ -77,9 +77,9 @@ def _meant(name: str) -> str:
 def stretches(name: str, gap: Gap, fold: Fold, span: int) -> tuple[Stretch, ...]:
     """Cut the instants with ``instant >> SPAN == span`` into stretches, in order of their begin.
 
-    Gap and fold are in them. Where the clock is put on and times shift, the old offset holds on for the length of
-    the gap, so that its stretch overlaps the next. Where the clock is put back, the repeated wall times are cut from
-    the end of the former stretch or from the begin of the latter, unless both count.
+    Gap and fold are applied. Where the clock is put on and times shift, the old offset lasts for the length of the gap,
+    so that its stretch overlaps the next. Where it is put back, the repeated wall times are cut from the end of the
+    former stretch or from the begin of the latter, unless both count.
     """
     first, last = span << SPAN, (span + 1) << SPAN
     edges, offsets = _changes(name, first - PROBE, last + PROBE)
@@ -99,7 +99,7 @@ def stretches(name: str, gap: Gap, fold: Fold, span: int) -> tuple[Stretch, ...]
 
 
 def _changes(name: str, begin: int, end: int) -> tuple[list[int], list[int]]:
-    """Find the offsets from begin to end, and the instants around each: one more."""
+    """Return the offsets from begin to end, and the instants around each: one more."""
     zone = load(name)
     edges, offsets = [begin], [_offset(zone, begin)]
     for late in range(begin + PROBE, end + PROBE, PROBE):

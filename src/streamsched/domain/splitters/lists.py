@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from streamsched.domain import values
 from streamsched.domain.placeholders import JsonText, check_known, encode, inside, kept, references, text_of, whole
-from streamsched.domain.refusal import Path, TemplateError
+from streamsched.domain.refusal import FieldPath, TemplateError
 from streamsched.domain.splitters.port import Input, Params, Splitter, check_integer, require_integers, resolve_integer
 
 ITEMS_LIMIT: Final = 1024 * 1024
-_ITEMS: Final[Path] = ("split", "list", "items")
-_SIZE: Final[Path] = ("split", "list", "size")
+_ITEMS: Final[FieldPath] = ("split", "list", "items")
+_SIZE: Final[FieldPath] = ("split", "list", "size")
 
 
 class ListCut:
@@ -102,7 +102,7 @@ class ListSplit(Splitter):
             reason = f"variable {name} has type {params[name].type}, not array"
             raise TemplateError(reason, f"declare {name} with type: array", path=_ITEMS)
 
-    def check_use(self, variable: str, path: Path) -> None:
+    def check_use(self, variable: str, path: FieldPath) -> None:
         """Refuse ``child.item`` where a child may have several."""
         if variable == "item" and isinstance(self.size, int) and self.size != 1:
             reason = "child.item is for chunks of size 1"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from streamsched.domain.placeholders import INTEGER_LIMIT, check_known, references, whole
-from streamsched.domain.refusal import Path, TemplateError, check_whole, dotted
+from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, dotted
 
 if TYPE_CHECKING:
     from streamsched.domain.param import Param
@@ -65,7 +65,7 @@ class Splitter(ABC):
     def check(self, params: Params) -> None:
         """Refuse fields that cannot work, whatever values the variables have. Raise TemplateError."""
 
-    def check_use(self, variable: str, path: Path) -> None:  # noqa: B027 - few splitters rule any out
+    def check_use(self, variable: str, path: FieldPath) -> None:  # noqa: B027 - few splitters rule any out
         """Refuse a variable in the arguments of a child that the fields rule out. Raise TemplateError."""
 
     @abstractmethod
@@ -73,7 +73,7 @@ class Splitter(ABC):
         """Fill in the values of the task's variables. Raise TemplateError for values that cannot work."""
 
 
-def check_integer(value: object, path: Path, params: Params, minimum: int = -INTEGER_LIMIT) -> None:
+def check_integer(value: object, path: FieldPath, params: Params, minimum: int = -INTEGER_LIMIT) -> None:
     """Refuse a field that is neither an integer nor the placeholder of an integer variable."""
     if not isinstance(value, str):
         check_whole(value, path, minimum)
@@ -89,7 +89,9 @@ def check_integer(value: object, path: Path, params: Params, minimum: int = -INT
         raise TemplateError(reason, f"declare {name} with type: integer", path=path)
 
 
-def resolve_integer(value: int | str, params: Mapping[str, object], path: Path, minimum: int = -INTEGER_LIMIT) -> int:
+def resolve_integer(
+    value: int | str, params: Mapping[str, object], path: FieldPath, minimum: int = -INTEGER_LIMIT
+) -> int:
     """Return the integer of a field that ``check_integer`` has passed."""
     name = whole(value)
     number = value if name is None else params.get(name)

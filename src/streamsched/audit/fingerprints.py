@@ -1,4 +1,4 @@
-"""What an audit remembers of the past, in a few bytes: which tasks have ended, which event ids it has met."""
+"""What an audit remembers in a few bytes: which tasks have ended, which event ids it has read."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Final
 
 _MASK: Final = (1 << 64) - 1
 _SINGLES: Final = 200_000
-"""Processes of which one event was met (one for each ``submit``) that are remembered."""
+"""Processes with a single event (one for each ``submit``) that are remembered."""
 _BITS: Final = 32 * 1024 * 1024
 """Bytes of bits for the others."""
 
 
-class Ended:
+class FingerprintSet:
     """Ids of tasks as fingerprints of 64 bits, in an open table: some 16 bytes each."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Ended:
                     self._table[self._slot(fingerprint)] = fingerprint
 
     def _slot(self, fingerprint: int) -> int:
-        """Find where a fingerprint is, or belongs."""
+        """Return the slot of a fingerprint, or the free one for it."""
         table = self._table
         last = len(table) - 1
         slot = fingerprint & last
@@ -57,7 +57,7 @@ def _fingerprint(task_id: str) -> int:
 class EventIds:
     """Event ids (8 random bytes of a process, then its counter): one bit each, for as many processes as fit.
 
-    The process that was met first is forgotten first; an id is then new again.
+    The oldest process is forgotten first; its ids then count as new.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class EventIds:
         self._size = 0
 
     def repeated(self, event_id: bytes) -> bool:
-        """Tell whether this id was met before, and remember it."""
+        """Return whether this id was read before, and remember it."""
         prefix, counter = event_id[:8], event_id[8:]
         bits = self._bits.get(prefix)
         if bits is None:
@@ -87,7 +87,7 @@ class EventIds:
         index, bit = counter >> 3, 1 << (counter & 7)
         if index >= len(bits):
             if index >= _BITS:
-                return False  # no process counts so far: an id of another making
+                return False  # no process counts so far: not an id of ours
             grown = index + 1 + (index >> 2) - len(bits)
             bits.extend(bytes(grown))
             self._size += grown

@@ -1,6 +1,6 @@
-"""Ends transactions that the log has decided and forgotten, so that nobody stands still there for ever.
+"""Ends hanging transactions: the broker has decided and forgotten them, and readers wait for them for ever.
 
-It runs beside the loop, in a thread of its own: the loop itself may be among those that stand still.
+It runs in a thread of its own, because the loop itself may be a reader that waits.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from streamsched.log.port import CannotEvict, Hanging, Log, LogError, NotAllowed
 from streamsched.log.topics import Topics
 from streamsched.runtime.clock import Clock
 
-INTERVAL: Final = 3.0
-"""Seconds between looks; where readers are held back at the same place in two of them, it is asked why."""
+LOOK_INTERVAL_S: Final = 3.0
+"""Time between looks. A partition that holds readers back at the same offset in two of them is examined."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-class Healing:
-    """``step`` looks once in a while; several schedulers may do it at the same time."""
+class HangingTransactionReaper:
+    """Looks once in a while; several schedulers may do so at the same time."""
 
     def __init__(self, *, log: Log, coordination: Coordination, topics: Topics, clock: Clock) -> None:
         self._log = log
@@ -31,27 +31,25 @@ class Healing:
         self._clock = clock
         self._next = 0.0
         self._held: Mapping[TopicPartition, int] = {}
-        self._lost: set[Hanging] = set()
-        self._said: set[str] = set()
+        self._unendable: set[Hanging] = set()
+        self._warned: set[str] = set()
 
     def step(self) -> int:
-        """Look, when it is time to; returns how many transactions were ended.
+        """Look when it is time to; return how many transactions were ended. Raise LogError.
 
-        What a right is missing for is said once, and left out from then on.
-
-        Raises:
-            LogError: the log cannot be asked.
-
+        A missing right is logged once; what needs it is left out from then on.
         """
         if self._clock.monotonic() < self._next:
             return 0
-        self._next = self._clock.monotonic() + INTERVAL
+        self._next = self._clock.monotonic() + LOOK_INTERVAL_S
         before, self._held = self._held, self._look()
         stuck = {place: at for place, at in self._held.items() if before.get(place) == at}
         try:
-            return sum(self._end(hanging) for hanging in self._coordination.hanging(stuck) if hanging not in self._lost)
+            return sum(
+                self._end(hanging) for hanging in self._coordination.hanging(stuck) if hanging not in self._unendable
+            )
         except (NotAllowed, CannotEvict) as error:
-            self._say(f"transactions that hang are not found here: {error}")
+            self._warn(f"hanging transactions cannot be found: {error}")
             return 0
 
     def _look(self) -> Mapping[TopicPartition, int]:
@@ -59,24 +57,24 @@ class Healing:
             return self._log.held(self._places, self._groups)
         except NotAllowed as error:
             if not self._groups:
-                self._say(f"transactions that hang are not looked for: {error}")
+                self._warn(f"hanging transactions are not looked for: {error}")
                 return {}
-            self._say(f"transactions that hang in the groups' positions are not looked for: {error}")
+            self._warn(f"hanging transactions in the groups' positions are not looked for: {error}")
             self._groups = []
         return self._look()
 
-    def _say(self, what: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            log.warning("%s", what)
+    def _warn(self, what: str) -> None:
+        if what not in self._warned:
+            self._warned.add(what)
+            logger.warning("%s", what)
 
     def _end(self, hanging: Hanging) -> bool:
         try:
             ended = self._coordination.end_hanging(hanging)
         except LogError as error:
-            self._lost.add(hanging)
-            log.error("readers stand still: %s; see: streamsched topics check", error)
+            self._unendable.add(hanging)
+            logger.error("readers stand still: %s; see: streamsched topics check", error)
             return False
         if ended:
-            log.warning("%s: ended it, the broker had forgotten it", hanging)
+            logger.warning("%s: ended it, the broker had forgotten it", hanging)
         return ended

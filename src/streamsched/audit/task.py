@@ -1,4 +1,4 @@
-"""The story of one task: its events in the journal's order, held back until the basis of its next decision is passed.
+"""The audit of one task: its events in the journal's order, held back until the basis of its next decision is passed.
 
 ::
 
@@ -34,8 +34,8 @@ Wants = Callable[[Followup, int], None]
 """Takes what must be written beside the event at an offset."""
 
 
-class Story:
-    """One task that goes on, or (``keep``) will do so again: of its children nothing is forgotten then."""
+class TaskAudit:
+    """One task that is followed. With ``keep`` it will be redriven, and no detail of its children is dropped."""
 
     __slots__ = (
         "_applied", "_decided", "_excused", "_keep", "_load", "_owners", "_partitions", "_tell", "_wants", "held",
@@ -67,11 +67,11 @@ class Story:
 
     @property
     def excused(self) -> bool:
-        """Whether late words about its children are no wonder: a partition was reset, or a record was poison."""
+        """Whether late events of its children are to be expected: a partition was reset, or a record was poison."""
         return self._excused is not None
 
     def decide(self, offset: int, event: decisions.Decision) -> bool:
-        """Take in a decision; tells whether it ends the task."""
+        """Take in a decision; return whether it ends the task."""
         fault = self._judge(offset, event)
         self._decided = offset, event
         self.held.append((offset, event, fault))
@@ -119,9 +119,9 @@ class Story:
         if kind in FOLLOWUPS:
             for each in followups(task, event):
                 self._wants(each, offset)
-        if kind in children.WORDS:
-            self._hear(task, offset, event)  # type: ignore[arg-type]
-        elif kind in decisions.DEBTS:
+        if kind in children.WORKER_EVENTS:
+            self._on_worker_event(task, offset, event)  # type: ignore[arg-type]
+        elif kind in decisions.ACTIONS:
             self._follow(task, offset, event, fault)  # type: ignore[arg-type]
         elif isinstance(event, e.PartitionReset):
             lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
@@ -134,10 +134,10 @@ class Story:
             task.touched.clear()
         task.stored()
 
-    def _hear(self, task: Task, offset: int, event: children.Word) -> None:
+    def _on_worker_event(self, task: Task, offset: int, event: e.WorkerEvent) -> None:
         if children.is_poison(event):
             self._excuse([event.child])
-        elif fault := children.judge_word(task, event, offset, self._owners, self._excused or ()):
+        elif fault := children.judge_worker_event(task, event, offset, self._owners, self._excused or ()):
             self._tell(fault, task.task_id, offset)
         evolve(task, event, self._load)
 

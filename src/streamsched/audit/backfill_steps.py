@@ -18,11 +18,11 @@ from streamsched.domain.schedule import Schedule
 OUTCOMES: Final = frozenset({"fired", "redriven", "left"})
 
 
-def judge_refill(schedule: Schedule, event: e.BackfillDecided) -> Fault | None:
+def judge_backfill_step(schedule: Schedule, event: e.BackfillDecided) -> Fault | None:
     """Go through all that it says, time by time."""
     backfill = schedule.backfill
     if backfill is None or backfill.number != event.backfill or backfill.cancelled:
-        return Fault(11, None, f"a backfill {event.backfill} that goes on", f"{len(event.ticks)} outcomes of its times")
+        return Fault(11, None, f"an active backfill {event.backfill}", f"{len(event.ticks)} outcomes of its times")
     if not event.ticks:
         return Fault(11, None, "times with their outcomes", "a decision without any")
     times = sum(run.count for run in event.ticks)

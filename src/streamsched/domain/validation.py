@@ -1,8 +1,8 @@
-"""What no streamsched writes: numbers and texts with which an event cannot be one, whatever schema it fits. Pure.
+"""Checks of decoded events: values that fit the schema but that no version of streamsched writes. Pure.
 
-A record of a topic may come from anywhere. What passes here cannot make the fold, a view's rows, a decision or a
-worker fail by its size: every number fits where it is kept, every text fits into the records that repeat it. What a
-field may hold stands in its type (``domain.bounds``); what must hold between the fields of a record stands here.
+A record may come from anywhere. What passes here cannot break the fold, a view's rows, a decision or a worker by its
+size: numbers fit where they are kept, texts fit into the records that repeat them. Bounds of single fields stand in
+their types (``domain.bounds``), relations between fields stand here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BODY_LIMIT: Final = 1536 * 1024
 """Bytes of a schedule's template and parameters: its tasks' requests hold both, and a little more."""
 
 
-def flaw_of(event: e.Event) -> str | None:
+def validate(event: e.Event) -> str | None:
     """Return what is wrong with an event, or None."""
     return _test_of(type(event))(event)
 
@@ -47,13 +47,13 @@ def _total(event: e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelle
 
 
 def _body(body: e.ScheduleSet | e.BackfillPart) -> str | None:
-    """Refuse what is too heavy for the requests that are made of it."""
+    """Refuse a body that is too large for the requests that are made of it."""
     size = len(body.template.encode()) + len(body.params.encode())
     return f"template and parameters have {size:,} bytes, the limit is {BODY_LIMIT:,}" if size > BODY_LIMIT else None
 
 
 def _redriven(event: e.TaskRedriven) -> str | None:
-    return None if event.scope in ("failed", "all") else f"{event.scope[:200]!r} is no scope"
+    return None if event.scope in ("failed", "all") else f"{event.scope[:200]!r} is not a scope"
 
 
 def _backfill(event: e.BackfillRequested) -> str | None:
@@ -82,15 +82,15 @@ _RELATIONS: Final[dict[type[Struct], Test]] = {
 
 @cache
 def _test_of(hint: Any) -> Test:
-    """Make the test of a type: one expression, for every record that is read passes through it."""
-    names: dict[str, Any] = {"flaw": lambda value: next(_flaws(hint, value, ""))}
+    """Make the test of a type: one expression, because every record that is read passes through it."""
+    names: dict[str, Any] = {"problem": lambda value: next(_problems(hint, value, ""))}
     sound = " and ".join(_conditions(hint, "value", names)) or "True"
-    test: Test = eval(f"lambda value: None if {sound} else flaw(value)", names)  # noqa: S307 - our own types
+    test: Test = eval(f"lambda value: None if {sound} else problem(value)", names)  # noqa: S307 - our own types
     return test
 
 
 def _conditions(hint: Any, place: str, names: dict[str, Any]) -> Iterator[str]:
-    """Yield expressions that are true where ``_flaws`` finds nothing; ``names`` take in what they call."""
+    """Yield expressions that are true where ``_problems`` finds nothing; ``names`` take in what they call."""
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Annotated:
         for mark in hint.__metadata__:
@@ -127,24 +127,24 @@ def _call(test: Test, place: str, names: dict[str, Any]) -> str:
     return f"not {name}({place})"
 
 
-def _flaws(hint: Any, value: Any, path: str) -> Iterator[str]:
+def _problems(hint: Any, value: Any, path: str) -> Iterator[str]:
     """Yield all that is wrong with a value, each with the path of its field."""
     kind, inner = get_origin(hint), get_args(hint)
     if kind is Annotated:
         found = [_beyond(mark, value) if isinstance(mark, Meta) else mark(value) for mark in hint.__metadata__]
-        yield from (f"{path}: {flaw}" for flaw in found if flaw)
-        yield from _flaws(inner[0], value, path)
+        yield from (f"{path}: {problem}" for problem in found if problem)
+        yield from _problems(inner[0], value, path)
     elif kind in (UnionType, Union):
-        yield from () if value is None else _flaws(inner[0], value, path)
+        yield from () if value is None else _problems(inner[0], value, path)
     elif kind is tuple:
-        yield from (flaw for item in value for flaw in _flaws(inner[0], item, path))
+        yield from (problem for item in value for problem in _problems(inner[0], item, path))
     elif _is_record(hint):
         for field, its in get_type_hints(hint, include_extras=True).items():
-            yield from _flaws(its, getattr(value, field), f"{path}.{field}" if path else field)
+            yield from _problems(its, getattr(value, field), f"{path}.{field}" if path else field)
         if _is_span(hint) and value.first > value.last:
             yield f"{path}: {value.first}..{value.last} runs backwards"
-        if hint in _RELATIONS and (flaw := _RELATIONS[hint](value)):
-            yield f"{path}: {flaw}" if path else flaw
+        if hint in _RELATIONS and (problem := _RELATIONS[hint](value)):
+            yield f"{path}: {problem}" if path else problem
 
 
 def _beyond(mark: Meta, value: Any) -> str | None:

@@ -1,7 +1,7 @@
-"""The lookout of a scheduler: reads the beats of all nodes, and evicts those that fell silent.
+"""Reads the beats of all nodes and evicts those that fell silent.
 
-It runs beside the loop, over a log of its own: there no long fold delays what it reads, and an eviction, which may
-wait for the broker, delays nobody. It shares nothing with the loop but the node id.
+It runs beside the scheduler's loop, over a log of its own: no long fold delays what it reads, and an eviction that
+waits for the broker does not delay the loop.
 """
 
 from __future__ import annotations
@@ -19,31 +19,21 @@ from streamsched.runtime import metrics
 from streamsched.runtime.clock import Clock
 from streamsched.runtime.eviction import evict
 from streamsched.runtime.records import Records
-from streamsched.scheduler.judge import Judge
+from streamsched.scheduler.failure_detector import FailureDetector
 
 READ: Final = 1_000
 """Beats read in one step."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-class Lookout:
-    """``step`` is one look; nothing happens between steps.
-
-    Args:
-        me: the node id of the scheduler whose beats are the measure.
-
-    """
+class Evictor:
+    """``step`` is one look. ``me`` is the node id of the scheduler whose beats are the measure."""
 
     def __init__(
         self, *, log: Log, coordination: Coordination, topics: Topics, codec: Codec, me: str, clock: Clock
     ) -> None:
-        """Begin at the first beat that the log has.
-
-        Raises:
-            CannotEvict: this log takes no evictions from here.
-
-        """
+        """Begin at the first beat that the log has. Raise CannotEvict where this log cannot evict."""
         coordination.check_eviction()
         self._log = log
         self._coordination = coordination
@@ -51,36 +41,36 @@ class Lookout:
         self._event_reader = EventReader(codec, topics)
         self._records = Records(codec, topics)
         self._clock = clock
-        self._judge = Judge(me)
+        self._detector = FailureDetector(me)
         self._reader = log.reader()
         beats = TopicPartition(topics.workers, 0)
         self._reader.assign(log.start([beats]))
 
     def step(self, timeout: float) -> int:
-        """Read beats, waiting up to ``timeout`` seconds for some, and evict who is silent; returns how many were."""
+        """Read beats, waiting up to ``timeout`` seconds for some; evict silent nodes and return how many."""
         evicted = 0
         for record in self._reader.poll(READ, timeout):
-            silent = self._hear(record)
+            silent = self._on_beat(record)
             for beat in silent:
                 evicted += self._evict(beat)
             if silent:
-                self._judge.excuse(self._clock.monotonic())
+                self._detector.excuse(self._clock.monotonic())
         return evicted
 
     def close(self) -> None:
         """Release the reader."""
         self._reader.close()
 
-    def _hear(self, record: Record) -> list[NodeBeat]:
+    def _on_beat(self, record: Record) -> list[NodeBeat]:
         node_id = (record.key or b"").decode(errors="replace")
         try:
             beat = self._event_reader.beat(record)
         except Undecodable:
-            return []  # the loop, which reads it too, says so
-        return self._judge.hear(node_id, beat, self._clock.monotonic())
+            return []  # the loop reads it too, and logs it
+        return self._detector.on_beat(node_id, beat, self._clock.monotonic())
 
     def _evict(self, dead: NodeBeat) -> bool:
-        """Evict a node; tells whether it went well."""
+        """Evict a node; return whether it worked."""
         group = self._topics.worker_group if dead.role == "worker" else self._topics.scheduler_group
         try:
             evict(
@@ -88,8 +78,8 @@ class Lookout:
                 writer=dead.transactional_id,
             )  # fmt: skip
         except LogError as error:
-            log.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
+            logger.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
             return False
-        log.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
+        logger.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
         metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler")
         return True
