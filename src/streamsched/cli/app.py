@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command, get_group
 
-from streamsched.cli.groups import Group, Late, Lister
+from streamsched.cli.groups import Group, GroupWithDefault, LazyCommands
 from streamsched.cli.options import Command, global_options
 from streamsched.version import __version__
 
@@ -156,13 +156,13 @@ def _letters() -> Any:
     """Build ``dead-letters``, which lists by itself."""
     own, examples = LETTERS
     app = typer.Typer(rich_markup_mode=None)
-    app.callback(cls=Lister, epilog=examples, invoke_without_command=True)(_function(own))
+    app.callback(cls=GroupWithDefault, epilog=examples, invoke_without_command=True)(_function(own))
     return _filled(get_group(app), _makers(LETTER))
 
 
 def _filled(group: Any, makers: dict[str, Callable[[], Any]]) -> Any:
     """Give a group its commands, and the options that stand before them."""
-    group.commands = Late(makers)
+    group.commands = LazyCommands(makers)
     group.params.extend(global_options())
     return group
 

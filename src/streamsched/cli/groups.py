@@ -7,10 +7,10 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from streamsched.cli.options import hear_interrupts, refuse_undecodable, set_up_logging, write_examples
+from streamsched.cli.options import enable_keyboard_interrupt, refuse_undecodable, set_up_logging, write_examples
 
 
-class Late(Mapping[str, Any]):
+class LazyCommands(Mapping[str, Any]):
     """Commands by name, each made when it is first looked up."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
@@ -37,7 +37,7 @@ class Group(TyperGroup):
         return list(self.commands)
 
 
-class Lister(Group):
+class GroupWithDefault(Group):
     """A group of commands that does something by itself too."""
 
     def format_epilog(self, context: Any, formatter: Any) -> None:
@@ -46,7 +46,7 @@ class Lister(Group):
 
     def invoke(self, context: Any) -> Any:
         """Run the group's own command, or one below it."""
-        hear_interrupts()
+        enable_keyboard_interrupt()
         set_up_logging(context.ensure_object(dict))
         refuse_undecodable(context)
         return super().invoke(context)

@@ -24,7 +24,7 @@ def main() -> None:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a file name need not be text
         # While modules are imported an interrupt ends the process: Python may lose one in a callback of its own there.
-        # ``options.hear_interrupts`` has it raise KeyboardInterrupt again.
+        # ``options.enable_keyboard_interrupt`` has it raise KeyboardInterrupt again.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
         from streamsched.cli.app import command

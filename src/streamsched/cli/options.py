@@ -85,7 +85,7 @@ class Command(TyperCommand):
         """Run the command; its result is the exit code."""
         code: object = 0
         try:
-            hear_interrupts()
+            enable_keyboard_interrupt()
             set_up_logging(context.ensure_object(dict))
             refuse_undecodable(context)
             code = super().invoke(context)
@@ -121,7 +121,7 @@ def refuse_undecodable(context: Any) -> None:
                 raise InputError(f"{word[:200]!r} is not text", remedy, source=source)
 
 
-def hear_interrupts() -> None:
+def enable_keyboard_interrupt() -> None:
     """Have an interrupt raise KeyboardInterrupt, now that the command is imported."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -55,7 +55,7 @@ def _find(client: Client, name: str) -> None:
 
 def _print(client: Client, task: str | None, position: int | None, moment: int | None, *, as_json: bool) -> None:
     from streamsched.audit.document import entry
-    from streamsched.cli.words import words
+    from streamsched.cli.event_text import event_text
 
     if not as_json:
         out(LINE.format("TIME", "PLACE", "TASK OR SCHEDULE", "EVENT", "DETAILS"))
@@ -66,7 +66,7 @@ def _print(client: Client, task: str | None, position: int | None, moment: int |
             out(_line(record, "?", "(undecodable)", str(event)))
         else:
             about = str(getattr(event, "schedule_id", "") or getattr(event, "task_id", "-"))
-            out(_line(record, about, type(event).__name__, words(event)))
+            out(_line(record, about, type(event).__name__, event_text(event)))
 
 
 def _line(record: Record, task: str, event: str, details: str) -> str:

@@ -10,7 +10,7 @@ from streamsched.installation.site import Installation
 from streamsched.log.port import LogError
 from streamsched.runtime import eviction
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def evict(settings: Settings, dead: dict[str, str]) -> None:
@@ -19,4 +19,4 @@ def evict(settings: Settings, dead: dict[str, str]) -> None:
         with closing(Installation(settings)) as site:
             eviction.evict(site.log, site.log, site.records, **dead)
     except LogError as error:
-        log.warning("the dead node was not evicted, a scheduler or the end of its session will do it: %s", error)
+        logger.warning("the dead node was not evicted, a scheduler or the end of its session will do it: %s", error)

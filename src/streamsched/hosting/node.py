@@ -43,7 +43,7 @@ HEAL: Final = 3.0
 IDLE_S: Final = 10.0
 """Seconds without a partition after which a node says why."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def serve_scheduler(settings: Settings, *, name: str | None) -> None:
@@ -110,7 +110,7 @@ def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:
         try:
             lookout = wiring.lookout(site.discover(), node_id)
         except CannotEvict as error:
-            log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
+            logger.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
             stop.wait()
             return
         with closing(lookout):
@@ -168,7 +168,7 @@ class Idle:
             self._told = ""
         elif why != self._told and now - self._since >= IDLE_S:
             self._told = why
-            log.warning("this node has nothing to do: %s", why)
+            logger.warning("this node has nothing to do: %s", why)
 
 
 class _Ready:

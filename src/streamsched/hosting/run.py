@@ -49,7 +49,7 @@ TRIM_S: Final = 60.0
 BEATS_KEPT_MS: Final = 600_000
 """Milliseconds for which beats are kept."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +236,7 @@ class Run:
         try:
             self._site.log.delete_before(self._site.log.position_at([place], since))
         except LogError as error:
-            log.warning("old beats were not deleted: %s", error)
+            logger.warning("old beats were not deleted: %s", error)
 
     def _worker(self, task_id: str) -> Worker:
         """Build the worker: what it cannot run of its own task fails, what of another waits for one that can."""

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 VIEW_SLOTS = 8
 Progress = Callable[[int, int], None]
 """Hears how many records are folded, of how many."""
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Copies(Struct, frozen=True):
@@ -135,7 +135,7 @@ class Installation:
             if made_with is None and self._whole():
                 sizes.record(self.log, self.topics)
         except NotAllowed as error:
-            log.warning("that no partitions were added to the topics is not checked: %s", error)
+            logger.warning("that no partitions were added to the topics is not checked: %s", error)
             made_with = None
         made_with = made_with or sizes.Sizes(EVENT_PARTITIONS, self.topics.child_partitions)
         if wrong := sizes.difference(self.topics, made_with):
@@ -207,7 +207,7 @@ class Installation:
                 try:
                     return open_view(place, journal_id, self.codec)
                 except StoreUnusable as error:
-                    log.error("the view is kept in memory: %s", error)
+                    logger.error("the view is kept in memory: %s", error)
                     break
         return open_view(None, journal_id, self.codec)
 
