@@ -8,7 +8,7 @@ from typing import Final
 from streamsched.installation.site import Installation
 from streamsched.log.port import Hanging
 
-_PAUSE: Final = 1.0
+_PAUSE_S: Final = 1.0
 """Seconds after which an open transaction of a healthy log has ended, and another holds readers back, if any."""
 
 
@@ -19,7 +19,7 @@ def find(site: Installation) -> Sequence[Hanging]:
     before = site.log.held(places, groups)
     if not before:
         return ()
-    site.pause(_PAUSE)
+    site.pause(_PAUSE_S)
     now = site.log.held(places, groups)
     return site.log.hanging({place: at for place, at in now.items() if before.get(place) == at})
 

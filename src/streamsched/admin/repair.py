@@ -20,11 +20,11 @@ from streamsched.queries.nodes import nodes
 from streamsched.runtime import beginning
 from streamsched.runtime.mark import INITIAL, NewerMark, decode_mark
 
-OPEN_LIMIT: Final = 60.0
+OPEN_LIMIT_S: Final = 60.0
 """Seconds to wait for the end of transactions: longer than any may take that is not set up otherwise."""
 WATCH_S: Final = 3.0
 """Seconds in which a node that lives beats several times."""
-JOIN_LIMIT: Final = 20.0
+JOIN_LIMIT_S: Final = 20.0
 """Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
 
 
@@ -123,7 +123,7 @@ def _ends(site: Installation, places: Collection[TopicPartition], member: Member
     A dispatch that is committed there later is read by nobody, and its event may lie behind the fact that tells so.
     """
     ends = site.log.end(places)
-    deadline = site.clock.monotonic() + OPEN_LIMIT
+    deadline = site.clock.monotonic() + OPEN_LIMIT_S
     while open_below := [place for place, at in site.log.held(places, []).items() if at < ends[place]]:
         if site.clock.monotonic() > deadline:
             raise LogError(
@@ -142,7 +142,7 @@ def _alone(site: Installation, group: str, places: Collection[TopicPartition]) -
     member = site.log.member(group, next(iter(places)).topic, joined)
     writer = site.log.writer(f"{group}.{site.identity('repair').node_id}.repair")
     try:
-        deadline = time.monotonic() + JOIN_LIMIT
+        deadline = time.monotonic() + JOIN_LIMIT_S
         while len(joined.partitions) < len(places):
             member.poll(0.1)
             if time.monotonic() > deadline:

@@ -14,7 +14,7 @@ import typer
 from streamsched.cli.options import Json, client_of
 from streamsched.cli.printing import note as tell
 from streamsched.cli.printing import out, out_json
-from streamsched.cli.progress import PLAIN_EVERY, note_missing
+from streamsched.cli.progress import PLAIN_EVERY_S, note_missing
 from streamsched.cli.replay_commands import read_time
 from streamsched.cli.schedule_commands import Id, Note
 from streamsched.domain.errors import InputError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from streamsched.queries.schedule_status import BackfillStatus
 
 LINE: Final = "{:<26}  {:<8}  {:<44}  {}"
-LOOK_EVERY: Final = 0.25
+LOOK_EVERY_S: Final = 0.25
 
 
 def backfill(
@@ -128,7 +128,7 @@ def _follow(client: Client, schedule: str, number: int) -> BackfillStatus:
             show(found)
             if found.done:
                 return found
-            time.sleep(LOOK_EVERY)
+            time.sleep(LOOK_EVERY_S)
 
 
 @contextmanager
@@ -138,7 +138,7 @@ def _progress() -> Iterator[Any]:
 
         def line(found: BackfillStatus) -> None:
             if time.monotonic() >= due[0]:
-                due[0] = time.monotonic() + PLAIN_EVERY
+                due[0] = time.monotonic() + PLAIN_EVERY_S
                 tell(_counted(found))
 
         yield line

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from streamsched.queries.dead_letters import SetAside
 
 LINE: Final = "{:>8}  {:<19}  {:<36}  {:<36}  {}"
-ROW: Final = 32
+ROW_BYTES: Final = 32
 """Bytes of a value in one line of its hexadecimal form."""
 NAMES: Final = {"journal": "events", "work-log": "children"}
-SHOWN: Final = 512
+SHOWN_BYTES: Final = 512
 """Bytes of a value that are shown to people."""
 
 
@@ -154,10 +154,10 @@ def _described(entry: SetAside, origin: Record | None) -> list[tuple[str, str]]:
         lines.append(("value", "none"))
         return lines
     whole = len(letter.value) if origin is None or origin.value is None else len(origin.value)
-    lines.append(("value", f"{whole:,} bytes" + (f", the first {SHOWN} of them" if whole > SHOWN else "")))
-    for begin in range(0, min(len(letter.value), SHOWN), ROW):
-        row = letter.value[begin : min(begin + ROW, SHOWN)]
-        lines.append((f"{begin:>8}", f"{row.hex(' ', 4):<{2 * ROW + ROW // 4}} {_printable(row)}"))
+    lines.append(("value", f"{whole:,} bytes" + (f", the first {SHOWN_BYTES} of them" if whole > SHOWN_BYTES else "")))
+    for begin in range(0, min(len(letter.value), SHOWN_BYTES), ROW_BYTES):
+        row = letter.value[begin : min(begin + ROW_BYTES, SHOWN_BYTES)]
+        lines.append((f"{begin:>8}", f"{row.hex(' ', 4):<{2 * ROW_BYTES + ROW_BYTES // 4}} {_printable(row)}"))
     return lines
 
 

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from streamsched.domain.events import NodeBeat
     from streamsched.queries.status import ChildStatus, TaskStatus
 
-BAR: Final = 30
+BAR_CHARS: Final = 30
 TASK_STATES: Final = (
     "requested", "planning", "running", "failing", "succeeding", "cancelling",
     "succeeded", "failed", "cancelled", "refused",
 )  # fmt: skip
-SILENT: Final = 3_000
+SILENT_MS: Final = 3_000
 """Milliseconds without a beat from which on a node is likely dead."""
 CHILD_STATES: Final = ("waiting", "running", "succeeded", "failed", "cancelled")
 CHILD_LINE: Final = "{:>9}  {:<9}  {:>7}  {:>10}  {:<19}  {:>9}  {:<28}  {}"
@@ -59,8 +59,8 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
         seconds = max(0.001, (found.finished_at or time.time() * 1000) / 1000 - found.started_at / 1000)
         lines.append(("time", f"{span(seconds)}, {ended / seconds:,.1f} children/s"))
     share = ended / counts.total if counts.total else float(found.done)
-    filled = int(share * BAR)
-    lines.append(("children", f"[{'#' * filled}{'.' * (BAR - filled)}] {share:.0%}  {counted(found)}"))
+    filled = int(share * BAR_CHARS)
+    lines.append(("children", f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  {counted(found)}"))
     return [(name, text) for name, text in lines if text not in ("", "-")]
 
 
@@ -137,14 +137,14 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
     for line in columns([head, *rows]):
         out(line)
     for beat, age in nodes:
-        for child in beat.running if age < SILENT else ():
+        for child in beat.running if age < SILENT_MS else ():
             done = f"{child.done:g} of {child.total:g}" if child.total else "no progress told"
             since = span(max(0.0, (beat.at - child.started_at) / 1000))
             out(f"  {plain(beat.name)}: {child.task_id} child {child.child}, attempt {child.attempt}, {since}, {done}")
 
 
 def _node_row(beat: NodeBeat, age: int) -> tuple[object, ...]:
-    state = beat.state if age < SILENT else "silent"
+    state = beat.state if age < SILENT_MS else "silent"
     owned = ranges(beat.partitions)
     since = span(max(0, age) / 1000)
     told = (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME_LIMIT = 200
 """Characters of a node's name: every event that it writes has it."""
-LEAVING = 10.0
+LEAVE_S = 10.0
 """Seconds that a drained worker may need to write its last outcomes and to leave its group."""
 
 
@@ -89,11 +89,11 @@ def allowed_modules(allow: list[str] | None) -> tuple[str, ...]:
 
 def _check_grace(grace_period: float | None, drain_timeout: float) -> None:
     """Refuse a drain that would be killed before its end."""
-    if grace_period is not None and grace_period < drain_timeout + LEAVING:
+    if grace_period is not None and grace_period < drain_timeout + LEAVE_S:
         raise InputError(
-            f"{grace_period:g} s are too short for a drain of {drain_timeout:g} s and {LEAVING:g} s to leave",
-            f"give {drain_timeout + LEAVING:g} s or more (Kubernetes: terminationGracePeriodSeconds), "
-            f"or --drain-timeout {max(0.0, grace_period - LEAVING):g}",
+            f"{grace_period:g} s are too short for a drain of {drain_timeout:g} s and {LEAVE_S:g} s to leave",
+            f"give {drain_timeout + LEAVE_S:g} s or more (Kubernetes: terminationGracePeriodSeconds), "
+            f"or --drain-timeout {max(0.0, grace_period - LEAVE_S):g}",
             source="--grace-period",
         )
 

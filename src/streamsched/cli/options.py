@@ -153,7 +153,7 @@ class Lines(logging.Formatter):
 class Repetitions(logging.Filter):
     """Drops lines that differ only in numbers from one of the last seconds: clients of a dead broker repeat."""
 
-    QUIET: Final = 10.0
+    QUIET_S: Final = 10.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,7 +163,7 @@ class Repetitions(logging.Filter):
         """Let the first one pass."""
         text = f"{record.name} {record.getMessage()}".translate(_NO_DIGITS)
         before = self._told.get(text)
-        if before is not None and record.created - before < self.QUIET:
+        if before is not None and record.created - before < self.QUIET_S:
             return False
         if len(self._told) > 1_000:
             self._told.clear()

@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from streamsched.client import Client
     from streamsched.queries.status import TaskStatus
 
-PLAIN_EVERY: Final = 3.0
+PLAIN_EVERY_S: Final = 3.0
 """Seconds between plain lines."""
-FOLD_AFTER: Final = 1.0
+FOLD_AFTER_S: Final = 1.0
 """Seconds after which reading the journal is worth a line."""
-MISSING_AFTER: Final = 2.0
+MISSING_AFTER_S: Final = 2.0
 """Seconds after which it is worth a look whether anything works on the task."""
 
 
 def until_done(client: Client, task_id: str) -> TaskStatus:
     """Show how a task gets on until it is done; returns its last status. Raise NoSuchTask."""
-    look_at = time.monotonic() + MISSING_AFTER
+    look_at = time.monotonic() + MISSING_AFTER_S
     with TaskProgress() as progress:
         for status in client.follow(task_id):
             idle = not status.done and time.monotonic() >= look_at
@@ -51,7 +51,7 @@ def note_missing(client: Client) -> None:
 class Rate:
     """Children that ended per second, over the last seconds."""
 
-    WINDOW: Final = 5.0
+    WINDOW_S: Final = 5.0
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, int]] = []
@@ -60,7 +60,7 @@ class Rate:
         """Note how many have ended by now; returns the rate."""
         now = time.monotonic()
         self._seen.append((now, ended))
-        while len(self._seen) > 2 and self._seen[1][0] < now - self.WINDOW:
+        while len(self._seen) > 2 and self._seen[1][0] < now - self.WINDOW_S:
             self._seen.pop(0)
         (then, before), (last, ended) = self._seen[0], self._seen[-1]
         return (ended - before) / (last - then) if last > then else 0.0
@@ -123,7 +123,7 @@ class TaskProgress:
             return
         now = time.monotonic()
         if status.state != self._told or now >= self._next:
-            self._told, self._next = status.state, now + PLAIN_EVERY
+            self._told, self._next = status.state, now + PLAIN_EVERY_S
             note(f"{status.state}: {counts}{f', {remaining}' if remaining else ''}")
 
 
@@ -137,9 +137,9 @@ class FoldNotice:
         """Note progress, in records."""
         now = time.monotonic()
         if not self._next:
-            self._next = now + FOLD_AFTER
+            self._next = now + FOLD_AFTER_S
         elif now >= self._next and done < total:
-            self._next = now + PLAIN_EVERY
+            self._next = now + PLAIN_EVERY_S
             note(f"reading the journal: {done:,} of {total:,} records")
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from streamsched.domain.splitting import ChildArguments
     from streamsched.files.template_file import Prepared
 
-SHOWN: Final = 3
+SHOWN_CHILDREN: Final = 3
 """Children that are shown of each end."""
 
 
@@ -26,7 +26,7 @@ def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_
     """Show how a task would be split, and write nothing."""
     prepared, arguments = _prepared(template, param or [], params)
     count = prepared.plan.children
-    shown = sorted({*range(min(SHOWN, count)), *range(max(0, count - SHOWN), count)})
+    shown = sorted({*range(min(SHOWN_CHILDREN, count)), *range(max(0, count - SHOWN_CHILDREN), count)})
     if as_json:
         out_json({
             "template": prepared.template.name, "template_version": prepared.version,

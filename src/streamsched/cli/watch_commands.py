@@ -11,7 +11,7 @@ import typer
 
 from streamsched.cli.options import Json, Reason, Task, Wait, client_of
 from streamsched.cli.printing import note, out, out_json
-from streamsched.cli.progress import PLAIN_EVERY, because, counted, note_missing, until_done
+from streamsched.cli.progress import PLAIN_EVERY_S, because, counted, note_missing, until_done
 from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _watch_all(rounds: Iterable[list[TaskStatus]]) -> None:
     for statuses in rounds:
         all_of_them = time.monotonic() >= due
         if all_of_them:
-            due = time.monotonic() + PLAIN_EVERY
+            due = time.monotonic() + PLAIN_EVERY_S
         for status in statuses:
             if all_of_them or told.get(status.task_id) != status.state:
                 note(f"{status.task_id} {status.state}: {counted(status)}")

@@ -15,7 +15,7 @@ from streamsched.domain.schedule import FOREVER, Schedule, Segment, evolve_sched
 from streamsched.domain.tick import tick_id
 from streamsched.queries.documents import Document, Time, rfc3339
 
-SIZE_LIMIT: Final = 1_500_000
+PARTS_LIMIT_CHARS: Final = 1_500_000
 """Characters of all parts of a backfill together: its event must fit into a record."""
 ACTIONS: Final = {"fired": "fire", "redriven": "redrive", "left": "leave"}
 
@@ -79,7 +79,7 @@ def parts_of(
             f"schedule {schedule.schedule_id!r} has no time from {rfc3339(wanted.start)} to {rfc3339(wanted.end)}",
             "give another --start and --end",
         )
-    if len(parts) > PARTS_LIMIT or sum(map(_size, parts)) > SIZE_LIMIT:
+    if len(parts) > PARTS_LIMIT or sum(map(_size, parts)) > PARTS_LIMIT_CHARS:
         raise InputError(
             f"the schedule had {len(parts):,} versions in that stretch, more than one backfill can hold",
             "backfill shorter stretches, or all of it as the schedule is now (--as-of now)",

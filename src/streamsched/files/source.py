@@ -20,7 +20,7 @@ from streamsched.domain.placeholders import DEPTH_LIMIT
 from streamsched.domain.refusal import Path as FieldPath
 from streamsched.domain.refusal import dotted
 
-FILE_LIMIT: Final = 1024 * 1024
+FILE_LIMIT_BYTES: Final = 1024 * 1024
 _PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -57,7 +57,7 @@ def read_bytes(path: Path) -> bytes:
     source = str(path)
     try:
         with path.open("rb") as file:
-            data = file.read(FILE_LIMIT + 1)
+            data = file.read(FILE_LIMIT_BYTES + 1)
     except IsADirectoryError:
         raise InputError("is a folder", "name a file in it", source=source) from None
     except FileNotFoundError:
@@ -65,7 +65,7 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
         raise InputError(reason, "check the path and your rights", source=source) from None
-    if len(data) > FILE_LIMIT:
+    if len(data) > FILE_LIMIT_BYTES:
         reason = "is larger than 1 MiB"
         raise InputError(reason, "keep large data in files of their own and pass their paths", source=source)
     return data

@@ -14,7 +14,7 @@ from streamsched.domain.refusal import TemplateError, dotted
 from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import Template, resolve_params, version
 from streamsched.files.params_input import load_params
-from streamsched.files.source import FILE_LIMIT, Document, read_document
+from streamsched.files.source import FILE_LIMIT_BYTES, Document, read_document
 from streamsched.files.template_model import MISSING, build
 from streamsched.log.topics import PAYLOAD_LIMIT
 
@@ -96,8 +96,8 @@ def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
         remedy = "pass large data by reference (a path, an address)"
         raise TemplateError(reason, remedy, template=template.name, path=("params",))
     template_json = template.to_json()
-    if len(template_json) > FILE_LIMIT:
-        reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT:,}"
+    if len(template_json) > FILE_LIMIT_BYTES:
+        reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT_BYTES:,}"
         raise TemplateError(reason, "pass large data by reference", template=template.name)
     return Prepared(template, template_json, version(template), params_json, plan(template, resolved))
 

@@ -26,19 +26,19 @@ from streamsched.worker.pool import ExecutorPool
 if TYPE_CHECKING:
     from streamsched.scheduler.node import Scheduler
 
-STEP: Final = 1.0
+TURN_WAIT_S: Final = 1.0
 """Seconds that a turn of an idle node may wait."""
-LOOK: Final = 0.5
+BEATS_WAIT_S: Final = 0.5
 """Seconds that a look at the beats may wait: some come sooner."""
-FETCH: Final = 0.1
+WORKER_FETCH_S: Final = 0.1
 """Seconds that a fetch of a worker may wait: what it has just been assigned is read when the one under way returns."""
-BEATS_FETCH: Final = 0.2
+SCHEDULER_FETCH_S: Final = 0.2
 """Seconds that one of a scheduler may: the beats that it reads end most of them sooner."""
 M_MMAP_THRESHOLD: Final = -3
 """What glibc's malloc.h calls the size from which memory is taken from the system, and given back to it when freed."""
-LARGE: Final = 128 * 1024
+MMAP_THRESHOLD_BYTES: Final = 128 * 1024
 """Bytes: where that size begins. Left to itself it rises to that of the largest piece freed, some megabytes fetched."""
-HEAL: Final = 3.0
+HEAL_EVERY_S: Final = 3.0
 """Seconds between looks for transactions that hang."""
 IDLE_S: Final = 10.0
 """Seconds without a partition after which a node says why."""
@@ -51,12 +51,12 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("scheduler")
-    with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
+    with closing(Installation(_patient(settings, SCHEDULER_FETCH_S))) as site:
         site.log.check_broker()
         site.discover().check_sizes()
         scheduler = wiring.scheduler(site, name)
         signals.tell(scheduler.drain)
-        patient = _patient(settings, LOOK)
+        patient = _patient(settings, BEATS_WAIT_S)
         services = [
             Service("looking out for silent nodes", partial(_evict_silent, patient, scheduler.node_id)),
             Service("looking for transactions that hang", partial(_heal, patient)),
@@ -71,7 +71,7 @@ def serve_worker(
     line, signals = Membership(), _Signals()
     _give_back()
     name = name or node_name("worker")
-    with closing(Installation(_patient(settings, FETCH))) as site:
+    with closing(Installation(_patient(settings, WORKER_FETCH_S))) as site:
         if "group.protocol" in settings.kafka:  # it costs a worker 7 MB; the scheduler looks always
             site.log.check_broker()
         site.discover().check_sizes()
@@ -91,7 +91,7 @@ def _serve(node: Scheduler | Worker, services: Sequence[Service], *, line: Membe
         joined(joined=node.pulse.joined)
         idle.look(node.pulse.idle, time.monotonic())
 
-    serve(node, [*services, Service("beats", node.pulse.repeat)], on_turn=look, timeout=STEP)
+    serve(node, [*services, Service("beats", node.pulse.repeat)], on_turn=look, timeout=TURN_WAIT_S)
     line.left()
     ignore_signals()
 
@@ -102,7 +102,7 @@ def _give_back() -> None:
     Only glibc lets them. Executors are processes of their own, and as their users have them.
     """
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
 def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:
@@ -115,13 +115,13 @@ def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:
             return
         with closing(lookout):
             while not stop.is_set():
-                lookout.step(LOOK)
+                lookout.step(BEATS_WAIT_S)
 
 
 def _heal(settings: Settings, stop: Event) -> None:
     with closing(Installation(settings)) as site:
         healing = wiring.healing(site.discover())
-        while not stop.wait(HEAL):
+        while not stop.wait(HEAL_EVERY_S):
             healing.step()
 
 

@@ -38,13 +38,13 @@ from streamsched.view.view import View
 from streamsched.worker.node import Pace, Worker
 from streamsched.worker.pool import ExecutorPool
 
-IDLE: Final = 0.01
+IDLE_WAIT_S: Final = 0.01
 """Seconds that a turn waits when neither the log nor the executors have news."""
-ASLEEP_S: Final = 0.05
+NO_TASK_WAIT_S: Final = 0.05
 """Seconds that it waits while there is no task at all."""
-LOOK_EVERY: Final = 0.1
+LOOK_EVERY_S: Final = 0.1
 """Seconds between two looks at the task and the mailbox."""
-TRIM_S: Final = 60.0
+TRIM_EVERY_S: Final = 60.0
 """Seconds between two deletions of old beats."""
 BEATS_KEPT_MS: Final = 600_000
 """Milliseconds for which beats are kept."""
@@ -68,7 +68,7 @@ class _Pair:
         # The embedded log answers at once where it has nothing: whoever waits, waits here.
         happened = self.scheduler.step(0.0) | self.worker.step(timeout)
         if not happened:
-            time.sleep(timeout / 10 if self.scheduler.view.active else ASLEEP_S)
+            time.sleep(timeout / 10 if self.scheduler.view.active else NO_TASK_WAIT_S)
         return happened
 
 
@@ -209,18 +209,18 @@ class Run:
                 if worker.stopped:
                     on_look()
 
-            serve(_Pair(scheduler, worker, stack.close), [], on_turn=look, timeout=IDLE)
+            serve(_Pair(scheduler, worker, stack.close), [], on_turn=look, timeout=IDLE_WAIT_S)
 
     def _look(self, on_look: Callable[[], None]) -> None:
         """Do what is due a few times a second."""
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + LOOK_EVERY
+        self._next_look = now + LOOK_EVERY_S
         self._open_letters()
         on_look()
         if now >= self._trim_at:
-            self._trim_at = now + TRIM_S
+            self._trim_at = now + TRIM_EVERY_S
             self._trim_beats()
 
     def _open_letters(self) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from streamsched.view.follow import Follower
     from streamsched.view.view import View
 
-FLUSH_EVERY: Final = 20_000
+FLUSH_EVENTS: Final = 20_000
 """Events between writes of the view while following: what is written is let go of."""
 
 
@@ -64,7 +64,7 @@ class Session:
         while True:
             folded = sum(1 for _ in self.follower.poll(interval))
             unwritten += folded
-            if unwritten >= FLUSH_EVERY:
+            if unwritten >= FLUSH_EVENTS:
                 self.follower.view.flush()
                 unwritten = 0
             yield folded

@@ -13,7 +13,7 @@ from streamsched.log.intake import Intake
 from streamsched.log.port import TopicPartition
 from streamsched.queries.documents import Document
 
-FORGOTTEN: Final = 300_000
+FORGOTTEN_MS: Final = 300_000
 """Milliseconds after which a node that died without a word is listed no more."""
 
 
@@ -62,7 +62,7 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
         beats.pop(key, None)
         if beat is not None:
             beats[key] = (beat, now - record.timestamp)
-    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN]
+    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN_MS]
     return sorted(present, key=lambda found: (found[0].role, found[0].name))
 
 

@@ -15,7 +15,7 @@ from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import FOREVER, Schedule
 from streamsched.queries.documents import Document, Time
 
-SHOWN: Final = 5
+SHOWN_TIMES: Final = 5
 """Coming times that are told."""
 
 
@@ -122,7 +122,7 @@ class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "nex
 def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
     """Tell how a schedule stands at ``now``."""
     body, (spec, policy) = schedule.now.body, schedule.now.rules
-    shown = 0 if schedule.deleted else SHOWN if schedule.left is None else min(SHOWN, schedule.left)
+    shown = 0 if schedule.deleted else SHOWN_TIMES if schedule.left is None else min(SHOWN_TIMES, schedule.left)
     coming = spec.between(max(now, schedule.cursor) + 1, FOREVER)
     return ScheduleStatus(
         schedule_id=schedule.schedule_id,
