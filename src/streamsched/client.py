@@ -15,7 +15,7 @@ from streamsched.installation.site import Progress
 
 # What only some commands need is imported where it is used: submit and status are as fast as what they import.
 if TYPE_CHECKING:
-    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.backfills import BackfillStep, WantedBackfill
     from streamsched.commands.redrive import Redriven
     from streamsched.commands.schedules import Changed, ScheduleChanges
     from streamsched.commands.set_aside import Decided
@@ -161,7 +161,7 @@ class Client:
         """
         return self._changes.backfill(schedule_id, wanted)
 
-    def preview_backfill(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[Refilling]:
+    def preview_backfill(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[BackfillStep]:
         """Walk the times of a backfill with what would become of each; nothing is written. Raise NoSuchSchedule."""
         return self._changes.preview(schedule_id, wanted)
 

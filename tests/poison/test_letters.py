@@ -98,8 +98,8 @@ def test_other_commands_bear_what_lies_there(siege: Cli) -> None:
     assert {task["task_id"] for task in siege.lines("list")} >= {"before", "after"}
     assert all(task["state"] == "succeeded" for task in siege.lines("list"))
     assert [event for event in siege.lines("replay") if event["event"] is None]
-    siege.here("workers")
-    assert all(isinstance(node["slots"], int) for node in siege.lines("workers"))
+    siege.here("nodes")
+    assert all(isinstance(node["slots"], int) for node in siege.lines("nodes"))
 
 
 def test_nothing_was_set_aside(tmp_path: Path) -> None:

@@ -91,8 +91,8 @@ def test_watch_of_a_task_that_is_done_ends(done: Cli) -> None:
     assert done.here("watch", "counted").stdout == "counted succeeded: 5 of 5 done\n"
 
 
-def test_workers_of_an_embedded_log(done: Cli) -> None:
-    assert done.lines("workers") == []
+def test_nodes_of_an_embedded_log_under_the_old_name_too(done: Cli) -> None:
+    assert done.lines("nodes") == done.lines("workers") == []
 
 
 def test_output_of_handlers_is_in_the_folder(done: Cli) -> None:

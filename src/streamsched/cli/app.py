@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
@@ -55,7 +55,7 @@ COMMANDS: Commands = {
     ),
     "worker": ("node_commands:worker", "streamsched --brokers localhost:9092 worker --slots 4 --allow myjobs"),
     "scheduler": ("node_commands:scheduler", "streamsched --brokers localhost:9092 scheduler"),
-    "workers": ("look_commands:workers", "streamsched --brokers localhost:9092 workers"),
+    "nodes": ("look_commands:list_nodes", "streamsched --brokers localhost:9092 nodes"),
     "replay": (
         "replay_commands:replay",
         "streamsched replay --task nightly-7\n"
@@ -63,6 +63,8 @@ COMMANDS: Commands = {
         "streamsched replay --until 5000 --view view-at-5000",
     ),
 }
+OLD_NAMES = {"workers": "nodes"}
+"""Former names of commands: they still work, and no help lists them."""
 TOPICS: Commands = {
     "create": ("topics_commands:create", "streamsched --brokers localhost:9092 topics create"),
     "check": ("topics_commands:check", "streamsched --brokers localhost:9092 topics check"),
@@ -115,17 +117,17 @@ SCHEDULE: Commands = {
         "streamsched schedule next --file nightly.yaml",
     ),
 }
-LETTERS: tuple[str, str] = (
-    "letter_commands:dead_letters",
+DEAD_LETTERS: tuple[str, str] = (
+    "dead_letter_commands:dead_letters",
     "streamsched dead-letters\n"
     "streamsched --brokers localhost:9092 dead-letters --since 2026-11-23 --limit 20\n"
     "streamsched dead-letters --count --json\n"
     "streamsched dead-letters show 17",
 )
-LETTER: Commands = {
-    "show": ("letter_commands:show", "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json"),
+DEAD_LETTER_COMMANDS: Commands = {
+    "show": ("dead_letter_commands:show", "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json"),
     "set-aside": (
-        "letter_commands:set_aside",
+        "dead_letter_commands:set_aside",
         'streamsched dead-letters set-aside 3 1734 --reason "a test wrote it"\n'
         'streamsched dead-letters set-aside 12 99 --work-log --reason "a test wrote it"',
     ),
@@ -143,7 +145,7 @@ def command() -> Any:
     app.callback(help=HELP)(_root)
     makers = _makers(COMMANDS)
     makers |= {name: partial(_group, purpose, commands) for name, (purpose, commands) in GROUPS.items()}
-    return _filled(get_command(app), {**makers, "dead-letters": _letters})
+    return _filled(get_command(app), {**makers, "dead-letters": _dead_letters}, OLD_NAMES)
 
 
 def _group(purpose: str, commands: Commands) -> Any:
@@ -152,17 +154,17 @@ def _group(purpose: str, commands: Commands) -> Any:
     return _filled(get_group(app), _makers(commands))
 
 
-def _letters() -> Any:
+def _dead_letters() -> Any:
     """Build ``dead-letters``, which lists by itself."""
-    own, examples = LETTERS
+    own, examples = DEAD_LETTERS
     app = typer.Typer(rich_markup_mode=None)
     app.callback(cls=GroupWithDefault, epilog=examples, invoke_without_command=True)(_function(own))
-    return _filled(get_group(app), _makers(LETTER))
+    return _filled(get_group(app), _makers(DEAD_LETTER_COMMANDS))
 
 
-def _filled(group: Any, makers: dict[str, Callable[[], Any]]) -> Any:
+def _filled(group: Any, makers: dict[str, Callable[[], Any]], aliases: Mapping[str, str] = {}) -> Any:
     """Give a group its commands, and the options that stand before them."""
-    group.commands = LazyCommands(makers)
+    group.commands = LazyCommands(makers, aliases)
     group.params.extend(global_options())
     return group
 

@@ -21,7 +21,7 @@ from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.client import Client
-    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.backfills import BackfillStep, WantedBackfill
     from streamsched.commands.schedules import Changed
     from streamsched.queries.schedule_status import BackfillStatus
 
@@ -113,7 +113,7 @@ def _preview(client: Client, schedule: str, wanted: WantedBackfill, *, as_json: 
         tell(f"nothing was written; it would {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
 
 
-def _line(found: Refilling, when: str) -> str:
+def _line(found: BackfillStep, when: str) -> str:
     task = found.task_id if found.state is None else f"{found.task_id} ({found.state})"
     return LINE.format(when, found.action, task, found.template_version[:12])
 

@@ -1,4 +1,4 @@
-"""Groups of commands that are made when they are asked for: who calls one waits for no other's imports."""
+"""Groups of commands. A command is made when it is called, so that no other's imports are waited for."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from streamsched.cli.options import enable_keyboard_interrupt, refuse_undecodabl
 
 
 class LazyCommands(Mapping[str, Any]):
-    """Commands by name, each made when it is first looked up."""
+    """Commands by name, each made when it is first looked up. An alias finds its command and is not listed."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+    def __init__(self, makers: Mapping[str, Callable[[], Any]], aliases: Mapping[str, str]) -> None:
         self._makers = makers
+        self._aliases = aliases
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
+        name = self._aliases.get(name, name)
         if name not in self._made:
             self._made[name] = self._makers[name]()
         return self._made[name]

@@ -1,4 +1,4 @@
-"""``status``, ``list``, ``children``, ``results`` and ``workers``."""
+"""``status``, ``list``, ``children``, ``results`` and ``nodes``."""
 
 from __future__ import annotations
 
@@ -118,8 +118,8 @@ def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
                 out(str(child.child), whole(child.result))
 
 
-def workers(context: typer.Context, as_json: Json = False) -> None:
-    """List the workers and schedulers that are there, with what runs on them."""
+def list_nodes(context: typer.Context, as_json: Json = False) -> None:
+    """List the schedulers and workers that run, with what runs on them."""
     from streamsched.queries.nodes import node_document
 
     with client_of(context) as client:

@@ -46,7 +46,7 @@ class WantedBackfill:
             raise InputError(reason, f"give 1 to {ACTIVE_LIMIT:,}", source="--max-active")
 
 
-class Refilling(Document, frozen=True, kw_only=True):
+class BackfillStep(Document, frozen=True, kw_only=True):
     """What a backfill would do about one time: ``fire`` a task, ``redrive`` the one that is there, or ``leave`` it."""
 
     nominal: Time
@@ -92,12 +92,12 @@ def preview(
     parts: Sequence[e.BackfillPart],
     wanted: WantedBackfill,
     standing: Callable[[str], Standing | None],
-) -> Iterator[Refilling]:
+) -> Iterator[BackfillStep]:
     """Walk the times of a backfill, each with what would become of it now."""
     for nominal, part in times_of(parts, newest_first=wanted.newest_first):
         task_id = tick_id(schedule.schedule_id, "tick", nominal)
         found = standing(task_id)
-        yield Refilling(
+        yield BackfillStep(
             nominal=Time(nominal),
             action=ACTIONS[fate(wanted.reprocess, found)],
             task_id=task_id,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from streamsched.commands.backfills import Refilling, WantedBackfill, parts_of, preview
+from streamsched.commands.backfills import BackfillStep, WantedBackfill, parts_of, preview
 from streamsched.commands.request import record_of
 from streamsched.domain import events as e
 from streamsched.domain.errors import Conflict, InputError
@@ -119,7 +119,7 @@ class ScheduleChanges:
         )
         return self._done(schedule_id, self._write(event))
 
-    def preview(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[Refilling]:
+    def preview(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[BackfillStep]:
         """Walk the times of a backfill with what would become of each; nothing is written."""
         there = self._need(schedule_id)
         parts = self._parts(there, wanted)

@@ -134,7 +134,7 @@ class Run:
             TaskConflict: the id is taken by a different task.
 
         """
-        self._open_letters()
+        self._append_requests()
         self._fold()
         own = make_request(self._site.identity("run", user_name()), wanted, "run")
         there = self._view.task(own.task_id)
@@ -217,13 +217,13 @@ class Run:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_EVERY_S
-        self._open_letters()
+        self._append_requests()
         on_look()
         if now >= self._trim_at:
             self._trim_at = now + TRIM_EVERY_S
             self._trim_beats()
 
-    def _open_letters(self) -> None:
+    def _append_requests(self) -> None:
         if not self._site.settings.brokers:
             Mailbox(self._site.settings.data_dir).empty(self._site.log)
 

@@ -2,7 +2,7 @@
 
 The embedded log takes one writing process at a time. A ``run`` or ``up`` keeps it for as long as it works, under a lock
 of its own, and empties the mailbox many times a second. While there is none, the client opens the log for a moment and
-empties the mailbox itself. Either way the letter is in the journal when ``write`` returns.
+empties the mailbox itself. Either way the request is in the journal when ``write`` returns.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from streamsched.installation.folder import make_private
-from streamsched.installation.mailbox import Letter, Mailbox
+from streamsched.installation.mailbox import Mailbox, MailboxRequest
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, TopicMismatch, TopicPartition
@@ -118,27 +118,27 @@ def _open(settings: Settings) -> Installation:
 
 
 def _hand_in(settings: Settings, record: Append) -> None:
-    """Leave a letter, and return when it is in the log; who gives up before, by an interrupt too, takes it back."""
+    """Leave a request, and return when it is in the log; who gives up before, by an interrupt too, takes it back."""
     mailbox = Mailbox(settings.data_dir)
-    letter = mailbox.put(record)
+    request = mailbox.put(record)
     try:
-        _deliver(settings, mailbox, letter)
+        _deliver(settings, mailbox, request)
     except LogTaken as error:
-        if letter.withdraw():
+        if request.withdraw():
             raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
-        if letter.waits:
+        if request.waits:
             raise LogUnreachable(f"it may still be written, look again later: {error}") from error
     except BaseException:
-        letter.withdraw()
+        request.withdraw()
         raise
-    if letter.refused:
+    if request.refused:
         raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
 
 
-def _deliver(settings: Settings, mailbox: Mailbox, letter: Letter) -> None:
-    """Wait until the process that has the log has taken the letter; do it here while there is none. Raise LogTaken."""
+def _deliver(settings: Settings, mailbox: Mailbox, request: MailboxRequest) -> None:
+    """Wait until the process that has the log has taken the request; do it here while there is none. Raise LogTaken."""
     deadline = time.monotonic() + PATIENCE_S
-    while letter.waits:
+    while request.waits:
         try:
             with closing(Installation(settings, write=True)) as site:
                 mailbox.empty(site.log)

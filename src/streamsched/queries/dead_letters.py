@@ -26,7 +26,7 @@ class SetAside:
     letter: DeadLetter
 
 
-class LetterDocument(Document, frozen=True, kw_only=True):
+class DeadLetterDocument(Document, frozen=True, kw_only=True):
     """A dead letter: the place that its record came from, and why it was set aside."""
 
     number: int
@@ -39,7 +39,7 @@ class LetterDocument(Document, frozen=True, kw_only=True):
     reason: str
 
 
-class WholeLetterDocument(LetterDocument, frozen=True, kw_only=True):
+class WholeDeadLetterDocument(DeadLetterDocument, frozen=True, kw_only=True):
     """A dead letter with its value, in hexadecimal form, and what the log still has of the record itself."""
 
     value: str | None
@@ -102,24 +102,24 @@ def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record
     return found if found is not None and found.offset == offset else None
 
 
-def letter_document(entry: SetAside) -> LetterDocument:
+def dead_letter_document(entry: SetAside) -> DeadLetterDocument:
     """Make the document of a dead letter in a list."""
     letter = entry.letter
-    return LetterDocument(
+    return DeadLetterDocument(
         number=entry.number, at=letter.at, by=letter.by, topic=letter.topic, partition=letter.partition,
         offset=letter.offset, key=None if letter.key is None else _text(letter.key), reason=letter.reason,
     )  # fmt: skip
 
 
-def whole_letter_document(entry: SetAside, origin: Record | None) -> WholeLetterDocument:
+def whole_dead_letter_document(entry: SetAside, origin: Record | None) -> WholeDeadLetterDocument:
     """Make the document of a dead letter and the record that it is about."""
     value, there, headers = entry.letter.value, None, None
     if origin is not None:
         there = {"timestamp": origin.timestamp, "bytes": None if origin.value is None else len(origin.value)}
         headers = tuple((name, _text(data)) for name, data in origin.headers)
     text, length = (None, None) if value is None else (value.hex(), len(value))
-    head = asdict(letter_document(entry))
-    return WholeLetterDocument(**head, value=text, bytes=length, headers=headers, origin=there)
+    head = asdict(dead_letter_document(entry))
+    return WholeDeadLetterDocument(**head, value=text, bytes=length, headers=headers, origin=there)
 
 
 def _text(data: bytes) -> str:

@@ -82,7 +82,7 @@ class _Book:
         if schedule is not None and isinstance(event, e.TicksDecided):
             self._decided(schedule, event)
         elif schedule is not None and isinstance(event, e.BackfillDecided):
-            self._refilled(schedule, event)
+            self._backfill_step(schedule, event)
         elif isinstance(event, e.TickEnded):
             self.ended[event.task_id] = event.outcome
         self._schedule = evolve_schedule(schedule, event) or schedule
@@ -114,7 +114,7 @@ class _Book:
                 open_ones.add(wait)
                 self._waiting[wait] = run
 
-    def _refilled(self, schedule: Schedule, event: e.BackfillDecided) -> None:
+    def _backfill_step(self, schedule: Schedule, event: e.BackfillDecided) -> None:
         """Take in what a backfill did about times; what it left as it was has been told of before."""
         if schedule.backfill is None or schedule.backfill.number != event.backfill:
             return

@@ -68,9 +68,9 @@ def show(
             raise InputError(f"there is no dead letter {number}", "'streamsched dead-letters' lists them")
         entry, origin = found
     if as_json:
-        from streamsched.queries.dead_letters import whole_letter_document
+        from streamsched.queries.dead_letters import whole_dead_letter_document
 
-        out_json(whole_letter_document(entry, origin).document())
+        out_json(whole_dead_letter_document(entry, origin).document())
         return
     for name, text in _described(entry, origin):
         out(f"{name:<9} {text}")
@@ -109,7 +109,7 @@ def _is_work_log(topic: str, client: Client) -> bool:
 
 
 def _list(found: Iterable[SetAside], *, as_json: bool) -> None:
-    from streamsched.queries.dead_letters import letter_document
+    from streamsched.queries.dead_letters import dead_letter_document
 
     told: Counter[str] = Counter()
     for entry in found:
@@ -117,7 +117,7 @@ def _list(found: Iterable[SetAside], *, as_json: bool) -> None:
             out(LINE.format("NUMBER", "SET ASIDE", "RECORD", "KEY", "REASON"))
         told[entry.letter.topic] += 1
         if as_json:
-            out_json(letter_document(entry).document())
+            out_json(dead_letter_document(entry).document())
         else:
             letter = entry.letter
             when, key = local_time(letter.at), plain(_text(letter.key), 36)
@@ -132,7 +132,7 @@ def _count(found: Iterable[SetAside], *, as_json: bool) -> None:
         out_json({"total": counts.total(), "topics": dict(sorted(counts.items()))})
         return
     rows = [(plain(topic), number) for topic, number in sorted(counts.items())]
-    for line in columns([("TOPIC", "DEAD LETTERS"), *rows, ("all", counts.total())]):
+    for line in columns([("TOPIC", "DEAD DEAD_LETTERS"), *rows, ("all", counts.total())]):
         out(line)
 
 
