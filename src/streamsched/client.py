@@ -12,6 +12,7 @@ from streamsched.commands.request import AnyTemplate, Params, Submitted, submit,
 from streamsched.installation.session import Session
 from streamsched.installation.settings import Settings, load_settings
 from streamsched.installation.site import Progress
+from streamsched.runtime.clock import SystemClock
 
 # What only some commands need is imported where it is used: submit and status are as fast as what they import.
 if TYPE_CHECKING:
@@ -317,4 +318,4 @@ class Client:
 
         if isinstance(schedule, WantedSchedule):
             return schedule
-        return want_schedule(Path(schedule), params, now=self._session.me.clock.now(), schedule_id=schedule_id)
+        return want_schedule(Path(schedule), params, now=SystemClock().now(), schedule_id=schedule_id)

@@ -9,11 +9,12 @@ from unittest import mock
 
 import pytest
 
+from streamsched.client import Client
 from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
-from tests.unit.schedule_case import House
+from tests.unit.schedule_case import TEMPLATE, House
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +42,19 @@ def test_a_schedule_makes_tasks_with_the_values_of_their_times(house: House) -> 
     assert (status.template, status.origin, status.priority) == ("job", "schedule nightly", 5)
     assert status.params == {"day": found.running[0][-9:-1], "n": 2}
     assert found.params == {"day": "${tick.nominal:time}", "n": 2}
+
+
+def test_a_schedule_of_a_file_makes_the_log_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(TEMPLATE)
+    file, data = tmp_path / "nightly.yaml", tmp_path / "data"
+    with Client(data_dir=data) as client:
+        file.write_text("cron: none\ntemplate: job.yaml\n")
+        with pytest.raises(InputError, match="cron"):
+            client.create_schedule(file)
+        assert not data.exists()
+        file.write_text("cron: 0 2 * * *\ntemplate: job.yaml\n")
+        assert client.create_schedule(str(file)).changed
+        assert client.schedule("nightly").state == "active"
 
 
 def test_a_second_create_is_the_same_schedule_or_a_conflict(house: House) -> None:
