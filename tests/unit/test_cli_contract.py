@@ -34,7 +34,7 @@ def test_a_worker_that_would_be_killed_in_its_drain_is_refused(cli: Cli) -> None
 @pytest.mark.parametrize(
     ("allow", "says"),
     [
-        (["*"], "it would let whoever may write to the log run any code here"),
+        (["*"], "anyone who may write to the log could run any code here"),
         (["a", "*"], "any code here"),
         (["*.a"], "a star stands only at the end"),
         (["a*"], "a star stands only at the end"),

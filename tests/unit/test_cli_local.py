@@ -105,7 +105,7 @@ def test_a_schedule_is_made_changed_and_ended_on_a_fresh_folder(cli: Cli) -> Non
     task_id = cli.here("schedule", "trigger", "hourly").stdout.strip()
     assert task_id.startswith("hourly@")
     stretch = ("--start", "2026-01-01", "--end", "2026-01-02")
-    assert "backfill 1 of schedule hourly is asked for" in cli.here("schedule", "backfill", "hourly", *stretch).stdout
+    assert "backfill 1 of schedule hourly is requested" in cli.here("schedule", "backfill", "hourly", *stretch).stdout
     with up(cli):
         cli.until(task_id, lambda status: status["state"] == "succeeded")
         cli.here("schedule", "backfill", "hourly", "--cancel")
@@ -120,9 +120,9 @@ def test_everything_is_asked_of_the_process_that_has_the_log(cli: Cli) -> None:
         cli.here("submit", cli.template("long"), "--task-id", "b", "-p", "n=1")
         cli.until("b", lambda status: status["children"]["running"] == 1)
         assert cli.json("status", "b")["why"] == ""
-        assert cli.here("cancel", "b").stdout == "task b: the end was asked for\n"
+        assert cli.here("cancel", "b").stdout == "task b: cancellation was requested\n"
         cli.until("b", lambda status: status["state"] == "cancelled")
-        assert "goes on, as redrive 1" in cli.here("redrive", "b").stdout
+        assert "continues as redrive 1" in cli.here("redrive", "b").stdout
         cli.here("cancel", "b")
         cli.until("b", lambda status: status["state"] == "cancelled")
         assert cli.here("schedule", "create", schedule(cli)).stderr == ""

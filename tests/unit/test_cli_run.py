@@ -226,7 +226,7 @@ def test_ctrl_c_at_any_time_has_no_traceback(cli: Cli, delay: float) -> None:
 def test_cancel_while_it_runs(cli: Cli) -> None:
     process = cli.start("run", cli.template("long"), "-p", "n=3", "--slots", "2", "--task-id", "a", "--json")
     cli.until("a", lambda status: status["children"]["running"] > 0)
-    assert "asked for" in cli.here("cancel", "a", "--reason", "no more").stdout
+    assert "requested" in cli.here("cancel", "a", "--reason", "no more").stdout
     out, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 1
     document = json.loads(out)

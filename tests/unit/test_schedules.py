@@ -209,9 +209,9 @@ def test_a_file_may_hold_its_template(house: House) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("template: job.yaml\n", r"nightly\.yaml:1: there is no schedule in it; write cron"),
-        (TEMPLATED, "there is no schedule in it; write schedule:"),
-        ("- 1\n", "is no schedule"),
+        ("template: job.yaml\n", r"nightly\.yaml:1: holds no schedule; write cron"),
+        (TEMPLATED, "holds no schedule; write schedule:"),
+        ("- 1\n", "is not a schedule"),
         ("cron: 0 2 * * *\n", "template: is missing"),
         ("cron: 0 2 * * *\ntemplate: none.yaml\n", "none.yaml: there is no such file"),
         ("cron: 0 2 * * *\ntemplate: [1]\n", r":2: template.*must be a path or an object"),
@@ -230,7 +230,7 @@ def test_a_file_may_hold_its_template(house: House) -> None:
         ("interval: 1h\nparams: {n: '${tick.nominal:date}'}\ntemplate: job.yaml\n", r":2: params\.n"),
         ("interval: 1h\nparams: {day: '${tick.next}'}\ntemplate: job.yaml\n", r":2: params: there is no tick\.next"),
         ("interval: 1h\nparams: {day: '${tick.nominal:no}'}\ntemplate: job.yaml\n", "no is no format of a time"),
-        ("interval: 1h\nend: 1970-01-01T00:10:00Z\ntemplate: job.yaml\n", r":2: end: it does not fire any more"),
+        ("interval: 1h\nend: 1970-01-01T00:10:00Z\ntemplate: job.yaml\n", r":2: end: it never fires again"),
         (TEMPLATED + "schedule: {interval: 1h}\n", r"params\.n.*is missing"),
         (TEMPLATED + "schedule: {interval: 1h, template: x}\n", r":5: schedule\.template: the file is a template"),
         ("interval: 1h\ntemplate:\n  nam: x\n", r":3: template\.nam: unknown key"),
@@ -250,7 +250,7 @@ def test_wrong_parameters_are_refused(house: House, pair: str) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "a@b", "a/b", "", "x" * 161])
 def test_what_is_no_id_is_refused(house: House, name: str) -> None:
-    with pytest.raises(InputError, match="is no schedule id"):
+    with pytest.raises(InputError, match="invalid schedule id"):
         house.want(schedule_id=name)
 
 

@@ -1,4 +1,4 @@
-"""The commands, put together: each with where its function stands, below ``streamsched.cli``, and its examples."""
+"""The table of commands: where the function of each is, below ``streamsched.cli``, and its examples."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from streamsched.version import __version__
 
 HELP = """Run long work cut into many pieces, each piece exactly once, on one machine or many.
 
-Begin with: streamsched run examples/print-numbers.yaml -p n=1000000
+Start with: streamsched run examples/print-numbers.yaml -p n=1000000
 
-As a service on one machine: streamsched up; then submit, schedule, status, watch and the others beside it.
+As a service on one machine: streamsched up; then submit, schedule, status, watch and other commands beside it.
 
-Exit codes: 0 well, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
+Exit codes: 0 success, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
 schedule, 70 watchdog, 130 interrupted.
 """
 Commands = dict[str, tuple[str, str]]
@@ -30,10 +30,7 @@ COMMANDS: Commands = {
         "streamsched run examples/print-numbers.yaml -p n=1000000\n"
         "streamsched run job.yaml --params job.json --task-id nightly-7 --slots 8",
     ),
-    "up": (
-        "up_commands:up",
-        "streamsched up\nstreamsched --data-dir /var/lib/streamsched up --slots 8 --allow myjobs",
-    ),
+    "up": ("up_commands:up", "streamsched up\nstreamsched --data-dir /var/lib/streamsched up --slots 8 --allow myjobs"),
     "submit": (
         "run_commands:submit",
         "streamsched submit job.yaml -p n=100\n"
@@ -134,13 +131,13 @@ DEAD_LETTER_COMMANDS: Commands = {
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
     "topics": ("The topics on the broker.", TOPICS),
-    "schedule": ("Times at which tasks are made.", SCHEDULE),
-    "audit": ("The history, held against what is promised.", AUDIT),
+    "schedule": ("Schedules: times at which tasks are made.", SCHEDULE),
+    "audit": ("The history, checked against the guarantees.", AUDIT),
 }
 
 
 def command() -> Any:
-    """Build the command line; a command itself when it is called, or listed in a help."""
+    """Build the command line; a command is built when it is called or listed in a help."""
     app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback(help=HELP)(_root)
     makers = _makers(COMMANDS)
@@ -155,7 +152,7 @@ def _group(purpose: str, commands: Commands) -> Any:
 
 
 def _dead_letters() -> Any:
-    """Build ``dead-letters``, which lists by itself."""
+    """Build ``dead-letters``, which lists without a subcommand."""
     own, examples = DEAD_LETTERS
     app = typer.Typer(rich_markup_mode=None)
     app.callback(cls=GroupWithDefault, epilog=examples, invoke_without_command=True)(_function(own))
@@ -163,7 +160,7 @@ def _dead_letters() -> Any:
 
 
 def _filled(group: Any, makers: dict[str, Callable[[], Any]], aliases: Mapping[str, str] = {}) -> Any:
-    """Give a group its commands, and the options that stand before them."""
+    """Add the commands of a group, and the global options."""
     group.commands = LazyCommands(makers, aliases)
     group.params.extend(global_options())
     return group
@@ -196,4 +193,4 @@ def _root(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    """Take the options that stand before the command."""
+    """Declare the options before the command."""

@@ -32,22 +32,22 @@ class LazyCommands(Mapping[str, Any]):
 
 
 class Group(TyperGroup):
-    """A group that knows the names of its commands without making them."""
+    """A group that lists the names of its commands without making them."""
 
     def list_commands(self, context: Any) -> list[str]:
-        """List the names, in their order."""
+        """Return the names in their order."""
         return list(self.commands)
 
 
 class GroupWithDefault(Group):
-    """A group of commands that does something by itself too."""
+    """A group that is a command itself too."""
 
     def format_epilog(self, context: Any, formatter: Any) -> None:
-        """Show the examples, line by line as they are."""
+        """Write the examples line by line."""
         write_examples(self.epilog, formatter)
 
     def invoke(self, context: Any) -> Any:
-        """Run the group's own command, or one below it."""
+        """Run the group itself or one of its commands."""
         enable_keyboard_interrupt()
         set_up_logging(context.ensure_object(dict))
         refuse_undecodable(context)

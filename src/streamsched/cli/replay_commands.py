@@ -24,9 +24,7 @@ def replay(
     task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task, or schedule.")] = None,
     until: Until = None,
     as_json: Json = False,
-    view: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Rebuild a view in this empty folder instead.")
-    ] = None,
+    view: Annotated[Path | None, typer.Option(metavar="DIR", help="Rebuild a view in this empty folder.")] = None,
 ) -> None:
     """Print the history of one task or schedule, or of all, in order."""
     position, moment = read_until(until)
@@ -43,7 +41,7 @@ def replay(
 
 
 def _find(client: Client, name: str) -> None:
-    """Refuse what is neither a task nor a schedule."""
+    """Raise NoSuchTask for a name that is neither a task nor a schedule."""
     try:
         client.status(name)
     except NoSuchTask as error:

@@ -25,22 +25,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class MailboxRequest:
-    """A request that was put into the mailbox."""
+    """A request in the mailbox."""
 
     _path: Path
 
     @property
     def waits(self) -> bool:
-        """Whether its record is not in the log yet."""
+        """Whether it is not in the log yet."""
         return self._path.exists() or self._path.with_suffix(".taken").exists()
 
     @property
     def refused(self) -> bool:
-        """Whether it was set aside, because its record cannot be appended."""
+        """Whether it was set aside because its record cannot be appended."""
         return self._path.with_suffix(".broken").exists()
 
     def withdraw(self) -> bool:
-        """Take it back; tells whether that was possible: not once it was taken out to be written."""
+        """Take it back; returns whether it was still there."""
         try:
             self._path.unlink()
         except FileNotFoundError:
@@ -49,13 +49,13 @@ class MailboxRequest:
 
 
 class Mailbox:
-    """Records that are to be appended, oldest first. A request is whole or not there: it is renamed in."""
+    """Records to be appended, oldest first. A request is renamed in, so it is never half there."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "mailbox"
 
     def put(self, record: Append) -> MailboxRequest:
-        """Leave a request. Raise LogUnreachable where the folder takes none."""
+        """Add a request. Raise LogUnreachable if the folder cannot be written."""
         draft = self._folder / f".{uuid.uuid4()}"
         request = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
         try:
@@ -70,10 +70,10 @@ class Mailbox:
         return MailboxRequest(request)
 
     def empty(self, log: Log) -> None:
-        """Append what all requests hold, one after the other; only the process that writes the log may.
+        """Append the records of all requests, one by one; for the process that writes the log.
 
-        A request that a process took out and died over is appended once more: such a record is void the second time.
-        What is no record of this log is set aside.
+        A request that a dead process was appending is appended again: the record has no effect the second time.
+        Unreadable requests are set aside.
         """
         for path in self._requests():
             taken = path.with_suffix(".taken")
@@ -98,12 +98,12 @@ class Mailbox:
 
 
 class _Unreadable(Exception):
-    """A file that is no request."""
+    """A file that is not a request."""
 
 
 def _read(path: Path) -> Append:
     try:
         with path.open("rb") as file:
-            return _decode(file.read(REQUEST_LIMIT_BYTES))  # what was cut short is none
+            return _decode(file.read(REQUEST_LIMIT_BYTES))
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise _Unreadable(error) from error
