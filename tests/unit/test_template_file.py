@@ -140,14 +140,14 @@ WRONG = [
     wrong("\"up to ${n}\"", ".nan", 15, "child.args.note", "no JSON number"),
     wrong("\"up to ${n}\"", "9223372036854775808", 15, "child.args.note", "beyond 64 bits"),
     # handler
-    wrong("package.module:function", "package.module", 12, "child.handler", "not an import path",
+    wrong("package.module:function", "package.module", 12, "child.handler", "import path",
           "module:function"),
-    wrong("package.module:function", "package/module.py:function", 12, "child.handler", "not an import path"),
-    wrong("package.module:function", "../x:f", 12, "child.handler", "not an import path"),
+    wrong("package.module:function", "package/module.py:function", 12, "child.handler", "import path"),
+    wrong("package.module:function", "../x:f", 12, "child.handler", "import path"),
     wrong("package.module:function", "m:Class.method", 12, "child.handler", "not a function of a module"),
     wrong("package.module:function", "m:_hidden", 12, "child.handler", "private", "without an underscore"),
     wrong("package.module:function", "m:__init__", 12, "child.handler", "private"),
-    wrong("package.module:function", "²m:f", 12, "child.handler", "not an import path"),
+    wrong("package.module:function", "²m:f", 12, "child.handler", "import path"),
     wrong("package.module:function", "[a]", 12, "child.handler", "must be a string, not a list"),
     # YAML
     wrong("  range:", "\trange:", 7, "", "a tab in the indentation", "spaces"),
