@@ -1,21 +1,21 @@
-"""The Python client: submit, look, wait, cancel. Everything the command line does, it does through this."""
+"""The Python client, through which the command line works too."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from streamsched.commands.request import AnyTemplate, Params, Submitted, submit, want
 from streamsched.installation.session import Session
 from streamsched.installation.settings import Settings, load_settings
 from streamsched.installation.site import Progress
+from streamsched.runtime.clock import SystemClock
 
 # What only some commands need is imported where it is used: submit and status are as fast as what they import.
 if TYPE_CHECKING:
-    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.backfills import BackfillStep, WantedBackfill
     from streamsched.commands.redrive import Redriven
     from streamsched.commands.schedules import Changed, ScheduleChanges
     from streamsched.commands.set_aside import Decided
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 class Client:
     """A connection to one installation. ``brokers`` empty: the embedded log in ``data_dir``.
 
-    Use it as a context manager, from one thread. What it asks of the embedded log is done by the ``streamsched up`` or
-    ``run`` of that folder, or by the next one. ``submit`` and ``create_schedule`` make the log where there is none.
+    Use it as a context manager, from one thread. On the embedded log its requests are worked on by the ``streamsched
+    up`` or ``run`` of that folder. ``submit`` and ``create_schedule`` create the log if there is none.
     """
 
     def __init__(
@@ -57,20 +57,18 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
-        """Let go of the view and the log."""
+        """Close the view and the log."""
         if "_presence" in self.__dict__:
             self._presence.close()
         self._session.close()
 
     @property
     def embedded(self) -> bool:
-        """Whether this is the embedded log, in a folder of this machine."""
+        """Whether this is the embedded log."""
         return not self._session.settings.brokers
 
     # --- write ------------------------------------------------------------------------------------------------------
@@ -86,31 +84,26 @@ class Client:
     ) -> Submitted:
         """Request a task; durable on return. A given ``task_id`` makes it idempotent.
 
-        The template is a file, or what stands in one as a dictionary.
-
-        Raises:
-            InputError: the template or a parameter is wrong; nothing was written.
-            TaskConflict: the id is taken by a different task.
-            LogError: the log could not be written.
-
+        The template is a file, or the content of one as a dictionary. Raise InputError, with nothing written; LogError;
+        TaskConflict if the id is taken by a different task.
         """
         return submit(self._session, want(template, params, task_id=task_id, priority=priority), origin)
 
     def halted(self, task_id: str) -> str:
-        """Say why the journal's partition of this task stands still; empty where it does not, or that is unknown."""
+        """Return why the journal's partition of this task stands still; empty if it does not, or if that is unknown."""
         return self._tasks.halted(task_id)
 
     def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
-        """Ask for the end of a task and return its status before that; nothing is asked of one that is done."""
+        """Request the cancellation of a task, unless it is done; returns its status before that. Raise NoSuchTask."""
         from streamsched.commands.cancel import cancel
 
         return cancel(self._session, task_id, reason)
 
     def redrive(self, task_id: str, *, everything: bool = False, restart: bool = False, reason: str = "") -> Redriven:
-        """Let a task that has ended go on: its children that did not succeed, or all of them.
+        """Run the children that did not succeed again, or all of them, after a task has ended.
 
-        They go on from their last checkpoints; with ``restart``, and with ``everything``, from their beginning.
-        Raise NoSuchTask; NotRedrivable where it runs, or there is nothing to do again.
+        They start from their last checkpoints; with ``restart`` or ``everything``, from their beginning. Raise
+        NoSuchTask; NotRedrivable if the task runs or has nothing to do again.
         """
         from streamsched.commands.redrive import redrive
 
@@ -119,10 +112,10 @@ class Client:
     def create_schedule(
         self, schedule: WantedSchedule | Path | str, params: Params = None, *, schedule_id: str | None = None
     ) -> Changed:
-        """Make a schedule of a file; durable on return. One that is there with the same content is left as it is.
+        """Create a schedule, unless it exists with the same content; durable on return.
 
-        Without an id it is called as its file. Raise InputError where the file or a parameter is wrong, and
-        ScheduleConflict where the id is taken by a schedule with other content; nothing was written then.
+        The default id is the file's name. Raise InputError, or ScheduleConflict if the id is taken by a schedule with
+        other content; nothing was written then.
         """
         wanted = self._wanted_schedule(schedule, params, schedule_id)
         self._session.make()
@@ -131,10 +124,9 @@ class Client:
     def update_schedule(
         self, schedule: WantedSchedule | Path | str, params: Params = None, *, schedule_id: str | None = None
     ) -> Changed:
-        """Change a schedule for the times to come.
+        """Change a schedule for future times.
 
-        Raise InputError where the file or a parameter is wrong, NoSuchSchedule, and ScheduleConflict where it was
-        changed by another command at the same time; nothing came of this change then.
+        Raise InputError, NoSuchSchedule, or ScheduleConflict if another command changed it at the same time.
         """
         return self._changes.update(self._wanted_schedule(schedule, params, schedule_id))
 
@@ -143,37 +135,31 @@ class Client:
         return self._changes.pause(schedule_id, note, paused=True)
 
     def resume_schedule(self, schedule_id: str, note: str = "") -> Changed:
-        """Let a paused schedule go on with the times to come. Raise NoSuchSchedule."""
+        """Resume a schedule with its future times. Raise NoSuchSchedule."""
         return self._changes.pause(schedule_id, note, paused=False)
 
     def trigger_schedule(self, schedule_id: str) -> Changed:
-        """Ask for a task of a schedule now, whose id is told. Raise NoSuchSchedule."""
+        """Request a task of a schedule now, and return its id. Raise NoSuchSchedule."""
         return self._changes.trigger(schedule_id)
 
     def delete_schedule(self, schedule_id: str, note: str = "") -> Changed:
-        """End a schedule: its tasks that run go on, no more are made. Raise NoSuchSchedule."""
+        """Delete a schedule; its running tasks continue. Raise NoSuchSchedule."""
         return self._changes.delete(schedule_id, note)
 
     def backfill(self, schedule_id: str, wanted: WantedBackfill) -> Changed:
-        """Go through past times of a schedule once more, whose tasks are missing, or failed, or all.
-
-        Raise NoSuchSchedule, and ScheduleConflict while another backfill of it runs.
-        """
+        """Make tasks of past times. Raise NoSuchSchedule; ScheduleConflict while another backfill of it is active."""
         return self._changes.backfill(schedule_id, wanted)
 
-    def preview_backfill(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[Refilling]:
-        """Walk the times of a backfill with what would become of each; nothing is written. Raise NoSuchSchedule."""
+    def preview_backfill(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[BackfillStep]:
+        """Yield the times of a backfill with what it would do about each; nothing is written. Raise NoSuchSchedule."""
         return self._changes.preview(schedule_id, wanted)
 
     def cancel_backfill(self, schedule_id: str, note: str = "") -> Changed:
-        """Let a schedule's backfill start nothing more; its tasks that run go on. Raise NoSuchSchedule."""
+        """Cancel a schedule's backfill; its running tasks continue. Raise NoSuchSchedule."""
         return self._changes.cancel_backfill(schedule_id, note)
 
     def set_aside(self, partition: int, offset: int, reason: str, *, work_log: bool = False) -> Decided:
-        """Decide that a record of an unknown schema is rubbish, so that its partition goes on; durable on return.
-
-        Raise InputError where there is no such record, or its schema is known.
-        """
+        """Set aside a record of an unknown schema, so that its partition continues; durable on return."""
         from streamsched.commands.set_aside import set_aside
 
         return set_aside(self._session, partition, offset, reason, work_log=work_log)
@@ -181,47 +167,43 @@ class Client:
     # --- read -------------------------------------------------------------------------------------------------------
 
     def status(self, task_id: str) -> TaskStatus:
-        """Tell how a task stands now, and why nothing is done for it, where that is so. Raise NoSuchTask."""
+        """Return the status of a task, with the reason if nothing works on it. Raise NoSuchTask."""
         return self._tasks.status(task_id, self._presence)
 
     def missing(self, task_id: str | None = None) -> str:
-        """Say which nodes are missing for anything to be done, or able to run this task; empty where none is."""
+        """Return which nodes are missing to do any work, or to run this task; empty if none."""
         return self._presence.missing() if task_id is None else self._tasks.missing(task_id, self._presence)
 
     def tasks(self) -> list[TaskStatus]:
-        """List all tasks, the youngest last."""
+        """Return all tasks, the newest last."""
         return self._tasks.all()
 
     def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
-        """Walk the children of a task in order, those in one state if it is given. Raise NoSuchTask."""
+        """Yield the children of a task in order, those in ``state`` if it is given. Raise NoSuchTask."""
         return self._tasks.children(task_id, state)
 
     def results(self, task_id: str) -> Iterator[ChildStatus]:
-        """Walk the children that succeeded, in order, with their results. Raise NoSuchTask."""
+        """Yield the children that succeeded, in order, with their results. Raise NoSuchTask."""
         return self._tasks.children(task_id, "succeeded")
 
     def follow(self, task_id: str, interval: float = 0.1) -> Iterator[TaskStatus]:
-        """Give the status of a task now, after each change and each ``interval`` seconds, until it is done."""
+        """Yield the status of a task now, after each change and each ``interval`` seconds, until it is done."""
         return self._tasks.follow(task_id, interval)
 
     def follow_active(self, interval: float = 0.1) -> Iterator[list[TaskStatus]]:
-        """Give the statuses of all tasks that go on, as ``follow`` does, without an end."""
+        """Yield the statuses of all active tasks, as ``follow`` does, for ever."""
         return self._tasks.follow_active(interval)
 
     def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
-        """Wait until a task is done, and return its status.
-
-        Raise NoSuchTask, and TimeoutError, which says how it stands, where it is not done after ``timeout`` seconds.
-        """
+        """Wait until a task is done and return its status. Raise NoSuchTask; TimeoutError after ``timeout`` seconds."""
         return self._tasks.wait(task_id, timeout)
 
     def history(
         self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None
     ) -> Iterator[tuple[Record, Event | Undecodable]]:
-        """Replay the journal, merged by time; a record that is no event comes with the reason.
+        """Yield the records of the journal, merged by time, each with its event or with why it is not one.
 
-        ``until_position`` ends each partition before that offset, ``until_time`` (milliseconds) before its first record
-        that is later.
+        ``until_position`` ends each partition before that offset, ``until_time`` (ms) before its first later record.
         """
         from streamsched.queries.history import history
 
@@ -236,36 +218,36 @@ class Client:
         return rebuild(self._session.site, folder, task_id, position=until_position, time=until_time)
 
     def topic(self, name: str) -> str:
-        """Give the full name of one of this installation's topics. Raise InputError where there is none of the name."""
+        """Return the full name of a topic of this installation. Raise InputError if it is unknown."""
         from streamsched.queries.dead_letters import topic_named
 
         return topic_named(self._session.site.topics, name)
 
     def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
-        """Walk the records that were set aside; see ``dead_letters.dead_letters``."""
+        """Yield the dead letters, the oldest first: of one topic of origin, written at ``since`` (ms) or later."""
         from streamsched.queries.dead_letters import dead_letters
 
         return dead_letters(self._session.site, topic=topic, since=since)
 
     def dead_letter(self, number: int) -> tuple[SetAside, Record | None] | None:
-        """Find the dead letter of this number, and the record that it is about, if the log still has that."""
+        """Return the dead letter of this number, and its record if the log still has it."""
         from streamsched.queries.dead_letters import dead_letter, origin_of
 
         found = dead_letter(self._session.site, number)
         return None if found is None else (found, origin_of(self._session.site, found.letter))
 
     def nodes(self) -> list[tuple[NodeBeat, int]]:
-        """List the latest beat of each node that has not left, with its age in milliseconds."""
+        """Return the latest beat of each node that has not left, with its age in milliseconds."""
         from streamsched.queries.nodes import nodes
 
         return nodes(self._session.site, self._session.me.clock.now())
 
     def schedule(self, schedule_id: str) -> ScheduleStatus:
-        """Tell how a schedule stands now, a deleted one too. Raise NoSuchSchedule."""
-        return self._schedules.told(self._schedules.need(schedule_id))
+        """Return the status of a schedule, a deleted one too. Raise NoSuchSchedule."""
+        return self._schedules.status_of(self._schedules.need(schedule_id))
 
     def schedules(self) -> list[ScheduleStatus]:
-        """List all schedules by their ids, the deleted ones too."""
+        """Return all schedules by their ids, the deleted ones too."""
         return self._schedules.all()
 
     def ticks(
@@ -277,10 +259,9 @@ class Client:
         last: int | None = None,
         outcome: str | None = None,
     ) -> Iterator[Tick]:
-        """Walk the times of a schedule that were decided about, in their order: each with its outcome and the reason.
+        """Yield the decided times of a schedule in order, each with its outcome and the reason. Raise NoSuchSchedule.
 
-        Those in [``since``, ``until``) (milliseconds), of one ``outcome``, the ``last`` of them, where these are given.
-        Raise NoSuchSchedule.
+        Optional filters: times in [``since``, ``until``) (milliseconds), one ``outcome``, only the ``last`` of them.
         """
         return self._schedules.ticks(schedule_id, since=since, until=until, last=last, outcome=outcome)
 
@@ -317,4 +298,4 @@ class Client:
 
         if isinstance(schedule, WantedSchedule):
             return schedule
-        return want_schedule(Path(schedule), params, now=self._session.me.clock.now(), schedule_id=schedule_id)
+        return want_schedule(Path(schedule), params, now=SystemClock().now(), schedule_id=schedule_id)

@@ -199,7 +199,7 @@ class Site:
         self.until(lambda: workers <= self._owners(), f"{', '.join(sorted(workers))} own partitions", READY)
 
     def _owners(self) -> set[str]:
-        beats = map(json.loads, self.nodes.run("workers", "--json").stdout.splitlines())
+        beats = map(json.loads, self.nodes.run("nodes", "--json").stdout.splitlines())
         return {beat["name"] for beat in beats if beat["partitions"]}
 
     def await_work(self) -> None:

@@ -27,7 +27,7 @@ def test_nothing_is_decided_until_the_clock_agrees(nodes: Nodes, tmp_path: Path,
     assert nodes.run(*TASK).returncode == 0
 
     def states() -> set[str]:
-        shown = nodes.run("workers", "--json")
+        shown = nodes.run("nodes", "--json")
         beats = map(json.loads, shown.stdout.splitlines())
         return {beat["state"] for beat in beats if beat["role"] == "scheduler" and beat["partitions"]}
 

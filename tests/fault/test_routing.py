@@ -66,7 +66,7 @@ def test_children_run_only_where_they_are_allowed(nodes: Nodes) -> None:
     submit(nodes, "routed")
     until_succeeded(nodes, "routed")
     assert ran_on(nodes, "routed") == [("b", 1)] * 12
-    shown = {row["name"]: row["modules"] for row in map(json.loads, nodes.run("workers", "--json").stdout.splitlines())}
+    shown = {row["name"]: row["modules"] for row in map(json.loads, nodes.run("nodes", "--json").stdout.splitlines())}
     assert (shown["a"], shown["b"], shown["none"]) == (["other", "jobs.*"], ["jobs"], [])
 
 

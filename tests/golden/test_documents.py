@@ -16,8 +16,8 @@ from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.queries.dead_letters import (
     SetAside,
-    letter_document,
-    whole_letter_document,
+    dead_letter_document,
+    whole_dead_letter_document,
 )
 from streamsched.queries.documents import Document
 from streamsched.queries.ledger import ledger
@@ -115,8 +115,8 @@ def documents() -> Iterator[tuple[str, Document]]:
     yield from (("backfill step", step) for step in preview(schedule, parts, wanted, view.standing))
     yield from (("node", node_document(beat, age)) for beat, age in beats())
     for entry, origin in letters():
-        yield "letter", letter_document(entry)
-        yield "whole letter", whole_letter_document(entry, origin)
+        yield "letter", dead_letter_document(entry)
+        yield "whole letter", whole_dead_letter_document(entry, origin)
 
 
 def test_documents_are_what_they_were() -> None:

@@ -157,7 +157,7 @@ def test_nodes_live_and_tasks_run_under_a_corpus(siege: Siege) -> None:
     check_fates(siege.thrown, _told(siege))
     counts = json.loads(siege.nodes.run("dead-letters", "--count", "--json").stdout)
     assert counts["total"] >= len(expected)
-    for command in ("list", "workers", "replay", "dead-letters"):
+    for command in ("list", "nodes", "replay", "dead-letters"):
         shown = siege.nodes.run(command, "--json")
         assert shown.returncode == 0, shown.stderr
         assert shown.stdout

@@ -85,7 +85,7 @@ def test_one_whose_origin_is_gone_or_never_was(siege: Cli) -> None:
         assert (document["origin"] is None) == (document["headers"] is None)
         if letter["topic"] == "no\nsuch\ttopic" or letter["partition"] == 99_999:
             assert document["origin"] is None
-            assert "kept no more" in siege.here("dead-letters", "show", str(letter["number"])).stdout
+            assert "was deleted" in siege.here("dead-letters", "show", str(letter["number"])).stdout
 
 
 def test_what_is_none_is_named(siege: Cli) -> None:
@@ -98,8 +98,8 @@ def test_other_commands_bear_what_lies_there(siege: Cli) -> None:
     assert {task["task_id"] for task in siege.lines("list")} >= {"before", "after"}
     assert all(task["state"] == "succeeded" for task in siege.lines("list"))
     assert [event for event in siege.lines("replay") if event["event"] is None]
-    siege.here("workers")
-    assert all(isinstance(node["slots"], int) for node in siege.lines("workers"))
+    siege.here("nodes")
+    assert all(isinstance(node["slots"], int) for node in siege.lines("nodes"))
 
 
 def test_nothing_was_set_aside(tmp_path: Path) -> None:

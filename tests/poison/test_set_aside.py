@@ -232,7 +232,7 @@ def test_what_can_be_read_or_is_not_there_is_not_set_aside() -> None:
     rubbish, unknown = site.throw(site.topics.events, 0, b"rubbish"), site.throw(site.topics.events)
     with pytest.raises(InputError, match="TaskRequested, which this version reads"):
         site.decide(0)
-    with pytest.raises(InputError, match="is set aside without a word of yours"):
+    with pytest.raises(InputError, match="is set aside by itself"):
         site.decide(rubbish)
     for offset in (unknown + 1, 1_000_000):
         with pytest.raises(InputError, match="there is no record"):

@@ -200,9 +200,9 @@ def test_a_deleted_schedule_ends_its_backfill(house: House) -> None:
     ("start", "until", "how", "message"),
     [
         (10, 20, {}, "--end: .* is not after the start"),
-        (10, 0, {"reprocess": "som"}, "--reprocess: 'som' is nothing to reprocess; choose one of missing, failed, all"),
-        (10, 0, {"max_active": 0}, "--max-active: 0 tasks cannot run at once; give 1 to 1,000"),
-        (10, -60, {}, "--end: .* is still to come"),
+        (10, 0, {"reprocess": "som"}, "--reprocess: unknown kind 'som'; choose one of missing, failed, all"),
+        (10, 0, {"max_active": 0}, "--max-active: invalid number 0; give 1 to 1,000"),
+        (10, -60, {}, "--end: .* is in the future"),
         (4, 3, {}, "has no time from .* to "),
     ],
 )

@@ -105,7 +105,7 @@ def test_a_schedule_is_made_changed_and_ended_on_a_fresh_folder(cli: Cli) -> Non
     task_id = cli.here("schedule", "trigger", "hourly").stdout.strip()
     assert task_id.startswith("hourly@")
     stretch = ("--start", "2026-01-01", "--end", "2026-01-02")
-    assert "backfill 1 of schedule hourly is asked for" in cli.here("schedule", "backfill", "hourly", *stretch).stdout
+    assert "backfill 1 of schedule hourly is requested" in cli.here("schedule", "backfill", "hourly", *stretch).stdout
     with up(cli):
         cli.until(task_id, lambda status: status["state"] == "succeeded")
         cli.here("schedule", "backfill", "hourly", "--cancel")
@@ -120,20 +120,20 @@ def test_everything_is_asked_of_the_process_that_has_the_log(cli: Cli) -> None:
         cli.here("submit", cli.template("long"), "--task-id", "b", "-p", "n=1")
         cli.until("b", lambda status: status["children"]["running"] == 1)
         assert cli.json("status", "b")["why"] == ""
-        assert cli.here("cancel", "b").stdout == "task b: the end was asked for\n"
+        assert cli.here("cancel", "b").stdout == "task b: cancellation was requested\n"
         cli.until("b", lambda status: status["state"] == "cancelled")
-        assert "goes on, as redrive 1" in cli.here("redrive", "b").stdout
+        assert "continues as redrive 1" in cli.here("redrive", "b").stdout
         cli.here("cancel", "b")
         cli.until("b", lambda status: status["state"] == "cancelled")
         assert cli.here("schedule", "create", schedule(cli)).stderr == ""
         task_id = cli.json("schedule", "trigger", "hourly")["task_id"]
         cli.until(task_id, lambda status: status["state"] == "succeeded")
-        assert [beat["name"] for beat in cli.lines("workers")] == ["up", "up"]
+        assert [beat["name"] for beat in cli.lines("nodes")] == ["up", "up"]
         for command in (["up"], ["run", "count.yaml"]):
             refused = cli.here(*command, code=3)
             assert f"process {process.pid} ('streamsched up')" in refused.stderr
             assert "--data-dir" in refused.stderr
-    assert cli.lines("workers") == []
+    assert cli.lines("nodes") == []
 
 
 def test_redrive_waits_and_tells_the_end_by_its_exit_code(cli: Cli) -> None:
@@ -230,7 +230,7 @@ def test_the_client_writes_to_the_embedded_log(cli: Cli) -> None:
             client.wait("b", timeout=0)
 
 
-def test_a_folder_that_takes_no_letter_is_named(cli: Cli) -> None:
+def test_a_folder_that_takes_no_request_is_named(cli: Cli) -> None:
     path = cli.template("count")
     cli.here("submit", path, "--task-id", "a")
     mailbox = cli.folder / ".streamsched" / "mailbox"
@@ -239,10 +239,10 @@ def test_a_folder_that_takes_no_letter_is_named(cli: Cli) -> None:
     refused = cli.here("submit", path, "--task-id", "b", code=3).stderr
     assert "nothing was written" in refused
     assert "mailbox takes no file (File exists)" in refused
-    assert NOBODY in cli.here("workers").stderr
+    assert NOBODY in cli.here("nodes").stderr
 
 
-def test_an_interrupted_submit_takes_its_letter_back(cli: Cli) -> None:
+def test_an_interrupted_submit_takes_its_request_back(cli: Cli) -> None:
     cli.template("count")
     with up(cli) as process:
         os.kill(process.pid, signal.SIGSTOP)
@@ -270,7 +270,7 @@ def test_an_interrupted_submit_takes_its_letter_back(cli: Cli) -> None:
     ],
     ids=["empty", "reserved", "short", "partition", "topic", "no such partition", "cut", "large"],
 )  # fmt: skip
-def test_a_letter_that_is_none_is_set_aside(rubbish: bytes, tmp_path: Path) -> None:
+def test_a_request_that_is_none_is_set_aside(rubbish: bytes, tmp_path: Path) -> None:
     from streamsched.log.memory import MemoryCluster
     from streamsched.log.port import TopicPartition, TopicSpec
 
@@ -283,22 +283,22 @@ def test_a_letter_that_is_none_is_set_aside(rubbish: bytes, tmp_path: Path) -> N
     assert [path.name for path in (tmp_path / "mailbox").iterdir()] == ["1.broken"]
 
 
-def test_letters_are_delivered_in_the_order_of_their_writing(tmp_path: Path) -> None:
+def test_requests_are_appended_in_the_order_of_their_writing(tmp_path: Path) -> None:
     from streamsched.log.memory import MemoryCluster
     from streamsched.log.port import Append, TopicPartition, TopicSpec
 
     log = MemoryCluster().connect()
     log.create_topics([TopicSpec("t", 1, {})])
     mailbox = Mailbox(tmp_path)
-    letters = [mailbox.put(Append("t", 0, None, b"%d" % number)) for number in range(12)]
+    requests = [mailbox.put(Append("t", 0, None, b"%d" % number)) for number in range(12)]
     wrong = mailbox.put(Append("u", 0, None, b"no such topic"))
-    assert letters[3].withdraw()
-    taken = letters[5]._path
+    assert requests[3].withdraw()
+    taken = requests[5]._path
     taken.rename(taken.with_suffix(".taken"))  # its reader died over it
-    assert all(letter.waits for number, letter in enumerate(letters) if number != 3)
+    assert all(request.waits for number, request in enumerate(requests) if number != 3)
     mailbox.empty(log)
-    assert not any(letter.waits for letter in [*letters, wrong])
-    assert (wrong.refused, letters[0].refused, letters[0].withdraw()) == (True, False, False)
+    assert not any(request.waits for request in [*requests, wrong])
+    assert (wrong.refused, requests[0].refused, requests[0].withdraw()) == (True, False, False)
     reader = log.reader()
     reader.assign({TopicPartition("t", 0): 0})
     assert [record.value for record in reader.poll(100, 0)] == [b"%d" % n for n in range(12) if n != 3]
@@ -336,4 +336,4 @@ def test_beats_are_kept_for_a_while_only(cli: Cli, monkeypatch: pytest.MonkeyPat
     assert 0 < kept < site.log.end([place])[place]
     site.close()
     cli.json("status", task.task_id)
-    assert cli.lines("workers") == []
+    assert cli.lines("nodes") == []

@@ -91,8 +91,8 @@ def test_watch_of_a_task_that_is_done_ends(done: Cli) -> None:
     assert done.here("watch", "counted").stdout == "counted succeeded: 5 of 5 done\n"
 
 
-def test_workers_of_an_embedded_log(done: Cli) -> None:
-    assert done.lines("workers") == []
+def test_nodes_of_an_embedded_log_under_the_old_name_too(done: Cli) -> None:
+    assert done.lines("nodes") == done.lines("workers") == []
 
 
 def test_output_of_handlers_is_in_the_folder(done: Cli) -> None:
@@ -227,7 +227,7 @@ def test_ctrl_c_at_any_time_has_no_traceback(cli: Cli, delay: float) -> None:
 def test_cancel_while_it_runs(cli: Cli) -> None:
     process = cli.start("run", cli.template("long"), "-p", "n=3", "--slots", "2", "--task-id", "a", "--json")
     cli.until("a", lambda status: status["children"]["running"] > 0)
-    assert "asked for" in cli.here("cancel", "a", "--reason", "no more").stdout
+    assert "requested" in cli.here("cancel", "a", "--reason", "no more").stdout
     out, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == 1
     document = json.loads(out)

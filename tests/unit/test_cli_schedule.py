@@ -72,7 +72,7 @@ def test_a_backfill_is_previewed_asked_for_and_worked_off_by_the_next_run(made: 
     assert [(tick["task_id"], tick["task_outcome"]) for tick in found] == [
         (line["task_id"], "succeeded") for line in preview
     ]
-    assert "does not go on" in made.here("schedule", "backfill", "often", "--cancel").stdout
+    assert "is not active" in made.here("schedule", "backfill", "often", "--cancel").stdout
     told = made.here("replay", "--task", "often").stdout
     assert "backfill 1: missing times" in told
     assert "backfill 1: " + ticks[0]["nominal"][:10] in told
@@ -81,8 +81,8 @@ def test_a_backfill_is_previewed_asked_for_and_worked_off_by_the_next_run(made: 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ((), "--start: there is no start"),
-        (("--start", "soon"), "--start: 'soon' is no time"),
+        ((), "--start: is missing"),
+        (("--start", "soon"), "--start: invalid time 'soon'"),
         (("--start", "2026-11-01", "--as-of", "later"), "--as-of: 'later' is neither then nor now"),
         (("--start", "2026-11-02", "--end", "2026-11-01"), "--end: .* is not after the start"),
         (("--start", "2026-11-01", "--reprocess", "some"), "choose one of missing, failed, all"),
@@ -95,7 +95,7 @@ def test_a_backfill_that_cannot_be_is_refused(made: Cli, options: tuple[str, ...
 def test_a_failed_task_is_redriven_by_the_next_run(made: Cli) -> None:
     made.template("fail")
     made("run", "fail.yaml", "--task-id", "bad", "-p", "n=2", code=1)
-    assert "goes on, as redrive 1" in made.here("redrive", "bad", "--reason", "mended").stdout
+    assert "continues as redrive 1" in made.here("redrive", "bad", "--reason", "mended").stdout
     made("run", "fail.yaml", "--task-id", "bad", "-p", "n=2", code=1)
     document = made.json("status", "bad")
     assert (document["state"], document["redrive"]) == ("failed", 1)
@@ -117,7 +117,7 @@ def test_its_history_is_told_in_words(made: Cli) -> None:
 
 
 def test_what_is_so_already_is_told_and_what_differs_is_refused(made: Cli) -> None:
-    assert "is there already, the same" in made.here("schedule", "create", "often.yaml").stdout
+    assert "exists already with the same content" in made.here("schedule", "create", "often.yaml").stdout
     assert "is not paused" in made.here("schedule", "resume", "often").stdout
     (made.folder / "other.yaml").write_text("interval: 2s\ntemplate: count.yaml\n")
     error = made.here("schedule", "create", "other.yaml", "--id", "often", code=2).stderr

@@ -61,7 +61,7 @@ def test_what_does_not_fire_any_more_is_said(cli: Cli) -> None:
     assert done.stdout == "2027-01-01T00:00:00Z\n"
     assert done.stderr == "it does not fire after that\n"
     done = cli.here("schedule", "next", "--cron", "0 0 1 1 * 2020", *AFTER)
-    assert (done.stdout, done.stderr) == ("", "it does not fire any more\n")
+    assert (done.stdout, done.stderr) == ("", "it never fires again\n")
 
 
 @pytest.mark.parametrize(
@@ -73,11 +73,14 @@ def test_what_does_not_fire_any_more_is_said(cli: Cli) -> None:
         (["--every", "1ms"], "--every: every: 1ms is under a second; write 1s or more"),
         (["--cron", "@daily", "--zone", "Europe/Berln"], "--zone: there is no zone 'Europe/Berln'; did you mean"),
         (["--cron", "@daily", "--zone", ""], "--zone: there is no zone ''; write an IANA name"),
-        (["--cron", "@daily", "--after", "noon"], "--after: 'noon' is no time with an offset (RFC 3339); write 2026"),
+        (
+            ["--cron", "@daily", "--after", "noon"],
+            "--after: 'noon' is not a time with an offset (RFC 3339); write",
+        ),
         (["--file", "none.yaml"], "none.yaml: there is no such file; check the path"),
-        (["--file", "a.yaml", "--cron", "@daily"], "--file: the file says all of it; leave --cron, --every"),
+        (["--file", "a.yaml", "--cron", "@daily"], "--file: the file has all of it; leave out --cron, --every"),
         (["--file", "a.yaml"], "a.yaml:3: schedule.cron[1].minute: 61 is not between 0 and 59; correct the number"),
-        (["--file", "b.yaml"], "b.yaml:1: there is no schedule in it; write cron or interval"),
+        (["--file", "b.yaml"], "b.yaml:1: holds no schedule; write cron or interval"),
         (["--file", "c.yaml"], "c.yaml:2: schedule.zoen: unknown field zoen; did you mean zone?"),
     ],
 )

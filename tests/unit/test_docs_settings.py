@@ -24,7 +24,7 @@ EXAMPLES = re.findall(r"```toml\n(.*?)```", TEXT, re.DOTALL)
 def test_the_options_are_those_of_the_commands() -> None:
     assert written(TEXT) == TEXT, "run: make options"
     assert len(list(commands())) > 30
-    assert "`--drain-timeout SECONDS` | How long a drain may take before what runs is killed. Default: 30." in text()
+    assert "`--drain-timeout SECONDS` | How long a drain may take before running children are killed." in text()
 
 
 def test_every_key_of_the_file_is_named_with_its_variable() -> None:

@@ -16,7 +16,8 @@ from streamsched.domain.param import Param
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, Template, TemplateError, resolve_params
-from streamsched.files.template_file import load_params, load_template, prepare
+from streamsched.files.params_input import load_params
+from streamsched.files.template_file import load_template, prepare
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler import tasks
 from streamsched.scheduler.planner import plan_task

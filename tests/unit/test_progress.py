@@ -23,7 +23,7 @@ def test_a_log_that_does_not_answer_ends_no_watching(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Who works on the task is only a look beside it."""
-    monkeypatch.setattr(progress, "MISSING_AFTER", 0.0)
+    monkeypatch.setattr(progress, "MISSING_AFTER_S", 0.0)
 
     def follow(_: str) -> Iterator[TaskStatus]:
         yield RUNNING

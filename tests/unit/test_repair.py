@@ -109,6 +109,6 @@ def test_a_transaction_that_does_not_end_is_named(site: Installation, monkeypatc
     set_position(site, site.topics.worker_group, work, "")
     site.log.append([site.records.work(e.ChildrenStopping(b"", 1, "me", "task", (), "", 0), "task", 1)])
     monkeypatch.setattr(site.log, "held", lambda places, groups: {work: 0} if places == [work] else {})
-    monkeypatch.setattr(repair, "OPEN_LIMIT", 0.0)
+    monkeypatch.setattr(repair, "OPEN_LIMIT_S", 0.0)
     with pytest.raises(LogError, match=r"does not end in .*children-1"):
         repair.repair(site)

@@ -9,11 +9,12 @@ from unittest import mock
 
 import pytest
 
+from streamsched.client import Client
 from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
-from tests.unit.schedule_case import House
+from tests.unit.schedule_case import TEMPLATE, House
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +42,19 @@ def test_a_schedule_makes_tasks_with_the_values_of_their_times(house: House) -> 
     assert (status.template, status.origin, status.priority) == ("job", "schedule nightly", 5)
     assert status.params == {"day": found.running[0][-9:-1], "n": 2}
     assert found.params == {"day": "${tick.nominal:time}", "n": 2}
+
+
+def test_a_schedule_of_a_file_makes_the_log_where_there_is_none(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(TEMPLATE)
+    file, data = tmp_path / "nightly.yaml", tmp_path / "data"
+    with Client(data_dir=data) as client:
+        file.write_text("cron: none\ntemplate: job.yaml\n")
+        with pytest.raises(InputError, match="cron"):
+            client.create_schedule(file)
+        assert not data.exists()
+        file.write_text("cron: 0 2 * * *\ntemplate: job.yaml\n")
+        assert client.create_schedule(str(file)).changed
+        assert client.schedule("nightly").state == "active"
 
 
 def test_a_second_create_is_the_same_schedule_or_a_conflict(house: House) -> None:
@@ -195,9 +209,9 @@ def test_a_file_may_hold_its_template(house: House) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("template: job.yaml\n", r"nightly\.yaml:1: there is no schedule in it; write cron"),
-        (TEMPLATED, "there is no schedule in it; write schedule:"),
-        ("- 1\n", "is no schedule"),
+        ("template: job.yaml\n", r"nightly\.yaml:1: holds no schedule; write cron"),
+        (TEMPLATED, "holds no schedule; write schedule:"),
+        ("- 1\n", "is not a schedule"),
         ("cron: 0 2 * * *\n", "template: is missing"),
         ("cron: 0 2 * * *\ntemplate: none.yaml\n", "none.yaml: there is no such file"),
         ("cron: 0 2 * * *\ntemplate: [1]\n", r":2: template.*must be a path or an object"),
@@ -215,8 +229,8 @@ def test_a_file_may_hold_its_template(house: House) -> None:
         ("interval: 1h\nparams: {n: .nan}\ntemplate: job.yaml\n", r":2: params\.n: nan is no JSON"),
         ("interval: 1h\nparams: {n: '${tick.nominal:date}'}\ntemplate: job.yaml\n", r":2: params\.n"),
         ("interval: 1h\nparams: {day: '${tick.next}'}\ntemplate: job.yaml\n", r":2: params: there is no tick\.next"),
-        ("interval: 1h\nparams: {day: '${tick.nominal:no}'}\ntemplate: job.yaml\n", "no is not a format of a time"),
-        ("interval: 1h\nend: 1970-01-01T00:10:00Z\ntemplate: job.yaml\n", r":2: end: it does not fire any more"),
+        ("interval: 1h\nparams: {day: '${tick.nominal:no}'}\ntemplate: job.yaml\n", "no is no format of a time"),
+        ("interval: 1h\nend: 1970-01-01T00:10:00Z\ntemplate: job.yaml\n", r":2: end: it never fires again"),
         (TEMPLATED + "schedule: {interval: 1h}\n", r"params\.n.*is missing"),
         (TEMPLATED + "schedule: {interval: 1h, template: x}\n", r":5: schedule\.template: the file is a template"),
         ("interval: 1h\ntemplate:\n  nam: x\n", r":3: template\.nam: unknown key"),
@@ -236,7 +250,7 @@ def test_wrong_parameters_are_refused(house: House, pair: str) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "a@b", "a/b", "", "x" * 161])
 def test_what_is_no_id_is_refused(house: House, name: str) -> None:
-    with pytest.raises(InputError, match="is no schedule id"):
+    with pytest.raises(InputError, match="invalid schedule id"):
         house.want(schedule_id=name)
 
 

@@ -77,7 +77,7 @@ def test_a_secret_comes_from_a_file_of_its_own(ending: str, tmp_path: Path) -> N
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("content", "said"), [(None, "cannot be read"), (b"", "is empty"), (b"\xff", "it is no text")])
+@pytest.mark.parametrize(("content", "said"), [(None, "cannot be read"), (b"", "is empty"), (b"\xff", "not text")])
 def test_a_file_that_holds_none_is_refused(content: bytes | None, said: str, tmp_path: Path) -> None:
     file = tmp_path / "password"
     if content is not None:

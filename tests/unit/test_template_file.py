@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from streamsched.domain.errors import InputError
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Param, Template
-from streamsched.files.template_file import InputError, load_template
+from streamsched.files.template_file import load_template
 from streamsched.files.template_model import duration_ms
 
 pytestmark = pytest.mark.unit
@@ -94,9 +95,9 @@ WRONG = [
     wrong("backoff: 2.0", "reset_on_progress: yes", 20, "child.retry.reset_on_progress", "true or false"),
     wrong("    first: \"${child.first}\"\n    note: \"up to ${n}\"", "    - 1", 13, "child.args",
           "an object, not a list"),
-    wrong("timeout: 10m", "timeout: 10 minutes", 16, "child.timeout", "is no duration", "1h30m"),
-    wrong("timeout: 10m", "timeout: -5", 16, "child.timeout", "-5 is no duration"),
-    wrong("heartbeat: 30s", "heartbeat: 12:30", 17, "child.heartbeat", "'12:30' is no duration"),
+    wrong("timeout: 10m", "timeout: 10 minutes", 16, "child.timeout", "is not a duration", "1h30m"),
+    wrong("timeout: 10m", "timeout: -5", 16, "child.timeout", "-5 is not a duration"),
+    wrong("heartbeat: 30s", "heartbeat: 12:30", 17, "child.heartbeat", "'12:30' is not a duration"),
     wrong("1%", "some", 22, "failure.tolerate", "neither a count nor a percentage", "5", "1%"),
     wrong("1%", "101%", 22, "failure.tolerate", "not between 0% and 100%"),
     wrong("1%", "0.5", 22, "failure.tolerate", "whole number", "not 0.5"),
@@ -106,7 +107,7 @@ WRONG = [
           "integer?"),
     wrong("{type: integer, minimum: 1}", "{minimum: 1}", 3, "params.n.type", "is missing"),
     wrong("default: 10", "default: ten", 4, "params.chunk.default", '"ten" is not an integer'),
-    wrong("default: 10", "default: ", 4, "params.chunk.default", "null is no value", "required"),
+    wrong("default: 10", "default: ", 4, "params.chunk.default", "null is not a value", "required"),
     wrong("minimum: 1", "minLength: 1", 3, "params.n.minLength", "no meaning", "type string or array"),
     wrong("minimum: 1", "minimum: 5, maximum: 4", 3, "params.n.minimum", "minimum 5 is above maximum 4"),
     wrong("minimum: 1", "minimum: one", 3, "params.n.minimum", "'one' is not a number"),
@@ -139,14 +140,14 @@ WRONG = [
     wrong("\"up to ${n}\"", ".nan", 15, "child.args.note", "no JSON number"),
     wrong("\"up to ${n}\"", "9223372036854775808", 15, "child.args.note", "beyond 64 bits"),
     # handler
-    wrong("package.module:function", "package.module", 12, "child.handler", "no import path",
+    wrong("package.module:function", "package.module", 12, "child.handler", "import path",
           "module:function"),
-    wrong("package.module:function", "package/module.py:function", 12, "child.handler", "no import path"),
-    wrong("package.module:function", "../x:f", 12, "child.handler", "no import path"),
-    wrong("package.module:function", "m:Class.method", 12, "child.handler", "no function of a module"),
+    wrong("package.module:function", "package/module.py:function", 12, "child.handler", "import path"),
+    wrong("package.module:function", "../x:f", 12, "child.handler", "import path"),
+    wrong("package.module:function", "m:Class.method", 12, "child.handler", "not a function of a module"),
     wrong("package.module:function", "m:_hidden", 12, "child.handler", "private", "without an underscore"),
     wrong("package.module:function", "m:__init__", 12, "child.handler", "private"),
-    wrong("package.module:function", "²m:f", 12, "child.handler", "no import path"),
+    wrong("package.module:function", "²m:f", 12, "child.handler", "import path"),
     wrong("package.module:function", "[a]", 12, "child.handler", "must be a string, not a list"),
     # YAML
     wrong("  range:", "\trange:", 7, "", "a tab in the indentation", "spaces"),
@@ -285,7 +286,7 @@ def test_durations(written: object, milliseconds: int) -> None:
     "written", ["", "10", "m", "1m1h", "-1s", "1 s", True, None, 0.0001, "9999d", float("nan"), 10**400, float("inf")]
 )
 def test_wrong_durations(written: object) -> None:
-    with pytest.raises(TemplateError, match="is no duration"):
+    with pytest.raises(TemplateError, match="is not a duration"):
         duration_ms(written)
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from streamsched.domain import bounds
+from streamsched.domain.errors import InputError
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Param, Template, version
-from streamsched.files.template_file import InputError, load_params, load_template, prepare
+from streamsched.files.params_input import load_params
+from streamsched.files.template_file import load_template, prepare
 from streamsched.log.topics import PAYLOAD_LIMIT
 
 pytestmark = pytest.mark.unit
@@ -50,7 +52,7 @@ def test_a_pair_is_read_by_its_type(pair: str, value: object) -> None:
 @pytest.mark.parametrize(
     ("pair", "said"),
     [
-        ("n", "-p n: there is no = in it; write -p name=value"),
+        ("n", "-p n: '=' is missing; write -p name=value"),
         ("n=abc", "-p n=abc: n: 'abc' is not of type integer; give it an integer, at least 0"),
         ("n=1.5", "'1.5' is not of type integer"),
         ("n=", "'' is not of type integer"),
@@ -68,7 +70,7 @@ def test_a_pair_is_read_by_its_type(pair: str, value: object) -> None:
         ("numbers=@none.txt", "not valid JSON"),
         ("o={'a': 1}", """write -p o={"key":"value"}, quoted for the shell"""),
         ('o={"a":1,"a":2}', "the key a occurs twice"),
-        ('o={"a":NaN}', "NaN is no JSON number"),
+        ('o={"a":NaN}', "NaN is not a JSON number"),
         ("o=" + '{"a":' * 100_000, "nested too deep"),
         ("o=" + '{"a":' * 60 + "1" + "}" * 60, "nested more than 50 levels"),
         ("fils=[]", "template all-types has no variable 'fils'; did you mean files?"),

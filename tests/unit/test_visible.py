@@ -134,7 +134,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
         ("list",), ("status", "EVIL"), ("children", "EVIL"), ("results", "EVIL"), ("watch", "EVIL"), ("replay",),
         ("replay", "--task", "EVIL"), ("audit", "verify"), ("schedule", "list"), ("schedule", "show", "SCHEDULE"),
         ("schedule", "ticks", "SCHEDULE"), ("status", "x\u202e\x1b"), ("cancel", "EVIL"), ("redrive", "EVIL"),
-        ("list", "--state", "\x1b[31m"), ("\x1b[31m",), ("list", "--\x1b[31m"), ("dead-letters",), ("workers",),
+        ("list", "--state", "\x1b[31m"), ("\x1b[31m",), ("list", "--\x1b[31m"), ("dead-letters",), ("nodes",),
     ],
     ids=lambda words: ascii(" ".join(words)),
 )  # fmt: skip

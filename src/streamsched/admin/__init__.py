@@ -1,1 +1,1 @@
-"""What an administrator checks and repairs: topics, positions, transactions that hang."""
+"""Checks and repairs of topics, positions and hanging transactions."""

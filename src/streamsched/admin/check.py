@@ -1,4 +1,4 @@
-"""How topics and positions differ from what they must be."""
+"""Check topics and positions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from streamsched.log.port import TopicMismatch
 
 
 def differences(site: Installation) -> list[str]:
-    """Tell every difference of topics and positions from what they must be."""
+    """Return every difference of topics and positions from what they must be."""
     found = list(site.log.check_topics(site.topics.specs()))
     if found:
         return found
@@ -18,7 +18,7 @@ def differences(site: Installation) -> list[str]:
         return [str(error)]
     found += [f"{each}: a scheduler ends it, or: streamsched topics repair" for each in hanging.find(site)]
     if found:
-        return found  # nobody can tell a position that is held back
+        return found  # positions behind an open transaction cannot be read
     for group, places in repair.lost(site).items():
         found += [
             f"group {group} has no valid position for {place.topic}-{place.partition}: a node that is given it begins "
@@ -28,8 +28,8 @@ def differences(site: Installation) -> list[str]:
     return found
 
 
-def lonely(site: Installation) -> list[str]:
-    """Warn of topics that the loss of one broker would take away, where others could have copies."""
+def unreplicated(site: Installation) -> list[str]:
+    """Return warnings of topics with a single copy although there are several brokers."""
     brokers = site.log.brokers()
     return [
         f"warning: topic {spec.name} has a replication factor of 1, and there are {brokers} brokers: "

@@ -1,4 +1,4 @@
-"""Transactions that the log has forgotten, for the commands: schedulers end them by themselves."""
+"""Find and end hanging transactions, for the commands; schedulers do it by themselves."""
 
 from __future__ import annotations
 
@@ -8,27 +8,22 @@ from typing import Final
 from streamsched.installation.site import Installation
 from streamsched.log.port import Hanging
 
-_PAUSE: Final = 1.0
-"""Seconds after which an open transaction of a healthy log has ended, and another holds readers back, if any."""
+_PAUSE_S: Final = 1.0
+"""Time in which an open transaction of a healthy log ends."""
 
 
 def find(site: Installation) -> Sequence[Hanging]:
-    """Find those of the journal, the work log and both groups' positions."""
+    """Return those of the journal, the work log and both groups' positions."""
     places = [*site.topics.journal(), *site.topics.work_log()]
     groups = [site.topics.scheduler_group, site.topics.worker_group]
     before = site.log.held(places, groups)
     if not before:
         return ()
-    site.pause(_PAUSE)
+    site.pause(_PAUSE_S)
     now = site.log.held(places, groups)
     return site.log.hanging({place: at for place, at in now.items() if before.get(place) == at})
 
 
 def end(site: Installation) -> list[str]:
-    """End each as it was decided; tells what was done.
-
-    Raises:
-        LogError: nobody knows how it was decided, or the right to end it is missing.
-
-    """
+    """End each as it was decided; returns what was done. Raise LogError if that is unknown or not allowed."""
     return [f"{hanging}: ended now" for hanging in find(site) if site.log.end_hanging(hanging)]

@@ -1,9 +1,9 @@
-"""Positions that a group has lost: find them, and give them anew with the fact that makes up for it.
+"""Find positions that a group has lost and set them anew.
 
-A position that an administrator has set is lost too: what was settled above it stood beside the one before. A lost
-position of the work log is set to the log's end, so what was pending there is read by nobody any more. In the same
-transaction every partition of the journal is told by a PartitionReset, and the fold counts the children that were live
-there as returned: they are dispatched anew, and outcomes of their old dispatches are void.
+A position that an administrator has set counts as lost: its mark, with what was settled above it, is gone. A lost
+position of the work log is set to the log's end, so that no worker reads what was pending there. The same transaction
+writes a PartitionReset to every partition of the journal: the fold counts the children that were live there as
+returned, so they are dispatched anew, and outcomes of their old dispatches are void.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from streamsched.queries.nodes import nodes
 from streamsched.runtime import beginning
 from streamsched.runtime.commit_metadata import INITIAL, NewerMetadata, decode_metadata
 
-OPEN_LIMIT: Final = 60.0
-"""Seconds to wait for the end of transactions: longer than any may take that is not set up otherwise."""
+OPEN_LIMIT_S: Final = 60.0
+"""Time to wait for the end of transactions: longer than their default time-out."""
 WATCH_S: Final = 3.0
-"""Seconds in which a node that lives beats several times."""
-JOIN_LIMIT: Final = 20.0
-"""Seconds to wait for all partitions of a group; where somebody else has some, they never come."""
+"""Time in which a living node beats several times."""
+JOIN_LIMIT_S: Final = 20.0
+"""Time to wait for all partitions of a group, which another member may have."""
 
 
 def repair(site: Installation) -> list[str]:
-    """End what the log forgot to end, and give every lost position anew; returns what was done.
+    """End hanging transactions and set every lost position anew; returns what was done.
 
-    Raise LogError where a group has members.
+    Raise LogError if a group has members.
     """
     done = hanging.end(site)
     without = lost(site)
@@ -57,10 +57,10 @@ def repair(site: Installation) -> list[str]:
 
 
 def _end_the_dead(site: Installation) -> None:
-    """Remove nodes that beat no more from their groups, and fence every writer that a beat or a commit names.
+    """Evict nodes that no longer beat, and fence every writer that a beat or a commit names.
 
-    Else the sessions of the dead would have to run out first, and what one that is only frozen has begun could land
-    behind the new position. Raise LogError while a node beats.
+    So no session has to time out first, and a frozen node cannot commit behind the new position. Raise LogError while a
+    node beats.
     """
     before = {beat.event_id for beat, _ in nodes(site, site.clock.now())}
     if before:
@@ -75,7 +75,7 @@ def _end_the_dead(site: Installation) -> None:
     for beat in beats:
         group = site.topics.worker_group if beat.role == "worker" else site.topics.scheduler_group
         if beat.member_id:
-            with suppress(CannotEvict):  # its session has to run out
+            with suppress(CannotEvict):  # its session has to time out
                 site.log.evict(group, beat.member_id)
         site.log.post(site.records.beat(None, beat.node_id))
     for group, places in site.topics.groups().items():
@@ -88,7 +88,7 @@ def _end_the_dead(site: Installation) -> None:
 
 
 def lost(site: Installation) -> dict[str, list[TopicPartition]]:
-    """Return the partitions of each group whose position is missing, or is not one of ours."""
+    """Return the partitions of each group whose position is missing or has no mark."""
     found = {}
     for group, places in site.topics.groups().items():
         committed = site.log.committed(group, places, stable=True)
@@ -106,7 +106,7 @@ def _is_ours(committed: Committed | None) -> bool:
 
 
 def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
-    """Write the facts and the positions in one transaction."""
+    """Write the PartitionResets and the positions in one transaction."""
     topics = site.topics
     me = site.identity("repair")
     with _alone(site, topics.worker_group, topics.work_log()) as (writer, member):
@@ -118,12 +118,12 @@ def _reset(site: Installation, lost: Collection[TopicPartition]) -> Mapping[Topi
 
 
 def _ends(site: Installation, places: Collection[TopicPartition], member: Member) -> Mapping[TopicPartition, int]:
-    """Find the ends, and wait until nothing below them is open.
+    """Return the ends, once no transaction below them is open.
 
-    A dispatch that is committed there later is read by nobody, and its event may lie behind the fact that tells so.
+    A dispatch that commits there later would never be read, and its event may lie behind the PartitionReset.
     """
     ends = site.log.end(places)
-    deadline = site.clock.monotonic() + OPEN_LIMIT
+    deadline = site.clock.monotonic() + OPEN_LIMIT_S
     while open_below := [place for place, at in site.log.held(places, []).items() if at < ends[place]]:
         if site.clock.monotonic() > deadline:
             raise LogError(
@@ -137,12 +137,12 @@ def _ends(site: Installation, places: Collection[TopicPartition], member: Member
 
 @contextmanager
 def _alone(site: Installation, group: str, places: Collection[TopicPartition]) -> Iterator[tuple[Writer, Member]]:
-    """Be the one member of a group, with a writer."""
+    """Join a group as its only member, with a writer."""
     joined = _Joined()
     member = site.log.member(group, next(iter(places)).topic, joined)
     writer = site.log.writer(f"{group}.{site.identity('repair').node_id}.repair")
     try:
-        deadline = time.monotonic() + JOIN_LIMIT
+        deadline = time.monotonic() + JOIN_LIMIT_S
         while len(joined.partitions) < len(places):
             member.poll(0.1)
             if time.monotonic() > deadline:
@@ -167,11 +167,9 @@ class _Joined:
         self.partitions: set[int] = set()
 
     def on_assigned(self, partitions: Collection[int]) -> None:
-        """Add them."""
         self.partitions |= set(partitions)
 
     def on_revoked(self, partitions: Collection[int]) -> None:
-        """Take them away."""
         self.partitions -= set(partitions)
 
     on_lost = on_revoked

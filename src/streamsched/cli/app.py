@@ -1,8 +1,8 @@
-"""The commands, put together: each with where its function stands, below ``streamsched.cli``, and its examples."""
+"""The table of commands: where the function of each is, below ``streamsched.cli``, and its examples."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib import import_module
 from typing import Annotated, Any
@@ -10,17 +10,17 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command, get_group
 
-from streamsched.cli.groups import Group, Late, Lister
+from streamsched.cli.groups import Group, GroupWithDefault, LazyCommands
 from streamsched.cli.options import Command, global_options
 from streamsched.version import __version__
 
 HELP = """Run long work cut into many pieces, each piece exactly once, on one machine or many.
 
-Begin with: streamsched run examples/print-numbers.yaml -p n=1000000
+Start with: streamsched run examples/print-numbers.yaml -p n=1000000
 
-As a service on one machine: streamsched up; then submit, schedule, status, watch and the others beside it.
+As a service on one machine: streamsched up; then submit, schedule, status, watch and other commands beside it.
 
-Exit codes: 0 well, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
+Exit codes: 0 success, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
 schedule, 70 watchdog, 130 interrupted.
 """
 Commands = dict[str, tuple[str, str]]
@@ -30,10 +30,7 @@ COMMANDS: Commands = {
         "streamsched run examples/print-numbers.yaml -p n=1000000\n"
         "streamsched run job.yaml --params job.json --task-id nightly-7 --slots 8",
     ),
-    "up": (
-        "up_commands:up",
-        "streamsched up\nstreamsched --data-dir /var/lib/streamsched up --slots 8 --allow myjobs",
-    ),
+    "up": ("up_commands:up", "streamsched up\nstreamsched --data-dir /var/lib/streamsched up --slots 8 --allow myjobs"),
     "submit": (
         "run_commands:submit",
         "streamsched submit job.yaml -p n=100\n"
@@ -55,7 +52,7 @@ COMMANDS: Commands = {
     ),
     "worker": ("node_commands:worker", "streamsched --brokers localhost:9092 worker --slots 4 --allow myjobs"),
     "scheduler": ("node_commands:scheduler", "streamsched --brokers localhost:9092 scheduler"),
-    "workers": ("look_commands:workers", "streamsched --brokers localhost:9092 workers"),
+    "nodes": ("look_commands:list_nodes", "streamsched --brokers localhost:9092 nodes"),
     "replay": (
         "replay_commands:replay",
         "streamsched replay --task nightly-7\n"
@@ -63,6 +60,8 @@ COMMANDS: Commands = {
         "streamsched replay --until 5000 --view view-at-5000",
     ),
 }
+OLD_NAMES = {"workers": "nodes"}
+"""Former names of commands: they still work, and no help lists them."""
 TOPICS: Commands = {
     "create": ("topics_commands:create", "streamsched --brokers localhost:9092 topics create"),
     "check": ("topics_commands:check", "streamsched --brokers localhost:9092 topics check"),
@@ -115,35 +114,35 @@ SCHEDULE: Commands = {
         "streamsched schedule next --file nightly.yaml",
     ),
 }
-LETTERS: tuple[str, str] = (
-    "letter_commands:dead_letters",
+DEAD_LETTERS: tuple[str, str] = (
+    "dead_letter_commands:dead_letters",
     "streamsched dead-letters\n"
     "streamsched --brokers localhost:9092 dead-letters --since 2026-11-23 --limit 20\n"
     "streamsched dead-letters --count --json\n"
     "streamsched dead-letters show 17",
 )
-LETTER: Commands = {
-    "show": ("letter_commands:show", "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json"),
+DEAD_LETTER_COMMANDS: Commands = {
+    "show": ("dead_letter_commands:show", "streamsched dead-letters show 17\nstreamsched dead-letters show 17 --json"),
     "set-aside": (
-        "letter_commands:set_aside",
+        "dead_letter_commands:set_aside",
         'streamsched dead-letters set-aside 3 1734 --reason "a test wrote it"\n'
         'streamsched dead-letters set-aside 12 99 --work-log --reason "a test wrote it"',
     ),
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
     "topics": ("The topics on the broker.", TOPICS),
-    "schedule": ("Times at which tasks are made.", SCHEDULE),
-    "audit": ("The history, held against what is promised.", AUDIT),
+    "schedule": ("Schedules: times at which tasks are made.", SCHEDULE),
+    "audit": ("The history, checked against the guarantees.", AUDIT),
 }
 
 
 def command() -> Any:
-    """Build the command line; a command itself when it is called, or listed in a help."""
+    """Build the command line; a command is built when it is called or listed in a help."""
     app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback(help=HELP)(_root)
     makers = _makers(COMMANDS)
     makers |= {name: partial(_group, purpose, commands) for name, (purpose, commands) in GROUPS.items()}
-    return _filled(get_command(app), {**makers, "dead-letters": _letters})
+    return _filled(get_command(app), {**makers, "dead-letters": _dead_letters}, OLD_NAMES)
 
 
 def _group(purpose: str, commands: Commands) -> Any:
@@ -152,17 +151,17 @@ def _group(purpose: str, commands: Commands) -> Any:
     return _filled(get_group(app), _makers(commands))
 
 
-def _letters() -> Any:
-    """Build ``dead-letters``, which lists by itself."""
-    own, examples = LETTERS
+def _dead_letters() -> Any:
+    """Build ``dead-letters``, which lists without a subcommand."""
+    own, examples = DEAD_LETTERS
     app = typer.Typer(rich_markup_mode=None)
-    app.callback(cls=Lister, epilog=examples, invoke_without_command=True)(_function(own))
-    return _filled(get_group(app), _makers(LETTER))
+    app.callback(cls=GroupWithDefault, epilog=examples, invoke_without_command=True)(_function(own))
+    return _filled(get_group(app), _makers(DEAD_LETTER_COMMANDS))
 
 
-def _filled(group: Any, makers: dict[str, Callable[[], Any]]) -> Any:
-    """Give a group its commands, and the options that stand before them."""
-    group.commands = Late(makers)
+def _filled(group: Any, makers: dict[str, Callable[[], Any]], aliases: Mapping[str, str] = {}) -> Any:
+    """Add the commands of a group, and the global options."""
+    group.commands = LazyCommands(makers, aliases)
     group.params.extend(global_options())
     return group
 
@@ -194,4 +193,4 @@ def _root(
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_show_version)
     ] = False,
 ) -> None:
-    """Take the options that stand before the command."""
+    """Declare the options before the command."""

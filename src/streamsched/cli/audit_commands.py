@@ -1,4 +1,4 @@
-"""``audit verify`` and ``audit export``: the history, held against what is promised, and as a file."""
+"""``audit verify`` and ``audit export``: check the history, and write it into a file."""
 
 from __future__ import annotations
 
@@ -24,21 +24,19 @@ def verify(
     context: typer.Context,
     task: OnlyTask = None,
     until: Until = None,
-    view: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Hold a view's folder against the fold too, byte for byte.")
-    ] = None,
+    view: Annotated[Path | None, typer.Option(metavar="DIR", help="Compare a view's folder with the fold too.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Hold the history against what is promised; exits 1 at a violation.
+    """Check the history against the guarantees; exit 1 at a violation.
 
-    Reads the journal once, and asks of every event: one plan for each task, and the plan of its request (invariants
+    Reads the journal once and checks every event: one plan for each task, and the plan of its request (invariants
     1, 2); one ending of every child, ordinals without a gap (3); checkpoints and fencing tokens that only rise (4);
     one terminal event, and nothing live at it (5); every decision owed where it was decided (10); one outcome of each
-    time of a schedule, in order (11); one task for each that fired, and its end told (12). Then of the work log and the
+    time of a schedule, in order (11); one task for each that fired, and its end told (12). Then the work log and the
     positions, as they are now: each live child has one unsettled record, and nothing else has one (8).
 
-    With --until the last of these is left out, for the work log is only known as of now. With --view a view's folder is
-    compared with the fold up to the positions that it holds (7). A cluster may be running meanwhile.
+    With --until the last check is left out: the work log is known only as of now. With --view a view's folder is
+    compared with the fold up to its positions (7). A cluster may be running meanwhile.
     """
     position, moment = read_until(until)
     if view is not None and not (view / "CURRENT").is_file():
@@ -83,9 +81,7 @@ def _compare(site: Installation, view: Path, task: str | None, progress: ReadPro
 
 
 def _wrong_view(view: Path, reason: str) -> Exception:
-    return InputError(
-        reason, "name the folder of a view: 'streamsched replay --view' makes one", source=f"--view {view}"
-    )
+    return InputError(reason, "give the folder of a view ('streamsched replay --view')", source=f"--view {view}")
 
 
 def export(
@@ -97,11 +93,11 @@ def export(
     task: OnlyTask = None,
     until: Until = None,
 ) -> None:  # fmt: skip
-    """Write the history into a file, one row for each record of the journal: merged by time, as replay tells it.
+    """Write the history into a file, one row for each record of the journal, merged by time like replay.
 
     JSON lines are those of 'replay --json'. Parquet has columns for the place (topic, partition, offset, timestamp),
     the event and its common fields, and the whole event as JSON in 'document'; it needs 'streamsched[parquet]'. The
-    file appears when it is whole; one that was there is replaced.
+    file appears when it is whole and replaces an older one.
     """
     position, moment = read_until(until)
     path, kind = _target(target, form)
@@ -128,7 +124,7 @@ def export(
             raise InputError(f"cannot be written: {error.strerror}", "name another file", source=str(path)) from error
     note(f"{rows:,} rows in {path}")
     if unreadable:
-        note(f"{unreadable:,} of them are no events: 'streamsched dead-letters' shows them")
+        note(f"{unreadable:,} of them are not events: 'streamsched dead-letters' shows them")
 
 
 def _no_such_task(site: Installation, task: str) -> Exception:
@@ -141,7 +137,7 @@ def _target(target: Path, form: str | None) -> tuple[Path, str]:
 
     kind = form or ("parquet" if target.is_dir() else target.suffix.removeprefix("."))
     if kind not in FORMATS:
-        reason = f"{form!r} is no format" if form else "its suffix names no format"
+        reason = f"unknown format {form!r}" if form else "its suffix names no format"
         raise InputError(reason, f"choose --format {' or '.join(FORMATS)}", source="--format" if form else str(target))
     return (target / f"events.{kind}" if target.is_dir() else target), kind
 

@@ -1,4 +1,4 @@
-"""``schedule backfill``: past times of a schedule, gone through once more."""
+"""``schedule backfill``: make the tasks of past times."""
 
 from __future__ import annotations
 
@@ -14,65 +14,63 @@ import typer
 from streamsched.cli.options import Json, client_of
 from streamsched.cli.printing import note as tell
 from streamsched.cli.printing import out, out_json
-from streamsched.cli.progress import PLAIN_EVERY, note_missing
+from streamsched.cli.progress import PLAIN_EVERY_S, note_missing
 from streamsched.cli.replay_commands import read_time
 from streamsched.cli.schedule_commands import Id, Note
 from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
     from streamsched.client import Client
-    from streamsched.commands.backfills import Refilling, WantedBackfill
+    from streamsched.commands.backfills import BackfillStep, WantedBackfill
     from streamsched.commands.schedules import Changed
     from streamsched.queries.schedule_status import BackfillStatus
 
 LINE: Final = "{:<26}  {:<8}  {:<44}  {}"
-LOOK_EVERY: Final = 0.25
+LOOK_EVERY_S: Final = 0.25
 
 
 def backfill(
     context: typer.Context,
     schedule: Id,
-    start: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The first time (RFC 3339, or a date: local time).")
-    ] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Times before that [default: now].")] = None,
+    start: Annotated[str | None, typer.Option(metavar="TIME", help="First time (RFC 3339, or a local date).")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Only times before this [default: now].")] = None,
     reprocess: Annotated[
         str,
         typer.Option(
             metavar="WHICH",
-            help="missing: times that have no task; failed: those too whose task did not succeed, which is redriven; "
-            "all: every time, whatever became of it.",
+            help="missing: times without a task; failed: also times whose task did not succeed, by a redrive; "
+            "all: every time.",
         ),
     ] = "missing",
-    max_active: Annotated[int, typer.Option(metavar="N", help="Tasks of it that run at once.")] = 1,
-    newest_first: Annotated[bool, typer.Option("--newest-first", help="Go from the latest time back.")] = False,
+    max_active: Annotated[int, typer.Option(metavar="N", help="Number of its tasks that run at once.")] = 1,
+    newest_first: Annotated[bool, typer.Option("--newest-first", help="Start with the latest time.")] = False,
     as_of: Annotated[
         str, typer.Option(metavar="WHEN", help="then: times and template as they were at each time; now: as they are.")
     ] = "then",
     note: Note = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; write nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 1 if a task does not succeed.")] = False,
-    cancel: Annotated[bool, typer.Option("--cancel", help="End the backfill that goes on; its tasks go on.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the active backfill; its tasks continue.")] = False,
     as_json: Json = False,
 ) -> int:
     """Make the tasks of past times, a few at once: those that are missing, failed, or all.
 
-    It goes beside the schedule's own times, and neither holds up the other. 'schedule show' tells how far it is.
+    The schedule's own times are not delayed meanwhile. 'schedule show' shows the progress.
     """
     if cancel:
         with client_of(context) as client:
             done = client.cancel_backfill(schedule, note)
-        _report(done, "is cancelled" if done.changed else "does not go on", as_json=as_json)
+        _report(done, "is cancelled" if done.changed else "is not active", as_json=as_json)
         return 0
     if start is None:
-        raise InputError("there is no start", "give the first time, as 2026-11-01", source="--start")
+        raise InputError("is missing", "give the first time, such as 2026-11-01", source="--start")
     if as_of not in ("then", "now"):
         raise InputError(f"{as_of!r} is neither then nor now", "choose one of them", source="--as-of")
     from streamsched.commands.backfills import WantedBackfill
 
     wanted = WantedBackfill(
-        start=read_time(start, "--start", f"{start!r} is no time"),
-        end=time.time_ns() // 1_000_000 if end is None else read_time(end, "--end", f"{end!r} is no time"),
+        start=read_time(start, "--start", f"invalid time {start!r}"),
+        end=time.time_ns() // 1_000_000 if end is None else read_time(end, "--end", f"invalid time {end!r}"),
         reprocess=reprocess,
         max_active=max_active,
         newest_first=newest_first,
@@ -86,7 +84,7 @@ def backfill(
         done = client.backfill(schedule, wanted)
         note_missing(client)
         if done.status is None or done.status.backfill is None or not wait:
-            _report(done, "is asked for", as_json=as_json)
+            _report(done, "is requested", as_json=as_json)
             return 0
         found = _follow(client, schedule, done.status.backfill.number)
     if as_json:
@@ -113,22 +111,22 @@ def _preview(client: Client, schedule: str, wanted: WantedBackfill, *, as_json: 
         tell(f"nothing was written; it would {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
 
 
-def _line(found: Refilling, when: str) -> str:
+def _line(found: BackfillStep, when: str) -> str:
     task = found.task_id if found.state is None else f"{found.task_id} ({found.state})"
     return LINE.format(when, found.action, task, found.template_version[:12])
 
 
 def _follow(client: Client, schedule: str, number: int) -> BackfillStatus:
-    """Show how a backfill gets on, until its end."""
+    """Show the progress of a backfill until its end."""
     with _progress() as show:
         while True:
             found = client.schedule(schedule).backfill
             if found is None or found.number != number:
-                raise InputError(f"backfill {number} is over, another one began", f"see 'schedule ticks {schedule}'")
+                raise InputError(f"backfill {number} has ended, another one began", f"see 'schedule ticks {schedule}'")
             show(found)
             if found.done:
                 return found
-            time.sleep(LOOK_EVERY)
+            time.sleep(LOOK_EVERY_S)
 
 
 @contextmanager
@@ -138,7 +136,7 @@ def _progress() -> Iterator[Any]:
 
         def line(found: BackfillStatus) -> None:
             if time.monotonic() >= due[0]:
-                due[0] = time.monotonic() + PLAIN_EVERY
+                due[0] = time.monotonic() + PLAIN_EVERY_S
                 tell(_counted(found))
 
         yield line

@@ -18,7 +18,7 @@ class Cpus(NamedTuple):
 
 
 def cpus(proc: Path = Path("/proc/self")) -> Cpus:
-    """Count the CPUs that this process may use; a part of one counts as one, as in a quota of 1.5."""
+    """Return the CPUs that this process may use; a quota of 1.5 counts as 2."""
     machine = os.cpu_count() or 1
     found = Cpus(machine, "the number of CPUs")
     if hasattr(os, "sched_getaffinity"):
@@ -32,7 +32,7 @@ def cpus(proc: Path = Path("/proc/self")) -> Cpus:
 
 
 def _quotas(proc: Path) -> Iterator[float]:
-    """Yield the quotas, in CPUs, of the group and of those above it: the smallest one holds."""
+    """Yield the quotas, in CPUs, of the control group and of those above it."""
     for folder, top in _folders(proc):
         for place in (folder, *folder.parents):
             with suppress(OSError, ValueError, ZeroDivisionError):
@@ -42,7 +42,7 @@ def _quotas(proc: Path) -> Iterator[float]:
 
 
 def _quota(folder: Path) -> float:
-    """Read the quota of one group: of version 2, or of version 1."""
+    """Read the quota of one group, of cgroup version 2 or 1."""
     if (folder / "cpu.max").exists():
         quota, period = (folder / "cpu.max").read_text().split()
         return math.inf if quota == "max" else int(quota) / int(period)
@@ -51,12 +51,12 @@ def _quota(folder: Path) -> float:
 
 
 def _folders(proc: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the folder of our group in each hierarchy that may limit CPUs, and where that is mounted."""
+    """Yield our group's folder in each hierarchy that may limit CPUs, with its mount point."""
     try:
         groups = [line.split(":", 2) for line in (proc / "cgroup").read_text().splitlines()]
         mounts = [line.split() for line in (proc / "mountinfo").read_text().splitlines()]
     except OSError:
-        return  # no Linux
+        return  # not Linux
     for mount in mounts:
         kind, options = mount[mount.index("-") + 1], mount[-1].split(",")
         if kind != "cgroup2" and not (kind == "cgroup" and "cpu" in options):
@@ -64,5 +64,5 @@ def _folders(proc: Path) -> Iterator[tuple[Path, Path]]:
         root, top = PurePosixPath(mount[3]), Path(mount[4])
         for _, controllers, path in groups:
             if "cpu" in controllers.split(",") if kind == "cgroup" else not controllers:
-                inside = PurePosixPath(path)  # in a container it may be named as the host knows it
+                inside = PurePosixPath(path)  # in a container it may be the host's path
                 yield (top / inside.relative_to(root) if inside.is_relative_to(root) else top), top

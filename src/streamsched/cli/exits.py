@@ -1,6 +1,6 @@
-"""How a command ends: whatever goes wrong becomes one line on stderr and an exit code (``app.HELP`` lists them).
+"""How a command ends: an error becomes one line on stderr and an exit code (listed in ``app.HELP``).
 
-An error of streamsched's own carries its code (``domain/errors.py``). Imports nothing of weight.
+An error of streamsched's own carries its code (``domain/errors.py``). Imports little.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import os
 import sys
 
 INTERRUPTED = 130
-NOBODY_READS = 141
-"""What is printed has no reader any more, as a broken pipe tells."""
+BROKEN_PIPE = 141
+"""The reader of the output has closed its pipe."""
 
 
 def explain(error: BaseException) -> int:
-    """Say what went wrong, in one line, and return the exit code."""
+    """Print one line about an error; returns the exit code."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, BrokenPipeError):
-        return NOBODY_READS
+        return BROKEN_PIPE
     if "--debug" in sys.argv or os.environ.get("STREAMSCHED_DEBUG"):
         from traceback import format_exception
 
         _write("\n".join(map(_shown, "".join(format_exception(error)).splitlines())))
-    # By name: most commands end without this module, and importing it here could fail as well.
+    # By name: most commands do not need click here, and importing it could fail as well.
     if any(cls.__name__ == "ClickException" for cls in type(error).__mro__):
         return _explain_usage(error)
     if (code := getattr(error, "exit_code", None)) is not None:
@@ -38,7 +38,7 @@ def explain(error: BaseException) -> int:
 
 
 def _explain_usage(error: BaseException) -> int:
-    """Show what the command line's parser says, which quotes words of the command line."""
+    """Print the message of the command line's parser, with what it quotes made visible."""
     shown = io.StringIO()
     error.show(file=shown)  # type: ignore[attr-defined]
     _write("\n".join(map(_shown, shown.getvalue().splitlines())))
@@ -67,11 +67,11 @@ def _write(text: str) -> None:
 
 
 def leave(code: int) -> None:
-    """Exit, without a word about pipes that nobody reads."""
+    """Exit, without a message about broken pipes."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except (OSError, ValueError):
-            code = code or NOBODY_READS
+            code = code or BROKEN_PIPE
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""Groups of commands that are made when they are asked for: who calls one waits for no other's imports."""
+"""Groups of commands. A command is made when it is called, so that no other's imports are waited for."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typer.core import TyperGroup
 from streamsched.cli.options import enable_keyboard_interrupt, refuse_undecodable, set_up_logging, write_examples
 
 
-class Late(Mapping[str, Any]):
-    """Commands by name, each made when it is first looked up."""
+class LazyCommands(Mapping[str, Any]):
+    """Commands by name, each made when it is first looked up. An alias finds its command and is not listed."""
 
-    def __init__(self, makers: Mapping[str, Callable[[], Any]]) -> None:
+    def __init__(self, makers: Mapping[str, Callable[[], Any]], aliases: Mapping[str, str]) -> None:
         self._makers = makers
+        self._aliases = aliases
         self._made: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
+        name = self._aliases.get(name, name)
         if name not in self._made:
             self._made[name] = self._makers[name]()
         return self._made[name]
@@ -30,22 +32,22 @@ class Late(Mapping[str, Any]):
 
 
 class Group(TyperGroup):
-    """A group that knows the names of its commands without making them."""
+    """A group that lists the names of its commands without making them."""
 
     def list_commands(self, context: Any) -> list[str]:
-        """List the names, in their order."""
+        """Return the names in their order."""
         return list(self.commands)
 
 
-class Lister(Group):
-    """A group of commands that does something by itself too."""
+class GroupWithDefault(Group):
+    """A group that is a command itself too."""
 
     def format_epilog(self, context: Any, formatter: Any) -> None:
-        """Show the examples, line by line as they are."""
+        """Write the examples line by line."""
         write_examples(self.epilog, formatter)
 
     def invoke(self, context: Any) -> Any:
-        """Run the group's own command, or one below it."""
+        """Run the group itself or one of its commands."""
         enable_keyboard_interrupt()
         set_up_logging(context.ensure_object(dict))
         refuse_undecodable(context)

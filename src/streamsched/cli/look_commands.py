@@ -1,4 +1,4 @@
-"""``status``, ``list``, ``children``, ``results`` and ``workers``."""
+"""``status``, ``list``, ``children``, ``results`` and ``nodes``."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from streamsched.domain.events import NodeBeat
     from streamsched.queries.status import ChildStatus, TaskStatus
 
-BAR: Final = 30
+BAR_CHARS: Final = 30
 TASK_STATES: Final = (
     "requested", "planning", "running", "failing", "succeeding", "cancelling",
     "succeeded", "failed", "cancelled", "refused",
 )  # fmt: skip
-SILENT: Final = 3_000
-"""Milliseconds without a beat from which on a node is likely dead."""
+SILENT_MS: Final = 3_000
+"""Age of the last beat from which a node is likely dead."""
 CHILD_STATES: Final = ("waiting", "running", "succeeded", "failed", "cancelled")
 CHILD_LINE: Final = "{:>9}  {:<9}  {:>7}  {:>10}  {:<19}  {:>9}  {:<28}  {}"
 
 
 def status(context: typer.Context, task: Task, as_json: Json = False) -> None:
-    """Show how a task stands. Exits 0 for every task that there is, also for a failed one."""
+    """Show the status of a task. Exits 0 for every existing task, also for a failed one."""
     with client_of(context) as client:
         found = client.status(task)
     if as_json:
@@ -39,9 +39,8 @@ def status(context: typer.Context, task: Task, as_json: Json = False) -> None:
 
 
 def describe(found: TaskStatus) -> list[tuple[str, str]]:
-    """Tell everything of a task, as names and texts."""
+    """Return the lines of a task's status, as names and texts."""
     counts = found.children
-    ended = counts.succeeded + counts.failed + counts.cancelled
     lines = [
         ("task", found.task_id),
         ("state", found.state),
@@ -57,10 +56,10 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
     ]
     if found.started_at is not None:
         seconds = max(0.001, (found.finished_at or time.time() * 1000) / 1000 - found.started_at / 1000)
-        lines.append(("time", f"{span(seconds)}, {ended / seconds:,.1f} children/s"))
-    share = ended / counts.total if counts.total else float(found.done)
-    filled = int(share * BAR)
-    lines.append(("children", f"[{'#' * filled}{'.' * (BAR - filled)}] {share:.0%}  {counted(found)}"))
+        lines.append(("time", f"{span(seconds)}, {counts.ended / seconds:,.1f} children/s"))
+    share = counts.ended / counts.total if counts.total else float(found.done)
+    filled = int(share * BAR_CHARS)
+    lines.append(("children", f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  {counted(found)}"))
     return [(name, text) for name, text in lines if text not in ("", "-")]
 
 
@@ -69,7 +68,7 @@ def list_tasks(
     state: Annotated[str | None, typer.Option(metavar="STATE", help=f"One of {', '.join(TASK_STATES)}.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the tasks, the youngest last."""
+    """List the tasks, the newest last."""
     _check_state(state, TASK_STATES)
     with client_of(context) as client:
         found = [task for task in client.tasks() if state in (None, task.state)]
@@ -95,7 +94,7 @@ def children(
     state: Annotated[str | None, typer.Option(metavar="STATE", help=f"One of {', '.join(CHILD_STATES)}.")] = None,
     as_json: Json = False,
 ) -> None:
-    """List the children of a task, one a line."""
+    """List the children of a task, one per line."""
     _check_state(state, CHILD_STATES)
     with client_of(context) as client:
         found = client.children(task, state)
@@ -118,8 +117,8 @@ def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
                 out(str(child.child), whole(child.result))
 
 
-def workers(context: typer.Context, as_json: Json = False) -> None:
-    """List the workers and schedulers that are there, with what runs on them."""
+def list_nodes(context: typer.Context, as_json: Json = False) -> None:
+    """List the schedulers and workers that run, with what runs on them."""
     from streamsched.queries.nodes import node_document
 
     with client_of(context) as client:
@@ -137,14 +136,14 @@ def workers(context: typer.Context, as_json: Json = False) -> None:
     for line in columns([head, *rows]):
         out(line)
     for beat, age in nodes:
-        for child in beat.running if age < SILENT else ():
-            done = f"{child.done:g} of {child.total:g}" if child.total else "no progress told"
+        for child in beat.running if age < SILENT_MS else ():
+            done = f"{child.done:g} of {child.total:g}" if child.total else "no progress reported"
             since = span(max(0.0, (beat.at - child.started_at) / 1000))
             out(f"  {plain(beat.name)}: {child.task_id} child {child.child}, attempt {child.attempt}, {since}, {done}")
 
 
 def _node_row(beat: NodeBeat, age: int) -> tuple[object, ...]:
-    state = beat.state if age < SILENT else "silent"
+    state = beat.state if age < SILENT_MS else "silent"
     owned = ranges(beat.partitions)
     since = span(max(0, age) / 1000)
     told = (plain(beat.name), beat.role, state, beat.slots, beat.free, beat.pending, owned, since, beat.version)
@@ -159,7 +158,7 @@ def _modules(beat: NodeBeat) -> str:
 
 def _check_state(state: str | None, states: tuple[str, ...]) -> None:
     if state is not None and state not in states:
-        raise InputError(f"{state!r} is no state", f"choose one of {', '.join(states)}", source="--state")
+        raise InputError(f"unknown state {state!r}", f"choose one of {', '.join(states)}", source="--state")
 
 
 def _child_line(child: ChildStatus) -> str:

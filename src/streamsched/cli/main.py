@@ -1,7 +1,4 @@
-"""The entry point: runs a command and exits with its code; a failure is one line on stderr (``exits``).
-
-Imports nothing of weight at the top: an interrupt is heard as early as can be.
-"""
+"""The entry point: runs a command and exits with its code. Imports little, so that it handles interrupts early."""
 
 from __future__ import annotations
 
@@ -12,18 +9,18 @@ import os
 import signal
 import sys
 
-from streamsched.cli.exits import INTERRUPTED, NOBODY_READS, complain, explain, leave
+from streamsched.cli.exits import BROKEN_PIPE, INTERRUPTED, complain, explain, leave
 
 
 def main() -> None:
     """Run the command line of this process and exit."""
-    atexit.register(gc.freeze)  # at its end Python looks for cycles in all that was imported: 25 ms, for nothing
+    atexit.register(gc.freeze)  # or Python's shutdown collects garbage in all imports, for 25 ms
     try:
         _fill_descriptors()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a file name need not be text
-        # While modules are imported an interrupt ends the process: Python may lose one in a callback of its own there.
+        # An interrupt during imports ends the process: Python could lose it in a callback of the import system.
         # ``options.enable_keyboard_interrupt`` has it raise KeyboardInterrupt again.
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -32,7 +29,7 @@ def main() -> None:
         leave(command()(prog_name="streamsched", standalone_mode=False) or 0)
     except SystemExit as end:
         if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # the parser of the command line met a broken pipe
-            leave(NOBODY_READS)
+            leave(BROKEN_PIPE)
         leave(end.code if isinstance(end.code, int) else 0 if end.code is None else complain(str(end.code), 1))
     except KeyboardInterrupt:
         leave(INTERRUPTED)
@@ -41,7 +38,7 @@ def main() -> None:
 
 
 def _fill_descriptors() -> None:
-    """Put /dev/null where a standard stream was closed: the next file opened, a log's even, would take its number."""
+    """Open /dev/null for closed standard streams: else the next open file would take their number."""
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
             null = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free: this one

@@ -1,4 +1,4 @@
-"""``worker`` and ``scheduler``: a small parent, and the node that it starts from the same command line."""
+"""``worker`` and ``scheduler``: a small parent, and the node that it starts with the same command line."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from streamsched.installation.settings import Settings
 
 NAME_LIMIT = 200
-"""Characters of a node's name: every event that it writes has it."""
-LEAVING = 10.0
-"""Seconds that a drained worker may need to write its last outcomes and to leave its group."""
+"""Characters of a node's name, which is in every event that it writes."""
+LEAVE_S = 10.0
+"""How long a drained worker may need to write its last outcomes and leave its group."""
 
 
 def worker(
@@ -37,7 +37,7 @@ def worker(
         float | None,
         typer.Option(
             metavar="SECONDS", min=0, envvar="STREAMSCHED_GRACE_PERIOD",
-            help="How long whoever stops this worker waits before it kills (terminationGracePeriodSeconds, "
+            help="How long the service manager waits before it kills this worker (terminationGracePeriodSeconds, "
             "TimeoutStopSec): must leave time for the drain.",
         ),
     ] = None,
@@ -46,10 +46,10 @@ def worker(
     ] = 1.0,
     reuse: Reuse = 0,
 ) -> int:  # fmt: skip
-    """Run a worker: it runs children until it is stopped.
+    """Run a worker, which runs children until it is stopped.
 
-    SIGTERM and Ctrl-C drain it: what runs stops at its next checkpoint and goes on elsewhere; a second one stops it
-    at once. What handlers print goes to stdout.
+    SIGTERM and Ctrl-C drain it: running children stop at their next checkpoint and continue elsewhere; a second signal
+    stops it at once. Handlers print to stdout.
     """
     _check_grace(grace_period, drain_timeout)
     modules = allowed_modules(allow)
@@ -66,9 +66,9 @@ def worker(
 
 
 def scheduler(context: typer.Context, name: Name = None) -> int:
-    """Run a scheduler: it plans and dispatches tasks until it is stopped.
+    """Run a scheduler, which plans and dispatches tasks until it is stopped.
 
-    Run two or more: they share the work and stand by for each other.
+    Run two or more: they share the work and replace each other.
     """
     settings = _node_settings(context, "scheduler", name)
     from streamsched.hosting.node import serve_scheduler
@@ -82,32 +82,30 @@ def allowed_modules(allow: list[str] | None) -> tuple[str, ...]:
     modules = tuple(dict.fromkeys(allow or []))
     problem = problem_of_patterns(modules)
     if problem is not None:
-        every = "it would let whoever may write to the log run any code here; " if "*" in modules else ""
+        every = "anyone who may write to the log could run any code here; " if "*" in modules else ""
         raise InputError(problem, f"{every}name a module ('jobs'), or all below a package ('jobs.*')", source="--allow")
     return modules
 
 
 def _check_grace(grace_period: float | None, drain_timeout: float) -> None:
-    """Refuse a drain that would be killed before its end."""
-    if grace_period is not None and grace_period < drain_timeout + LEAVING:
+    """Raise InputError if a drain would be killed before its end."""
+    if grace_period is not None and grace_period < drain_timeout + LEAVE_S:
         raise InputError(
-            f"{grace_period:g} s are too short for a drain of {drain_timeout:g} s and {LEAVING:g} s to leave",
-            f"give {drain_timeout + LEAVING:g} s or more (Kubernetes: terminationGracePeriodSeconds), "
-            f"or --drain-timeout {max(0.0, grace_period - LEAVING):g}",
+            f"{grace_period:g} s are too short for a drain of {drain_timeout:g} s and {LEAVE_S:g} s to leave",
+            f"give {drain_timeout + LEAVE_S:g} s or more (Kubernetes: terminationGracePeriodSeconds), "
+            f"or --drain-timeout {max(0.0, grace_period - LEAVE_S):g}",
             source="--grace-period",
         )
 
 
 def _node_settings(context: typer.Context, command: str, name: str | None) -> Settings:
-    """Return the settings in the node; the process that the user started becomes its parent here."""
+    """Return the settings in the node; the process that the user started becomes its parent and does not return."""
     from streamsched.installation.settings import refuse_embedded
 
     settings = settings_of(context)
     refuse_embedded(settings, command)
     if name is not None and not (is_visible(name) and 0 < len(name) <= NAME_LIMIT):
-        raise InputError(
-            f"{name!r} is no name for a node", f"use 1 to {NAME_LIMIT} visible characters", source="--name"
-        )
+        raise InputError(f"invalid node name {name!r}", f"use 1 to {NAME_LIMIT} visible characters", source="--name")
     membership = supervise.to_evict()
     if membership is not None:
         from streamsched.hosting.evict import evict

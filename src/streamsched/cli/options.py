@@ -1,4 +1,4 @@
-"""The options that every command takes, before or after its name, and those that several share."""
+"""The options of every command, before or after its name, and those that several share."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def _option(*names: str, help: str, metavar: str | None = None) -> Any:
 def _every_command(
     brokers: Annotated[str | None, _option(
         "--brokers", metavar="HOST:PORT",
-        help="Kafka, with commas between several; without it the embedded log is used [env: STREAMSCHED_BROKERS]",
+        help="Kafka brokers, comma-separated; without them the embedded log is used [env: STREAMSCHED_BROKERS]",
     )] = None,
     data_dir: Annotated[str | None, _option(
         "--data-dir", metavar="DIR",
         help="Folder of the embedded log and of views [env: STREAMSCHED_DATA_DIR; default: .streamsched]",
     )] = None,
     prefix: Annotated[str | None, _option(
-        "--prefix", metavar="NAME", help="Begin of the topics' names [env: STREAMSCHED_PREFIX; default: streamsched]",
+        "--prefix", metavar="NAME", help="Prefix of the topics' names [env: STREAMSCHED_PREFIX; default: streamsched]",
     )] = None,
     config: Annotated[str | None, _option(
         "--config", metavar="FILE",
@@ -64,25 +64,25 @@ def _every_command(
 
 @cache
 def global_options() -> Sequence[Any]:
-    """Make the options that every command takes, from their declaration above."""
+    """Return the options of every command, from their declaration above."""
     app = typer.Typer(add_completion=False)
     app.command()(_every_command)
     return get_command(app).params
 
 
 class Command(TyperCommand):
-    """A command that takes the global options too, and whose failures are one line and an exit code."""
+    """A command with the global options, whose failures are one line and an exit code."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(global_options())
 
     def format_epilog(self, context: Any, formatter: Any) -> None:
-        """Show the examples, line by line as they are."""
+        """Write the examples line by line."""
         write_examples(self.epilog, formatter)
 
     def invoke(self, context: Any) -> Any:
-        """Run the command; its result is the exit code."""
+        """Run the command and exit with its result."""
         code: object = 0
         try:
             enable_keyboard_interrupt()
@@ -100,7 +100,7 @@ class Command(TyperCommand):
 
 
 def write_examples(examples: str | None, formatter: Any) -> None:
-    """Show examples in a help, line by line as they are."""
+    """Write the examples of a help line by line."""
     if examples:
         with formatter.section("Examples"):
             for line in examples.splitlines():
@@ -108,10 +108,7 @@ def write_examples(examples: str | None, formatter: Any) -> None:
 
 
 def refuse_undecodable(context: Any) -> None:
-    """Refuse words that are no text: no record can hold them. A path may be any bytes, and so may a variable's value.
-
-    Raise InputError.
-    """
+    """Raise InputError for arguments that no record can hold. A path and a variable's value may be any bytes."""
     for option in context.command.params:
         value = context.params.get(option.name)
         for word in value if isinstance(value, list) and option.name != "param" else [value]:
@@ -122,16 +119,16 @@ def refuse_undecodable(context: Any) -> None:
 
 
 def enable_keyboard_interrupt() -> None:
-    """Have an interrupt raise KeyboardInterrupt, now that the command is imported."""
+    """Make an interrupt raise KeyboardInterrupt, once the command is imported."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def set_up_logging(given: dict[str, Any]) -> None:
-    """Log one line each on stderr."""
+    """Log to stderr, one line per record."""
     level = given.get("log_level") or os.environ.get("STREAMSCHED_LOG_LEVEL") or "warning"
     if level.lower() not in LEVELS:
-        raise InputError(f"{level!r} is no level", f"choose one of {', '.join(LEVELS)}", source="--log-level")
+        raise InputError(f"unknown log level {level!r}", f"choose one of {', '.join(LEVELS)}", source="--log-level")
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Repetitions())
     handler.setFormatter(Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
@@ -139,7 +136,7 @@ def set_up_logging(given: dict[str, Any]) -> None:
 
 
 class Lines(logging.Formatter):
-    """Writes a record as one line, and what follows of a traceback: whatever they quote, a terminal shows it."""
+    """Writes a record as one line, and a traceback below it, with control characters made visible."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         """Write the line."""
@@ -151,23 +148,23 @@ class Lines(logging.Formatter):
 
 
 class Repetitions(logging.Filter):
-    """Drops lines that differ only in numbers from one of the last seconds: clients of a dead broker repeat."""
+    """Drops repetitions within seconds, also with other numbers: clients of a dead broker repeat themselves."""
 
-    QUIET: Final = 10.0
+    QUIET_S: Final = 10.0
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._seen: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let the first one pass."""
+        """Return whether to log this record."""
         text = f"{record.name} {record.getMessage()}".translate(_NO_DIGITS)
-        before = self._told.get(text)
-        if before is not None and record.created - before < self.QUIET:
+        before = self._seen.get(text)
+        if before is not None and record.created - before < self.QUIET_S:
             return False
-        if len(self._told) > 1_000:
-            self._told.clear()
-        self._told[text] = record.created
+        if len(self._seen) > 1_000:
+            self._seen.clear()
+        self._seen[text] = record.created
         return True
 
 
@@ -186,7 +183,7 @@ def settings_of(context: typer.Context) -> Settings:
 
 
 def client_of(context: typer.Context, settings: Settings | None = None) -> Client:
-    """Connect to the log; a long first fold is told on stderr."""
+    """Connect to the log; a long first fold is reported on stderr."""
     from streamsched.cli.progress import FoldNotice
     from streamsched.client import Client
 
@@ -201,7 +198,7 @@ Pairs = Annotated[
 ]
 ParamsFile = Annotated[Path | None, typer.Option("--params", metavar="FILE", help="A YAML or JSON file of variables.")]
 TaskId = Annotated[
-    str | None, typer.Option("--task-id", metavar="ID", help="The task's id; given again, it is the same task.")
+    str | None, typer.Option("--task-id", metavar="ID", help="The task's id; the same id is the same task.")
 ]
 OnlyTask = Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task.")]
 Until = Annotated[
@@ -209,7 +206,7 @@ Until = Annotated[
     typer.Option(metavar="POSITION|TIME",
                  help="End before this offset of each partition, or after this time (RFC 3339, or a date)."),
 ]  # fmt: skip
-Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Larger goes first.")]
+Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Larger numbers go first.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Slots = Annotated[
     int | None,
@@ -218,22 +215,22 @@ Slots = Annotated[
 ]  # fmt: skip
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="What people call this node [default: from host and process]."),
+    typer.Option("--name", metavar="NAME", help="The node's name [default: from host and process]."),
 ]
 Reuse = Annotated[
     int,
     typer.Option("--reuse", metavar="N", min=0, envvar="STREAMSCHED_REUSE", show_default=False,
-                 help="Replace an executor process after N children [default: 0, never for their number]."),
+                 help="Replace an executor process after N children [default: 0, never]."),
 ]  # fmt: skip
 DrainTimeout = Annotated[
-    float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before what runs is killed.")
+    float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before running children are killed.")
 ]
 Reason = Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")]
 
 
 def slots_or_cpus(slots: int | None) -> int:
-    """Return the number of slots; by default one for each CPU, and what limits those is told."""
+    """Return the number of slots, by default one per usable CPU; prints what limits them."""
     from streamsched.cli.cpus import cpus
 
     if slots is not None:

@@ -13,34 +13,34 @@ from streamsched.domain.visible import is_visible, visible
 
 
 def out(*cells: str) -> None:
-    """Print a line of the result: one text, or several with tabs between. What came from others cannot harm there."""
+    """Print a line of the result: one text, or several separated by tabs. Control characters are made visible."""
     sys.stdout.write("\t".join(map(visible, cells)) + "\n")
 
 
 def out_json(document: Any) -> None:
-    """Print one document, on one line, in ASCII: it is valid whatever the locale."""
+    """Print one document on one line, in ASCII, so that it is valid in any locale."""
     out(json.dumps(document))
 
 
 def note(text: str) -> None:
-    """Tell the person in front of the screen; where that cannot be written, work goes on without."""
+    """Print a line for people on stderr; errors of writing are ignored."""
     with suppress(OSError):
         sys.stderr.write(f"{visible(text)}\n")
         sys.stderr.flush()
 
 
 def plain(text: object, limit: int = 200) -> str:
-    """Make one printable line of what a user or a handler wrote."""
+    """Return one printable line of a user's or a handler's text."""
     return visible(str(text), limit)
 
 
 def compact(value: object, limit: int = 200) -> str:
-    """Write a JSON value for people, cut where it is long."""
+    """Return a JSON value for people, cut if it is long."""
     return plain(whole(value), limit)
 
 
 def whole(value: object) -> str:
-    """Write a JSON value for people and programs: it stays JSON, with the escapes of JSON where signs do not show."""
+    """Return a JSON value for people and programs: JSON, with invisible characters escaped."""
     if (sys.stdout.encoding or "").lower().replace("-", "") != "utf8":
         return json.dumps(value)
     text = json.dumps(value, ensure_ascii=False)
@@ -48,7 +48,7 @@ def whole(value: object) -> str:
 
 
 def columns(rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Line up rows that fit into memory, each cell cut where it is long; numbers to the right."""
+    """Yield aligned rows, long cells cut and numbers to the right."""
     texts = [[f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     numeric = [all(isinstance(cell, int) for cell in column) for column in zip(*rows[1:], strict=True)]
@@ -61,14 +61,14 @@ def columns(rows: Sequence[Sequence[object]]) -> Iterator[str]:
 
 
 def local_time(millis: int | None) -> str:
-    """Write a time in the local zone, for people."""
+    """Return a time as text in the local zone."""
     if millis is None:
         return "-"
     return datetime.fromtimestamp(millis / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def ranges(numbers: Sequence[int]) -> str:
-    """Write sorted numbers as ranges: ``0-3,7``."""
+    """Return sorted numbers as ranges: ``0-3,7``."""
     parts: list[list[int]] = []
     for number in numbers:
         if parts and number == parts[-1][1] + 1:

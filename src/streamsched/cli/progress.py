@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from streamsched.client import Client
     from streamsched.queries.status import TaskStatus
 
-PLAIN_EVERY: Final = 3.0
-"""Seconds between plain lines."""
-FOLD_AFTER: Final = 1.0
-"""Seconds after which reading the journal is worth a line."""
-MISSING_AFTER: Final = 2.0
-"""Seconds after which it is worth a look whether anything works on the task."""
+PLAIN_EVERY_S: Final = 3.0
+"""Between plain lines."""
+FOLD_AFTER_S: Final = 1.0
+"""When reading the journal is first reported."""
+MISSING_AFTER_S: Final = 2.0
+"""When to begin to check whether anything works on the task."""
 
 
 def until_done(client: Client, task_id: str) -> TaskStatus:
-    """Show how a task gets on until it is done; returns its last status. Raise NoSuchTask."""
-    look_at = time.monotonic() + MISSING_AFTER
+    """Show the progress of a task until it is done; returns its last status. Raise NoSuchTask."""
+    look_at = time.monotonic() + MISSING_AFTER_S
     with TaskProgress() as progress:
         for status in client.follow(task_id):
             idle = not status.done and time.monotonic() >= look_at
@@ -35,7 +35,7 @@ def until_done(client: Client, task_id: str) -> TaskStatus:
 
 
 def _missing(client: Client, task_id: str) -> str:
-    """Say who is missing, or that the log tells nothing just now: what is watched goes on when it answers again."""
+    """Return which nodes are missing, or why the log does not answer: watching continues when it does again."""
     try:
         return client.missing(task_id)
     except LogUnreachable as error:
@@ -43,7 +43,7 @@ def _missing(client: Client, task_id: str) -> str:
 
 
 def note_missing(client: Client) -> None:
-    """Tell whoever asked the embedded log for something that nothing works on it; on Kafka that takes too long."""
+    """Print that nothing works on the embedded log, if so; on Kafka the check would take too long."""
     if client.embedded and (missing := client.missing()):
         note(missing)
 
@@ -51,23 +51,23 @@ def note_missing(client: Client) -> None:
 class Rate:
     """Children that ended per second, over the last seconds."""
 
-    WINDOW: Final = 5.0
+    WINDOW_S: Final = 5.0
 
     def __init__(self) -> None:
         self._seen: list[tuple[float, int]] = []
 
     def add(self, ended: int) -> float:
-        """Note how many have ended by now; returns the rate."""
+        """Note the number that has ended by now; returns the rate."""
         now = time.monotonic()
         self._seen.append((now, ended))
-        while len(self._seen) > 2 and self._seen[1][0] < now - self.WINDOW:
+        while len(self._seen) > 2 and self._seen[1][0] < now - self.WINDOW_S:
             self._seen.pop(0)
         (then, before), (last, ended) = self._seen[0], self._seen[-1]
         return (ended - before) / (last - then) if last > then else 0.0
 
 
 class TaskProgress:
-    """Shows how a task gets on. Use it as a context, and call it with each status."""
+    """Shows the progress of a task. Use it as a context manager, and call it with each status."""
 
     def __init__(self) -> None:
         self._rate = Rate()
@@ -106,9 +106,8 @@ class TaskProgress:
     def __call__(self, status: TaskStatus) -> None:
         """Show this status."""
         children = status.children
-        ended = children.succeeded + children.failed + children.cancelled
-        rate = self._rate.add(ended)
-        left = (children.total - ended) / rate if rate > 0 and not status.done else None
+        rate = self._rate.add(children.ended)
+        left = (children.total - children.ended) / rate if rate > 0 and not status.done else None
         counts = counted(status)
         if rate > 0 and not status.done:
             counts += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
@@ -117,18 +116,18 @@ class TaskProgress:
         remaining = f"{span(left)} left" if left is not None else ""
         if self._bar is not None:
             self._bar.update(
-                self._row, total=children.total or None, completed=ended, state=status.state, counts=visible(counts),
-                left=remaining,
+                self._row, total=children.total or None, completed=children.ended, state=status.state,
+                counts=visible(counts), left=remaining,
             )  # fmt: skip
             return
         now = time.monotonic()
         if status.state != self._told or now >= self._next:
-            self._told, self._next = status.state, now + PLAIN_EVERY
+            self._told, self._next = status.state, now + PLAIN_EVERY_S
             note(f"{status.state}: {counts}{f', {remaining}' if remaining else ''}")
 
 
 class FoldNotice:
-    """Tells of a long first fold of the journal."""
+    """Reports a long first fold of the journal."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -137,14 +136,14 @@ class FoldNotice:
         """Note progress, in records."""
         now = time.monotonic()
         if not self._next:
-            self._next = now + FOLD_AFTER
+            self._next = now + FOLD_AFTER_S
         elif now >= self._next and done < total:
-            self._next = now + PLAIN_EVERY
+            self._next = now + PLAIN_EVERY_S
             note(f"reading the journal: {done:,} of {total:,} records")
 
 
 class ReadProgress:
-    """Shows how far a long reading of the journal has come. Use it as a context, and call it with offsets."""
+    """Shows the progress of a long read of the journal. Use it as a context manager, and call it with offsets."""
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -182,7 +181,7 @@ class ReadProgress:
 
 
 def counted(status: TaskStatus) -> str:
-    """Say in words how many children are where."""
+    """Return the numbers of children by state, as text."""
     children = status.children
     words = [f"{children.succeeded:,} of {children.total:,} done"]
     for name in ("running", "waiting", "failed", "cancelled"):
@@ -193,12 +192,12 @@ def counted(status: TaskStatus) -> str:
 
 
 def because(status: TaskStatus) -> str:
-    """Give the reason of an end that is no success, in brackets."""
+    """Return the reason of a failure, in brackets."""
     return f" ({status.reason})" if status.reason and status.state != "succeeded" else ""
 
 
 def span(seconds: float) -> str:
-    """Write a length of time for people."""
+    """Return a length of time as text."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -24,9 +24,7 @@ def replay(
     task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task, or schedule.")] = None,
     until: Until = None,
     as_json: Json = False,
-    view: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Rebuild a view in this empty folder instead.")
-    ] = None,
+    view: Annotated[Path | None, typer.Option(metavar="DIR", help="Rebuild a view in this empty folder.")] = None,
 ) -> None:
     """Print the history of one task or schedule, or of all, in order."""
     position, moment = read_until(until)
@@ -43,7 +41,7 @@ def replay(
 
 
 def _find(client: Client, name: str) -> None:
-    """Refuse what is neither a task nor a schedule."""
+    """Raise NoSuchTask for a name that is neither a task nor a schedule."""
     try:
         client.status(name)
     except NoSuchTask as error:
@@ -55,7 +53,7 @@ def _find(client: Client, name: str) -> None:
 
 def _print(client: Client, task: str | None, position: int | None, moment: int | None, *, as_json: bool) -> None:
     from streamsched.audit.document import entry
-    from streamsched.cli.words import words
+    from streamsched.cli.event_text import event_text
 
     if not as_json:
         out(LINE.format("TIME", "PLACE", "TASK OR SCHEDULE", "EVENT", "DETAILS"))
@@ -66,7 +64,7 @@ def _print(client: Client, task: str | None, position: int | None, moment: int |
             out(_line(record, "?", "(undecodable)", str(event)))
         else:
             about = str(getattr(event, "schedule_id", "") or getattr(event, "task_id", "-"))
-            out(_line(record, about, type(event).__name__, words(event)))
+            out(_line(record, about, type(event).__name__, event_text(event)))
 
 
 def _line(record: Record, task: str, event: str, details: str) -> str:

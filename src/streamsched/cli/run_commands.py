@@ -49,7 +49,7 @@ def run(
     """Submit a task and work on it here until it is done.
 
     Without --brokers it uses the embedded log in the data folder. After an interruption, even kill -9, the same
-    command with the same --task-id goes on where it was. What handlers print goes to output.log in the data folder.
+    command with the same --task-id continues where it was. What handlers print goes to output.log in the data folder.
     """
     settings = settings_of(context)
     from streamsched.commands.request import want
@@ -61,11 +61,11 @@ def run(
     try:
         submitted = worker.submit(wanted)
         before = worker.status(submitted.task_id)
-        again = how_to_go_on(sys.argv, submitted.task_id)
+        again = continue_command(sys.argv, submitted.task_id)
         note(f"task {submitted.task_id}" + ("" if submitted.first else f" is there already: {before.state}"))
         if before.done:
             return report(before, as_json, seconds=0.0, fresh=0, output=worker.output)
-        note(f"after an interruption, go on with: {again}")
+        note(f"after an interruption, continue with: {again}")
         return _work(worker, before, again, as_json)
     finally:
         worker.close()
@@ -116,14 +116,15 @@ def submit(
 
 
 def load_variables(template: Path, pairs: Sequence[str], file: Path | None) -> dict[str, object]:
-    """Read the variables that the caller gave."""
-    from streamsched.files.template_file import load_params, load_template
+    """Read the variables of the command line."""
+    from streamsched.files.params_input import load_params
+    from streamsched.files.template_file import load_template
 
     return load_params(load_template(template), pairs, file)
 
 
-def how_to_go_on(arguments: Sequence[str], task_id: str) -> str:
-    """Write the command line that goes on with this task."""
+def continue_command(arguments: Sequence[str], task_id: str) -> str:
+    """Return the command line that continues this task."""
     words = ["streamsched", *arguments[1:]]
     if not any(word == "--task-id" or word.startswith("--task-id=") for word in words):
         words += ["--task-id", task_id]
@@ -166,11 +167,7 @@ def _work(worker: Run, before: TaskStatus, again: str, as_json: bool) -> int:
         status = worker.until_done(before.task_id, progress)
     seconds = time.monotonic() - began
     if interrupted and not status.done:
-        note(f"interrupted: {counted(status)}; go on with: {again}")
+        note(f"interrupted: {counted(status)}; continue with: {again}")
         return INTERRUPTED
-    fresh = _ended(status) - _ended(before)
+    fresh = status.children.ended - before.children.ended
     return report(status, as_json, seconds=seconds, fresh=fresh, output=worker.output)
-
-
-def _ended(status: TaskStatus) -> int:
-    return status.children.succeeded + status.children.failed + status.children.cancelled

@@ -1,4 +1,4 @@
-"""``schedule``: make, change, look at and end schedules."""
+"""``schedule``: create, change, show and delete schedules."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ File = Annotated[
 Id = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.", show_default=False)]
 NewId = Annotated[
     str | None,
-    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name, less its suffix]."),
+    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name without suffix]."),
 ]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; it is shown and kept in the history.")]
 
@@ -36,58 +36,58 @@ Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; it is sh
 def create(
     context: typer.Context, file: File, schedule_id: NewId = None, param: Pairs = None, as_json: Json = False
 ) -> None:
-    """Make a schedule: a task at each of its times.
+    """Create a schedule, which makes a task at each of its times.
 
-    Parameters may hold ${tick.nominal} and the like. A schedule that is there with the same content is left as it is;
-    with other content it is refused.
+    Parameters may hold ${tick.nominal} and the like. A schedule that exists with the same content is left unchanged;
+    with other content the command is refused.
     """
     wanted = _want(file, schedule_id, param)
     with client_of(context) as client:
-        _tell(client.create_schedule(wanted), "created", "is there already, the same", as_json=as_json)
+        _report(client.create_schedule(wanted), "created", "exists already with the same content", as_json=as_json)
         note_missing(client)
 
 
 def update(
     context: typer.Context, file: File, schedule_id: NewId = None, param: Pairs = None, as_json: Json = False
 ) -> None:
-    """Change a schedule for the times to come. One that is paused stays so."""
+    """Change a schedule for future times. A paused one stays paused."""
     wanted = _want(file, schedule_id, param)
     with client_of(context) as client:
-        _tell(client.update_schedule(wanted), "updated", "is so already", as_json=as_json)
+        _report(client.update_schedule(wanted), "updated", "is unchanged", as_json=as_json)
 
 
 def pause(context: typer.Context, schedule: Id, note: Note = "", as_json: Json = False) -> None:
-    """Pause a schedule. Times that come meanwhile are suppressed; tasks that run go on."""
+    """Pause a schedule. Its times are suppressed until it is resumed; running tasks continue."""
     with client_of(context) as client:
-        _tell(client.pause_schedule(schedule, note), "paused", "is paused already", as_json=as_json)
+        _report(client.pause_schedule(schedule, note), "paused", "is paused already", as_json=as_json)
 
 
 def resume(context: typer.Context, schedule: Id, note: Note = "", as_json: Json = False) -> None:
-    """Let a paused schedule go on, with the times to come."""
+    """Resume a paused schedule with its future times."""
     with client_of(context) as client:
-        _tell(client.resume_schedule(schedule, note), "resumed", "is not paused", as_json=as_json)
+        _report(client.resume_schedule(schedule, note), "resumed", "is not paused", as_json=as_json)
 
 
 def trigger(context: typer.Context, schedule: Id, as_json: Json = False) -> None:
-    """Make a task of a schedule now, and print its id. The overlap policy holds for it, a pause does not."""
+    """Make a task of a schedule now, and print its id. The overlap policy applies, a pause does not."""
     with client_of(context) as client:
         done = client.trigger_schedule(schedule)
         note_missing(client)
     if as_json or done.task_id is None:
-        _tell(done, "triggered", "", as_json=as_json)
+        _report(done, "triggered", "", as_json=as_json)
     else:
         out(done.task_id)
 
 
 def delete(context: typer.Context, schedule: Id, note: Note = "", as_json: Json = False) -> None:
-    """End a schedule. Tasks that run go on; its history stays."""
+    """Delete a schedule. Running tasks continue; its history stays."""
     with client_of(context) as client:
-        _tell(client.delete_schedule(schedule, note), "deleted", "is deleted already", as_json=as_json)
+        _report(client.delete_schedule(schedule, note), "deleted", "is deleted already", as_json=as_json)
 
 
 def list_schedules(
     context: typer.Context,
-    everything: Annotated[bool, typer.Option("--all", help="Those that were deleted, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Deleted ones too.")] = False,
     as_json: Json = False,
 ) -> None:
     """List the schedules by their ids."""
@@ -98,7 +98,7 @@ def list_schedules(
             out_json(schedule.document())
         return
     if not found:
-        note("no schedules; make one with 'streamsched schedule create'")
+        note("no schedules; create one with 'streamsched schedule create'")
         return
     head = ("SCHEDULE", "STATE", "NEXT", "TEMPLATE", "FIRED", "RUNNING", "LAST", "NOTE")
     rows = [
@@ -111,7 +111,7 @@ def list_schedules(
 
 
 def show(context: typer.Context, schedule: Id, as_json: Json = False) -> None:
-    """Show a schedule: where it is, what it is made of, its next times, and what became of those before."""
+    """Show a schedule: its state, content, next times, and the outcomes of past ones."""
     with client_of(context) as client:
         found = client.schedule(schedule)
     if as_json:
@@ -125,38 +125,34 @@ def ticks(
     context: typer.Context,
     schedule: Id,
     last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.")] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only times from then on (RFC 3339, or a date).")
-    ] = None,
-    until: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only times before that (RFC 3339, or a date).")
-    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="From this time on (RFC 3339 or a date).")] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="Before this time (RFC 3339 or a date).")] = None,
     outcome: Annotated[
         str | None,
         typer.Option(metavar="O", help="Only fired, redriven, skipped, missed, suppressed, dropped or waiting ones."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """List the times of a schedule that were decided about: what became of each, and why."""
+    """List the decided times of a schedule, each with its outcome and the reason."""
     from streamsched.queries.ledger import OUTCOMES
 
     if outcome is not None and outcome not in OUTCOMES:
-        raise InputError(f"{outcome!r} is no outcome", f"choose one of {', '.join(OUTCOMES)}", source="--outcome")
-    begin = None if since is None else read_time(since, "--since", f"{since!r} is no time")
-    end = None if until is None else read_time(until, "--until", f"{until!r} is no time")
-    told = 0
+        raise InputError(f"unknown outcome {outcome!r}", f"choose one of {', '.join(OUTCOMES)}", source="--outcome")
+    begin = None if since is None else read_time(since, "--since", f"invalid time {since!r}")
+    end = None if until is None else read_time(until, "--until", f"invalid time {until!r}")
+    shown = 0
     with client_of(context) as client:
         zone = client.schedule(schedule).zone
         for tick in client.ticks(schedule, since=begin, until=end, last=last, outcome=outcome):
             if as_json:
                 out_json(tick.document())
                 continue
-            if not told:
+            if not shown:
                 out(TICK_LINE.format("TIME", "OUTCOME", "TASK", "REASON"))
-            told += 1
+            shown += 1
             out(_tick_line(tick, zone))
-    if not told and not as_json:
-        note("no time was decided about yet" if (last, since, until, outcome) == (None,) * 4 else "no such times")
+    if not shown and not as_json:
+        note("no time was decided yet" if (last, since, until, outcome) == (None,) * 4 else "no such times")
 
 
 def _want(file: Path, schedule_id: str | None, pairs: list[str] | None) -> WantedSchedule:
@@ -165,7 +161,7 @@ def _want(file: Path, schedule_id: str | None, pairs: list[str] | None) -> Wante
     return want_schedule(file, now=time.time_ns() // 1_000_000, schedule_id=schedule_id, pairs=pairs or [])
 
 
-def _tell(done: Changed, did: str, was: str, *, as_json: bool) -> None:
+def _report(done: Changed, did: str, was: str, *, as_json: bool) -> None:
     if as_json:
         status = None if done.status is None else done.status.document()
         out_json({

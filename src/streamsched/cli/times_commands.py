@@ -23,19 +23,12 @@ def next_times(
         list[str] | None, typer.Option(metavar="TIME[/PHASE]", help="An interval: 15m, 15m/3m; may be repeated.")
     ] = None,
     zone: Annotated[str | None, typer.Option(metavar="ZONE", help="IANA name of the time zone [default: UTC].")] = None,
-    file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file whose mapping schedule says the times instead.")
-    ] = None,
-    after: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only later than this (RFC 3339) [default: now].")
-    ] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Take the times from this schedule file.")] = None,
+    after: Annotated[str | None, typer.Option(metavar="TIME", help="After this (RFC 3339) [default: now].")] = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="How many times.")] = 5,
     as_json: Json = False,
 ) -> None:
-    """Print the next times at which a schedule fires, and write nothing.
-
-    Times are nominal: without jitter.
-    """
+    """Print the next nominal times of a schedule, without jitter. Nothing is written."""
     spec = _spec(cron or [], every or [], zone, file)
     from streamsched.domain.calendar import moment
 
@@ -48,7 +41,7 @@ def next_times(
             out(text)
         shown += 1
     if shown < count:
-        note("it does not fire after that" if shown else "it does not fire any more")
+        note("it does not fire after that" if shown else "it never fires again")
 
 
 def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None) -> ScheduleSpec:
@@ -56,7 +49,7 @@ def _spec(cron: list[str], every: list[str], zone: str | None, file: Path | None
 
     if file is not None:
         if cron or every or zone is not None:
-            raise InputError("the file says all of it", "leave --cron, --every and --zone away", source="--file")
+            raise InputError("the file has all of it", "leave out --cron, --every and --zone", source="--file")
         from streamsched.files.schedule_file import load_spec
 
         return load_spec(file)
@@ -80,6 +73,6 @@ def _after(text: str | None) -> int:
 
     found = moment.read(text)
     if found is None:
-        reason = f"{text!r} is no time with an offset (RFC 3339)"
+        reason = f"{text!r} is not a time with an offset (RFC 3339)"
         raise InputError(reason, "write 2026-11-23T12:00:00Z or 2026-11-23T12:00:00+01:00", source="--after")
     return found

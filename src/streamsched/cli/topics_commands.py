@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from streamsched.installation.site import Copies, Installation
 
 COPIES: Final = 3
-"""Copies of each topic, where there are as many brokers."""
+"""Copies of each topic, if there are as many brokers."""
 
 
 def create(
@@ -24,12 +24,12 @@ def create(
         metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1].",
     )] = None,
     min_insync: Annotated[int | None, typer.Option(
-        metavar="N", min=1, help="Copies that must have a record before it counts [default: one less, at least 1].",
+        metavar="N", min=1, help="Copies that a write needs before it succeeds [default: one less, at least 1].",
     )] = None,
 ) -> None:  # fmt: skip
-    """Create the topics that are missing, with the first positions of both groups.
+    """Create missing topics, with the first positions of both groups.
 
-    Run it once for each cluster and prefix; again, it changes nothing.
+    Run it once for each cluster and prefix; a second run changes nothing.
     """
     with closing(_open(context, "topics create")) as site:
         site.log.check_broker()
@@ -60,23 +60,23 @@ def _copies(brokers: int, replication: int | None, min_insync: int | None) -> Co
     in_sync = min_insync or max(1, chosen - 1)
     if in_sync > chosen:
         raise InputError(
-            f"{in_sync} copies can never be in step where there are {chosen}", f"give {chosen} or less",
+            f"{in_sync} copies can never be in sync where there are {chosen}", f"give {chosen} or less",
             source="--min-insync",
         )  # fmt: skip
     return Copies(chosen, in_sync)
 
 
 def check(context: typer.Context) -> int:
-    """Compare the topics and the groups' positions with what they must be; exits 1 if they differ.
+    """Compare topics and positions with what they must be; exits 1 if they differ.
 
-    Topics with one copy on several brokers are warned of.
+    Warns of topics with a single copy on several brokers.
     """
     with closing(_open(context, "topics check")) as site:
-        from streamsched.admin.check import differences, lonely
+        from streamsched.admin.check import differences, unreplicated
 
         site.log.check_broker()
         found = differences(site)
-        warned = [] if found else lonely(site)
+        warned = [] if found else unreplicated(site)
     for line in [*found, *warned]:
         out(line)
     if not found:
@@ -85,9 +85,9 @@ def check(context: typer.Context) -> int:
 
 
 def repair(context: typer.Context) -> None:
-    """End transactions that the broker forgot, and give partitions that lost their group's position a new one.
+    """End transactions that the broker forgot, and set lost positions of partitions anew.
 
-    Children of the latter are dispatched anew. Stop all workers and schedulers first: a position can only be set for
+    Children there are dispatched anew. Stop all workers and schedulers first: a position can only be set for
     a group without members.
     """
     with closing(_open(context, "topics repair")) as site:

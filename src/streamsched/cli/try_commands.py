@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from streamsched.domain.splitting import ChildArguments
     from streamsched.files.template_file import Prepared
 
-SHOWN: Final = 3
-"""Children that are shown of each end."""
+SHOWN_CHILDREN: Final = 3
+"""Children shown at each end."""
 
 
 def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_json: Json = False) -> None:
     """Show how a task would be split, and write nothing."""
     prepared, arguments = _prepared(template, param or [], params)
     count = prepared.plan.children
-    shown = sorted({*range(min(SHOWN, count)), *range(max(0, count - SHOWN), count)})
+    shown = sorted({*range(min(SHOWN_CHILDREN, count)), *range(max(0, count - SHOWN_CHILDREN), count)})
     if as_json:
         out_json({
             "template": prepared.template.name, "template_version": prepared.version,
@@ -56,7 +56,7 @@ def try_child(
 ) -> int:
     """Run one child in this process, without a log: for a debugger.
 
-    What the handler prints and its result go to stdout. Its checkpoints are kept nowhere. An error of the handler, or
+    The handler's output and its result go to stdout. Checkpoints are not kept. An error of the handler, or
     of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
@@ -85,7 +85,7 @@ def try_child(
         returned = function(ctx, **given)
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit too: it would fail the child
+    except BaseException as error:  # SystemExit too: on a worker it would fail the child
         return _show(error, 1)
     try:
         kept = write_result(returned, PAYLOAD_LIMIT)
@@ -124,7 +124,8 @@ def _show(error: BaseException, above: int) -> int:
 
 
 def _prepared(template: Path, pairs: list[str], file: Path | None) -> tuple[Prepared, ChildArguments]:
-    from streamsched.files.template_file import load_params, load_template, prepare
+    from streamsched.files.params_input import load_params
+    from streamsched.files.template_file import load_template, prepare
 
     loaded = load_template(template)
     prepared = prepare(loaded, load_params(loaded, pairs, file), template)

@@ -28,9 +28,9 @@ def up(
     """Work on all tasks and schedules of the embedded log until stopped: a scheduler and a worker on this machine.
 
     Give it work from other terminals, in the same folder (or --data-dir): 'submit', 'schedule create', 'cancel',
-    'redrive'; look with 'status', 'watch', 'list'. SIGTERM and Ctrl-C drain it: what runs stops at its next
-    checkpoint, and goes on from there when it is started again, as after kill -9; a second one stops it at once. What
-    handlers print goes to output.log in the data folder.
+    'redrive'; look with 'status', 'watch', 'list'. SIGTERM and Ctrl-C drain it: children stop at their next checkpoint
+    and continue from there at the next start, as after kill -9; a second signal stops it at once. The output of
+    handlers goes to output.log in the data folder.
     """
     from streamsched.cli.node_commands import allowed_modules
     from streamsched.hosting.run import Run

@@ -11,7 +11,7 @@ import typer
 
 from streamsched.cli.options import Json, Reason, Task, Wait, client_of
 from streamsched.cli.printing import note, out, out_json
-from streamsched.cli.progress import PLAIN_EVERY, because, counted, note_missing, until_done
+from streamsched.cli.progress import PLAIN_EVERY_S, because, counted, note_missing, until_done
 from streamsched.domain.visible import visible
 
 if TYPE_CHECKING:
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 def watch(
     context: typer.Context,
-    task: Annotated[
-        str | None, typer.Argument(metavar="[TASK]", help="The task's id; all active tasks without it.")
-    ] = None,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", help="Its id; without it, all active tasks.")] = None,
 ) -> None:
-    """Watch a task until it is done, or all that are active until Ctrl-C."""
+    """Watch a task until it is done, or all active tasks until Ctrl-C."""
     with client_of(context) as client:
         if task is None:
             _watch_all(client.follow_active(0.25))
@@ -36,28 +34,26 @@ def watch(
 
 
 def cancel(context: typer.Context, task: Task, reason: Reason = "") -> None:
-    """Ask for the end of a task. What runs is stopped within a second."""
+    """Cancel a task. Its running children stop within a second."""
     with client_of(context) as client:
         status = client.cancel(task, reason)
         if status.done:
-            note(f"task {task} is done already: {status.state}; nothing was asked for")
+            note(f"task {task} is done already: {status.state}; nothing was requested")
         else:
-            out(f"task {task}: the end was asked for")
+            out(f"task {task}: cancellation was requested")
             note_missing(client)
 
 
 def redrive(
     context: typer.Context,
     task: Task,
-    everything: Annotated[bool, typer.Option("--all", help="All children, those too that succeeded.")] = False,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="From their beginning, instead of their last checkpoints.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All children, also those that succeeded.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="From the beginning, not the last checkpoints.")] = False,
     reason: Reason = "",
     wait: Wait = False,
     as_json: Json = False,
 ) -> int:
-    """Let a task that has ended go on: the children that did not succeed, from their last checkpoints.
+    """Run the children that did not succeed again, after a task has ended, from their last checkpoints.
 
     Attempts are counted anew; what succeeded is kept. A task that runs is refused.
     """
@@ -72,7 +68,7 @@ def redrive(
     elif wait:
         out(f"{status.task_id} {status.state}: {counted(status)}{because(status)}")
     else:
-        out(f"task {task} goes on, as redrive {status.redrive}: {counted(status)}")
+        out(f"task {task} continues as redrive {status.redrive}: {counted(status)}")
     return 0 if not wait or status.state == "succeeded" else 1
 
 
@@ -88,11 +84,11 @@ def _watch_all(rounds: Iterable[list[TaskStatus]]) -> None:
     told: dict[str, str] = {}
     due = 0.0
     for statuses in rounds:
-        all_of_them = time.monotonic() >= due
-        if all_of_them:
-            due = time.monotonic() + PLAIN_EVERY
+        show_all = time.monotonic() >= due
+        if show_all:
+            due = time.monotonic() + PLAIN_EVERY_S
         for status in statuses:
-            if all_of_them or told.get(status.task_id) != status.state:
+            if show_all or told.get(status.task_id) != status.state:
                 note(f"{status.task_id} {status.state}: {counted(status)}")
         told = {status.task_id: status.state for status in statuses}
 
@@ -108,8 +104,7 @@ def _table(statuses: list[TaskStatus]) -> Table:
         table.add_column(name, no_wrap=name != "children")
     for status in statuses:
         children = status.children
-        ended = children.succeeded + children.failed + children.cancelled
-        bar = ProgressBar(total=children.total or 1, completed=ended, width=24)
+        bar = ProgressBar(total=children.total or 1, completed=children.ended, width=24)
         texts = (status.task_id, status.template, status.state, counted(status))
         task, template, state, counts = (Text(visible(text)) for text in texts)  # no markup: [red] is shown as it is
         table.add_row(task, template, state, bar, counts)

@@ -1,1 +1,1 @@
-"""Requests that change something: each writes a fact into the journal, and finds out whether it took effect."""
+"""Commands: each writes a fact into the journal and finds out whether it took effect."""

@@ -1,4 +1,4 @@
-"""What a backfill is to go through: the schedule's times of a stretch, as they were then or as they are now."""
+"""The times that a backfill covers, by the schedule as it was then or as it is now."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from streamsched.domain.schedule import FOREVER, Schedule, ScheduleVersion, evol
 from streamsched.domain.tick import tick_id
 from streamsched.queries.documents import Document, Time, rfc3339
 
-SIZE_LIMIT: Final = 1_500_000
-"""Characters of all parts of a backfill together: its event must fit into a record."""
+PARTS_LIMIT_CHARS: Final = 1_500_000
+"""Of all parts of a backfill together: its event must fit into a record."""
 ACTIONS: Final = {"fired": "fire", "redriven": "redrive", "left": "leave"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedBackfill:
-    """A backfill of [start, end), in milliseconds since the epoch. Raise InputError for one that cannot be.
+    """A backfill of [start, end), in milliseconds since the epoch. Raise InputError.
 
-    ``as_of_now``: by the schedule as it is, not as it was at each time.
+    ``as_of_now``: by the schedule as it is now, not as it was at each time.
     """
 
     start: int
@@ -39,33 +39,32 @@ class WantedBackfill:
         if self.end <= self.start:
             raise InputError(f"{rfc3339(self.end)} is not after the start", "give a later one", source="--end")
         if self.reprocess not in tuple(Reprocess):
-            reason = f"{self.reprocess!r} is nothing to reprocess"
-            raise InputError(reason, f"choose one of {', '.join(Reprocess)}", source="--reprocess")
+            remedy = f"choose one of {', '.join(Reprocess)}"
+            raise InputError(f"unknown kind {self.reprocess!r}", remedy, source="--reprocess")
         if not 1 <= self.max_active <= ACTIVE_LIMIT:
-            reason = f"{self.max_active} tasks cannot run at once"
-            raise InputError(reason, f"give 1 to {ACTIVE_LIMIT:,}", source="--max-active")
+            raise InputError(f"invalid number {self.max_active}", f"give 1 to {ACTIVE_LIMIT:,}", source="--max-active")
 
 
-class Refilling(Document, frozen=True, kw_only=True):
-    """What a backfill would do about one time: ``fire`` a task, ``redrive`` the one that is there, or ``leave`` it."""
+class BackfillStep(Document, frozen=True, kw_only=True):
+    """What a backfill would do about one time: ``fire`` a task, ``redrive`` the existing one, or ``leave`` it."""
 
     nominal: Time
     action: str
     task_id: str
     state: str | None
-    """Of the task that is there."""
+    """State of the existing task."""
     template_version: str
 
 
 def parts_of(
     schedule: Schedule, history: Callable[[], Iterable[e.OfSchedule]], wanted: WantedBackfill, now: int
 ) -> tuple[e.BackfillPart, ...]:
-    """Find what held in the stretch; before the schedule was made, its first version does.
+    """Return the versions of the schedule that held in the stretch, the first one also before the schedule was made.
 
-    Raise InputError where there are no times, too many versions, or the stretch is not over yet.
+    Raise InputError for no times, too many versions, or a stretch that is not over yet.
     """
     if wanted.end > now + 1:
-        raise InputError(f"{rfc3339(wanted.end)} is still to come", "only past times are backfilled", source="--end")
+        raise InputError(f"{rfc3339(wanted.end)} is in the future", "only past times are backfilled", source="--end")
     held = [schedule.now] if wanted.as_of_now else list(_versions(history()))
     begins = [-1, *(version.since for version in held[1:]), FOREVER]
     parts = tuple(
@@ -79,7 +78,7 @@ def parts_of(
             f"schedule {schedule.schedule_id!r} has no time from {rfc3339(wanted.start)} to {rfc3339(wanted.end)}",
             "give another --start and --end",
         )
-    if len(parts) > PARTS_LIMIT or sum(map(_size, parts)) > SIZE_LIMIT:
+    if len(parts) > PARTS_LIMIT or sum(map(_size, parts)) > PARTS_LIMIT_CHARS:
         raise InputError(
             f"the schedule had {len(parts):,} versions in that stretch, more than one backfill can hold",
             "backfill shorter stretches, or all of it as the schedule is now (--as-of now)",
@@ -92,12 +91,12 @@ def preview(
     parts: Sequence[e.BackfillPart],
     wanted: WantedBackfill,
     standing: Callable[[str], TaskStanding | None],
-) -> Iterator[Refilling]:
-    """Walk the times of a backfill, each with what would become of it now."""
+) -> Iterator[BackfillStep]:
+    """Yield the times of a backfill, with what it would do about each now."""
     for nominal, part in times_of(parts, newest_first=wanted.newest_first):
         task_id = tick_id(schedule.schedule_id, "tick", nominal)
         found = standing(task_id)
-        yield Refilling(
+        yield BackfillStep(
             nominal=Time(nominal),
             action=ACTIONS[fate(wanted.reprocess, found)],
             task_id=task_id,
@@ -107,7 +106,7 @@ def preview(
 
 
 def _versions(history: Iterable[e.OfSchedule]) -> Iterator[ScheduleVersion]:
-    """Walk what held in the whole life of a schedule; whether it was paused is of no interest."""
+    """Yield each version of a schedule; a pause does not make one."""
     schedule: Schedule | None = None
     known: ScheduleVersion | None = None
     for event in history:

@@ -1,4 +1,4 @@
-"""Asking for the end of a task."""
+"""Cancel a task."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from streamsched.queries.tasks import Tasks
 
 
 def cancel(session: Session, task_id: str, reason: str) -> TaskStatus:
-    """Ask for the end of a task and return its status before that; one that is done is left alone. Raise NoSuchTask."""
+    """Request the cancellation of a task, unless it is done; returns its status before that. Raise NoSuchTask."""
     task = Tasks(session).find(task_id)
     status = status_of(task)
     if not task.terminal:

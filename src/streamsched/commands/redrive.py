@@ -1,4 +1,4 @@
-"""Letting a task that has ended go on: a fact in the journal, and whether it took effect."""
+"""Redrive a task that has ended."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from streamsched.queries.tasks import Tasks
 
 
 class NotRedrivable(Conflict):
-    """The task runs, has nothing to do again, or somebody else was quicker: nothing came of it."""
+    """The task still runs, has nothing to do again, or was changed by another command first. Nothing took effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Redriven:
-    """A task that goes on."""
+    """A redriven task."""
 
     status: TaskStatus
 
 
 def redrive(session: Session, task_id: str, *, everything: bool, restart: bool, reason: str) -> Redriven:
-    """Let a task go on. Raise NoSuchTask, NotRedrivable."""
+    """Redrive a task. Raise NoSuchTask, NotRedrivable."""
     task = Tasks(session).find(task_id)
     _check(task, everything=everything)
     number, scope = task.redrive + 1, "all" if everything else "failed"
@@ -45,8 +45,8 @@ def redrive(session: Session, task_id: str, *, everything: bool, restart: bool, 
         task = follower.view.task(task_id) or task
         if found.event_id == event.event_id and task.void > void:
             raise NotRedrivable(
-                f"somebody else changed task {task_id!r} meanwhile",
-                f"look at 'streamsched status {task_id}', and do it again",
+                f"task {task_id!r} was changed by another command meanwhile",
+                f"look at 'streamsched status {task_id}', and try again",
             )
         void = task.void
     return Redriven(status=status_of(follower.view.task(task_id) or task))
@@ -55,12 +55,12 @@ def redrive(session: Session, task_id: str, *, everything: bool, restart: bool, 
 def _check(task: Task, *, everything: bool) -> None:
     if not task.terminal:
         raise NotRedrivable(
-            f"task {task.task_id!r} is {task.phase}: only a task that has ended is redriven",
+            f"task {task.task_id!r} is {task.phase}: only a task that has ended can be redriven",
             "wait for its end, or cancel it first",
         )
     if task.phase is Phase.REFUSED:
         raise NotRedrivable(
-            f"task {task.task_id!r} was refused: {task.reason}", "submit what is right under another --task-id"
+            f"task {task.task_id!r} was refused: {task.reason}", "correct it and submit it under another --task-id"
         )
     if not (everything or task.left_undone):
         raise NotRedrivable(f"task {task.task_id!r} has succeeded: nothing is left to do", "do it all again with --all")

@@ -1,4 +1,4 @@
-"""Requesting a task: the event, and whether it was the first of its id."""
+"""Request a task, and find out whether the request was the first of its id."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class TaskConflict(Conflict):
 
 
 class Submitted(Struct, frozen=True):
-    """What became of a submit: ``first`` is False where the task was there already."""
+    """The result of a submit: ``first`` is False if the task existed already."""
 
     task_id: str
     first: bool
 
 
 class Wanted(Struct, frozen=True):
-    """A task that can be requested: everything about it is checked and resolved."""
+    """A checked and resolved task, ready to be requested."""
 
     prepared: Prepared
     task_id: str | None
@@ -45,21 +45,21 @@ class Wanted(Struct, frozen=True):
 
 
 AnyTemplate = Template | Mapping[str, Any] | Path | str
-"""A template that was read, one as a dictionary, or the path of its file."""
+"""A template, one as a dictionary, or the path of its file."""
 Params = Mapping[str, object] | None
 
 
 def want(template: AnyTemplate, params: Params = None, *, task_id: str | None = None, priority: int = 0) -> Wanted:
-    """Check and resolve what a task is to be. Raise InputError for what cannot be."""
+    """Check and resolve a task. Raise InputError."""
     if task_id is not None:
         check_task_id(task_id)
     if not -(2**31) <= priority < 2**31:
-        raise InputError(f"{priority} is no priority", "give a number of at most 31 bits", field="priority")
+        raise InputError(f"invalid priority {priority}", "give a number of at most 31 bits", field="priority")
     return Wanted(prepare_any(template, params), task_id, priority)
 
 
 def prepare_any(template: AnyTemplate, params: Params = None) -> Prepared:
-    """Check and resolve a template with its variables. Raise InputError for what cannot be."""
+    """Check and resolve a template with its variables. Raise InputError."""
     from streamsched.files.template_file import load_template, prepare, template_of
 
     if isinstance(template, Template):
@@ -97,7 +97,7 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
 
 
 def record_of(site: Installation, event: Any, task_id: str, traceparent: str | None = None) -> Append:
-    """Make the journal record of an event about a task or a schedule. Raise InputError for what no record can hold."""
+    """Make the journal record of an event. Raise InputError for text that cannot be encoded."""
     try:
         return site.records.journal(event, task_id, traceparent)
     except UnicodeEncodeError as error:
@@ -105,7 +105,7 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
 
 
 def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
-    """Read the task's partition up to our own record at ``offset``, looking at headers, for who made the task."""
+    """Return the first request of this task id, reading its partition up to our own record at ``offset``."""
     from streamsched.log.event_reader import EventReader  # late: only an id that the caller chose is looked for
     from streamsched.log.scan import records
 
@@ -123,9 +123,9 @@ def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRe
 
 
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
-    """Tell whether our request made the task. Raise TaskConflict where another one did, for something else."""
+    """Return whether our request made the task. Raise TaskConflict if another one made a different task."""
     if (first.template, first.params) != (own.template, own.params):
-        from streamsched.queries.documents import rfc3339  # which other submits do without
+        from streamsched.queries.documents import rfc3339  # other submits do without it
 
         what = "another template" if first.template != own.template else "other parameters"
         raise TaskConflict(
@@ -137,10 +137,10 @@ def compare(first: TaskRequested, own: TaskRequested) -> Submitted:
 
 
 def check_task_id(task_id: str) -> None:
-    """Refuse ids that cannot be."""
+    """Raise InputError for an invalid id."""
     if not is_task_id(task_id) or not is_visible(task_id) or "/" in task_id or "@" in task_id:
         raise InputError(
-            f"{task_id!r} is no task id",
+            f"invalid task id {task_id!r}",
             "use 1 to 200 visible characters without spaces, '/' and '@' (kept for schedules)",
             field="task-id",
         )

@@ -1,13 +1,13 @@
-"""Making, changing and ending schedules: facts in the journal, and whether they took effect."""
+"""Create, change and delete schedules."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from streamsched.commands.backfills import Refilling, WantedBackfill, parts_of, preview
+from streamsched.commands.backfills import BackfillStep, WantedBackfill, parts_of, preview
 from streamsched.commands.request import record_of
 from streamsched.domain import events as e
 from streamsched.domain.errors import Conflict, InputError
@@ -23,19 +23,16 @@ from streamsched.queries.schedule_status import ScheduleStatus
 from streamsched.queries.schedules import Schedules
 
 NEW: Final = 0
-"""The version that is expected where there is no schedule yet."""
+"""The expected version of a new schedule."""
 
 
 class ScheduleConflict(Conflict):
-    """The schedule is not as the change expects it: nothing came of it."""
+    """The schedule is not as the change expects it. Nothing took effect."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changed:
-    """What became of a change.
-
-    ``changed`` is False where the schedule was so already. ``task_id`` is what a trigger makes.
-    """
+    """The result of a change: ``changed`` is False if nothing was to be done; ``task_id`` is what a trigger made."""
 
     schedule_id: str
     changed: bool = True
@@ -51,61 +48,54 @@ class ScheduleChanges:
         self._schedules = Schedules(session)
 
     def create(self, wanted: WantedSchedule) -> Changed:
-        """Make a schedule; one that is there with the same content is left as it is. Raise ScheduleConflict."""
+        """Create a schedule, unless it exists with the same content. Raise ScheduleConflict."""
         there = self._live(wanted.schedule_id)
-        if there is not None:
-            return self._same(there, wanted)
-        event = self._set(wanted, NEW)
-        seen = self._write(event)
-        if seen.took_effect:
-            return self._changed(wanted.schedule_id)
-        there = self._live(wanted.schedule_id)
+        if there is None:
+            if self._write(self._set(wanted, NEW)).took_effect:
+                return self._changed(wanted.schedule_id)
+            there = self._live(wanted.schedule_id)
         if there is None:
             raise self._overtaken(wanted.schedule_id)
         return self._same(there, wanted)
 
     def update(self, wanted: WantedSchedule) -> Changed:
-        """Change a schedule for the times to come. Raise NoSuchSchedule; ScheduleConflict where another was quicker."""
-        schedule_id = wanted.schedule_id
-        there = self._need(schedule_id)
+        """Change a schedule for future times. Raise NoSuchSchedule, ScheduleConflict."""
+        there = self._need(wanted.schedule_id)
         if _content(there.now.body) == wanted.body():
-            return Changed(schedule_id=schedule_id, changed=False, status=self._schedules.told(there))
-        seen = self._write(self._set(wanted, there.version))
-        if not seen.took_effect:
-            raise self._overtaken(schedule_id)
-        return self._changed(schedule_id)
+            return self._unchanged(there)
+        if not self._write(self._set(wanted, there.version)).took_effect:
+            raise self._overtaken(wanted.schedule_id)
+        return self._changed(wanted.schedule_id)
 
     def pause(self, schedule_id: str, note: str, *, paused: bool) -> Changed:
-        """Pause a schedule, or let it go on; a time that comes while it is paused is suppressed."""
+        """Pause or resume a schedule; times that come while it is paused are suppressed."""
         there = self._need(schedule_id)
         if there.paused is paused:
-            return Changed(schedule_id=schedule_id, changed=False, status=self._schedules.told(there))
+            return self._unchanged(there)
         event = self._session.me.sign(e.SchedulePaused, schedule_id=schedule_id, paused=paused, note=note)
         return self._done(schedule_id, self._write(event))
 
     def trigger(self, schedule_id: str) -> Changed:
-        """Ask for a task of the schedule now; the overlap policy holds for it too."""
+        """Request a task of the schedule now; the overlap policy applies."""
         self._need(schedule_id)
         seen = self._write(self._session.me.sign(e.ScheduleTriggered, schedule_id=schedule_id))
-        done = self._done(schedule_id, seen)
-        task_id = tick_id(schedule_id, "trigger", seen.last_trigger)
-        return Changed(schedule_id=schedule_id, status=done.status, task_id=task_id)
+        return replace(self._done(schedule_id, seen), task_id=tick_id(schedule_id, "trigger", seen.last_trigger))
 
     def delete(self, schedule_id: str, note: str) -> Changed:
-        """End a schedule: its tasks that run go on, no more are made."""
+        """Delete a schedule; its running tasks continue."""
         there = self._schedules.need(schedule_id)
         if there.deleted:
-            return Changed(schedule_id=schedule_id, changed=False, status=self._schedules.told(there))
+            return self._unchanged(there)
         self._write(self._session.me.sign(e.ScheduleDeleted, schedule_id=schedule_id, note=note))
         return self._changed(schedule_id)
 
     def backfill(self, schedule_id: str, wanted: WantedBackfill) -> Changed:
-        """Go through past times of the schedule once more. Raise ScheduleConflict while another backfill does."""
+        """Start a backfill of past times. Raise ScheduleConflict while another one is active."""
         there = self._need(schedule_id)
         if there.backfill is not None and not there.backfill.done:
             raise ScheduleConflict(
                 f"backfill {there.backfill.number} of schedule {schedule_id!r} is {there.backfill.state}",
-                f"wait for its end, or end it with 'streamsched schedule backfill {schedule_id} --cancel'",
+                f"wait for its end, or cancel it with 'streamsched schedule backfill {schedule_id} --cancel'",
             )
         event = self._session.me.sign(
             e.BackfillRequested,
@@ -119,19 +109,18 @@ class ScheduleChanges:
         )
         return self._done(schedule_id, self._write(event))
 
-    def preview(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[Refilling]:
-        """Walk the times of a backfill with what would become of each; nothing is written."""
+    def preview(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[BackfillStep]:
+        """Yield the times of a backfill with what it would do about each; nothing is written."""
         there = self._need(schedule_id)
-        parts = self._parts(there, wanted)
         view = self._session.folded(self._session.site.topics.journal())
-        return preview(there, parts, wanted, view.standing)
+        return preview(there, self._parts(there, wanted), wanted, view.standing)
 
     def cancel_backfill(self, schedule_id: str, note: str) -> Changed:
-        """Let the schedule's backfill start nothing more; its tasks that run go on."""
+        """Cancel the schedule's backfill; its running tasks continue."""
         there = self._need(schedule_id)
         backfill = there.backfill
         if backfill is None or backfill.done or backfill.cancelled:
-            return Changed(schedule_id=schedule_id, changed=False, status=self._schedules.told(there))
+            return self._unchanged(there)
         event = self._session.me.sign(e.BackfillCancelled, schedule_id=schedule_id, backfill=backfill.number, note=note)
         return self._done(schedule_id, self._write(event))
 
@@ -143,16 +132,16 @@ class ScheduleChanges:
         return self._session.me.sign(e.ScheduleSet, schedule_id=wanted.schedule_id, expected=expected, **wanted.body())
 
     def _write(self, event: e.OfSchedule) -> _Seen:
-        """Append an event and fold up to it."""
+        """Append an event, fold up to it, and return whether it took effect."""
         schedule_id = event.schedule_id
         if problem := validate(event):
-            raise InputError(f"nobody could read that: {problem}", "correct it", source=f"schedule {schedule_id}")
+            raise InputError(f"no reader would accept it: {problem}", "correct it", source=f"schedule {schedule_id}")
         site, follower = self._session.site, self._session.follower
         record, home = record_of(site, event, schedule_id), site.topics.journal_of(schedule_id)
         if home.partition in follower.halts:
             raise PartitionHalted(f"nothing was written: {follower.halts[home.partition]}")
         seen: _Seen | None = None
-        # To the end of the batch: what is not folded now never would be.
+        # Consume the whole batch: records that are not folded now never would be.
         for _, found in follower.seek(home, write(site, record)):
             if found.event_id == event.event_id and seen is None:
                 seen = _see(follower.view.schedules.get(schedule_id), event)
@@ -162,7 +151,7 @@ class ScheduleChanges:
     def _same(self, there: Schedule, wanted: WantedSchedule) -> Changed:
         body = there.now.body
         if _content(body) == wanted.body():
-            return Changed(schedule_id=wanted.schedule_id, changed=False, status=self._schedules.told(there))
+            return self._unchanged(there)
         raise ScheduleConflict(
             f"schedule {wanted.schedule_id!r} exists with {_difference(body, wanted)}: made at {rfc3339(body.at)} by "
             f"{body.by}",
@@ -175,8 +164,11 @@ class ScheduleChanges:
             raise self._overtaken(schedule_id)
         return self._changed(schedule_id)
 
+    def _unchanged(self, schedule: Schedule) -> Changed:
+        return Changed(schedule_id=schedule.schedule_id, changed=False, status=self._schedules.status_of(schedule))
+
     def _changed(self, schedule_id: str) -> Changed:
-        return Changed(schedule_id=schedule_id, status=self._schedules.told(self._schedules.need(schedule_id)))
+        return Changed(schedule_id=schedule_id, status=self._schedules.status_of(self._schedules.need(schedule_id)))
 
     def _live(self, schedule_id: str) -> Schedule | None:
         found = self._schedules.find(schedule_id)
@@ -186,13 +178,13 @@ class ScheduleChanges:
         return self._schedules.need(schedule_id, live=True)
 
     def _overtaken(self, schedule_id: str) -> ScheduleConflict:
-        reason = f"somebody else changed schedule {schedule_id!r} meanwhile"
-        return ScheduleConflict(reason, f"look at 'streamsched schedule show {schedule_id}', and do it again")
+        reason = f"schedule {schedule_id!r} was changed by another command meanwhile"
+        return ScheduleConflict(reason, f"look at 'streamsched schedule show {schedule_id}', and try again")
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What the fold said right after an event of ours."""
+    """The folded state right after an event of ours."""
 
     took_effect: bool
     last_trigger: int

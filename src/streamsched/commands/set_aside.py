@@ -1,4 +1,4 @@
-"""Setting a record aside: a person decides that what looks like an event of a newer version is rubbish."""
+"""Set aside a record of an unknown schema, by a person's decision that it is rubbish."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from streamsched.log.scan import records
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of it: the decision, which may have been made ``before``."""
+    """The decision, which may have been made ``before``."""
 
     decision: RecordSetAside
     before: bool = False
@@ -27,9 +27,7 @@ class Decided:
 def set_aside(session: Session, partition: int, offset: int, reason: str, *, work_log: bool) -> Decided:
     """Write that the record at this offset of the journal or the work log is rubbish; durable on return.
 
-    Raises:
-        InputError: there is no such record, or it is none whose schema is unknown; nothing was written.
-        LogError: the log cannot be read or written.
+    Raise InputError, with nothing written, if there is no such record or its schema is known. Raise LogError.
     """
     site, topics = session.site, session.site.topics
     places = topics.work_log() if work_log else topics.journal()
@@ -50,7 +48,7 @@ def set_aside(session: Session, partition: int, offset: int, reason: str, *, wor
     try:
         _check(site, place, offset, source)
         known = _decision(site, place, offset)
-    except PositionLost:  # it was settled and deleted this very moment
+    except PositionLost:  # it was settled and deleted meanwhile
         raise _none(source) from None
     if known is not None:
         return Decided(known, before=True)
@@ -63,7 +61,7 @@ def _none(source: str) -> InputError:
 
 
 def _check(site: Installation, place: TopicPartition, offset: int, source: str) -> None:
-    """Refuse what stands still for another reason, or not at all."""
+    """Raise InputError for a record that this version reads, or whose schema is not the problem."""
     starts, ends = site.log.start([place]), site.log.end([place])
     inside = starts[place] <= offset < ends[place]
     found = list(records(site.log, {place: offset}, {place: offset + 1})) if inside else []
@@ -76,14 +74,14 @@ def _check(site: Installation, place: TopicPartition, offset: int, source: str) 
     except UnknownSchema:
         return
     except Undecodable as error:
-        reason = f"it is no event, and is set aside without a word of yours ({error})"
+        reason = f"it is not an event, and is set aside by itself ({error})"
         raise InputError(reason, "'streamsched dead-letters' shows it", source=source) from None
     reason = f"it is a {type(event).__name__}, which this version reads"
     raise InputError(reason, "only a record of an unknown schema can be set aside", source=source)
 
 
 def _decision(site: Installation, place: TopicPartition, offset: int) -> RecordSetAside | None:
-    """Find out whether it was decided already."""
+    """Return the decision about this record, if there is one already."""
     event_reader = EventReader(site.codec, site.topics)
     read = event_reader.journal if place.topic == site.topics.events else event_reader.work
     for record in records(site.log, {place: offset + 1}, site.log.end([place])):

@@ -20,7 +20,7 @@ from typing import Any, Final, Protocol
 
 from streamsched.worker.context import ChildContext
 
-BLOCK: Final = 4 * 1024 * 1024  # a multiple of the 64 bytes that SHA-256 works on
+BLOCK_BYTES: Final = 4 * 1024 * 1024  # a multiple of the 64 bytes that SHA-256 works on
 
 
 class _Context(ctypes.Structure):
@@ -132,11 +132,11 @@ def sha256_file(ctx: ChildContext, path: str) -> dict[str, Any]:
             file.seek(done)
         else:
             digest = ResumableSha256(library)
-        while block := file.read(BLOCK):
+        while block := file.read(BLOCK_BYTES):
             digest.update(block)
             done += len(block)
             ctx.progress(done, max(total, done))
-            if isinstance(digest, ResumableSha256) and done % BLOCK == 0:
+            if isinstance(digest, ResumableSha256) and done % BLOCK_BYTES == 0:
                 ctx.checkpoint({"file": identity, "done": done, "words": digest.words()})
             else:
                 ctx.heartbeat()

@@ -1,4 +1,4 @@
-"""The caller's variables: ``-p name=value`` and files, read by what the template declares."""
+"""Variables of a submit, from ``-p name=value`` and files, read by the types that the template declares."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ _TICK: Final = "${tick."
 
 
 def load_params(template: Template, pairs: Sequence[str] = (), file: Path | None = None) -> dict[str, object]:
-    """Read the variables of one submit: those of ``file`` (JSON or YAML), then ``pairs`` over them.
+    """Read and check the variables of one submit: those of ``file`` (JSON or YAML), overridden by ``pairs``.
 
-    A pair is ``name=value``; its text is read by the type of its variable: strings as they are, arrays and
-    objects as JSON, ``@path`` for an array of strings as that file's lines. Each value is checked; missing
-    ones and defaults are left to ``prepare``. Raise InputError naming option or file and line, variable,
-    reason and remedy.
+    A pair is ``name=value``. Strings are taken as they are, arrays and objects are JSON, and ``@path`` is an array of
+    that file's lines. ``prepare`` adds defaults and refuses missing variables. Raise InputError.
     """
     given = _from_file(template, file) if file is not None else {}
     seen: set[str] = set()
@@ -33,7 +31,7 @@ def load_params(template: Template, pairs: Sequence[str] = (), file: Path | None
         name, sign, text = pair.partition("=")
         source = f"-p {pair if len(pair) <= 60 else f'{pair[:57]}...'}"
         if not sign:
-            raise InputError("there is no = in it", "write -p name=value", source=source)
+            raise InputError("'=' is missing", "write -p name=value", source=source)
         if name in seen:
             raise InputError("is given twice", "keep one", source=source, field=name)
         seen.add(name)
@@ -51,7 +49,7 @@ def load_params(template: Template, pairs: Sequence[str] = (), file: Path | None
 
 
 def load_tick_params(template: Template, pairs: Sequence[str] = ()) -> dict[str, object]:
-    """Read the variables of a schedule: as ``load_params`` does, but a text with ``${tick.`` in it is kept as it is."""
+    """Read the variables of a schedule as ``load_params`` does, but leave a text with ``${tick.`` in it as it is."""
     later = [pair for pair in pairs if _TICK in pair]
     given = load_params(template, [pair for pair in pairs if _TICK not in pair])
     for pair in later:
@@ -134,6 +132,6 @@ def _lines(path: Path, name: str, source: str) -> list[str]:
     except InputError as error:
         reason = f"{path} {error.reason}"
         raise InputError(reason, error.remedy, source=source, field=name) from None
-    # Names of files are bytes to the system: one that is not UTF-8 must come back as it was.
+    # A file name may be any bytes: one that is not UTF-8 must come back as it was.
     text = data.decode("utf-8", "surrogateescape")
     return [line.removesuffix("\r") for line in text.split("\n") if line.strip()]

@@ -1,7 +1,6 @@
-"""From a schedule file to all that makes a schedule, or to one located error.
+"""Read a schedule file: one mapping with times, policy and tasks.
 
-A schedule is one mapping: its times, its policy, and the tasks that it makes. In a file of its own the mapping is the
-file. In a template's file it stands under ``schedule:``, beside the template's own fields.
+It is a file of its own, or it stands under ``schedule:`` in a template's file, beside the template's own fields.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WantedSchedule:
-    """A schedule that can be made: everything about it is checked. ``params`` is JSON, with what a tick fills in."""
+    """A checked schedule. ``params`` is JSON, with placeholders that each tick fills in."""
 
     schedule_id: str
     spec: ScheduleSpec
@@ -47,7 +46,7 @@ class WantedSchedule:
     priority: int
 
     def body(self) -> dict[str, Any]:
-        """Give the fields of its event; equal schedules have equal ones."""
+        """Return the fields of its event; equal schedules have equal fields."""
         return {
             "spec": self.spec.to_json(),
             "policy": self.policy.to_json(),
@@ -61,7 +60,7 @@ class WantedSchedule:
 
 
 def load_spec(path: Path) -> ScheduleSpec:
-    """Read the times of a schedule file. Raise InputError with file, line, field, reason and remedy."""
+    """Read the times of a schedule file. Raise InputError."""
     return _Reading(path).spec
 
 
@@ -73,17 +72,17 @@ def want_schedule(
     schedule_id: str | None = None,
     pairs: Sequence[str] = (),
 ) -> WantedSchedule:
-    """Read a schedule file whole. ``params`` and ``pairs`` (``name=value``) stand over those of the file.
+    """Read a whole schedule file. ``params`` and ``pairs`` (``name=value``) override those of the file.
 
-    The parameters are checked with the values of the first time after ``now`` (milliseconds). Without an id it is
-    called as its file. Raise InputError with file, line, field, reason and remedy.
+    The parameters are checked with the values of the first time after ``now`` (milliseconds). The default id is the
+    file's name without suffix. Raise InputError.
     """
     reading = _Reading(path)
     name = _check_id(path.stem if schedule_id is None else schedule_id, named=schedule_id is not None)
     spec, policy, priority = reading.spec, reading.policy, reading.priority
     first = spec.next_after(now)
     if first is None:
-        raise reading.refuse(("end",), "it does not fire any more", "give a later end, or remove it")
+        raise reading.refuse(("end",), "it never fires again", "give a later end, or remove it")
     template, place = reading.template()
     given = {**load_tick_params(template, pairs), **(params or {})}
     text = reading.params(template, given)
@@ -102,19 +101,19 @@ class _Reading:
         self.document = read_document(path)
         whole = self.document.value
         if not isinstance(whole, dict):
-            raise self.document.refuse((), "is no schedule", "write cron, calendars or interval, and template")
+            raise self.document.refuse((), "is not a schedule", "write cron, calendars or interval, and template")
         self._beside = "schedule" in whole and len(whole) > 1
         self._at: FieldPath = ("schedule",) if "schedule" in whole else ()
         if not self._at and not whole.keys() & {*TIMES, *POLICY}:
             remedy = "write schedule: and its fields under it" if "split" in whole else "write cron or interval"
-            raise self.document.refuse((), "there is no schedule in it", remedy)
+            raise self.document.refuse((), "holds no schedule", remedy)
         try:
             self._values: Values = Reader(whole["schedule"] if self._at else whole, (*TIMES, *POLICY, *TASKS)).value
         except ScheduleError as error:
             raise self.refuse(error.path, error.reason, error.remedy) from None
 
     def refuse(self, path: FieldPath, reason: str, remedy: str) -> InputError:
-        """Make the error for one field of the schedule."""
+        """Return the error for one field of the schedule."""
         return self.document.refuse((*self._at, *path), reason, remedy)
 
     @property
@@ -154,11 +153,11 @@ class _Reading:
         """Read the priority of its tasks."""
         value = self._values.get("priority", 0)
         if not isinstance(value, int) or isinstance(value, bool) or not -(2**31) <= value < 2**31:
-            raise self.refuse(("priority",), f"{value!r} is no priority", "give a whole number of at most 31 bits")
+            raise self.refuse(("priority",), f"invalid priority {value!r}", "give a whole number of at most 31 bits")
         return value
 
     def template(self) -> tuple[Template, tuple[Document, FieldPath]]:
-        """Read the template, and tell where it stands."""
+        """Read the template. Return it with its document and its place there."""
         named = self._values.get("template")
         if self._beside:
             if named is not None:
@@ -177,7 +176,7 @@ class _Reading:
         return template_in(other, other.value), (other, ())
 
     def params(self, template: Template, given: Values) -> str:
-        """Join the parameters of the file, those given and the defaults, as JSON."""
+        """Return the parameters as JSON: defaults, overridden by the file, overridden by those given."""
         own = self._values.get("params", {})
         if not isinstance(own, dict):
             raise self.refuse(("params",), "must be an object", "write name: value lines under it")
@@ -195,7 +194,7 @@ class _Reading:
         return text
 
     def has_param(self, name: str) -> bool:
-        """Tell whether the file gives this parameter."""
+        """Return whether the file gives this parameter."""
         own = self._values.get("params", {})
         return isinstance(own, dict) and name in own
 
@@ -206,7 +205,7 @@ class _Reading:
 def _located(
     error: TemplateError, reading: _Reading, place: tuple[Document, FieldPath], given: Values, pairs: Sequence[str]
 ) -> InputError:
-    """Name the line or the option that is to blame."""
+    """Return the error with the line or option that caused it."""
     document, within = place
     name, reason = error.variable, reason_of(error)
     if name in given:
@@ -226,5 +225,5 @@ def _check_id(schedule_id: str, *, named: bool) -> str:
         remedy = f"use 1 to {SCHEDULE_ID_LIMIT} visible characters without spaces, '/' and '@'"
         if not named:
             remedy = f"give another with --id: {remedy}"
-        raise InputError(f"{schedule_id!r} is no schedule id", remedy, field="id")
+        raise InputError(f"invalid schedule id {schedule_id!r}", remedy, field="id")
     return schedule_id

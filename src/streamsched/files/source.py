@@ -1,7 +1,7 @@
-"""Files as people write them: read with a limit, parsed so that every field knows its line.
+"""Read JSON and YAML files of limited size, with the line of every field.
 
-YAML is read with the scalars of YAML 1.2 (``no`` and ``12:30`` are strings, ``010`` is ten), without anchors,
-aliases and tags: a template says what it says on every line, and no small file can grow into a large value.
+Scalars are those of YAML 1.2 (``no`` and ``12:30`` are strings, ``010`` is ten). Anchors, aliases and tags are refused:
+no small file can grow into a large value.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import DEPTH_LIMIT
 from streamsched.domain.refusal import FieldPath, dotted
 
-FILE_LIMIT: Final = 1024 * 1024
+FILE_LIMIT_BYTES: Final = 1024 * 1024
 _PARSER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
@@ -32,7 +32,7 @@ _WORDS: Final[dict[str, bool | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A parsed file: its value, and the line of every key and entry. What is no file is not ``numbered``."""
+    """A parsed file: its value, and the line of every key and entry. Without a file it is not ``numbered``."""
 
     source: str
     value: object
@@ -40,23 +40,23 @@ class Document:
     numbered: bool = True
 
     def line(self, path: FieldPath) -> int:
-        """Find the line of a field, or of the nearest one around it."""
+        """Return the line of a field, or of the nearest one around it."""
         while path and path not in self.lines:
             path = path[:-1]
         return self.lines.get(path, 1)
 
     def refuse(self, path: FieldPath, reason: str, remedy: str) -> InputError:
-        """Make the error for one field."""
+        """Return the error for one field."""
         line = self.line(path) if self.numbered else None
         return InputError(reason, remedy, source=self.source, line=line, field=dotted(path))
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file of at most 1 MiB. Raise InputError where there is none, or a larger one."""
+    """Read a file of at most 1 MiB. Raise InputError."""
     source = str(path)
     try:
         with path.open("rb") as file:
-            data = file.read(FILE_LIMIT + 1)
+            data = file.read(FILE_LIMIT_BYTES + 1)
     except IsADirectoryError:
         raise InputError("is a folder", "name a file in it", source=source) from None
     except FileNotFoundError:
@@ -64,14 +64,14 @@ def read_bytes(path: Path) -> bytes:
     except (OSError, ValueError) as error:
         reason = f"cannot be read ({getattr(error, 'strerror', None) or error})"
         raise InputError(reason, "check the path and your rights", source=source) from None
-    if len(data) > FILE_LIMIT:
+    if len(data) > FILE_LIMIT_BYTES:
         reason = "is larger than 1 MiB"
         raise InputError(reason, "keep large data in files of their own and pass their paths", source=source)
     return data
 
 
 def read_text(path: Path) -> str:
-    """Read a file of at most 1 MiB of UTF-8 that says something. Raise InputError."""
+    """Read a file of at most 1 MiB of UTF-8 that is not empty. Raise InputError."""
     data = read_bytes(path)
     try:
         text = data.decode("utf-8-sig")
@@ -102,7 +102,7 @@ def read_json(text: str, source: str) -> Document:
         return value
 
     def constant(name: str) -> NoReturn:
-        raise InputError(f"{name} is no JSON number", "use a finite number", source=source)
+        raise InputError(f"{name} is not a JSON number", "use a finite number", source=source)
 
     try:
         return Document(source, json.loads(text, object_pairs_hook=unique, parse_constant=constant))
@@ -161,7 +161,7 @@ class _Frame:
 
 
 class _Builder:
-    """Builds a value from YAML events, without recursion, so that depth costs nothing until it is refused."""
+    """Builds a value from YAML events without recursion, so that a deep file cannot exhaust the stack."""
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -176,8 +176,7 @@ class _Builder:
             if isinstance(event, yaml.DocumentStartEvent):
                 self._documents += 1
                 if self._documents > 1:
-                    reason = "holds a second document"
-                    self._refuse(line, reason, "one file, one document: remove the --- line")
+                    self._refuse(line, "holds a second document", "remove the --- line")
             elif isinstance(event, yaml.NodeEvent):
                 self._node(event, line)
             elif isinstance(event, yaml.CollectionEndEvent):

@@ -1,4 +1,4 @@
-"""From a template file and the caller's variables to all that a submit writes, or to one located error."""
+"""Make all that a submit writes from a template file and the caller's variables, or one error with its line."""
 
 from __future__ import annotations
 
@@ -12,20 +12,14 @@ from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import FieldPath, TemplateError, dotted
 from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import Template, resolve_params, version
-from streamsched.files.params_input import load_params
-from streamsched.files.source import FILE_LIMIT, Document, read_document
+from streamsched.files.source import FILE_LIMIT_BYTES, Document, read_document
 from streamsched.files.template_model import MISSING, build
 from streamsched.log.topics import PAYLOAD_LIMIT
-
-__all__ = [
-    "InputError", "Prepared", "load_params", "load_template", "prepare", "reason_of", "resolve", "template_in",
-    "template_of",
-]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task that can be submitted: everything is resolved and within its limits.
+    """A task that can be submitted: resolved and within its limits.
 
     ``params_json`` holds every variable, defaults included, in canonical JSON: equal submits have equal text.
     """
@@ -42,18 +36,18 @@ class Prepared:
         return self.plan.children
 
     def arguments(self) -> ChildArguments:
-        """Give what makes the arguments of each child, by its index from 0, as JSON."""
+        """Return a function from a child's index, from 0, to its arguments as JSON."""
         return ChildArguments(self.template, values.read(self.params_json), self.plan.document)
 
 
 def load_template(path: Path) -> Template:
-    """Read a template file. Raise InputError with file, line, field, reason and remedy."""
+    """Read a template file. Raise InputError."""
     document = read_document(path)
     return template_in(document, document.value)
 
 
 def template_of(value: Mapping[str, object]) -> Template:
-    """Read a template that is a dictionary, as ``load_template`` does a file. Raise InputError without a line."""
+    """Read a template from a dictionary. Raise InputError without a line."""
     document = Document("template", value, numbered=False)
     try:
         plain = kept(value)
@@ -63,21 +57,20 @@ def template_of(value: Mapping[str, object]) -> Template:
 
 
 def template_in(document: Document, value: object, place: FieldPath = ()) -> Template:
-    """Read the template that stands in a document at ``place``. Raise InputError as ``load_template`` does."""
+    """Read the template at ``place`` in a document. Raise InputError."""
     try:
         return build(value)
     except ExceptionGroup as group:
         errors = [error for error in group.exceptions if isinstance(error, TemplateError)]
-        # What is missing is often what a misspelt line was meant to be: that line comes first.
+        # A missing key is often a misspelt one: report the misspelt line first.
         first = min(errors, key=lambda error: (error.reason == MISSING, document.line((*place, *error.path))))
         raise document.refuse((*place, *first.path), first.reason, first.remedy) from None
 
 
 def prepare(template: Template, params: Mapping[str, object], path: Path | None = None) -> Prepared:
-    """Resolve everything that a submit of this task writes, so that nothing can be refused after it.
+    """Resolve and check all that a submit of this task writes, so that no scheduler refuses it later.
 
-    ``path`` is the template's file; with it an error names the line that is to blame. Raise InputError for
-    unknown, missing or ill-typed variables, for a split that cannot be done, and for what is too large.
+    With ``path``, the template's file, an error names the line. Raise InputError.
     """
     try:
         return resolve(template, params)
@@ -86,7 +79,7 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
 
 
 def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
-    """Do what ``prepare`` does for a task that stands in no file of its own. Raise TemplateError."""
+    """Resolve as ``prepare`` does. Raise TemplateError."""
     template.child.retry.check_names()
     resolved = resolve_params(template, params)
     params_json = encode(resolved)
@@ -95,8 +88,8 @@ def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
         remedy = "pass large data by reference (a path, an address)"
         raise TemplateError(reason, remedy, template=template.name, path=("params",))
     template_json = template.to_json()
-    if len(template_json) > FILE_LIMIT:
-        reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT:,}"
+    if len(template_json) > FILE_LIMIT_BYTES:
+        reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT_BYTES:,}"
         raise TemplateError(reason, "pass large data by reference", template=template.name)
     return Prepared(template, template_json, version(template), params_json, plan(template, resolved))
 
@@ -112,5 +105,5 @@ def _located(error: TemplateError, path: Path | None) -> InputError:
 
 
 def reason_of(error: TemplateError) -> str:
-    """Say what is wrong, with the variable that is to blame."""
+    """Return what is wrong, with the name of the variable."""
     return f"variable {error.variable} {error.reason}" if error.variable else error.reason

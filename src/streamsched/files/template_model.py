@@ -1,7 +1,4 @@
-"""The shape of a template file, as schemas of pydantic's core, and their way into the domain's Template.
-
-Of the core, because every ``submit`` waits for it: to import pydantic, and to have it make classes, costs 90 ms.
-"""
+"""The shape of a template file, as schemas of pydantic's core: importing pydantic would cost each submit 90 ms."""
 
 from __future__ import annotations
 
@@ -35,8 +32,8 @@ def duration_ms(value: object) -> int:
     """Read a duration: ``500ms``, ``30s``, ``1h30m``, or a number of seconds. Raise TemplateError."""
     milliseconds = duration.read(value)
     if milliseconds is None:
-        remedy = "write 500ms, 30s, 10m, 1h30m or a number of seconds, at most 3650d; 0 is none"
-        raise TemplateError(f"{value!r} is no duration", remedy)
+        remedy = "write 500ms, 30s, 10m, 1h30m or a number of seconds, at most 3650d; 0 means none"
+        raise TemplateError(f"{value!r} is not a duration", remedy)
     return milliseconds
 
 
@@ -53,7 +50,7 @@ def _before(read: Callable[[Any], object], schema: Schema) -> Schema:
 
 
 def _field(schema: Schema, default: object = ..., *, alias: str | None = None) -> core.TypedDictField:
-    """Describe a key of an object: required, or with what it is where it is missing."""
+    """Describe a key of an object: required, or with a default."""
     if default is ...:
         return core.typed_dict_field(schema, required=True)
     filled = core.with_default_schema(schema, default=default)
@@ -61,7 +58,7 @@ def _field(schema: Schema, default: object = ..., *, alias: str | None = None) -
 
 
 def _may_be_empty(schema: Schema) -> core.TypedDictField:
-    """Describe a key of an object whose own object may be missing: each of its keys is then."""
+    """Describe a key whose object may be missing; all of its keys then have their defaults."""
     return core.typed_dict_field(core.with_default_schema(schema, default={}, validate_default=True))
 
 
@@ -136,7 +133,7 @@ _validate: Final = SchemaValidator(_object(_TEMPLATE)).validate_python
 
 
 def build(value: object) -> Template:
-    """Turn a parsed file into a template. Raise TemplateErrors, all that were found, in an ExceptionGroup."""
+    """Make a template of a parsed file. Raise an ExceptionGroup of all TemplateErrors that were found."""
     try:
         found = _validate(value)
     except ValidationError as error:
@@ -161,23 +158,23 @@ def _template(found: dict[str, Any]) -> Template:
 
 
 def _handler(text: str) -> str:
-    """Refuse names that no worker runs, though a template of the journal may hold them."""
+    """Check a handler's name. A template in the journal may hold names that no worker runs; a new one may not."""
     path: FieldPath = ("child", "handler")
     module, _, function = text.partition(":")
     if "." in function:
-        raise TemplateError(f"{text!r} is no function of a module", "write package.module:function", path=path)
+        raise TemplateError(f"{text!r} is not a function of a module", "write package.module:function", path=path)
     if function.startswith("_"):
         remedy = "give the function a name without an underscore before it"
-        raise TemplateError(f"{text!r} is private: no worker runs it", remedy, path=path)
+        raise TemplateError(f"{text!r} is private, and workers do not run it", remedy, path=path)
     if function and not all(part.isidentifier() for part in (*module.split("."), function)):
-        raise TemplateError(f"{text!r} is no import path", "write package.module:function", path=path)
+        raise TemplateError(f"{text!r} is not an import path", "write package.module:function", path=path)
     return text
 
 
 def _declare(name: str, param: dict[str, Any]) -> Param:
     if param.get("default", ...) is None:
         path: FieldPath = ("params", name, "default")
-        raise TemplateError("null is no value", "remove the line to make the variable required", path=path)
+        raise TemplateError("null is not a value", "remove the line to make the variable required", path=path)
     return Param(**{**param, "enum": tuple(param["enum"])})
 
 

@@ -1,1 +1,1 @@
-"""The processes that work: nodes and their parents, and ``run`` and ``up``."""
+"""The processes that work: nodes and their parents, ``run`` and ``up``."""

@@ -1,4 +1,4 @@
-"""What the parent of a dead node runs: evict it. Imports little, for every tenth of a second counts."""
+"""Evict a dead node, for its parent. Imports little: every tenth of a second counts."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from streamsched.installation.site import Installation
 from streamsched.log.port import LogError
 from streamsched.runtime import eviction
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def evict(settings: Settings, dead: dict[str, str]) -> None:
-    """Remove a dead node from its group, fence its writer, and take it off the list."""
+    """Remove a dead node from its group, fence its writer, and delete its beat."""
     try:
         with closing(Installation(settings)) as site:
             eviction.evict(site.log, site.log, site.records, **dead)
     except LogError as error:
-        log.warning("the dead node was not evicted, a scheduler or the end of its session will do it: %s", error)
+        logger.warning("the dead node was not evicted; a scheduler or the end of its session will do it: %s", error)

@@ -26,37 +26,33 @@ from streamsched.worker.pool import ExecutorPool
 if TYPE_CHECKING:
     from streamsched.scheduler.node import Scheduler
 
-STEP: Final = 1.0
-"""Seconds that a turn of an idle node may wait."""
-LOOK: Final = 0.5
-"""Seconds that a look at the beats may wait: some come sooner."""
-FETCH: Final = 0.1
-"""Seconds that a fetch of a worker may wait: what it has just been assigned is read when the one under way returns."""
-BEATS_FETCH: Final = 0.2
-"""Seconds that one of a scheduler may: the beats that it reads end most of them sooner."""
+TURN_WAIT_S: Final = 1.0
+BEATS_WAIT_S: Final = 0.5
+WORKER_FETCH_S: Final = 0.1
+"""How long a worker's fetch may wait: a newly assigned partition is read only when the current fetch returns."""
+SCHEDULER_FETCH_S: Final = 0.2
 M_MMAP_THRESHOLD: Final = -3
-"""What glibc's malloc.h calls the size from which memory is taken from the system, and given back to it when freed."""
-LARGE: Final = 128 * 1024
-"""Bytes: where that size begins. Left to itself it rises to that of the largest piece freed, some megabytes fetched."""
-HEAL: Final = 3.0
-"""Seconds between looks for transactions that hang."""
+"""The option of glibc's mallopt for the size from which memory is mapped, and unmapped when it is freed."""
+MMAP_THRESHOLD_BYTES: Final = 128 * 1024
+"""glibc's first value. By itself glibc raises it to the largest block that was freed: some megabytes after a fetch."""
+HEAL_EVERY_S: Final = 3.0
 IDLE_S: Final = 10.0
-"""Seconds without a partition after which a node says why."""
+"""Time without a partition after which a node logs why."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     """Run a scheduler node until SIGTERM or SIGINT."""
     line, signals = Membership(), _Signals()
-    _give_back()
+    _return_large_blocks()
     name = name or node_name("scheduler")
-    with closing(Installation(_patient(settings, BEATS_FETCH))) as site:
+    with closing(Installation(_patient(settings, SCHEDULER_FETCH_S))) as site:
         site.log.check_broker()
         site.discover().check_sizes()
         scheduler = wiring.scheduler(site, name)
-        signals.tell(scheduler.drain)
-        patient = _patient(settings, LOOK)
+        signals.pass_to(scheduler.drain)
+        patient = _patient(settings, BEATS_WAIT_S)
         services = [
             Service("looking out for silent nodes", partial(_evict_silent, patient, scheduler.node_id)),
             Service("looking for transactions that hang", partial(_heal, patient)),
@@ -69,40 +65,40 @@ def serve_worker(
 ) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
-    _give_back()
+    _return_large_blocks()
     name = name or node_name("worker")
-    with closing(Installation(_patient(settings, FETCH))) as site:
-        if "group.protocol" in settings.kafka:  # it costs a worker 7 MB; the scheduler looks always
+    with closing(Installation(_patient(settings, WORKER_FETCH_S))) as site:
+        if "group.protocol" in settings.kafka:  # costs a worker 7 MB; a scheduler always checks
             site.log.check_broker()
         site.discover().check_sizes()
         pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
         worker = wiring.worker(site, pool, slots, name, timing, modules=allow)
-        signals.tell(worker.drain)
+        signals.pass_to(worker.drain)
         ready = f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}"
         _serve(worker, [], line=line, group=site.topics.worker_group, ready=ready)
 
 
 def _serve(node: Scheduler | Worker, services: Sequence[Service], *, line: Membership, group: str, ready: str) -> None:
-    """Serve the node; its beats go on where its loop waits for the log."""
+    """Serve the node; a service repeats its beats while its loop waits for the log."""
     joined, idle = _Ready(ready), Idle()
 
     def look() -> None:
-        line.tell(node.node_id, group, node.heartbeats.membership)
+        line.report(node.node_id, group, node.heartbeats.membership)
         joined(joined=node.heartbeats.joined)
         idle.look(node.heartbeats.idle, time.monotonic())
 
-    serve(node, [*services, Service("beats", node.heartbeats.repeat)], on_turn=look, timeout=STEP)
+    serve(node, [*services, Service("beats", node.heartbeats.repeat)], on_turn=look, timeout=TURN_WAIT_S)
     line.left()
     ignore_signals()
 
 
-def _give_back() -> None:
-    """Have what was fetched go back to the system once it is read, however large: the heap would fill with its holes.
+def _return_large_blocks() -> None:
+    """Make glibc return fetched data to the system once it is read, instead of fragmenting the heap.
 
-    Only glibc lets them. Executors are processes of their own, and as their users have them.
+    Executors are processes of their own and keep the defaults.
     """
     with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
 def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:
@@ -110,28 +106,28 @@ def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:
         try:
             evictor = wiring.evictor(site.discover(), node_id)
         except CannotEvict as error:
-            log.warning("this scheduler evicts nobody, a dead node's session has to run out: %s", error)
+            logger.warning("this scheduler cannot evict nodes; a dead node's session has to time out: %s", error)
             stop.wait()
             return
         with closing(evictor):
             while not stop.is_set():
-                evictor.step(LOOK)
+                evictor.step(BEATS_WAIT_S)
 
 
 def _heal(settings: Settings, stop: Event) -> None:
     with closing(Installation(settings)) as site:
         reaper = wiring.reaper(site.discover())
-        while not stop.wait(HEAL):
+        while not stop.wait(HEAL_EVERY_S):
             reaper.step()
 
 
 def _patient(settings: Settings, seconds: float) -> Settings:
-    """Have fetches wait at the broker for so long: by itself the client would ask twenty times a second."""
+    """Return settings with which a fetch waits at the broker this long; the default asks twenty times a second."""
     return replace(settings, kafka={"fetch.wait.max.ms": str(round(1000 * seconds)), **settings.kafka})
 
 
 class _Signals:
-    """Counts SIGTERM and SIGINT, and passes them on."""
+    """Counts SIGTERM and SIGINT and passes them to a listener."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -140,9 +136,9 @@ class _Signals:
             signal.signal(number, self._on_signal)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # the parent blocked them until now
 
-    def tell(self, listener: Callable[[], None]) -> None:
-        """Call this once for each signal, those that came already included."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none falls between the two
+    def pass_to(self, listener: Callable[[], None]) -> None:
+        """Call the listener once for each signal, earlier ones included."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none may come in between
         self._listener = listener
         for _ in range(self.received):
             listener()
@@ -154,25 +150,25 @@ class _Signals:
 
 
 class Idle:
-    """Says why a node owns nothing, when that has lasted for a while and whenever the reason changes."""
+    """Logs why a node owns nothing, after a while and again when the reason changes."""
 
     def __init__(self) -> None:
-        self._why = self._told = ""
+        self._why = self._logged = ""
         self._since = 0.0
 
     def look(self, why: str, now: float) -> None:
-        """Take the reason at this time (monotonic seconds); empty: it owns something."""
+        """Note the reason at this time (monotonic seconds); empty: the node owns a partition."""
         if why != self._why:
             self._why, self._since = why, now
         if not why:
-            self._told = ""
-        elif why != self._told and now - self._since >= IDLE_S:
-            self._told = why
-            log.warning("this node has nothing to do: %s", why)
+            self._logged = ""
+        elif why != self._logged and now - self._since >= IDLE_S:
+            self._logged = why
+            logger.warning("this node has nothing to do: %s", why)
 
 
 class _Ready:
-    """Says once that the node has joined its group."""
+    """Writes once that the node has joined its group."""
 
     def __init__(self, words: str) -> None:
         self._words = words

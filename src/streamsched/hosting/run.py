@@ -1,4 +1,4 @@
-"""``run`` and ``up``: scheduler and worker in one process, for one task until it is done, or until stopped."""
+"""``run`` and ``up``: scheduler and worker in one process, until one task is done or until stopped."""
 
 from __future__ import annotations
 
@@ -38,23 +38,20 @@ from streamsched.view.view import View
 from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
 
-IDLE: Final = 0.01
-"""Seconds that a turn waits when neither the log nor the executors have news."""
-ASLEEP_S: Final = 0.05
-"""Seconds that it waits while there is no task at all."""
-LOOK_EVERY: Final = 0.1
-"""Seconds between two looks at the task and the mailbox."""
-TRIM_S: Final = 60.0
-"""Seconds between two deletions of old beats."""
+IDLE_WAIT_S: Final = 0.01
+"""How long a turn waits for the log and the executors."""
+NO_TASK_WAIT_S: Final = 0.05
+LOOK_EVERY_S: Final = 0.1
+"""Between two looks at the task and the mailbox."""
+TRIM_EVERY_S: Final = 60.0
 BEATS_KEPT_MS: Final = 600_000
-"""Milliseconds for which beats are kept."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """A scheduler and a worker that take turns, as one node."""
+    """A scheduler and a worker that take turns as one node."""
 
     scheduler: Scheduler
     worker: Worker
@@ -65,10 +62,10 @@ class _Pair:
         return self.worker.stopped
 
     def step(self, timeout: float) -> bool:
-        # The embedded log answers at once where it has nothing: whoever waits, waits here.
+        # The embedded log answers at once when it has nothing, so the turn waits here.
         happened = self.scheduler.step(0.0) | self.worker.step(timeout)
         if not happened:
-            time.sleep(timeout / 10 if self.scheduler.view.active else ASLEEP_S)
+            time.sleep(timeout / 10 if self.scheduler.view.active else NO_TASK_WAIT_S)
         return happened
 
 
@@ -91,15 +88,13 @@ class Run:
         Args:
             settings: where the log is.
             slots: how many children run at once.
-            command: what the nodes are called, and what another process of this folder is told.
-            allow: modules whose handlers may run; all that templates in this log name without it.
-            reuse: children after which an executor is replaced; 0: never for their number.
-            drain: seconds that what runs may take to stop.
-            on_progress: hears of records folded and to fold.
+            command: the name of the nodes, also in messages to other processes of this folder.
+            allow: modules whose handlers may run; by default all that templates in this log name.
+            reuse: children after which an executor is replaced; 0: never.
+            drain: seconds that running children have to stop.
+            on_progress: called with the numbers of folded records and of all.
 
-        Raises:
-            LogUnreachable: another process has the embedded log, or no broker answers.
-
+        Raise LogUnreachable if another process has the embedded log, or no broker answers.
         """
         self._slots = slots
         self._reuse = reuse
@@ -122,19 +117,14 @@ class Run:
             self._opened = stack.pop_all()
 
     def close(self) -> None:
-        """Let go of the view and the log."""
+        """Close the view and the log."""
         if not self._lent:
             self._view.close()
         self._opened.close()
 
     def submit(self, wanted: Wanted) -> Submitted:
-        """Request the task, unless it is there already. What was left in the mailbox goes before.
-
-        Raises:
-            TaskConflict: the id is taken by a different task.
-
-        """
-        self._open_letters()
+        """Request the task, unless it exists, after all requests in the mailbox. Raise TaskConflict."""
+        self._append_requests()
         self._fold()
         own = make_request(self._site.identity("run", user_name()), wanted, "run")
         there = self._view.task(own.task_id)
@@ -146,25 +136,22 @@ class Run:
         return compare(first, own)
 
     def status(self, task_id: str) -> TaskStatus:
-        """Tell how a task stands that was submitted here."""
+        """Return the status of a task that was submitted here."""
         task = self._view.task(task_id)
         assert task is not None, task_id  # noqa: S101 - submit folded its request
         return status_of(task)
 
     @property
     def output(self) -> Path:
-        """Where the handlers' output goes."""
+        """The file of the handlers' output."""
         return self._site.settings.data_dir / "output.log"
 
     def stop(self) -> None:
-        """End: what runs stops at its next checkpoint; called again, at once. Safe to call from a signal handler."""
+        """Stop children at their next checkpoint; called again, at once. Safe to call from a signal handler."""
         self._stops += 1
 
     def until_done(self, task_id: str, on_status: Callable[[TaskStatus], None]) -> TaskStatus:
-        """Work until the task is done (or ``stop`` was called); ``on_status`` hears about ten times a second.
-
-        Other tasks of this log that were not finished go on as well.
-        """
+        """Work on all tasks until this one is done or ``stop`` is called; calls ``on_status`` ten times a second."""
         status = self.status(task_id)
 
         def look() -> None:
@@ -176,7 +163,7 @@ class Run:
         return status
 
     def until_stopped(self, on_ready: Callable[[], None]) -> None:
-        """Work on all tasks and schedules of this log until ``stop`` is called; ``on_ready`` hears when it begins."""
+        """Work on all tasks and schedules until ``stop`` is called; calls ``on_ready`` at the beginning."""
         told = False
 
         def look() -> None:
@@ -188,7 +175,7 @@ class Run:
         self._serve(lambda: False, look)
 
     def _serve(self, ended: Callable[[], bool], on_look: Callable[[], None], task_id: str = "") -> None:
-        """Take turns until the end, then let what runs stop."""
+        """Take turns until the end, then drain the worker."""
         with ExitStack() as stack:
             scheduler = wiring.scheduler(self._site, self._command, self._view)
             self._lent = True
@@ -209,21 +196,21 @@ class Run:
                 if worker.stopped:
                     on_look()
 
-            serve(_Pair(scheduler, worker, stack.close), [], on_turn=look, timeout=IDLE)
+            serve(_Pair(scheduler, worker, stack.close), [], on_turn=look, timeout=IDLE_WAIT_S)
 
     def _look(self, on_look: Callable[[], None]) -> None:
-        """Do what is due a few times a second."""
+        """Do what is due several times a second."""
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + LOOK_EVERY
-        self._open_letters()
+        self._next_look = now + LOOK_EVERY_S
+        self._append_requests()
         on_look()
         if now >= self._trim_at:
-            self._trim_at = now + TRIM_S
+            self._trim_at = now + TRIM_EVERY_S
             self._trim_beats()
 
-    def _open_letters(self) -> None:
+    def _append_requests(self) -> None:
         if not self._site.settings.brokers:
             Mailbox(self._site.settings.data_dir).empty(self._site.log)
 
@@ -236,10 +223,10 @@ class Run:
         try:
             self._site.log.delete_before(self._site.log.position_at([place], since))
         except LogError as error:
-            log.warning("old beats were not deleted: %s", error)
+            logger.warning("old beats were not deleted: %s", error)
 
     def _worker(self, task_id: str) -> Worker:
-        """Build the worker: what it cannot run of its own task fails, what of another waits for one that can."""
+        """Build the worker. What it may not run fails if it is of its own task; else it waits for another worker."""
         allow = self._allow or self._named(task_id)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -254,7 +241,7 @@ class Run:
         )  # fmt: skip
 
     def _named(self, task_id: str) -> Sequence[str]:
-        """Allow what the templates of this log name: on Kafka, where others write too, those that are there now."""
+        """Return the modules that templates in this log name; on Kafka, where others write too, only those of now."""
         if not self._site.settings.brokers:
             return [EVERYTHING]
         handlers = {task.template.child.handler for task in self._view.active.values()}
@@ -291,11 +278,8 @@ def run(
 ) -> TaskStatus:
     """Submit a task and work on it in this process until it is done, as ``streamsched run`` does; returns its status.
 
-    Raises:
-        InputError: the template or a parameter is wrong; nothing was written.
-        TaskConflict: the id is taken by a different task.
-        LogUnreachable: another process has the embedded log, or no broker answers.
-
+    Raise InputError, with nothing written; TaskConflict if the id is taken by a different task; LogUnreachable if
+    another process has the embedded log, or no broker answers.
     """
     wanted = want(template, params, task_id=task_id, priority=priority)
     settings = load_settings(brokers=brokers, data_dir=data_dir)

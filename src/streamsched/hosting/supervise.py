@@ -1,12 +1,10 @@
 """The parent of a ``worker`` or ``scheduler``: starts the node, passes signals on, and exits with the node's code.
 
-It never restarts the node: that is systemd's or Kubernetes' work. When the node dies without having left, the same
-command line is run once more to evict it, so that another node has its partitions within a second. The node and the
-parent hold the two ends of one socket: the node tells its membership through it, and its end is the parent's death.
-It adopts what runs below it and loses its parent: whatever ends there is waited for, also where it is process 1 of a
-container, and what is left when the node has ended is killed.
-Imports the standard library only, and is executed anew (``become_parent``): the parent lives as long as the node and
-is to stay small.
+It never restarts the node: systemd or Kubernetes does. When the node dies without having left its group, the same
+command line is run once more to evict it, so that another node has its partitions within a second. A socket connects
+the two: the node reports its membership through it, and sees the parent's death as its end. The parent adopts orphans
+below it, waits for them, also as process 1 of a container, and kills those that are left when the node has ended.
+To stay small it imports the standard library only, in a process that is executed anew (``become_parent``).
 """
 
 from __future__ import annotations
@@ -28,28 +26,28 @@ NODE: Final = "STREAMSCHED_NODE"
 EVICT: Final = "STREAMSCHED_EVICT"
 _COMMAND: Final = (sys.executable, "-P", "-m", "streamsched")
 PATIENCE_S: Final = 5.0
-"""Seconds in which what the node left is killed."""
+"""Time to kill what the node left."""
 SIGNALS: Final = {
     signal.SIGTERM: signal.SIGTERM,
     signal.SIGINT: signal.SIGTERM,
     signal.SIGHUP: signal.SIGTERM,  # the terminal is gone
 }
-"""What the parent hears, and what it says to the node."""
+"""Signals that the parent receives, and what it sends to the node for each."""
 
 
 def is_node() -> bool:
-    """Tell whether this process was started by the parent, as the node."""
+    """Return whether this process is the node, started by a parent."""
     return NODE in os.environ
 
 
 def to_evict() -> dict[str, str] | None:
-    """Tell whom the parent started this process to evict: ``node``, ``group``, ``member`` and ``writer``."""
+    """Return the node that this process is to evict: ``node``, ``group``, ``member`` and ``writer``; or None."""
     found = os.environ.get(EVICT)
     return None if found is None else dict(json.loads(found))
 
 
 def become_parent(arguments: Sequence[str]) -> NoReturn:
-    """Go on as the parent of a node that runs this command line, in a process that has imported nothing else."""
+    """Replace this process by the parent of a node that runs this command line."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-P", "-m", "streamsched.hosting.supervise", *arguments])  # noqa: S606
@@ -60,14 +58,14 @@ def supervise(arguments: Sequence[str]) -> int:
     ours, its = socket.socketpair()
     descendants.adopt()
     children = _Children()
-    # Blocked until there is somebody to hear them, here and in the node, which inherits the mask.
+    # Blocked until there are handlers, here and in the node, which inherits the mask.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     children.start(
         arguments,
         env={**os.environ, NODE: f"{its.fileno()}:{os.getpid()}"},
         pass_fds=[its.fileno()],
         stdin=subprocess.DEVNULL,
-        process_group=0,  # a Ctrl-C is one signal for the node: ours
+        process_group=0,  # so that a Ctrl-C reaches the node once, through us
     )
     its.close()
 
@@ -81,7 +79,7 @@ def supervise(arguments: Sequence[str]) -> int:
         membership = _last_line(memberships)
         code = children.wait()
     if membership is not None and membership["group"]:
-        with suppress(OSError):  # a log on a disk that is full does not keep the dead in the group
+        with suppress(OSError):  # a full disk must not prevent the eviction
             sys.stderr.write(f"streamsched: the node died (exit code {code}), its membership is evicted\n")
             sys.stderr.flush()
         children.start(arguments, env={**os.environ, EVICT: json.dumps(membership)})
@@ -92,7 +90,7 @@ def supervise(arguments: Sequence[str]) -> int:
 
 
 class _Children:
-    """Waits for every child of this process, its own and those that it adopted, at once when it ends."""
+    """Reaps every child of this process as it ends, its own and those that it adopted."""
 
     def __init__(self) -> None:
         self._own = 0
@@ -100,7 +98,7 @@ class _Children:
         signal.signal(signal.SIGCHLD, self._reap)
 
     def start(self, arguments: Sequence[str], **options: Any) -> int:
-        """Start the command line anew; returns the process id. One at a time."""
+        """Start the command line anew, one at a time; returns the process id."""
         self._own = 0  # until it is known, each end may be its end
         process = subprocess.Popen([*_COMMAND, *arguments], **options)  # noqa: S603 - our own command line
         process.returncode = 0  # it is waited for here, and by nothing else
@@ -108,13 +106,13 @@ class _Children:
         return process.pid
 
     def signal(self, number: int) -> None:
-        """Send a signal to the child of our own, unless it has ended: its number may be another's by then."""
+        """Send a signal to our child, unless it has ended: its number may be reused."""
         if self._own and self._own not in self._ended:
             with suppress(ProcessLookupError):  # waited for in this moment
                 os.kill(self._own, number)
 
     def wait(self) -> int:
-        """Wait for the end of the child of our own; returns its exit code, or minus the signal."""
+        """Wait for the end of our child; returns its exit code, or minus the signal."""
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])  # or its end could be noted between look and wait
         try:
             while self._own not in self._ended:
@@ -133,19 +131,16 @@ class _Children:
 
 
 def ignore_signals() -> None:
-    """Heed no signal any more: all is done, and Python's own end would let one kill the process in its last moments."""
+    """Ignore signals from now on: Python's shutdown would let one kill a process that has finished."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 class Membership:
-    """A node's line to its parent. Without a parent it says nothing.
-
-    Made first of all in the node: from then on the node dies with its parent.
-    """
+    """A node's line to its parent, if it has one. From its creation on, the node dies with its parent."""
 
     def __init__(self) -> None:
-        self._told: tuple[str, ...] | None = None
+        self._reported: tuple[str, ...] | None = None
         self._link: socket.socket | None = None
         descriptor, _, parent = os.environ.pop(NODE, "").partition(":")
         if not parent:
@@ -157,19 +152,19 @@ class Membership:
         self._link.set_inheritable(False)
         threading.Thread(target=self._watch, args=(self._link,), name="parent", daemon=True).start()
 
-    def tell(self, node: str, group: str, membership: tuple[str, str]) -> None:
-        """Tell who the node is in its group, where that is news."""
-        self._say(node, group, *membership)
+    def report(self, node: str, group: str, membership: tuple[str, str]) -> None:
+        """Report the node's membership of its group, if it has changed."""
+        self._send(node, group, *membership)
 
     def left(self) -> None:
-        """Tell that the node has left its group."""
-        self._say("", "", "", "")
+        """Report that the node has left its group."""
+        self._send("", "", "", "")
 
-    def _say(self, *told: str) -> None:
-        if self._link is None or self._told == told:
+    def _send(self, *membership: str) -> None:
+        if self._link is None or self._reported == membership:
             return
-        self._told = told
-        line = json.dumps(dict(zip(("node", "group", "member", "writer"), told, strict=True)))
+        self._reported = membership
+        line = json.dumps(dict(zip(("node", "group", "member", "writer"), membership, strict=True)))
         with suppress(OSError):
             self._link.sendall(f"{line}\n".encode())
 
@@ -181,7 +176,7 @@ class Membership:
 
 
 def _last_line(lines: Iterable[str]) -> dict[str, str] | None:
-    """Read to the end of the node and keep its last word."""
+    """Read until the node ends; returns its last report."""
     last = None
     with suppress(OSError):
         for line in lines:

@@ -1,4 +1,4 @@
-"""The one place that builds nodes around an open log: a scheduler with its services, a worker."""
+"""Builds schedulers, their services and workers around an open log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from streamsched.installation.site import Installation
 
-# A node imports what it runs and no more: its memory is what it imports.
+# A node imports only what it runs: imports are most of its memory.
 if TYPE_CHECKING:
     from streamsched.scheduler.evictor import Evictor
     from streamsched.scheduler.node import Scheduler

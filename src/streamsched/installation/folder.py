@@ -1,4 +1,4 @@
-"""The data folder: for the eyes of its user alone, for parameters, states and results lie in it."""
+"""The data folder. Only its user may read it: it holds parameters, states and results."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Final
 
 _OTHERS: Final = 0o077
 _OURS: Final = ("log", "views", "mailbox", "run.lock", "output.log")
-"""How the names begin of what is ours in it."""
+"""Prefixes of the names of our files in it."""
 
 logger = logging.getLogger(__name__)
 
 
 def make_private(folder: Path) -> None:
-    """Make the folder, with mode 0700, or give one that is there this mode.
+    """Make the folder with mode 0700, or give an existing one this mode.
 
-    A folder with other things in it, or of another user, keeps its mode: there is a warning, and what is ours in it is
-    made private. Nothing is raised: who cannot write there is told by whatever writes first.
+    A folder of another user or with other files keeps its mode: warn, and make our files private. Errors are ignored:
+    the first write reports them.
     """
     with suppress(OSError):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def make_private(folder: Path) -> None:
 
 
 def seal(folder: Path) -> None:
-    """Give what is ours in the folder the modes 0700 and 0600: databases make their files as the umask lets them."""
+    """Give our files and folders in it the modes 0600 and 0700: databases create theirs by the umask."""
     with suppress(OSError):
         for path in folder.iterdir():
             if path.name.startswith(_OURS):

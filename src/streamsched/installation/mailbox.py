@@ -16,31 +16,31 @@ from streamsched.installation.folder import make_private
 from streamsched.log.port import Append, Log, LogError, LogUnreachable, RecordTooLarge, TopicMismatch
 from streamsched.log.topics import RECORD_LIMIT
 
-LETTER_BYTES: Final = RECORD_LIMIT + 64 * 1024
-"""Bytes of the longest letter."""
+REQUEST_LIMIT_BYTES: Final = RECORD_LIMIT + 64 * 1024
+"""Bytes of the longest request."""
 _decode: Final = msgspec.msgpack.Decoder(Append).decode
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A letter that was put into the mailbox."""
+class MailboxRequest:
+    """A request in the mailbox."""
 
     _path: Path
 
     @property
     def waits(self) -> bool:
-        """Whether its record is not in the log yet."""
+        """Whether it is not in the log yet."""
         return self._path.exists() or self._path.with_suffix(".taken").exists()
 
     @property
     def refused(self) -> bool:
-        """Whether it was set aside, because its record cannot be appended."""
+        """Whether it was set aside because its record cannot be appended."""
         return self._path.with_suffix(".broken").exists()
 
     def withdraw(self) -> bool:
-        """Take it back; tells whether that was possible: not once it was taken out to be written."""
+        """Take it back; returns whether it was still there."""
         try:
             self._path.unlink()
         except FileNotFoundError:
@@ -49,33 +49,33 @@ class Letter:
 
 
 class Mailbox:
-    """Records that are to be appended, oldest first. A letter is whole or not there: it is renamed in."""
+    """Records to be appended, oldest first. A request is renamed in, so it is never half there."""
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "mailbox"
 
-    def put(self, record: Append) -> Letter:
-        """Leave a letter. Raise LogUnreachable where the folder takes none."""
+    def put(self, record: Append) -> MailboxRequest:
+        """Add a request. Raise LogUnreachable if the folder cannot be written."""
         draft = self._folder / f".{uuid.uuid4()}"
-        letter = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
+        request = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
         try:
             make_private(self._folder.parent)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             draft.touch(0o600)
             draft.write_bytes(msgspec.msgpack.encode(record))
-            draft.rename(letter)
+            draft.rename(request)
         except OSError as error:
             reason = error.strerror or str(error)
             raise LogUnreachable(f"nothing was written: the folder {self._folder} takes no file ({reason})") from error
-        return Letter(letter)
+        return MailboxRequest(request)
 
     def empty(self, log: Log) -> None:
-        """Append what all letters hold, one after the other; only the process that writes the log may.
+        """Append the records of all requests, one by one; for the process that writes the log.
 
-        A letter that a process took out and died over is appended once more: such a record is void the second time.
-        What is no record of this log is set aside.
+        A request that a dead process was appending is appended again: the record has no effect the second time.
+        Unreadable requests are set aside.
         """
-        for path in self._letters():
+        for path in self._requests():
             taken = path.with_suffix(".taken")
             try:
                 path.rename(taken)
@@ -84,7 +84,7 @@ class Mailbox:
             try:
                 log.append([_read(taken)])
             except (_Unreadable, RecordTooLarge, TopicMismatch) as error:
-                logger.warning("letter %s cannot be delivered (%s): set aside", path, error)
+                logger.warning("request %s cannot be appended (%s): set aside", path, error)
                 taken.rename(path.with_suffix(".broken"))
             except LogError:
                 taken.rename(path)
@@ -92,18 +92,18 @@ class Mailbox:
             else:
                 taken.unlink()
 
-    def _letters(self) -> Iterator[Path]:
+    def _requests(self) -> Iterator[Path]:
         if self._folder.is_dir():
             yield from sorted([*self._folder.glob("*.letter"), *self._folder.glob("*.taken")])
 
 
 class _Unreadable(Exception):
-    """A file that is no letter."""
+    """A file that is not a request."""
 
 
 def _read(path: Path) -> Append:
     try:
         with path.open("rb") as file:
-            return _decode(file.read(LETTER_BYTES))  # what was cut short is none
+            return _decode(file.read(REQUEST_LIMIT_BYTES))
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise _Unreadable(error) from error

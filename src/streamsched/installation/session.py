@@ -1,4 +1,4 @@
-"""What commands and queries work with: the open log, who asks, and a view that follows the journal."""
+"""What commands and queries are given: the open log, an identity, and a view that follows the journal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from streamsched.view.follow import Follower
     from streamsched.view.view import View
 
-FLUSH_EVERY: Final = 20_000
-"""Events between writes of the view while following: what is written is let go of."""
+FLUSH_EVENTS: Final = 20_000
+"""Events between writes of the view while following: written ones leave memory."""
 
 
 class Session:
-    """One user of an installation, in one thread. On the embedded log each part is opened when it is first needed."""
+    """One user of an installation, in one thread. Parts of the embedded log are opened when first needed."""
 
     def __init__(self, settings: Settings, on_progress: Progress) -> None:
         self.settings = settings
@@ -36,35 +36,35 @@ class Session:
 
     @cached_property
     def me(self) -> Identity:
-        """Who signs what this session writes."""
+        """The identity that signs what this session writes."""
         return self.site.identity("client", user_name())
 
     @cached_property
     def follower(self) -> Follower:
-        """What folds the journal into the view of this process."""
+        """The follower that folds the journal into a view."""
         from streamsched.view.follow import Follower
 
         site = self.site
         return Follower(log=site.log, topics=site.topics, codec=site.codec, view=site.view("client"))
 
     def make(self) -> None:
-        """Make the embedded log where there is none yet."""
+        """Create the embedded log if there is none yet."""
         if "site" not in self.__dict__:
             self.site = connect(self.settings, create=True)
 
     def folded(self, places: Collection[TopicPartition]) -> View:
-        """Fold what is new of these partitions into the view."""
+        """Fold new records of these partitions and return the view."""
         self.follower.catch_up(places, self._on_progress)
         return self.follower.view
 
     def changes(self, places: Collection[TopicPartition], interval: float) -> Iterator[int]:
-        """Fold what comes; yield the number of events, each ``interval`` seconds at the latest."""
+        """Fold new records; yield their number at least every ``interval`` seconds."""
         self.follower.include(places)
         unwritten = 0
         while True:
             folded = sum(1 for _ in self.follower.poll(interval))
             unwritten += folded
-            if unwritten >= FLUSH_EVERY:
+            if unwritten >= FLUSH_EVENTS:
                 self.follower.view.flush()
                 unwritten = 0
             yield folded

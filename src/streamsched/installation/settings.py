@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the log is and how to reach it. ``brokers`` empty means the embedded log in ``data_dir``."""
+    """Where the log is and how to reach it. Empty ``brokers`` mean the embedded log in ``data_dir``."""
 
     brokers: str = ""
     data_dir: Path = DEFAULT_DATA_DIR
@@ -43,17 +43,12 @@ class Settings:
 
     @property
     def where(self) -> str:
-        """Name the log in a sentence."""
+        """The log's name in a sentence."""
         return f"the cluster {self.brokers}" if self.brokers else f"the embedded log in {self.data_dir}"
 
 
 def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:
-    """Join all sources; ``given`` are the caller's, None where it has none.
-
-    Raises:
-        InputError: a file that cannot be read, or a value that cannot be.
-
-    """
+    """Join all sources; ``given`` are the caller's, None for those without a value. Raise InputError."""
     if config is None and environ.get("STREAMSCHED_CONFIG"):
         config = Path(environ["STREAMSCHED_CONFIG"])
     values: dict[str, Any] = {}
@@ -77,7 +72,7 @@ def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os
 
 
 def refuse_embedded(settings: Settings, command: str) -> None:
-    """Refuse what needs a broker. Raise InputError."""
+    """Raise InputError for a command that needs a broker, if none is given."""
     if not settings.brokers:
         raise InputError(
             f"'{command}' needs a Kafka broker, and none is given",
@@ -94,7 +89,7 @@ def _read(config: Path) -> dict[str, Any]:
     for key in values:
         if key not in (*_KEYS, "kafka"):
             remedy = f"there are {', '.join(_KEYS)} and the table [kafka]"
-            raise InputError("is no setting", remedy, source=str(config), field=key)
+            raise InputError("is an unknown setting", remedy, source=str(config), field=key)
     table = values.get("kafka", {})
     if not isinstance(table, dict) or any(isinstance(value, dict | list) for value in table.values()):
         remedy = "write name = value lines under [kafka], with the names of librdkafka in quotes"
@@ -125,7 +120,7 @@ def _from_files(kafka: Mapping[str, str]) -> dict[str, str]:
                 data = file.read(_SECRET_BYTES + 1)
             values[secret] = data.decode().removesuffix("\n").removesuffix("\r")
         except (OSError, ValueError) as error:
-            reason = f"cannot be read ({getattr(error, 'strerror', None) or 'it is no text'})"
+            reason = f"cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})"
             raise InputError(reason, f"name the file with the {secret}", source=f"{name} {path}") from None
         if not values[secret] or len(data) > _SECRET_BYTES:
             reason = "is empty" if not data.strip() else f"is larger than {_SECRET_BYTES // 1024} KiB"
@@ -137,41 +132,39 @@ def _from_files(kafka: Mapping[str, str]) -> dict[str, str]:
 def _warn_of_readers(path: Path, what: str) -> None:
     with suppress(OSError):
         if path.stat().st_mode & stat.S_IROTH:
-            logger.warning("%s %s, and everybody can read it: chmod 600 it", path, what)
+            logger.warning("%s %s, and every user can read it: chmod 600 it", path, what)
 
 
 def _brokers(value: object, source: str) -> str:
     if value == "":
         return ""
     if not isinstance(value, str) or not all(part.strip() for part in value.split(",")):
-        raise InputError(f"{value!r} is no address", "write host:port,host:port", source=source)
+        raise InputError(f"invalid address {value!r}", "write host:port,host:port", source=source)
     for part in value.split(","):
         port = part.rpartition(":")[2]
         if not (
             port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536 and len(part) > len(port) + 1
         ):
-            raise InputError(f"{part.strip()!r} is no address", "write host:port, as in localhost:9092", source=source)
+            raise InputError(f"invalid address {part.strip()!r}", "write host:port, like localhost:9092", source=source)
     return value
 
 
 def _data_dir(value: object, source: str) -> Path:
     if not isinstance(value, str | Path) or not str(value):
-        raise InputError(f"{value!r} is no folder", "give a path", source=source)
+        raise InputError(f"invalid folder {value!r}", "give a path", source=source)
     return Path(value)
 
 
 def _prefix(value: object, source: str) -> str:
     if not isinstance(value, str) or not _PREFIX.fullmatch(value):
-        raise InputError(
-            f"{value!r} cannot begin the names of topics", "use letters, digits, '.', '_' and '-'", source=source
-        )
+        raise InputError(f"invalid prefix {value!r}", "use letters, digits, '.', '_' and '-'", source=source)
     return value
 
 
 def _child_partitions(value: object, source: str) -> int:
     text = str(value)
     if not (text.isascii() and text.isdigit() and len(text) < 6 and 1 <= int(text) <= 10_000):
-        raise InputError(f"{value!r} is no number of partitions", "give 1 to 10000", source=source)
+        raise InputError(f"invalid number of partitions {value!r}", "give 1 to 10000", source=source)
     return int(text)
 
 
@@ -179,9 +172,4 @@ def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-_CHECKS: Final = {
-    "brokers": _brokers,
-    "data_dir": _data_dir,
-    "prefix": _prefix,
-    "child_partitions": _child_partitions,
-}
+_CHECKS: Final = {"brokers": _brokers, "data_dir": _data_dir, "prefix": _prefix, "child_partitions": _child_partitions}

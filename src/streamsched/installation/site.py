@@ -1,4 +1,4 @@
-"""An open log with its topics, and the views of it in the data folder."""
+"""An open log with its topics, and its views in the data folder."""
 
 from __future__ import annotations
 
@@ -26,38 +26,29 @@ from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 
-# What only some commands need is imported where it is made: submit and status are as fast as what they import.
+# Imported late where only some commands need it: submit and status are as fast as their imports.
 if TYPE_CHECKING:
     from streamsched.log.adapter import LogAdapter
     from streamsched.view.view import View
 
 VIEW_SLOTS = 8
 Progress = Callable[[int, int], None]
-"""Hears how many records are folded, of how many."""
-log = logging.getLogger(__name__)
+"""Called with the numbers of folded records and of all."""
+logger = logging.getLogger(__name__)
 
 
 class Copies(Struct, frozen=True):
-    """How many copies new topics have, and how many of them must have a record: as in ``TopicSpec``."""
+    """Replication factor and min.insync.replicas of new topics, as in ``TopicSpec``."""
 
     replication: int = -1
     min_insync: int = 0
 
 
 class Installation:
-    """An open log with its topics: what every command starts from."""
+    """An open log with its topics."""
 
     def __init__(self, settings: Settings, *, write: bool = False) -> None:
-        """Open the log.
-
-        Args:
-            settings: where it is.
-            write: open the embedded log for writing, and create it where there is none; Kafka is always both.
-
-        Raises:
-            LogUnreachable: no broker answers, or the folder cannot be used.
-
-        """
+        """Open the log; ``write``: the embedded log for writing, created if there is none. Raise LogUnreachable."""
         self.settings = settings
         self.codec = Codec()
         self.clock = SystemClock()
@@ -79,16 +70,13 @@ class Installation:
             self.create_topics()
 
     def pause(self, seconds: float) -> None:
-        """Wait; the simulation's does not."""
+        """Wait; the simulation overrides it."""
         time.sleep(seconds)
 
     def create_topics(self, copies: Copies | None = None) -> Sequence[str]:
-        """Create what is missing, with position 0 for every partition of both groups; returns the new topics.
+        """Create missing topics, with position 0 for every partition of both groups; returns the new topics.
 
-        Raises:
-            TopicMismatch: a topic is not as it must be; nothing was created.
-            LogError: the work log has another size than it had, and there are workers.
-
+        Raise TopicMismatch, with nothing created; LogError if the work log's size differs while there are workers.
         """
         from streamsched.runtime.commit_metadata import INITIAL
 
@@ -98,7 +86,7 @@ class Installation:
         ]
         created = self.log.create_topics(specs)
         for group, places in self.topics.groups().items():
-            # Positions of an older topic are not to begin at 0 again: who is given such a partition makes up for it.
+            # Not for an existing topic: a node that is assigned a partition without a position makes up for it.
             if places[0].topic in created:
                 self.log.commit_initial(group, places, INITIAL.encode())
         if self.settings.brokers:
@@ -118,16 +106,12 @@ class Installation:
             sizes.record(self.log, self.topics)
 
     def check_sizes(self) -> None:
-        """Refuse topics that do not have the partitions that they were made with.
+        """Raise TopicMismatch if a topic's number of partitions has changed since it was created.
 
-        Where that was never recorded, it is now, if the groups' positions show that none were added.
-
-        Raises:
-            TopicMismatch: there are others; the message says what to do.
-
+        A number that was never recorded is recorded now, if the groups' positions show that none were added.
         """
         if not self.settings.brokers:
-            return  # nobody adds any
+            return
         from streamsched.log import sizes
 
         try:
@@ -135,14 +119,14 @@ class Installation:
             if made_with is None and self._whole():
                 sizes.record(self.log, self.topics)
         except NotAllowed as error:
-            log.warning("that no partitions were added to the topics is not checked: %s", error)
+            logger.warning("cannot check whether partitions were added to the topics: %s", error)
             made_with = None
         made_with = made_with or sizes.Sizes(EVENT_PARTITIONS, self.topics.child_partitions)
         if wrong := sizes.difference(self.topics, made_with):
             raise TopicMismatch(wrong)
 
     def _whole(self) -> bool:
-        """Tell whether the groups have a position for every partition, as when the topics were made."""
+        """Return whether the groups have a position for every partition, as in new topics."""
         return self.topics.event_partitions == EVENT_PARTITIONS and all(
             position is not None
             for group, places in self.topics.groups().items()
@@ -150,12 +134,7 @@ class Installation:
         )
 
     def discover(self) -> Installation:
-        """Learn the sizes of the topics as they are.
-
-        Raises:
-            TopicMismatch: there are none, or partitions were added; the message says what to do.
-
-        """
+        """Read the actual sizes of the topics. Raise TopicMismatch if there are none, or partitions were added."""
         prefix = self.settings.prefix
         try:
             events = self.log.partitions(f"{prefix}.events")
@@ -167,12 +146,12 @@ class Installation:
                 f"nothing with prefix {prefix!r} is in {self.settings.where}; 'streamsched run' and 'submit' make it"
             ) from error
         self.topics = Topics(prefix, event_partitions=events, child_partitions=children)
-        if self.settings.brokers and events != EVENT_PARTITIONS:  # nodes look always, but a command has no time
+        if self.settings.brokers and events != EVENT_PARTITIONS:  # nodes always check; a command has no time
             self.check_sizes()
         return self
 
     def refresh(self) -> None:
-        """See all that other processes have written to the embedded log until now; Kafka shows it by itself."""
+        """Read what other processes have written to the embedded log; Kafka needs no refresh."""
         from streamsched.log.embedded import EmbeddedLog
 
         if isinstance(self.log, EmbeddedLog):
@@ -180,21 +159,21 @@ class Installation:
 
     @property
     def records(self) -> Records:
-        """Make the records of this installation."""
+        """The factory of this installation's records."""
         return Records(self.codec, self.topics)
 
     @property
     def journal_id(self) -> str:
-        """Tell which journal this is."""
+        """The id of the journal."""
         return self.topics.journal_id(self.log)
 
     def identity(self, role: str, name: str | None = None) -> Identity:
-        """Make the identity of a node or client of this process."""
+        """Return a new identity for a node or client of this process."""
         node_id = uuid7(self.clock.now())
         return Identity(node_id, visible(name or node_name(role)), self.clock)
 
     def view(self, kind: str) -> View:
-        """Open a view of this kind in the data folder, in the first slot that is free; in memory if there is none."""
+        """Open a view of this kind in the first free slot of the data folder; in memory if none is free."""
         from streamsched.view.store import StoreUnusable
         from streamsched.view.view import open_view
 
@@ -207,12 +186,12 @@ class Installation:
                 try:
                     return open_view(place, journal_id, self.codec)
                 except StoreUnusable as error:
-                    log.error("the view is kept in memory: %s", error)
+                    logger.error("the view is kept in memory: %s", error)
                     break
         return open_view(None, journal_id, self.codec)
 
     def close(self) -> None:
-        """Let go of the log and the views' locks."""
+        """Close the log and release the views' locks."""
         self.log.close()
         for lock in self._locks:
             lock.close()
@@ -220,13 +199,13 @@ class Installation:
             seal(self.settings.data_dir)
 
     def _make_private(self) -> None:
-        """Make the data folder, and remember that something was written into it."""
+        """Make the data folder and remember to seal it."""
         if not self._private:
             make_private(self.settings.data_dir)
             self._private = True
 
     def _lock(self, path: Path) -> bool:
-        """Take the lock of a view; it goes with the process."""
+        """Take the lock of a view, until the process ends."""
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = path.open("w")
@@ -241,14 +220,14 @@ class Installation:
 
 
 def node_name(role: str) -> str:
-    """Name a node that was given no name."""
+    """Return the default name of a node."""
     return f"{role}-{socket.gethostname()}-{os.getpid()}"
 
 
 def user_name() -> str:
-    """Name whoever runs this process, and the machine."""
+    """Return the name of this process's user and machine."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
+    except (KeyError, OSError):  # a container may have a user without a name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"

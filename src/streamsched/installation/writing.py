@@ -1,8 +1,7 @@
 """How a client writes: straight to Kafka, and to the embedded log through its mailbox.
 
-The embedded log takes one writing process at a time. A ``run`` or ``up`` keeps it for as long as it works, under a lock
-of its own, and empties the mailbox many times a second. While there is none, the client opens the log for a moment and
-empties the mailbox itself. Either way the letter is in the journal when ``write`` returns.
+The embedded log has one writing process at a time. A running ``run`` or ``up`` holds its lock and empties the mailbox
+many times a second. Without one, the client opens the log for a moment and empties the mailbox itself.
 """
 
 from __future__ import annotations
@@ -15,22 +14,20 @@ from pathlib import Path
 from typing import IO, Final
 
 from streamsched.installation.folder import make_private
-from streamsched.installation.mailbox import Letter, Mailbox
+from streamsched.installation.mailbox import Mailbox, MailboxRequest
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, TopicMismatch, TopicPartition
 
 PATIENCE_S: Final = 30.0
-"""Seconds that a client waits for the process that has the log, and a process that works on it for such clients."""
+"""Seconds that a client waits for the process that has the log, and such a process for clients."""
 LOOK_S: Final = 0.02
 
 
 def write(site: Installation, record: Append) -> int:
-    """Append a record, durable on return; returns its offset, on the embedded log one that is not below it.
+    """Append a record, durable on return; returns its offset, on the embedded log that or a later one.
 
-    Raises:
-        LogUnreachable: nothing was written, or the message says that this is not known.
-
+    Raise LogUnreachable: nothing was written, unless the message says that this is unknown.
     """
     if site.settings.brokers:
         return site.log.append([record])[0]
@@ -41,12 +38,9 @@ def write(site: Installation, record: Append) -> int:
 
 
 def connect(settings: Settings, *, create: bool) -> Installation:
-    """Open the log for a client; ``create`` makes the embedded one where there is none yet.
+    """Open the log for a client; ``create`` makes the embedded one if there is none yet.
 
-    Raises:
-        LogUnreachable: no broker answers, or the folder holds no log and none is to be made.
-        TopicMismatch: there are no topics of this prefix.
-
+    Raise LogUnreachable; TopicMismatch if there are no topics with this prefix.
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:
@@ -64,7 +58,7 @@ def connect(settings: Settings, *, create: bool) -> Installation:
 
 
 def open_to_work(settings: Settings) -> Installation:
-    """Open the log to work on it for long; clients that write for a moment are waited for. Raise LogUnreachable."""
+    """Open the log to work on it; waits for clients that write for a moment. Raise LogUnreachable."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
@@ -76,10 +70,10 @@ def open_to_work(settings: Settings) -> Installation:
 
 
 class Tenure:
-    """The right to work on the embedded log of a folder: one process has it, until it lets go or dies."""
+    """The right to work on the embedded log of a folder: one process has it until it ends."""
 
     def __init__(self, settings: Settings, command: str) -> None:
-        """Take it. Raise LogTaken where another process has it, with its id and command."""
+        """Take it. Raise LogTaken, with its id and command, if another process has it."""
         path = settings.data_dir / "run.lock"
         try:
             make_private(settings.data_dir)
@@ -99,7 +93,7 @@ class Tenure:
         self._lock.flush()
 
     def close(self) -> None:
-        """Let go."""
+        """Release it."""
         self._lock.close()
 
 
@@ -118,27 +112,27 @@ def _open(settings: Settings) -> Installation:
 
 
 def _hand_in(settings: Settings, record: Append) -> None:
-    """Leave a letter, and return when it is in the log; who gives up before, by an interrupt too, takes it back."""
+    """Put a request into the mailbox and wait until it is in the log; an interrupt or error withdraws it."""
     mailbox = Mailbox(settings.data_dir)
-    letter = mailbox.put(record)
+    request = mailbox.put(record)
     try:
-        _deliver(settings, mailbox, letter)
+        _deliver(settings, mailbox, request)
     except LogTaken as error:
-        if letter.withdraw():
+        if request.withdraw():
             raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
-        if letter.waits:
+        if request.waits:
             raise LogUnreachable(f"it may still be written, look again later: {error}") from error
     except BaseException:
-        letter.withdraw()
+        request.withdraw()
         raise
-    if letter.refused:
+    if request.refused:
         raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
 
 
-def _deliver(settings: Settings, mailbox: Mailbox, letter: Letter) -> None:
-    """Wait until the process that has the log has taken the letter; do it here while there is none. Raise LogTaken."""
+def _deliver(settings: Settings, mailbox: Mailbox, request: MailboxRequest) -> None:
+    """Wait until the request is appended; append it here while no process has the log. Raise LogTaken."""
     deadline = time.monotonic() + PATIENCE_S
-    while letter.waits:
+    while request.waits:
         try:
             with closing(Installation(settings, write=True)) as site:
                 mailbox.empty(site.log)

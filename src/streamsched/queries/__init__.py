@@ -1,1 +1,1 @@
-"""What is known of tasks, schedules, nodes and dead letters, as plain data."""
+"""Answers about tasks, schedules, nodes and dead letters, as plain data."""

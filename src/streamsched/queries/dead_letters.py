@@ -1,4 +1,4 @@
-"""The records that were set aside, and what is known of each."""
+"""Dead letters: the records that were set aside."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from streamsched.queries.documents import Document
 
 @dataclass(frozen=True, slots=True)
 class SetAside:
-    """A record that was set aside: its dead letter, under the number that names it."""
+    """A dead letter and its number."""
 
     number: int
     letter: DeadLetter
 
 
-class LetterDocument(Document, frozen=True, kw_only=True):
-    """A dead letter: the place that its record came from, and why it was set aside."""
+class DeadLetterDocument(Document, frozen=True, kw_only=True):
+    """A dead letter: where its record came from, and why it was set aside."""
 
     number: int
     at: int
@@ -39,8 +39,8 @@ class LetterDocument(Document, frozen=True, kw_only=True):
     reason: str
 
 
-class WholeLetterDocument(LetterDocument, frozen=True, kw_only=True):
-    """A dead letter with its value, in hexadecimal form, and what the log still has of the record itself."""
+class WholeDeadLetterDocument(DeadLetterDocument, frozen=True, kw_only=True):
+    """A dead letter with its value in hexadecimal, and what the log still has of its record."""
 
     value: str | None
     bytes: int | None
@@ -49,18 +49,18 @@ class WholeLetterDocument(LetterDocument, frozen=True, kw_only=True):
 
 
 def topic_named(topics: Topics, name: str) -> str:
-    """Return the full name of a topic. Raise InputError where there is none of the name."""
+    """Return the full name of a topic. Raise InputError if it is unknown."""
     names = [spec.name for spec in topics.specs()]
     for full in (name, f"{topics.prefix}.{name}"):
         if full in names:
             return full
-    raise InputError(f"{name!r} is no topic here", f"choose one of {', '.join(names)}")
+    raise InputError(f"unknown topic {name!r}", f"choose one of {', '.join(names)}")
 
 
 def dead_letters(site: Installation, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
-    """Walk the dead letters, the oldest first: of one topic of origin, written at ``since`` (milliseconds) or later.
+    """Yield the dead letters, the oldest first: of one topic of origin, written at ``since`` (milliseconds) or later.
 
-    What is no dead letter itself is passed over.
+    Records of the topic that are not dead letters are skipped.
     """
     place = TopicPartition(site.topics.dead_letters, 0)
     begin = site.log.start([place]) if since is None else site.log.position_at([place], since)
@@ -75,7 +75,7 @@ def dead_letters(site: Installation, *, topic: str | None = None, since: int | N
 
 
 def dead_letter(site: Installation, number: int) -> SetAside | None:
-    """Find the dead letter of this number."""
+    """Return the dead letter of this number."""
     record = _record_at(site, TopicPartition(site.topics.dead_letters, 0), number)
     if record is None:
         return None
@@ -86,7 +86,7 @@ def dead_letter(site: Installation, number: int) -> SetAside | None:
 
 
 def origin_of(site: Installation, letter: DeadLetter) -> Record | None:
-    """Find the record that a dead letter is about, if the log still has it."""
+    """Return the record of a dead letter, if the log still has it."""
     if letter.topic not in {spec.name for spec in site.topics.specs()}:
         return None
     return _record_at(site, TopicPartition(letter.topic, letter.partition), letter.offset)
@@ -97,29 +97,29 @@ def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record
         if not site.log.start([place])[place] <= offset < site.log.end([place])[place]:
             return None
         found = next(merged(site.log, {place: offset + 1}, {place: offset}), None)
-    except LogError:  # no such partition, or deleted this very moment
+    except LogError:  # no such partition, or deleted meanwhile
         return None
     return found if found is not None and found.offset == offset else None
 
 
-def letter_document(entry: SetAside) -> LetterDocument:
-    """Make the document of a dead letter in a list."""
+def dead_letter_document(entry: SetAside) -> DeadLetterDocument:
+    """Return the document of a dead letter in a list."""
     letter = entry.letter
-    return LetterDocument(
+    return DeadLetterDocument(
         number=entry.number, at=letter.at, by=letter.by, topic=letter.topic, partition=letter.partition,
         offset=letter.offset, key=None if letter.key is None else _text(letter.key), reason=letter.reason,
     )  # fmt: skip
 
 
-def whole_letter_document(entry: SetAside, origin: Record | None) -> WholeLetterDocument:
-    """Make the document of a dead letter and the record that it is about."""
+def whole_dead_letter_document(entry: SetAside, origin: Record | None) -> WholeDeadLetterDocument:
+    """Return the document of a dead letter and its record."""
     value, there, headers = entry.letter.value, None, None
     if origin is not None:
         there = {"timestamp": origin.timestamp, "bytes": None if origin.value is None else len(origin.value)}
         headers = tuple((name, _text(data)) for name, data in origin.headers)
     text, length = (None, None) if value is None else (value.hex(), len(value))
-    head = asdict(letter_document(entry))
-    return WholeLetterDocument(**head, value=text, bytes=length, headers=headers, origin=there)
+    head = asdict(dead_letter_document(entry))
+    return WholeDeadLetterDocument(**head, value=text, bytes=length, headers=headers, origin=there)
 
 
 def _text(data: bytes) -> str:

@@ -10,7 +10,7 @@ from msgspec import Struct, to_builtins
 
 
 class Document(Struct, frozen=True):
-    """An answer. Its JSON has the fields in their order; a number whose type has ``shown`` is text there."""
+    """An answer. Its JSON has the fields in order; numbers whose type has ``shown`` are text there."""
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document."""
@@ -29,10 +29,10 @@ class Time(int):
         return None if millis is None else cls(millis)
 
     def shown(self) -> str:
-        """Write it as text."""
+        """Return it as text."""
         return rfc3339(self)
 
 
 def rfc3339(millis: int) -> str:
-    """Write a time as UTC with milliseconds."""
+    """Return a time as text, in UTC with milliseconds."""
     return datetime.fromtimestamp(millis / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

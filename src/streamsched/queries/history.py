@@ -1,4 +1,4 @@
-"""The history of an installation: replayed, or folded into a view of its own."""
+"""The history of an installation: replayed, or folded into a new view."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ends_of(
 def history(
     site: Installation, task_id: str | None, *, position: int | None, time: int | None
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Replay the journal, merged by time; a record that is no event comes with the reason."""
+    """Yield the records of the journal, merged by time, each with its event or with why it is not one."""
     ends = ends_of(site, task_id, position=position, time=time)
     return replay.history(site.log, site.topics, site.codec, ends, task_id)
 

@@ -1,4 +1,4 @@
-"""The ledger of a schedule: each of its times, what became of it and why, read from the schedule's own history."""
+"""The tick ledger of a schedule: the outcome of each of its times and the reason, from the schedule's history."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ OUTCOMES: Final = ("fired", "redriven", "skipped", "missed", "suppressed", "drop
 
 
 class Nominal(Time):
-    """A time that documents have with milliseconds only if there are any."""
+    """A time that documents show with milliseconds only if there are any."""
 
     def shown(self) -> str:
-        """Write it as text."""
+        """Return it as text."""
         return utc(self)
 
 
@@ -42,13 +42,13 @@ class Tick(Document, frozen=True, kw_only=True):
 
 @dataclass(slots=True)
 class _Run:
-    """Times of equal fate, as they were told; ``spans`` are the specs that held, each for a stretch (inclusive)."""
+    """Times with equal outcome; ``spans`` are the specs that held, each for an inclusive stretch."""
 
     tick: Tick
     spans: list[tuple[ScheduleSpec, int, int]] = field(default_factory=list)
 
-    def spelled(self, since: int, until: int) -> Iterator[Tick]:
-        """Give the times in [since, until) one by one."""
+    def ticks(self, since: int, until: int) -> Iterator[Tick]:
+        """Yield the times in [since, until) one by one."""
         if not self.spans:
             if since <= self.tick.nominal < until:
                 yield self.tick
@@ -59,17 +59,17 @@ class _Run:
 
 
 def ledger(events: Iterable[e.OfSchedule], *, since: int = 0, until: int = 1 << 62) -> Iterator[Tick]:
-    """Tell of each time in [since, until) that was decided about, in their order."""
+    """Yield each decided time in [since, until), in order."""
     book = _Book()
     for event in events:
         book.take(event)
     for run in sorted(book.runs, key=lambda run: run.tick.nominal):
-        for tick in run.spelled(since, until):
+        for tick in run.ticks(since, until):
             yield replace(tick, task_outcome=book.ended.get(tick.task_id or ""))
 
 
 class _Book:
-    """The ledger in the making: folds along, to know what held."""
+    """Collects the ledger; folds the schedule along, to know what held at each time."""
 
     def __init__(self) -> None:
         self.runs: list[_Run] = []
@@ -82,31 +82,31 @@ class _Book:
         if schedule is not None and isinstance(event, e.TicksDecided):
             self._decided(schedule, event)
         elif schedule is not None and isinstance(event, e.BackfillDecided):
-            self._backfilled(schedule, event)
+            self._backfill_step(schedule, event)
         elif isinstance(event, e.TickEnded):
             self.ended[event.task_id] = event.outcome
         self._schedule = evolve_schedule(schedule, event) or schedule
 
     def _decided(self, schedule: Schedule, event: e.TicksDecided) -> None:
-        """Take in those fates that the fold takes in too."""
+        """Take the outcomes that the fold accepts too."""
         open_ones = {*schedule.waiting, *schedule.triggers}
-        for told in event.ticks:
-            pending = PendingTick(told.kind, told.first)
-            if pending not in open_ones and (told.kind != "tick" or told.first <= schedule.cursor):
+        for decided in event.ticks:
+            pending = PendingTick(decided.kind, decided.first)
+            if pending not in open_ones and (decided.kind != "tick" or decided.first <= schedule.cursor):
                 continue
-            buffered = told.outcome == "buffered"
+            buffered = decided.outcome == "buffered"
             tick = Tick(
-                nominal=Nominal(told.first),
-                kind=told.kind,
-                outcome="waiting" if buffered else told.outcome,
-                reason=_reason(schedule, told, event.at, waited=pending in self._waiting),
+                nominal=Nominal(decided.first),
+                kind=decided.kind,
+                outcome="waiting" if buffered else decided.outcome,
+                reason=_reason(schedule, decided, event.at, waited=pending in self._waiting),
                 decided_at=Nominal(event.at),
-                task_id=tick_id(schedule.schedule_id, *pending) if told.outcome == "fired" else None,
+                task_id=tick_id(schedule.schedule_id, *pending) if decided.outcome == "fired" else None,
                 task_outcome=None,
             )
             run = self._waiting.pop(pending, None)
             if run is None:
-                run = _Run(tick, list(_spans(schedule, told)))
+                run = _Run(tick, list(_spans(schedule, decided)))
                 self.runs.append(run)
             run.tick = tick
             open_ones.discard(pending)
@@ -114,50 +114,50 @@ class _Book:
                 open_ones.add(pending)
                 self._waiting[pending] = run
 
-    def _backfilled(self, schedule: Schedule, event: e.BackfillDecided) -> None:
-        """Take in what a backfill did about times; what it left as it was has been told of before."""
+    def _backfill_step(self, schedule: Schedule, event: e.BackfillDecided) -> None:
+        """Take what a backfill did; a time that it left has its entry already."""
         if schedule.backfill is None or schedule.backfill.number != event.backfill:
             return
-        for told in event.ticks:
-            if told.outcome == "left":
+        for decided in event.ticks:
+            if decided.outcome == "left":
                 continue
             tick = Tick(
-                nominal=Nominal(told.first),
+                nominal=Nominal(decided.first),
                 kind="backfill",
-                outcome=told.outcome,
+                outcome=decided.outcome,
                 reason=f"asked for by backfill {event.backfill}",
                 decided_at=Nominal(event.at),
-                task_id=tick_id(schedule.schedule_id, "tick", told.first),
+                task_id=tick_id(schedule.schedule_id, "tick", decided.first),
                 task_outcome=None,
             )
             self.runs.append(_Run(tick))
 
 
-def _spans(schedule: Schedule, told: e.Ticks) -> Iterator[tuple[ScheduleSpec, int, int]]:
-    if told.count == 1:
+def _spans(schedule: Schedule, decided: e.Ticks) -> Iterator[tuple[ScheduleSpec, int, int]]:
+    if decided.count == 1:
         return
     for version, until in schedule.spans():
-        first, last = max(told.first, version.since + 1), min(told.last, until)
+        first, last = max(decided.first, version.since + 1), min(decided.last, until)
         if not version.deleted and first <= last:
             yield version.rules.spec, first, last
 
 
-def _reason(schedule: Schedule, told: e.Ticks, at: int, *, waited: bool) -> str:
-    held = schedule.now if told.kind == "trigger" else schedule.held_at(told.first)
+def _reason(schedule: Schedule, decided: e.Ticks, at: int, *, waited: bool) -> str:
+    held = schedule.now if decided.kind == "trigger" else schedule.held_at(decided.first)
     policy = held.rules.policy
-    if told.outcome == "fired":
+    if decided.outcome == "fired":
         if waited:
             return "it had waited for a running task"
-        return "asked for" if told.kind == "trigger" else "its time came"
-    if told.outcome == "missed":
-        if told.first < at - policy.catchup_window_ms:
+        return "asked for" if decided.kind == "trigger" else "its time came"
+    if decided.outcome == "missed":
+        if decided.first < at - policy.catchup_window_ms:
             return f"found too late: the catch-up window is {duration.write(policy.catchup_window_ms)}"
         return f"more than {policy.max_catchup_runs} were found late (max_catchup_runs)"
-    if told.outcome == "dropped":
+    if decided.outcome == "dropped":
         return _why_dropped(schedule, held, waited=waited)
-    if told.outcome == "skipped" and waited:
+    if decided.outcome == "skipped" and waited:
         return "a later time took its place (overlap cancel_other)"
-    return _REASONS.get(told.outcome, "")
+    return _REASONS.get(decided.outcome, "")
 
 
 _REASONS: Final = {

@@ -1,4 +1,4 @@
-"""The nodes that are there, from their beats."""
+"""The nodes that run, from their beats."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from streamsched.log.event_reader import EventReader
 from streamsched.log.port import TopicPartition
 from streamsched.queries.documents import Document
 
-FORGOTTEN: Final = 300_000
-"""Milliseconds after which a node that died without a word is listed no more."""
+FORGOTTEN_MS: Final = 300_000
+"""Age of the last beat from which a dead node is no longer listed."""
 
 
 class RunningDocument(Document, frozen=True):
-    """A child that runs on a node; its progress is None where JSON has no word for what the handler told."""
+    """A child that runs on a node; progress that JSON cannot hold is None."""
 
     task_id: str
     child: int
@@ -29,7 +29,7 @@ class RunningDocument(Document, frozen=True):
 
 
 class NodeDocument(Document, frozen=True):
-    """A node, as its latest beat tells. Milliseconds; ``age_ms`` is that of the beat."""
+    """A node by its latest beat. Milliseconds; ``age_ms`` is the age of the beat."""
 
     node_id: str
     name: str
@@ -47,9 +47,9 @@ class NodeDocument(Document, frozen=True):
 
 
 def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
-    """List the latest beat of each node that has not left, with its age in milliseconds.
+    """Return the latest beat of each node that has not left, with the age of its record in milliseconds.
 
-    The age is that of the record: what a node says itself of the time is as wrong as its clock.
+    The record's time is used because a node's own clock may be wrong.
     """
     beats: dict[bytes, tuple[NodeBeat, int]] = {}
     event_reader = EventReader(site.codec, site.topics)
@@ -62,12 +62,12 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
         beats.pop(key, None)
         if beat is not None:
             beats[key] = (beat, now - record.timestamp)
-    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN]
+    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN_MS]
     return sorted(present, key=lambda found: (found[0].role, found[0].name))
 
 
 def node_document(beat: NodeBeat, age: int) -> NodeDocument:
-    """Make the document of one that ``nodes`` lists."""
+    """Return the document of one node of ``nodes``."""
     told = {name: getattr(beat, name) for name in NodeDocument.__struct_fields__ if hasattr(beat, name)}
     running = tuple(
         RunningDocument(it.task_id, it.child, it.attempt, it.started_at, _finite(it.done), _finite(it.total))

@@ -1,4 +1,4 @@
-"""Whether anything works on the tasks of this log: a scheduler and a worker whose beats came lately, and that can."""
+"""Whether a scheduler and a suitable worker have beaten lately, so that tasks of this log are worked on."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from streamsched.log.event_reader import EventReader
 from streamsched.log.port import Record, TopicPartition
 
 SEEN_S: Final = 10.0
-"""Seconds after its last beat for which a node counts as present."""
+"""How long a node counts as present after its last beat."""
 WATCHES: Final = 6
 WATCH_S: Final = 0.2
-"""Looks for a new beat, and seconds between them, where old ones tell of nobody: clocks differ by up to a minute."""
+"""Looks for new beats, and the time between them, when no old ones show a node: clocks differ by up to a minute."""
 LOOK_S: Final = 1.0
-"""Seconds for which an answer holds."""
+"""How long an answer holds."""
 READ_S: Final = 2.0
-"""Seconds that reading the beats may take."""
+"""How long reading the beats may take."""
 BATCH: Final = 1_000
 ROLES: Final = ("scheduler", "worker")
 
 
 class Presence:
-    """Reads the beats of the last seconds, and on from there at each look."""
+    """Reads the beats of the last seconds, and new ones at each look."""
 
     def __init__(self, site: Installation) -> None:
         self._site = site
@@ -41,14 +41,11 @@ class Presence:
         self._reader.assign(starts)
         self._watches = WATCHES if site.settings.brokers else 0
         self._seen: dict[bytes, tuple[NodeBeat, int]] = {}
-        """The last beat of each node, and when it came by our clock (milliseconds), by the key of the node.
-
-        A beat that came since we read tells that by itself; an older one by the time of its record.
-        """
+        """By node key: its last beat, and when it came (our clock; the record's time for beats before we began)."""
         self._next_look = 0.0
 
     def missing(self, task: Task | None = None) -> str:
-        """Say who is missing for anything to be done, of a task where one is given, and the remedy; else empty."""
+        """Return which nodes are missing, for this task if one is given, with the remedy; empty if none."""
         if time.monotonic() >= self._next_look:
             self._read()
             self._next_look = time.monotonic() + LOOK_S
@@ -67,7 +64,7 @@ class Presence:
         able = [beat for beat in present if beat.role == "worker" and needed.met_by(beat.modules)]
         if task.idle and not any(beat.partitions for beat in able):
             if able:
-                return f"no worker that allows module {needed.module} owns a partition: there are fewer than workers"
+                return f"no worker that allows module {needed.module} owns a partition: there are too few partitions"
             start = f"streamsched {'worker' if self._site.settings.brokers else 'up'} --allow {needed.module}"
             return f"no worker allows module {needed.module}: start one with '{start}'"
         return f"a child was given back, and is tried again: {task.refusal}" if task.refusal else ""
@@ -85,9 +82,9 @@ class Presence:
         deadline = time.monotonic() + READ_S
         while self._reader.position(self._place) < end and time.monotonic() < deadline:
             for record in self._reader.poll(BATCH, 0.2):
-                self._hear(record)
+                self._on_beat(record)
 
-    def _hear(self, record: Record) -> None:
+    def _on_beat(self, record: Record) -> None:
         key = record.key or b""
         try:
             beat = self._event_reader.beat(record)

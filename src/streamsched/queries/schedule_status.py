@@ -1,4 +1,4 @@
-"""What people and scripts are told of a schedule: plain data, made from the view."""
+"""The status of a schedule as plain data, from the view."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import FOREVER, Schedule
 from streamsched.queries.documents import Document, Time
 
-SHOWN: Final = 5
-"""Coming times that are told."""
+SHOWN_TIMES: Final = 5
+"""Next times in a status."""
 
 
 class LocalTime(Time):
-    """A time that documents have in the zone of its schedule."""
+    """A time that documents show in the zone of its schedule."""
 
     zone: str
 
@@ -31,17 +31,17 @@ class LocalTime(Time):
         return self
 
     def shown(self) -> str:
-        """Write it as text."""
+        """Return it as text."""
         return moment.write(self, self.zone)
 
 
 class Duration(int):
-    """Milliseconds; documents have them as files do, such as ``1h30m``."""
+    """Milliseconds; documents show them as files do, such as ``1h30m``."""
 
     schema: ClassVar = {"type": "string"}
 
     def shown(self) -> str:
-        """Write it as text."""
+        """Return it as text."""
         return duration.write(self)
 
 
@@ -56,7 +56,7 @@ class PolicyStatus(Document, frozen=True, kw_only=True, rename={"catchup_window_
 
 
 class BackfillStatus(Document, frozen=True, kw_only=True):
-    """A backfill as it stands. ``cursor``: the last time that it went through, in milliseconds since the epoch."""
+    """A backfill. ``cursor``: the last time that it handled, in milliseconds since the epoch."""
 
     number: int
     state: str
@@ -71,17 +71,12 @@ class BackfillStatus(Document, frozen=True, kw_only=True):
 
     @property
     def done(self) -> bool:
-        """Whether there is nothing more to come of it."""
+        """Whether it has ended."""
         return self.state in ("done", "cancelled")
-
-    @property
-    def passed(self) -> int:
-        """Count the times that it went through."""
-        return sum(self.counts.get(outcome, 0) for outcome in ("fired", "redriven", "left"))
 
 
 class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "next"}):
-    """A schedule as it stands. Times in milliseconds since the epoch; ``spec`` is as in its file."""
+    """A schedule. Times in milliseconds since the epoch; ``spec`` is as in its file."""
 
     schedule_id: str
     state: str
@@ -98,7 +93,7 @@ class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "nex
     changed_at: Time
     changed_by: str
     coming: tuple[LocalTime, ...]
-    """The next nominal times, with which a paused schedule does nothing."""
+    """The next nominal times, also of a paused schedule."""
     left: int | None
     counts: Mapping[str, int]
     running: tuple[str, ...]
@@ -110,19 +105,19 @@ class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "nex
 
     @property
     def deleted(self) -> bool:
-        """Whether it has ended."""
+        """Whether it was deleted."""
         return self.state == "deleted"
 
     @property
     def coming_local(self) -> list[str]:
-        """Write the next times in the schedule's zone."""
+        """The next times as text, in the schedule's zone."""
         return [at.shown() for at in self.coming]
 
 
 def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
-    """Tell how a schedule stands at ``now``."""
+    """Return the status of a schedule at ``now``."""
     body, (spec, policy) = schedule.now.body, schedule.now.rules
-    shown = 0 if schedule.deleted else SHOWN if schedule.left is None else min(SHOWN, schedule.left)
+    shown = 0 if schedule.deleted else SHOWN_TIMES if schedule.left is None else min(SHOWN_TIMES, schedule.left)
     coming = spec.between(max(now, schedule.cursor) + 1, FOREVER)
     return ScheduleStatus(
         schedule_id=schedule.schedule_id,

@@ -1,4 +1,4 @@
-"""The schedules of an installation, as the view of a session has them."""
+"""Queries about schedules, from the view of a session."""
 
 from __future__ import annotations
 
@@ -24,38 +24,38 @@ class Schedules:
         self._session = session
 
     def find(self, schedule_id: str) -> Schedule | None:
-        """Return a schedule as it stands now, a deleted one too; None where there was never one of this id."""
+        """Return a schedule, a deleted one too; None if this id was never used."""
         home = self._session.site.topics.journal_of(schedule_id)
         return self._session.folded([home]).schedules.get(schedule_id)
 
     def need(self, schedule_id: str, *, live: bool = False) -> Schedule:
-        """Return a schedule as it stands now, one that was not deleted if ``live``. Raise NoSuchSchedule."""
+        """Return a schedule; with ``live``, a deleted one counts as missing. Raise NoSuchSchedule."""
         found = self.find(schedule_id)
         if found is None or (live and found.deleted):
             where = self._session.site.settings.where
             raise NoSuchSchedule(f"no schedule {schedule_id!r} in {where}; 'streamsched schedule list' shows all")
         return found
 
-    def told(self, schedule: Schedule) -> ScheduleStatus:
-        """Return how this schedule stands now."""
+    def status_of(self, schedule: Schedule) -> ScheduleStatus:
+        """Return the status of this schedule now."""
         return schedule_status(schedule, self._session.me.clock.now())
 
     def all(self) -> list[ScheduleStatus]:
         """Return all schedules by their ids, the deleted ones too."""
         schedules = self._session.folded(self._session.site.topics.journal()).schedules
-        return [self.told(schedules[schedule_id]) for schedule_id in sorted(schedules)]
+        return [self.status_of(schedules[schedule_id]) for schedule_id in sorted(schedules)]
 
     def ticks(
         self, schedule_id: str, *, since: int | None, until: int | None, last: int | None, outcome: str | None
     ) -> Iterator[Tick]:
-        """Yield the schedule's times that were decided about, as ``Client.ticks`` does. Raise NoSuchSchedule."""
+        """Yield the decided times of a schedule, as ``Client.ticks`` does. Raise NoSuchSchedule."""
         self.need(schedule_id)
         found = ledger(self.events(schedule_id), since=since or 0, until=1 << 62 if until is None else until)
         wanted = (tick for tick in found if outcome in (None, tick.outcome))
         return wanted if last is None else iter(deque(wanted, last))
 
     def events(self, schedule_id: str) -> Iterator[e.OfSchedule]:
-        """Yield the events of a schedule, from its beginning."""
+        """Yield the events of a schedule from its beginning."""
         site, key = self._session.site, schedule_id.encode()
         home = [site.topics.journal_of(schedule_id)]
         with closing(JournalReader(site.log, site.topics, site.codec)) as reader:

@@ -1,4 +1,4 @@
-"""What people and scripts are told of a task and its children: plain data, made from the view."""
+"""The status of a task and its children as plain data, from the view."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHILD_STATES = {
 
 
 class ChildCounts(Document, frozen=True):
-    """How many children are where; the states add up to ``total``."""
+    """Children by state; the states add up to ``total``."""
 
     total: int
     waiting: int
@@ -34,9 +34,14 @@ class ChildCounts(Document, frozen=True):
     failed: int
     cancelled: int
 
+    @property
+    def ended(self) -> int:
+        """Children that have ended."""
+        return self.succeeded + self.failed + self.cancelled
+
 
 class TaskStatus(Document, frozen=True):
-    """A task as it stands. Times in milliseconds since the epoch."""
+    """A task. Times in milliseconds since the epoch."""
 
     task_id: str
     template: str
@@ -54,7 +59,7 @@ class TaskStatus(Document, frozen=True):
     children: ChildCounts
     void: int
     why: str = ""
-    """Why nothing is done for it now, with the remedy, where that is known."""
+    """Why nothing works on it now, with the remedy; empty if unknown."""
 
     @property
     def done(self) -> bool:
@@ -63,7 +68,7 @@ class TaskStatus(Document, frozen=True):
 
 
 class ChildStatus(Document, frozen=True):
-    """A child as it stands. Times in milliseconds since the epoch; ``result`` is decoded."""
+    """A child. Times in milliseconds since the epoch; ``result`` is decoded."""
 
     child: int
     state: str
@@ -81,7 +86,7 @@ class ChildStatus(Document, frozen=True):
 
 
 def status_of(task: Task) -> TaskStatus:
-    """Tell how a task stands."""
+    """Return the status of a task."""
     request = task.request
     return TaskStatus(
         task_id=task.task_id,
@@ -103,7 +108,7 @@ def status_of(task: Task) -> TaskStatus:
 
 
 def children_of(view: View, task: Task, state: str | None = None) -> Iterator[ChildStatus]:
-    """Walk the children in order, those in one state if it is given."""
+    """Yield the children in order, those in ``state`` if it is given."""
     known = view.details(task.task_id)
     index, detail = next(known, (-1, None))
     for child in _listed(task, state):
@@ -115,7 +120,7 @@ def children_of(view: View, task: Task, state: str | None = None) -> Iterator[Ch
 
 
 def _listed(task: Task, state: str | None) -> Iterator[int]:
-    """Walk the children that may be in this state: of those that were never dispatched, only whole runs."""
+    """Yield the children that may be in this state; never-dispatched ones in whole runs."""
     yield from range(task.cells)
     for tail, children in task.tail():
         if state in (None, CHILD_STATES[tail]):

@@ -1,4 +1,4 @@
-"""The tasks of an installation, as the view of a session has them."""
+"""Queries about tasks, from the view of a session."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from streamsched.queries.presence import Presence
 from streamsched.queries.status import ChildStatus, TaskStatus, children_of, status_of
 
 HALT_OFFSETS: Final = 10_000
-"""Offsets behind the schedulers' position that are looked at to find out whether a partition stands still."""
+"""Offsets that are read from the schedulers' position on, to find a record that halts the partition."""
 HALT_LOOK_S: Final = 1.0
-"""Seconds that this may take."""
+"""How long that may take."""
 
 
 class Tasks:
@@ -42,16 +42,16 @@ class Tasks:
         return task
 
     def status(self, task_id: str, presence: Presence) -> TaskStatus:
-        """Return how a task stands, and why nothing is done for it, where that is so. Raise NoSuchTask."""
+        """Return the status of a task, with the reason if nothing works on it. Raise NoSuchTask."""
         status = status_of(self.find(task_id))
         return status if status.done else replace(status, why=self.missing(task_id, presence))
 
     def missing(self, task_id: str, presence: Presence) -> str:
-        """Say which nodes are missing, or where no worker can run the task, as it was folded last; else empty."""
+        """Return which nodes are missing to work on the task, as it was folded last; empty if none."""
         return presence.missing(self._session.follower.view.active.get(task_id))
 
     def halted(self, task_id: str) -> str:
-        """Say whether the task's partition stands still, reading from the schedulers' position on; empty if not."""
+        """Return why the task's partition stands still behind the schedulers' position; empty if it does not."""
         site = self._session.site
         home = site.topics.journal_of(task_id)
         try:
@@ -67,13 +67,13 @@ class Tasks:
                     reader.poll(HALT_OFFSETS, 0.2)
                 halt = reader.halts.get(home.partition)
                 return "" if halt is None else str(halt)
-        except LogError:  # it may only write, which is all that a submit needs
+        except LogError:  # a user who may only write can submit all the same
             return ""
 
     def all(self) -> list[TaskStatus]:
-        """Return all tasks, the youngest last."""
+        """Return all tasks, the newest last."""
         view = self._session.folded(self._session.site.topics.journal())
-        return _youngest_last(task for task_id in view.task_ids() if (task := view.task(task_id)))
+        return _newest_last(task for task_id in view.task_ids() if (task := view.task(task_id)))
 
     def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
         """Yield the children of a task in order, those in one state if it is given. Raise NoSuchTask."""
@@ -93,12 +93,12 @@ class Tasks:
                 return
 
     def follow_active(self, interval: float) -> Iterator[list[TaskStatus]]:
-        """Yield the statuses of all active tasks, as ``follow`` does, without an end."""
+        """Yield the statuses of all active tasks, as ``follow`` does, for ever."""
         places = self._session.site.topics.journal()
         view = self._session.folded(places)
         changes = self._session.changes(places, interval)
         while True:
-            yield _youngest_last(view.active.values())
+            yield _newest_last(view.active.values())
             next(changes)
 
     def wait(self, task_id: str, timeout: float | None) -> TaskStatus:
@@ -112,5 +112,5 @@ class Tasks:
         raise AssertionError("follow ends with a task that is done")
 
 
-def _youngest_last(tasks: Iterable[Task]) -> list[TaskStatus]:
+def _newest_last(tasks: Iterable[Task]) -> list[TaskStatus]:
     return sorted(map(status_of, tasks), key=lambda status: status.submitted_at)

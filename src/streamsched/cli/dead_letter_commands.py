@@ -19,34 +19,32 @@ if TYPE_CHECKING:
     from streamsched.queries.dead_letters import SetAside
 
 LINE: Final = "{:>8}  {:<19}  {:<36}  {:<36}  {}"
-ROW: Final = 32
-"""Bytes of a value in one line of its hexadecimal form."""
+ROW_BYTES: Final = 32
+"""Of a value, in one line of its hexadecimal form."""
 NAMES: Final = {"journal": "events", "work-log": "children"}
-SHOWN: Final = 512
-"""Bytes of a value that are shown to people."""
+SHOWN_BYTES: Final = 512
+"""Of a value, in all."""
 
 
 def dead_letters(
     context: typer.Context,
     topic: Annotated[
         str | None,
-        typer.Option(metavar="T", help="Only what came from this topic: events, children, or its full name."),
+        typer.Option(metavar="T", help="Only records from this topic: events, children, or a full name."),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Only what was set aside since then (RFC 3339, or a date).")
-    ] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help="Set aside since (RFC 3339 or a date).")] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N.")] = None,
     count: Annotated[bool, typer.Option("--count", help="Only count them, by topic.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the records that were set aside because they are no events, the oldest first.
+    """List the records that were set aside because they are not events, the oldest first.
 
-    Each is kept whole, up to 256 KiB, with the reason and the place that it came from; 'dead-letters show' prints one.
-    They are deleted after four weeks. Beats that cannot be read are passed over without a dead letter.
+    Each is kept whole, up to 256 KiB, with the reason and its origin; 'dead-letters show' prints one. They are deleted
+    after four weeks. Unreadable beats are skipped and get no dead letter.
     """
     if context.invoked_subcommand is not None:
         return
-    begin = None if since is None else read_time(since, "--since", f"{since!r} is no time")
+    begin = None if since is None else read_time(since, "--since", f"invalid time {since!r}")
     with client_of(context) as client:
         origin = None if topic is None else client.topic(topic)
         found = client.dead_letters(topic=origin, since=begin)
@@ -68,9 +66,9 @@ def show(
             raise InputError(f"there is no dead letter {number}", "'streamsched dead-letters' lists them")
         entry, origin = found
     if as_json:
-        from streamsched.queries.dead_letters import whole_letter_document
+        from streamsched.queries.dead_letters import whole_dead_letter_document
 
-        out_json(whole_letter_document(entry, origin).document())
+        out_json(whole_dead_letter_document(entry, origin).document())
         return
     for name, text in _described(entry, origin):
         out(f"{name:<9} {text}")
@@ -86,11 +84,11 @@ def set_aside(
     ] = "journal",
     work_log: Annotated[bool, typer.Option("--work-log", help="As --topic work-log.")] = False,
 ) -> None:
-    """Decide that a record of an unknown schema is rubbish, so that its partition goes on.
+    """Set aside a record of an unknown schema, so that its partition continues.
 
-    A partition stands still at such a record, for it may come from a newer version: then upgrade instead, for what it
-    says would be lost. All nodes and commands need a version that knows this decision. It stands in the same partition,
-    with who and why; the record becomes a dead letter.
+    A partition stops at such a record because a newer version may have written it: then upgrade instead, or its content
+    is lost. The decision is written to the same partition, with who and why, and the record becomes a dead letter. All
+    nodes and commands need a version that knows such decisions.
     """
     with client_of(context) as client:
         on_work_log = work_log or _is_work_log(client.topic(NAMES.get(topic, topic)), client)
@@ -99,17 +97,17 @@ def set_aside(
     if decided.before:
         note(plain(f"it was set aside already, at {local_time(decision.at)} by {decision.by}: {decision.reason}"))
     else:
-        note(f"partition {partition} goes on at offset {offset}; the record becomes a dead letter")
+        note(f"partition {partition} continues at offset {offset}; the record becomes a dead letter")
 
 
 def _is_work_log(topic: str, client: Client) -> bool:
     if topic not in (client.topic("events"), client.topic("children")):
-        raise InputError(f"no record of {topic} stops anything", "choose journal or work-log", source="--topic")
+        raise InputError(f"no record of {topic} stops a partition", "choose journal or work-log", source="--topic")
     return topic == client.topic("children")
 
 
 def _list(found: Iterable[SetAside], *, as_json: bool) -> None:
-    from streamsched.queries.dead_letters import letter_document
+    from streamsched.queries.dead_letters import dead_letter_document
 
     told: Counter[str] = Counter()
     for entry in found:
@@ -117,7 +115,7 @@ def _list(found: Iterable[SetAside], *, as_json: bool) -> None:
             out(LINE.format("NUMBER", "SET ASIDE", "RECORD", "KEY", "REASON"))
         told[entry.letter.topic] += 1
         if as_json:
-            out_json(letter_document(entry).document())
+            out_json(dead_letter_document(entry).document())
         else:
             letter = entry.letter
             when, key = local_time(letter.at), plain(_text(letter.key), 36)
@@ -132,7 +130,7 @@ def _count(found: Iterable[SetAside], *, as_json: bool) -> None:
         out_json({"total": counts.total(), "topics": dict(sorted(counts.items()))})
         return
     rows = [(plain(topic), number) for topic, number in sorted(counts.items())]
-    for line in columns([("TOPIC", "DEAD LETTERS"), *rows, ("all", counts.total())]):
+    for line in columns([("TOPIC", "DEAD DEAD_LETTERS"), *rows, ("all", counts.total())]):
         out(line)
 
 
@@ -146,7 +144,7 @@ def _described(entry: SetAside, origin: Record | None) -> list[tuple[str, str]]:
         ("key", "none" if letter.key is None else plain(_text(letter.key), 500)),
     ]
     if origin is None:
-        lines.append(("origin", "the record itself is kept no more"))
+        lines.append(("origin", "the record itself was deleted"))
     else:
         lines.append(("written", local_time(origin.timestamp)))
         lines += [("header", plain(f"{name}: {_text(data)}", 500)) for name, data in origin.headers]
@@ -154,10 +152,10 @@ def _described(entry: SetAside, origin: Record | None) -> list[tuple[str, str]]:
         lines.append(("value", "none"))
         return lines
     whole = len(letter.value) if origin is None or origin.value is None else len(origin.value)
-    lines.append(("value", f"{whole:,} bytes" + (f", the first {SHOWN} of them" if whole > SHOWN else "")))
-    for begin in range(0, min(len(letter.value), SHOWN), ROW):
-        row = letter.value[begin : min(begin + ROW, SHOWN)]
-        lines.append((f"{begin:>8}", f"{row.hex(' ', 4):<{2 * ROW + ROW // 4}} {_printable(row)}"))
+    lines.append(("value", f"{whole:,} bytes" + (f", the first {SHOWN_BYTES} of them" if whole > SHOWN_BYTES else "")))
+    for begin in range(0, min(len(letter.value), SHOWN_BYTES), ROW_BYTES):
+        row = letter.value[begin : min(begin + ROW_BYTES, SHOWN_BYTES)]
+        lines.append((f"{begin:>8}", f"{row.hex(' ', 4):<{2 * ROW_BYTES + ROW_BYTES // 4}} {_printable(row)}"))
     return lines
 
 
@@ -167,7 +165,7 @@ def _place(entry: SetAside) -> str:
 
 
 def _reason(entry: SetAside) -> str:
-    """Leave out the place that most reasons begin with: it has a column of its own."""
+    """Return the reason without the place, which has a column of its own."""
     return entry.letter.reason.removeprefix(f"{_place(entry)}: ")
 
 

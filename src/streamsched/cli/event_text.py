@@ -1,4 +1,4 @@
-"""Events in words, for people."""
+"""Events as text, for people."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from streamsched.domain.calendar.moment import write as utc
 ENVELOPE: Final = frozenset({"event_id", "at", "by", "task_id", "basis", "redrive", "request", "reason"})
 
 
-def words(event: Any) -> str:
-    """Tell what an event says, and who says it."""
+def event_text(event: Any) -> str:
+    """Return what an event says, and who wrote it."""
     name = type(event).__name__
-    tell = _WORDS.get(name, _child if name.startswith("Child") else _others)
-    text = tell(event)
+    text_of = _TEXTS.get(name, _child if name.startswith("Child") else _others)
+    text = text_of(event)
     reason = getattr(event, "reason", "")
     if reason and name != "ChildFailed":
         text = f"{text}, because {reason}" if text else f"because {reason}"
@@ -122,7 +122,7 @@ def _others(event: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in values if value not in ("", None))
 
 
-_WORDS: Final[dict[str, Callable[[Any], str]]] = {
+_TEXTS: Final[dict[str, Callable[[Any], str]]] = {
     "ScheduleSet": _schedule_set,
     "SchedulePaused": _schedule_paused,
     "ScheduleTriggered": lambda event: "a task is wanted now",
