@@ -12,9 +12,9 @@ import pytest
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import TopicSpec
 from streamsched.log.topics import RECORD_LIMIT
-from tests.contract.harness import Harness
 from tests.contract.local import open_embedded, open_memory
-from tests.contract.node import Node
+from tests.support.log_harness import Harness
+from tests.support.log_node import Node
 
 HERE = Path(__file__).parent
 PARTITIONS = 4

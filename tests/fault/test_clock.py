@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.fault.nodes import ROOT, Nodes, until
+from tests.support.nodes import ROOT, Nodes, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 DAY_NS: Final = 86_400 * 10**9

@@ -10,8 +10,8 @@ import time
 import psutil
 import pytest
 
-from tests.fault.nodes import until
-from tests.fault.site import WORKER, Site
+from tests.support.nodes import until
+from tests.support.site import WORKER, Site
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 

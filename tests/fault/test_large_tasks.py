@@ -11,7 +11,7 @@ from typing import Final
 import psutil
 import pytest
 
-from tests.fault.nodes import ROOT, Nodes, until
+from tests.support.nodes import ROOT, Nodes, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 LIMIT: Final = 150 * 1024 * 1024

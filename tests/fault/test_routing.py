@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fault.nodes import Nodes, until
+from tests.support.nodes import Nodes, until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.fault]
 TEMPLATE = """

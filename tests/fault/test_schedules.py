@@ -14,8 +14,8 @@ from streamsched.domain import events as e
 from tests.chaos.kinds import KINDS
 from tests.chaos.round import play
 from tests.chaos.schedules import Pace, kill_schedulers
-from tests.fault.ticks import Secondly, tick_violations
-from tests.kafka.shared import broker
+from tests.support.brokers import broker
+from tests.support.ticks import Secondly, tick_violations
 
 SHORT = Pace(seconds=24, every=8, away=12)
 SCHEDULE = Secondly("second", latest=2, away=(4_100, 8_100))

@@ -26,7 +26,7 @@ from streamsched.queries.schedule_status import schedule_status
 from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.golden.sampling import Sample
+from tests.support.samples import Sample
 
 pytestmark = pytest.mark.golden
 

@@ -12,7 +12,7 @@ import pytest
 
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec, schema_folder, wire_fingerprint
-from tests.golden.sampling import SAMPLES, Sample
+from tests.support.samples import SAMPLES, Sample
 
 pytestmark = pytest.mark.golden
 

@@ -15,7 +15,7 @@ from streamsched.log.core.writer import CoreWriter
 from streamsched.log.port import Append, Committed, Member, TopicPartition
 from streamsched.log.topics import CHILD_PARTITIONS, EVENT_PARTITIONS
 from tests.guard.calls import Calls
-from tests.poison.house import House
+from tests.support.house import House
 
 CHILDREN: Final = 10_000
 IN_A_TURN: Final = 100

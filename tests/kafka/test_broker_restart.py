@@ -14,10 +14,10 @@ from streamsched.log.port import (
     LogUnreachable,
     WriterFenced,
 )
-from tests.contract.harness import until
-from tests.contract.node import read, stable, values
 from tests.kafka.conftest import make_node
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
+from tests.support.log_node import read, stable, values
 from tools.broker import Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]

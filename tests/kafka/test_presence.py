@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.nodes import Nodes, until
-from tests.unit.cli_case import template
+from tests.support.cli import template
+from tests.support.nodes import Nodes, until
 from tools.broker import Broker
 
 pytestmark = [pytest.mark.kafka]

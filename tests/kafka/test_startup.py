@@ -10,8 +10,8 @@ import pytest
 
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
-from tests.unit.cli_case import Cli
-from tests.unit.startup_case import HEAVY, READING, TEMPLATES, imported
+from tests.support.cli import Cli
+from tests.support.startup import HEAVY, READING, TEMPLATES, imported
 from tools.broker import Broker
 
 pytestmark = pytest.mark.kafka

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from streamsched.log.port import Committed, LogUnreachable, OutcomeUnknown, WriterFenced
-from tests.contract.harness import until
-from tests.contract.node import read, values
 from tests.kafka.conftest import make_node
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
+from tests.support.log_node import read, values
 from tools.broker import Broker
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]

@@ -15,7 +15,7 @@ from tests.model.explore import explore
 from tests.model.owed import owed_model
 from tests.model.pending import pending_model
 from tests.model.task import OUTCOMES, Event, Fold, Task
-from tests.property.journals import request, template
+from tests.support.journals import request, template
 
 pytestmark = pytest.mark.simulation
 

@@ -20,7 +20,7 @@ from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally
-from tests.poison.house import House
+from tests.support.house import House
 
 pytestmark = pytest.mark.unit
 

@@ -12,7 +12,7 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.poison.house import House
+from tests.support.house import House
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ from streamsched.domain import events as e
 from streamsched.domain.flaws import flaw_of
 from streamsched.log.codec import headers_of
 from streamsched.log.port import Append, TopicPartition
-from tests.poison.house import House
+from tests.support.house import House
 
 pytestmark = pytest.mark.unit
 

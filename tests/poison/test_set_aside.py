@@ -23,7 +23,7 @@ from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker.node import Worker
-from tests.poison.house import House, InstantPool, _state
+from tests.support.house import House, InstantPool, _state
 
 pytestmark = pytest.mark.unit
 

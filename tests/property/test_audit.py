@@ -16,8 +16,8 @@ from streamsched.domain import events as e
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import headers_of
 from streamsched.log.port import Append
-from tests.property.journals import journals
-from tests.unit.audit_case import CODEC, TOPICS, Entry, History, live
+from tests.support.audit_case import CODEC, TOPICS, Entry, History, live
+from tests.support.journals import journals
 
 pytestmark = pytest.mark.property
 

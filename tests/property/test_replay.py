@@ -19,8 +19,8 @@ from streamsched.runtime.records import Records
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.property.journals import journals, request, template
-from tests.simulation.clock import VirtualClock
+from tests.support.clock import VirtualClock
+from tests.support.journals import journals, request, template
 
 pytestmark = pytest.mark.property
 CODEC = Codec()

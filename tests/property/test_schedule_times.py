@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.refusal import ScheduleError
-from tests.property.wall_oracle import EPOCH, Wall, every_tick, wall_of
+from tests.support.wall_oracle import EPOCH, Wall, every_tick, wall_of
 
 pytestmark = pytest.mark.property
 

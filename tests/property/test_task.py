@@ -10,7 +10,7 @@ from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import owed
 from streamsched.domain.phases import CLOSING, TERMINAL, TRANSITIONS, ChildState, Phase
 from streamsched.domain.task import Load, Task
-from tests.property.journals import journals
+from tests.support.journals import journals
 
 pytestmark = pytest.mark.property
 

@@ -23,7 +23,7 @@ from streamsched.queries.status import children_of
 from streamsched.worker import jobs, wire
 from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
 from streamsched.worker.payload import write_result
-from tests.poison.house import House, InstantPool
+from tests.support.house import House, InstantPool
 
 pytestmark = pytest.mark.property
 LIMIT = 1 << 20
@@ -119,7 +119,7 @@ class EchoPool(InstantPool):
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.poison.house.InstantPool", EchoPool)
+        patch.setattr("tests.support.house.InstantPool", EchoPool)
         yield House(room=64)
 
 

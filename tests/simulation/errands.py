@@ -16,12 +16,12 @@ from streamsched.domain.backfill import Reprocess
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.domain.schedule import Schedule
 from streamsched.log.port import TopicPartition
-from tests.simulation.clock import MachineClock
 from tests.simulation.evidence import Submit
 from tests.simulation.nodes import Node
-from tests.simulation.people import SimulatedClient
 from tests.simulation.scenario import template, times
 from tests.simulation.world import World
+from tests.support.clients import SimulatedClient
+from tests.support.clock import MachineClock
 
 REDRIVES: Final = 2
 """After so many, nobody redrives a task any more."""

@@ -16,9 +16,9 @@ from tests.simulation.checker import check
 from tests.simulation.evidence import Exhibits, Kept
 from tests.simulation.faults import Fault
 from tests.simulation.mishaps import befall
-from tests.simulation.people import Disk, Reader
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import CODEC, World
+from tests.support.clients import Disk, Reader
 
 FOLLOWING: Final = 2_000
 """Turns in which every node has to come to the end of the journal, once nothing is added."""

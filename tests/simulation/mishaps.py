@@ -15,9 +15,9 @@ from streamsched.runtime.identity import Identity
 from tests.simulation import errands
 from tests.simulation.faults import BACKFILLS, REDRIVES, Fault
 from tests.simulation.nodes import Node
-from tests.simulation.people import Disk, Site
 from tests.simulation.routing import ELSEWHERE
 from tests.simulation.world import CODEC, JUMPS, World
+from tests.support.clients import Disk, Site
 
 NODES: Final = 6
 """Schedulers and workers that there are at most."""

@@ -10,8 +10,8 @@ from streamsched.log.core import Connection
 from streamsched.scheduler.lookout import Lookout
 from streamsched.scheduler.node import Scheduler
 from streamsched.worker.node import Worker
-from tests.simulation.clock import MachineClock
-from tests.simulation.people import Disk, Reader, SimulatedClient
+from tests.support.clients import Disk, Reader, SimulatedClient
+from tests.support.clock import MachineClock
 
 MODULE = "made.up"
 """The module of every handler."""

@@ -9,8 +9,8 @@ from random import Random
 from typing import Protocol
 
 from streamsched.worker import jobs
-from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.faults import JOB, UNIT, Fault
+from tests.support.clock import MachineClock, VirtualClock
 
 
 class Surroundings(Protocol):

@@ -40,13 +40,13 @@ from streamsched.worker.node import Pace, Worker
 from tests.simulation.archive import Archive, MemoCodec
 from tests.simulation.around import Around
 from tests.simulation.checker_work import settled_in
-from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, decisions
 from tests.simulation.faults import TURN, Dice, Fault
 from tests.simulation.nodes import MODULE, Crash, Errand, Node
-from tests.simulation.people import Disk, Reader, SimulatedClient, Site
 from tests.simulation.pool import FakePool
 from tests.simulation.scenario import Scenario
+from tests.support.clients import Disk, Reader, SimulatedClient, Site
+from tests.support.clock import MachineClock, VirtualClock
 
 CODEC: Final = MemoCodec()
 PACE: Final = Pace(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)

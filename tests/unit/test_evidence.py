@@ -12,7 +12,7 @@ from msgspec import structs
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import fencing_token
-from tests.fault.evidence import Job, Step, Violation, read_notes, violations
+from tests.support.evidence import Job, Step, Violation, read_notes, violations
 
 JOB = Job("job", children=2, steps=3)
 FIRST, SECOND = fencing_token(1, 1), fencing_token(1, 2)

@@ -12,7 +12,7 @@ import pytest
 import streamsched
 from streamsched import ChildContext, ChildError, Client, InputError, LocalTransport, TaskConflict
 from streamsched.files.template_file import load_template, prepare
-from tests.unit.cli_case import TEMPLATES
+from tests.support.cli import TEMPLATES
 
 pytestmark = pytest.mark.unit
 RAISED = {

@@ -1,0 +1,217 @@
+"""A clock that differs from the log's: what a scheduler refuses, and what a worker writes."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, cast
+
+import pytest
+
+from streamsched.domain import events as e
+from streamsched.log.port import Log, LogTime, TopicMismatch
+from streamsched.runtime.clock_check import SAY_AGAIN_S, Agreement, ClockCheck, LogClock
+from streamsched.runtime.identity import Identity
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
+from streamsched.worker.node import Worker
+from tests.support.clock import MachineClock, VirtualClock
+from tests.support.house import House, InstantPool
+
+pytestmark = pytest.mark.unit
+
+DAY = 86_400_000
+
+
+class ToldTime:
+    """A log that tells the time as it is told to."""
+
+    def __init__(self) -> None:
+        self.told: LogTime | None = None
+        self.keeps = False
+
+    def time(self) -> LogTime | None:
+        if self.keeps:
+            raise TopicMismatch("topic w has message.timestamp.type=CreateTime")
+        return self.told
+
+
+def checked() -> tuple[ToldTime, ClockCheck, VirtualClock]:
+    log, clock = ToldTime(), VirtualClock()
+    return log, ClockCheck(cast(Log, log), clock, "nothing is decided"), clock
+
+
+@pytest.mark.parametrize(
+    ("earliest", "latest", "found"),
+    [
+        (0, 0, Agreement.AGREES),
+        (-200, 300, Agreement.AGREES),
+        (-60_000, 0, Agreement.AGREES),
+        (0, 60_000, Agreement.AGREES),
+        (-60_001, 0, Agreement.UNKNOWN),
+        (0, 60_001, Agreement.UNKNOWN),
+        (-DAY, DAY, Agreement.UNKNOWN),
+        (-60_500, -60_001, Agreement.DIFFERS),
+        (60_001, 60_500, Agreement.DIFFERS),
+        (-DAY, -DAY, Agreement.DIFFERS),
+    ],
+)
+def test_a_clock_agrees_only_where_that_is_proven(earliest: int, latest: int, found: Agreement) -> None:
+    log, check, clock = checked()
+    now = clock.now()
+    log.told = LogTime(now + earliest, now + latest)
+    assert check.look(now) is found
+
+
+def test_before_the_log_has_told_the_time_nothing_is_known() -> None:
+    _, check, clock = checked()
+    assert check.look(clock.now()) is Agreement.UNKNOWN
+
+
+def test_a_difference_is_said_once_a_minute_and_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    log, check, clock = checked()
+    with caplog.at_level(logging.WARNING):
+        for _ in range(10):
+            log.told = LogTime(clock.now() - DAY, clock.now() - DAY)
+            check.look(clock.now())
+            clock.advance(SAY_AGAIN_S / 5)
+        log.told = LogTime(clock.now(), clock.now())
+        assert check.look(clock.now()) is Agreement.AGREES
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 3
+    assert "86400 s ahead of the log's: nothing is decided" in said[0]
+    assert "agrees" in said[-1]
+
+
+def test_a_log_that_does_not_tell_is_believed_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    log, check, clock = checked()
+    log.keeps = True
+    assert check.look(clock.now()) is Agreement.AGREES
+    assert "CreateTime" in caplog.text
+
+
+# --- a scheduler ----------------------------------------------------------------------------------------------------
+
+
+class Skewed(House):
+    """A house whose scheduler's machine has a clock of its own."""
+
+    def __init__(self, skew_ms: int) -> None:
+        super().__init__()
+        self.scheduler.stop()
+        self.machine = MachineClock(self.clock, skew_ms=skew_ms, began=5.0)
+        self.scheduler = self._scheduler()
+        self.turn(60)
+
+    def _scheduler(self) -> Any:
+        from streamsched.scheduler.node import Scheduler
+
+        return Scheduler(
+            log=self.cluster.connect("skewed"), topics=self.topics, codec=self.codec,
+            view=View(MemoryStore(), self.codec), me=Identity("skewed", "skewed", self.machine),
+            pause=self.clock.advance,
+        )  # fmt: skip
+
+    def states(self) -> set[str]:
+        from streamsched.log.port import TopicPartition
+
+        beats = [self.intake().beat(record) for record in self.read([TopicPartition(self.topics.workers, 0)])]
+        return {beat.state for beat in beats if beat is not None and beat.name == "skewed"}
+
+
+@pytest.mark.parametrize("skew", [DAY, -DAY, 61_000, -61_000, 90 * 365 * DAY])
+def test_a_scheduler_decides_nothing_until_its_clock_agrees(skew: int, caplog: pytest.LogCaptureFixture) -> None:
+    house = Skewed(skew)
+    task_id = house.id_in(0)
+    house.submit(task_id)
+    house.turn(300)
+    assert house.phase(task_id) == "requested"
+    assert "nothing is decided until they agree" in caplog.text
+    assert "wrong clock" in house.states()
+    house.machine.mend()
+    house.turn()
+    assert house.phase(task_id) == "succeeded"
+
+
+@pytest.mark.parametrize("skew", [59_000, -59_000])
+def test_less_than_a_minute_is_borne(skew: int) -> None:
+    house = Skewed(skew)
+    task_id = house.id_in(1)
+    house.submit(task_id)
+    house.turn()
+    assert house.phase(task_id) == "succeeded"
+
+
+def test_a_clock_that_jumps_while_it_decides_is_noticed_at_once() -> None:
+    house = Skewed(0)
+    house.machine.jump(DAY)
+    task_id = house.id_in(0)
+    house.submit(task_id)
+    house.turn()
+    assert house.phase(task_id) == "requested"
+
+
+def test_dead_letters_are_written_all_the_same() -> None:
+    house = Skewed(DAY)
+    from streamsched.log.port import Append
+
+    house.log.append([Append(house.topics.events, 0, b"k", b"rubbish")])
+    house.turn(100)
+    assert len(house.dead_letters()) == 1
+
+
+# --- a worker -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("skew", [DAY, -DAY])
+def test_a_worker_writes_the_logs_time(skew: int) -> None:
+    house = House()
+    ownership = house.worker._ownership
+    house.log.evict(house.topics.worker_group, ownership.member_id)
+    house.log.fence(ownership.transactional_id)
+    machine = MachineClock(house.clock, skew_ms=skew, began=1.0)
+    pool = _WallPool(machine)
+    house.worker = Worker(
+        log=house.cluster.connect("w2"), topics=house.topics, codec=house.codec, pool=pool,
+        me=Identity("w2", "w2", machine), slots=2, pause=house.clock.advance,
+    )  # fmt: skip
+    task_id = house.id_in(0)
+    house.submit(task_id)
+    house.turn(200)
+    assert house.phase(task_id) == "succeeded"
+    now = house.clock.now()
+    ended = [
+        event
+        for record in house.read(house.topics.journal())
+        for event in (house.codec.decode(record),)
+        if isinstance(event, e.ChildCompleted)
+    ]
+    assert len(ended) == 3
+    assert all(now - 60_000 < event.started_at <= event.at <= now for event in ended)
+
+
+class _WallPool(InstantPool):
+    """Tells times by its machine's clock."""
+
+    def __init__(self, machine: MachineClock) -> None:
+        super().__init__(10)
+        self._machine = machine
+
+    def poll(self, timeout: float) -> list[Any]:
+        from msgspec.structs import replace
+
+        now = self._machine.now()
+        return [replace(news, started_at=now - 5, finished_at=now) for news in super().poll(timeout)]
+
+
+def test_a_workers_clock_is_put_right_and_back() -> None:
+    log, clock = ToldTime(), VirtualClock()
+    put = LogClock(cast(Log, log), clock)
+    log.told = LogTime(clock.now() + DAY, clock.now() + DAY)
+    put.put_right()
+    assert put.now() == clock.now() + DAY
+    log.told = None
+    put.put_right()
+    assert put.now() == clock.now() + DAY
+    log.told = LogTime(clock.now(), clock.now())
+    put.put_right()
+    assert put.now() == clock.now()
