@@ -15,7 +15,7 @@ from streamsched.domain import events as e
 from tests.support.evidence import read_topic
 from tests.support.nodes import Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 TIMES = 24
 FILE = """

@@ -16,7 +16,7 @@ from tests.support.nodes import Nodes, until
 from tests.support.site import TEMPLATE, WORKER
 from tools.cluster import Cluster
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 JOB = Job("job", children=60, steps=10)
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.support.nodes import until
 from tests.support.site import WORKER, Site
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 
 def test_drained_in_the_middle_of_a_rebalance(site: Site) -> None:

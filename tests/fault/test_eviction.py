@@ -17,7 +17,7 @@ import pytest
 from tests.support.nodes import until
 from tests.support.site import WORKER, Site
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 
 def node_of(parent: psutil.Process) -> psutil.Process:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.nodes import ROOT, Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 LIMIT: Final = 150 * 1024 * 1024
 """Bytes that a process may have resident."""
 LARGE: Final = """

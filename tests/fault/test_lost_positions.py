@@ -16,7 +16,7 @@ from tests.support.brokers import broker
 from tests.support.evidence import Job, check, read_notes, read_topic
 from tests.support.nodes import Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 CHILDREN, STEPS, PARTITIONS = 24, 30, 8
 TEMPLATE = f"""
 name: steps

@@ -13,7 +13,7 @@ import pytest
 from tests.support.evidence import Job, check, read_notes, read_topic
 from tests.support.nodes import ROOT, Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 CHILDREN, STEPS = 300, 10
 
 TEMPLATE = """

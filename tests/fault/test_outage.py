@@ -19,7 +19,7 @@ from tests.support.nodes import until
 from tests.support.site import Site
 from tools.broker import Broker, Seat, free_port
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 CHILDREN = 8
 WORKER = ("worker", "--slots", str(CHILDREN), "--allow", "tests.support.handlers", "--checkpoint-interval", "0.1")
 EVICTED_WITHIN_S = 30.0

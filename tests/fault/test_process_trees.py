@@ -17,7 +17,7 @@ import pytest
 from tests.support.nodes import ROOT, Nodes, until
 
 pytestmark = [
-    pytest.mark.fault, pytest.mark.kafka, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")
+    pytest.mark.kafka, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")
 ]  # fmt: skip
 
 TEMPLATE = """

@@ -9,7 +9,7 @@ import pytest
 from tests.support.brokers import broker
 from tests.support.readme import blocks, furnish, shell
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 NODES = """
 streamsched topics create
 streamsched scheduler &

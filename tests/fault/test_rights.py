@@ -21,7 +21,7 @@ from tests.support.nodes import until
 from tests.support.site import WORKER, Site
 from tools.broker import Broker, Seat, free_port
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 ALLOWED = (
     (ResourceType.TOPIC, AclOperation.READ),

@@ -23,7 +23,6 @@ SCHEDULE = Secondly("second", latest=2, away=(4_100, 8_100))
 FIRED = (1, 2, 3, 4, 7, 8, 9)
 
 
-@pytest.mark.fault
 @pytest.mark.kafka
 def test_every_second_has_one_fate_whoever_dies(tmp_path: Path) -> None:
     kind = replace(KINDS["schedule-schedulers-killed"], strike=kill_schedulers(SHORT))

@@ -17,7 +17,6 @@ from tests.support.evidence import Job, check, read_notes
 from tests.support.nodes import Nodes, until
 from tests.support.site import TEMPLATE
 
-pytestmark = [pytest.mark.fault]
 UP = ("up", "--slots", "4", "--allow", "tests.support.handlers")
 
 

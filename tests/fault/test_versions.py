@@ -14,7 +14,7 @@ from tests.support.nodes import Nodes, until
 from tests.support.site import WORKER, Site
 from tools.broker import KAFKA, Broker
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(400)]
 TESTED = ("3.7.2", "3.9.1", "4.1.0", KAFKA)
 
 

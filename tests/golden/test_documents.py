@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-import pytest
 
 from streamsched.commands.backfills import WantedBackfill, parts_of, preview
 from streamsched.domain import events as e
@@ -27,8 +26,6 @@ from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support.samples import Sample
-
-pytestmark = pytest.mark.golden
 
 RECORDED: Final = Path(__file__).with_name("documents.jsonl")
 NOON: Final = 1_795_867_200_000

@@ -14,8 +14,6 @@ from streamsched.domain.events import Event
 from streamsched.log.codec import Codec, schema_folder, wire_fingerprint
 from tests.support.samples import SAMPLES, Sample
 
-pytestmark = pytest.mark.golden
-
 CODEC: Final = Codec()
 RECORDED: Final = Path(__file__).with_name("samples.jsonl")
 LINES: Final = [json.loads(line) for line in RECORDED.read_text().splitlines()]

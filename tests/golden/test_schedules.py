@@ -19,8 +19,6 @@ from streamsched.domain.calendar import moment
 from streamsched.domain.calendar.spec import ScheduleSpec
 from tests.support.wall_oracle import EPOCH, every_tick
 
-pytestmark = pytest.mark.golden
-
 with Path(__file__).with_name("schedules.csv").open(newline="") as file:
     LINES: Final = list(csv.DictReader(file))
 FAR: Final = timedelta(days=4_000)

@@ -19,7 +19,7 @@ from tests.guard.costs import CHILDREN
 from tests.support.brokers import broker
 from tests.support.evidence import read_topic
 
-pytestmark = [pytest.mark.guard, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 IDLE: Final = 6.0
 """Seconds that nodes without a task are looked at."""
 

@@ -20,7 +20,7 @@ from tests.support.nodes import until
 from tests.support.site import WORKER, Site
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,6 @@ from tests.support.log_harness import until
 from tests.support.log_node import Node, read, stable, values
 from tools.broker import Broker
 
-pytestmark = pytest.mark.kafka
-
 
 def share(harness: KafkaHarness, *nodes: Node) -> None:
     """Serve the nodes until all have the same number of partitions."""

@@ -19,7 +19,7 @@ from tests.kafka.harness import KafkaHarness
 from tests.support.log_node import Node, read, stable, values
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from streamsched.runtime.records import Records
 from tests.kafka.harness import KafkaHarness
 from tests.support.log_node import Node
 
-pytestmark = pytest.mark.kafka
 NEWER = b"\xc3\x01" + b"\xff" * 8
 
 

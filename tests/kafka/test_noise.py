@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.site import WORKER, Site
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 ODD = {
     "classic": """
         "linger.ms" = 5

@@ -15,8 +15,6 @@ from tests.support.log_harness import until
 from tests.support.log_node import Node, values
 from tools.broker import Broker
 
-pytestmark = pytest.mark.kafka
-
 
 def collect(harness: KafkaHarness, reader: Reader, count: int, limit: int = 100) -> list[Record]:
     records: list[Record] = []

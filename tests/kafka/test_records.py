@@ -14,7 +14,6 @@ from tests.kafka.harness import KafkaHarness
 from tests.support.brokers import NoText
 from tests.support.log_node import Node, read
 
-pytestmark = pytest.mark.kafka
 MEGABYTE = 1024 * 1024
 
 

@@ -21,7 +21,7 @@ from tests.support.nodes import Nodes
 from tools.broker import Broker
 from tools.cluster import Cluster
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 TEMPLATE = "name: t\nsplit:\n  range: {first: 1, last: 4, size: 1}\nchild:\n  handler: streamsched.examples:noop\n"
 
 

@@ -15,7 +15,6 @@ from tests.kafka.harness import KafkaHarness
 from tests.support.log_harness import until
 from tests.support.log_node import read
 
-pytestmark = pytest.mark.kafka
 MEGABYTE = 1 << 20
 CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1"}
 

@@ -11,7 +11,7 @@ from tests.support.log_harness import until
 from tests.support.log_node import read, values
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def test_the_witness_speaks_after_the_freeze(doomed: Broker, doomed_harness: KafkaHarness) -> None:

@@ -11,7 +11,7 @@ from tests.kafka.harness import KafkaHarness
 from tests.support.log_harness import until
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("silent")]
+pytestmark = pytest.mark.usefixtures("silent")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:9092"])

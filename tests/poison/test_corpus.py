@@ -22,8 +22,6 @@ from streamsched.view.view import View
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally
 from tests.support.house import House
 
-pytestmark = pytest.mark.unit
-
 
 class Besieged(House):
     """A house under attack, which remembers what was thrown where."""

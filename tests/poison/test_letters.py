@@ -12,7 +12,6 @@ from streamsched.log.port import Append
 from tests.poison.corpus import Corpus
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
 RUBBISH = b"\x1b[2Jrub\nbish" + bytes(2_000)
 
 

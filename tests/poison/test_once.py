@@ -14,8 +14,6 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support.house import House
 
-pytestmark = pytest.mark.unit
-
 
 class Crowd(House):
     """A house whose first scheduler makes way for any number of others."""

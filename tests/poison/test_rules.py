@@ -11,8 +11,6 @@ from streamsched.log.codec import headers_of
 from streamsched.log.port import Append, TopicPartition
 from tests.support.house import House
 
-pytestmark = pytest.mark.unit
-
 NEWER = b"\xc3\x01" + b"\xff" * 8 + b"from the future"
 
 

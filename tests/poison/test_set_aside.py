@@ -25,8 +25,6 @@ from streamsched.view.view import View
 from streamsched.worker.node import Worker
 from tests.support.house import House, InstantPool, _state
 
-pytestmark = pytest.mark.unit
-
 NEWER = b"\xc3\x01" + b"\xff" * 8 + b"from the future"
 
 

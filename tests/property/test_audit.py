@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -18,8 +17,6 @@ from streamsched.log.codec import headers_of
 from streamsched.log.port import Append
 from tests.support.audit_case import CODEC, TOPICS, Entry, History, live
 from tests.support.journals import journals
-
-pytestmark = pytest.mark.property
 
 NUMBERS = st.sampled_from((0, 1, 2, 3, 4, 9, 70, 280, -1, 1 << 20, 1 << 40, (1 << 63) - 1, -(1 << 63)))
 

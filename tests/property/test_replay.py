@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -22,7 +21,6 @@ from streamsched.view.view import View
 from tests.support.clock import VirtualClock
 from tests.support.journals import journals, request, template
 
-pytestmark = pytest.mark.property
 CODEC = Codec()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 
 from streamsched.domain import events as e
@@ -11,8 +10,6 @@ from streamsched.domain.owed import owed
 from streamsched.domain.phases import CLOSING, TERMINAL, TRANSITIONS, ChildState, Phase
 from streamsched.domain.task import Load, Task
 from tests.support.journals import journals
-
-pytestmark = pytest.mark.property
 
 LIVE = (ChildState.RUNNING, ChildState.STOPPING)
 ENDED = (ChildState.SUCCEEDED, ChildState.FAILED, ChildState.CANCELLED)

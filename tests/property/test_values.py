@@ -25,7 +25,6 @@ from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTranspo
 from streamsched.worker.payload import write_result
 from tests.support.house import House, InstantPool
 
-pytestmark = pytest.mark.property
 LIMIT = 1 << 20
 NUMBERS = count()
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # halves of characters, too

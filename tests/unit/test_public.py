@@ -14,7 +14,6 @@ from streamsched import ChildContext, ChildError, Client, InputError, LocalTrans
 from streamsched.files.template_file import load_template, prepare
 from tests.support.cli import TEMPLATES
 
-pytestmark = pytest.mark.unit
 RAISED = {
     "streamsched.domain.errors": ["InputError", "NoSuchSchedule", "NoSuchTask"],
     "streamsched.commands.redrive": ["NotRedrivable"],

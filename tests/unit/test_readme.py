@@ -11,7 +11,7 @@ from streamsched.files.schedule_file import want_schedule
 from streamsched.files.template_file import load_template, prepare
 from tests.support.readme import README, blocks, furnish, shell
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

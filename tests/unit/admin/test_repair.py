@@ -17,8 +17,6 @@ from streamsched.log.port import Append, Committed, LogError, TopicPartition
 from streamsched.runtime.mark import INITIAL, decode_mark
 from tests.support.worker_case import ToldPool
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Installation]:

@@ -18,8 +18,6 @@ from streamsched.log.port import Append, LogUnreachable
 from tests.support.cli import Cli
 from tests.support.house import House
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture(scope="module")
 def house() -> House:

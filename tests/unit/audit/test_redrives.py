@@ -27,8 +27,6 @@ from streamsched.worker import jobs
 from streamsched.worker.node import Pace, Worker
 from tests.support.audit_case import CODEC, RECORDS, TEMPLATE, TOPICS, Clock, Entry, History, ScriptedPool
 
-pytestmark = pytest.mark.unit
-
 Named = tuple[int, str, str]
 """What has to be named: invariant, schedule or task, place."""
 Tampering = Callable[[History], Named]

@@ -27,8 +27,6 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support.audit_case import CODEC, RECORDS, TEMPLATE, TOPICS, Clock, Entry, History
 
-pytestmark = pytest.mark.unit
-
 Named = tuple[int, str, str]
 """What has to be named: invariant, schedule or task, place."""
 Tampering = Callable[[History], Named]

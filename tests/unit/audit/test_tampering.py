@@ -19,8 +19,6 @@ from streamsched.log.port import TopicPartition
 from streamsched.runtime.mark import encode_runs
 from tests.support.audit_case import TOPICS, Entry, History, live
 
-pytestmark = pytest.mark.unit
-
 Named = tuple[int, str, int | None, str]
 """What has to be named: invariant, task, child, place."""
 Tampering = Callable[[History], Named]

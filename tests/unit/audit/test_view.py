@@ -15,8 +15,6 @@ from streamsched.view.rows import position_key, task_key
 from streamsched.view.view import open_view
 from tests.support.audit_case import CODEC, TOPICS, History, live
 
-pytestmark = pytest.mark.unit
-
 JOURNAL = "memory 1"
 
 

@@ -13,8 +13,6 @@ from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:

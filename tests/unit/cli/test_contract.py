@@ -10,8 +10,6 @@ import pytest
 from streamsched import __version__
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:

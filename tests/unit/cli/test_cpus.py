@@ -10,8 +10,6 @@ import pytest
 from streamsched.cli.cpus import cpus
 from streamsched.cli.options import slots_or_cpus
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture(autouse=True)
 def eight(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,6 @@ import streamsched
 from streamsched.cli.exits import explain
 from streamsched.domain.errors import StreamschedError
 
-pytestmark = pytest.mark.unit
-
 KINDS = {
     "WrongInput": (2, 422),
     "InputError": (2, 422),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 HANDLERS = '''
 import json

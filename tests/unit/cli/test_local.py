@@ -18,7 +18,8 @@ from streamsched.installation import writing
 from streamsched.installation.mailbox import Mailbox
 from tests.support.cli import LIMIT, Cli
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
+
 NOBODY = "no process works on the embedded log in .streamsched: start 'streamsched up'"
 
 

@@ -15,7 +15,8 @@ from streamsched import Client
 from streamsched.domain.errors import NoSuchTask
 from tests.support.cli import LIMIT, Cli
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
+
 COUNTS = ["total", "waiting", "running", "succeeded", "failed", "cancelled"]
 
 

@@ -11,8 +11,6 @@ import pytest
 
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Cli:

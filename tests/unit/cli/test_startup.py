@@ -9,7 +9,7 @@ import pytest
 from tests.support.cli import Cli
 from tests.support.startup import HEAVY, TEMPLATES, imported
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 
 def test_status_imports_no_more_than_it_needs(tmp_path: Path) -> None:

@@ -8,8 +8,6 @@ import pytest
 
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
-
 AFTER = ("--after", "2026-10-24T12:00:00Z")
 
 

@@ -30,7 +30,6 @@ from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
 HOSTILE = (
     "\x1b[31m", "\x07", "\x00", "\x7f", "\x9b31m", "\x85", "\r", "\n", "\t", "\u202e", "\u202a", "\u2066", "\u2069",
     "\u200b", "\u200d", "\u200e", "\ufeff", "\u2028", "\u2029", "\u00ad", "\U000e0041", "\U000e0100", "\ufe0f",

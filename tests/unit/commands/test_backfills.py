@@ -17,8 +17,6 @@ from streamsched.domain.errors import InputError
 from streamsched.domain.schedule import evolve_schedule
 from tests.unit.commands.schedule_case import House
 
-pytestmark = pytest.mark.unit
-
 EMPTY = "interval: 10s\noverlap: allow_all\ntemplate: job.yaml\nparams: {n: 0}\n"
 """Its tasks have no children: they succeed at once."""
 ENDLESS = "interval: 10s\noverlap: allow_all\ntemplate: job.yaml\n"

@@ -15,8 +15,6 @@ from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
 from tests.unit.commands.schedule_case import House
 
-pytestmark = pytest.mark.unit
-
 PARAMS = (
     'interval: 1s\noverlap: allow_all\ntemplate: job.yaml\nparams: {day: "${tick.nominal:time}", n: 2}\npriority: 5\n'
 )

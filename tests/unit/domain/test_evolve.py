@@ -14,8 +14,6 @@ from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.task import Load, Task
 from tests.support.journals import request, template
 
-pytestmark = pytest.mark.unit
-
 ID = bytes(16)
 
 

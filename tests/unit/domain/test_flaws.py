@@ -11,8 +11,6 @@ from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT, LAST_ORDINAL, LONGEST_MS, PAYLOAD_LIMIT, TIME_END
 from streamsched.domain.flaws import flaw_of
 
-pytestmark = pytest.mark.unit
-
 WORK = e.ChildCreated(b"i", 1, "s", "task", 3, 1, 1, "m:f", "{}", 0, 0, 0, 0, None, 0, None)
 CHECKPOINT = e.ChildCheckpointed(b"i", 1, "w", "task", 3, 1, 1, 7, 1, "5", 0, WORK)
 FAILED = e.ChildFailed(b"i", 1, "w", "task", 3, 1, 1, 7, 1, 0, None, "error", "E", "", "", True, None)

@@ -10,7 +10,6 @@ from streamsched.domain import events as e
 from streamsched.domain.followups import AGREED, FOLLOWUPS, Followup, as_followup, followups
 from streamsched.domain.task import Load, Task
 
-pytestmark = pytest.mark.unit
 SIGNED = (b"i" * 16, 1, "me")
 TICK = "s@1970-01-01T00:00:00Z"
 

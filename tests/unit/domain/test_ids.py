@@ -8,8 +8,6 @@ import pytest
 
 from streamsched.domain.ids import EventIds, fencing_token, murmur2, partition_of, uuid7
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     ("data", "expected"),

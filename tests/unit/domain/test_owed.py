@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
-
 from streamsched.domain import events as e
 from streamsched.domain.owed import Debt, owed
 from streamsched.domain.phases import Phase
 from tests.unit.domain.test_evolve import ONCE, Story
-
-pytestmark = pytest.mark.unit
 
 
 def test_a_request_owes_a_plan_until_it_was_made_or_refused() -> None:

@@ -23,7 +23,6 @@ from streamsched.scheduler.planner import plan_task
 from tests.support.clock import VirtualClock
 from tests.support.house import House
 
-pytestmark = pytest.mark.unit
 LONG = 200_000
 """Characters: with an engine that goes back, any of the patterns below takes longer than the universe."""
 EXPLOSIVE = (

@@ -15,8 +15,6 @@ from streamsched.domain.calendar import moment, zone
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.refusal import ScheduleError
 
-pytestmark = pytest.mark.unit
-
 NEW_YEAR = 1_767_225_600_000
 """2026-01-01T00:00:00Z"""
 

@@ -23,8 +23,6 @@ from streamsched.domain.template import (
     version,
 )
 
-pytestmark = pytest.mark.unit
-
 TEMPLATE = Template(
     name="t",
     params={

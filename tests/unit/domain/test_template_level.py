@@ -19,7 +19,6 @@ from tests.support.house import TEMPLATE, House
 from tests.support.samples import Sample
 from tests.unit.commands.schedule_case import House as Office
 
-pytestmark = pytest.mark.unit
 NEW = Template(name=TEMPLATE.name, split=TEMPLATE.split, child=TEMPLATE.child, failure=FailurePolicy(on=RUN_ALL))
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 

@@ -16,8 +16,6 @@ from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.domain.tick import fill, schedule_of, tick_id
 from streamsched.domain.ticking import FIRES, Decided, decide
 
-pytestmark = pytest.mark.unit
-
 MINUTE = 60_000
 START = 1_800_000_000_000  # a whole minute
 SPEC = '{"interval":[{"every":"1m"}]}'

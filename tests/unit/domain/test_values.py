@@ -23,7 +23,6 @@ from tests.support.cli import Cli
 from tests.unit.domain import values_handlers
 from tests.unit.domain.values_handlers import KEPT, REFUSED
 
-pytestmark = pytest.mark.unit
 LIMIT = 1 << 20
 SHOWN = ["nan", "set", "bytes", "hostile class", "equal keys", "two halves", "cycle", "dataclass"]
 

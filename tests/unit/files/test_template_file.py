@@ -15,8 +15,6 @@ from streamsched.domain.template import ChildSpec, Param, Template
 from streamsched.files.template_file import InputError, load_template
 from streamsched.files.template_model import duration_ms
 
-pytestmark = pytest.mark.unit
-
 EXAMPLES = Path(__file__).parents[3] / "examples"
 GOOD = """\
 name: good

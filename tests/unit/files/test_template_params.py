@@ -14,8 +14,6 @@ from streamsched.domain.template import ChildSpec, Param, Template, version
 from streamsched.files.template_file import InputError, load_params, load_template, prepare
 from streamsched.log.topics import PAYLOAD_LIMIT
 
-pytestmark = pytest.mark.unit
-
 EXAMPLES = Path(__file__).parents[3] / "examples"
 TEMPLATE = Template(
     name="all-types",

@@ -6,8 +6,6 @@ import pytest
 
 from streamsched.hosting.node import IDLE_S, Idle
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_reason_is_told_once_when_it_has_lasted(caplog: pytest.LogCaptureFixture) -> None:
     idle = Idle()

@@ -12,7 +12,7 @@ import pytest
 
 from streamsched.hosting import supervise
 
-pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="adopting is for Linux")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="adopting is for Linux")]
 PATIENCE = 20.0
 
 PARENT = """

@@ -12,6 +12,8 @@ from streamsched.cli.main import main
 from streamsched.hosting import run
 from streamsched.log.embedded.store import RocksStore
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_while_it_starts_ends_it_well(

@@ -10,8 +10,6 @@ import pytest
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_view_of_topics_that_were_deleted_and_created_again_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -19,7 +19,6 @@ from streamsched.log.port import LogError
 from streamsched.log.secrets import is_secret
 from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
 SECRET = "hunter2-hunter2"  # noqa: S105
 SECRETS = (
     "sasl.password", "ssl.key.password", "ssl.keystore.password", "ssl.key.pem", "sasl.oauthbearer.client.secret",

@@ -7,8 +7,6 @@ import pytest
 from streamsched.log.kafka.version import refuse
 from streamsched.log.port import LogError
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("version", [(3, 7), (3, 9), (4, 0), (4, 3), (5, 0)])
 def test_the_classic_protocol_takes_any_from_the_oldest_on(version: tuple[int, ...]) -> None:

@@ -32,8 +32,6 @@ from tests.support.samples import SAMPLES, Sample
 from tests.unit.log.test_wire_rule import oldest
 from tools.schemas import schema_of
 
-pytestmark = pytest.mark.unit
-
 CODEC = Codec()
 FIRED = TimerFired(b"\1" * 16, 1_700_000_000_000, "me", "task", 7)
 

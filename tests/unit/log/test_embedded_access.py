@@ -17,8 +17,6 @@ from rocksdict import Options, Rdict
 from streamsched.log.embedded import EmbeddedLog
 from streamsched.log.port import Append, LogUnreachable, PositionLost, TopicPartition, TopicSpec
 
-pytestmark = pytest.mark.unit
-
 PLACE = TopicPartition("topic", 0)
 SPEC = TopicSpec("topic", 1, {})
 COUNT = 2000

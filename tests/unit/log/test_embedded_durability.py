@@ -13,7 +13,7 @@ from streamsched.log.adapter import LogAdapter
 from streamsched.log.embedded import EmbeddedLog
 from streamsched.log.port import Append, Committed, Record, TopicPartition, TopicSpec
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 ONE, TWO = TopicPartition("topic", 0), TopicPartition("topic", 1)
 

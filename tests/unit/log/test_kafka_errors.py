@@ -8,8 +8,6 @@ from confluent_kafka import KafkaError
 from streamsched.log.kafka.errors import passing, translate, unanswered
 from streamsched.log.port import LogUnreachable
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(
     "name",

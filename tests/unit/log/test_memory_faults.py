@@ -20,8 +20,6 @@ from streamsched.log.port import (
     WriterFenced,
 )
 
-pytestmark = pytest.mark.unit
-
 PLACE = TopicPartition("topic", 0)
 STEPS = ["commit.begin", "commit.appended", "commit.offsets", "commit.before_end", "commit.after_end"]
 OPEN = STEPS[1:4]

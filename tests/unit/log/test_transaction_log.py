@@ -8,7 +8,6 @@ from streamsched.log.kafka.coordination import coordinating_partition
 from streamsched.log.kafka.transaction_log import State, Step, decode
 from streamsched.log.port import LogError, TopicPartition
 
-pytestmark = pytest.mark.unit
 KEY = bytes.fromhex("0000 0003") + b"one"
 HEAD = bytes.fromhex("0000000000000007 0002 00002710")  # producer 7, epoch 2, 10 s
 TAIL = bytes.fromhex("00000000000000ff 00000000000000fe")

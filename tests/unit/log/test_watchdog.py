@@ -6,11 +6,8 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from streamsched.log.kafka.watchdog import EXIT_CODE, Watchdog
 
-pytestmark = pytest.mark.unit
 HANG = """
 import time
 from streamsched.log.kafka.watchdog import Watchdog

@@ -24,8 +24,6 @@ from streamsched.log.codec import Codec, UnknownSchema, schema_folder, wire_fing
 from tests.support.samples import SAMPLES, Sample
 from tools.schemas import schema_of
 
-pytestmark = pytest.mark.unit
-
 
 class Inside(Struct, frozen=True, gc=False):
     """Nested, and added to: ``more`` came second, ``most`` third."""

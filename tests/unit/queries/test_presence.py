@@ -17,7 +17,6 @@ from streamsched.runtime.records import Records
 from tests.support import worker_case
 from tests.support.clients import Disk, Site
 
-pytestmark = pytest.mark.unit
 BOTH = "no scheduler and no worker was seen in the last 10 s: start 'streamsched scheduler' and 'streamsched worker'"
 
 

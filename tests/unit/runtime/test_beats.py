@@ -15,8 +15,6 @@ from streamsched.runtime.records import Records
 from tests.support.clock import VirtualClock
 from tests.unit.scheduler.test_lookout import TOPICS, Nobody
 
-pytestmark = pytest.mark.unit
-
 CODEC = Codec()
 
 

@@ -17,8 +17,6 @@ from streamsched.worker.node import Worker
 from tests.support.clock import MachineClock, VirtualClock
 from tests.support.house import House, InstantPool
 
-pytestmark = pytest.mark.unit
-
 DAY = 86_400_000
 
 

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 from streamsched.runtime.mark import INITIAL, Mark, decode_mark, decode_runs, encode_runs
 from streamsched.runtime.tracker import Place, Tracker
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize("released", [True, False])
 def test_a_mark_comes_back_equal(released: bool) -> None:

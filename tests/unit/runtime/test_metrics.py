@@ -13,8 +13,6 @@ from streamsched.runtime import metrics
 from streamsched.runtime.metrics import Counter, Gauge, Histogram, Metric, Recorded
 from tests.support.house import House
 
-pytestmark = pytest.mark.unit
-
 TABLE = [value for value in vars(metrics).values() if isinstance(value, Metric)]
 
 

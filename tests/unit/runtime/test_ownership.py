@@ -26,8 +26,6 @@ from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.tracker import Place
 from streamsched.scheduler.judge import SILENCE
 
-pytestmark = pytest.mark.unit
-
 TOPIC: Final = "work"
 GROUP: Final = "group"
 

@@ -11,8 +11,6 @@ from streamsched.log.port import LogUnreachable
 from streamsched.runtime import service
 from streamsched.runtime.service import Service, serve
 
-pytestmark = pytest.mark.unit
-
 
 class Turning:
     """A node that turns until its service has done what the test waits for."""

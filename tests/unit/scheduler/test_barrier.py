@@ -6,8 +6,6 @@ import json
 from collections.abc import Collection
 from typing import cast
 
-import pytest
-
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.overlap import SchedulePolicy
@@ -22,8 +20,6 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support import worker_case
 from tests.unit.scheduler.test_rounds import TEMPLATE
-
-pytestmark = pytest.mark.unit
 
 SPEC = '{"interval":[{"every":"1s"}]}'
 

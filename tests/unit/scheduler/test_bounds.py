@@ -38,7 +38,6 @@ from tests.support.house import House
 from tests.unit.domain.test_ticking import MINUTE, START, Diary
 from tests.unit.scheduler.test_ticker import Clockwork
 
-pytestmark = pytest.mark.unit
 DIGITS = "9" * 5_000
 YEAR = 365 * 86_400_000
 SECONDS = {"interval": [{"every": "1s"}]}

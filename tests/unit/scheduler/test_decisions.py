@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from itertools import islice
 
-import pytest
-
 from streamsched.domain.events import TimerFired
 from streamsched.scheduler.decisions import Agenda, Decision, InFlight
-
-pytestmark = pytest.mark.unit
 
 
 def decision(key: str, event_id: bytes, home: int = 0, **reserves: int) -> Decision:

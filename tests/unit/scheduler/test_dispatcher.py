@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pytest
-
 from streamsched.domain.events import Release
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.dispatcher import Dispatcher
 from streamsched.scheduler.workers import Capacity
 from tests.unit.domain.test_evolve import Story
-
-pytestmark = pytest.mark.unit
 
 WORKERS = [Capacity(f"w{number}", 4, (number,)) for number in range(3)]
 

@@ -11,7 +11,6 @@ from streamsched.log.port import CannotEvict, Hanging, LogError, NotAllowed, Top
 from streamsched.log.topics import Topics
 from streamsched.scheduler.healing import INTERVAL, Healing
 
-pytestmark = pytest.mark.unit
 TOPICS = Topics("t", event_partitions=2, child_partitions=2)
 FIRST, SECOND = TOPICS.journal()
 

@@ -11,8 +11,6 @@ from streamsched.domain.events import NodeBeat
 from streamsched.runtime.beats import INTERVAL
 from streamsched.scheduler.judge import FIND_BACK_S, OWN_BEATS, SILENCE, Judge
 
-pytestmark = pytest.mark.unit
-
 ME = "judge"
 
 

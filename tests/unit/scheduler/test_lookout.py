@@ -21,8 +21,6 @@ from streamsched.scheduler.lookout import Lookout
 from tests.support.clock import VirtualClock
 from tests.unit.runtime.test_ownership import Owner, Site
 
-pytestmark = pytest.mark.unit
-
 CODEC = Codec()
 TOPICS = Topics(event_partitions=2, child_partitions=2)
 RECORDS = Records(CODEC, TOPICS)

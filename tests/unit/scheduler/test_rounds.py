@@ -25,8 +25,6 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 
-pytestmark = pytest.mark.unit
-
 TEMPLATE = Template(
     name="t",
     params={"n": Param(type="integer")},

@@ -18,7 +18,6 @@ from streamsched.scheduler.routing import Route, Routing
 from streamsched.scheduler.workers import STALE, Capacity
 from tests.unit.scheduler.routing_case import ID, beat_of, returned, task_of
 
-pytestmark = pytest.mark.unit
 M, OTHER = Requirement("m"), Requirement("other")
 
 

@@ -17,8 +17,6 @@ from streamsched.view.view import View
 from tests.support import worker_case
 from tests.unit.scheduler.test_rounds import TEMPLATE, Office
 
-pytestmark = pytest.mark.unit
-
 SECOND = '{"interval":[{"every":"1s"}]}'
 BAD = "{"
 

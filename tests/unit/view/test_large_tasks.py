@@ -19,8 +19,6 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support.journals import request, template
 
-pytestmark = pytest.mark.unit
-
 MANY = 10_000_000
 ID = bytes(16)
 MIB = 1 << 20

@@ -82,7 +82,6 @@ def test_the_rows_are_the_fold_whenever_they_are_written(drawn: list[list[e.Even
         assert task.live_chunks == live.live_chunks
 
 
-@pytest.mark.unit
 def test_nothing_stays_in_memory_of_children_that_ended() -> None:
     view = View(MemoryStore(), CODEC)
     journal = long_journal(children=5_000, ended=4_990)
@@ -99,7 +98,6 @@ def test_nothing_stays_in_memory_of_children_that_ended() -> None:
     assert view.detail("task", 4_995) is None
 
 
-@pytest.mark.unit
 def test_a_task_that_ended_is_found_in_the_store_only() -> None:
     view = View(MemoryStore(), CODEC)
     journal = [*long_journal(1, 1), e.TaskSucceeded(b"s" * 16, 2_000, "me", "task", 0, "", 0)]
@@ -120,7 +118,6 @@ def test_a_task_that_ended_is_found_in_the_store_only() -> None:
     assert late.table == task.table
 
 
-@pytest.mark.unit
 def test_a_folder_is_used_again(tmp_path: Path) -> None:
     view = open_view(tmp_path / "view", "cluster", CODEC)
     fold(view, long_journal(10, 3))
@@ -132,7 +129,6 @@ def test_a_folder_is_used_again(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["view"]
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("harm", ["foreign", "older", "broken file", "missing file", "broken row", "not ours"])
 def test_a_folder_that_cannot_be_used_is_moved_aside(
     tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -166,7 +162,6 @@ def test_a_folder_that_cannot_be_used_is_moved_aside(
     assert open_view(folder, "cluster", CODEC).positions == {0: 6}
 
 
-@pytest.mark.unit
 def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     view = open_view(tmp_path / "view", "cluster", CODEC)
     with pytest.raises(Exception, match=r"(?i)lock"):
@@ -175,7 +170,6 @@ def test_a_folder_in_use_is_left_alone(tmp_path: Path) -> None:
     view.close()
 
 
-@pytest.mark.unit
 def test_what_a_full_disk_does_not_take_is_kept_in_memory(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,7 +190,6 @@ def test_what_a_full_disk_does_not_take_is_kept_in_memory(
     assert store.close()
 
 
-@pytest.mark.unit
 def test_a_view_on_a_full_disk_stays_the_fold_of_a_prefix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = RocksStore(tmp_path / "view")
     view = View(store, CODEC)

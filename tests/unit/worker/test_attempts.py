@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from streamsched.domain import events as e
 from streamsched.worker import jobs
 from tests.support.worker_case import Shop, ToldPool
-
-pytestmark = pytest.mark.unit
 
 
 def test_a_job_that_came_back_after_it_had_begun_goes_on_from_what_it_told() -> None:

@@ -8,8 +8,6 @@ import pytest
 from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
 from streamsched.worker.errors import PayloadTooLarge, StopChild
 
-pytestmark = pytest.mark.unit
-
 
 class Recorder(LocalTransport):
     def __init__(self) -> None:

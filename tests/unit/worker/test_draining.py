@@ -25,8 +25,6 @@ from streamsched.worker import jobs
 from streamsched.worker.node import Pace, Worker
 from tests.support.clock import VirtualClock
 
-pytestmark = pytest.mark.unit
-
 CODEC = Codec()
 TOPICS = Topics(event_partitions=1, child_partitions=4)
 RECORDS = Records(CODEC, TOPICS)

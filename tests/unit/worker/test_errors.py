@@ -18,7 +18,7 @@ from streamsched.worker import traces
 from streamsched.worker.errors import LONGEST_DELAY, ChildError, NonRetryable, RetryAfter, StopChild, Telling, tell
 from streamsched.worker.jobs import JobFailed
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 
 def told(handler: Callable[[], object]) -> Telling:

@@ -6,8 +6,6 @@ import os
 import socket
 import threading
 
-import pytest
-
 from streamsched.worker import page as pages
 from streamsched.worker import wire
 from streamsched.worker.executor import Executor
@@ -15,8 +13,6 @@ from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.sink import Sink
 from tests.unit.worker.pool_case import make_job
-
-pytestmark = pytest.mark.unit
 
 
 class KeyAtTheLastMoment(int):

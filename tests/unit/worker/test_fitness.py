@@ -9,8 +9,6 @@ from streamsched.log.port import TopicPartition
 from streamsched.worker import jobs
 from tests.support.worker_case import Shop, ToldPool
 
-pytestmark = pytest.mark.unit
-
 
 def lacking(key: int, code: jobs.Lack = "import") -> jobs.JobFailed:
     return jobs.JobFailed(

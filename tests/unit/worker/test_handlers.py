@@ -8,8 +8,6 @@ import pytest
 from streamsched.worker import errors, traces
 from streamsched.worker.handlers import Handlers
 
-pytestmark = pytest.mark.unit
-
 
 def test_a_handler_is_found_once() -> None:
     from streamsched.examples import bench

@@ -17,7 +17,7 @@ from streamsched.worker.pool import ExecutorPool
 from tests.unit.worker.pool_case import Case
 from tests.unit.worker.pool_case import make_job as make_any_job
 
-pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 HERE = Path(__file__).parent
 
 

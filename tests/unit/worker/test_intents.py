@@ -8,8 +8,6 @@ import pytest
 
 from streamsched.worker.intents import OUTCOMES, Ending, Outcome, StopIntent, outcome_of
 
-pytestmark = pytest.mark.unit
-
 ALL = list(product(Ending, StopIntent))
 LOST = {Ending.UNBEGUN, Ending.STOPPED, Ending.LACKING}
 """Endings that are no outcome of the handler's own."""

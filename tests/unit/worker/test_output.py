@@ -21,7 +21,7 @@ from streamsched.worker.sink import Sink
 from streamsched.worker.streams import Stream
 from tests.unit.worker.pool_case import Case, make_job, unstamped
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from streamsched.worker.jobs import JobCompleted, JobFailed, JobReturned, JobSto
 from streamsched.worker.pool import ExecutorPool, ExecutorsDoNotStart
 from tests.unit.worker.pool_case import PATIENCE, Case, make_job
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

@@ -14,7 +14,7 @@ from streamsched.worker.jobs import Job
 from streamsched.worker.pool import ExecutorPool
 from tests.unit.worker.pool_case import PATIENCE, Case, make_job
 
-pytestmark = [pytest.mark.unit, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")]
 HERE = Path(__file__).parent
 WAYS = ["plain", "session", "orphan", "daemon", "tree", "deaf"]
 

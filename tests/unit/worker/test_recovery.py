@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from streamsched.domain.events import ChildCreated
 from streamsched.worker.pending import Child, child_of
 from streamsched.worker.recovery import MAX_RECOVERIES, Recovery
-
-pytestmark = pytest.mark.unit
 
 
 class Ward:

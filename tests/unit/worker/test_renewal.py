@@ -33,8 +33,6 @@ from streamsched.worker.progress import Unsaved
 from streamsched.worker.settlement import Settlement
 from streamsched.worker.transaction import Transaction
 
-pytestmark = pytest.mark.unit
-
 CODEC = Codec()
 TOPICS = Topics()
 OUTCOMES = Outcomes(Identity("worker", "worker", SystemClock()), LogClock(MemoryLog(), SystemClock()))

@@ -10,8 +10,6 @@ from streamsched.domain import events as e
 from streamsched.log.port import LogError, RecordTooLarge, TopicMismatch
 from tests.support.worker_case import Shop, ToldPool
 
-pytestmark = pytest.mark.unit
-
 
 def test_many_scattered_dispatches_never_stop_a_worker_from_committing() -> None:
     shop, pool = Shop(), ToldPool(slots=1)

@@ -16,7 +16,8 @@ from streamsched.worker.remains import Remains
 from streamsched.worker.sink import KEPT_FILES, Sink, rotate
 from tests.unit.worker.pool_case import Case, make_job, unstamped
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
+
 APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 
 

@@ -15,8 +15,6 @@ from streamsched.worker.pace import DEFAULT
 from tests.support.samples import Sample
 from tests.support.worker_case import Shop, ToldPool
 
-pytestmark = pytest.mark.unit
-
 BACK = ("return", "yield")
 END = ("cancel", "kill")
 

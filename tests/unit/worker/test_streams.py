@@ -13,7 +13,8 @@ from streamsched.worker.pool import ExecutorPool
 from tests.unit.worker.output_handlers import DIES, ERRORS, LEAVES
 from tests.unit.worker.pool_case import Case, make_job, unstamped
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
+
 HANDLERS = "output_handlers"
 SAID = [f"a line of the next child{end}" for end in ("", ", err", ", dunder", ", bytes")]
 LOGGED = [

@@ -9,8 +9,6 @@ from streamsched.worker import jobs
 from streamsched.worker.progress import NOTHING, Unsaved, merged
 from tests.support.worker_case import Shop, ToldPool
 
-pytestmark = pytest.mark.unit
-
 
 def checkpointed(key: int, number: int, *, wait: bool = False) -> jobs.JobCheckpointed:
     return jobs.JobCheckpointed(key=key, state=str(number), number=number, wait=wait)
