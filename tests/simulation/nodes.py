@@ -54,7 +54,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Errand:
+class Action:
     """What somebody will do at a certain turn."""
 
     turn: int

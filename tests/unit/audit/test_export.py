@@ -16,33 +16,33 @@ from streamsched.audit.export import COLUMNS, export
 from streamsched.audit.replay import ends_of, history
 from streamsched.log.port import Append, LogUnreachable
 from tests.support.cli import Cli
-from tests.support.house import House
+from tests.support.mini_cluster import MiniCluster
 
 
 @pytest.fixture(scope="module")
-def house() -> House:
+def mini() -> MiniCluster:
     """A journal of some tasks, with rubbish between them."""
-    house = House()
+    mini = MiniCluster()
     for number in range(12):
-        house.submit(f"task-{number}")
-        house.log.append([Append(house.topics.events, number % 2, b"k", b"rubbish %d" % number)])
-        house.turn(10)
-    house.turn()
-    return house
+        mini.submit(f"task-{number}")
+        mini.log.append([Append(mini.topics.events, number % 2, b"k", b"rubbish %d" % number)])
+        mini.turn(10)
+    mini.turn()
+    return mini
 
 
-def told(house: House, position: int | None = None, task_id: str | None = None) -> list[dict[str, Any]]:
+def told(mini: MiniCluster, position: int | None = None, task_id: str | None = None) -> list[dict[str, Any]]:
     """Read the rows that have to be there."""
-    ends = ends_of(house.log, house.topics.journal(), position=position)
-    return [entry(*pair) for pair in history(house.log, house.topics, house.codec, ends, task_id)]
+    ends = ends_of(mini.log, mini.topics.journal(), position=position)
+    return [entry(*pair) for pair in history(mini.log, mini.topics, mini.codec, ends, task_id)]
 
 
-def written(house: House, path: Path, kind: str, position: int | None = None, task_id: str | None = None) -> int:
-    ends = ends_of(house.log, house.topics.journal(), position=position)
+def written(mini: MiniCluster, path: Path, kind: str, position: int | None = None, task_id: str | None = None) -> int:
+    ends = ends_of(mini.log, mini.topics.journal(), position=position)
     rows, unreadable = export(
-        path, kind, log=house.log, topics=house.topics, codec=house.codec, ends=ends, task_id=task_id
+        path, kind, log=mini.log, topics=mini.topics, codec=mini.codec, ends=ends, task_id=task_id
     )
-    assert unreadable == sum(row["event"] is None for row in told(house, position, task_id))
+    assert unreadable == sum(row["event"] is None for row in told(mini, position, task_id))
     return rows
 
 
@@ -53,11 +53,11 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_every_record_is_a_row_and_decodes_equal(house: House, tmp_path: Path, kind: str) -> None:
+def test_every_record_is_a_row_and_decodes_equal(mini: MiniCluster, tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"all.{kind}"
-    rows = written(house, path, kind)
-    wanted = json.loads(json.dumps(told(house)))
-    assert rows == len(wanted) == sum(1 for _ in house.read(house.topics.journal()))
+    rows = written(mini, path, kind)
+    wanted = json.loads(json.dumps(told(mini)))
+    assert rows == len(wanted) == sum(1 for _ in mini.read(mini.topics.journal()))
     assert rows_of(path) == wanted
     stamps = [row["timestamp"] for row in wanted]
     assert stamps == sorted(stamps)
@@ -66,19 +66,19 @@ def test_every_record_is_a_row_and_decodes_equal(house: House, tmp_path: Path, k
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
-def test_one_task_and_up_to_a_position(house: House, tmp_path: Path, kind: str) -> None:
-    written(house, tmp_path / f"one.{kind}", kind, task_id="task-3")
+def test_one_task_and_up_to_a_position(mini: MiniCluster, tmp_path: Path, kind: str) -> None:
+    written(mini, tmp_path / f"one.{kind}", kind, task_id="task-3")
     assert {row["task_id"] for row in rows_of(tmp_path / f"one.{kind}")} == {"task-3"}
-    written(house, tmp_path / f"part.{kind}", kind, position=7)
-    assert rows_of(tmp_path / f"part.{kind}") == json.loads(json.dumps(told(house, position=7)))
-    assert written(house, tmp_path / f"none.{kind}", kind, position=0) == 0
+    written(mini, tmp_path / f"part.{kind}", kind, position=7)
+    assert rows_of(tmp_path / f"part.{kind}") == json.loads(json.dumps(told(mini, position=7)))
+    assert written(mini, tmp_path / f"none.{kind}", kind, position=0) == 0
     assert rows_of(tmp_path / f"none.{kind}") == []
 
 
-def test_columns_are_those_of_the_document(house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_columns_are_those_of_the_document(mini: MiniCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporting, "GROUP_ROWS", 10)
     path = tmp_path / "columns.parquet"
-    rows = written(house, path, "parquet")
+    rows = written(mini, path, "parquet")
     file = pyarrow.parquet.ParquetFile(path)
     assert file.num_row_groups == -(-rows // 10), "memory is bounded by row groups"
     table = file.read()
@@ -93,18 +93,18 @@ def test_columns_are_those_of_the_document(house: House, tmp_path: Path, monkeyp
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_what_fails_leaves_the_file_as_it_was(
-    house: House, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    mini: MiniCluster, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / f"kept.{kind}"
     path.write_text("before")
 
     def broken(*_: object) -> Any:
-        yield from list(history(house.log, house.topics, house.codec, ends_of(house.log, house.topics.journal())))[:5]
+        yield from list(history(mini.log, mini.topics, mini.codec, ends_of(mini.log, mini.topics.journal())))[:5]
         raise LogUnreachable("made up")
 
     monkeypatch.setattr(exporting, "history", broken)
     with pytest.raises(LogUnreachable):
-        export(path, kind, log=house.log, topics=house.topics, codec=house.codec, ends={})
+        export(path, kind, log=mini.log, topics=mini.topics, codec=mini.codec, ends={})
     assert path.read_text() == "before"
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 

@@ -30,7 +30,7 @@ child:
 """
 
 
-class House:
+class MiniCluster:
     """What users and a scheduler share."""
 
     def __init__(self, folder: Path) -> None:

@@ -13,7 +13,7 @@ from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
-from tests.unit.commands.schedule_case import House
+from tests.unit.commands.schedule_case import MiniCluster
 
 PARAMS = (
     'interval: 1s\noverlap: allow_all\ntemplate: job.yaml\nparams: {day: "${tick.nominal:time}", n: 2}\npriority: 5\n'
@@ -21,17 +21,17 @@ PARAMS = (
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
+def mini(tmp_path: Path) -> MiniCluster:
+    return MiniCluster(tmp_path)
 
 
-def test_a_schedule_makes_tasks_with_the_values_of_their_times(house: House) -> None:
-    client = house.client()
-    made = client.create_schedule(house.want(PARAMS))
+def test_a_schedule_makes_tasks_with_the_values_of_their_times(mini: MiniCluster) -> None:
+    client = mini.client()
+    made = client.create_schedule(mini.want(PARAMS))
     assert made.changed
     assert made.status is not None
     assert (made.status.state, made.status.version, made.status.priority) == ("active", 1, 5)
-    house.run(house.scheduler(), 2.5)
+    mini.run(mini.scheduler(), 2.5)
     found = client.schedule("nightly")
     assert found.counts == {"fired": len(found.running)}
     assert len(found.running) == 2
@@ -41,43 +41,43 @@ def test_a_schedule_makes_tasks_with_the_values_of_their_times(house: House) -> 
     assert found.params == {"day": "${tick.nominal:time}", "n": 2}
 
 
-def test_a_second_create_is_the_same_schedule_or_a_conflict(house: House) -> None:
-    client = house.client()
-    client.create_schedule(house.want())
-    again = house.client("you").create_schedule(house.want())
+def test_a_second_create_is_the_same_schedule_or_a_conflict(mini: MiniCluster) -> None:
+    client = mini.client()
+    client.create_schedule(mini.want())
+    again = mini.client("you").create_schedule(mini.want())
     assert not again.changed
     with pytest.raises(ScheduleConflict, match=r"exists with other times, another priority.*by me; .*schedule update"):
-        client.create_schedule(house.want("interval: 2s\ntemplate: job.yaml\npriority: 1\n"))
+        client.create_schedule(mini.want("interval: 2s\ntemplate: job.yaml\npriority: 1\n"))
     assert client.schedule("nightly").version == 1
 
 
-def test_an_update_holds_for_the_times_to_come_and_keeps_the_pause(house: House) -> None:
-    client = house.client()
+def test_an_update_holds_for_the_times_to_come_and_keeps_the_pause(mini: MiniCluster) -> None:
+    client = mini.client()
     with pytest.raises(NoSuchSchedule, match="schedule list"):
-        client.update_schedule(house.want())
-    client.create_schedule(house.want())
+        client.update_schedule(mini.want())
+    client.create_schedule(mini.want())
     client.pause_schedule("nightly", "the store moves")
-    changed = client.update_schedule(house.want("cron: 0 2 * * *\nzone: Europe/Berlin\ntemplate: job.yaml\n"))
+    changed = client.update_schedule(mini.want("cron: 0 2 * * *\nzone: Europe/Berlin\ntemplate: job.yaml\n"))
     assert changed.status is not None
     assert (changed.status.version, changed.status.state, changed.status.note) == (2, "paused", "the store moves")
     assert changed.status.coming_local[0][10:19] == "T02:00:00"
-    assert not client.update_schedule(house.want("cron: 0 2 * * *\nzone: Europe/Berlin\ntemplate: job.yaml\n")).changed
+    assert not client.update_schedule(mini.want("cron: 0 2 * * *\nzone: Europe/Berlin\ntemplate: job.yaml\n")).changed
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["create", "update"])
-def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(house: House, there: bool) -> None:
+def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(mini: MiniCluster, there: bool) -> None:
     """Ours is written after we have looked, and after another's."""
-    mine, yours = house.client(), house.client("you")
+    mine, yours = mini.client(), mini.client("you")
     if there:
-        mine.create_schedule(house.want())
+        mine.create_schedule(mini.want())
     append = mine._session.site.log.append
 
     def late(records: Sequence[Append]) -> Sequence[int]:
-        other = house.want("interval: 5s\ntemplate: job.yaml\n")
+        other = mini.want("interval: 5s\ntemplate: job.yaml\n")
         (yours.update_schedule if there else yours.create_schedule)(other)
         return append(records)
 
-    wanted = house.want("interval: 7s\ntemplate: job.yaml\n")
+    wanted = mini.want("interval: 7s\ntemplate: job.yaml\n")
     change = mine.update_schedule if there else mine.create_schedule
     with mock.patch.object(mine._session.site.log, "append", late), pytest.raises(ScheduleConflict):
         change(wanted)
@@ -85,9 +85,9 @@ def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(house: Hous
     assert mine.schedule("nightly").void == 1
 
 
-def test_pause_resume_trigger_and_delete(house: House) -> None:
-    client, scheduler = house.client(), house.scheduler()
-    client.create_schedule(house.want("cron: 0 0 1 1 *\ntemplate: job.yaml\n"))
+def test_pause_resume_trigger_and_delete(mini: MiniCluster) -> None:
+    client, scheduler = mini.client(), mini.scheduler()
+    client.create_schedule(mini.want("cron: 0 0 1 1 *\ntemplate: job.yaml\n"))
     assert client.pause_schedule("nightly", "why").changed
     assert not client.pause_schedule("nightly").changed
     assert client.schedule("nightly").note == "why"
@@ -95,7 +95,7 @@ def test_pause_resume_trigger_and_delete(house: House) -> None:
     assert not client.resume_schedule("nightly").changed
     asked = client.trigger_schedule("nightly")
     assert asked.task_id is not None
-    house.run(scheduler, 0.5)
+    mini.run(scheduler, 0.5)
     assert client.status(asked.task_id).template == "job"
     assert client.delete_schedule("nightly").changed
     assert not client.delete_schedule("nightly").changed
@@ -105,27 +105,27 @@ def test_pause_resume_trigger_and_delete(house: House) -> None:
         client.trigger_schedule("nightly")
     with pytest.raises(NoSuchTask):
         client.pause_schedule("other")
-    assert client.create_schedule(house.want()).changed
+    assert client.create_schedule(mini.want()).changed
     assert client.schedule("nightly").state == "active"
 
 
-def test_all_schedules_are_listed_whatever_their_partition(house: House) -> None:
-    client = house.client()
+def test_all_schedules_are_listed_whatever_their_partition(mini: MiniCluster) -> None:
+    client = mini.client()
     for name in ("b", "a", "c"):
-        client.create_schedule(house.want(schedule_id=name))
-    assert [schedule.schedule_id for schedule in house.client().schedules()] == ["a", "b", "c"]
+        client.create_schedule(mini.want(schedule_id=name))
+    assert [schedule.schedule_id for schedule in mini.client().schedules()] == ["a", "b", "c"]
 
 
-def test_the_ledger_tells_of_each_time_once_and_why(house: House) -> None:
-    client, scheduler = house.client(), house.scheduler()
-    client.create_schedule(house.want())
-    house.run(scheduler, 3.05)  # one is fired, the others meet it
+def test_the_ledger_tells_of_each_time_once_and_why(mini: MiniCluster) -> None:
+    client, scheduler = mini.client(), mini.scheduler()
+    client.create_schedule(mini.want())
+    mini.run(scheduler, 3.05)  # one is fired, the others meet it
     client.pause_schedule("nightly")
-    house.run(scheduler, 2)
+    mini.run(scheduler, 2)
     client.resume_schedule("nightly")
     (task,) = client.schedule("nightly").running
     client.cancel(task)
-    house.run(scheduler, 1.5)
+    mini.run(scheduler, 1.5)
     ticks = list(client.ticks("nightly"))
     nominals = [tick.nominal for tick in ticks]
     assert nominals == list(range(nominals[0], nominals[0] + 1000 * len(ticks), 1000))
@@ -142,13 +142,13 @@ def test_the_ledger_tells_of_each_time_once_and_why(house: House) -> None:
     assert sum(counts.values()) == len(ticks)
 
 
-def test_the_ledger_spells_out_runs_with_the_times_that_held_then(house: House) -> None:
-    client = house.client()
-    client.create_schedule(house.want("interval: 1s\ncatchup_window: 10s\ntemplate: job.yaml\n"))
-    house.clock.advance(20)
-    client.update_schedule(house.want("interval: 5s\ncatchup_window: 10s\ntemplate: job.yaml\n"))
-    house.clock.advance(40)
-    house.run(house.scheduler(), 0.2)
+def test_the_ledger_spells_out_runs_with_the_times_that_held_then(mini: MiniCluster) -> None:
+    client = mini.client()
+    client.create_schedule(mini.want("interval: 1s\ncatchup_window: 10s\ntemplate: job.yaml\n"))
+    mini.clock.advance(20)
+    client.update_schedule(mini.want("interval: 5s\ncatchup_window: 10s\ntemplate: job.yaml\n"))
+    mini.clock.advance(40)
+    mini.run(mini.scheduler(), 0.2)
     ticks = list(client.ticks("nightly"))
     steps = [after.nominal - before.nominal for before, after in pairwise(ticks)]
     assert steps[:18] == [1000] * 18
@@ -158,13 +158,13 @@ def test_the_ledger_spells_out_runs_with_the_times_that_held_then(house: House) 
     assert len(ticks) == sum(client.schedule("nightly").counts.values())
 
 
-def test_a_time_that_waits_is_told_as_waiting_until_it_has_its_outcome(house: House) -> None:
-    client, scheduler = house.client(), house.scheduler()
-    client.create_schedule(house.want("interval: 1s\noverlap: buffer_one\ntemplate: job.yaml\n"))
-    house.run(scheduler, 3.05)
+def test_a_time_that_waits_is_told_as_waiting_until_it_has_its_outcome(mini: MiniCluster) -> None:
+    client, scheduler = mini.client(), mini.scheduler()
+    client.create_schedule(mini.want("interval: 1s\noverlap: buffer_one\ntemplate: job.yaml\n"))
+    mini.run(scheduler, 3.05)
     assert [tick.outcome for tick in client.ticks("nightly")] == ["fired", "waiting", "dropped"]
     client.cancel(client.schedule("nightly").running[0])
-    house.run(scheduler, 0.3)
+    mini.run(scheduler, 0.3)
     fired, waited, dropped = client.ticks("nightly")
     assert (fired.task_outcome, waited.outcome, waited.task_outcome) == ("cancelled", "fired", None)
     assert waited.reason == "it had waited for a running task"
@@ -176,16 +176,16 @@ TEMPLATED = "name: t\nparams: {n: {type: integer}}\nsplit: {range: {first: 1, la
     "child: {handler: a.b:c, args: {x: '${child.first}'}}\n"  # fmt: skip
 
 
-def test_a_template_may_hold_its_schedule(house: House) -> None:
-    wanted = house.want(TEMPLATED + "schedule: {interval: 1h, params: {n: '${tick.nominal:hour}'}}\n", pairs=("n=4",))
+def test_a_template_may_hold_its_schedule(mini: MiniCluster) -> None:
+    wanted = mini.want(TEMPLATED + "schedule: {interval: 1h, params: {n: '${tick.nominal:hour}'}}\n", pairs=("n=4",))
     assert (wanted.prepared.template.name, wanted.params) == ("t", '{"n":4}')
-    wanted = house.want(TEMPLATED + "schedule: {interval: 1h}\n", pairs=("n=${tick.nominal:epoch}",), schedule_id="x")
+    wanted = mini.want(TEMPLATED + "schedule: {interval: 1h}\n", pairs=("n=${tick.nominal:epoch}",), schedule_id="x")
     assert (wanted.schedule_id, wanted.params) == ("x", '{"n":"${tick.nominal:epoch}"}')
 
 
-def test_a_file_may_hold_its_template(house: House) -> None:
+def test_a_file_may_hold_its_template(mini: MiniCluster) -> None:
     inline = "".join(f"  {line}\n" for line in TEMPLATED.splitlines())
-    wanted = house.want(f"interval: 1h\ntemplate:\n{inline}params: {{n: 2}}\nlimited_runs: 3\npause_on_failure: true\n")
+    wanted = mini.want(f"interval: 1h\ntemplate:\n{inline}params: {{n: 2}}\nlimited_runs: 3\npause_on_failure: true\n")
     assert (wanted.policy.limited_runs, wanted.policy.pause_on_failure) == (3, True)
     assert wanted.prepared.params_json == '{"n":2}'
 
@@ -220,27 +220,27 @@ def test_a_file_may_hold_its_template(house: House) -> None:
         ("interval: 1h\ntemplate:\n  nam: x\n", r":3: template\.nam: unknown key"),
     ],
 )  # fmt: skip
-def test_wrong_files_are_refused_with_line_cause_and_remedy(house: House, text: str, message: str) -> None:
+def test_wrong_files_are_refused_with_line_cause_and_remedy(mini: MiniCluster, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        house.want(text)
+        mini.want(text)
     assert "; " in str(caught.value)
 
 
 @pytest.mark.parametrize("pair", ["m=1", "n=x", "n", "n=${tick.nominal:date}", "m=${tick.nominal}", "day=${tick.x}"])
-def test_wrong_parameters_are_refused(house: House, pair: str) -> None:
+def test_wrong_parameters_are_refused(mini: MiniCluster, pair: str) -> None:
     with pytest.raises(InputError):
-        house.want(pairs=(pair,))
+        mini.want(pairs=(pair,))
 
 
 @pytest.mark.parametrize("name", ["a b", "a@b", "a/b", "", "x" * 161])
-def test_what_is_no_id_is_refused(house: House, name: str) -> None:
+def test_what_is_no_id_is_refused(mini: MiniCluster, name: str) -> None:
     with pytest.raises(InputError, match="is no schedule id"):
-        house.want(schedule_id=name)
+        mini.want(schedule_id=name)
 
 
-def test_a_note_that_no_record_can_hold_is_refused_before_anything_is_written(house: House) -> None:
-    client = house.client()
-    client.create_schedule(house.want(PARAMS))
+def test_a_note_that_no_record_can_hold_is_refused_before_anything_is_written(mini: MiniCluster) -> None:
+    client = mini.client()
+    client.create_schedule(mini.want(PARAMS))
     for tell in (client.pause_schedule, client.delete_schedule):
         with pytest.raises(InputError, match=r"'a\\udcff' is not text"):
             tell("nightly", "a\udcff")

@@ -21,7 +21,7 @@ from streamsched.runtime.identity import Identity
 from streamsched.scheduler import tasks
 from streamsched.scheduler.planner import plan_task
 from tests.support.clock import VirtualClock
-from tests.support.house import House
+from tests.support.mini_cluster import MiniCluster
 
 LONG = 200_000
 """Characters: with an engine that goes back, any of the patterns below takes longer than the universe."""
@@ -134,36 +134,36 @@ def test_a_default_and_a_given_value_are_held_against_it(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("text", [*UNKNOWN[:3], *LARGE[:3], "(", "\ud800"])
 def test_a_scheduler_refuses_the_request_and_goes_on(text: str) -> None:
-    house = House()
+    mini = MiniCluster()
     body = template(a=Param(type="string", pattern=text)).to_json()
-    request = house.request("old", template=body, params=json.dumps({"a": "a" * LONG}))
-    house.log.append([house.records.journal(request, "old")])
-    house.submit("after")
-    house.turn()
-    task = house.scheduler.view.task("old")
+    request = mini.request("old", template=body, params=json.dumps({"a": "a" * LONG}))
+    mini.log.append([mini.records.journal(request, "old")])
+    mini.submit("after")
+    mini.turn()
+    task = mini.scheduler.view.task("old")
     assert task is not None
     assert str(task.phase) == "refused"
     assert "cannot be matched" in task.reason or "too long for so large a pattern" in task.reason
-    assert house.phase("after") == "succeeded"
+    assert mini.phase("after") == "succeeded"
 
 
 def test_a_task_that_was_planned_goes_on_and_is_found_right() -> None:
-    house = House()
+    mini = MiniCluster()
     body = template(a=Param(type="string", pattern=r"(a)\1")).to_json()
-    request = house.request("old", template=body, params=json.dumps({"a": "aa"}))
+    request = mini.request("old", template=body, params=json.dumps({"a": "aa"}))
     plain = template(a=Param(type="string"))
-    planned = plan_task(Task(house.request("old", plain.to_json(), request.params), Load()), house.me, 1)
+    planned = plan_task(Task(mini.request("old", plain.to_json(), request.params), Load()), mini.me, 1)
     assert isinstance(planned, e.TaskPlanned)
-    house.scheduler.stop()
-    house.log.append([house.records.journal(event, "old") for event in (request, planned)])
-    house.scheduler = house.new_scheduler(house.view)
-    house.turn()
-    assert house.phase("old") == "succeeded"
+    mini.scheduler.stop()
+    mini.log.append([mini.records.journal(event, "old") for event in (request, planned)])
+    mini.scheduler = mini.new_scheduler(mini.view)
+    mini.turn()
+    assert mini.phase("old") == "succeeded"
     assert judge_in_place(Task(request, Load()), planned, 2) is None
 
 
 def test_a_turn_plans_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    house, planned = House(), []
+    mini, planned = MiniCluster(), []
 
     def slow(task: Task, me: Identity, basis: int) -> e.TaskPlanned | e.TaskRefused:
         planned.append(task.task_id)
@@ -174,11 +174,11 @@ def test_a_turn_plans_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setitem(tasks.MAKERS, Debt.PLAN, slow)
     for number in range(9):
-        house.submit(f"t{number}")
+        mini.submit(f"t{number}")
     turns = []
     for _ in range(12):
         before = len(planned)
-        house.scheduler.step(0.0)
+        mini.scheduler.step(0.0)
         turns.append(len(planned) - before)
     assert max(turns) == 2
     assert sorted(planned) == [f"t{number}" for number in range(9)]

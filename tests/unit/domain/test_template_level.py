@@ -15,21 +15,21 @@ from streamsched.domain import events as e
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
 from streamsched.domain.template import LEVEL, Template, version
 from streamsched.log.codec import UnknownSchema
-from tests.support.house import TEMPLATE, House
+from tests.support.mini_cluster import TEMPLATE, MiniCluster
 from tests.support.samples import Sample
-from tests.unit.commands.schedule_case import House as Office
+from tests.unit.commands.schedule_case import MiniCluster as Office
 
 NEW = Template(name=TEMPLATE.name, split=TEMPLATE.split, child=TEMPLATE.child, failure=FailurePolicy(on=RUN_ALL))
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
 
 @pytest.fixture(scope="module")
-def house() -> House:
-    return House()
+def mini() -> MiniCluster:
+    return MiniCluster()
 
 
-def record(house: House, event: Any, key: str) -> Sample:
-    append = house.records.journal(event, key)
+def record(mini: MiniCluster, event: Any, key: str) -> Sample:
+    append = mini.records.journal(event, key)
     return Sample(append.value, append.topic, append.partition, key=append.key, headers=tuple(append.headers))
 
 
@@ -42,26 +42,26 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert (TEMPLATE.level, NEW.level, LEVEL) == (0, 1, 1)
 
 
-def test_a_request_of_the_former_language_is_written_as_before(house: House) -> None:
-    plain = make_request(house.me, want(TEMPLATE, {}, task_id="t"), "test")
-    assert house.codec.encode(plain)[2:10].hex() == OLD_MARKS["TaskRequested"]
-    new = make_request(house.me, want(NEW, {}, task_id="t"), "test")
+def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster) -> None:
+    plain = make_request(mini.me, want(TEMPLATE, {}, task_id="t"), "test")
+    assert mini.codec.encode(plain)[2:10].hex() == OLD_MARKS["TaskRequested"]
+    new = make_request(mini.me, want(NEW, {}, task_id="t"), "test")
     assert new.level == 1
-    assert house.codec.encode(new)[2:10].hex() != OLD_MARKS["TaskRequested"]
-    assert house.intake().journal(record(house, new, "t")) == new
+    assert mini.codec.encode(new)[2:10].hex() != OLD_MARKS["TaskRequested"]
+    assert mini.intake().journal(record(mini, new, "t")) == new
 
 
-def events(house: House, level: int) -> list[tuple[Any, str]]:
+def events(mini: MiniCluster, level: int) -> list[tuple[Any, str]]:
     body: dict[str, Any] = {
         "spec": "{}", "template_name": "t", "template_version": "1", "template": NEW.to_json(), "params": "{}",
         "priority": 0,
     }  # fmt: skip
     part = e.BackfillPart(first=1, last=2, **body)
     return [
-        (structs.replace(house.request("t"), level=level), "t"),
-        (house.me.sign(e.ScheduleSet, schedule_id="s", expected=0, policy="{}", level=level, **body), "s"),
+        (structs.replace(mini.request("t"), level=level), "t"),
+        (mini.me.sign(e.ScheduleSet, schedule_id="s", expected=0, policy="{}", level=level, **body), "s"),
         (
-            house.me.sign(
+            mini.me.sign(
                 e.BackfillRequested, schedule_id="s", backfill=1, reprocess="missing", max_active=1,
                 newest_first=False, parts=(part, structs.replace(part, first=3, last=4, level=level)), note="",
             ),
@@ -70,12 +70,12 @@ def events(house: House, level: int) -> list[tuple[Any, str]]:
     ]  # fmt: skip
 
 
-def test_a_node_stops_at_a_template_above_its_language(house: House) -> None:
-    for event, key in events(house, LEVEL):
-        assert house.intake().journal(record(house, event, key)) == event
-    for event, key in events(house, LEVEL + 1):
+def test_a_node_stops_at_a_template_above_its_language(mini: MiniCluster) -> None:
+    for event, key in events(mini, LEVEL):
+        assert mini.intake().journal(record(mini, event, key)) == event
+    for event, key in events(mini, LEVEL + 1):
         with pytest.raises(UnknownSchema, match=r"a template of level 2, above the 1 that this version reads.*upgrade"):
-            house.intake().journal(record(house, event, key))
+            mini.intake().journal(record(mini, event, key))
 
 
 def test_schedules_and_backfills_hand_the_level_on(tmp_path: Path) -> None:

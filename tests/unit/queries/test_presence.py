@@ -20,7 +20,7 @@ from tests.support.clients import Disk, Site
 BOTH = "no scheduler and no worker was seen in the last 10 s: start 'streamsched scheduler' and 'streamsched worker'"
 
 
-class House:
+class MiniCluster:
     """A cluster whose nodes have one clock, and a client that may have another."""
 
     def __init__(self) -> None:
@@ -57,62 +57,60 @@ class House:
 
 
 @pytest.fixture
-def house(monkeypatch: pytest.MonkeyPatch) -> House:
+def mini(monkeypatch: pytest.MonkeyPatch) -> MiniCluster:
     monkeypatch.setattr(presence, "LOOK_S", 0.0)
-    return House()
+    return MiniCluster()
 
 
-def test_nobody_was_ever_there(house: House) -> None:
-    assert house.looks().missing() == BOTH
+def test_nobody_was_ever_there(mini: MiniCluster) -> None:
+    assert mini.looks().missing() == BOTH
 
 
-def test_who_was_seen_lately_is_there_until_it_leaves_or_falls_silent(house: House) -> None:
-    house.beat("scheduler")
-    assert house.looks().missing() == "no worker was seen in the last 10 s: start 'streamsched worker'"
-    house.beat("worker")
-    looks = house.looks()
+def test_who_was_seen_lately_is_there_until_it_leaves_or_falls_silent(mini: MiniCluster) -> None:
+    mini.beat("scheduler")
+    assert mini.looks().missing() == "no worker was seen in the last 10 s: start 'streamsched worker'"
+    mini.beat("worker")
+    looks = mini.looks()
     assert looks.missing() == ""
-    house.advance(9)
-    house.beat("worker")
+    mini.advance(9)
+    mini.beat("worker")
     assert looks.missing() == ""
-    house.advance(2)
+    mini.advance(2)
     assert (
         looks.missing()
-        == house.looks().missing()
+        == mini.looks().missing()
         == ("no scheduler was seen in the last 10 s: start 'streamsched scheduler'")
     )
-    house.beat("scheduler")
-    house.left("worker")
+    mini.beat("scheduler")
+    mini.left("worker")
     assert (
-        looks.missing()
-        == house.looks().missing()
-        == ("no worker was seen in the last 10 s: start 'streamsched worker'")
+        looks.missing() == mini.looks().missing() == ("no worker was seen in the last 10 s: start 'streamsched worker'")
     )
 
 
-def test_a_worker_that_drains_takes_nothing_any_more(house: House) -> None:
-    house.beat("scheduler")
-    house.beat("worker", "yielding")
-    assert house.looks().missing() == "no worker was seen in the last 10 s: start 'streamsched worker'"
+def test_a_worker_that_drains_takes_nothing_any_more(mini: MiniCluster) -> None:
+    mini.beat("scheduler")
+    mini.beat("worker", "yielding")
+    assert mini.looks().missing() == "no worker was seen in the last 10 s: start 'streamsched worker'"
 
 
 @pytest.mark.parametrize("ahead", [-50.0, -15.0, 15.0, 50.0])
-def test_a_clock_that_differs_makes_nobody_missing(house: House, ahead: float) -> None:
-    house.nodes_clock.advance(1_000)
-    house.own_clock.advance(1_000 + ahead)
+def test_a_clock_that_differs_makes_nobody_missing(mini: MiniCluster, ahead: float) -> None:
+    mini.nodes_clock.advance(1_000)
+    mini.own_clock.advance(1_000 + ahead)
     for role in ("scheduler", "worker"):
-        house.beat(role)
-    house.meanwhile = ["scheduler", "worker"]
-    looks = house.looks()
+        mini.beat(role)
+    mini.meanwhile = ["scheduler", "worker"]
+    looks = mini.looks()
     assert looks.missing() == ""
-    house.meanwhile = []
-    house.advance(11)
+    mini.meanwhile = []
+    mini.advance(11)
     assert looks.missing() == BOTH
 
 
-def test_rubbish_among_the_beats_is_passed_over(house: House) -> None:
+def test_rubbish_among_the_beats_is_passed_over(mini: MiniCluster) -> None:
     for value in (b"", b"\xc3\x01nonsense", b"x" * 100):
-        house.log.post(Append(house.topics.workers, 0, b"worker", value))
-    house.beat("scheduler")
-    house.beat("worker")
-    assert house.looks().missing() == ""
+        mini.log.post(Append(mini.topics.workers, 0, b"worker", value))
+    mini.beat("scheduler")
+    mini.beat("worker")
+    assert mini.looks().missing() == ""

@@ -15,7 +15,7 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker.node import Worker
 from tests.support.clock import MachineClock, VirtualClock
-from tests.support.house import House, InstantPool
+from tests.support.mini_cluster import InstantPool, MiniCluster
 
 DAY = 86_400_000
 
@@ -90,8 +90,8 @@ def test_a_log_that_does_not_tell_is_believed_with_a_warning(caplog: pytest.LogC
 # --- a scheduler ----------------------------------------------------------------------------------------------------
 
 
-class Skewed(House):
-    """A house whose scheduler's machine has a clock of its own."""
+class Skewed(MiniCluster):
+    """A cluster whose scheduler's machine has a clock of its own."""
 
     def __init__(self, skew_ms: int) -> None:
         super().__init__()
@@ -118,43 +118,43 @@ class Skewed(House):
 
 @pytest.mark.parametrize("skew", [DAY, -DAY, 61_000, -61_000, 90 * 365 * DAY])
 def test_a_scheduler_decides_nothing_until_its_clock_agrees(skew: int, caplog: pytest.LogCaptureFixture) -> None:
-    house = Skewed(skew)
-    task_id = house.id_in(0)
-    house.submit(task_id)
-    house.turn(300)
-    assert house.phase(task_id) == "requested"
+    mini = Skewed(skew)
+    task_id = mini.id_in(0)
+    mini.submit(task_id)
+    mini.turn(300)
+    assert mini.phase(task_id) == "requested"
     assert "nothing is decided until they agree" in caplog.text
-    assert "wrong clock" in house.states()
-    house.machine.mend()
-    house.turn()
-    assert house.phase(task_id) == "succeeded"
+    assert "wrong clock" in mini.states()
+    mini.machine.mend()
+    mini.turn()
+    assert mini.phase(task_id) == "succeeded"
 
 
 @pytest.mark.parametrize("skew", [59_000, -59_000])
 def test_less_than_a_minute_is_borne(skew: int) -> None:
-    house = Skewed(skew)
-    task_id = house.id_in(1)
-    house.submit(task_id)
-    house.turn()
-    assert house.phase(task_id) == "succeeded"
+    mini = Skewed(skew)
+    task_id = mini.id_in(1)
+    mini.submit(task_id)
+    mini.turn()
+    assert mini.phase(task_id) == "succeeded"
 
 
 def test_a_clock_that_jumps_while_it_decides_is_noticed_at_once() -> None:
-    house = Skewed(0)
-    house.machine.jump(DAY)
-    task_id = house.id_in(0)
-    house.submit(task_id)
-    house.turn()
-    assert house.phase(task_id) == "requested"
+    mini = Skewed(0)
+    mini.machine.jump(DAY)
+    task_id = mini.id_in(0)
+    mini.submit(task_id)
+    mini.turn()
+    assert mini.phase(task_id) == "requested"
 
 
 def test_dead_letters_are_written_all_the_same() -> None:
-    house = Skewed(DAY)
+    mini = Skewed(DAY)
     from streamsched.log.port import Append
 
-    house.log.append([Append(house.topics.events, 0, b"k", b"rubbish")])
-    house.turn(100)
-    assert len(house.dead_letters()) == 1
+    mini.log.append([Append(mini.topics.events, 0, b"k", b"rubbish")])
+    mini.turn(100)
+    assert len(mini.dead_letters()) == 1
 
 
 # --- a worker -------------------------------------------------------------------------------------------------------
@@ -162,25 +162,25 @@ def test_dead_letters_are_written_all_the_same() -> None:
 
 @pytest.mark.parametrize("skew", [DAY, -DAY])
 def test_a_worker_writes_the_logs_time(skew: int) -> None:
-    house = House()
-    ownership = house.worker._ownership
-    house.log.evict(house.topics.worker_group, ownership.member_id)
-    house.log.fence(ownership.transactional_id)
-    machine = MachineClock(house.clock, skew_ms=skew, began=1.0)
+    mini = MiniCluster()
+    ownership = mini.worker._ownership
+    mini.log.evict(mini.topics.worker_group, ownership.member_id)
+    mini.log.fence(ownership.transactional_id)
+    machine = MachineClock(mini.clock, skew_ms=skew, began=1.0)
     pool = _WallPool(machine)
-    house.worker = Worker(
-        log=house.cluster.connect("w2"), topics=house.topics, codec=house.codec, pool=pool,
-        me=Identity("w2", "w2", machine), slots=2, pause=house.clock.advance,
+    mini.worker = Worker(
+        log=mini.cluster.connect("w2"), topics=mini.topics, codec=mini.codec, pool=pool,
+        me=Identity("w2", "w2", machine), slots=2, pause=mini.clock.advance,
     )  # fmt: skip
-    task_id = house.id_in(0)
-    house.submit(task_id)
-    house.turn(200)
-    assert house.phase(task_id) == "succeeded"
-    now = house.clock.now()
+    task_id = mini.id_in(0)
+    mini.submit(task_id)
+    mini.turn(200)
+    assert mini.phase(task_id) == "succeeded"
+    now = mini.clock.now()
     ended = [
         event
-        for record in house.read(house.topics.journal())
-        for event in (house.codec.decode(record),)
+        for record in mini.read(mini.topics.journal())
+        for event in (mini.codec.decode(record),)
         if isinstance(event, e.ChildCompleted)
     ]
     assert len(ended) == 3

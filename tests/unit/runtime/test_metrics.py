@@ -11,7 +11,7 @@ from bench.cluster import TEMPLATES
 from streamsched.commands.request import make_request, want
 from streamsched.runtime import metrics
 from streamsched.runtime.metrics import Counter, Gauge, Histogram, Metric, Recorded
-from tests.support.house import House
+from tests.support.mini_cluster import MiniCluster
 
 TABLE = [value for value in vars(metrics).values() if isinstance(value, Metric)]
 
@@ -56,14 +56,14 @@ def test_a_sink_takes_each_kind(recorded: Recorded) -> None:
 
 
 def test_nodes_tell_what_they_do(recorded: Recorded) -> None:
-    house = House(2, 2, room=10)
+    mini = MiniCluster(2, 2, room=10)
     wanted = want(TEMPLATES / "noop.yaml", {"children": 30}, task_id="job")
-    house.log.append([house.records.journal(make_request(house.me, wanted, "test"), "job")])
+    mini.log.append([mini.records.journal(make_request(mini.me, wanted, "test"), "job")])
     for _ in range(500):
-        house.turn(1)
-        if house.phase("job") == "succeeded":
+        mini.turn(1)
+        if mini.phase("job") == "succeeded":
             break
-    assert house.phase("job") == "succeeded"
+    assert mini.phase("job") == "succeeded"
     values = recorded.values
     assert values["streamsched_children_ended_total", "completed"] == 30
     assert values["streamsched_decisions_total",] >= 2

@@ -34,7 +34,7 @@ from streamsched.files.source import read_json, read_yaml
 from streamsched.installation.settings import load_settings
 from streamsched.scheduler import schedules, tasks
 from streamsched.scheduler.dispatcher import first_of
-from tests.support.house import House
+from tests.support.mini_cluster import MiniCluster
 from tests.unit.domain.test_ticking import MINUTE, START, Diary
 from tests.unit.scheduler.test_ticker import Clockwork
 
@@ -367,26 +367,26 @@ def test_no_cache_keeps_what_is_large() -> None:
 
 def test_a_round_of_heavy_children_ends_with_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tasks, "ROUND_BYTES", 2_000)
-    house = House(room=100)
+    mini = MiniCluster(room=100)
     heavy = Template(
         name="t",
         split=RangeSplit(first=0, last=39, size=1),
         child=ChildSpec(handler="m:f", args={"a": "x" * 900, "n": "${child.index}"}),
     )
     for task_id in ("one", "two"):
-        house.log.append([house.records.journal(house.request(task_id, heavy.to_json()), task_id)])
-    house.submit("light")
-    house.turn(300)
-    assert {task_id: house.phase(task_id) for task_id in ("one", "two", "light")} == dict.fromkeys(
+        mini.log.append([mini.records.journal(mini.request(task_id, heavy.to_json()), task_id)])
+    mini.submit("light")
+    mini.turn(300)
+    assert {task_id: mini.phase(task_id) for task_id in ("one", "two", "light")} == dict.fromkeys(
         ("one", "two", "light"), "succeeded"
     )
     rounds = [
         event
-        for record in house.read(house.topics.journal())
-        if isinstance(event := house.codec.decode(record), e.ChildrenDispatched) and event.task_id != "light"
+        for record in mini.read(mini.topics.journal())
+        if isinstance(event := mini.codec.decode(record), e.ChildrenDispatched) and event.task_id != "light"
     ]
     assert max(sum(each.last - each.first + 1 for each in event.releases) for event in rounds) == 3
-    report = verify(log=house.log, coordination=house.log, topics=house.topics, codec=house.codec)
+    report = verify(log=mini.log, coordination=mini.log, topics=mini.topics, codec=mini.codec)
     assert not report.violations
 
 

@@ -101,7 +101,7 @@ class HeldPool:
         return next(key for key, job in self.jobs.items() if job.child == child)
 
 
-class House:
+class MiniCluster:
     """A scheduler and some workers, all alive at once, on a virtual clock."""
 
     def __init__(self) -> None:
@@ -172,108 +172,108 @@ class House:
 
 
 @pytest.fixture
-def house() -> House:
-    return House()
+def mini() -> MiniCluster:
+    return MiniCluster()
 
 
 def of(events: Iterable[e.Event], *kinds: type[e.Event]) -> list[e.Event]:
     return [event for event in events if isinstance(event, kinds)]
 
 
-def test_each_child_goes_on_elsewhere_as_soon_as_it_stops(house: House) -> None:
-    one, first = house.worker("one")
-    house.turn()
-    house.submit(3)
-    house.turn()
+def test_each_child_goes_on_elsewhere_as_soon_as_it_stops(mini: MiniCluster) -> None:
+    one, first = mini.worker("one")
+    mini.turn()
+    mini.submit(3)
+    mini.turn()
     assert first.children == {0, 1, 2}
-    _, second = house.worker("two")
+    _, second = mini.worker("two")
     one.drain()
-    house.turn(0.2)
+    mini.turn(0.2)
     assert len(first.stops) == 3
     first.stopped(1, "10")
-    house.turn(0.5)
+    mini.turn(0.5)
     assert first.children == {0, 2}, "two have not come to a checkpoint yet"
     assert second.children == {1}, "and the third does not wait for them"
     (job,) = second.jobs.values()
     assert (job.state, job.attempt) == ("10", 1)
     first.stopped(0, "5")
-    house.turn(0.5)
+    mini.turn(0.5)
     assert second.children == {0, 1}
     first.told(2, "7")
-    house.turn(15.0)
-    assert not house.workers.keys() & {"one"}, "it has left: the last one was killed at the end of the time"
+    mini.turn(15.0)
+    assert not mini.workers.keys() & {"one"}, "it has left: the last one was killed at the end of the time"
     assert second.children == {0, 1, 2}
     assert {job.child: job.state for job in second.jobs.values()} == {0: "5", 1: "10", 2: "7"}
     for child in (0, 1, 2):
         second.completed(child)
-    house.turn()
-    assert house.phase() == "succeeded"
-    assert not of(house.journal(), e.ChildFailed)
-    assert [x for x in house.journal() if isinstance(x, e.ChildCompleted) and x.attempt != 1] == []
+    mini.turn()
+    assert mini.phase() == "succeeded"
+    assert not of(mini.journal(), e.ChildFailed)
+    assert [x for x in mini.journal() if isinstance(x, e.ChildCompleted) and x.attempt != 1] == []
 
 
-def test_a_draining_worker_says_so_before_it_returns_anything(house: House) -> None:
-    one, first = house.worker("one")
-    house.turn()
-    house.submit(4)
-    house.turn()
+def test_a_draining_worker_says_so_before_it_returns_anything(mini: MiniCluster) -> None:
+    one, first = mini.worker("one")
+    mini.turn()
+    mini.submit(4)
+    mini.turn()
     one.drain()
     one.step(0.0)
     first.stopped(0, "1")
-    house.turn(0.5)
-    returned = min(at for at, event in house.read(TOPICS.journal()) if isinstance(event, e.ChildReturned))
-    beats = house.read([TopicPartition(TOPICS.workers, 0)])
+    mini.turn(0.5)
+    returned = min(at for at, event in mini.read(TOPICS.journal()) if isinstance(event, e.ChildReturned))
+    beats = mini.read([TopicPartition(TOPICS.workers, 0)])
     announced = min(at for at, event in beats if isinstance(event, e.NodeBeat) and event.state == "draining")
     assert announced <= returned
-    assert len(of(house.journal(), e.ChildrenDispatched)) == 1, "it did not come back to it"
+    assert len(of(mini.journal(), e.ChildrenDispatched)) == 1, "it did not come back to it"
 
 
-def test_a_second_signal_ends_it_at_once_and_what_was_told_is_not_lost(house: House) -> None:
-    one, first = house.worker("one")
-    house.turn()
-    house.submit(2)
-    house.turn()
+def test_a_second_signal_ends_it_at_once_and_what_was_told_is_not_lost(mini: MiniCluster) -> None:
+    one, first = mini.worker("one")
+    mini.turn()
+    mini.submit(2)
+    mini.turn()
     first.told(0, "3")
     one.drain()
     one.drain()
-    begun = house.clock.monotonic()
-    while "one" in house.workers:
-        house.turn(0.05)
-    assert house.clock.monotonic() - begun < 1
-    _, second = house.worker("two")
-    house.turn(3.0)
+    begun = mini.clock.monotonic()
+    while "one" in mini.workers:
+        mini.turn(0.05)
+    assert mini.clock.monotonic() - begun < 1
+    _, second = mini.worker("two")
+    mini.turn(3.0)
     assert {job.child: (job.state, job.attempt) for job in second.jobs.values()} == {0: ("3", 1), 1: (None, 1)}
 
 
-def test_a_drain_while_partitions_are_handed_over(house: House) -> None:
+def test_a_drain_while_partitions_are_handed_over(mini: MiniCluster) -> None:
     """The signal comes while the group waits for a child: it is heard at once, and each child goes on once."""
-    one, first = house.worker("one")
-    house.turn()
-    house.spread()
+    one, first = mini.worker("one")
+    mini.turn()
+    mini.spread()
     assert len(first.jobs) == 4
     signalled: list[float] = []
 
     def signal() -> None:
         if not signalled:
-            signalled.append(house.clock.monotonic())
+            signalled.append(mini.clock.monotonic())
             one.drain()
             one.drain()
 
     first.while_waiting = signal
-    _, second = house.worker("two")
-    house.turn(PACE.hand_over / 2)
+    _, second = mini.worker("two")
+    mini.turn(PACE.hand_over / 2)
     assert signalled, "children of revoked partitions were running"
-    assert "one" not in house.workers
-    house.turn(3.0)
+    assert "one" not in mini.workers
+    mini.turn(3.0)
     assert len(second.jobs) == 4
     assert {job.attempt for job in second.jobs.values()} == {1}
 
 
-def test_a_hand_over_beats_and_the_rest_goes_on(house: House) -> None:
+def test_a_hand_over_beats_and_the_rest_goes_on(mini: MiniCluster) -> None:
     """A worker joins; children of revoked partitions take seconds to stop: the others' outcomes do not wait."""
-    _, first = house.worker("one")
-    house.turn()
-    house.spread()
+    _, first = mini.worker("one")
+    mini.turn()
+    mini.spread()
     kept: list[int] = []
 
     def outcome() -> None:
@@ -285,33 +285,33 @@ def test_a_hand_over_beats_and_the_rest_goes_on(house: House) -> None:
             first.kill(kept)
 
     first.while_waiting = outcome
-    begun = house.clock.now()
-    _, second = house.worker("two")
-    house.turn(2 * PACE.hand_over)
+    begun = mini.clock.now()
+    _, second = mini.worker("two")
+    mini.turn(2 * PACE.hand_over)
     assert len(kept) == 2
-    completed = [at for at, event in house.read(TOPICS.journal()) if isinstance(event, e.ChildCompleted)]
+    completed = [at for at, event in mini.read(TOPICS.journal()) if isinstance(event, e.ChildCompleted)]
     assert len(completed) == 2
     assert max(completed) - begun < 1000 * PACE.hand_over / 2
     assert len(second.jobs) == 2, "killed at the end of their time, they went on at the new owner"
     beats = [
         at
-        for at, event in house.read([TopicPartition(TOPICS.workers, 0)])
+        for at, event in mini.read([TopicPartition(TOPICS.workers, 0)])
         if isinstance(event, e.NodeBeat) and event.node_id == "one" and at >= begun
     ]
     assert max(later - earlier for earlier, later in pairwise(beats)) < 1000
 
 
-def test_a_drained_worker_leaves_nothing_behind(house: House) -> None:
-    one, first = house.worker("one")
-    house.turn()
-    house.submit(4)
-    house.turn()
+def test_a_drained_worker_leaves_nothing_behind(mini: MiniCluster) -> None:
+    one, first = mini.worker("one")
+    mini.turn()
+    mini.submit(4)
+    mini.turn()
     one.drain()
-    house.turn(0.5)
+    mini.turn(0.5)
     for child in list(first.children):
         first.stopped(child, None)
-    house.turn(1.0)
-    assert "one" not in house.workers
-    task = house.scheduler.view.task("t")
+    mini.turn(1.0)
+    assert "one" not in mini.workers
+    task = mini.scheduler.view.task("t")
     assert task is not None
     assert task.live == 0, "all are back with the scheduler"

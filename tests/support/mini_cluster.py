@@ -67,7 +67,7 @@ class InstantPool:
     def close(self, grace: float) -> None: ...
 
 
-class House:
+class MiniCluster:
     """One log, and the nodes that live on it: a scheduler, and a worker that runs ``room`` children in each turn."""
 
     def __init__(self, event_partitions: int = 2, child_partitions: int = 2, *, room: int = 10) -> None:

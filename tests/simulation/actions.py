@@ -1,4 +1,4 @@
-"""What people do: each in a process of its own, with the real client."""
+"""What clients do: each in a process of its own, with the real client."""
 
 from __future__ import annotations
 

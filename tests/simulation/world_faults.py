@@ -1,4 +1,4 @@
-"""What can befall the world between two steps."""
+"""What is done to the world between two steps: nodes, clocks, positions, and what people ask for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from streamsched.log.codec import MAGIC
 from streamsched.log.core.store import group_key
 from streamsched.log.port import Append, Headers, LogError, TopicPartition
 from streamsched.runtime.identity import Identity
-from tests.simulation import errands
+from tests.simulation import actions
 from tests.simulation.faults import BACKFILLS, REDRIVES, Fault
 from tests.simulation.nodes import Node
 from tests.simulation.routing import ELSEWHERE
@@ -26,12 +26,12 @@ ONCE_MORE: Final = 12
 """How often people ask for redrives, and for backfills, in one history: it comes to an end."""
 
 
-def befall(world: World, fault: Fault) -> None:
-    """Let this happen to the world, if it can."""
+def inject(world: World, fault: Fault) -> None:
+    """Make this fault happen, if it can."""
     for kinds in (BACKFILLS, REDRIVES):
         if fault.kind in kinds and sum(world.happened[kind] for kind in kinds) >= ONCE_MORE:
             return
-    _BEFALLS[fault.kind](world, fault)
+    _INJECT[fault.kind](world, fault)
 
 
 def _choose(items: Sequence[Node], amount: float) -> Node | None:
@@ -116,7 +116,7 @@ def _far_off(world: World, fault: Fault) -> None:
         ms = rng.choice((-1, 1)) * rng.choice((61_000, 3_600_000, 86_400_000))
         world.happens(fault.kind, f"the clock of {node.name} goes wrong by {ms} ms")
         node.clock.jump(ms)
-        errands.mend_clock(world, node, rng.randrange(150))
+        actions.mend_clock(world, node, rng.randrange(150))
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -131,43 +131,43 @@ def _cancel(world: World, fault: Fault) -> None:
     task_id = _task(world, fault.amount)
     if task_id is not None:
         world.happens(fault.kind, f"{task_id} is to be cancelled")
-        errands.cancel(world, task_id)
+        actions.cancel(world, task_id)
 
 
 def _submit_again(world: World, fault: Fault) -> None:
     task_id = _task(world, fault.amount)
     if task_id in world.children:
         world.happens(fault.kind, f"{task_id} is submitted again")
-        errands.submit(world, task_id, int(fault.amount * 997) % 100, children=world.children[task_id])
+        actions.submit(world, task_id, int(fault.amount * 997) % 100, children=world.children[task_id])
 
 
 def _submit_otherwise(world: World, fault: Fault) -> None:
     task_id = _task(world, fault.amount)
     if task_id in world.children:
         world.happens(fault.kind, f"{task_id} is submitted again, with other parameters")
-        errands.submit(world, task_id, int(fault.amount * 997) % 100, children=world.children[task_id] + 1)
+        actions.submit(world, task_id, int(fault.amount * 997) % 100, children=world.children[task_id] + 1)
 
 
 def _change_schedule(world: World, fault: Fault) -> None:
     schedule_id = _schedule(world, fault)
-    errands.set_schedule(world, schedule_id)
+    actions.set_schedule(world, schedule_id)
 
 
 def _pause_schedule(world: World, fault: Fault) -> None:
     schedule_id = _schedule(world, fault)
-    errands.pause_schedule(world, schedule_id, paused=fault.amount * 97 % 1 < 0.4)
+    actions.pause_schedule(world, schedule_id, paused=fault.amount * 97 % 1 < 0.4)
 
 
 def _trigger_schedule(world: World, fault: Fault) -> None:
-    errands.trigger_schedule(world, _schedule(world, fault))
+    actions.trigger_schedule(world, _schedule(world, fault))
 
 
 def _delete_schedule(world: World, fault: Fault) -> None:
     """Let one be deleted; mostly it is made again."""
     schedule_id = _schedule(world, fault)
-    errands.delete_schedule(world, schedule_id)
+    actions.delete_schedule(world, schedule_id)
     if fault.amount * 97 % 1 < 0.7:
-        errands.set_schedule(world, schedule_id, int(fault.amount * 997) % 60)
+        actions.set_schedule(world, schedule_id, int(fault.amount * 997) % 60)
 
 
 def _schedule(world: World, fault: Fault) -> str:
@@ -191,7 +191,7 @@ def _redrive(world: World, fault: Fault) -> None:
     if task_id is not None:
         delay = rng.choice((0, rng.randrange(200)))  # it may be the time of healing then, and more have ended
         world.happens(fault.kind, f"{task_id} is to be redriven, in {delay} turns")
-        errands.redrive(world, task_id, delay, rng)
+        actions.redrive(world, task_id, delay, rng)
 
 
 def _redrive_by_two(world: World, fault: Fault) -> None:
@@ -200,7 +200,7 @@ def _redrive_by_two(world: World, fault: Fault) -> None:
         delay = rng.choice((0, rng.randrange(200)))
         world.happens(fault.kind, f"{task_id} is to be redriven by two at once, in {delay} turns")
         for _ in range(2):
-            errands.redrive(world, task_id, delay, rng)
+            actions.redrive(world, task_id, delay, rng)
 
 
 def _redrive_blindly(world: World, fault: Fault) -> None:
@@ -208,20 +208,20 @@ def _redrive_blindly(world: World, fault: Fault) -> None:
     task_id, rng = _task(world, fault.amount), Random(fault.amount)
     if task_id is not None:
         world.happens(fault.kind, f"{task_id}: {fault.kind}")
-        errands.redrive_blindly(world, task_id, rng)
+        actions.redrive_blindly(world, task_id, rng)
 
 
 def _backfill(world: World, fault: Fault) -> None:
     schedule_id, rng = _schedule(world, fault), Random(fault.amount)
-    errands.backfill(world, schedule_id, rng.choice((0, rng.randrange(100))), rng)
+    actions.backfill(world, schedule_id, rng.choice((0, rng.randrange(100))), rng)
 
 
 def _backfill_stale(world: World, fault: Fault) -> None:
-    errands.backfill_stale(world, _schedule(world, fault), Random(fault.amount))
+    actions.backfill_stale(world, _schedule(world, fault), Random(fault.amount))
 
 
 def _cancel_backfill(world: World, fault: Fault) -> None:
-    errands.cancel_backfill(world, _schedule(world, fault))
+    actions.cancel_backfill(world, _schedule(world, fault))
 
 
 # --- poison ---------------------------------------------------------------------------------------------------------
@@ -286,7 +286,7 @@ def _newer_in_journal(world: World, fault: Fault) -> None:
     value = MAGIC + rng.randbytes(8) + b"body"
     (offset,) = world.outside.append([Append(place.topic, place.partition, b"newer", value, ())])
     world.happens(fault.kind, f"{fault.kind}: {place.partition}/{offset}")
-    errands.set_aside(world, place, offset, rng.randrange(200))
+    actions.set_aside(world, place, offset, rng.randrange(200))
 
 
 def _set_aside(world: World, fault: Fault) -> None:
@@ -296,7 +296,7 @@ def _set_aside(world: World, fault: Fault) -> None:
     if known:
         chosen = known[int(fault.amount * len(known))]
         world.happens(fault.kind, f"{fault.kind}: {chosen.partition}/{chosen.offset}")
-        errands.set_aside(world, world.topics.work_log()[chosen.partition], chosen.offset, 0)
+        actions.set_aside(world, world.topics.work_log()[chosen.partition], chosen.offset, 0)
 
 
 def _poison_journal(world: World, fault: Fault) -> None:
@@ -361,7 +361,7 @@ def _lose(world: World, fault: Fault, role: str, group: str, places: Sequence[To
     world.closed.discard(role)
 
 
-_BEFALLS: Final[dict[str, Callable[[World, Fault], None]]] = {
+_INJECT: Final[dict[str, Callable[[World, Fault], None]]] = {
     "killed": _kill,
     "killed while frozen": _kill_frozen,
     "node joins": _join,

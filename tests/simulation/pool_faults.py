@@ -1,4 +1,4 @@
-"""What the pool of a worker is in: the faults that strike its jobs, and whoever wants to know of them."""
+"""The faults that strike the jobs of a worker's pool, and the record of those that started and stopped."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
-class Around:
-    """What the pool of one worker is in."""
+class PoolFaults:
+    """The faults of the pool of one worker."""
 
     def __init__(self, world: World, node: Node) -> None:
         self._world = world
