@@ -34,6 +34,7 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Pace, Worker
+from tests.support.clock import VirtualClock
 
 CODEC: Final = Codec()
 TOPICS: Final = Topics(event_partitions=2, child_partitions=2)
@@ -48,23 +49,8 @@ TEMPLATE: Final = Template(
     ),
     failure=FailurePolicy(count=2),
 )  # fmt: skip
+BEGIN_MS = 1_000_000.0
 E = TypeVar("E", bound=e.Event)
-
-
-class Clock:
-    """Time that passes a little with each look."""
-
-    def __init__(self) -> None:
-        self._ms = 1_000_000.0
-
-    def now(self) -> int:
-        return int(self._ms)
-
-    def monotonic(self) -> float:
-        return self._ms / 1000
-
-    def advance(self, seconds: float) -> None:
-        self._ms += seconds * 1000
 
 
 class ScriptedPool:
@@ -74,7 +60,7 @@ class ScriptedPool:
     and never end. ``cancelled``: run until they are stopped. ``stopping``: run on though they are told to stop.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._jobs: dict[int, jobs.Job] = {}
         self._news: list[jobs.News] = []
@@ -142,7 +128,7 @@ class ScriptedPool:
 
 def live() -> LogAdapter:
     """Live through the history: four tasks, of which two go on at its end."""
-    clock = Clock()
+    clock = VirtualClock(BEGIN_MS)
     cluster = MemoryCluster(clock=clock.now)
     log = cluster.connect("node")
     log.create_topics(TOPICS.specs())

@@ -6,8 +6,8 @@ from __future__ import annotations
 class VirtualClock:
     """True time: what the log goes by."""
 
-    def __init__(self) -> None:
-        self._ms = 1_000_000_000.0
+    def __init__(self, ms: float = 1_000_000_000.0) -> None:
+        self._ms = ms
 
     def now(self) -> int:
         return int(self._ms)

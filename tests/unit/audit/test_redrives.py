@@ -25,7 +25,8 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Pace, Worker
-from tests.support.audit_case import CODEC, RECORDS, TEMPLATE, TOPICS, Clock, Entry, History, ScriptedPool
+from tests.support.audit_case import BEGIN_MS, CODEC, RECORDS, TEMPLATE, TOPICS, Entry, History, ScriptedPool
+from tests.support.clock import VirtualClock
 
 Named = tuple[int, str, str]
 """What has to be named: invariant, schedule or task, place."""
@@ -60,7 +61,7 @@ class Troubled(ScriptedPool):
 @cache
 def original() -> LogAdapter:
     """A schedule with two times of its own, and three backfills of the days before and those; a task beside it."""
-    clock = Clock()
+    clock = VirtualClock(BEGIN_MS)
     log = MemoryCluster(clock=clock.now).connect("node")
     log.create_topics(TOPICS.specs())
     log.commit_initial(TOPICS.scheduler_group, TOPICS.journal(), INITIAL.encode())

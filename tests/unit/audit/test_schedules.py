@@ -25,7 +25,8 @@ from streamsched.runtime.mark import INITIAL
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.support.audit_case import CODEC, RECORDS, TEMPLATE, TOPICS, Clock, Entry, History
+from tests.support.audit_case import BEGIN_MS, CODEC, RECORDS, TEMPLATE, TOPICS, Entry, History
+from tests.support.clock import VirtualClock
 
 Named = tuple[int, str, str]
 """What has to be named: invariant, schedule or task, place."""
@@ -38,7 +39,7 @@ class Office:
     """A scheduler, and somebody who tells it of schedules and ends their tasks."""
 
     def __init__(self) -> None:
-        self.clock = Clock()
+        self.clock = VirtualClock(BEGIN_MS)
         self.log = MemoryCluster(clock=self.clock.now).connect("node")
         self.log.create_topics(TOPICS.specs())
         self.log.commit_initial(TOPICS.scheduler_group, TOPICS.journal(), INITIAL.encode())
