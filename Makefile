@@ -38,8 +38,8 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4
 test: lint ## everything, with a real Kafka broker
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
-test-fast: $(READY) ## the tests that need no broker
-	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not kafka and not fault'
+test-fast: $(READY) ## what one runs after each change: no broker, nothing slow
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not kafka and not fault and not slow'
 
 mutants: $(READY) ## break the code in many ways, one at a time: the simulation notices each
 	@$(BIN)/python -m tests.mutants

@@ -1,4 +1,4 @@
-"""Which tests run by default, and which of them side by side."""
+"""Which marks a test has from its folder, which tests run by default, and which of them side by side."""
 
 from __future__ import annotations
 
@@ -12,12 +12,32 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("streamsched", deadline=None)  # a busy machine fails no test
 settings.load_profile("streamsched")
 
+_MARKS: Final[dict[str, tuple[str, ...]]] = {
+    "contract": ("contract",),
+    "fault": ("fault",),
+    "golden": ("golden",),
+    "guard": ("guard",),
+    "kafka": ("kafka",),
+    "model": ("simulation",),
+    "mutants": ("simulation", "slow"),
+    "poison": ("unit",),
+    "property": ("property", "slow"),
+    "simulation": ("simulation",),
+    "unit": ("unit",),
+}
+"""The marks of every test in a folder; a broker elsewhere than in ``kafka`` is marked at the test."""
+_INSTEAD_OF: Final = {"unit": {"fault", "kafka", "property"}, "fault": {"unit"}}
+"""With one of these marks at the test itself, the folder's mark would be wrong."""
 _ONE_AFTER_THE_OTHER: Final = {"chaos", "contract", "fault", "guard", "kafka", "poison"}
 """Folders whose tests share a broker or start nodes: with ``-n`` one process runs them all."""
 
 
+def _folder(nodeid: str) -> str:
+    return nodeid.split("/")[1]
+
+
 def _one_after_the_other(nodeid: str) -> bool:
-    return nodeid.split("/")[1] in _ONE_AFTER_THE_OTHER
+    return _folder(nodeid) in _ONE_AFTER_THE_OTHER
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -40,7 +60,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests that take minutes, unless their mark is asked for."""
+    """Add the marks of the folders; leave out the tests that take minutes, unless their mark is asked for."""
+    for item in items:
+        own = {mark.name for mark in item.iter_markers()}
+        for mark in _MARKS.get(_folder(item.nodeid), ()):
+            if not own & _INSTEAD_OF.get(mark, set()):
+                item.add_marker(mark)
     if "long" in str(config.option.markexpr):
         return
     left_out = [item for item in items if item.get_closest_marker("long")]

@@ -97,8 +97,8 @@ def main() -> None:
 
 
 def _record() -> None:
-    from tests.golden.sampling import SAMPLES
     from tests.golden.test_golden import line_of
+    from tests.support.samples import SAMPLES
 
     recorded = {json.loads(line)["fingerprint"] for line in GOLDEN.read_text().splitlines()}
     lines = [line for line in map(line_of, SAMPLES.values()) if line["fingerprint"] not in recorded]

@@ -12,7 +12,7 @@ from typing import Final
 
 from tests.chaos.kinds import Kind
 from tests.chaos.site import Site, Stuck, delete_topics, site
-from tests.fault.evidence import Violation
+from tests.support.evidence import Violation
 from tools.broker import Broker
 from tools.cluster import Cluster
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from streamsched.domain import events as e
 from tests.chaos.node import Node
 from tests.chaos.site import Site
-from tests.fault.evidence import Violation
-from tests.fault.ticks import Secondly, fates, tick_violations
+from tests.support.evidence import Violation
+from tests.support.ticks import Secondly, fates, tick_violations
 
 FILE: Final = """
 interval: 1s
@@ -28,7 +28,7 @@ template:
   split:
     range: {{first: 1, last: 1, size: 1}}
   child:
-    handler: tests.fault.handlers:steps
+    handler: tests.support.handlers:steps
     args: {{count: 1, seconds: 0.0, folder: "${{folder}}"}}
 """
 

@@ -20,8 +20,8 @@ from streamsched.domain.events import Event
 from tests.chaos.node import Node
 from tests.chaos.surroundings import SmallDisk
 from tests.chaos.watch import JournalWatch
-from tests.fault.evidence import Job, Violation, read_notes, read_topic, violations
-from tests.fault.nodes import Nodes
+from tests.support.evidence import Job, Violation, read_notes, read_topic, violations
+from tests.support.nodes import Nodes
 from tools.broker import Broker
 from tools.cluster import Cluster
 
@@ -61,7 +61,7 @@ params:
 split:
   range: {{first: 1, last: {children}, size: 1}}
 child:
-  handler: tests.fault.handlers:steps
+  handler: tests.support.handlers:steps
   args: {{count: {steps}, seconds: {seconds}, folder: "${{folder}}", wait: {wait}}}
   timeout: 10m
   heartbeat: 60s
@@ -109,7 +109,7 @@ class Site:
 
     def start_worker(self, env: Mapping[str, str] | None = None, log: Path | None = None) -> Node:
         """Start a worker."""
-        options = ["--slots", str(self.workload.slots), "--allow", "tests.fault.handlers"]
+        options = ["--slots", str(self.workload.slots), "--allow", "tests.support.handlers"]
         return self._start("worker", [*options, "--checkpoint-interval", "0.1"], env, log)
 
     def _start(self, role: str, options: Sequence[str], env: Mapping[str, str] | None, log: Path | None) -> Node:

@@ -13,8 +13,8 @@ from tests.chaos.kinds import KINDS, Kind
 from tests.chaos.round import Result, play
 from tests.chaos.surroundings import SmallDisk
 from tests.chaos.table import summary
-from tests.fault.evidence import Violation
-from tests.kafka import shared
+from tests.support import brokers
+from tests.support.evidence import Violation
 from tools.broker import Broker
 from tools.cluster import Cluster
 
@@ -36,7 +36,7 @@ KILLS = ("worker-node-killed", "worker-killed", "worker-killed-in-transaction", 
 @pytest.fixture(scope="module")
 def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """A broker that rounds may kill, stop and freeze."""
-    shared.broker()  # skips, or fails, where there can be none
+    brokers.broker()  # skips, or fails, where there can be none
     with Broker(tmp_path_factory.mktemp("chaos")) as broker:
         yield broker
 
@@ -56,7 +56,7 @@ def test_every_promise_is_kept(name: str, protocol: str, lone: Broker, tmp_path:
 @pytest.mark.long
 @pytest.mark.parametrize("name", [kind.name for kind in KINDS.values() if kind.cluster])
 def test_a_cluster_loses_one_broker(name: str, tmp_path: Path) -> None:
-    shared.broker()
+    brokers.broker()
     with Cluster(tmp_path / "brokers") as cluster:
         _play(name, cluster, tmp_path, "classic")
 
@@ -65,7 +65,7 @@ def test_a_cluster_loses_one_broker(name: str, tmp_path: Path) -> None:
 @pytest.mark.kafka
 @pytest.mark.long
 def test_kills_with_the_time_outs_of_a_stock_broker(tmp_path: Path) -> None:
-    shared.broker()
+    brokers.broker()
     with Broker(tmp_path / "broker", stock_timeouts=True) as broker:
         for name in KILLS:
             _play(name, broker, tmp_path, "classic")

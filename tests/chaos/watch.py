@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.log.port import Record
-from tests.fault.evidence import OUTCOMES, TERMINAL
+from tests.support.evidence import OUTCOMES, TERMINAL
 
 DECISIONS: Final = (e.TaskPlanned, e.ChildrenDispatched, *TERMINAL)
 _QUIET: Final = logging.getLogger("tests.chaos.watch")

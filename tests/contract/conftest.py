@@ -12,11 +12,10 @@ import pytest
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import TopicSpec
 from streamsched.log.topics import RECORD_LIMIT
-from tests.contract.harness import Harness
 from tests.contract.local import open_embedded, open_memory
-from tests.contract.node import Node
+from tests.support.log_harness import Harness
+from tests.support.log_node import Node
 
-HERE = Path(__file__).parent
 PARTITIONS = 4
 CONFIG = {"max.message.bytes": str(RECORD_LIMIT), "cleanup.policy": "delete", "retention.ms": "-1"}
 
@@ -33,12 +32,6 @@ OPEN: dict[str, Callable[[Path], AbstractContextManager[Harness]]] = {
     "embedded": open_embedded,
     "kafka": open_kafka,
 }
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.contract)
 
 
 @pytest.fixture(params=["memory", "embedded", pytest.param("kafka", marks=pytest.mark.kafka)])

@@ -13,7 +13,7 @@ from streamsched.log.core import Connection
 from streamsched.log.embedded import EmbeddedLog
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, Committed, Member, OutcomeUnknown, TopicPartition
-from tests.contract.harness import Hanging, Harness, RemoteMember
+from tests.support.log_harness import Hanging, Harness, RemoteMember
 
 SESSION_MS = 10_000
 TRANSACTION_MS = 10_000

@@ -17,8 +17,8 @@ from streamsched.log.port import (
     TransactionAborted,
     WriterFenced,
 )
-from tests.contract.harness import Hanging, Harness, until
-from tests.contract.node import Node, read, stable, values
+from tests.support.log_harness import Hanging, Harness, until
+from tests.support.log_node import Node, read, stable, values
 
 Join = Callable[[], Node]
 

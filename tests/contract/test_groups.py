@@ -8,8 +8,8 @@ import pytest
 
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import Committed, LogError, TopicPartition, TransactionAborted
-from tests.contract.harness import Harness, until
-from tests.contract.node import Node, read, stable, values
+from tests.support.log_harness import Harness, until
+from tests.support.log_node import Node, read, stable, values
 
 Join = Callable[[], Node]
 

@@ -15,8 +15,8 @@ from streamsched.log.port import (
     TopicPartition,
     TopicSpec,
 )
-from tests.contract.harness import Harness, until
-from tests.contract.node import Node, read, values
+from tests.support.log_harness import Harness, until
+from tests.support.log_node import Node, read, values
 
 
 def reach(harness: Harness, reader: Reader, place: TopicPartition, end: int) -> list[Record]:

@@ -6,7 +6,7 @@ import pytest
 
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import TopicMismatch, TopicPartition, TopicSpec
-from tests.contract.harness import Harness
+from tests.support.log_harness import Harness
 
 CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1"}
 

@@ -15,8 +15,8 @@ from streamsched.log.port import (
     TransactionAborted,
     WriterFenced,
 )
-from tests.contract.harness import Harness, until
-from tests.contract.node import Node, read, stable, values
+from tests.support.log_harness import Harness, until
+from tests.support.log_node import Node, read, stable, values
 
 MEGABYTE = 1024 * 1024
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.nodes import Nodes
-from tests.fault.site import Site
-from tests.kafka.shared import broker
+from tests.support.brokers import broker
+from tests.support.nodes import Nodes
+from tests.support.site import Site
 
 
 @pytest.fixture

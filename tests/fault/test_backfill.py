@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 import pytest
 
 from streamsched.domain import events as e
-from tests.fault.evidence import read_topic
-from tests.fault.nodes import Nodes, until
+from tests.support.evidence import read_topic
+from tests.support.nodes import Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 TIMES = 24
 FILE = """

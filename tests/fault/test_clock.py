@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 
-from tests.fault.nodes import ROOT, Nodes, until
+from tests.support.nodes import ROOT, Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 DAY_NS: Final = 86_400 * 10**9
 TASK: Final = ("submit", "examples/print-numbers.yaml", "-p", "n=4", "-p", "chunk=1", "--task-id", "job")
 

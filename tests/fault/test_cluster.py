@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from tests.fault.evidence import Job, check, read_notes, read_topic
-from tests.fault.nodes import Nodes, until
-from tests.fault.site import TEMPLATE, WORKER
-from tests.kafka import shared
+from tests.support import brokers
+from tests.support.evidence import Job, check, read_notes, read_topic
+from tests.support.nodes import Nodes, until
+from tests.support.site import TEMPLATE, WORKER
 from tools.cluster import Cluster
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 JOB = Job("job", children=60, steps=10)
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    own = shared.start_cluster(tmp_path / "cluster")
+    own = brokers.start_cluster(tmp_path / "cluster")
     yield own
     own.stop()
 

@@ -10,10 +10,10 @@ import time
 import psutil
 import pytest
 
-from tests.fault.nodes import until
-from tests.fault.site import WORKER, Site
+from tests.support.nodes import until
+from tests.support.site import WORKER, Site
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 
 def test_drained_in_the_middle_of_a_rebalance(site: Site) -> None:

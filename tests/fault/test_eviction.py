@@ -14,10 +14,10 @@ from contextlib import suppress
 import psutil
 import pytest
 
-from tests.fault.nodes import until
-from tests.fault.site import WORKER, Site
+from tests.support.nodes import until
+from tests.support.site import WORKER, Site
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 
 
 def node_of(parent: psutil.Process) -> psutil.Process:

@@ -11,9 +11,9 @@ from typing import Final
 import psutil
 import pytest
 
-from tests.fault.nodes import ROOT, Nodes, until
+from tests.support.nodes import ROOT, Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 LIMIT: Final = 150 * 1024 * 1024
 """Bytes that a process may have resident."""
 LARGE: Final = """

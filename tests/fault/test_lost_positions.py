@@ -12,11 +12,11 @@ from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicP
 from confluent_kafka.admin import AdminClient
 
 from streamsched.domain import events as e
-from tests.fault.evidence import Job, check, read_notes, read_topic
-from tests.fault.nodes import Nodes, until
-from tests.kafka.shared import broker
+from tests.support.brokers import broker
+from tests.support.evidence import Job, check, read_notes, read_topic
+from tests.support.nodes import Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 CHILDREN, STEPS, PARTITIONS = 24, 30, 8
 TEMPLATE = f"""
 name: steps
@@ -25,10 +25,10 @@ params:
 split:
   range: {{first: 1, last: {CHILDREN}, size: 1}}
 child:
-  handler: tests.fault.handlers:steps
+  handler: tests.support.handlers:steps
   args: {{count: {STEPS}, seconds: 0.1, folder: "${{folder}}"}}
 """
-WORKER = ("worker", "--slots", "4", "--allow", "tests.fault.handlers", "--checkpoint-interval", "0.1")
+WORKER = ("worker", "--slots", "4", "--allow", "tests.support.handlers", "--checkpoint-interval", "0.1")
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.evidence import Job, check, read_notes, read_topic
-from tests.fault.nodes import ROOT, Nodes, until
+from tests.support.evidence import Job, check, read_notes, read_topic
+from tests.support.nodes import ROOT, Nodes, until
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 CHILDREN, STEPS = 300, 10
 
 TEMPLATE = """
@@ -23,7 +23,7 @@ params:
 split:
   range: {first: 0, last: 299, size: 1}
 child:
-  handler: tests.fault.handlers:steps
+  handler: tests.support.handlers:steps
   args: {count: 10, seconds: 0.1, folder: "${folder}"}
 """
 
@@ -47,7 +47,7 @@ def test_kills_drains_and_joins(nodes: Nodes, tmp_path: Path) -> None:
     notes.mkdir()
     template = tmp_path / "steps.yaml"
     template.write_text(TEMPLATE)
-    worker = ["worker", "--slots", "4", "--allow", "tests.fault.handlers", "--checkpoint-interval", "0.1"]
+    worker = ["worker", "--slots", "4", "--allow", "tests.support.handlers", "--checkpoint-interval", "0.1"]
     schedulers = [nodes.start("scheduler") for _ in range(2)]
     workers = [nodes.start(*worker) for _ in range(3)]
     submitted = nodes.run("submit", str(template), "-p", f"folder={notes}", "--task-id", "job")

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from streamsched.domain import events as e
-from tests.fault.nodes import until
-from tests.fault.site import Site
 from tests.fault.test_eviction import kill_tree
-from tests.kafka import shared
+from tests.support import brokers
+from tests.support.nodes import until
+from tests.support.site import Site
 from tools.broker import Broker, Seat, free_port
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 CHILDREN = 8
-WORKER = ("worker", "--slots", str(CHILDREN), "--allow", "tests.fault.handlers", "--checkpoint-interval", "0.1")
+WORKER = ("worker", "--slots", str(CHILDREN), "--allow", "tests.support.handlers", "--checkpoint-interval", "0.1")
 EVICTED_WITHIN_S = 30.0
 """The bound of a test on a busy machine; what it took is printed."""
 
@@ -29,7 +29,7 @@ EVICTED_WITHIN_S = 30.0
 @pytest.fixture(scope="module")
 def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Start a stock broker that tests freeze and stop; each leaves it running."""
-    own = shared.start(tmp_path_factory.mktemp("fragile"), stock_timeouts=True)
+    own = brokers.start(tmp_path_factory.mktemp("fragile"), stock_timeouts=True)
     yield own
     own.stop()
 

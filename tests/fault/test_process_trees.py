@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fault.nodes import ROOT, Nodes, until
+from tests.support.nodes import ROOT, Nodes, until
 
 pytestmark = [
-    pytest.mark.fault, pytest.mark.kafka, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")
+    pytest.mark.kafka, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")
 ]  # fmt: skip
 
 TEMPLATE = """
@@ -25,10 +25,10 @@ name: leaves
 params: {{folder: {{type: string}}}}
 split: {{range: {{first: 0, last: {last}, size: 1}}}}
 child:
-  handler: tests.fault.handlers:leaves
+  handler: tests.support.handlers:leaves
   args: {{folder: "${{folder}}", stay: {stay}}}
 """
-WORKER = ("worker", "--slots", "1", "--allow", "tests.fault.handlers", "--drain-timeout", "1")
+WORKER = ("worker", "--slots", "1", "--allow", "tests.support.handlers", "--drain-timeout", "1")
 
 
 def submit(nodes: Nodes, folder: Path, *, stay: float, last: int = 0) -> None:
@@ -119,7 +119,8 @@ def test_handlers_inherit_where_the_log_is_and_no_other_setting(nodes: Nodes, tm
     nodes.start(*WORKER, env={"STREAMSCHED_PASSWORD": "secret", "STREAMSCHED_LOG_LEVEL": "info"})
     template = tmp_path / "environment.yaml"
     template.write_text(
-        "name: e\nsplit: {range: {first: 0, last: 0, size: 1}}\nchild: {handler: 'tests.fault.handlers:environment'}\n"
+        "name: e\nsplit: {range: {first: 0, last: 0, size: 1}}\n"
+        "child: {handler: 'tests.support.handlers:environment'}\n"
     )
     answer = nodes.run("submit", str(template), "--task-id", "job", "--wait")
     assert answer.returncode == 0, answer.stderr + nodes.said()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.kafka.shared import broker
-from tests.unit.readme_case import blocks, furnish, shell
+from tests.support.brokers import broker
+from tests.support.readme import blocks, furnish, shell
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 NODES = """
 streamsched topics create
 streamsched scheduler &

@@ -15,13 +15,13 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from tests.fault.nodes import until
-from tests.fault.site import WORKER, Site
 from tests.fault.test_eviction import kill_tree
-from tests.kafka import shared
+from tests.support import brokers
+from tests.support.nodes import until
+from tests.support.site import WORKER, Site
 from tools.broker import Broker, Seat, free_port
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
 LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 ALLOWED = (
     (ResourceType.TOPIC, AclOperation.READ),
@@ -47,7 +47,7 @@ def guarded(tmp_path: Path) -> Iterator[tuple[Broker, str]]:
         "super.users": "User:ANONYMOUS",
     }
     broker = Broker(tmp_path / "broker", port=own, seat=Seat(1, {1: controller}), settings=settings)
-    shared.start_own(broker)
+    brokers.start_own(broker)
     yield broker, f"127.0.0.1:{named}"
     broker.stop()
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.fault.nodes import Nodes, until
+from tests.support.nodes import Nodes, until
 
-pytestmark = [pytest.mark.kafka, pytest.mark.fault]
+pytestmark = pytest.mark.kafka
 TEMPLATE = """
 name: t
 split: {range: {first: 1, last: 12, size: 1}}

@@ -14,8 +14,8 @@ from streamsched.domain import events as e
 from tests.chaos.kinds import KINDS
 from tests.chaos.round import play
 from tests.chaos.schedules import WorkerTiming, kill_schedulers
-from tests.fault.ticks import Secondly, tick_violations
-from tests.kafka.shared import broker
+from tests.support.brokers import broker
+from tests.support.ticks import Secondly, tick_violations
 
 SHORT = WorkerTiming(seconds=24, every=8, away=12)
 SCHEDULE = Secondly("second", latest=2, away=(4_100, 8_100))
@@ -23,7 +23,6 @@ SCHEDULE = Secondly("second", latest=2, away=(4_100, 8_100))
 FIRED = (1, 2, 3, 4, 7, 8, 9)
 
 
-@pytest.mark.fault
 @pytest.mark.kafka
 def test_every_second_has_one_fate_whoever_dies(tmp_path: Path) -> None:
     kind = replace(KINDS["schedule-schedulers-killed"], strike=kill_schedulers(SHORT))

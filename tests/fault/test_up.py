@@ -13,12 +13,11 @@ import pytest
 
 from streamsched import Client
 from streamsched.domain.events import Event
-from tests.fault.evidence import Job, check, read_notes
-from tests.fault.nodes import Nodes, until
-from tests.fault.site import TEMPLATE
+from tests.support.evidence import Job, check, read_notes
+from tests.support.nodes import Nodes, until
+from tests.support.site import TEMPLATE
 
-pytestmark = [pytest.mark.fault]
-UP = ("up", "--slots", "4", "--allow", "tests.fault.handlers")
+UP = ("up", "--slots", "4", "--allow", "tests.support.handlers")
 
 
 class Machine:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from streamsched.log.kafka.version import NEW_GROUPS, OLDEST
-from tests.fault.nodes import Nodes, until
-from tests.fault.site import WORKER, Site
 from tests.fault.test_eviction import kill_tree
-from tests.kafka import shared
+from tests.support import brokers
+from tests.support.nodes import Nodes, until
+from tests.support.site import WORKER, Site
 from tools.broker import KAFKA, Broker
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.kafka, pytest.mark.long, pytest.mark.timeout(400)]
 TESTED = ("3.7.2", "3.9.1", "4.1.0", KAFKA)
 
 
@@ -24,7 +24,7 @@ def of(version: str) -> tuple[int, ...]:
 
 def begin(version: str, folder: Path) -> Broker:
     own = Broker(folder / "broker", version=version, stock_timeouts=True)
-    shared.start_own(own)
+    brokers.start_own(own)
     return own
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
-import pytest
 
 from streamsched.commands.backfills import WantedBackfill, parts_of, preview
 from streamsched.domain import events as e
@@ -26,9 +25,7 @@ from streamsched.queries.schedule_status import schedule_status
 from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.golden.sampling import Sample
-
-pytestmark = pytest.mark.golden
+from tests.support.samples import Sample
 
 RECORDED: Final = Path(__file__).with_name("documents.jsonl")
 NOON: Final = 1_795_867_200_000

@@ -12,9 +12,7 @@ import pytest
 
 from streamsched.domain.events import Event
 from streamsched.log.codec import Codec, schema_folder, wire_fingerprint
-from tests.golden.sampling import SAMPLES, Sample
-
-pytestmark = pytest.mark.golden
+from tests.support.samples import SAMPLES, Sample
 
 CODEC: Final = Codec()
 RECORDED: Final = Path(__file__).with_name("samples.jsonl")

@@ -2,7 +2,7 @@
 
 A line of ``schedules.csv`` is a spec (a cron string, or a mapping in JSON), a zone, a moment, the next times strictly
 after it (``never``: and no more), and what documentation or fact it comes from. The times are not the domain's own:
-``tests/property/wall_oracle.py`` worked them out, and finds them again here.
+``tests/support/wall_oracle.py`` worked them out, and finds them again here.
 """
 
 from __future__ import annotations
@@ -17,9 +17,7 @@ import pytest
 
 from streamsched.domain.calendar import moment
 from streamsched.domain.calendar.spec import ScheduleSpec
-from tests.property.wall_oracle import EPOCH, every_tick
-
-pytestmark = pytest.mark.golden
+from tests.support.wall_oracle import EPOCH, every_tick
 
 with Path(__file__).with_name("schedules.csv").open(newline="") as file:
     LINES: Final = list(csv.DictReader(file))

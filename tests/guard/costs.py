@@ -15,7 +15,7 @@ from streamsched.log.core.writer import CoreWriter
 from streamsched.log.port import Append, Committed, Member, TopicPartition
 from streamsched.log.topics import CHILD_PARTITIONS, EVENT_PARTITIONS
 from tests.guard.calls import Calls
-from tests.poison.house import House
+from tests.support.mini_cluster import MiniCluster
 
 CHILDREN: Final = 10_000
 IN_A_TURN: Final = 100
@@ -30,15 +30,15 @@ class Costs:
     def __init__(self) -> None:
         self.figures: dict[str, float] = {}
         self.calls = {who: Calls() for who in ("scheduler", "worker", "fold")}
-        house = House(EVENT_PARTITIONS, CHILD_PARTITIONS, room=IN_A_TURN)
-        house.turn(100)  # until every partition is claimed, and the scheduler has heard so
-        topics = [TopicPartition(spec.name, n) for spec in house.topics.specs() for n in range(spec.partitions)]
-        begun = house.log.end(topics)
+        mini = MiniCluster(EVENT_PARTITIONS, CHILD_PARTITIONS, room=IN_A_TURN)
+        mini.turn(100)  # until every partition is claimed, and the scheduler has heard so
+        topics = [TopicPartition(spec.name, n) for spec in mini.topics.specs() for n in range(spec.partitions)]
+        begun = mini.log.end(topics)
         with self._transactions_counted():
-            self._live_through(house)
+            self._live_through(mini)
         with self.calls["fold"]:
-            house.folded()
-        self._count_records(house, begun)
+            mini.folded()
+        self._count_records(mini, begun)
         for who, calls in self.calls.items():
             self.figures[f"calls a child: {who}"] = calls.made().total() / CHILDREN
 
@@ -46,17 +46,17 @@ class Costs:
         """Tell which functions make most of the calls, and how many for each child."""
         return "".join(f"\n{calls / CHILDREN:8.2f} by {name}" for name, calls in self.calls[who].made().most_common(15))
 
-    def _live_through(self, house: House) -> None:
+    def _live_through(self, mini: MiniCluster) -> None:
         wanted = want(TEMPLATES / "noop.yaml", {"children": CHILDREN}, task_id="job")
-        house.log.append([house.records.journal(make_request(house.me, wanted, "guard"), "job")])
-        begun = house.clock.monotonic()
-        while house.phase("job") != "succeeded":
-            assert house.clock.monotonic() < begun + LIMIT, f"the task is {house.phase('job')}"
+        mini.log.append([mini.records.journal(make_request(mini.me, wanted, "guard"), "job")])
+        begun = mini.clock.monotonic()
+        while mini.phase("job") != "succeeded":
+            assert mini.clock.monotonic() < begun + LIMIT, f"the task is {mini.phase('job')}"
             with self.calls["scheduler"]:
-                house.scheduler.step(0.0)
+                mini.scheduler.step(0.0)
             with self.calls["worker"]:
-                house.worker.step(0.0)
-            house.clock.advance(0.01)
+                mini.worker.step(0.0)
+            mini.clock.advance(0.01)
 
     @contextmanager
     def _transactions_counted(self) -> Iterator[None]:
@@ -79,9 +79,9 @@ class Costs:
             self.figures[f"transactions of {group}"] = number
             self.figures[f"partitions a transaction of {group}"] = partitions[group] / number
 
-    def _count_records(self, house: House, begun: Mapping[TopicPartition, int]) -> None:
+    def _count_records(self, mini: MiniCluster, begun: Mapping[TopicPartition, int]) -> None:
         records = headers = size = 0
-        reader = house.log.reader()
+        reader = mini.log.reader()
         reader.assign(begun)
         while read := reader.poll(CHILDREN, 0.0):
             for record in read:

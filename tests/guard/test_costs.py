@@ -9,8 +9,6 @@ import pytest
 from tests.guard.bounds import CALLS, WRITES, check
 from tests.guard.costs import Costs
 
-pytestmark = pytest.mark.guard
-
 
 @pytest.fixture(scope="module")
 def costs() -> Costs:

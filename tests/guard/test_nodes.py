@@ -14,12 +14,12 @@ from bench.cluster import Site
 from bench.resources import SETTLE, wakes
 from bench.sampling import node_roles
 from streamsched.installation.site import Installation
-from tests.fault.evidence import read_topic
 from tests.guard.bounds import BATCHES, WAKES, check
 from tests.guard.costs import CHILDREN
-from tests.kafka.shared import broker
+from tests.support.brokers import broker
+from tests.support.evidence import read_topic
 
-pytestmark = [pytest.mark.guard, pytest.mark.kafka]
+pytestmark = pytest.mark.kafka
 IDLE: Final = 6.0
 """Seconds that nodes without a task are looked at."""
 

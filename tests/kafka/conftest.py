@@ -9,9 +9,9 @@ import pytest
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import TopicPartition, TopicSpec
 from streamsched.log.topics import RECORD_LIMIT
-from tests.contract.node import Node
-from tests.kafka import shared
 from tests.kafka.harness import CLASSIC, CONSUMER, KafkaHarness
+from tests.support import brokers
+from tests.support.log_node import Node
 from tools.broker import Broker
 
 PARTITIONS = 4
@@ -19,13 +19,13 @@ PARTITIONS = 4
 
 @pytest.fixture(scope="session")
 def broker() -> Broker:
-    return shared.broker()
+    return brokers.broker()
 
 
 @pytest.fixture(scope="session")
 def doomed(broker: Broker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Start a broker that tests may kill and pause; each leaves it running."""
-    own = shared.start(tmp_path_factory.mktemp("doomed"))
+    own = brokers.start(tmp_path_factory.mktemp("doomed"))
     yield own
     own.stop()
 

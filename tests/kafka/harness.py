@@ -22,8 +22,8 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.member import GroupMember
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.port import Append, Committed, Listener, Member, TopicPartition, WriterFenced
-from tests.contract.harness import Harness
-from tests.kafka import shared
+from tests.support import brokers
+from tests.support.log_harness import Harness
 
 ROOT = Path(__file__).parent.parent.parent
 CLASSIC = {"session.timeout.ms": 3000, "transaction.timeout.ms": 3000}
@@ -189,7 +189,7 @@ class KafkaHarness:
 @contextmanager
 def open_harness(folder: Path, kafka: Mapping[str, Any] = CLASSIC) -> Iterator[Harness]:
     """Open the shared broker; ``folder`` is not needed."""
-    harness = KafkaHarness(shared.broker().address, kafka)
+    harness = KafkaHarness(brokers.broker().address, kafka)
     try:
         yield harness
     finally:

@@ -6,15 +6,11 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from bench.history import fill
 from streamsched.audit.verify import Report, verify
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from tools.broker import Broker
-
-pytestmark = pytest.mark.kafka
 
 EVENTS = 3_000
 

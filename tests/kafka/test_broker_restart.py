@@ -14,13 +14,13 @@ from streamsched.log.port import (
     LogUnreachable,
     WriterFenced,
 )
-from tests.contract.harness import until
-from tests.contract.node import read, stable, values
 from tests.kafka.conftest import make_node
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
+from tests.support.log_node import read, stable, values
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def test_a_transaction_left_open_is_aborted_after_the_restart(doomed: Broker, doomed_harness: KafkaHarness) -> None:

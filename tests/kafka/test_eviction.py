@@ -11,8 +11,6 @@ from streamsched.log.kafka import KafkaLog, eviction
 from streamsched.log.kafka.eviction import evict, security
 from streamsched.log.port import LogError, LogUnreachable
 
-pytestmark = pytest.mark.kafka
-
 
 def test_security_settings_are_derived() -> None:
     table = {

@@ -12,12 +12,11 @@ import pytest
 
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, Committed, TopicPartition
-from tests.contract.node import Node, read, stable, values
 from tests.kafka.harness import CLASSIC, ROOT, KafkaHarness
 from tests.kafka.overtaken import WRITERS
+from tests.support.log_node import Node, read, stable, values
 from tools.broker import Broker
 
-pytestmark = pytest.mark.kafka
 # Long enough that nothing here is owed to a time-out.
 PATIENT = {**CLASSIC, "session.timeout.ms": 45_000, "transaction.timeout.ms": 60_000}
 

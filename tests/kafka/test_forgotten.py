@@ -14,13 +14,13 @@ import pytest
 from streamsched.domain import events as e
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
-from tests.fault.nodes import until
-from tests.fault.site import WORKER, Site
 from tests.fault.test_eviction import kill_tree, node_of
-from tests.kafka import shared
+from tests.support import brokers
+from tests.support.nodes import until
+from tests.support.site import WORKER, Site
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(400)]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Start a broker that forgets the positions of a group without members after a minute."""
     settings = {"offsets.retention.minutes": "1", "offsets.retention.check.interval.ms": "5000"}
     own = Broker(tmp_path_factory.mktemp("forgetful"), settings=settings)
-    shared.start_own(own)
+    brokers.start_own(own)
     yield own
     own.stop()
 

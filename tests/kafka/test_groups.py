@@ -6,13 +6,11 @@ import pytest
 
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Committed, TopicMismatch, TransactionAborted
-from tests.contract.harness import until
-from tests.contract.node import Node, read, stable, values
 from tests.kafka.conftest import make_join
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
+from tests.support.log_node import Node, read, stable, values
 from tools.broker import Broker
-
-pytestmark = pytest.mark.kafka
 
 
 def share(harness: KafkaHarness, *nodes: Node) -> None:

@@ -13,13 +13,13 @@ from streamsched.admin import check, hanging
 from streamsched.installation.site import Installation
 from streamsched.log.kafka.coordination import POSITIONS
 from streamsched.log.port import Append, Committed, Hanging, LogUnreachable
-from tests.contract.node import Node, read, stable, values
 from tests.kafka.conftest import make_node
 from tests.kafka.forgetting import Forgotten, credulous
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_node import Node, read, stable, values
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 @pytest.fixture

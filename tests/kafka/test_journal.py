@@ -17,10 +17,9 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
-from tests.contract.node import Node
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_node import Node
 
-pytestmark = pytest.mark.kafka
 NEWER = b"\xc3\x01" + b"\xff" * 8
 
 

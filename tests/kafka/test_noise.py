@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fault.site import WORKER, Site
+from tests.support.site import WORKER, Site
 
-pytestmark = [pytest.mark.fault, pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.fault, pytest.mark.timeout(180)]
 ODD = {
     "classic": """
         "linger.ms" = 5

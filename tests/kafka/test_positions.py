@@ -9,13 +9,11 @@ from confluent_kafka.admin import AdminClient
 
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, PositionLost, Reader, Record, TopicPartition, TopicSpec
-from tests.contract.harness import until
-from tests.contract.node import Node, values
 from tests.kafka.conftest import PARTITIONS
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
+from tests.support.log_node import Node, values
 from tools.broker import Broker
-
-pytestmark = pytest.mark.kafka
 
 
 def collect(harness: KafkaHarness, reader: Reader, count: int, limit: int = 100) -> list[Record]:

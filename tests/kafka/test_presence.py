@@ -6,13 +6,9 @@ import json
 import signal
 from pathlib import Path
 
-import pytest
-
-from tests.fault.nodes import Nodes, until
-from tests.unit.cli_case import template
+from tests.support.cli import template
+from tests.support.nodes import Nodes, until
 from tools.broker import Broker
-
-pytestmark = [pytest.mark.kafka]
 
 
 def test_status_says_which_nodes_are_missing(broker: Broker, tmp_path: Path) -> None:

@@ -10,11 +10,10 @@ import pytest
 
 from streamsched.log.port import Append, Committed, RecordTooLarge, TopicSpec, TransactionAborted
 from streamsched.log.topics import RECORD_LIMIT
-from tests.contract.node import Node, read
 from tests.kafka.harness import KafkaHarness
-from tests.kafka.shared import NoText
+from tests.support.brokers import NoText
+from tests.support.log_node import Node, read
 
-pytestmark = pytest.mark.kafka
 MEGABYTE = 1024 * 1024
 
 

@@ -14,14 +14,14 @@ from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log import sizes
 from streamsched.log.port import Append
-from tests.contract.harness import Harness, until
-from tests.fault.nodes import Nodes
-from tests.kafka import shared
 from tests.kafka.harness import KafkaHarness
+from tests.support import brokers
+from tests.support.log_harness import Harness, until
+from tests.support.nodes import Nodes
 from tools.broker import Broker
 from tools.cluster import Cluster
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 TEMPLATE = "name: t\nsplit:\n  range: {first: 1, last: 4, size: 1}\nchild:\n  handler: streamsched.examples:noop\n"
 
 
@@ -128,7 +128,7 @@ def test_one_broker_holds_one_copy_and_says_so(nodes: Nodes) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    own = shared.start_cluster(tmp_path / "cluster")
+    own = brokers.start_cluster(tmp_path / "cluster")
     yield own
     own.stop()
 

@@ -6,15 +6,11 @@ import uuid
 from contextlib import closing
 from pathlib import Path
 
-import pytest
-
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
-from tests.unit.cli_case import Cli
-from tests.unit.startup_case import HEAVY, READING, TEMPLATES, imported
+from tests.support.cli import Cli
+from tests.support.startup import HEAVY, READING, TEMPLATES, imported
 from tools.broker import Broker
-
-pytestmark = pytest.mark.kafka
 
 
 def test_submit_and_status_import_no_more_than_they_need(broker: Broker, tmp_path: Path) -> None:

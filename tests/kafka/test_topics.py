@@ -11,11 +11,10 @@ from confluent_kafka import Producer
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, TopicMismatch, TopicPartition, TopicSpec
 from streamsched.log.topics import RECORD_LIMIT, Topics
-from tests.contract.harness import until
-from tests.contract.node import read
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
+from tests.support.log_node import read
 
-pytestmark = pytest.mark.kafka
 MEGABYTE = 1 << 20
 CONFIG = {"cleanup.policy": "delete", "retention.ms": "-1"}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from streamsched.log.port import Committed, LogUnreachable, OutcomeUnknown, WriterFenced
-from tests.contract.harness import until
-from tests.contract.node import read, values
 from tests.kafka.conftest import make_node
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
+from tests.support.log_node import read, values
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def test_the_witness_speaks_after_the_freeze(doomed: Broker, doomed_harness: KafkaHarness) -> None:

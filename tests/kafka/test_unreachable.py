@@ -6,12 +6,12 @@ import pytest
 
 from streamsched.log.kafka import KafkaLog
 from streamsched.log.port import Append, LogError, LogUnreachable, TopicPartition
-from tests.contract.harness import until
 from tests.kafka.conftest import make_node
 from tests.kafka.harness import KafkaHarness
+from tests.support.log_harness import until
 from tools.broker import Broker
 
-pytestmark = [pytest.mark.kafka, pytest.mark.usefixtures("silent")]
+pytestmark = pytest.mark.usefixtures("silent")
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no-such-host.invalid:9092"])

@@ -15,11 +15,10 @@ from tests.model.explore import explore
 from tests.model.owed import owed_model
 from tests.model.pending import pending_model
 from tests.model.task import OUTCOMES, Event, Fold, Task
-from tests.property.journals import request, template
-
-pytestmark = pytest.mark.simulation
+from tests.support.journals import request, template
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_pending_set_explored_in_full() -> None:
     explored = explore(pending_model())
@@ -28,6 +27,7 @@ def test_pending_set_explored_in_full() -> None:
     assert explored.ends
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_owed_decisions_explored_in_full() -> None:
     explored = explore(owed_model())
@@ -39,6 +39,7 @@ def test_owed_decisions_explored_in_full() -> None:
 CLAIM = ("unstable read believed", "claim not committed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken",
     [
@@ -50,6 +51,7 @@ def test_pending_set_notices(broken: str) -> None:
     assert explore(pending_model([broken])).fault
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "broken",
     [

@@ -8,8 +8,6 @@ import pytest
 
 from tests.mutants.mutant import HISTORIES, PATCHES, Misfit, Mutant, apply, mutants, trial
 
-pytestmark = pytest.mark.simulation
-
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)

@@ -15,7 +15,7 @@ from streamsched.domain import events as e
 from streamsched.log.codec import Codec, headers_of
 from streamsched.log.port import Append, Headers
 from streamsched.log.topics import Topics
-from tests.poison.house import TEMPLATE
+from tests.support.mini_cluster import TEMPLATE
 
 Topic = Literal["events", "children", "templates", "workers", "dead_letters"]
 Fate = Literal["letter", "valid", "passed", "newer", "either"]

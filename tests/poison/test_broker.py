@@ -19,9 +19,9 @@ from streamsched.installation.settings import load_settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import TopicPartition
 from streamsched.queries.dead_letters import dead_letters
-from tests.fault.nodes import Nodes, until
-from tests.kafka.shared import NoText, broker
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally
+from tests.support.brokers import NoText, broker
+from tests.support.nodes import Nodes, until
 
 pytestmark = [pytest.mark.fault, pytest.mark.kafka]
 MEMORY: int = 400 * 1024 * 1024

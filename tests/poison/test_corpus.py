@@ -20,13 +20,11 @@ from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.poison.corpus import Corpus, Place, Poison, check_fates, tally
-from tests.poison.house import House
-
-pytestmark = pytest.mark.unit
+from tests.support.mini_cluster import MiniCluster
 
 
-class Besieged(House):
-    """A house under attack, which remembers what was thrown where."""
+class Besieged(MiniCluster):
+    """A cluster under attack, which remembers what was thrown where."""
 
     def __init__(self) -> None:
         super().__init__(event_partitions=2, child_partitions=2)
@@ -42,65 +40,65 @@ class Besieged(House):
 
 
 def test_the_corpus_is_large_and_reaches_every_topic() -> None:
-    house = House()
-    corpus = Corpus(1, house.topics, house.codec).records()
+    mini = MiniCluster()
+    corpus = Corpus(1, mini.topics, mini.codec).records()
     assert len(corpus) >= 1_000
     assert min(Counter(poison.topic for poison in corpus).values()) >= 5
     assert Counter(poison.fate for poison in corpus)["letter"] >= 500
-    assert corpus == Corpus(1, house.topics, house.codec).records()
-    assert corpus != Corpus(2, house.topics, house.codec).records()
+    assert corpus == Corpus(1, mini.topics, mini.codec).records()
+    assert corpus != Corpus(2, mini.topics, mini.codec).records()
 
 
 @pytest.mark.parametrize("seed", range(1, 3))
 def test_tasks_run_before_among_and_after_the_corpus(seed: int) -> None:
-    house = Besieged()
-    house.submit("before")
-    house.turn()
-    corpus = Corpus(seed, house.topics, house.codec).records()
+    mini = Besieged()
+    mini.submit("before")
+    mini.turn()
+    corpus = Corpus(seed, mini.topics, mini.codec).records()
     tasks = ["before"]
     for begin in range(0, len(corpus), 250):
-        house.throw(corpus[begin : begin + 250])
-        house.submit(f"among-{begin}")
+        mini.throw(corpus[begin : begin + 250])
+        mini.submit(f"among-{begin}")
         tasks.append(f"among-{begin}")
-        house.turn(20)
-    house.submit("after")
-    house.turn(150)
-    assert {task: house.phase(task) for task in [*tasks, "after"]} == dict.fromkeys([*tasks, "after"], "succeeded")
-    check_fates(house.thrown, house.told())
+        mini.turn(20)
+    mini.submit("after")
+    mini.turn(150)
+    assert {task: mini.phase(task) for task in [*tasks, "after"]} == dict.fromkeys([*tasks, "after"], "succeeded")
+    check_fates(mini.thrown, mini.told())
 
-    assert house.rows() == house.folded(), "the scheduler's view is not the fold of the journal"
+    assert mini.rows() == mini.folded(), "the scheduler's view is not the fold of the journal"
     newer = {
-        place[1:] for place, poison in house.thrown.items() if poison.topic == "children" and poison.fate == "newer"
+        place[1:] for place, poison in mini.thrown.items() if poison.topic == "children" and poison.fate == "newer"
     }
-    assert set(house.pending()) == newer, "only what a newer version may read stays unsettled"
-    ends = house.log.end(house.topics.journal())
-    for place, commit in house.log.committed(house.topics.scheduler_group, house.topics.journal(), stable=True).items():
-        last = max(offset for topic, partition, offset in house.thrown if (topic, partition) == place)
+    assert set(mini.pending()) == newer, "only what a newer version may read stays unsettled"
+    ends = mini.log.end(mini.topics.journal())
+    for place, commit in mini.log.committed(mini.topics.scheduler_group, mini.topics.journal(), stable=True).items():
+        last = max(offset for topic, partition, offset in mini.thrown if (topic, partition) == place)
         assert commit is not None
         assert last < commit.position <= ends[place]
 
     # Whoever comes later finds all of it told.
-    before = house.told()
-    house.scheduler.stop()
-    house.scheduler = house.new_scheduler(View(MemoryStore(), house.codec))
-    house.submit("later")
-    house.turn(150)
-    assert house.phase("later") == "succeeded"
-    assert house.told() == before
-    look(house)
+    before = mini.told()
+    mini.scheduler.stop()
+    mini.scheduler = mini.new_scheduler(View(MemoryStore(), mini.codec))
+    mini.submit("later")
+    mini.turn(150)
+    assert mini.phase("later") == "succeeded"
+    assert mini.told() == before
+    look(mini)
 
 
-def look(house: Besieged) -> None:
+def look(mini: Besieged) -> None:
     """Look at everything as the commands do."""
-    site = cast(Installation, SimpleNamespace(log=house.log, topics=house.topics, codec=house.codec))
-    assert {beat.node_id for beat, _ in nodes(site, house.clock.now())} >= {"w"}
-    ends = house.log.end(house.topics.journal())
-    rubbish = sum(isinstance(event, Undecodable) for _, event in history(house.log, house.topics, house.codec, ends))
-    assert rubbish == sum(place.topic == house.topics.events for place in map(_place, house.told()))
-    report = verify(log=house.log, coordination=house.log, topics=house.topics, codec=house.codec)
+    site = cast(Installation, SimpleNamespace(log=mini.log, topics=mini.topics, codec=mini.codec))
+    assert {beat.node_id for beat, _ in nodes(site, mini.clock.now())} >= {"w"}
+    ends = mini.log.end(mini.topics.journal())
+    rubbish = sum(isinstance(event, Undecodable) for _, event in history(mini.log, mini.topics, mini.codec, ends))
+    assert rubbish == sum(place.topic == mini.topics.events for place in map(_place, mini.told()))
+    report = verify(log=mini.log, coordination=mini.log, topics=mini.topics, codec=mini.codec)
     assert report.unreadable == rubbish
     assert not [fault for fault in report.violations if fault.task_id and "hostile" not in fault.task_id]
-    view = house.scheduler.view
+    view = mini.scheduler.view
     for task_id in view.task_ids():
         task = view.task(task_id)
         assert task is not None
@@ -109,7 +107,7 @@ def look(house: Besieged) -> None:
             assert sum(1 for _ in children_of(view, task)) == task.children
     assert view.schedules
     for schedule in view.schedules.values():
-        assert json.dumps(schedule_status(schedule, house.clock.now()).document())
+        assert json.dumps(schedule_status(schedule, mini.clock.now()).document())
 
 
 def _place(place: Place) -> TopicPartition:

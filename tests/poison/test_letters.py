@@ -10,9 +10,8 @@ from streamsched.installation.settings import load_settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import Append
 from tests.poison.corpus import Corpus
-from tests.unit.cli_case import Cli
+from tests.support.cli import Cli
 
-pytestmark = pytest.mark.unit
 RUBBISH = b"\x1b[2Jrub\nbish" + bytes(2_000)
 
 

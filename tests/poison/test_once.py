@@ -12,13 +12,11 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.poison.house import House
-
-pytestmark = pytest.mark.unit
+from tests.support.mini_cluster import MiniCluster
 
 
-class Crowd(House):
-    """A house whose first scheduler makes way for any number of others."""
+class Crowd(MiniCluster):
+    """A cluster whose first scheduler makes way for any number of others."""
 
     def __init__(self, seed: int = 0) -> None:
         super().__init__()
@@ -52,82 +50,82 @@ class Crowd(House):
 
 
 def test_what_came_while_no_scheduler_was_there() -> None:
-    house = Crowd()
-    house.scheduler.stop()
-    house.throw(0)
-    house.step(house.join())
-    house.check()
+    mini = Crowd()
+    mini.scheduler.stop()
+    mini.throw(0)
+    mini.step(mini.join())
+    mini.check()
 
 
 def test_what_a_standby_had_folded_before_it_took_over() -> None:
-    house = Crowd()
-    second = house.join()
-    house.step(house.scheduler, second)
-    house.throw(0)
-    house.throw(1)
-    end = [house.log.end([place])[place] for place in house.topics.journal()]
-    while [second.view.positions.get(place.partition) for place in house.topics.journal()] != end:
+    mini = Crowd()
+    second = mini.join()
+    mini.step(mini.scheduler, second)
+    mini.throw(0)
+    mini.throw(1)
+    end = [mini.log.end([place])[place] for place in mini.topics.journal()]
+    while [second.view.positions.get(place.partition) for place in mini.topics.journal()] != end:
         second._fold(second._journal.reader.poll(100, 0.0))  # it reads, and has no turn to write
-    assert house.dead_letters() == []
-    house.kill(house.scheduler)
-    house.step(second)
-    house.check()
+    assert mini.dead_letters() == []
+    mini.kill(mini.scheduler)
+    mini.step(second)
+    mini.check()
 
 
 def test_what_a_view_had_folded_before_its_scheduler_started() -> None:
-    house = Crowd()
-    house.scheduler.stop()
-    house.throw(0)
-    view = View(MemoryStore(), house.codec)
-    follower = Follower(log=house.log, topics=house.topics, codec=house.codec, view=view)
-    follower.catch_up(house.topics.journal())
-    house.submit("task")
-    scheduler = house.join(view)
-    house.step(scheduler)
-    house.check()
-    house.scheduler = scheduler
-    house.turn()
-    assert house.phase("task") == "succeeded"
+    mini = Crowd()
+    mini.scheduler.stop()
+    mini.throw(0)
+    view = View(MemoryStore(), mini.codec)
+    follower = Follower(log=mini.log, topics=mini.topics, codec=mini.codec, view=view)
+    follower.catch_up(mini.topics.journal())
+    mini.submit("task")
+    scheduler = mini.join(view)
+    mini.step(scheduler)
+    mini.check()
+    mini.scheduler = scheduler
+    mini.turn()
+    assert mini.phase("task") == "succeeded"
 
 
 def test_what_was_told_is_not_told_again_by_one_that_folds_anew() -> None:
-    house = Crowd()
-    house.throw(0)
-    house.step(house.scheduler)
-    house.check()
-    house.kill(house.scheduler)
-    house.step(house.join())
-    house.throw(0)
-    house.step(house.others[-1])
-    house.check()
+    mini = Crowd()
+    mini.throw(0)
+    mini.step(mini.scheduler)
+    mini.check()
+    mini.kill(mini.scheduler)
+    mini.step(mini.join())
+    mini.throw(0)
+    mini.step(mini.others[-1])
+    mini.check()
 
 
 @pytest.mark.parametrize("seed", range(40))
 def test_any_order_of_deaths_and_joins(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    house = Crowd(seed)
-    rng = house.rng
-    living = [house.scheduler]
+    mini = Crowd(seed)
+    rng = mini.rng
+    living = [mini.scheduler]
     stores = [MemoryStore()]
     for turn in range(120):
         dice = rng.random()
         if dice < 0.25:
-            house.throw(rng.randrange(2))
+            mini.throw(rng.randrange(2))
         elif dice < 0.32:
-            house.submit(f"task-{turn}")
+            mini.submit(f"task-{turn}")
         elif dice < 0.37 and len(living) > 1:
-            house.kill(living.pop(rng.randrange(len(living))))
+            mini.kill(living.pop(rng.randrange(len(living))))
         elif dice < 0.4 and len(living) > 1:
             living.pop(rng.randrange(len(living))).stop()
         elif dice < 0.47 and len(living) < 4:
             store = rng.choice([*stores, MemoryStore()])  # the disk of one that died, or an empty one
             stores.append(store)
-            living.append(house.join(View(store, house.codec)))
+            living.append(mini.join(View(store, mini.codec)))
         elif dice < 0.55:
             _refuse_next_commit(rng.choice(living), monkeypatch)
         else:
-            house.step(rng.choice(living), times=rng.randrange(1, 4))
-    house.step(*living, times=200)
-    house.check()
+            mini.step(rng.choice(living), times=rng.randrange(1, 4))
+    mini.step(*living, times=200)
+    mini.check()
 
 
 def _refuse_next_commit(scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,15 +23,13 @@ from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker.node import Worker
-from tests.poison.house import House, InstantPool, _state
-
-pytestmark = pytest.mark.unit
+from tests.support.mini_cluster import InstantPool, MiniCluster, _state
 
 NEWER = b"\xc3\x01" + b"\xff" * 8 + b"from the future"
 
 
-class Site(House):
-    """A house with an administrator."""
+class Site(MiniCluster):
+    """A cluster with an administrator."""
 
     def throw(self, topic: str, partition: int = 0, value: bytes = NEWER) -> int:
         (offset,) = self.log.append([Append(topic, partition, b"k", value)])

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -16,10 +15,8 @@ from streamsched.domain import events as e
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import headers_of
 from streamsched.log.port import Append
-from tests.property.journals import journals
-from tests.unit.audit_case import CODEC, TOPICS, Entry, History, live
-
-pytestmark = pytest.mark.property
+from tests.support.audit_case import CODEC, TOPICS, Entry, History, live
+from tests.support.journals import journals
 
 NUMBERS = st.sampled_from((0, 1, 2, 3, 4, 9, 70, 280, -1, 1 << 20, 1 << 40, (1 << 63) - 1, -(1 << 63)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -19,10 +18,9 @@ from streamsched.runtime.records import Records
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.property.journals import journals, request, template
-from tests.simulation.clock import VirtualClock
+from tests.support.clock import VirtualClock
+from tests.support.journals import journals, request, template
 
-pytestmark = pytest.mark.property
 CODEC = Codec()
 
 

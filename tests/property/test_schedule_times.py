@@ -8,15 +8,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
 from typing import Any
 
-import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.refusal import ScheduleError
-from tests.property.wall_oracle import EPOCH, Wall, every_tick, wall_of
-
-pytestmark = pytest.mark.property
+from tests.support.wall_oracle import EPOCH, Wall, every_tick, wall_of
 
 ZONES = (
     "UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Pacific/Apia", "America/Sao_Paulo",

@@ -25,8 +25,6 @@ from streamsched.domain.template import (
     resolve_params,
 )
 
-pytestmark = pytest.mark.property
-
 RANGE = Template(
     name="range",
     params={name: Param(type="integer") for name in ("first", "last", "size")},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given, settings
 
 from streamsched.domain import events as e
@@ -10,9 +9,7 @@ from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import owed
 from streamsched.domain.phases import CLOSING, TERMINAL, TRANSITIONS, ChildState, Phase
 from streamsched.domain.task import Load, Task
-from tests.property.journals import journals
-
-pytestmark = pytest.mark.property
+from tests.support.journals import journals
 
 LIVE = (ChildState.RUNNING, ChildState.STOPPING)
 ENDED = (ChildState.SUCCEEDED, ChildState.FAILED, ChildState.CANCELLED)

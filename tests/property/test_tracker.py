@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -98,6 +97,5 @@ class TrackerMachine(RuleBasedStateMachine):
         assert self.tracker.oldest(3) == met[:3]
 
 
-@pytest.mark.property
 class TestTracker(TrackerMachine.TestCase):  # type: ignore[valid-type,misc]
     settings = settings(max_examples=150, stateful_step_count=40)

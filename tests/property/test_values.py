@@ -23,9 +23,8 @@ from streamsched.queries.status import children_of
 from streamsched.worker import jobs, wire
 from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
 from streamsched.worker.payload import write_result
-from tests.poison.house import House, InstantPool
+from tests.support.mini_cluster import InstantPool, MiniCluster
 
-pytestmark = pytest.mark.property
 LIMIT = 1 << 20
 NUMBERS = count()
 TEXT = st.text(st.characters(exclude_categories=()), max_size=8)  # halves of characters, too
@@ -117,10 +116,10 @@ class EchoPool(InstantPool):
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def mini() -> Iterator[MiniCluster]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tests.poison.house.InstantPool", EchoPool)
-        yield House(room=64)
+        patch.setattr("tests.support.mini_cluster.InstantPool", EchoPool)
+        yield MiniCluster(room=64)
 
 
 TEMPLATE = Template(
@@ -144,27 +143,27 @@ def submitted(entries: list[Any]) -> list[Any]:
 @settings(max_examples=25, deadline=None)
 @given(entries=st.lists(PLAIN, min_size=1, max_size=12))
 def test_from_the_caller_to_the_export(
-    house: House, tmp_path_factory: pytest.TempPathFactory, entries: list[Any]
+    mini: MiniCluster, tmp_path_factory: pytest.TempPathFactory, entries: list[Any]
 ) -> None:
     entries = submitted(entries)
     task_id = f"echo-{next(NUMBERS)}"
     wanted = want(TEMPLATE, {"values": entries}, task_id=task_id)
-    house.log.append([house.records.journal(make_request(house.me, wanted, "test"), task_id)])
+    mini.log.append([mini.records.journal(make_request(mini.me, wanted, "test"), task_id)])
     for _ in range(200):
-        house.turn(1)
-        if house.phase(task_id) == "succeeded":
+        mini.turn(1)
+        if mini.phase(task_id) == "succeeded":
             break
-    view = house.scheduler.view
+    view = mini.scheduler.view
     view.flush()
     task = view.task(task_id)
     assert task is not None
     assert same(entries, [child.result for child in children_of(view, task)])
-    told = exported(house, tmp_path_factory.getbasetemp() / "all.jsonl", task_id)
+    told = exported(mini, tmp_path_factory.getbasetemp() / "all.jsonl", task_id)
     assert same(entries, [told[child] for child in range(len(entries))])
 
 
-def exported(house: House, path: Path, task_id: str) -> dict[int, Any]:
-    ends = ends_of(house.log, house.topics.journal())
-    export(path, "jsonl", log=house.log, topics=house.topics, codec=house.codec, ends=ends, task_id=task_id)
+def exported(mini: MiniCluster, path: Path, task_id: str) -> dict[int, Any]:
+    ends = ends_of(mini.log, mini.topics.journal())
+    export(path, "jsonl", log=mini.log, topics=mini.topics, codec=mini.codec, ends=ends, task_id=task_id)
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     return {row["child"]: row["result"] for row in rows if row["event"] == "ChildCompleted"}

@@ -11,14 +11,14 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.rows import explain
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.simulation import errands, routing
+from tests.simulation import actions, routing
 from tests.simulation.checker import check
 from tests.simulation.evidence import Exhibits, Kept
 from tests.simulation.faults import Fault
-from tests.simulation.mishaps import befall
-from tests.simulation.people import Disk, Reader
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import CODEC, World
+from tests.simulation.world_faults import inject
+from tests.support.clients import Disk, Reader
 
 FOLLOWING: Final = 2_000
 """Turns in which every node has to come to the end of the journal, once nothing is added."""
@@ -40,14 +40,14 @@ def live(world: World) -> None:
     for number in range(plan.tasks):
         task_id = f"task-{number}"
         if rng.random() < 0.03:
-            errands.submit_unchecked(world, task_id)
+            actions.submit_unchecked(world, task_id)
             continue
         children = min(plan.children, rng.choice((0, 1, 2, 3, 5, 8, 8, 12, 20, 20, 20)))
-        errands.submit(world, task_id, rng.randrange(0, 60), children=children)
+        actions.submit(world, task_id, rng.randrange(0, 60), children=children)
         if rng.random() < 0.3:
-            errands.look(world, task_id, rng.randrange(60, 300))
+            actions.look(world, task_id, rng.randrange(60, 300))
     for number in range(plan.schedules):
-        errands.set_schedule(world, f"schedule-{number}", rng.randrange(0, 40))
+        actions.set_schedule(world, f"schedule-{number}", rng.randrange(0, 40))
     for _ in range(plan.turns):
         world.turn()
     world.heal()
@@ -137,4 +137,4 @@ def differing(found: dict[bytes, bytes], wanted: dict[bytes, bytes]) -> str:
 
 def history(seed: int, plan: Scenario, script: Sequence[Fault] | None = None) -> World:
     """Make the world of a history, before anything happens."""
-    return World(seed, plan, befall=befall, script=script)
+    return World(seed, plan, inject=inject, script=script)

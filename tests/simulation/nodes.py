@@ -10,8 +10,8 @@ from streamsched.log.core import Connection
 from streamsched.scheduler.evictor import Evictor
 from streamsched.scheduler.node import Scheduler
 from streamsched.worker.node import Worker
-from tests.simulation.clock import MachineClock
-from tests.simulation.people import Disk, Reader, SimulatedClient
+from tests.support.clients import Disk, Reader, SimulatedClient
+from tests.support.clock import MachineClock
 
 MODULE = "made.up"
 """The module of every handler."""
@@ -54,7 +54,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Errand:
+class Action:
     """What somebody will do at a certain turn."""
 
     turn: int

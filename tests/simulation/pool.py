@@ -9,8 +9,8 @@ from random import Random
 from typing import Protocol
 
 from streamsched.worker import jobs
-from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.faults import JOB, UNIT, Fault
+from tests.support.clock import MachineClock, VirtualClock
 
 
 class Surroundings(Protocol):
@@ -51,13 +51,13 @@ class FakePool:
     """Runs jobs on the virtual clock: each is a few units of work, and may checkpoint, fail, hang or wait."""
 
     def __init__(
-        self, *, true: VirtualClock, clock: MachineClock, rng: Random, slots: int, around: Surroundings
+        self, *, true: VirtualClock, clock: MachineClock, rng: Random, slots: int, faults: Surroundings
     ) -> None:
         self._true = true
         self._clock = clock
         self._rng = rng
         self._slots = slots
-        self._around = around
+        self._faults = faults
         self._runs: dict[int, _Run] = {}
         self._news: list[jobs.News] = []
 
@@ -135,13 +135,13 @@ class FakePool:
 
     def _begin(self, key: int, run: _Run, now: float) -> bool:
         run.started_at = self._clock.now()
-        if self._around.lacks(run.job):
+        if self._faults.lacks(run.job):
             run.imports = True
             run.next_at = now + self._rng.choice((0.0, 0.0, 2.0))
             return True
         run.next_at = now + self._rng.uniform(0.001, 0.2)
-        self._around.started(run.job)
-        if self._around.strike(JOB, run.job.task_id, run.job.child):
+        self._faults.started(run.job)
+        if self._faults.strike(JOB, run.job.task_id, run.job.child):
             self._end(jobs.JobReturned(key=key))
             return False
         return True
@@ -161,7 +161,7 @@ class FakePool:
                     result=str(run.done), state=None,
                 )
             )  # fmt: skip
-        elif fault := self._around.strike(UNIT, run.job.task_id, run.job.child):
+        elif fault := self._faults.strike(UNIT, run.job.task_id, run.job.child):
             self._trouble(run, fault, now)
         elif run.stop_at is not None and dice < 0.8:
             self._end(self._stopped(run, str(run.done) if rng.random() < 0.7 else None))
@@ -186,7 +186,7 @@ class FakePool:
 
     def _stopped(self, run: _Run, state: str | None) -> jobs.JobStopped:
         if not run.imports:
-            self._around.stopped(run.job, run.told if state is None else run.done)
+            self._faults.stopped(run.job, run.told if state is None else run.done)
         return jobs.JobStopped(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), state=state
         )

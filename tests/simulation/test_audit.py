@@ -14,8 +14,6 @@ from tests.simulation.history import history, live
 from tests.simulation.scenario import limited, scenario
 from tests.simulation.world import CODEC, World
 
-pytestmark = pytest.mark.simulation
-
 
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_a_history_is_clean_at_any_moment(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,8 +52,6 @@ FOUND_OF_REDRIVES = [
 ]
 """The same of histories in which tasks, and times, are gone through once more."""
 
-pytestmark = pytest.mark.simulation
-
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
@@ -63,6 +61,7 @@ def _quiet() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1_500)
 def test_histories() -> None:
     report = run(range(1, HISTORIES + 1), processes=os.cpu_count() or 1)
@@ -92,6 +91,7 @@ def test_what_was_found_of_redrives_once(seed: int, what: str) -> None:
     assert report.failure is None, (what, report.failure)
 
 
+@pytest.mark.slow
 def test_a_seed_makes_one_history() -> None:
     say = "from tests.simulation.history import *; from tests.simulation.scenario import *; import sys;"
     say += "world = history(971, scenario(971)); live(world); print(world.story, world.ends())"
@@ -115,6 +115,7 @@ def test_faults_told_again_strike_alike() -> None:
     assert (first.story, first.ends()) == (again.story, again.ends())
 
 
+@pytest.mark.slow
 def test_a_failing_history_is_told_as_short_as_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     def judge(world: World) -> list[str]:
         return ["two were killed"] if world.happened["killed"] >= 2 else []

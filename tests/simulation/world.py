@@ -38,15 +38,15 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.view import View
 from streamsched.worker.node import Worker, WorkerTiming
 from tests.simulation.archive import Archive, MemoCodec
-from tests.simulation.around import Around
 from tests.simulation.checker_work import settled_in
-from tests.simulation.clock import MachineClock, VirtualClock
 from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, decisions
 from tests.simulation.faults import TURN, Dice, Fault
-from tests.simulation.nodes import MODULE, Crash, Errand, Node
-from tests.simulation.people import Disk, Reader, SimulatedClient, Site
+from tests.simulation.nodes import MODULE, Action, Crash, Node
 from tests.simulation.pool import FakePool
+from tests.simulation.pool_faults import PoolFaults
 from tests.simulation.scenario import Scenario
+from tests.support.clients import Disk, Reader, SimulatedClient, Site
+from tests.support.clock import MachineClock, VirtualClock
 
 CODEC: Final = MemoCodec()
 PACE: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
@@ -74,11 +74,11 @@ class World:
         seed: int,
         plan: Scenario,
         *,
-        befall: Callable[[World, Fault], None],
+        inject: Callable[[World, Fault], None],
         script: Sequence[Fault] | None = None,
     ) -> None:
         CODEC.forget()
-        self._befall = befall
+        self._inject = inject
         self.plan = plan
         self.rng = Random(seed)
         self.dice = Dice(seed, plan.kinds, plan.factor, script)
@@ -92,7 +92,7 @@ class World:
         self.nodes: list[Node] = []
         self.turns = 0
         self.tasks: list[str] = []
-        self.errands: list[Errand] = []
+        self.actions: list[Action] = []
         self.story: list[str] = []
         self.happened: Counter[str] = Counter()
         self.faults: list[str] = []
@@ -286,7 +286,7 @@ class World:
     def _machine(self, node: Node, me: Identity) -> Scheduler | Worker | Reader:
         if node.role == "worker":
             slots = self.plan.slots
-            pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, around=Around(self, node))
+            pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, faults=PoolFaults(self, node))
             return Worker(
                 log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
                 pause=partial(self._pause, node), timing=PACE, modules=node.modules,
@@ -369,13 +369,13 @@ class World:
     # --- turns ------------------------------------------------------------------------------------------------------
 
     def turn(self) -> None:
-        """Let one node make one step, or let something befall one."""
+        """Let one node make one step, or inject one fault."""
         self.turns += 1
         fault = self.dice.throw("world", TURN) if self.chaos else None
         if fault is not None:
-            self._befall(self, fault)
-        elif self.errands and self.errands[0].turn <= self.turns and self._depth < DEPTH:
-            self._run_errand(self.errands.pop(0))
+            self._inject(self, fault)
+        elif self.actions and self.actions[0].turn <= self.turns and self._depth < DEPTH:
+            self._run_action(self.actions.pop(0))
         else:
             self._step_one()
         for role in ("scheduler", "worker"):
@@ -467,7 +467,7 @@ class World:
             waited += 1
             for node in [node for node in self.nodes if not (node.able or node.draining or node.busy)]:
                 self.drain(node)  # it may hold the only partition
-            if waited % 10 == 0 and not self.errands:
+            if waited % 10 == 0 and not self.actions:
                 self.archive.read()
                 if self.archive.ends > ended:
                     waited, ended = 0, self.archive.ends
@@ -479,7 +479,7 @@ class World:
         left, untold = self._unsettled(), self._untold()
         raise Stuck(
             f"schedules that never end: {schedules}; "
-            f"tasks that never end: {stuck}; left to do: {self.errands}; left unsettled: {left}; "
+            f"tasks that never end: {stuck}; left to do: {self.actions}; left unsettled: {left}; "
             f"without a dead letter: {untold}"
         )
 
@@ -558,10 +558,10 @@ class World:
 
     def send(self, delay: int, name: str, act: Callable[[SimulatedClient], None], *, repeated: bool = False) -> None:
         """Let somebody do something in a process of its own, in some turns."""
-        self.errands.append(Errand(self.turns + delay, name, act, repeated))
-        self.errands.sort(key=lambda errand: errand.turn)
+        self.actions.append(Action(self.turns + delay, name, act, repeated))
+        self.actions.sort(key=lambda action: action.turn)
 
-    def _run_errand(self, errand: Errand) -> None:
+    def _run_action(self, action: Action) -> None:
         self._born += 1
         name = f"client-{self._born}"
         clock = MachineClock(self.clock, skew_ms=0, began=0.0)
@@ -569,11 +569,11 @@ class World:
         self._processes[name] = node
         me = Identity(name, name, clock, EventIds(self._born.to_bytes(8)))
         client = SimulatedClient(Site(node.log, self.topics, CODEC, me, Disk()))
-        self.tell(f"{name} {errand.name}")
-        if self._run(node, lambda: errand.act(client)):
+        self.tell(f"{name} {action.name}")
+        if self._run(node, lambda: action.act(client)):
             del self._processes[name]
-        elif errand.repeated:
-            self.send(self.rng.randrange(30), errand.name, errand.act, repeated=True)
+        elif action.repeated:
+            self.send(self.rng.randrange(30), action.name, action.act, repeated=True)
 
 
 def _refills(schedule: Schedule) -> bool:

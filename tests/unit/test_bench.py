@@ -6,8 +6,6 @@ import pytest
 
 from bench.figures import REQUIRED, add_ratios, missing, percentile, series, summary
 
-pytestmark = pytest.mark.unit
-
 
 @pytest.mark.parametrize(("share", "wanted"), [(0.0, 1), (0.5, 50), (0.99, 99), (1.0, 100)])
 def test_percentile_is_a_value_that_was_measured(share: float, wanted: float) -> None:

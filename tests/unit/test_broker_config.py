@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 import yaml
 
 from tools.broker import KAFKA, SHORT_TIMEOUTS, Seat, properties
 from tools.cluster import DEFAULT_PORT
-
-pytestmark = pytest.mark.unit
 
 COMPOSE = Path(__file__).parent.parent.parent / "docker-compose.kafka.yml"
 MUST_DIFFER = {"listeners", "log.dirs"}  # in a container it listens on all addresses, and has its own folder

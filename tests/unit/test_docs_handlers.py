@@ -11,7 +11,6 @@ import pytest
 
 from streamsched import ChildContext, LocalTransport
 
-pytestmark = pytest.mark.unit
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
 INSIDE = {"request_stop", "tell", "finish", "continue_with"}
 """For whoever runs the handler."""

@@ -13,7 +13,6 @@ from streamsched.installation import settings
 from streamsched.installation.settings import load_settings
 from tools.options import DOCUMENT, commands, text, written
 
-pytestmark = pytest.mark.unit
 TEXT = DOCUMENT.read_text()
 SOURCE = Path(settings.__file__).parents[1]
 BETWEEN_PROCESSES = {"STREAMSCHED_NODE", "STREAMSCHED_EVICT"}

@@ -12,7 +12,7 @@ from msgspec import structs
 
 from streamsched.domain import events as e
 from streamsched.domain.ids import fencing_token
-from tests.fault.evidence import Job, Step, Violation, read_notes, violations
+from tests.support.evidence import Job, Step, Violation, read_notes, violations
 
 JOB = Job("job", children=2, steps=3)
 FIRST, SECOND = fencing_token(1, 1), fencing_token(1, 2)
@@ -49,7 +49,6 @@ def failed(child: int) -> e.ChildFailed:
     )  # fmt: skip
 
 
-@pytest.mark.unit
 def test_a_good_history_has_no_violation() -> None:
     assert found(good()) == set()
 
@@ -73,7 +72,6 @@ TAMPER: dict[str, tuple[Callable[[list[Any], list[Step]], object], str]] = {
 }
 
 
-@pytest.mark.unit
 @pytest.mark.parametrize("name", TAMPER)
 def test_each_broken_promise_is_named(name: str) -> None:
     events, notes = good()
@@ -82,7 +80,6 @@ def test_each_broken_promise_is_named(name: str) -> None:
     assert promise in found((events, notes))
 
 
-@pytest.mark.unit
 def test_a_killed_executor_may_cost_one_attempt() -> None:
     events, notes = good()
     again = structs.replace(completed(0, fencing_token(2, 1)), ordinal=2, attempt=2)
@@ -91,13 +88,11 @@ def test_a_killed_executor_may_cost_one_attempt() -> None:
     assert found((events, notes), replace(JOB, killed=1)) == set()
 
 
-@pytest.mark.unit
 def test_a_line_that_was_cut_short_is_no_note(tmp_path: Path) -> None:
     (tmp_path / "1.txt").write_text("0 0 1 7 1.500\n0 1 1")
     assert read_notes(tmp_path) == [Step(0, 0, 1, 7, 1.5)]
 
 
-@pytest.mark.unit
 def test_a_violation_is_told_in_words() -> None:
     events, notes = good()
     events.pop(3)

@@ -9,8 +9,6 @@ from streamsched.examples import bench, checksum, numbers
 from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.errors import StopChild
 
-pytestmark = pytest.mark.unit
-
 
 def context(state: str | None = None, attempt: int = 1) -> ChildContext:
     return ChildContext(LocalTransport(), state=state, attempt=attempt)

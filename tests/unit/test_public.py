@@ -12,9 +12,8 @@ import pytest
 import streamsched
 from streamsched import ChildContext, ChildError, Client, InputError, LocalTransport, TaskConflict
 from streamsched.files.template_file import load_template, prepare
-from tests.unit.cli_case import TEMPLATES
+from tests.support.cli import TEMPLATES
 
-pytestmark = pytest.mark.unit
 RAISED = {
     "streamsched.domain.errors": ["InputError", "NoSuchSchedule", "NoSuchTask"],
     "streamsched.commands.redrive": ["NotRedrivable"],

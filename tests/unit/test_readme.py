@@ -9,9 +9,9 @@ import pytest
 
 from streamsched.files.schedule_file import want_schedule
 from streamsched.files.template_file import load_template, prepare
-from tests.unit.readme_case import README, blocks, furnish, shell
+from tests.support.readme import README, blocks, furnish, shell
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

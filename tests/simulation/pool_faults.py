@@ -1,0 +1,56 @@
+"""The faults that strike the jobs of a worker's pool, and the record of those that started and stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from streamsched.worker import jobs
+from tests.simulation.evidence import Started, Stopped
+from tests.simulation.faults import JOB, Fault
+from tests.simulation.nodes import Crash, Node
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class PoolFaults:
+    """The faults of the pool of one worker."""
+
+    def __init__(self, world: World, node: Node) -> None:
+        self._world = world
+        self._node = node
+        self._who = f"{node.name}/pool"
+
+    def strike(self, place: str, task_id: str, child: int) -> Fault | None:
+        """Tell what strikes here; a job that takes its worker down once does so each time."""
+        world, node = self._world, self._node
+        if place == JOB and (task_id, child) in world.deadly:
+            world.happens("handler takes its worker down", f"{node.name}: child {child} of {task_id} takes it down")
+            raise Crash
+        fault = world.dice.throw(self._who, place) if world.chaos else None
+        if fault is None:
+            return None
+        if fault.kind == "handler takes its worker down":
+            world.deadly.add((task_id, child))
+            return self.strike(place, task_id, child)
+        world.happens(fault.kind, f"{node.name}: {fault.kind}: child {child} of {task_id}")
+        return fault
+
+    def lacks(self, job: jobs.Job) -> bool:
+        """Tell whether this worker cannot import the handler of a job."""
+        return self._node.fails_imports
+
+    def started(self, job: jobs.Job) -> None:
+        """Note that a job runs."""
+        world, node = self._world, self._node
+        if not node.able:
+            world.faults.append(f"{node.name} runs child {job.child} of {job.task_id}, which it does not allow")
+        world.check_transactions(node)
+        world.evidence.append(
+            Started(world.ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
+        )
+
+    def stopped(self, job: jobs.Job, units: int) -> None:
+        """Note that a job stopped at a safe point."""
+        world, node = self._world, self._node
+        world.evidence.append(Stopped(world.ends(), node.name, node.hurt, job.task_id, job.child, job.token, units))

@@ -1,0 +1,41 @@
+"""Time that passes only when it is told to, and the clocks of machines that show it more or less well."""
+
+from __future__ import annotations
+
+
+class VirtualClock:
+    """True time: what the log goes by."""
+
+    def __init__(self, ms: float = 1_000_000_000.0) -> None:
+        self._ms = ms
+
+    def now(self) -> int:
+        return int(self._ms)
+
+    def monotonic(self) -> float:
+        return self._ms / 1000
+
+    def advance(self, seconds: float) -> None:
+        self._ms += seconds * 1000
+
+
+class MachineClock:
+    """The clock of one machine: its wall time is off and may jump, its monotonic time began anywhere."""
+
+    def __init__(self, true: VirtualClock, *, skew_ms: int, began: float) -> None:
+        self._true = true
+        self._skew_ms = skew_ms
+        self._began = true.monotonic() - began
+
+    def now(self) -> int:
+        return self._true.now() + self._skew_ms
+
+    def monotonic(self) -> float:
+        return self._true.monotonic() - self._began
+
+    def jump(self, ms: int) -> None:
+        self._skew_ms += ms
+
+    def mend(self) -> None:
+        """Show the true time from now on."""
+        self._skew_ms = 0

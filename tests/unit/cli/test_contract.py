@@ -1,0 +1,256 @@
+"""Exit codes and messages: what scripts rely on, and what people get for their mistakes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from streamsched import __version__
+from tests.support.cli import Cli
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+def one_line(text: str) -> str:
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    return lines[0]
+
+
+def test_a_worker_that_would_be_killed_in_its_drain_is_refused(cli: Cli) -> None:
+    done = cli("worker", "--brokers", "127.0.0.1:1", "--drain-timeout", "30", "--grace-period", "30", code=2)
+    assert done.returncode == 2
+    assert "terminationGracePeriodSeconds" in one_line(done.stderr)
+    assert "--drain-timeout 20" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("allow", "says"),
+    [
+        (["*"], "anyone who may write to the log could run any code here"),
+        (["a", "*"], "any code here"),
+        (["*.a"], "a star stands only at the end"),
+        (["a*"], "a star stands only at the end"),
+        (["a,b"], "is not a name of a module"),
+        (["a:f"], "is not a name of a module"),
+        (["a."], "is not a name of a module"),
+        ([""], "is not a name of a module"),
+        ([f"m{number}" for number in range(101)], "101 modules, more than 100"),
+    ],
+)
+@pytest.mark.parametrize("command", [["worker", "--brokers", "127.0.0.1:1"], ["up"]])
+def test_what_no_worker_allows_is_refused(cli: Cli, command: list[str], allow: list[str], says: str) -> None:
+    options = [word for module in allow for word in ("--allow", module)]
+    message = one_line(cli.here(*command, *options, code=2).stderr)
+    assert says in message
+    assert "'jobs.*'" in message
+    assert not list(cli.folder.iterdir())
+
+
+def test_version(cli: Cli) -> None:
+    assert cli("--version").stdout == f"streamsched {__version__}\n"
+
+
+def test_every_command_has_help_with_an_example(cli: Cli) -> None:
+    from streamsched.cli.app import COMMANDS, DEAD_LETTER_COMMANDS, GROUPS, command
+
+    group = command()
+    names: list[tuple[str, ...]] = [(name,) for name in COMMANDS]
+    names += [(group_name, name) for group_name, (_, commands) in GROUPS.items() for name in commands]
+    names += [("dead-letters",), *(("dead-letters", name) for name in DEAD_LETTER_COMMANDS)]
+    for path in names:
+        node = group
+        for name in path:
+            node = node.commands[name]
+        assert node.help.strip()
+        assert f"streamsched {' '.join(path)}" in node.epilog or f" {' '.join(path)}" in node.epilog
+        options = {option for parameter in node.params for option in parameter.opts}
+        assert {"--brokers", "--data-dir", "--prefix", "--config"} <= options
+    shown = cli("run", "--help").stdout
+    assert "Examples:\n  streamsched run examples/print-numbers.yaml -p n=1000000\n" in shown
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["run"],
+        ["run", "none.yaml"],
+        ["run", "count.yaml", "-p", "m=1"],
+        ["run", "count.yaml", "-p", "n=x"],
+        ["run", "count.yaml", "-p", "n"],
+        ["run", "count.yaml", "-p", "size=0"],
+        ["run", "count.yaml", "-p", "n=100000000"],
+        ["run", "count.yaml", "--params", "none.json"],
+        ["run", "count.yaml", "--slots", "0"],
+        ["run", "count.yaml", "--task-id", "a b"],
+        ["run", "count.yaml", "--task-id", "tick@1"],
+        ["run", "count.yaml", "--task-id", ""],
+        ["run", "count.yaml", "--frobnicate"],
+        ["plan", "count.yaml", "-p", "n=x"],
+        ["try", "count.yaml", "--child", "4"],
+        ["submit", "count.yaml", "-p", "n=x"],
+        ["up", "--brokers", "127.0.0.1:1"],
+        ["worker"],
+        ["scheduler"],
+        ["topics", "create"],
+        ["topics", "check"],
+        ["topics", "repair"],
+        ["list", "--state", "asleep"],
+        ["list", "--brokers", "nowhere"],
+        ["list", "--config", "none.toml"],
+        ["list", "--prefix", "a b"],
+        ["list", "--log-level", "loud"],
+        ["replay", "--until", "yesterday"],
+        ["audit", "verify", "--until", "yesterday"],
+        ["schedule", "create", "none.yaml"],
+        ["schedule", "create", "count.yaml"],
+        ["schedule", "update", "count.yaml", "--id", "a@b"],
+        ["schedule", "ticks", "x", "--outcome", "lost"],
+        ["schedule", "ticks", "x", "--since", "yesterday"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_input_exits_2_and_writes_nothing(arguments: list[str], cli: Cli) -> None:
+    cli.template("count")
+    done = cli.here(*arguments, code=2)
+    assert done.stdout == ""
+    assert done.stderr
+    assert [path.name for path in cli.folder.iterdir()] == ["count.yaml"]
+
+
+def test_messages_name_the_thing_and_the_remedy(cli: Cli) -> None:
+    cli.template("count")
+    assert "known here: n, size" in one_line(cli.here("run", "count.yaml", "-p", "m=1", code=2).stderr)
+    message = one_line(cli.here("worker", code=2).stderr)
+    assert "streamsched run" in message
+    assert "--brokers" in message
+    message = one_line(cli.here("up", "--brokers", "127.0.0.1:1", code=2).stderr)
+    assert "streamsched scheduler" in message
+    assert "STREAMSCHED_BROKERS" in message
+
+
+def test_no_broker_exits_3_within_10_seconds_naming_the_address(cli: Cli) -> None:
+    cli.template("count")
+    began = time.monotonic()
+    error = cli.here("--brokers", "127.0.0.1:1", "submit", "count.yaml", code=3).stderr
+    assert time.monotonic() - began < 10
+    assert "127.0.0.1:1" in error.splitlines()[-1]
+    assert "--brokers" in error.splitlines()[-1]
+
+
+def test_no_log_exits_3(cli: Cli) -> None:
+    assert "streamsched run" in one_line(cli.here("status", "x", code=3).stderr)
+
+
+def test_global_options_before_and_after_the_command(cli: Cli) -> None:
+    assert "here/log" in cli.here("--data-dir", "here", "status", "x", code=3).stderr
+    assert "there/log" in cli.here("status", "x", "--data-dir", "there", code=3).stderr
+    assert "there/log" in cli.here("--data-dir", "here", "status", "x", "--data-dir", "there", code=3).stderr
+
+
+def test_settings_from_environment_and_file(cli: Cli) -> None:
+    (cli.folder / "s.toml").write_text('data_dir = "filed"\n[kafka]\n"client.id" = "me"\n')
+    assert "filed/log" in cli.here("--config", "s.toml", "list", code=3).stderr
+    cli.environment["STREAMSCHED_CONFIG"] = "s.toml"
+    assert "filed/log" in cli.here("list", code=3).stderr
+    cli.environment["STREAMSCHED_DATA_DIR"] = "set"
+    assert "set/log" in cli.here("list", code=3).stderr
+    assert "given/log" in cli.here("list", "--data-dir", "given", code=3).stderr
+    (cli.folder / "s.toml").write_text("datadir = 1\n")
+    assert "datadir" in one_line(cli.here("list", code=2).stderr)
+
+
+def test_plan_shows_the_ends_and_writes_nothing(cli: Cli) -> None:
+    cli.template("count")
+    document = cli.json("plan", "count.yaml", "-p", "n=1000000", "-p", "size=1000")
+    assert document["children"] == 1000
+    assert [entry["child"] for entry in document["shown"]] == [0, 1, 2, 997, 998, 999]
+    assert document["shown"][-1]["args"] == {"first": 999001, "last": 1000000}
+    assert "1,000" in cli.here("plan", "count.yaml", "-p", "n=1000000", "-p", "size=1000").stdout
+    assert [path.name for path in cli.folder.iterdir()] == ["count.yaml"]
+
+
+def test_try_runs_one_child_here(cli: Cli) -> None:
+    cli.template("count")
+    done = cli("try", "count.yaml", "-p", "size=2", "--child", "1")
+    assert done.stdout.splitlines() == ["3", "4", '{"count": 2}']
+
+
+def test_try_of_a_handler_that_raises_shows_where(cli: Cli) -> None:
+    path = cli.template("fail")
+    done = cli.start("try", path)
+    _, err = done.communicate(timeout=60)
+    assert done.returncode == 1
+    assert "RuntimeError" in err
+
+
+BROKEN = {
+    "raises": ("    raise ValueError('its own')\n", "ValueError: its own"),
+    "exits": ("    import sys; sys.exit(5)\n", "SystemExit: 5"),
+    "unspeakable": ("    raise type('Odd', (Exception,), {'__str__': lambda self: 5})\n", "theirs.Odd: (its message"),
+    "arguments": (None, "TypeError: handler() got an unexpected keyword argument 'text'"),
+    "not an exception": ("    raise GeneratorExit\n", "GeneratorExit"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_try_shows_the_handler_s_own_traceback(cli: Cli, what: str) -> None:
+    body, said = BROKEN[what]
+    (cli.folder / "theirs.py").write_text(
+        "def handler(ctx): ...\n" if body is None else f"def handler(ctx, text):\n    print('printed')\n{body}"
+    )
+    done, err = tried(cli)
+    assert done == 1
+    assert err.rstrip().splitlines()[-1].startswith(said)
+    assert "src/streamsched" not in err
+    if body is not None:
+        where, at = err.splitlines()[1:3]
+        assert where == "Traceback (most recent call last):"
+        assert at == f'  File "{cli.folder}/theirs.py", line 3, in handler'
+
+
+IMPORTS = {
+    "raises": ("raise ValueError('its own')\n", "ValueError: its own", 1),
+    "syntax": ("def f(:\n", "SyntaxError: invalid syntax", 1),
+    "lacks a library": ("import there_is_no_such_library\n", "ModuleNotFoundError: No module named 'there_is_no", 1),
+    "exits": ("raise SystemExit(0)\n", "SystemExit: 0", 1),
+    "is not there": (None, "streamsched: fail.yaml: handler theirs:handler: importing theirs failed: Module", 2),
+    "lacks the function": ("", "streamsched: fail.yaml: handler theirs:handler: module theirs has no 'handler'", 2),
+}
+
+
+@pytest.mark.parametrize("what", IMPORTS)
+def test_try_shows_the_own_traceback_of_a_module_too(cli: Cli, what: str) -> None:
+    text, said, code = IMPORTS[what]
+    if text is not None:
+        (cli.folder / "theirs.py").write_text(text)
+    done, err = tried(cli)
+    assert done == code
+    assert err.rstrip().splitlines()[-1].startswith(said)
+    assert "src/streamsched" not in err
+    assert "importlib" not in err
+    if code == 1:
+        assert f'File "{cli.folder}/theirs.py", line 1' in err
+
+
+def tried(cli: Cli) -> tuple[int, str]:
+    """Try the first child of a template whose handler is ``theirs:handler``."""
+    (cli.folder / "fail.yaml").write_text(
+        "name: fail\nsplit: {list: {items: [1]}}\nchild: {handler: 'theirs:handler', args: {text: x}}\n"
+    )
+    process = cli.start("try", "fail.yaml")
+    _, err = process.communicate(timeout=60)
+    return process.returncode, err
+
+
+def test_completion_script(cli: Cli) -> None:
+    cli.environment["_STREAMSCHED_COMPLETE"] = "complete_bash"
+    cli.environment["COMP_WORDS"] = "streamsched wor"
+    cli.environment["COMP_CWORD"] = "1"
+    assert cli(code=0).stdout.split() == ["worker"]

@@ -1,0 +1,94 @@
+"""Templates of a newer language: what uses nothing new stays as it was, and a node stops at what it cannot read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from streamsched.commands.backfills import WantedBackfill
+from streamsched.commands.request import make_request, want
+from streamsched.domain import events as e
+from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
+from streamsched.domain.template import LEVEL, Template, version
+from streamsched.log.codec import UnknownSchema
+from tests.support.mini_cluster import TEMPLATE, MiniCluster
+from tests.support.samples import Sample
+from tests.unit.commands.schedule_case import MiniCluster as Office
+
+NEW = Template(name=TEMPLATE.name, split=TEMPLATE.split, child=TEMPLATE.child, failure=FailurePolicy(on=RUN_ALL))
+OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
+
+
+@pytest.fixture(scope="module")
+def mini() -> MiniCluster:
+    return MiniCluster()
+
+
+def record(mini: MiniCluster, event: Any, key: str) -> Sample:
+    append = mini.records.journal(event, key)
+    return Sample(append.value, append.topic, append.partition, key=append.key, headers=tuple(append.headers))
+
+
+def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
+    assert json.loads(TEMPLATE.to_json())["failure"] == {"count": None, "percent": None}
+    assert json.loads(NEW.to_json())["failure"] == {"count": None, "percent": None, "on": RUN_ALL}
+    assert Template.from_json(NEW.to_json()) == NEW
+    assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
+    assert version(NEW) != version(TEMPLATE)
+    assert (TEMPLATE.level, NEW.level, LEVEL) == (0, 1, 1)
+
+
+def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster) -> None:
+    plain = make_request(mini.me, want(TEMPLATE, {}, task_id="t"), "test")
+    assert mini.codec.encode(plain)[2:10].hex() == OLD_MARKS["TaskRequested"]
+    new = make_request(mini.me, want(NEW, {}, task_id="t"), "test")
+    assert new.level == 1
+    assert mini.codec.encode(new)[2:10].hex() != OLD_MARKS["TaskRequested"]
+    assert mini.intake().journal(record(mini, new, "t")) == new
+
+
+def events(mini: MiniCluster, level: int) -> list[tuple[Any, str]]:
+    body: dict[str, Any] = {
+        "spec": "{}", "template_name": "t", "template_version": "1", "template": NEW.to_json(), "params": "{}",
+        "priority": 0,
+    }  # fmt: skip
+    part = e.BackfillPart(first=1, last=2, **body)
+    return [
+        (structs.replace(mini.request("t"), level=level), "t"),
+        (mini.me.sign(e.ScheduleSet, schedule_id="s", expected=0, policy="{}", level=level, **body), "s"),
+        (
+            mini.me.sign(
+                e.BackfillRequested, schedule_id="s", backfill=1, reprocess="missing", max_active=1,
+                newest_first=False, parts=(part, structs.replace(part, first=3, last=4, level=level)), note="",
+            ),
+            "s",
+        ),
+    ]  # fmt: skip
+
+
+def test_a_node_stops_at_a_template_above_its_language(mini: MiniCluster) -> None:
+    for event, key in events(mini, LEVEL):
+        assert mini.intake().journal(record(mini, event, key)) == event
+    for event, key in events(mini, LEVEL + 1):
+        with pytest.raises(UnknownSchema, match=r"a template of level 2, above the 1 that this version reads.*upgrade"):
+            mini.intake().journal(record(mini, event, key))
+
+
+def test_schedules_and_backfills_hand_the_level_on(tmp_path: Path) -> None:
+    office = Office(tmp_path)
+    job = tmp_path / "job.yaml"
+    job.write_text(job.read_text() + "failure: {on: run_all}\n")
+    client, scheduler = office.client(), office.scheduler()
+    client.create_schedule(office.want("interval: 10s\noverlap: allow_all\ntemplate: job.yaml\nparams: {n: 0}\n"))
+    now = office.clock.now()
+    office.run(scheduler, 15)
+    client.backfill("nightly", WantedBackfill(start=now - 30_000, end=now))
+    office.run(scheduler, 15)
+    told = [event for _, event in client.history() if isinstance(event, e.TaskRequested | e.ScheduleSet)]
+    assert len(told) >= 4
+    assert {event.level for event in told} == {1}
+    assert {type(event) for event in told} == {e.TaskRequested, e.ScheduleSet}

@@ -1,0 +1,51 @@
+"""Placement: full slots first, then a second of work; a small task on all workers, two schedulers on different ones."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from streamsched.domain.events import Release
+from streamsched.runtime.clock import SystemClock
+from streamsched.runtime.identity import Identity
+from streamsched.scheduler.dispatcher import Dispatcher
+from streamsched.scheduler.workers import Capacity
+from tests.unit.domain.test_evolve import Story
+
+WORKERS = [Capacity(f"w{number}", 4, (number,)) for number in range(3)]
+
+
+def dispatcher(name: str = "s") -> Dispatcher:
+    return Dispatcher(Identity(name, name, SystemClock()))
+
+
+def placed(releases: tuple[Release, ...]) -> Counter[int]:
+    count = Counter[int]()
+    for each in releases:
+        count[each.partition] += each.last - each.first + 1
+    return count
+
+
+def test_a_small_task_is_spread_over_all_workers() -> None:
+    task = Story(7).task
+    (releases,) = dispatcher().choose([task], WORKERS, {}, 0).values()
+    assert sorted(placed(releases).values()) == [2, 2, 3]
+
+
+def test_who_holds_least_gets_most() -> None:
+    load = Counter({0: 4, 1: 1})
+    (releases,) = dispatcher().choose([Story(100).task], WORKERS, load, 0).values()
+    assert sum(placed(releases).values()) == 12, "one for each slot, for nothing is known of their length"
+    assert sorted((placed(releases) + load).values()) == [5, 6, 6]
+
+
+def test_schedulers_that_see_the_same_do_not_all_choose_the_same_worker() -> None:
+    task = Story(1).task
+    chosen = Counter[int]()
+    for number in range(60):
+        (releases,) = dispatcher(f"s{number}").choose([task], WORKERS, {}, 0).values()
+        chosen += placed(releases)
+    assert min(chosen[partition] for partition in range(3)) >= 5
+
+
+def test_nothing_is_placed_where_there_is_nobody() -> None:
+    assert dispatcher().choose([Story(3).task], [], {}, 0) == {}
