@@ -109,7 +109,7 @@ TAMPER: dict[str, tuple[Callable[[list[Any], Path], object], str]] = {
     "a fate that is not the last": (lambda history, _: history.__setitem__(1, decided("buffered", first=1)), "policy"),
     "a task was requested twice": (lambda history, _: history.append(task(3)[0]), "doubled"),
     "a task of a time that was missed": (lambda history, _: history.append(task(5)[0]), "doubled"),
-    "a time that fired is no task": (lambda history, _: history.pop(of_task(history, e.TaskRequested)), "lost"),
+    "a time that fired is not a task": (lambda history, _: history.pop(of_task(history, e.TaskRequested)), "lost"),
     "a task has no plan": (lambda history, _: history.pop(of_task(history, e.TaskPlanned)), "lost"),
     "a task has two plans": (lambda history, _: history.append(task(3)[1]), "doubled"),
     "a task has no end": (lambda history, _: history.pop(of_task(history, e.TaskSucceeded)), "lost"),

@@ -1,4 +1,4 @@
-"""A process that dies, or freezes, inside a transaction: its successor goes on at once and it never counts."""
+"""A process that dies, or freezes, inside a transaction: its successor continues at once and it never counts."""
 
 from __future__ import annotations
 

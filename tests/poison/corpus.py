@@ -384,7 +384,7 @@ class Corpus:
         for event in self._journal_events(self._id()):
             here = self._topics.journal_of(event.task_id).partition
             away = (here + 1) % self._topics.event_partitions
-            yield self._journal("partition that is no home", event, "letter", partition=away)
+            yield self._journal("partition that is not a home", event, "letter", partition=away)
             yield self._journal("key of another task", event, "letter", key=b"another")
             yield self._journal("no key", event, "letter", key=None)
             yield self._journal("key of 1.5 MiB", event, "letter", key=b"k" * 1_500_000)

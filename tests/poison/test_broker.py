@@ -51,7 +51,7 @@ class Siege:
             self.thrown[append.topic, append.partition, offset] = poison
 
     def throw_foreign(self) -> None:
-        """Throw what no client of ours writes: records that are large once unpacked, header names that are no text.
+        """Throw what no client of ours writes: records that are large once unpacked, header names that are not text.
 
         The broker refuses the former: a batch counts as what it is unpacked.
         """

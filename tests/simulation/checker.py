@@ -205,7 +205,7 @@ def _released(journal: JournalModel, entry: Committed, yields: list[Stopped], fa
         unhurt = (told.node, told.hurt) == (entry.node, entry.hurt)
         live = child.live and child.ordinal == told.token >> 32
         if unhurt and live and child.progress < told.units:
-            faults.append(f"{told} was released in order, and goes on from {child.progress}")
+            faults.append(f"{told} was released in order, and continues from {child.progress}")
 
 
 def _passed(entry: Committed, unknown: list[tuple[Kept, int | None]], faults: list[str]) -> None:

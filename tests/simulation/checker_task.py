@@ -131,7 +131,7 @@ class TaskModel:
             self._fault(f"child {run.child} is started by {run.node} with ordinal {ordinal}, which is over: {child}")
             return
         if (run.sequence, run.state, run.attempt) != (child.sequence, child.state, child.attempt):
-            self._fault(f"{run} does not go on from {child}")
+            self._fault(f"{run} does not continue from {child}")
         if run.token < child.token:
             self._fault(f"child {run.child} is started with token {run.token:x} after {child.token:x}")
 

@@ -125,7 +125,7 @@ class Fault(NamedTuple):
         kind, _, amount = rest.rpartition(" ")
         who, _, nth = place.rpartition("@")
         if kind not in KINDS:
-            raise ValueError(f"{text!r} is no fault")
+            raise ValueError(f"{text!r} is not a fault")
         return cls(who, int(nth), kind, float(amount))
 
 

@@ -43,7 +43,7 @@ class Node:
     fails_imports: bool = False
     """Of a worker: whether none of its executors can import a handler."""
     calls: int = 0
-    """Of the log, where it is no node but somebody's process."""
+    """Of the log, where it is not a node but somebody's process."""
     hurt: int = 0
     """Faults that struck it."""
 

@@ -228,7 +228,7 @@ def _cancel_backfill(world: World, fault: Fault) -> None:
 
 
 def _rubbish(world: World, rng: Random) -> bytes | None:
-    """Make up a value that is no event, or none that belongs where it lies."""
+    """Make up a value that is not an event, or none that belongs where it lies."""
     request = world.me.sign(e.TaskCancelRequested, task_id="nobody", redrive=0, reason="poison")
     whole = CODEC.encode(request)
     return rng.choice((None, b"", b"rubbish", MAGIC, whole[:-1], whole + b"x", whole[:10], whole))

@@ -98,7 +98,7 @@ def unknown_options(text: str) -> set[str]:
 
 
 def unknown_fields(text: str) -> set[str]:
-    """Return what a table of fields names, or what stands after ``child.``, and is no field of a file."""
+    """Return what a table of fields names, or what stands after ``child.``, and is not a field of a file."""
     named, heads = set(), ("field", "`retry`", "`range`", "`list`")
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         rows = [row.split("|")[1].strip() for row in table.splitlines()]

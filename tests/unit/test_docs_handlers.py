@@ -12,7 +12,7 @@ import pytest
 from streamsched import ChildContext, LocalTransport
 
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
-INSIDE = {"request_stop", "tell", "finish", "continue_with"}
+INSIDE = {"request_stop", "unsaved", "finish", "continue_with"}
 """For whoever runs the handler."""
 
 

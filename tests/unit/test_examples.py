@@ -36,7 +36,7 @@ def test_bench() -> None:
 
 @pytest.fixture
 def block(monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(checksum, "BLOCK", 1024)
+    monkeypatch.setattr(checksum, "BLOCK_BYTES", 1024)
     return 1024
 
 

@@ -109,7 +109,7 @@ def test_a_dictionary_is_the_same_template_as_a_file(tmp_path: Path) -> None:
         ({"name": "x", "split": COUNT["split"]}, "^template: child: is missing; add it"),
         (changed(name=5), "^template: name: must be a string, not 5; put it in quotes"),
         (changed(child={**COUNT["child"], "timeout": "soon"}), "^template: child.timeout: 'soon' is not a duration"),
-        (changed(child={**COUNT["child"], "args": {"x": float("nan")}}), "child.args.x: nan is no JSON number"),
+        (changed(child={**COUNT["child"], "args": {"x": float("nan")}}), "child.args.x: nan is not a JSON number"),
         (changed(child={**COUNT["child"], "args": {"x": {1: 2}}}), "the key 1 is not a string; put it in quotes"),
         (changed(child={**COUNT["child"], "args": {"x": {1, 2}}}), r"child.args.x: .*write sorted"),
         (changed(child={**COUNT["child"], "args": {"x": 2**70}}), "the integer is beyond 64 bits"),

@@ -49,7 +49,7 @@ def repair(site: Installation) -> list[str]:
     if work:
         ends = _reset(site, work)
         done += [
-            f"{_named([place])}: group {site.topics.worker_group} goes on at {ends[place]}; "
+            f"{_named([place])}: group {site.topics.worker_group} continues at {ends[place]}; "
             "children that were live there are dispatched anew"
             for place in work
         ]

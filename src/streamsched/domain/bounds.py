@@ -30,8 +30,8 @@ ACTIVE_LIMIT: Final = 1_000
 COUNT_END: Final = 1 << 31
 
 
-def _no(what: str, fits: Callable[[str], bool]) -> Callable[[str], str | None]:
-    return lambda text: None if fits(text) else f"{text[:200]!r} is no {what}"
+def _fitting(what: str, fits: Callable[[str], bool]) -> Callable[[str], str | None]:
+    return lambda text: None if fits(text) else f"{text[:200]!r} is not a valid {what}"
 
 
 Time = Annotated[int, Meta(ge=0, lt=TIME_END, description="milliseconds since the Unix epoch")]
@@ -50,7 +50,7 @@ MaxActive = Annotated[int, Meta(ge=1, lt=ACTIVE_LIMIT + 1)]
 Name = Annotated[str, Meta(max_length=NAME_LIMIT)]
 Reason = Annotated[str, Meta(max_length=2_000)]
 Payload = Annotated[str, Meta(description="JSON", extra={"bytes": PAYLOAD_LIMIT})]
-TaskId = Annotated[str, _no("task id", is_task_id)]
-ScheduleId = Annotated[str, _no("schedule id", is_schedule_id)]
+TaskId = Annotated[str, _fitting("task id", is_task_id)]
+ScheduleId = Annotated[str, _fitting("schedule id", is_schedule_id)]
 Modules = Annotated[tuple[str, ...], problem_of_patterns]
 ErrorTypes = Annotated[tuple[Name, ...], Meta(max_length=COUNT_LIMIT)]

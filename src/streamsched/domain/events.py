@@ -149,10 +149,10 @@ class TaskCancelRequested(OfTask, frozen=True, gc=False):
 
 
 class TaskRedriven(OfTask, frozen=True, gc=False):
-    """Somebody wants a task that has ended to go on, as its redrive ``redrive``; void for any but the next.
+    """A request that a task that has ended continues, as its redrive ``redrive``; void for any but the next.
 
-    ``scope`` is ``failed`` (the children that did not succeed) or ``all``. They go on from their last checkpoints, or,
-    with ``restart`` and where they succeeded, from their beginning. ``origin`` names a backfill that asked.
+    ``scope`` is ``failed`` (the children that did not succeed) or ``all``. They continue from their last
+    checkpoints. With ``restart``, and where they succeeded, they begin anew. ``origin`` names a backfill that asked.
     """
 
     redrive: Count
@@ -258,7 +258,7 @@ class TaskPlanned(OfTask, frozen=True, gc=False):
 
 
 class TaskPlanProgressed(OfTask, frozen=True, gc=False):
-    """A long split got this far (JSON cursor); the next step goes on from here."""
+    """A long split got this far (JSON cursor); the next step continues from here."""
 
     redrive: Count
     cursor: str
@@ -338,7 +338,7 @@ class TickEnded(OfSchedule, frozen=True, gc=False):
 
 
 class TickReopened(OfSchedule, frozen=True, gc=False):
-    """The task of a tick goes on as a redrive: in the transaction of its first dispatch."""
+    """The task of a tick continues as a redrive: in the transaction of its first dispatch."""
 
     task_id: str
     redrive: Count

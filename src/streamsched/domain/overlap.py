@@ -76,11 +76,11 @@ class SchedulePolicy:
 
     @classmethod
     def from_json(cls, text: str) -> Self:
-        """Read it. Raise ScheduleError for what is none."""
+        """Read it. Raise ScheduleError for anything else."""
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ScheduleError("is no JSON", "write it with to_json()", path=("policy",)) from error
+            raise ScheduleError("is not JSON", "write it with to_json()", path=("policy",)) from error
         known = {field.name for field in fields(cls)}
         if not isinstance(values, Mapping) or not values.keys() <= known:
             raise ScheduleError("has unknown fields", f"use {', '.join(sorted(known))}", path=("policy",))

@@ -79,7 +79,7 @@ class Template:
     def _check_child(self) -> None:
         child = self.child
         if not isinstance(child.handler, str) or not _HANDLER.fullmatch(child.handler):
-            reason = f"{child.handler!r} is no import path"
+            reason = f"{child.handler!r} is not an import path"
             raise TemplateError(reason, "write package.module:function", path=("child", "handler"))
         if len(child.handler) > HANDLER_LIMIT:
             reason = f"has {len(child.handler):,} characters, the limit is {HANDLER_LIMIT:,}"
@@ -133,7 +133,7 @@ class Template:
         except TemplateError:
             raise
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            reason = f"this is no template in canonical JSON ({type(error).__name__}: {error})"
+            reason = f"this is not a template in canonical JSON ({type(error).__name__}: {error})"
             raise TemplateError(reason, "submit it from its file") from None
 
 
@@ -171,13 +171,13 @@ def check_patterns(template: Template) -> None:
 
 
 def read_params(text: str) -> Mapping[str, object]:
-    """Read the parameters of a request; TemplateError where they are no JSON object."""
+    """Read the parameters of a request; TemplateError where they are not a JSON object."""
     try:
         params: object = values.read(text)
     except ValueError as error:
-        raise TemplateError(f"the variables are no JSON ({type(error).__name__})", "submit it anew") from None
+        raise TemplateError(f"the variables are not JSON ({type(error).__name__})", "submit it anew") from None
     if not isinstance(params, dict):
-        raise TemplateError("the variables are no object", "give name and value of each")
+        raise TemplateError("the variables are not an object", "give name and value of each")
     return params
 
 
@@ -206,7 +206,7 @@ def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str,
 def complete_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
     """Do what ``resolve_params`` does without patterns: the planner of a planned task has checked them."""
     if not isinstance(given, Mapping):
-        raise TemplateError("the variables are no object", "give name and value of each", template=template.name)
+        raise TemplateError("the variables are not an object", "give name and value of each", template=template.name)
     for name in given:
         if name not in template.params:
             remedy = suggest(str(name), template.params)

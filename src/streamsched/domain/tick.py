@@ -82,7 +82,7 @@ def fill(params: str, schedule_id: str, spec: ScheduleSpec, nominal: int) -> str
     except TemplateError:
         raise
     except (RecursionError, ValueError) as error:
-        reason = f"the variables are no JSON ({type(error).__name__})"
+        reason = f"the variables are not JSON ({type(error).__name__})"
         raise TemplateError(reason, "nest them less, and give finite numbers", path=("params",)) from None
 
 

@@ -30,7 +30,7 @@ SUBMITTED: Final = Bounds(50, 2**63, "64 bits")
 RETURNED: Final = Bounds(200, 10**4_300, "4,300 digits")
 """In states and results: as deep as every reader gets, and as many digits as Python reads."""
 
-_SHOWN: Final = 40
+_SHOWN: Final = 60
 _STEPS: Final = 8
 _PAIR: Final = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _WORD: Final = re.compile(r"[^\W\d]\w{,39}")
@@ -114,7 +114,7 @@ def read(text: str) -> Any:
     try:
         return _decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-        pass  # half a character, as in a name of bytes that are no text, or no JSON at all
+        pass  # half a character, as in a name of bytes that are not text, or no JSON at all
     try:
         return _loads(text)
     except RecursionError:
@@ -136,7 +136,7 @@ def plain(value: object, bounds: Bounds = RETURNED, level: int = 0) -> Any:
     if issubclass(kind, float):
         real = float.__float__(value)  # type: ignore[arg-type]
         if not math.isfinite(real):
-            raise Refused(f"{real} is no JSON number", "use a finite number, a string or None")
+            raise Refused(f"{real} is not a JSON number", "use a finite number, a string or None")
         return real
     if issubclass(kind, list):
         return _items(list.__iter__(value), bounds, level)  # type: ignore[arg-type]
@@ -145,7 +145,7 @@ def plain(value: object, bounds: Bounds = RETURNED, level: int = 0) -> Any:
     if issubclass(kind, dict):
         return _entries(dict.items(value), bounds, level)  # type: ignore[arg-type]
     names = names_of(kind)
-    raise Refused(f"a value of type {names[0][:_SHOWN] if names else 'object'} is no JSON", _remedy(kind, names))
+    raise Refused(f"a value of type {names[0][:_SHOWN] if names else 'object'} is not JSON", _remedy(kind, names))
 
 
 def _items(items: Any, bounds: Bounds, level: int) -> list[Any]:
@@ -226,7 +226,7 @@ def _is_flat(found: object) -> bool:
 
 
 def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"{text[:_SHOWN]} is no JSON number")
+    raise ValueError(f"{text[:_SHOWN]} is not a JSON number")
 
 
 def _finite(text: str) -> float:

@@ -1,4 +1,4 @@
-"""From records to events: each topic's records decoded, and refused where they are no events of that topic.
+"""From records to events: each topic's records decoded, and refused where they are not events of that topic.
 
 Whoever may write to a topic may write anything. What is refused here as ``Undecodable`` is set aside by everybody in
 the same way, so that all folds agree: a broken body, an event whose numbers or texts cannot be
@@ -66,7 +66,7 @@ class EventReader:
                 return event
             if isinstance(event, RecordSetAside):
                 return _decision(record, event)
-            raise Undecodable(f"{place_of(record)}: {kind.__name__} is no event of the journal")
+            raise Undecodable(f"{place_of(record)}: {kind.__name__} is not an event of the journal")
         if kind in _TEMPLATES:
             _check_level(record, cast("TaskRequested | ScheduleSet | BackfillRequested", event))
         elif kind is ChildrenStopping:
@@ -85,7 +85,7 @@ class EventReader:
         if type(event) not in _WORK:
             if isinstance(event, RecordSetAside):
                 return _decision(record, event)
-            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no work")
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is not work")
         if type(event) is ChildCheckpointed and event.work is None:
             raise Undecodable(f"{place_of(record)}: a continuation without its work")
         work = cast("Work | ChildrenStopping", event)
@@ -101,7 +101,7 @@ class EventReader:
             return None
         event = self._event(record)
         if not isinstance(event, NodeBeat):
-            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no beat")
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is not a beat")
         if record.key != event.node_id.encode():
             raise _misplaced(record, "its key is not its node's id")
         if event.role == "worker" and event.partitions and max(event.partitions) >= self._topics.child_partitions:
@@ -112,7 +112,7 @@ class EventReader:
         """Read a dead letter."""
         event = self._event(record)
         if not isinstance(event, DeadLetter):
-            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is no dead letter")
+            raise Undecodable(f"{place_of(record)}: {type(event).__name__} is not a dead letter")
         return event
 
     def _event(self, record: Record) -> Event:

@@ -6,7 +6,7 @@
        └──────────────────────second signal, or the deadline passed──────────────────────▲
 
 Draining: announced, takes nothing new, returns what it has not begun. Yielding: what runs stops at its next safe point,
-is returned, and goes on elsewhere from its checkpoint. The group is served until the end.
+is returned, and continues elsewhere from its checkpoint. The group is served until the end.
 """
 
 from __future__ import annotations

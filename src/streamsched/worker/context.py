@@ -154,7 +154,7 @@ class ChildContext:
         state = self.last_checkpoint
         done = 0 if state is None else state.get("resume") if isinstance(state, dict) else None
         if type(done) is not int or done < 0:
-            raise ValueError("the last checkpoint was not taken by resume(): use last_checkpoint to go on from it")
+            raise ValueError("the last checkpoint was not taken by resume(): use last_checkpoint to continue from it")
         self._done = self._saved = done
         return self._steps(iterable, done, every)
 

@@ -237,7 +237,7 @@ class Executor:
                 self._tick()
 
     def _tick(self) -> None:
-        # Where the main thread is writing, this one goes on reading: the pool may be waiting for that.
+        # Where the main thread is writing, this one continues reading: the pool may be waiting for that.
         if self._writing.acquire(blocking=False):
             try:
                 self._write()

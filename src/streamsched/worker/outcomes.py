@@ -105,7 +105,7 @@ class Outcomes:
         return self._sign(e.ChildCheckpointed, child, sequence=sequence, state=state, recoveries=0, work=None)
 
     def continuation(self, child: Child, state: tuple[int, str | None], *, recoveries: int) -> e.ChildCheckpointed:
-        """Make the record that takes the place of the child's record: all that is needed to go on from this state."""
+        """Make the record that replaces the child's record: it holds all that is needed to continue from this state."""
         sequence, text = state
         return self._sign(
             e.ChildCheckpointed, child, sequence=sequence, state=text, recoveries=recoveries, work=child.work

@@ -54,7 +54,7 @@ class Unreadable:
 
 
 class Child(Struct, eq=False, gc=False):
-    """One live dispatch on this worker, with the state that its next attempt or owner would go on from."""
+    """One live dispatch on this worker, with the state that its next attempt or owner would continue from."""
 
     work: ChildCreated
     partition: int

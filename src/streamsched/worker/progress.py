@@ -1,7 +1,7 @@
 """What an executor reported of a child and the log does not hold yet.
 
 The pool merges the checkpoints of a job, the worker what its attempts report, and ``settlement.py`` writes it, in one
-function. What was not written when its owner dies is lost: the next one goes on from the durable state.
+function. What was not written when its owner dies is lost: the next one continues from the durable state.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ class Binary(io.BufferedWriter):
         self.raw.flush()
 
     def detach(self) -> Raw:
-        """Return the unbuffered layer; this one goes on working."""
+        """Return the unbuffered layer; this one continues working."""
         return self.raw
 
 
@@ -102,7 +102,7 @@ class Stream(io.TextIOWrapper):
         vars(self).pop("write", None)
 
     def detach(self) -> Binary:
-        """Return the layer of bytes; this one goes on working, for the children to come."""
+        """Return the layer of bytes; this one continues working, for the children to come."""
         self.flush()
         return self.buffer
 

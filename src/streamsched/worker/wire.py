@@ -93,7 +93,7 @@ def decode_news(body: bytes) -> list[News]:
     """Decode the news of one frame.
 
     Raises:
-        LinkBroken: it is no news, or more than an event can hold.
+        LinkBroken: it is not news, or more than an event can hold.
 
     """
     try:
@@ -105,7 +105,7 @@ def decode_news(body: bytes) -> list[News]:
                 if isinstance(item, JobCompleted) and item.result is not None:
                     _check_payload(item.result)
     except (ValueError, RecursionError) as error:
-        raise LinkBroken(f"it sent what is no news: {error}"[:500]) from error
+        raise LinkBroken(f"it sent what is not news: {error}"[:500]) from error
     return news
 
 

@@ -18,7 +18,7 @@ import streamsched
 
 
 def half(ctx, child):
-    """Fail in odd children, after a checkpoint, until they are mended; then go on from it."""
+    """Fail in odd children, after a checkpoint, until they are mended; then continue from it."""
     before = ctx.last_checkpoint
     if child % 2 and not Path("mended").exists():
         ctx.checkpoint({"child": child}, wait=True)

@@ -91,9 +91,9 @@ def test_an_error_that_quotes_is_one_line() -> None:
 
 @pytest.mark.parametrize("sign", HOSTILE, ids=ascii)
 def test_ids_with_them_are_refused_at_the_door(sign: str) -> None:
-    with pytest.raises(InputError, match="no task id"):
+    with pytest.raises(InputError, match="invalid task id"):
         check_task_id(f"a{sign}b")
-    with pytest.raises(InputError, match="no schedule id"):
+    with pytest.raises(InputError, match="invalid schedule id"):
         _check_id(f"a{sign}b", named=True)
     check_task_id("é")
 
@@ -157,7 +157,7 @@ def test_json_is_ascii_and_whole(cli: Cli, words: tuple[str, ...]) -> None:
         json.loads(line)
 
 
-# --- streams, encodings, words that are no text ----------------------------------------------------------------------
+# --- streams, encodings, words that are not text ----------------------------------------------------------------------
 
 READS = (("status", "plain"), ("list",), ("results", "plain"), ("replay",), ("dead-letters", "--count"), ("--help",))
 

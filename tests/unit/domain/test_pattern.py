@@ -76,7 +76,7 @@ def test_what_cannot_be_bounded_is_refused_where_the_template_is_read(text: str,
         ("(?s)^.$", "\n", True),
         ("(?m)^b$", "a\nb", True),
         ("^a$", "a\n", False),
-        ("^.$", "\udcff", True),  # of a file name that is no text
+        ("^.$", "\udcff", True),  # of a file name that is not text
         (r"^[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}$", "01234567-0123-0123-0123-0123456789ab", True),
         (r"^[^\s@]+@[^\s@]+\.[a-z]{2,63}$", "a@b.example", True),
         (r"\[\]{2}", "[]]", True),

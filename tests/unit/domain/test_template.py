@@ -151,7 +151,7 @@ def test_foreign_json_is_refused(damage: object) -> None:
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", "{", "[" * 100_000])
 def test_what_is_no_template_is_refused(text: str) -> None:
-    with pytest.raises(TemplateError, match="no template in canonical JSON"):
+    with pytest.raises(TemplateError, match="not a template in canonical JSON"):
         Template.from_json(text)
 
 
@@ -167,7 +167,7 @@ def test_what_is_no_template_is_refused(text: str) -> None:
             'variable mode: "slo" is not among the allowed values; give it a string, one of',
         ),
         ({"n": 1, "where": "x" * 41}, "does not match the pattern"),
-        ({"n": 1, "tree": {"a": {1}}}, "a value of type set is no JSON"),
+        ({"n": 1, "tree": {"a": {1}}}, "a value of type set is not JSON"),
         ({"n": 1, "tree": {1: 1}}, "the key 1 is not a string"),
     ],
 )
@@ -178,7 +178,7 @@ def test_wrong_variables(given: dict[str, object], said: str) -> None:
 
 
 def test_variables_that_are_no_object_are_refused() -> None:
-    with pytest.raises(TemplateError, match="template t: the variables are no object"):
+    with pytest.raises(TemplateError, match="template t: the variables are not an object"):
         resolve_params(TEMPLATE, json.loads("[]"))
 
 
@@ -262,5 +262,5 @@ def test_unresolved_variables_are_refused_by_the_planner() -> None:
 @pytest.mark.parametrize("document", ["", "{}", "null", '{"glob":{}}', '{"range":{"first":1}}', '{"list":[]}'])
 def test_foreign_plans_are_refused(document: str) -> None:
     params = resolve_params(TEMPLATE, {"n": 1})
-    with pytest.raises(TemplateError, match="no plan of a splitter known here"):
+    with pytest.raises(TemplateError, match="not a plan of a splitter known here"):
         ChildArguments(TEMPLATE, params, document)

@@ -29,7 +29,7 @@ def test_what_streamsched_writes_has_no_flaw(event: e.Event) -> None:
     [
         (WORK, {"at": TIME_END}, f"at: {TIME_END} is not within 0..{TIME_END - 1}"),
         (WORK, {"timeout": LONGEST_MS + 1}, "timeout: "),
-        (WORK, {"task_id": "a b"}, "task_id: 'a b' is no task id"),
+        (WORK, {"task_id": "a b"}, "task_id: 'a b' is not a valid task id"),
         (WORK, {"handler": "m" * 1_001}, "handler: a length of 1,001, the limit is 1,000"),
         (WORK, {"args": "ä" * (PAYLOAD_LIMIT // 2 + 1)}, "args: 262,146 bytes, the limit is 262,144"),
         (CHECKPOINT, {"token": -1}, "token: -1 is not within 0.."),

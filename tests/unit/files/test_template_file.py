@@ -135,7 +135,7 @@ WRONG = [
     wrong("${child.first}", "${child.first", 14, "child.args.first", "not closed", "$${"),
     wrong("${child.first}", "${a b}", 14, "child.args.first", "${a b} is not a placeholder"),
     wrong("    note:", "    \"${n}\":", 15, "child.args.${n}", "key ${n} holds a placeholder"),
-    wrong("\"up to ${n}\"", ".nan", 15, "child.args.note", "no JSON number"),
+    wrong("\"up to ${n}\"", ".nan", 15, "child.args.note", "not a JSON number"),
     wrong("\"up to ${n}\"", "9223372036854775808", 15, "child.args.note", "beyond 64 bits"),
     # handler
     wrong("package.module:function", "package.module", 12, "child.handler", "import path",

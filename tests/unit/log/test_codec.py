@@ -1,4 +1,4 @@
-"""The wire format: every event there and back, and what is no event is refused with its place."""
+"""The wire format: every event there and back, and what is not an event is refused with its place."""
 
 from __future__ import annotations
 

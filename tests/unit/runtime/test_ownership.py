@@ -368,7 +368,7 @@ def test_work_in_doubt_is_let_go_of_when_the_outage_lasts_or_nobody_can_wait(sit
     site.hooks["a", "fence.begin"] = outage_of(site, 1000)
     if in_a_hurry:
         owner.ownership.hurry()
-    with pytest.raises(TransactionAborted, match="nobody can tell"):
+    with pytest.raises(TransactionAborted, match="cannot find out whether the transaction landed"):
         owner.write(b"one", 0)
     assert owner.told[-1] == ("dropped", [0])
     assert (site.monotonic() - begun > 100) is not in_a_hurry

@@ -133,7 +133,7 @@ def test_a_folder_is_used_again(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_used_is_moved_aside(
     tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = tmp_path / "blocks" / "view"  # of which an error may speak, and it is no lock all the same
+    folder = tmp_path / "blocks" / "view"  # of which an error may speak, and it is not a lock all the same
     folder.parent.mkdir()
     view = open_view(folder, "another cluster" if harm == "foreign" else "cluster", CODEC)
     fold(view, long_journal(10, 3))

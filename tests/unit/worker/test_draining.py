@@ -1,4 +1,4 @@
-"""Drain and hand-over over the memory log: each child goes on elsewhere as soon as it stops, and nothing is burnt."""
+"""Drain and hand-over over the memory log: each child continues elsewhere as soon as it stops, and nothing is burnt."""
 
 from __future__ import annotations
 

@@ -56,7 +56,9 @@ def _text(name: str, value: object) -> str:
     entries = value if isinstance(value, list | tuple) else [value]
     for entry in entries:
         if isinstance(entry, bool) or not isinstance(entry, int | str):
-            raise ScheduleError(f"{entry!r} is no {name}", "write a number, a text or a list of them", path=(name,))
+            raise ScheduleError(
+                f"{entry!r} is not a valid {name}", "write a number, a text or a list of them", path=(name,)
+            )
     if not entries:
         raise ScheduleError("the list is empty", "name a value, or remove the line for the default", path=(name,))
     return ",".join(str(entry).strip().upper() for entry in entries)

@@ -37,7 +37,7 @@ def canonical(value: object) -> str:
 
 
 def read(text: str) -> Cron:
-    """Cut a cron string into its fields; the calendar's pattern reads these. Raise ScheduleError for what is none."""
+    """Cut a cron string into its fields; the calendar's pattern reads these. Raise ScheduleError for anything else."""
     zone = None
     if prefix := _ZONE.fullmatch(text):
         zone, text = prefix.groups()
@@ -60,7 +60,7 @@ def _short(text: str) -> Calendar | Interval:
         except ScheduleError as error:
             raise ScheduleError(error.reason, error.remedy) from None
     if name.lower() == "@reboot":
-        raise ScheduleError("@reboot is no time", "submit the task when the machine starts")
+        raise ScheduleError("@reboot is not a time", "submit the task when the machine starts")
     macro = MACROS.get(name.lower())
     if macro is None or more:
         known = [*MACROS, "@every"]

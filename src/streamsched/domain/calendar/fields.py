@@ -68,7 +68,7 @@ class Values:
 
 
 def read(field: Field, text: str) -> Values:
-    """Read a field. Raise ScheduleError, without a path, for what is none."""
+    """Read a field. Raise ScheduleError, without a path, for anything else."""
     if len(text) > TEXT_LIMIT:
         raise ScheduleError(f"has {len(text):,} characters, the limit is {TEXT_LIMIT:,}", "write ranges and steps")
     text = text.strip().upper()
@@ -88,7 +88,7 @@ def read(field: Field, text: str) -> Values:
 def _numbers(field: Field, item: str) -> list[int]:
     match = _ITEM.fullmatch(item)
     if match is None or (match[1] == "*" and match[2]):
-        raise ScheduleError(f"{item!r} is no {field.label}", _remedy(field, item))
+        raise ScheduleError(f"{item!r} is not a valid {field.label}", _remedy(field, item))
     begin, end, step = match.groups()
     by = int(step) if step and len(step) < 5 else 0 if step else 1
     if not 1 <= by <= max(1, field.size - 1):
@@ -109,7 +109,7 @@ def _number(field: Field, text: str) -> int:
     if number is None and text.isdigit() and len(text) < 7:
         number = int(text)
     if number is None:
-        raise ScheduleError(f"{text!r} is no {field.label}", _remedy(field, text))
+        raise ScheduleError(f"{text!r} is not a valid {field.label}", _remedy(field, text))
     if not field.low <= number <= field.high + (field is DAY_OF_WEEK):
         raise ScheduleError(f"{number} is not between {field.low} and {field.high}", "correct the number")
     return number

@@ -54,5 +54,5 @@ class Interval:
 def _length(value: object, path: FieldPath) -> int:
     milliseconds = duration.read(value)
     if milliseconds is None:
-        raise ScheduleError(f"{value!r} is no duration", "write 30s, 15m, 1h30m or 1d, at most 3650d", path=path)
+        raise ScheduleError(f"{value!r} is not a duration", "write 30s, 15m, 1h30m or 1d, at most 3650d", path=path)
     return milliseconds

@@ -14,7 +14,7 @@ _RFC_3339: Final = re.compile(
 
 
 def read(text: object) -> int | None:
-    """Read a moment in milliseconds, cut, not rounded; None for what is no RFC 3339 with an offset."""
+    """Read a moment in milliseconds, cut, not rounded; None for what is not an RFC 3339 time with an offset."""
     if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
         return None
     try:

@@ -64,7 +64,7 @@ class Reader:
             return None
         found = moment.read(self.value[name])
         if found is None:
-            reason = f"{self.value[name]!r} is no time with an offset (RFC 3339)"
+            reason = f"{self.value[name]!r} is not a time with an offset (RFC 3339)"
             raise self._refuse(name, reason, "write 2026-11-23T12:00:00Z or 2026-11-23T12:00:00+01:00")
         return found
 
@@ -72,7 +72,7 @@ class Reader:
         """Read a duration, in milliseconds; 0 if there is none."""
         found = duration.read(self.value.get(name, 0))
         if found is None:
-            reason = f"{self.value[name]!r} is no duration"
+            reason = f"{self.value[name]!r} is not a duration"
             raise self._refuse(name, reason, "write 30s, 15m or 1h30m, at most 3650d")
         return found
 

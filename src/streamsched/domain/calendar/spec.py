@@ -102,7 +102,7 @@ class ScheduleSpec:
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise ScheduleError(f"is no JSON ({type(error).__name__})", "give it from its file") from None
+            raise ScheduleError(f"is not JSON ({type(error).__name__})", "give it from its file") from None
         return cls.from_mapping(value)
 
     def to_mapping(self) -> dict[str, object]:

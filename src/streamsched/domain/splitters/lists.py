@@ -24,7 +24,7 @@ class ListCut:
     def __init__(self, wanted: Collection[str], items: list[Any], size: int, begin: int = 0) -> None:
         require_integers(size, begin)
         if not isinstance(items, list):
-            raise TypeError("the items are no list")
+            raise TypeError("the items are not a list")
         if size != 1 and {"item", "item~"}.intersection(wanted):
             reason = f"child.item is for chunks of size 1, the size is {size}"
             raise TemplateError(reason, "use ${child.items}", path=("child", "args"))
@@ -89,7 +89,7 @@ class ListSplit(Splitter):
         object.__setattr__(self, "items", kept(self.items, _ITEMS))
 
     def check(self, params: Params) -> None:
-        """Refuse anything but a list or an array variable, and a size that is no integer."""
+        """Refuse anything but a list or an array variable, and a size that is not an integer."""
         check_integer(self.size, _SIZE, params, 1)
         for where, name in references(self.items, _ITEMS):
             check_known(name, where, params, "split")

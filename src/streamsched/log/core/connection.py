@@ -182,7 +182,7 @@ class Connection:
         """Pass: members can be evicted here."""
 
     def evict(self, group: str, member_id: str) -> None:
-        """Remove a member from its group; one that is not there any more is no error."""
+        """Remove a member from its group; one that is not there any more is not an error."""
         self._writable("evict a member")
         self._step("evict.begin")
         for known in self._cluster.groups(group):

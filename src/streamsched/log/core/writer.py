@@ -106,7 +106,7 @@ class CoreWriter:
         if not positions:
             return []
         if not isinstance(member, GroupMember):
-            raise TypeError(f"{type(member).__name__} is no member of this log")
+            raise TypeError(f"{type(member).__name__} is not a member of this log")
         group = member.group.name
         if not member.current:
             raise TransactionAborted(

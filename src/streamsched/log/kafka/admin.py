@@ -25,7 +25,7 @@ _DELETE_LIMIT_S: Final = 2.0
 
 _kafka: Any = confluent_kafka.admin  # its stubs hide half of what it offers
 
-# librdkafka#5511: the client forgets a broker that a starting cluster does not name, and goes on asking the forgotten
+# librdkafka#5511: the client forgets a broker that a starting cluster does not name, and continues asking the forgotten
 # one for its group, for ever. So one that was waited for in vain for so many seconds is replaced.
 _SILENCE_S: Final = 3.0
 

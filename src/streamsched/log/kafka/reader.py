@@ -42,7 +42,7 @@ class KafkaRecord:
 
     @property
     def headers(self) -> Headers:
-        """Return the headers; a missing value is an empty one. Names that are no text cannot be had: there are none."""
+        """Return the headers; a missing value is an empty one. A record with a name that is not UTF-8 shows none."""
         if self._headers is None:
             self._headers = self._take_headers()
         return self._headers
@@ -140,7 +140,7 @@ class KafkaReader:
             position = self._positions[place]
             self._lost[place] = PositionLost(
                 f"cannot read topic {topic}, partition {partition} from offset {position}: "
-                "the log does not have it (any more); to go on from what it has: streamsched topics repair"
+                "the log does not have it (any more); to continue from what it has: streamsched topics repair"
             )
             return False
         doing = f"read topic {topic}, partition {partition}" if topic else "read"
