@@ -47,6 +47,7 @@ def test_the_next_times(line: dict[str, str]) -> None:
     assert " ".join(found) == line["next"], line["why"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES, ids=[f"{line['spec']} {line['zone']}" for line in LINES])
 def test_the_slow_way_finds_them_too(line: dict[str, str]) -> None:
     times = [datetime.fromisoformat(word).astimezone(UTC) for word in line["next"].split() if word != "never"]

@@ -49,6 +49,7 @@ def test_the_corpus_is_large_and_reaches_every_topic() -> None:
     assert corpus != Corpus(2, mini.topics, mini.codec).records()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 3))
 def test_tasks_run_before_among_and_after_the_corpus(seed: int) -> None:
     mini = Besieged()

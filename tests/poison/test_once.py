@@ -100,6 +100,7 @@ def test_what_was_told_is_not_told_again_by_one_that_folds_anew() -> None:
     mini.check()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(40))
 def test_any_order_of_deaths_and_joins(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     mini = Crowd(seed)

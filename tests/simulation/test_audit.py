@@ -15,6 +15,7 @@ from tests.simulation.scenario import limited, scenario
 from tests.simulation.world import CODEC, World
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(1, 11))
 def test_a_history_is_clean_at_any_moment(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The work log is compared with the journal in the middle of it all, between any two steps of the nodes."""

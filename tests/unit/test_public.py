@@ -52,6 +52,7 @@ def test_importing_it_imports_nothing_else() -> None:
     assert set(done.stdout.split()) == {"streamsched", "streamsched.version"}
 
 
+@pytest.mark.slow
 def test_types_are_seen_from_outside(tmp_path: Path) -> None:
     user = tmp_path / "user.py"
     user.write_text(

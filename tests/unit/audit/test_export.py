@@ -109,6 +109,7 @@ def test_what_fails_leaves_the_file_as_it_was(
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cli = Cli(tmp_path)
     cli("run", cli.template("count"), "--task-id", "one")

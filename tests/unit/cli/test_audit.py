@@ -13,6 +13,8 @@ from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from tests.support.cli import Cli
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:

@@ -135,6 +135,7 @@ def test_messages_name_the_thing_and_the_remedy(cli: Cli) -> None:
     assert "STREAMSCHED_BROKERS" in message
 
 
+@pytest.mark.slow
 def test_no_broker_exits_3_within_10_seconds_naming_the_address(cli: Cli) -> None:
     cli.template("count")
     began = time.monotonic()

@@ -11,6 +11,8 @@ import pytest
 
 from tests.support.cli import Cli
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Cli:

@@ -127,6 +127,7 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Cli:
     return cli
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
@@ -170,6 +171,7 @@ def run(cli: Cli, *words: str | bytes, shell: str = "", **environment: str) -> s
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shell", "codes"),
     [(">/dev/full", {1}), ("2>/dev/full", {0}), (">&-", {0}), ("<&- >&- 2>&-", {0}), ("| true", {0, 141})],
@@ -183,6 +185,7 @@ def test_streams_that_take_nothing(cli: Cli, shell: str, codes: set[int]) -> Non
             assert b"no space left" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "environment",
     [
@@ -198,6 +201,7 @@ def test_odd_surroundings(cli: Cli, environment: dict[str, str]) -> None:
         assert (done.returncode, done.stderr) == (0, b""), done
 
 
+@pytest.mark.slow
 def test_results_are_json_in_every_encoding(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     (tmp_path / "m.py").write_text("def f(ctx): return ['\\U0001f600\\xe9\\u202e\\x7f\\x1b', 'x' * 20000]\n")
@@ -213,6 +217,7 @@ def test_results_are_json_in_every_encoding(tmp_path: Path) -> None:
         assert json.loads(tried) == wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -173,6 +173,7 @@ REFUSED_ONLY = [name for name in REFUSED if name not in KEPT]
 NAMES = ["odd\udcff", "plain", "\udcf0\udc9f"]
 
 
+@pytest.mark.slow
 def test_run_keeps_or_refuses_every_result(cli: Cli) -> None:
     with Client(data_dir=cli.folder / ".streamsched") as client:
         children = list(client.children("given"))
@@ -185,6 +186,7 @@ def test_run_keeps_or_refuses_every_result(cli: Cli) -> None:
             assert REFUSED[name][1] in child.message.replace("vh.", "tests.unit.domain.values_handlers.")
 
 
+@pytest.mark.slow
 def test_every_command_tells_the_same_results(cli: Cli) -> None:
     expected = [value for _, value in KEPT.values()]
     assert [line["result"] for line in cli.lines("results", "given")] == expected

@@ -147,6 +147,7 @@ def open_to_others(folder: Path) -> list[str]:
     return [str(path) for path in [folder, *folder.rglob("*")] if path.lstat().st_mode & 0o077]
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_behind_is_private(tmp_path: Path) -> None:
     cli = Cli(tmp_path)
     before = os.umask(0o022)

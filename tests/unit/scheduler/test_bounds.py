@@ -142,6 +142,7 @@ def test_latest_gives_what_between_gives() -> None:
 # --- a decision ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "policy", [{}, {"overlap": "allow_all"}, {"max_catchup_runs": 5}, {"catchup_window_ms": 10_000}]
 )

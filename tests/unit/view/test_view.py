@@ -41,6 +41,7 @@ def long_journal(children: int, ended: int) -> list[e.Event]:
     return [request(template()), planned, dispatched, *outcomes]
 
 
+@pytest.mark.slow
 @pytest.mark.property
 @given(st.lists(journals(size=25), min_size=1, max_size=2), st.data())
 @settings(max_examples=150)
