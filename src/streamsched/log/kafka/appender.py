@@ -31,7 +31,11 @@ class Appender:
         """The topic of the last record, where it keeps its writers' times."""
 
     def append(self, appends: Sequence[Append]) -> list[int]:
-        """Write the records and return their offsets; after ``LogUnreachable`` any of them may have been written."""
+        """Write the records and return their offsets.
+
+        Raises ``RecordTooLarge`` (nothing was written), ``TopicMismatch`` for an unknown topic or partition, and
+        ``LogUnreachable`` (any of them may have been written).
+        """
         check_sizes(appends)
         producer = self._ready()
         offsets: dict[int, int] = {}
@@ -53,7 +57,7 @@ class Appender:
         raise LogUnreachable(f"cannot {doing}: Kafka at {self._settings.brokers} did not answer in time")
 
     def post(self, append: Append) -> None:
-        """Queue the record without waiting for its delivery."""
+        """Queue the record without waiting for its delivery. Raises ``RecordTooLarge``."""
         check_sizes([append])
         producer = self._ready()
         with suppress(BufferError, KafkaException):
@@ -65,7 +69,10 @@ class Appender:
             producer.poll(0)
 
     def time(self) -> LogTime | None:
-        """Return the broker's time: it wrote the last record after we sent it, and before we heard of that."""
+        """Return the broker's time: it wrote the last record after we sent it, and before we heard of that.
+
+        Raises ``TopicMismatch`` where the topic keeps its writers' times.
+        """
         if self._awaited and self._producer is not None:
             self._producer.poll(0)
         if self._kept is not None:

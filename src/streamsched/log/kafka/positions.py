@@ -38,7 +38,10 @@ class Positions:
     def committed(
         self, group: str, partitions: Collection[TopicPartition], *, stable: bool, timeout: float = 10.0
     ) -> dict[TopicPartition, Committed | None]:
-        """Read the group's positions; ask for stable ones until no transaction holds them back."""
+        """Read the group's positions; ask for stable ones until no transaction holds them back.
+
+        Raises ``LogUnreachable`` without an answer in time, or where a transaction stays open.
+        """
         doing = f"read the positions of group {group}"
         deadline = time.monotonic() + timeout
         while True:
@@ -55,7 +58,7 @@ class Positions:
         raise errors.translate(answer, doing, self._settings.brokers, self._settings.trouble)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where the group has no commit yet, and no members."""
+        """Commit position 0 with this metadata where there is no commit yet. Raises ``LogError`` for a group with members."""
         doing = f"commit the first positions of group {group}"
         if self.members(group):
             raise LogError(f"cannot {doing}: it has members; stop them first")

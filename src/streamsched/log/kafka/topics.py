@@ -18,7 +18,10 @@ from streamsched.log.port import LogUnreachable, TopicMismatch, TopicSpec
 
 
 def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create the topics that are missing and return their names; creates none where an existing one differs."""
+    """Create the topics that are missing and return their names.
+
+    Raises ``TopicMismatch``, with nothing created, where an existing one differs; it names every difference.
+    """
     counts = _partitions(admin, specs)
     wrong = _differences(admin, [spec for spec in specs if spec.name in counts], counts)
     if wrong:
