@@ -52,7 +52,7 @@ class GroupMember:
         return self._consumer.consumer_group_metadata()
 
     def poll(self, timeout: float = 0.0) -> None:
-        """Serve the group, calling the listener. Raises ``TopicMismatch``, ``LogError`` if it never takes this member."""
+        """Serve the group, calling the listener. Raises ``TopicMismatch``; ``LogError`` for a refused member."""
         if not self._subscribed:  # not before: once it is, the client joins without being polled
             self._subscribed = True
             self._consumer.subscribe(
