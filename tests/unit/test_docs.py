@@ -142,8 +142,29 @@ def unknown_metrics(text: str) -> set[str]:
     return set(re.findall(r"\bstreamsched_[a-z_]*[a-z]\b", text)) - METRICS
 
 
+def undefined_names(text: str) -> set[str]:
+    """Return the names in brackets behind a file, as in ``x/y.py`` (``name``), that the file does not have."""
+    pairs = re.findall(r"`([\w/]+\.py)`\s*\(([^)]*)\)", text)
+    return {
+        f"{path} {name}"
+        for path, inside in pairs
+        if (SOURCE / path).exists()
+        for name in re.findall(r"`(?:\w+\.)?(\w+)`", inside)
+        if not re.search(rf"\b{name}\b", (SOURCE / path).read_text())
+    }
+
+
+def missing_tests(text: str) -> set[str]:
+    """Return the names of test files, without their folders, that are nowhere below ``tests``."""
+    there = {path.name for path in (ROOT / "tests").rglob("*.py")}
+    named = {name for each in code(text) for name in re.findall(r"(?<![\w/])test_\w*\.py", each)}
+    return named - there
+
+
 CHECKS: Final[dict[Callable[[str], set[str]], tuple[str, str]]] = {
     missing_paths: ("`worker/nowhere.py`", "worker/nowhere.py"),
+    undefined_names: ("`worker/children.py` (`nowhere`)", "worker/children.py nowhere"),
+    missing_tests: ("`test_nowhere.py`", "test_nowhere.py"),
     wrong_commands: ("`streamsched submit job.yaml --sideways`", "submit job.yaml --sideways"),
     unknown_options: ("`--sideways`", "--sideways"),
     unknown_fields: ("| field | needed |\n|---|---|\n| `handlr` | yes |\n", "handlr"),
