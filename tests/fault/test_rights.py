@@ -83,6 +83,6 @@ def test_a_dead_worker_is_evicted_though_its_group_may_not_be_looked_into(
         said = "\n".join(line for line in site.nodes.said().splitlines() if " job[" not in line)
         assert said.count("are not looked for") == 1, said
         assert "__consumer_offsets" in said
-        assert "begins anew" not in said, said
+        assert "will start again" not in said, said
     finally:
         site.end()

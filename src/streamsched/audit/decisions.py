@@ -167,7 +167,7 @@ def judge_effect(task: Task, event: Decision, *, void: bool, released: int) -> F
         return None
     if isinstance(event, e.TaskRefused) and task.phase is Phase.CANCELLING:
         return None
-    return Fault(10, None, f"{name_of(event)} with an effect", f"none: the task is {task.phase}")
+    return Fault(10, None, f"an effect of {name_of(event)}", f"no effect: the task is {task.phase}")
 
 
 def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:

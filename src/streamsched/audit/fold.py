@@ -88,7 +88,7 @@ class Journal:
     def finish(self) -> None:
         """Count the tasks that are still followed, and note what could not be judged."""
         if told := in_words(self._reader.halts.values()):
-            self._findings.notes.append(f"{told}; what is behind that is not judged")
+            self._findings.notes.append(f"{told}; later records there are not checked")
         for audit in self.partitions.values():
             audit.close()
 

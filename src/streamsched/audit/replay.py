@@ -64,7 +64,7 @@ def folded(
                 yield record, event
         stall.check()
     if told := in_words(halt for halt in reader.halts.values() if halt.offset < limits[halt.place.partition]):
-        logger.warning("%s; what is behind that is not seen here", told)
+        logger.warning("%s; later records there are left out", told)
 
 
 def rebuild(view: View, log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None) -> int:

@@ -42,7 +42,7 @@ def backfill(
             "all: every time.",
         ),
     ] = "missing",
-    max_active: Annotated[int, typer.Option(metavar="N", help="Number of its tasks that run at once.")] = 1,
+    max_active: Annotated[int, typer.Option(metavar="N", help="Maximum number of tasks that run at once.")] = 1,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="Start with the latest time.")] = False,
     as_of: Annotated[
         str, typer.Option(metavar="WHEN", help="then: times and template as they were at each time; now: as they are.")

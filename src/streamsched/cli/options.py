@@ -55,7 +55,7 @@ def _every_command(
     )] = None,
     log_level: Annotated[str | None, _option(
         "--log-level", metavar="LEVEL",
-        help=f"What is logged on stderr: {', '.join(LEVELS)} [env: STREAMSCHED_LOG_LEVEL]",
+        help=f"Lowest level that is logged on stderr: {', '.join(LEVELS)} [env: STREAMSCHED_LOG_LEVEL]",
     )] = None,
     debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False,
 ) -> None:  # fmt: skip

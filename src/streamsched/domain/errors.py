@@ -59,7 +59,7 @@ class InputError(WrongInput):
 
 
 class Conflict(InputError):
-    """What is there already stands against it."""
+    """The request conflicts with what exists already."""
 
     http_status = 409
 

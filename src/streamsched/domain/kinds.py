@@ -1,4 +1,4 @@
-"""Which class an object of a user's is of, and its bases: names that no class can keep from being asked. Pure."""
+"""The names of the class of a user's object and of its bases, read so that the class cannot hide them. Pure."""
 
 from __future__ import annotations
 

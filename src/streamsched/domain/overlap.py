@@ -1,4 +1,4 @@
-"""What becomes of a schedule's times when they meet a task that still runs, came late, or fail: the policy."""
+"""The policy of a schedule: for times at which a task still runs, for late times, and for tasks that fail."""
 
 from __future__ import annotations
 

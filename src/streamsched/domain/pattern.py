@@ -49,7 +49,7 @@ def check(pattern: str) -> None:
 
 
 def work_of(pattern: str, value: str) -> int:
-    """Return a bound of the work to match a value, in the unit of ``WORK_LIMIT``. Raise PatternError."""
+    """Return an upper bound of the work of matching a value, in the unit of ``WORK_LIMIT``. Raise PatternError."""
     return weigh(pattern) * (COMPILE_WORK + len(value.encode(errors="replace")))
 
 

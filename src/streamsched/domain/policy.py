@@ -71,7 +71,7 @@ class RetryPolicy:
                 raise TemplateError(reason, remedy, path=(*_RETRY, "non_retryable", position))
             own = _ALIASES.get(name.removeprefix("builtins."))
             if own is not None:
-                reason = f"{name} is only another name of {own}, and no error is told by it"
+                reason = f"{name} is an alias of {own}, and errors are reported as {own}"
                 raise TemplateError(reason, f"write {own}", path=(*_RETRY, "non_retryable", position))
 
     def rules_out(self, error_type: str, error_types: Sequence[str]) -> bool:
@@ -114,7 +114,7 @@ class FailurePolicy:
 
     def __post_init__(self) -> None:
         if self.on not in (FAIL_FAST, RUN_ALL):
-            reason = f"{self.on!r} is nothing to do when too many children fail"
+            reason = f"{self.on!r} is not an action for too many failed children"
             raise TemplateError(reason, f"write {FAIL_FAST} or {RUN_ALL}", path=("failure", "on"))
         if self.count is not None:
             check_whole(self.count, (*_TOLERATE, "count"), 0)

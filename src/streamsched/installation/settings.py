@@ -85,7 +85,7 @@ def _read(config: Path) -> dict[str, Any]:
         values = tomllib.loads(config.read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(reason, "give a TOML file with a [kafka] table", source=str(config)) from error
+        raise InputError(reason, "give a readable TOML file (docs/settings.md)", source=str(config)) from error
     for key in values:
         if key not in (*_KEYS, "kafka"):
             remedy = f"there are {', '.join(_KEYS)} and the table [kafka]"

@@ -119,7 +119,7 @@ def _hand_in(settings: Settings, record: Append) -> None:
         _deliver(settings, mailbox, request)
     except LogTaken as error:
         if request.withdraw():
-            raise LogUnreachable(f"nothing was written, for nothing answers: {error}") from error
+            raise LogUnreachable(f"nothing was written, the request was not answered: {error}") from error
         if request.waits:
             raise LogUnreachable(f"it may still be written, look again later: {error}") from error
     except BaseException:

@@ -1,7 +1,7 @@
 """From records to events: each topic's records decoded, and refused where they are not events of that topic.
 
-Whoever may write to a topic may write anything. What is refused here as ``Undecodable`` is set aside by everybody in
-the same way, so that all folds agree: a broken body, an event whose numbers or texts cannot be
+Any client with write access can write anything to a topic. What is refused here as ``Undecodable`` is set aside by all
+nodes in the same way, so that all folds agree: a broken body, an event whose numbers or texts cannot be
 (``domain.validation``), one of another topic, one under another key than its task's, or in a journal partition that is
 not its task's home.
 """

@@ -41,7 +41,7 @@ def in_words(halts: Iterable[Halt]) -> str:
 class JournalReader:
     """Reads partitions of the journal, and of other topics beside it.
 
-    Positions are those of a fold: that of a partition which stands still is the record at which it does.
+    Positions are those of a fold: the position of a halted partition is the record that halted it.
     """
 
     def __init__(self, log: Log, topics: Topics, codec: Codec) -> None:

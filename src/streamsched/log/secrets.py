@@ -16,7 +16,7 @@ def is_secret(name: str) -> bool:
 
 
 def hide(text: object, settings: Mapping[str, object]) -> str:
-    """Write a text without the secrets of these settings, where it quotes one."""
+    """Return the text with each secret value of these settings replaced by ``***``."""
     shown = str(text)
     for name, value in settings.items():
         if is_secret(name) and str(value):

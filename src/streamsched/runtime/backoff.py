@@ -19,7 +19,7 @@ class Wait(NamedTuple):
 class Backoff:
     """Waits of ``first_s``, doubling up to ``most_s``, in seconds of any clock that never goes back.
 
-    What happens again within a wait is part of it; after ``most_s`` without anything the next wait is the first again.
+    An event within a wait does not change it. After ``most_s`` without an event the next wait is ``first_s`` again.
     """
 
     def __init__(self, first_s: float, most_s: float) -> None:

@@ -1,7 +1,7 @@
 """Where a partition begins anew, whose position its group has forgotten, and what makes up for what stood beside it.
 
 A group without members forgets its positions after a week (``offsets.retention.minutes``); an administrator can delete
-them. Whoever is given such a partition begins it anew in the transaction of its claim. ``docs/architecture.md`` argues
+them. The new owner sets a new position in the transaction of its claim. ``docs/architecture.md`` argues
 that this is safe.
 """
 
@@ -34,8 +34,8 @@ def of_work_log(
     """Begin at the ends: what was live there is told to be returned, and is dispatched anew.
 
     Raises:
-        TransactionAborted: a transaction is open below an end. A dispatch that is committed there later would be read
-            by nobody, and its event may lie behind the fact that tells so.
+        TransactionAborted: a transaction is open below an end. A dispatch that is committed there later would never
+            be read, and its event may come after the fact that its child was returned.
     """
     ends = log.end(places)
     if any(at < ends[place] for place, at in log.held(places, []).items()):
@@ -46,7 +46,7 @@ def of_work_log(
 def of_journal(log: Log, topics: Topics, codec: Codec, places: Collection[TopicPartition]) -> Beginning:
     """Begin where the dead letters end that tell of these partitions, so that none is told again.
 
-    State and decisions do not depend on it: whoever owns a partition folds it to its end first.
+    State and decisions do not depend on it: the owner of a partition folds it to its end first.
 
     Raises:
         NotAllowed: the dead letters may not be read.

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 class Claim(Struct, frozen=True):
     """One owned partition: our epoch, counter and position of our last transaction, and what we inherited.
 
-    ``released`` tells whether the predecessor handed over in order, or was this process, which did not die of its work;
+    ``released``: the predecessor handed over in order, or was this process, so its work did not kill it;
     ``end`` was captured after the claim.
     """
 
@@ -145,7 +145,7 @@ class Claimant:
         return sorted({commit.transactional_id for commit in held.values()} - {self.transactions.id})
 
     def _stand_still(self, lost: Mapping[TopicPartition, PositionLost]) -> None:
-        """Leave partitions alone whose position is gone: nothing may begin just anywhere."""
+        """Halt the partitions whose position is lost: none may start at an arbitrary offset."""
         self.set_apart |= {place.partition for place in lost}
         why = next(iter(lost.values()))
         logger.error("%s; until then these stand still: %s %s", why, next(iter(lost)).topic, sorted(self.set_apart))

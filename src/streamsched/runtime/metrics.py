@@ -1,6 +1,6 @@
 """Metrics: all names with unit and help in one table, and the one sink of this process that takes their values.
 
-A new metric is a line in the table and the line that sets it. Names end in their unit, as Prometheus has it. Labels
+A new metric is a line in the table and the line that sets it. Names end in their unit, as Prometheus recommends. Labels
 never hold ids, hosts or texts of errors. Without a sink a value costs one call: set it once a turn or a transaction.
 """
 

@@ -145,9 +145,9 @@ class Ownership:
                 if wanted:
                     self._claim(sorted(wanted))
             except (TransactionAborted, LogUnreachable) as error:
-                logger.warning("claim of %s %s put off: %s", self._topic, sorted(wanted), error)
+                logger.warning("cannot claim %s %s now, will retry: %s", self._topic, sorted(wanted), error)
             except (WriterFenced, OutcomeUnknown) as error:
-                logger.warning("claim of %s %s begun anew: %s", self._topic, sorted(wanted), error)
+                logger.warning("cannot claim %s %s, will retry with a new id: %s", self._topic, sorted(wanted), error)
                 self._transactions.abandon()
 
     def commit(
@@ -174,7 +174,7 @@ class Ownership:
         try:
             offsets = self._transactions.commit(appends, positions, self._member)
         except OutcomeUnknown as error:
-            logger.warning("outcome of a transaction unknown, asking the witness: %s", error)
+            logger.warning("outcome of a transaction unknown, reading the committed position: %s", error)
             offsets = self._witness(commits, error)
         except WriterFenced:
             # Whoever fenced us has the partitions, or will: first the group may tell which are still ours.
@@ -191,7 +191,7 @@ class Ownership:
         return offsets
 
     def hurry(self) -> None:
-        """Wait for the end of no outage any more. May be called from a signal handler."""
+        """Stop waiting for outages to end. May be called from a signal handler."""
         self._outage = 0.0
 
     def leave(self) -> None:
@@ -263,7 +263,7 @@ class Ownership:
                     # Nothing is known of this work any more: claim it anew, from what the log says then.
                     self._drop(list(commits))
                     raise TransactionAborted(f"cannot find out whether the transaction landed: {error}") from unknown
-                logger.warning("an outage: what runs goes on, results wait: %s", error)
+                logger.warning("the log does not answer: running work continues, results wait: %s", error)
                 self._pause(PATIENCE_S)
         landed = {place.partition: commit for place, (_, commit) in found.items()}
         is_own = self._transactions.is_own

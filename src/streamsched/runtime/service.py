@@ -61,7 +61,7 @@ def _keep_on(service: Service, stop: Event) -> None:
         try:
             service.run(stop)
         except LogError as error:
-            logger.warning("%s begins anew: %s", service.name, error)
+            logger.warning("%s failed, will start again: %s", service.name, error)
         except Exception:
-            logger.exception("%s begins anew", service.name)
+            logger.exception("%s failed, will start again", service.name)
         stop.wait(BEGIN_ANEW_S)

@@ -52,7 +52,7 @@ class CommitPoint:
 
 
 class Tracker(Generic[T]):
-    """The unsettled offsets of one partition, each with what it stands for."""
+    """The unsettled offsets of one partition, each with the item that its record represents."""
 
     __slots__ = ("_ahead", "_inherited", "_settled_ahead", "_unsettled", "read")
 
@@ -78,9 +78,9 @@ class Tracker(Generic[T]):
         return next(iter(self._unsettled), self.read)
 
     def classify(self, offset: int) -> OffsetState:
-        """Note that the reader got to this offset, and tell what it means.
+        """Note that the reader reached this offset, and return the state of the offset.
 
-        A NEW record counts as settled unless it is added.
+        A NEW record counts as settled unless ``add`` is called for it.
         """
         self.read = offset + 1
         while self._inherited and self._inherited[0][1] <= offset:

@@ -78,7 +78,7 @@ class Evictor:
                 writer=dead.transactional_id,
             )  # fmt: skip
         except LogError as error:
-            logger.warning("silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
+            logger.warning("cannot evict silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
             return False
         logger.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
         metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler")

@@ -1,4 +1,4 @@
-"""Decisions about tasks: what each one owes, and a round of dispatches for those that owe one."""
+"""Decisions about tasks: the decision that each task owes, then a round of dispatches for tasks that owe a dispatch."""
 
 from __future__ import annotations
 

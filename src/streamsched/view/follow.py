@@ -74,7 +74,7 @@ class Follower:
         new = {(partition, halt.offset) for partition, halt in self.halts.items()} - self._warned
         if new:
             self._warned |= new
-            logger.warning("%s; what is behind that is not seen here", in_words(self.halts.values()))
+            logger.warning("%s; later records there are left out", in_words(self.halts.values()))
         for record, event in records:
             if isinstance(event, Event):
                 self.view.apply(event, record.partition)

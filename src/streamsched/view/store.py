@@ -88,7 +88,7 @@ class RocksStore:
         else:
             self._unwritten.clear()
             if known:
-                logger.warning("the view in %s is written again", self._folder)
+                logger.warning("the view in %s can be written again", self._folder)
 
     def close(self) -> bool:
         """Close the folder; return whether everything was written."""

@@ -1,4 +1,4 @@
-"""What a handler is given: its place in the task, and the calls to checkpoint, report and stop."""
+"""The context of a handler: its place in the task, and calls for checkpoints, reports and stop requests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _monotonic = time.monotonic
 
 
 class Transport(Protocol):
-    """Where a context's words go. Checkpoints are not sent: they are taken from the context when it suits."""
+    """Receives the reports of a context. Checkpoints are not sent: the executor fetches them from the context."""
 
     def heartbeat(self) -> None:
         """Report that the child is alive."""
@@ -113,19 +113,19 @@ class ChildContext:
         self._transport.heartbeat()
 
     def progress(self, done: float, total: float) -> None:
-        """Return how far the child is, in a unit of its own; cheap, and no heartbeat."""
+        """Report how far the child is, in units of its own; cheap, and not a heartbeat."""
         self._transport.progress(float(done), float(total))
 
     def checkpoint(self, state: Any, *, wait: bool = False) -> None:
-        """Keep ``state``, a value of ``docs/values.md``, as the point from which another attempt goes on.
+        """Keep ``state``, a value of ``docs/values.md``, as the point from which another attempt continues.
 
         The state is copied at once; only the latest one is sent, a few times a second at most, so calling
-        this often is cheap. ``wait=True`` returns when the state is durable. Also a heartbeat, and a safe
-        point: where a stop was asked for the child ends here, after the state was taken. Raises
+        this often is cheap. ``wait=True`` returns when the state is durable. This is also a heartbeat and a
+        safe point: if a stop was requested, the child ends here, after the state was copied. Raises
         ``PayloadTooLarge`` above 256 KiB of JSON, ``TypeError`` for a state that is not kept as it is.
         """
         if self._done >= 0:
-            raise RuntimeError("resume() takes the checkpoints of this child: use one of the two")
+            raise RuntimeError("checkpoint() was called after resume(): use one of the two")
         data = write_state(state, self._limit)
         # The state before its number: whoever reads the number first then finds a state at least as new.
         self._state = data
@@ -139,11 +139,11 @@ class ChildContext:
     def resume(self, iterable: Iterable[T], every: int | None = None) -> Iterator[T]:
         """Iterate over what earlier attempts have not finished, with checkpoints on the way.
 
-        An element is finished when the next one is asked for. A checkpoint, ``{"resume": n}``: the first
-        ``n`` elements are finished, is taken after ``every`` elements, or about ten times a second; it is a
-        heartbeat, a progress report if the length is known, and a safe point. The iterable must give the
-        same elements in the same order each time. What was done is skipped at once in ranges and sequences,
-        and read over in others. Once per child, and not together with ``checkpoint``.
+        An element is finished when the next one is requested. The checkpoint ``{"resume": n}`` says that the first
+        ``n`` elements are finished. It is taken after ``every`` elements, or about ten times a second. It is also a
+        heartbeat, a progress report if the length is known, and a safe point. The iterable must yield the
+        same elements in the same order each time. Finished elements of ranges and sequences are skipped at
+        once, those of other iterables are read again. Call it once per child, and not with ``checkpoint``.
         """
         if self._done >= 0:
             raise RuntimeError("resume() was called before: a child has one loop that resumes")
@@ -191,7 +191,7 @@ class ChildContext:
     # --- for the executor ---
 
     def continue_with(self, transport: Transport) -> None:
-        """Speak through another transport: in a copy that the handler forked nothing may reach the worker."""
+        """Switch to another transport: a process that the handler forked must not report to the worker."""
         self._transport = transport
 
     def request_stop(self) -> None:

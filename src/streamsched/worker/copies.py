@@ -1,4 +1,4 @@
-"""What becomes of a copy of the executor that a handler forks: a process as Python knows it."""
+"""Turn a copy of the executor that a handler forked into an ordinary Python process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def ignore_signals() -> None:
 
 
 def on_fork(let_go: Callable[[], None]) -> None:
-    """Have each copy let go of what is the executor's, and heed signals, before it hears the first one."""
+    """Register fork hooks: each copy calls ``let_go`` and restores its signal handlers before it receives a signal."""
     masks: list[set[int]] = []
 
     def begin() -> None:
@@ -40,14 +40,14 @@ def on_fork(let_go: Callable[[], None]) -> None:
 
 
 def _restore_signals() -> None:
-    """Have a copy heed what every process does, unless its handler has decided otherwise."""
+    """Restore the default signal handlers in a copy, unless its handler has set others."""
     for number, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
         if signal.getsignal(number) is _ignore:
             signal.signal(number, default)
 
 
 def end(error: BaseException | None) -> NoReturn:
-    """End a copy whose handler came back, or raised: with code 0, or as an uncaught error ends a process."""
+    """End a copy: with exit code 0 if its handler returned, as after an uncaught error if it raised."""
     if error is None:
         raise SystemExit(0)
     if isinstance(error, SystemExit | KeyboardInterrupt):

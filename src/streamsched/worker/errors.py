@@ -77,7 +77,7 @@ class PayloadTooLarge(NonRetryable):
 
 
 class StopChild(BaseException):
-    """Raised by the context's own calls when a stop was asked for; no ``Exception``, to pass through."""
+    """Raised by calls of the context on a stop request. Not an ``Exception``, so that handlers do not catch it."""
 
 
 _WITHOUT_FRAMES: Final = (HandlerNotAllowed, BadArguments, ResultNotSerialisable)  # only frames of this package

@@ -160,7 +160,7 @@ class Executor:
     # --- between two children ---
 
     def _know(self, name: str) -> Handler:
-        """Import a handler's module, and take what that has set for what is to be."""
+        """Import a handler's module, and record what the import has set as the state to restore."""
         handler = self._known[name] = self._handlers.resolve(name)
         self._output.note()
         if self._surroundings is not None:

@@ -1,4 +1,4 @@
-"""What this worker can run, and in which words it gives back what it cannot."""
+"""Checks which children this worker can run, and makes the reason for giving back the others."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 class Fitness:
-    """The worker's second look: what it was sent by who knew no better is given back, and counts no attempt.
+    """Gives back the children that this worker was sent but cannot run; that counts no attempt.
 
-    ``modules`` are the patterns that it allows; None allows all. ``own``: tasks that nobody else would run, whose
-    children fail where they cannot run here.
+    ``modules`` are the patterns that it allows; None allows all. ``own``: tasks that no other worker runs; their
+    children fail if they cannot run here.
     """
 
     def __init__(self, *, modules: Sequence[str] | None, me: Identity, own: frozenset[str] = frozenset()) -> None:

@@ -58,7 +58,7 @@ _cpus_of: Any = getattr(os, "sched_getaffinity", int)
 
 
 class Surroundings:
-    """What surrounds a child: taken once, and again after each import of a handler; then held against what is."""
+    """The process state around a child: recorded at first and after each handler import, then compared and restored."""
 
     def __init__(self) -> None:
         # Of our own, beyond the numbers that code closes: what stands at 1 and 2 is put back from here.
@@ -73,7 +73,7 @@ class Surroundings:
         self.note()
 
     def note(self) -> None:
-        """Take what is now for what is to be."""
+        """Record the present state as the one to restore."""
         self._cwd = _getcwd_or_none()
         self._variables = dict(os.environ._data)  # type: ignore[attr-defined] # noqa: SLF001 - a copy as bytes
         self._mask = os.umask(0o022)
@@ -93,7 +93,7 @@ class Surroundings:
         self._seeding.watch()
 
     def tidy(self, took_ns: int) -> str:
-        """Set back what a child changed that ran so long; returns why its executor must be replaced, if it must."""
+        """Restore what a child changed that ran for ``took_ns``; return why its executor must be replaced, or empty."""
         try:
             short = took_ns < SHORT_NS and not self._acts and "_posixsubprocess" not in sys.modules
             if self._seems_as_it_was() and (short or self._is_as_it_was()):

@@ -47,7 +47,7 @@ def possible(current: Current, now: int) -> bool:
 
 
 def death_ending(kill_reason: KillReason | None, key: int, started_at: int, ended_at: int, cause: str) -> News:
-    """Return what became of the job that ran when its executor died; without a kill_reason it died by itself.
+    """Return the ending of the job that ran when its executor died; ``kill_reason`` None: the executor died by itself.
 
     Times in milliseconds since the Unix epoch.
     """

@@ -200,7 +200,7 @@ class Worker:
         try:
             self._log.delete_before(committed)
         except LogError as error:
-            logger.warning("settled records were not deleted: %s", error)
+            logger.warning("cannot delete settled records of the work log now, will try again: %s", error)
 
     def _status(self) -> NodeStatus:
         running = tuple(
@@ -253,7 +253,7 @@ class Worker:
                 if not self._reading.read_on():
                     break
         except LogError as error:
-            logger.warning("what was inherited could not be read: %s", error)
+            logger.warning("cannot read the records that the previous owner left: %s", error)
 
     def waiting(self) -> None:
         """Send a heartbeat and enforce the executors' limits; their news is handled when the commit is over."""

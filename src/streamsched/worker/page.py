@@ -64,7 +64,7 @@ class Current(NamedTuple):
 
 
 class Page:
-    """One executor's page; ``fd`` may be closed afterwards. ``fd`` -1: memory that nobody shares."""
+    """One executor's page; ``fd`` may be closed afterwards. ``fd`` -1: memory that is not shared."""
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, _SIZE)
@@ -112,7 +112,7 @@ class Page:
         self._ints[_BEAT] = now
 
     def progress(self, done: float, total: float) -> None:
-        """Return how far the running job is."""
+        """Record how far the running job is."""
         self._floats[_DONE] = done
         self._floats[_TOTAL] = total
 

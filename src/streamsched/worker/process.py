@@ -163,7 +163,7 @@ class ExecutorProcess:
             self.seen = (current.key, current.started)
         # The clock once more: this process may have been frozen since it was asked.
         if self.seen[1] != current.started or not (possible(current, now) or possible(current, time.monotonic_ns())):
-            self.fault = self.fault or "its page holds times that cannot be"
+            self.fault = self.fault or "its page has impossible times"
             return None
         return current
 

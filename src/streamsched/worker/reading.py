@@ -36,7 +36,7 @@ HELD: Final = 20_000
 class Reading:
     """Reads the owned partitions.
 
-    ``ask_group`` has the group tell what is still ours; ``children`` gets what is read of them.
+    ``ask_group`` asks the group which partitions are still ours; ``children`` receives the children that are read.
     """
 
     def __init__(

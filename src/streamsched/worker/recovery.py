@@ -1,7 +1,7 @@
 """Recovery: a child whose owner went without a release mark may be what took it down.
 
 Before such a child starts, its recovery is counted in the log; an advanced checkpoint resets the count. With the third
-it runs alone on its worker, so that the next death is its own doing and nobody else's: then it is failed
+it runs alone on its worker, so that only this child can cause the next death: then it is failed
 (``worker_lost``).
 """
 

@@ -1,4 +1,4 @@
-"""What stands in for ``sys.stdout`` and ``sys.stderr`` in an executor: whole again for each child."""
+"""Replacements of ``sys.stdout`` and ``sys.stderr`` in an executor, restored for each child."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Binary(io.BufferedWriter):
 
 
 class Stream(io.TextIOWrapper):
-    """The layer of text. It writes UTF-8, with an escape for what has none, whatever ``reconfigure`` is told."""
+    """The text layer. It always writes UTF-8 and escapes lone surrogates; ``reconfigure`` does not change that."""
 
     buffer: Binary
 
@@ -112,7 +112,7 @@ class Stream(io.TextIOWrapper):
         vars(self)["_reconfigured"] = True
 
     def restore(self) -> None:
-        """Have it say of itself what it said at first."""
+        """Restore the attributes that it had at first."""
         super().reconfigure(
             encoding="utf-8", errors="backslashreplace", newline=None, line_buffering=True, write_through=False
         )
@@ -121,7 +121,7 @@ class Stream(io.TextIOWrapper):
 class Capture(Output):
     """The output of this process: what is printed to ``sys.stdout`` and ``sys.stderr``, and logged from INFO on.
 
-    What a handler puts in the place of these is ``isolation``'s to put back; what it changes inside of them, is ours.
+    If a handler replaces the streams, ``isolation`` restores them; if it changes them inside, this class does.
     """
 
     def __init__(self, path: str | None, memory: memoryview) -> None:
@@ -139,7 +139,7 @@ class Capture(Output):
         self._set_originals()
 
     def note(self) -> None:
-        """Take what is now for what is to be: a handler's module was imported, which may set up logging."""
+        """Record the present state as the one to restore: the import of a handler's module may set up logging."""
         self._noted = [_copied(attributes) for attributes in self._inside]
 
     def begin(self, task_id: str, child: int, attempt: int) -> None:

@@ -32,7 +32,7 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
         key = item.key
         if key not in held:  # dropped, or told twice: sent just before a kill and still on the page
             if key not in executor.dropped and key != executor.last_ended:
-                executor.fault = f"it told of a job that it does not hold, {key}"
+                executor.fault = f"it reported a job that it does not hold, {key}"
                 break
             if not isinstance(item, JobCheckpointed):
                 executor.dropped.discard(key)
@@ -42,11 +42,11 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
                 executor.fault = "it returned a job that was not asked back"
                 break
         elif key != next(iter(held)) and not executor.asked_back:
-            executor.fault = "it told of a job before the one that comes first"
+            executor.fault = "it reported a job out of order"
             break
         elif not isinstance(item, JobCheckpointed):
             if item.finished_at > latest:
-                executor.fault = "it told of an ending in the future"
+                executor.fault = "it reported an ending in the future"
                 break
             executor.last_ended = key
         if not isinstance(item, JobCheckpointed):
@@ -73,7 +73,7 @@ def measure(executor: ExecutorProcess) -> tuple[int, int]:
     count, busy = executor.page.finished()
     count_before, busy_before = executor.measured
     if not 0 <= count - count_before < _MOST_AT_ONCE or busy < busy_before:
-        executor.fault = executor.fault or "its page counts what cannot be"
+        executor.fault = executor.fault or "its page has impossible counts"
         return 0, 0
     executor.measured = (count, busy)
     return count - count_before, busy - busy_before
@@ -86,7 +86,7 @@ def is_lost(executor: ExecutorProcess, current: Current | None, now: int, awake:
     """
     owes = executor.held or executor.dropped
     if executor.ready and executor.page.state() < IDLE and executor.page.state() != LEAVING:
-        executor.fault = executor.fault or "its page holds what cannot be"
+        executor.fault = executor.fault or "its page has an impossible state"
     elif not (executor.ready and owes) or (current is not None and current.key in executor.held):
         executor.quiet_since = 0
     elif not executor.quiet_since or awake > executor.quiet_since:
@@ -99,7 +99,7 @@ def is_lost(executor: ExecutorProcess, current: Current | None, now: int, awake:
 def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
     """End the job that ran when this executor died; None where none did, or where it could be any of several.
 
-    ``careful``: that happened a short while ago. What then happens again to a job that is alone is its own doing.
+    ``careful``: that happened a short while ago. If the only job of an executor dies again then, that job is to blame.
     """
     held, kill_reason, current = executor.held, executor.kill_reason, executor.look(now)
     if not held:

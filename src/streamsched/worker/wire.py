@@ -59,7 +59,7 @@ class Recall(msgspec.Struct, frozen=True, array_like=True, tag="recall"):
 
 
 class Confirm(msgspec.Struct, frozen=True, array_like=True, tag="confirm"):
-    """Believe that this checkpoint is durable."""
+    """Note that this checkpoint is durable."""
 
     key: int
     number: int
@@ -105,7 +105,7 @@ def decode_news(body: bytes) -> list[News]:
                 if isinstance(item, JobCompleted) and item.result is not None:
                     _check_payload(item.result)
     except (ValueError, RecursionError) as error:
-        raise LinkBroken(f"it sent what is not news: {error}"[:500]) from error
+        raise LinkBroken(f"it sent an invalid message: {error}"[:500]) from error
     return news
 
 

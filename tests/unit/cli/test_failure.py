@@ -120,7 +120,7 @@ def test_a_name_that_no_class_can_have_is_refused(cli: Cli, name: str) -> None:
 def test_a_second_name_that_no_error_is_told_by_is_refused(cli: Cli, name: str, own: str) -> None:
     said = cli.here("plan", write(cli, "{}", f"{{non_retryable: [OSError, {name}]}}"), code=2).stderr
     assert "job.yaml:3: child.retry.non_retryable[1]: " in said
-    assert f"is only another name of {own}, and no error is told by it; write {own}" in said
+    assert f"is an alias of {own}, and errors are reported as {own}; write {own}" in said
 
 
 def test_run_all_runs_everything_and_then_fails(cli: Cli) -> None:

@@ -54,7 +54,7 @@ NEW_YEAR = 1_767_225_600_000
         ({"cron": "@daily", "zone": "berlin"}, "zone: there is no zone 'berlin'; did you mean Europe/Berlin?"),
         ({"cron": "@daily", "zone": "new york"}, "zone: there is no zone 'new york'; did you mean America/New_York"),
         ({"cron": "@daily", "zone": "../UTC"}, "zone: there is no zone '../UTC'"),
-        ({"cron": "@daily", "zone": 1}, "zone: must be a text, not 1; put it in quotes"),
+        ({"cron": "@daily", "zone": 1}, "zone: must be a string, not 1; put it in quotes"),
         ({"interval": "500ms"}, "interval.every: 500ms is under a second; write 1s or more"),
         ({"interval": "15m/15m"}, "interval.phase: 15m is not below the interval of 15m"),
         ({"interval": [{"every": "1h"}, {"phase": "1m"}]}, "interval[1]: every is missing; write {every: 15m}"),

@@ -58,7 +58,7 @@ def test_a_service_that_fails_begins_anew(monkeypatch: pytest.MonkeyPatch, caplo
     with caplog.at_level(logging.WARNING):
         serve(Turning(done), [Service("working", work)], on_turn=lambda: None, timeout=0.0)
     said = [record.getMessage() for record in caplog.records]
-    assert said == ["working begins anew: no answer", "working begins anew"]
+    assert said == ["working failed, will start again: no answer", "working failed, will start again"]
 
 
 def test_services_end_also_where_the_node_fails() -> None:

@@ -45,7 +45,7 @@ class Reader:
         """Read a text."""
         value = self.value.get(name)
         if value is not None and not isinstance(value, str):
-            raise self._refuse(name, f"must be a text, not {value!r}", "put it in quotes")
+            raise self._refuse(name, f"must be a string, not {value!r}", "put it in quotes")
         return value
 
     def choice(self, name: str, among: type[Choice]) -> Choice | None:

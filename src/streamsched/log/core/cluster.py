@@ -26,7 +26,7 @@ class Faults(Protocol):
     """A simulation's hook into every step of every call."""
 
     def at(self, step: str, client: str) -> None:
-        """Be told that ``client`` has come to ``step``; whatever this raises happens there."""
+        """Run when ``client`` reaches ``step``; what this raises is raised there."""
 
 
 class Cluster:
@@ -119,7 +119,7 @@ class Cluster:
         return topic in self._topics
 
     def group(self, name: str, topic: str) -> Group:
-        """Find or found a group."""
+        """Return a group; create it if it does not exist."""
         count = self.partition_count(topic)
         group = self._groups.get((name, topic))
         if group is None:

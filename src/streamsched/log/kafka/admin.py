@@ -98,7 +98,7 @@ class Admin:
         return self._offsets(partitions, _kafka.OffsetSpec.latest())
 
     def stable_end(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the position up to which every transaction has ended."""
+        """Return the last stable offset: every transaction below it has ended."""
         return self._offsets(partitions, _kafka.OffsetSpec.latest(), isolation_level=IsolationLevel.READ_COMMITTED)
 
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> dict[TopicPartition, int]:

@@ -54,7 +54,7 @@ class Appender:
         doing = f"append to topic {appends[0].topic}"
         if refused:
             raise errors.translate(refused[0], doing, self._settings.brokers, self._settings.trouble)
-        raise LogUnreachable(f"cannot {doing}: Kafka at {self._settings.brokers} did not answer in time")
+        raise LogUnreachable(f"cannot {doing}: no answer in time from {self._settings.brokers}; check the brokers")
 
     def post(self, append: Append) -> None:
         """Queue the record without waiting for its delivery. Raises ``RecordTooLarge``."""

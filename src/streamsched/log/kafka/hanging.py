@@ -69,7 +69,7 @@ def find(admin: Admin, settings: ClientSettings, places: Mapping[TopicPartition,
 def end(settings: ClientSettings, hanging: Hanging) -> bool:
     """Write the missing marker; False where it is there by now. Raises ``LogError`` where it cannot be written."""
     if hanging.committed is None:
-        raise LogError(f"{hanging}: nobody knows any more how it was decided")
+        raise LogError(f"{hanging}; Kafka no longer has the decision (commit or abort)")
     with _connected(settings) as client:
         for open_ in _open(client, [hanging.place]):
             if (open_.position, open_.producer_id) == (hanging.position, hanging.producer_id):

@@ -44,7 +44,7 @@ class GroupMember:
 
     @property
     def joined(self) -> bool:
-        """Return whether it is in the group as far as the listener was told: the client joins behind our back."""
+        """Return whether it is in the group as far as the listener knows: the client joins by itself."""
         return self._joined and not self._closed and bool(self._consumer.memberid())
 
     def group_metadata(self) -> Any:

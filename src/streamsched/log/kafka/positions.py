@@ -54,7 +54,7 @@ class Positions:
                 break
             time.sleep(0.01)
         if stable and not isinstance(self._ask(group, partitions, _LOOK_S, stable=False), KafkaError):
-            raise LogUnreachable(f"cannot {doing} in {timeout:g} s: a transaction is open on some of them")
+            raise LogUnreachable(f"cannot {doing} in {timeout:g} s: a transaction is open; see 'topics check'")
         raise errors.translate(answer, doing, self._settings.brokers, self._settings.trouble)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:

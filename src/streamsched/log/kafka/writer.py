@@ -167,7 +167,7 @@ def _group_of(member: Member) -> Any:
 
 
 def _unburden(producer: Any) -> None:
-    """Have no answer to records awaited any more: one that comes while the producer ends may break the heap.
+    """Drop all outstanding delivery reports: one that arrives while the producer closes may corrupt the heap.
 
     librdkafka 2.16 frees what it noted of the last error first, and again at such an answer (``rd_kafka_txns_term``).
     """
