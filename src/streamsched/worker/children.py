@@ -17,7 +17,7 @@ from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import WorkerState, transition
 from streamsched.worker import jobs
 from streamsched.worker.fitness import Fitness
-from streamsched.worker.intents import Ending, Outcome, StopIntent, outcome_of
+from streamsched.worker.intents import EndingKind, Outcome, StopIntent, outcome_of
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, ReadyQueue
 from streamsched.worker.progress import Unsaved
@@ -29,11 +29,11 @@ logger = logging.getLogger(__name__)
 
 LAST_TENTH: Final = 0.9
 """Part of the time to yield after which a child is killed: what it reported is still written."""
-_ENDINGS: Final[dict[type[jobs.News], Ending]] = {
-    jobs.JobReturned: Ending.UNBEGUN,
-    jobs.JobStopped: Ending.STOPPED,
-    jobs.JobFailed: Ending.FAILED,
-    jobs.JobCompleted: Ending.COMPLETED,
+_ENDINGS: Final[dict[type[jobs.News], EndingKind]] = {
+    jobs.JobReturned: EndingKind.UNBEGUN,
+    jobs.JobStopped: EndingKind.STOPPED,
+    jobs.JobFailed: EndingKind.FAILED,
+    jobs.JobCompleted: EndingKind.COMPLETED,
 }
 
 
@@ -86,7 +86,7 @@ class Children:
         if self._wanted:
             self.stop(child, self._wanted, "its worker drains")
         elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
-            self._resolve(child, Ending.LACKING, why=why)
+            self._resolve(child, EndingKind.LACKING, why=why)
         elif not self._recovery.hold_back(child):
             self._ready.put(child)
 
@@ -131,7 +131,7 @@ class Children:
         if intent > child.intent:
             child.intent, child.reason = intent, reason
         if child.key is None:
-            self._resolve(child, Ending.UNBEGUN)
+            self._resolve(child, EndingKind.UNBEGUN)
         elif intent in self._grace_s:
             self._pool.stop(child.key, self._grace_s[intent])
 
@@ -169,7 +169,7 @@ class Children:
                 self._pool.kill(list(self.running))
                 for child in self.running.values():
                     child.key = None
-                    self._resolve(child, Ending.STOPPED)
+                    self._resolve(child, EndingKind.STOPPED)
                 self.running.clear()
             if over or not (self.running or self._settlement):
                 self.state = transition(self.state, WorkerState.STOPPED)
@@ -217,11 +217,11 @@ class Children:
             child.unsaved = child.unsaved.merge(Unsaved(news.state))
         ended: Any = news
         ending, why = _ENDINGS[type(news)], None
-        if ending is Ending.FAILED and ended.lack:
+        if ending is EndingKind.FAILED and ended.lack:
             why = self._fitness.lacked(child.work.task_id, child.work.handler, ended.lack, ended.message)
-        self._resolve(child, ending if why is None else Ending.LACKING, ended, why)
+        self._resolve(child, ending if why is None else EndingKind.LACKING, ended, why)
 
-    def _resolve(self, child: Child, ending: Ending, news: Any = None, why: Why | None = None) -> None:
+    def _resolve(self, child: Child, ending: EndingKind, news: Any = None, why: Why | None = None) -> None:
         """Do with a child what the table says; ``news`` is of its job, if it had one."""
         outcomes, settlement = self._outcomes, self._settlement
         match outcome_of(ending, child.intent):
@@ -234,7 +234,7 @@ class Children:
             case Outcome.FAIL:
                 settlement.ended(child, outcomes.failed(child, news))
             case Outcome.CANCEL:
-                began = ending is not Ending.UNBEGUN and news is not None
+                began = ending is not EndingKind.UNBEGUN and news is not None
                 started_at = outcomes.right(news.started_at) if began else self._me.clock.now()
                 settlement.ended(child, outcomes.cancelled(child, started_at, child.reason))
             case Outcome.COMPLETE:

@@ -28,7 +28,7 @@ class StopIntent(IntEnum):
     """It ends at once."""
 
 
-class Ending(IntEnum):
+class EndingKind(IntEnum):
     """How a child came to hand. Lacking: this worker cannot run it, and ``events.Why`` says why."""
 
     UNBEGUN = 0
@@ -53,16 +53,16 @@ class Outcome(IntEnum):
 MODES: Final = {mode: StopIntent[mode.upper()] for mode in STOP_MODES}
 """The intents that a stop marker gives."""
 _O: Final = Outcome
-OUTCOMES: Final[dict[Ending, tuple[Outcome, ...]]] = {
-    #                  NONE         RETURN       REVOKE       YIELD        CANCEL       KILL
-    Ending.UNBEGUN:   (_O.START,    _O.RETURN,   _O.LEAVE,    _O.RETURN,   _O.CANCEL,   _O.CANCEL),
-    Ending.LACKING:   (_O.RETURN,   _O.RETURN,   _O.LEAVE,    _O.RETURN,   _O.CANCEL,   _O.CANCEL),
-    Ending.STOPPED:   (_O.START,    _O.RETURN,   _O.YIELD,    _O.RETURN,   _O.CANCEL,   _O.CANCEL),
-    Ending.FAILED:    (_O.FAIL,     _O.FAIL,     _O.FAIL,     _O.FAIL,     _O.CANCEL,   _O.CANCEL),
-    Ending.COMPLETED: (_O.COMPLETE, _O.COMPLETE, _O.COMPLETE, _O.COMPLETE, _O.COMPLETE, _O.COMPLETE),
+OUTCOMES: Final[dict[EndingKind, tuple[Outcome, ...]]] = {
+    #                      NONE         RETURN       REVOKE       YIELD        CANCEL       KILL
+    EndingKind.UNBEGUN:   (_O.START,    _O.RETURN,   _O.LEAVE,    _O.RETURN,   _O.CANCEL,   _O.CANCEL),
+    EndingKind.LACKING:   (_O.RETURN,   _O.RETURN,   _O.LEAVE,    _O.RETURN,   _O.CANCEL,   _O.CANCEL),
+    EndingKind.STOPPED:   (_O.START,    _O.RETURN,   _O.YIELD,    _O.RETURN,   _O.CANCEL,   _O.CANCEL),
+    EndingKind.FAILED:    (_O.FAIL,     _O.FAIL,     _O.FAIL,     _O.FAIL,     _O.CANCEL,   _O.CANCEL),
+    EndingKind.COMPLETED: (_O.COMPLETE, _O.COMPLETE, _O.COMPLETE, _O.COMPLETE, _O.COMPLETE, _O.COMPLETE),
 }  # fmt: skip
 
 
-def outcome_of(ending: Ending, intent: StopIntent) -> Outcome:
+def outcome_of(ending: EndingKind, intent: StopIntent) -> Outcome:
     """Return what becomes of a child that came to hand in this way."""
     return OUTCOMES[ending][intent]
