@@ -62,7 +62,7 @@ def run(
         submitted = worker.submit(wanted)
         before = worker.status(submitted.task_id)
         again = continue_command(sys.argv, submitted.task_id)
-        note(f"task {submitted.task_id}" + ("" if submitted.first else f" is there already: {before.state}"))
+        note(f"task {submitted.task_id}" + ("" if submitted.first else f" exists already: {before.state}"))
         if before.done:
             return report(before, as_json, seconds=0.0, fresh=0, output=worker.output)
         note(f"after an interruption, continue with: {again}")
@@ -109,7 +109,7 @@ def submit(
         else:
             out(submitted.task_id)
         if there is not None and not as_json:
-            note(f"it is there already: {there.state}, {counted(there)}")
+            note(f"exists already: {there.state}, {counted(there)}")
         if there is None or not there.done:
             note_missing(client)
         return 0

@@ -81,7 +81,7 @@ def test_a_submit_makes_the_log_and_is_worked_off_later(cli: Cli) -> None:
     done = cli.here("submit", path, "--task-id", "a")
     assert (done.stdout, done.stderr) == ("a\n", f"{NOBODY}\n")
     again = cli.here("submit", path, "--task-id", "a")
-    assert (again.stdout, again.stderr) == ("a\n", f"it is there already: requested, 0 of 0 done\n{NOBODY}\n")
+    assert (again.stdout, again.stderr) == ("a\n", f"exists already: requested, 0 of 0 done\n{NOBODY}\n")
     assert "other parameters" in cli.here("submit", path, "--task-id", "a", "-p", "n=5", code=2).stderr
     assert cli.json("submit", path, "--task-id", "b", "--priority", "3")["first"]
     status = cli.json("status", "a")
@@ -98,7 +98,7 @@ def test_a_schedule_is_made_changed_and_ended_on_a_fresh_folder(cli: Cli) -> Non
     done = cli.here("schedule", "create", schedule(cli))
     assert done.stdout.startswith("schedule hourly created; next at ")
     assert done.stderr == f"{NOBODY}\n"
-    assert "is there already" in cli.here("schedule", "create", "hourly.yaml").stdout
+    assert "exists already" in cli.here("schedule", "create", "hourly.yaml").stdout
     assert cli.here("schedule", "pause", "hourly").stdout == "schedule hourly paused\n"
     assert cli.here("schedule", "resume", "hourly").stdout.startswith("schedule hourly resumed; next at ")
     schedule(cli, "interval: 2h\n")
@@ -323,7 +323,7 @@ def test_beats_are_kept_for_a_while_only(cli: Cli, monkeypatch: pytest.MonkeyPat
     from streamsched.log.port import TopicPartition
 
     monkeypatch.setattr(run, "BEATS_KEPT_MS", 500)
-    monkeypatch.setattr(run, "TRIM_S", 0.1)
+    monkeypatch.setattr(run, "TRIM_EVERY_S", 0.1)
     settings = Settings(data_dir=cli.folder / ".streamsched")
     working = run.Run(settings, slots=1)
     try:

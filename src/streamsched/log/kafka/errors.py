@@ -73,6 +73,11 @@ def unanswered(error: Any) -> bool:
     return error.code() in _UNANSWERED or bool(error.retriable())
 
 
+def of_state(error: Any) -> bool:
+    """Return whether the client refused the call for the state that it is in."""
+    return bool(error.code() == KafkaError._STATE)  # noqa: SLF001
+
+
 def all_gone(error: Any) -> bool:
     """Return whether no broker at all is connected any more."""
     return bool(error.code() == KafkaError._ALL_BROKERS_DOWN)  # noqa: SLF001

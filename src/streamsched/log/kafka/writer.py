@@ -81,7 +81,7 @@ class KafkaWriter:
             # SystemError: a log line of the client, forwarded while it raises "fenced", trips over that exception.
             self._give_up(str(failure))
         except KafkaException as failure:
-            self._abort(errors.cause(failure), deadline)
+            self._abort(self._first_error(errors.cause(failure)), deadline)
         try:
             _insist(lambda: self._producer.commit_transaction(_left(deadline)), deadline)
         except KafkaException as failure:
@@ -116,6 +116,15 @@ class KafkaWriter:
     def _check_cut(self) -> None:
         if self._cut:
             self._give_up(f"there was no broker for a while{self._trouble}")
+
+    def _first_error(self, error: Any) -> Any:
+        """Return what made the transaction fail: positions under way then fail with the wrong state alone."""
+        if errors.of_state(error) and error.txn_requires_abort():
+            try:
+                self._producer.begin_transaction()  # refused with the first error
+            except KafkaException as failure:
+                return errors.cause(failure)
+        return error
 
     def _abort(self, error: Any, deadline: float) -> NoReturn:
         """Abort what cannot be committed and raise what the caller must know; nothing was written."""
