@@ -21,6 +21,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from functools import wraps
 from typing import Any, Final
 
 from streamsched.worker import descendants
@@ -36,7 +37,7 @@ SHORT_NS: Final = 1_000_000
 ``subprocess`` is imported:"""
 _ACTS: Final = frozenset({
     "os.chdir", "os.putenv", "os.unsetenv", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen",
-    "resource.setrlimit", "resource.prlimit",
+    "resource.setrlimit", "resource.prlimit", "signal.signal",
 })  # fmt: skip
 _SIGNALS: Final = (
     signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGQUIT, signal.SIGPIPE, signal.SIGCHLD,
@@ -70,6 +71,8 @@ class Surroundings:
         """What the last child did that may have changed something, as Python reports it."""
         acts, notice = _ACTS, self._acts.append
         sys.addaudithook(lambda event, _: notice(event) if event in acts else None)
+        if not hasattr(_signal.signal, "__wrapped__"):
+            _signal.signal = _audited(_signal.signal)
         self.note()
 
     def note(self) -> None:
@@ -113,7 +116,6 @@ class Surroundings:
             and not _alarm(0)  # as ITIMER_REAL has it, at half the price
             and _thread_count() <= self._threads
             and _umask(self._mask) == self._mask
-            and list(map(_getsignal, _NUMBERS)) == self._handlers
             and current["stdout"] is noted["stdout"]
             and current["stderr"] is noted["stderr"]
             and current["argv"] == lists["argv"]
@@ -132,7 +134,8 @@ class Surroundings:
         for number, kept in enumerate(self._output, 1):
             _dup2(kept, number)
         return (
-            _getcwd() == self._cwd
+            list(map(_getsignal, _NUMBERS)) == self._handlers
+            and _getcwd() == self._cwd
             and self._environ._data == self._variables  # type: ignore[attr-defined] # noqa: SLF001
             and {name: _sys.get(name) for name in _SYS} == self._sys
             and self._python_limits() == self._limits
@@ -224,6 +227,17 @@ class Surroundings:
         if self._resources is None and _resources() is not None:
             self._resources = _resources()
         return "" if _next_file() < self._most_files else "it left so many files open"
+
+
+def _audited(set_handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Report changes of a signal's handler, which Python does not: asking for all handlers costs half a microsecond."""
+
+    @wraps(set_handler)
+    def audited(*args: Any) -> Any:
+        sys.audit("signal.signal")
+        return set_handler(*args)
+
+    return audited
 
 
 def _keep(number: int) -> int:
