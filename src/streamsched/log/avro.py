@@ -247,13 +247,13 @@ def _read(source: _Source, depth: int, schema: Any, hint: Any, field: str = "") 
 
 
 def _read_long(source: _Source, depth: int, name: str, field: str = "") -> None:
-    """Look times and tokens up; read other numbers of up to three bytes in line, and the rest by a call."""
+    """Look times and tokens up; read other numbers in line, of up to three bytes, and the rest by a call."""
     if field in _REMEMBERED:
         known, size = _REMEMBERED[field]
         source.add(depth, f"{name} = {known}(body[at:at + {size}])")
-        source.add(depth, f"if {name} is None: {name}, at = long(body, at)")
-        source.add(depth, f"else: at += {size}")
-        return
+        source.add(depth, f"if {name} is not None: at += {size}")
+        source.add(depth, "else:")
+        depth += 1
     zigzag = f"{name} = ({name} >> 1) ^ -({name} & 1)"
     source.add(depth, f"{name} = body[at]")
     source.add(depth, f"if {name} < 0x80: {name} = S[{name}]; at += 1")
