@@ -225,6 +225,8 @@ class Children:
         """Do with a child what the table says; ``news`` is of its job, if it had one."""
         outcomes, settlement = self._outcomes, self._settlement
         match outcome_of(ending, child.intent):
+            case Outcome.COMPLETE:  # first, as most do
+                settlement.ended(child, outcomes.completed(child, news))
             case Outcome.START:
                 if not self._recovery.hold_back(child):
                     self._ready.put_back(child)
@@ -237,8 +239,6 @@ class Children:
                 began = ending is not Ending.UNBEGUN and news is not None
                 started_at = outcomes.right(news.started_at) if began else self._me.clock.now()
                 settlement.ended(child, outcomes.cancelled(child, started_at, child.reason))
-            case Outcome.COMPLETE:
-                settlement.ended(child, outcomes.completed(child, news))
             case Outcome.YIELD:
                 settlement.note(child, outcomes.yielded(child, child.reason))
                 if child.unsaved.state is not None:
