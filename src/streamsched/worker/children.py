@@ -215,11 +215,10 @@ class Children:
         child.key = None
         if news.state is not None or child.unsaved.waits:
             child.unsaved = child.unsaved.merge(Unsaved(news.state))
-        ended: Any = news
-        ending, why = _ENDINGS[type(news)], None
-        if ending is Ending.FAILED and ended.lack:
-            why = self._fitness.lacked(child.work.task_id, child.work.handler, ended.lack, ended.message)
-        self._resolve(child, ending if why is None else Ending.LACKING, ended, why)
+        why = None
+        if isinstance(news, jobs.JobFailed) and news.lack:
+            why = self._fitness.lacked(child.work.task_id, child.work.handler, news.lack, news.message)
+        self._resolve(child, _ENDINGS[type(news)] if why is None else Ending.LACKING, news, why)
 
     def _resolve(self, child: Child, ending: Ending, news: Any = None, why: Why | None = None) -> None:
         """Do with a child what the table says; ``news`` is of its job, if it had one."""
