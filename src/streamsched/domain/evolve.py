@@ -15,6 +15,8 @@ from streamsched.domain.phases import CLOSING, ChildState, Phase
 from streamsched.domain.policy import RUN_ALL
 from streamsched.domain.task import ChildDetail, Load, Task
 
+_SUCCEEDED = ChildState.SUCCEEDED  # a member costs 0.1 us each time it is asked of its enum
+
 
 def evolve(task: Task | None, event: e.Event, load: Load) -> Task | None:
     """Apply one event, in the journal's order. The given task is consumed: use the one returned.
@@ -105,7 +107,7 @@ def _started(task: Task, event: e.ChildStarted) -> bool:
 
 
 def _completed(task: Task, event: e.ChildCompleted) -> bool:
-    task.settle(event.child, ChildState.SUCCEEDED)
+    task.settle(event.child, _SUCCEEDED)
     task.succeeded += 1
     detail = _ended(task, event)
     detail.result = event.result

@@ -27,7 +27,7 @@ BODY_LIMIT: Final = 1536 * 1024
 
 def validate(event: e.Event) -> str | None:
     """Return what is wrong with an event, or None."""
-    return _test_of(type(event))(event)
+    return test_of(type(event))(event)
 
 
 # --- between fields -------------------------------------------------------------------------------------------------
@@ -81,8 +81,8 @@ _RELATIONS: Final[dict[type[Struct], Test]] = {
 
 
 @cache
-def _test_of(hint: Any) -> Test:
-    """Make the test of a type: one expression, because every record that is read passes through it."""
+def test_of(hint: Any) -> Test:
+    """Return the test of a type, made once: one expression, because every record that is read passes through it."""
     names: dict[str, Any] = {"problem": lambda value: next(_problems(hint, value, ""))}
     sound = " and ".join(_conditions(hint, "value", names)) or "True"
     test: Test = eval(f"lambda value: None if {sound} else problem(value)", names)  # noqa: S307 - our own types
@@ -101,7 +101,7 @@ def _conditions(hint: Any, place: str, names: dict[str, Any]) -> Iterator[str]:
         if sound:
             yield f"({place} is None or {sound})"
     elif kind is tuple:
-        names[name := f"test{len(names)}"] = _test_of(inner[0])
+        names[name := f"test{len(names)}"] = test_of(inner[0])
         yield f"not any(map({name}, {place}))"
     elif _is_record(hint):
         for field, its in get_type_hints(hint, include_extras=True).items():

@@ -19,12 +19,16 @@ Write = Callable[[Any], bytes]
 Read = Callable[[bytes, int], tuple[Any, int]]
 
 _DOUBLE: Final = Struct("<d")
+_SHORT: Final = tuple((byte >> 1) ^ -(byte & 1) for byte in range(0x80))
+"""Numbers by their varints of one byte."""
 _KNOWN_LIMIT: Final = 4_096
 """Numbers that are remembered; then it begins anew."""
 TIME_BYTES: Final = 6
 """Bytes of the varint of a time in milliseconds, until September 2039; later ones are read a little slower."""
 TOKEN_BYTES: Final = 5
 """Bytes of the varint of a fencing token, while its ordinal is at most 3."""
+_REMEMBERED: Final = {"at": ("time", TIME_BYTES), "started_at": ("time", TIME_BYTES), "token": ("token", TOKEN_BYTES)}
+"""Fields whose numbers were mostly read before, with what they are looked up in."""
 ITEMS_LIMIT: Final = 1 << 16
 """Items of one array: no event has more, and more would cost far more memory than the record has bytes."""
 
@@ -54,13 +58,10 @@ class _Known:
 
     def __init__(self) -> None:
         self.times: dict[bytes, int] = {}
-        self._tokens: dict[bytes, int] = {}
+        self.tokens: dict[bytes, int] = {}
 
     def read(self, body: bytes, at: int) -> tuple[int, int]:
         """Read a varint, of ten bytes and 64 bits at most."""
-        token = self._tokens.get(body[at : at + TOKEN_BYTES])
-        if token is not None:
-            return token, at + TOKEN_BYTES
         value = shift = 0
         for byte in body[at : at + 10]:
             value |= (byte & 0x7F) << shift
@@ -73,7 +74,7 @@ class _Known:
             raise ValueError(f"a number beyond 64 bits at {at}")
         value = (value >> 1) ^ -(value & 1)
         end = at + shift // 7
-        known = {TIME_BYTES: self.times, TOKEN_BYTES: self._tokens}.get(end - at)
+        known = {TIME_BYTES: self.times, TOKEN_BYTES: self.tokens}.get(end - at)
         if known is not None:
             if len(known) >= _KNOWN_LIMIT:
                 known.clear()
@@ -94,8 +95,10 @@ class _Source:
         known = _Known()
         self.names: dict[str, Any] = {
             "L": _Longs(),
+            "S": _SHORT,
             "D": _DOUBLE,
             "time": known.times.get,
+            "token": known.tokens.get,
             "long": known.read,
             "no": _refuse,
         }
@@ -213,11 +216,11 @@ def _joined(parts: list[str]) -> str:
     return f"b''.join(({', '.join(parts)},))"
 
 
-def _read(source: _Source, depth: int, schema: Any, hint: Any) -> str:
+def _read(source: _Source, depth: int, schema: Any, hint: Any, field: str = "") -> str:
     kind = schema["type"] if isinstance(schema, dict) else schema
     name = source.new()
     if kind == "long":
-        _read_long(source, depth, name)
+        _read_long(source, depth, name, field)
     elif kind in ("string", "bytes"):
         _read_long(source, depth, name)
         decode = ".decode()" if kind == "string" else ""
@@ -238,26 +241,29 @@ def _read(source: _Source, depth: int, schema: Any, hint: Any) -> str:
     elif kind == "array":
         _read_array(source, depth, name, schema, hint)
     else:
-        values = [_read(source, depth, inner, wanted) for _, inner, wanted in _fields(schema, hint)]
+        values = [_read(source, depth, inner, wanted, each) for each, inner, wanted in _fields(schema, hint)]
         source.add(depth, f"{name} = {source.refer(hint)}({', '.join(values)})")
     return name
 
 
-def _read_long(source: _Source, depth: int, name: str) -> None:
-    """Read numbers of up to three bytes in line, times by what is known of them, and others by a call."""
+def _read_long(source: _Source, depth: int, name: str, field: str = "") -> None:
+    """Look times and tokens up; read other numbers in line, of up to three bytes, and the rest by a call."""
+    if field in _REMEMBERED:
+        known, size = _REMEMBERED[field]
+        source.add(depth, f"{name} = {known}(body[at:at + {size}])")
+        source.add(depth, f"if {name} is not None: at += {size}")
+        source.add(depth, "else:")
+        depth += 1
     zigzag = f"{name} = ({name} >> 1) ^ -({name} & 1)"
     source.add(depth, f"{name} = body[at]")
-    source.add(depth, f"if {name} < 0x80: {zigzag}; at += 1")
+    source.add(depth, f"if {name} < 0x80: {name} = S[{name}]; at += 1")
     source.add(depth, "elif body[at + 1] < 0x80:")
     source.add(depth + 1, f"{name} = {name} & 0x7F | body[at + 1] << 7; {zigzag}; at += 2")
     source.add(depth, "elif body[at + 2] < 0x80:")
     source.add(
         depth + 1, f"{name} = {name} & 0x7F | (body[at + 1] & 0x7F) << 7 | body[at + 2] << 14; {zigzag}; at += 3"
     )
-    source.add(depth, "else:")
-    source.add(depth + 1, f"{name} = time(body[at:at + {TIME_BYTES}])")
-    source.add(depth + 1, f"if {name} is None: {name}, at = long(body, at)")
-    source.add(depth + 1, f"else: at += {TIME_BYTES}")
+    source.add(depth, f"else: {name}, at = long(body, at)")
 
 
 def _read_array(source: _Source, depth: int, name: str, schema: dict[str, Any], hint: Any) -> None:

@@ -31,7 +31,7 @@ from streamsched.domain.events import (
 )
 from streamsched.domain.ids import is_task_id
 from streamsched.domain.template import LEVEL
-from streamsched.domain.validation import validate
+from streamsched.domain.validation import test_of
 from streamsched.log.codec import Codec, Undecodable, UnknownSchema, header, place_of
 from streamsched.log.port import Headers, Record
 from streamsched.log.topics import RECORD_LIMIT, Topics
@@ -120,7 +120,7 @@ class EventReader:
         if value is not None and len(value) > RECORD_LIMIT:
             raise Undecodable(f"{place_of(record)}: {len(value):,} bytes, the limit is {RECORD_LIMIT:,}")
         event = self._codec.decode(record)
-        problem = validate(event)
+        problem = test_of(type(event))(event)
         if problem is not None:
             raise Undecodable(f"{place_of(record)}: {type(event).__name__} cannot be: {problem}")
         return event

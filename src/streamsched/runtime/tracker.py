@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from streamsched.runtime.commit_metadata import RANGES_LIMIT_BYTES, decode_ranges, encode_ranges
 
@@ -31,6 +31,10 @@ class OffsetState(Enum):
     NEW = auto()
     OWN = auto()
     SETTLED = auto()
+
+
+NEW: Final = OffsetState.NEW
+"""By a name of its own: a member costs 0.1 us each time it is asked of its enum."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ class Tracker(Generic[T]):
             return OffsetState.SETTLED
         if self._inherited and self._inherited[0][0] <= offset:
             return OffsetState.SETTLED
-        return OffsetState.NEW
+        return NEW
 
     def advance(self, position: int) -> None:
         """Note that there is nothing but markers and gaps up to this position."""

@@ -110,13 +110,17 @@ class Scheduler:
         self.view.close()
 
     def _fold(self, read: Sequence[tuple[Record, Event | Undecodable | None]]) -> None:
+        touched: dict[Decider, dict[str, None]] = {decider: {} for decider in self._deciders.values()}
         for key, state, event in self._journal.fold(read):
             decider = self._deciders[type(state)]
             if key in decider.in_flight:
                 decider.in_flight.landed(key, event.event_id)
-            decider.touch(key)
+            touched[decider][key] = None  # a call less for each event
             if type(event) in decider.learns:
                 decider.learn(state, event)
+        for decider, keys in touched.items():
+            for key in keys:
+                decider.touch(key)
         self._lost(self._journal.heed_halts())
         for partition in self._journal.renewed():
             for decider in self._deciders.values():

@@ -215,16 +215,17 @@ class Children:
         child.key = None
         if news.state is not None or child.unsaved.waits:
             child.unsaved = child.unsaved.merge(Unsaved(news.state))
-        ended: Any = news
-        ending, why = _ENDINGS[type(news)], None
-        if ending is EndingKind.FAILED and ended.lack:
-            why = self._fitness.lacked(child.work.task_id, child.work.handler, ended.lack, ended.message)
-        self._resolve(child, ending if why is None else EndingKind.LACKING, ended, why)
+        why = None
+        if isinstance(news, jobs.JobFailed) and news.lack:
+            why = self._fitness.lacked(child.work.task_id, child.work.handler, news.lack, news.message)
+        self._resolve(child, _ENDINGS[type(news)] if why is None else EndingKind.LACKING, news, why)
 
     def _resolve(self, child: Child, ending: EndingKind, news: Any = None, why: Why | None = None) -> None:
         """Do with a child what the table says; ``news`` is of its job, if it had one."""
         outcomes, settlement = self._outcomes, self._settlement
         match outcome_of(ending, child.intent):
+            case Outcome.COMPLETE:  # first, as most do
+                settlement.ended(child, outcomes.completed(child, news))
             case Outcome.START:
                 if not self._recovery.hold_back(child):
                     self._ready.put_back(child)
@@ -237,8 +238,6 @@ class Children:
                 began = ending is not EndingKind.UNBEGUN and news is not None
                 started_at = outcomes.right(news.started_at) if began else self._me.clock.now()
                 settlement.ended(child, outcomes.cancelled(child, started_at, child.reason))
-            case Outcome.COMPLETE:
-                settlement.ended(child, outcomes.completed(child, news))
             case Outcome.YIELD:
                 settlement.note(child, outcomes.yielded(child, child.reason))
                 if child.unsaved.state is not None:

@@ -36,7 +36,7 @@ class Loggers:
             _UNTOUCHED in self._cache
             and self._root.handlers == self._handlers
             and len(logging._handlerList) <= self._count  # type: ignore[attr-defined] # noqa: SLF001
-            and self._manager.disable == self._disabled
+            and self._manager._disable == self._disabled  # type: ignore[attr-defined] # noqa: SLF001 - past a property
             and (logging._logRecordFactory, logging._loggerClass, warnings.showwarning) == self._made_by  # type: ignore[attr-defined] # noqa: SLF001
             and logging._levelToName == self._names  # noqa: SLF001
         )

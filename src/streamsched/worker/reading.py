@@ -18,7 +18,7 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
-from streamsched.runtime.tracker import OffsetState
+from streamsched.runtime.tracker import NEW
 from streamsched.worker.children import Children
 from streamsched.worker.intents import MODES
 from streamsched.worker.outcomes import Outcomes
@@ -104,7 +104,7 @@ class Reading:
     # --- one record -------------------------------------------------------------------------------------------------
 
     def _on_record(self, owned: OwnedPartition, record: Record) -> None:
-        if owned.tracker.classify(record.offset) is not OffsetState.NEW:
+        if owned.tracker.classify(record.offset) is not NEW:
             return
         try:
             event = self._event_reader.work(record)

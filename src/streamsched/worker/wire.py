@@ -13,7 +13,7 @@ import msgspec
 
 from streamsched.domain import values
 from streamsched.worker.context import PAYLOAD_LIMIT
-from streamsched.worker.jobs import Job, JobCompleted, JobReturned, News
+from streamsched.worker.jobs import Job, JobCompleted, News
 
 _LENGTH: Final = struct.Struct(">I")
 _HEAD: Final = struct.Struct(">IBI")  # length, then the head of a msgpack array of up to 2**32 items
@@ -99,11 +99,10 @@ def decode_news(body: bytes) -> list[News]:
     try:
         news = _decode_news(body)
         for item in news:
-            if not isinstance(item, JobReturned):
-                if item.state is not None:
-                    _check_payload(item.state)
-                if isinstance(item, JobCompleted) and item.result is not None:
-                    _check_payload(item.result)
+            if item.state is not None:
+                _check_payload(item.state)
+            if type(item) is JobCompleted and item.result is not None:
+                _check_payload(item.result)
     except (ValueError, RecursionError) as error:
         raise LinkBroken(f"it sent an invalid message: {error}"[:500]) from error
     return news

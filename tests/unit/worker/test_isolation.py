@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -96,6 +97,22 @@ def test_a_timer_of_faulthandler_does_not_end_the_next(case: Case) -> None:
     result(case, "change", what="fault timer")
     time.sleep(0.7)
     assert result(case, "look")["pid"] == before
+
+
+@pytest.mark.parametrize(
+    "act",
+    ["signal.signal(signal.SIGUSR1, print)", "_signal.signal(10, print)", "loop.add_signal_handler(10, print)"],
+)
+def test_a_short_child_leaves_no_signal_handler(act: str) -> None:
+    """In a process without ``subprocess``: there a short child is compared by what is cheap."""
+    code = (
+        "import asyncio.unix_events, signal, sys, _signal; loop = asyncio.new_event_loop();"
+        "[sys.modules.pop(name) for name in ('subprocess', '_posixsubprocess')];"
+        "from streamsched.worker.isolation import Surroundings; surroundings = Surroundings();"
+        f"{act}; assert signal.getsignal(10); assert surroundings.tidy(0) == '';"
+        "assert signal.getsignal(10) is signal.SIG_DFL, signal.getsignal(10); assert surroundings.tidy(0) == ''"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("number", [1, 2, 3, 15])
