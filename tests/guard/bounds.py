@@ -32,9 +32,9 @@ WRITES: Final = {
 # The same task: calls for each child, of Python functions and of those in C, as CPython 3.11 counts them. Exact but for
 # what caches know already.
 CALLS: Final = {
-    "calls a child: scheduler":                 Bound(78.7, 87),
-    "calls a child: worker":                    Bound(92.9, 103),
-    "calls a child: fold":                      Bound(45.2, 50),  # into the view of a client
+    "calls a child: scheduler":                 Bound(73.7, 81),
+    "calls a child: worker":                    Bound(92.1, 101),
+    "calls a child: fold":                      Bound(42.2, 46),  # into the view of a client
 }  # fmt: skip
 
 # Real nodes on a real broker, without a task: how often all threads of a role are woken in a second.

@@ -216,7 +216,7 @@ class Children:
         if news.state is not None or child.unsaved.waits:
             child.unsaved = child.unsaved.merge(Unsaved(news.state))
         why = None
-        if isinstance(news, jobs.JobFailed) and news.lack:
+        if type(news) is jobs.JobFailed and news.lack:
             why = self._fitness.lacked(child.work.task_id, child.work.handler, news.lack, news.message)
         self._resolve(child, _ENDINGS[type(news)] if why is None else EndingKind.LACKING, news, why)
 
