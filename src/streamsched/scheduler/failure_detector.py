@@ -3,8 +3,8 @@
 A node is silent when the detector has read at least four beats of its own, at their usual distance, since the other's
 last one, and two seconds have passed. So a detector that was frozen, cut off from the broker or lags behind suspects
 no node: its own beats come late as well, or all at once. After an outage every node has some time to find back. In the
-time of one silence never more than one node, or a quarter of them, are evicted. A node that comes back was not dead:
-next time it is given twice the time.
+time of one silence never more than one node, or half of them, are evicted: if most are silent, something may hold them
+up that does not hold up the detector. A node that comes back was not dead: next time it is given twice the time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LATE_S: Final = 2 * INTERVAL
 """One that comes later than this shows that the detector itself was held up: all silence before it is void."""
 FIND_BACK_S: Final = 1.0
 """Added to the usual silence after the detector was held up for longer: an outage of the broker holds up all nodes."""
-SHARE: Final = 4
+SHARE: Final = 2
 """One node in so many may be evicted at once."""
 DOUBLINGS: Final = 2
 """How often the silence allowed to a node that comes back is doubled."""
