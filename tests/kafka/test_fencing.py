@@ -62,10 +62,9 @@ def dangling(broker: Broker, harness: KafkaHarness, topic: str) -> Iterator[Dang
 
 def take_over(harness: KafkaHarness, log: KafkaLog, old: Dangling) -> Node:
     """Do what a successor does: evict, fence, read what counts."""
-    log.evict(old.group, old.member_id)
+    log.evict(old.group, old.member_id, old.transactional_id)
     new = Node(harness, old.group, old.topic)
     new.settle(4)
-    log.fence(old.transactional_id)
     assert stable(log, old.group, new.place(0)) == Committed(0, "claimed")
     new.write(0, b"new", position=5, metadata="new")
     return new
