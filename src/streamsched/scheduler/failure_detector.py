@@ -52,7 +52,8 @@ class FailureDetector:
         self._known: dict[str, _Known] = {}
         self._gone: dict[str, int] = {}
         """How often each node was taken off the list."""
-        self._suspected: deque[float] = deque()
+        self._suspected: deque[tuple[float, str]] = deque()
+        """When nodes were told to be evicted, and which."""
 
     def on_beat(self, node_id: str, beat: NodeBeat | None, now: float) -> list[NodeBeat]:
         """Note a beat that was read at ``now`` (None: the node is off the list); return the nodes to evict."""
@@ -92,12 +93,13 @@ class FailureDetector:
         return known.own_since >= OWN_BEATS and now - known.heard >= allowed
 
     def _room(self, now: float) -> int:
-        while self._suspected and now - self._suspected[0] >= SILENCE_S:
+        while self._suspected and now - self._suspected[0][0] >= SILENCE_S:
             self._suspected.popleft()
-        return max(0, max(1, (len(self._known) + 1) // SHARE) - len(self._suspected))
+        nodes = {self._me, *self._known, *(node_id for _, node_id in self._suspected)}  # some are off the list by now
+        return max(0, max(1, len(nodes) // SHARE) - len(self._suspected))
 
     def _suspect(self, known: _Known, now: float) -> NodeBeat:
         # Judged anew if the eviction fails; otherwise the evictor takes the node off the list.
         known.heard, known.own_since = now, 0
-        self._suspected.append(now)
+        self._suspected.append((now, known.beat.node_id))
         return known.beat

@@ -175,6 +175,16 @@ def test_a_worker_and_a_scheduler_of_two_each_are_evicted_at_once() -> None:
     assert topic.evicted == ["worker", "scheduler"]
 
 
+def test_the_second_of_two_is_evicted_soon_though_the_first_is_off_the_list_by_then() -> None:
+    topic = Topic("worker", "scheduler", "other worker")
+    topic.live(2)
+    topic.live(INTERVAL, silent=["scheduler"])
+    topic.live(SILENCE_S - INTERVAL, silent=["worker", "scheduler"])
+    topic.gone("scheduler")
+    topic.live(INTERVAL, silent=["worker", "scheduler"])
+    assert topic.evicted == ["scheduler", "worker"]
+
+
 def test_a_half_at_once_is_the_most() -> None:
     nodes = [f"n{number:02}" for number in range(39)]
     topic = Topic(*nodes)
