@@ -46,6 +46,7 @@ CASES: Final[dict[str, Case]] = {
     "sleeping": Case(sleeping.sleeping),
     "recovery": Case(recovery.recovery),
     "recovery_busy": Case(partial(recovery.recovery, busy=True), quick=False),
+    "two_killed": Case(recovery.two_killed, quick=False),
     "hand_over": Case(recovery.hand_over, quick=False),
     "takeover": Case(takeover.takeover, quick=False),
     "schedules_10000": Case(partial(schedules.lateness, schedules=10_000), quick=False),

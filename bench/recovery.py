@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -20,6 +21,8 @@ STAY: Final = 90.0
 SLOW: Final = 5.0
 """Seconds between the checkpoints of the one child that the others must not wait for."""
 LIMIT: Final = 60.0
+LOG_TIME: Final = "%Y-%m-%d %H:%M:%S,%f"
+"""How a line of a node's log begins."""
 
 
 class Attempt(NamedTuple):
@@ -75,9 +78,42 @@ def recovery(bench: Bench, *, busy: bool = False) -> Iterator[Figures]:
                 again = [attempts[child][1].began - begun for child in lost]
                 figures |= {f"{name}_first_ms": 1000 * min(again), f"{name}_all_ms": 1000 * max(again)}
                 figures[f"{name}_children"] = len(lost)
+                if strike is kill_tree:
+                    figures |= _phases(site, begun, max(again), f"{name}_")
                 site.start("worker", "--slots", str(CHILDREN), *ALLOW, *options).await_ready()
                 site.warm_up(client, 2 * CHILDREN)
             yield figures
+
+
+def two_killed(bench: Bench) -> Iterator[Figures]:
+    """Kill one of two workers and one of two schedulers at once, each with its parent, as when a machine goes."""
+    with bench.site(workers=2, slots=CHILDREN) as site, site.client() as client:
+        site.start("scheduler").await_ready()
+        for repetition in range(bench.repeats):
+            scheduler = next(node for node in site.nodes if node.role == "scheduler")
+
+            def strike(worker: Node, scheduler: Node = scheduler) -> None:
+                kill_tree(worker)
+                kill_tree(scheduler)
+                site.nodes.remove(scheduler)
+
+            attempts, lost, begun = _strike(site, client, site.folder / f"two-{repetition}", strike)
+            again = [attempts[child][1].began - begun for child in lost]
+            yield {
+                "first_ms": 1000 * min(again), "all_ms": 1000 * max(again), **_phases(site, begun, max(again))
+            }  # fmt: skip
+            site.start("scheduler").await_ready()
+            site.start("worker", "--slots", str(CHILDREN), *ALLOW).await_ready()
+            site.warm_up(client, 2 * CHILDREN)
+
+
+def _phases(site: Site, begun: float, again: float, prefix: str = "") -> Figures:
+    """Tell when the last eviction since ``begun`` was done, by the schedulers' logs, and the time from there on."""
+    struck = time.time() - (time.monotonic() - begun)
+    lines = [line for node in site.nodes if node.role == "scheduler" for line in node.said().splitlines()]
+    done = [datetime.strptime(line[:23], LOG_TIME).timestamp() for line in lines if ": evicted " in line]  # noqa: DTZ007
+    last = max([at - struck for at in done if at > struck], default=0.0)
+    return {f"{prefix}evicted_ms": 1000 * last, f"{prefix}after_eviction_ms": 1000 * (again - last)} if last else {}
 
 
 def hand_over(bench: Bench) -> Iterator[Figures]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from streamsched.log.adapter import LogAdapter
-from streamsched.log.port import Committed, LogError, TopicPartition, TransactionAborted
+from streamsched.log.port import Append, Committed, LogError, TopicPartition, TransactionAborted, WriterFenced
 from tests.support.log_harness import Harness, until
 from tests.support.log_node import Node, read, stable, values
 
@@ -125,6 +125,17 @@ def test_a_dead_member_can_be_evicted(harness: Harness, log: LogAdapter, join: J
     log.evict(group, doomed.member_id)
     node.settle(4)
     log.evict(group, doomed.member_id)
+
+
+def test_an_eviction_fences_the_writer_and_aborts_what_it_has_open(harness: Harness, node: Node) -> None:
+    place = node.place(0)
+    node.write(0, b"kept", position=1)
+    old = node.writer.transactional_id
+    node.log.evict(node.group, node.member.member_id, old)
+    with pytest.raises(WriterFenced):
+        node.writer.commit([Append(node.topic, 0, None, b"never")], {}, node.member)
+    assert values(read(harness, node.log, {place: 0}, 1)) == [b"kept"]
+    node.log.evict("no-such-group", "", old)
 
 
 def test_an_evicted_member_is_refused_loses_its_partitions_and_comes_back(

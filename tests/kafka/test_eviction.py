@@ -69,3 +69,12 @@ def test_a_broker_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_member_that_is_not_there_is_no_error(log: KafkaLog) -> None:
     log.evict("no-such-group", "no-such-member")
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # as above
+def test_a_fence_gives_up_where_no_broker_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(eviction, "_FENCE_LIMIT_MS", 500)
+    with pytest.raises(LogError, match="writer"):
+        eviction.fence("127.0.0.1:1", {}, "writer")
+    gc.collect()

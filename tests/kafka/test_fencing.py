@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from streamsched.log.kafka import KafkaLog
-from streamsched.log.port import Append, Committed, TopicPartition
+from streamsched.log.kafka import KafkaLog, eviction
+from streamsched.log.port import Append, Committed, LogError, TopicPartition
 from tests.kafka.harness import CLASSIC, ROOT, KafkaHarness
 from tests.kafka.overtaken import WRITERS
 from tests.support.log_node import Node, read, stable, values
@@ -62,10 +62,9 @@ def dangling(broker: Broker, harness: KafkaHarness, topic: str) -> Iterator[Dang
 
 def take_over(harness: KafkaHarness, log: KafkaLog, old: Dangling) -> Node:
     """Do what a successor does: evict, fence, read what counts."""
-    log.evict(old.group, old.member_id)
+    log.evict(old.group, old.member_id, old.transactional_id)
     new = Node(harness, old.group, old.topic)
     new.settle(4)
-    log.fence(old.transactional_id)
     assert stable(log, old.group, new.place(0)) == Committed(0, "claimed")
     new.write(0, b"new", position=5, metadata="new")
     return new
@@ -91,6 +90,20 @@ def test_a_frozen_process_that_thaws_is_told_and_never_seen(
     assert dangling.go_on() in ("WriterFenced", "TransactionAborted")
     assert stable(log, dangling.group, new.place(0)) == Committed(5, "new")
     assert values(read(harness, log, {new.place(0): 0}, 1)) == [b"new"]
+
+
+@pytest.mark.parametrize("other", [True, False])
+def test_an_eviction_fences_in_the_middle_of_a_transaction_with_or_without_the_other_package(
+    monkeypatch: pytest.MonkeyPatch, harness: KafkaHarness, log: KafkaLog, dangling: Dangling, other: bool
+) -> None:
+    def refuse(*_: object) -> None:
+        raise LogError("made up")
+
+    monkeypatch.setattr(log if other else eviction, "fence", refuse)
+    log.append([Append(dangling.topic, 0, None, b"behind")])
+    log.evict(dangling.group, "", dangling.transactional_id)
+    assert values(read(harness, log, {TopicPartition(dangling.topic, 0): 0}, 1)) == [b"behind"]
+    assert dangling.go_on() in ("WriterFenced", "TransactionAborted")
 
 
 def test_a_process_outlives_writers_that_are_fenced_while_their_records_are_on_their_way(

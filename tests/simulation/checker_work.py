@@ -97,6 +97,8 @@ class WorkModel:
         if now.epoch == before.epoch + 1:
             if (now.position, now.runs) != (before.position, before.runs):
                 self._faults.append(f"{what}: the claim moved {before} to {now}")
+            if not (entry.fenced or before.released or before.node == now.node):
+                self._faults.append(f"{what}: claimed while {before.node} held it and could still write")
         elif now.epoch != before.epoch or now.node != before.node:
             self._faults.append(f"{what}: {now} after {before}")
         self._places[entry.worker_group, entry.partition] = now

@@ -50,7 +50,7 @@ class Committed(Moment):
     """A group's place in one partition as it stands after a transaction.
 
     ``metadata`` is what the commit says beside the position; ``end`` the end of the partition then; ``hurt`` counts
-    the faults that had struck the node.
+    the faults that had struck the node; ``fenced`` says whether the writer of the commit before can write no more.
     """
 
     worker_group: bool
@@ -60,6 +60,7 @@ class Committed(Moment):
     end: int
     node: str
     hurt: int
+    fenced: bool = True
 
 
 @dataclass(frozen=True, slots=True)

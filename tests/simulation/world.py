@@ -13,6 +13,7 @@ from functools import partial
 from random import Random
 from typing import Final
 
+import msgspec
 from msgspec.structs import replace
 
 from streamsched.domain import events as e
@@ -30,7 +31,8 @@ from streamsched.log.port import (
     TransactionAborted,
 )
 from streamsched.log.topics import Topics
-from streamsched.runtime.commit_metadata import INITIAL
+from streamsched.runtime.commit_metadata import INITIAL, decode_metadata
+from streamsched.runtime.eviction import evict
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.evictor import Evictor
@@ -245,11 +247,25 @@ class World:
                 self.evidence.append(Lost(self.ends(), worker_group, partition, now.position))
             else:
                 end = self.cluster.partition(*places[partition]).end
+                fenced = before is None or self._is_fenced(before)
                 self.evidence.append(
                     Committed(
-                        self.ends(), worker_group, partition, now.position, now.metadata, end, node.name, node.hurt
+                        self.ends(),
+                        worker_group,
+                        partition,
+                        now.position,
+                        now.metadata,
+                        end,
+                        node.name,
+                        node.hurt,
+                        fenced,
                     )
                 )
+
+    def _is_fenced(self, committed: bytes) -> bool:
+        """Tell whether the writer of this commit can write no more: only its own beginning was under its id."""
+        _, metadata = msgspec.msgpack.decode(committed, type=tuple[int, str])
+        return not self.cluster.coordinator.current(decode_metadata(metadata).transactional_id, 0)
 
     def _group(self, worker_group: bool) -> str:
         return self.topics.worker_group if worker_group else self.topics.scheduler_group
@@ -354,8 +370,11 @@ class World:
         """Evict a node as its parent does, by what it told last."""
         if isinstance(node.machine, Scheduler | Worker):
             member, writer = node.machine.heartbeats.membership
-            self.outside.evict(self._group(node.role == "worker"), member)
-            self.outside.fence(writer)
+            group = self._group(node.role == "worker")
+            evict(
+                self.outside, self.outside, self.records, node=node.name, group=group, member=member,
+                writer=writer,
+            )  # fmt: skip
 
     def drain(self, node: Node) -> None:
         """Stop a node in order, as a signal does."""

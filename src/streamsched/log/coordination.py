@@ -35,8 +35,11 @@ class Coordination(Protocol):
     def check_eviction(self) -> None:
         """Raise ``CannotEvict`` where ``evict`` cannot be used; else load what it needs, so that it is quick."""
 
-    def evict(self, group: str, member_id: str) -> None:
-        """Remove a dead member from its group, so that its partitions move at once."""
+    def evict(self, group: str, member_id: str, transactional_id: str = "") -> None:
+        """Remove a dead member from its group, so that its partitions move at once, and fence its writer.
+
+        Either may be empty. It is done when it returns: the writer has nothing open, and never will have.
+        """
 
     def hanging(self, places: Mapping[TopicPartition, int]) -> Sequence[Hanging]:
         """Find out which of the transactions at these places will never end: the log has forgotten them."""

@@ -1,7 +1,8 @@
 """The claim of partitions: it makes sure that nothing of a predecessor lands after its successor began.
 
 1. read the last commit without waiting, only to see whom to fence, unless the partition was released;
-2. fence a predecessor that neither releases nor makes progress: its open transaction is aborted at once;
+2. fence a predecessor that neither releases nor makes progress: its open transaction is aborted at once. One that an
+   eviction has fenced is not waited for;
 3. read the *stable* commit: position, settled runs, epoch, counter;
 4. commit a transaction with nothing but the claim: epoch + 1. Whatever the predecessor still sends comes too late;
 5. capture the end. Only now run, or decide.
@@ -60,8 +61,8 @@ class Claim(Struct, frozen=True):
 class Claimant:
     """Claims partitions for one member of a group.
 
-    ``waiting`` shows a sign of life; ``begin_anew`` says where partitions begin whose position the group has forgotten:
-    without it they stand still.
+    ``waiting`` shows a sign of life; ``fenced`` tells which writers the latest evictions have fenced; ``begin_anew``
+    says where partitions begin whose position the group has forgotten: without it they stand still.
     """
 
     log: Log
@@ -70,6 +71,7 @@ class Claimant:
     waiting: Callable[[], None]
     pause: Callable[[float], None]
     begin_anew: Callable[[Collection[TopicPartition]], Beginning] | None
+    fenced: Callable[[], Collection[str]]
     set_apart: set[int] = field(default_factory=set)
     """Assigned partitions whose committed position is lost: they stand still until they are assigned anew."""
 
@@ -133,16 +135,23 @@ class Claimant:
         if not held:
             return []
         try:
-            held = _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE_S))
+            held = self._look_again(held)
             for _ in range(ROUNDS if held else 0):
                 self.waiting()
                 self.pause(PATIENCE_S)
-                before, held = held, _held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE_S))
+                before, held = held, self._look_again(held)
                 if held in ({}, before):
                     break
         except LogUnreachable:
-            pass  # an open transaction is in the way: fencing its owner is what ends it
+            held = self._unfenced(held)  # an open transaction is in the way: fencing its owner is what ends it
         return sorted({commit.transactional_id for commit in held.values()} - {self.transactions.id})
+
+    def _look_again(self, held: Mapping[TopicPartition, CommitMetadata]) -> dict[TopicPartition, CommitMetadata]:
+        return self._unfenced(_held(self.transactions.read_commits(list(held), stable=True, timeout=PATIENCE_S)))
+
+    def _unfenced(self, held: Mapping[TopicPartition, CommitMetadata]) -> dict[TopicPartition, CommitMetadata]:
+        fenced = self.fenced() if held else ()
+        return {place: commit for place, commit in held.items() if commit.transactional_id not in fenced}
 
     def _stand_still(self, lost: Mapping[TopicPartition, PositionLost]) -> None:
         """Halt the partitions whose position is lost: none may start at an arbitrary offset."""

@@ -66,6 +66,7 @@ class Ownership:
     """A member of a group, its transactions, and its claims. All calls from one thread.
 
     ``begin_anew`` says where partitions begin whose position the group has forgotten; without it they stand still.
+    ``fenced`` tells which writers evictions have fenced.
     ``outage`` is for how many seconds work is kept whose transaction has an unknown outcome while the log does not
     answer.
     """
@@ -82,6 +83,7 @@ class Ownership:
         clock: Clock,
         pause: Callable[[float], None],
         begin_anew: Callable[[Collection[TopicPartition]], Beginning] | None = None,
+        fenced: Callable[[], Collection[str]] = tuple,
         outage: float = 0.0,
     ) -> None:
         self._group = group
@@ -94,7 +96,7 @@ class Ownership:
         self._member = coordination.member(group, topic, self)
         self._claimant = Claimant(
             log=log, transactions=self._transactions, member=self._member, waiting=partition_handler.waiting,
-            pause=pause, begin_anew=begin_anew,
+            pause=pause, begin_anew=begin_anew, fenced=fenced,
         )  # fmt: skip
         self._assigned: set[int] = set()
         self._claim_at = 0.0

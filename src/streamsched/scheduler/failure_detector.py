@@ -3,8 +3,8 @@
 A node is silent when the detector has read at least four beats of its own, at their usual distance, since the other's
 last one, and two seconds have passed. So a detector that was frozen, cut off from the broker or lags behind suspects
 no node: its own beats come late as well, or all at once. After an outage every node has some time to find back. In the
-time of one silence never more than one node, or a quarter of them, are evicted. A node that comes back was not dead:
-next time it is given twice the time.
+time of one silence never more than one node, or half of them, are evicted: if most are silent, something may hold them
+up that does not hold up the detector. A node that comes back was not dead: next time it is given twice the time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LATE_S: Final = 2 * INTERVAL
 """One that comes later than this shows that the detector itself was held up: all silence before it is void."""
 FIND_BACK_S: Final = 1.0
 """Added to the usual silence after the detector was held up for longer: an outage of the broker holds up all nodes."""
-SHARE: Final = 4
+SHARE: Final = 2
 """One node in so many may be evicted at once."""
 DOUBLINGS: Final = 2
 """How often the silence allowed to a node that comes back is doubled."""
@@ -52,7 +52,8 @@ class FailureDetector:
         self._known: dict[str, _Known] = {}
         self._gone: dict[str, int] = {}
         """How often each node was taken off the list."""
-        self._suspected: deque[float] = deque()
+        self._suspected: deque[tuple[float, str]] = deque()
+        """When nodes were told to be evicted, and which."""
 
     def on_beat(self, node_id: str, beat: NodeBeat | None, now: float) -> list[NodeBeat]:
         """Note a beat that was read at ``now`` (None: the node is off the list); return the nodes to evict."""
@@ -92,12 +93,13 @@ class FailureDetector:
         return known.own_since >= OWN_BEATS and now - known.heard >= allowed
 
     def _room(self, now: float) -> int:
-        while self._suspected and now - self._suspected[0] >= SILENCE_S:
+        while self._suspected and now - self._suspected[0][0] >= SILENCE_S:
             self._suspected.popleft()
-        return max(0, max(1, (len(self._known) + 1) // SHARE) - len(self._suspected))
+        nodes = {self._me, *self._known, *(node_id for _, node_id in self._suspected)}  # some are off the list by now
+        return max(0, max(1, len(nodes) // SHARE) - len(self._suspected))
 
     def _suspect(self, known: _Known, now: float) -> NodeBeat:
         # Judged anew if the eviction fails; otherwise the evictor takes the node off the list.
         known.heard, known.own_since = now, 0
-        self._suspected.append(now)
+        self._suspected.append((now, known.beat.node_id))
         return known.beat

@@ -18,7 +18,7 @@ from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.port import Append, LogError, Record, TransactionAborted, WriterFenced
 from streamsched.log.topics import Topics
-from streamsched.runtime import beginning, metrics
+from streamsched.runtime import beginning, eviction, metrics
 from streamsched.runtime.beats import HeartbeatSender, NodeStatus
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import Agreement, ClockCheck
@@ -55,7 +55,7 @@ class Scheduler:
         self._ownership = Ownership(
             log=log, coordination=log, group=topics.scheduler_group, topic=topics.events, node_id=me.node_id,
             partition_handler=self, clock=me.clock, pause=pause,
-            begin_anew=partial(beginning.of_journal, log, topics, codec),
+            begin_anew=partial(beginning.of_journal, log, topics, codec), fenced=partial(eviction.fenced, log, topics),
         )  # fmt: skip
         tasks = TaskDecider(view, records, me, topics)
         self._journal = JournalFold(

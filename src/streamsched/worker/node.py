@@ -16,7 +16,7 @@ from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec
 from streamsched.log.port import LogError, TopicPartition
 from streamsched.log.topics import Topics
-from streamsched.runtime import beginning, metrics
+from streamsched.runtime import beginning, eviction, metrics
 from streamsched.runtime.beats import HeartbeatSender, NodeStatus
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import LogClock
@@ -78,6 +78,7 @@ class Worker:
             log=log, coordination=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id,
             partition_handler=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
             begin_anew=partial(beginning.of_work_log, log, topics, codec, me),
+            fenced=partial(eviction.fenced, log, topics),
         )  # fmt: skip
         records = Records(codec, topics)
         self._settlement = Settlement(

@@ -72,7 +72,7 @@ class Site:
 class Owner:
     """A tenant that notes what it is told."""
 
-    def __init__(self, site: Site, name: str, *, outage: float = 0.0) -> None:
+    def __init__(self, site: Site, name: str, *, outage: float = 0.0, fenced: Collection[str] = ()) -> None:
         self.told: list[tuple[str, list[int]]] = []
         self.claims: dict[int, Claim] = {}
         self.releases = True
@@ -80,7 +80,7 @@ class Owner:
         log = site.cluster.connect(name)
         self.ownership = Ownership(
             log=log, coordination=log, group=GROUP, topic=TOPIC, node_id=name, partition_handler=self, clock=site,
-            pause=site.pass_time, outage=outage,
+            pause=site.pass_time, outage=outage, fenced=lambda: fenced,
         )  # fmt: skip
 
     def claimed(self, claims: Sequence[Claim]) -> None:
@@ -159,6 +159,24 @@ def test_a_predecessor_that_holds_on_is_fenced_and_its_late_commit_is_refused(si
     assert site.records() == [b"early"]
     assert before.told[-1] == ("dropped", [0, 1])
     assert not before.ownership.claims
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_predecessor_that_an_eviction_has_fenced_is_neither_waited_for_nor_fenced_again(
+    site: Site, told: bool
+) -> None:
+    before = Owner(site, "a").polled()
+    writer = before.ownership.transactional_id
+    site.log.evict(GROUP, before.ownership.member_id, writer)
+    fences: list[str] = []
+    site.hooks["b", "fence.begin"] = lambda: fences.append("again")
+    begun = site.monotonic()
+    after = Owner(site, "b", fenced={writer} if told else {"another"}).polled()
+    assert after.claims[0].epoch == 2
+    assert not after.claims[0].released
+    assert (bool(fences), site.monotonic() > begun) == (not told, not told)
+    with pytest.raises(WriterFenced):
+        before.write(b"late", 0)
 
 
 def test_a_zombie_that_thaws_inside_its_commit_writes_nothing(site: Site) -> None:

@@ -33,7 +33,7 @@ class Deaf(Connection):
         super().__init__(cluster, name)
         self.error = error
 
-    def evict(self, group: str, member_id: str) -> None:
+    def evict(self, group: str, member_id: str, transactional_id: str = "") -> None:
         raise self.error
 
     def check_eviction(self) -> None:

@@ -168,18 +168,35 @@ def test_two_of_three_are_not_evicted_at_once() -> None:
     assert topic.evicted == ["a", "b"]
 
 
-def test_a_quarter_at_once_is_the_most() -> None:
+def test_a_worker_and_a_scheduler_of_two_each_are_evicted_at_once() -> None:
+    topic = Topic("worker", "scheduler", "other worker")
+    topic.live(2)
+    topic.live(SILENCE_S, silent=["worker", "scheduler"])
+    assert topic.evicted == ["worker", "scheduler"]
+
+
+def test_the_second_of_two_is_evicted_soon_though_the_first_is_off_the_list_by_then() -> None:
+    topic = Topic("worker", "scheduler", "other worker")
+    topic.live(2)
+    topic.live(INTERVAL, silent=["scheduler"])
+    topic.live(SILENCE_S - INTERVAL, silent=["worker", "scheduler"])
+    topic.gone("scheduler")
+    topic.live(INTERVAL, silent=["worker", "scheduler"])
+    assert topic.evicted == ["scheduler", "worker"]
+
+
+def test_a_half_at_once_is_the_most() -> None:
     nodes = [f"n{number:02}" for number in range(39)]
     topic = Topic(*nodes)
     topic.live(2)
     topic.live(SILENCE_S, silent=nodes)
-    assert len(topic.evicted) == 10
+    assert len(topic.evicted) == 20
     for node in topic.evicted:
         topic.gone(node)
     topic.live(SILENCE_S - INTERVAL, silent=nodes)
-    assert len(topic.evicted) == 10
+    assert len(topic.evicted) == 20
     topic.live(INTERVAL, silent=nodes)
-    assert len(topic.evicted) == 10 + (40 - 10) // 4
+    assert len(topic.evicted) == 20 + (40 - 20) // 2
 
 
 def test_one_that_comes_back_is_given_twice_the_time_and_twice_again() -> None:

@@ -181,13 +181,15 @@ class Connection:
     def check_eviction(self) -> None:
         """Pass: members can be evicted here."""
 
-    def evict(self, group: str, member_id: str) -> None:
-        """Remove a member from its group; one that is not there any more is not an error."""
+    def evict(self, group: str, member_id: str, transactional_id: str = "") -> None:
+        """Remove a member from its group and fence its writer; one that is not there any more is not an error."""
         self._writable("evict a member")
         self._step("evict.begin")
         for known in self._cluster.groups(group):
             known.remove(member_id)
         self._step("evict.end")
+        if transactional_id:
+            self.fence(transactional_id)
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """Create the topics that are missing; check the others first."""

@@ -11,7 +11,7 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.port import Hanging, Listener, TopicPartition, TopicSpec
+from streamsched.log.port import Hanging, Listener, LogError, TopicPartition, TopicSpec
 from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
@@ -97,11 +97,18 @@ class KafkaLog:
 
         eviction.check(self._settings.kafka)
 
-    def evict(self, group: str, member_id: str) -> None:
-        """Remove a dead member from its group, so that its partitions move at once."""
+    def evict(self, group: str, member_id: str, transactional_id: str = "") -> None:
+        """Remove a dead member from its group, so that its partitions move at once, and fence its writer."""
         from streamsched.log.kafka import eviction
 
-        eviction.evict(self._settings.brokers, self._settings.kafka, group, member_id)
+        brokers, kafka = self._settings.brokers, self._settings.kafka
+        if member_id:
+            eviction.evict(brokers, kafka, group, member_id)
+        if transactional_id:
+            try:
+                eviction.fence(brokers, kafka, transactional_id)
+            except LogError:
+                self.fence(transactional_id)  # slower, but with all settings of the other clients
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
         """Return where open transactions hold back readers of these partitions, and of the groups' positions."""
