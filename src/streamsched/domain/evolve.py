@@ -288,7 +288,7 @@ def _close_when_done(task: Task, at: int) -> None:
         too_many = policy.on == RUN_ALL and policy.exceeded(task.failed, task.children)
         task.enter(Phase.FAILING if too_many else Phase.SUCCEEDING)
     if task.finished_at is None:
-        task.finished_at = at
+        task.finished_at = max(at, task.started_at or 0)  # of another node's clock, which may be behind
 
 
 _ENDS: dict[type[e.Event], Phase] = {
