@@ -66,6 +66,7 @@ def test_a_redrive_waits_for_the_terminal_event(monkeypatch: pytest.MonkeyPatch)
     def beside_the_scheduler(places: Collection[TopicPartition], interval: float) -> Iterator[int]:
         for folded in changes(places, interval):
             cluster.scheduler.step(0.0)
+            cluster.clock.advance(0.01)
             yield folded
 
     monkeypatch.setattr(cluster.client._session, "changes", beside_the_scheduler)
