@@ -53,6 +53,15 @@ def recount(task: Task) -> None:
     assert sorted(due) == [child for child, state in enumerate(states) if state is ChildState.DUE]
 
 
+def ending(task: Task) -> object:
+    """What is said of a task's ending once it is certain; None before that."""
+    if task.finished_at is None:
+        assert task.verdict is task.phase
+        return None
+    assert task.verdict in TERMINAL
+    return task.verdict, task.reason, task.finished_at, task.children, task.succeeded, task.failed, task.cancelled
+
+
 def speaks(task: Task) -> None:
     """A task is silent only at its end, or while a worker still has a child that it was told all about."""
     action = owed(task, FOREVER)
@@ -73,10 +82,12 @@ def test_every_step_of_every_journal(journal: list[e.Event]) -> None:
     load = Load()
     for event in journal:
         before = task and (task.phase, [task.state_of(child) for child in range(task.children)], task.void)
+        certain = task and ending(task)
         task = evolve(task, event, load)
         assert task is not None
         recount(task)
         speaks(task)
+        assert isinstance(event, e.TaskRedriven) or certain in (None, ending(task))
         if before:
             phase, states, void = before
             assert task.phase == phase or task.phase in TRANSITIONS[phase]

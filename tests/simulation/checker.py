@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from streamsched.domain import events as e
 from tests.simulation.checker_backfill import Asked
 from tests.simulation.checker_schedule import ScheduleModel
-from tests.simulation.checker_task import TaskModel
+from tests.simulation.checker_task import ENDS, TaskModel
 from tests.simulation.checker_work import Dispatch, WorkModel
 from tests.simulation.evidence import Committed, Exhibits, Kept, Lost, Started, Stopped, decisions
 
@@ -192,6 +192,7 @@ def check(shown: Exhibits) -> Verdict:
     _letters(shown, faults)
     _submits(shown, journal, faults)
     _claims(shown, journal, faults)
+    _told(shown, journal, faults)
     verdict.completed = {
         task_id: sum(child.ending == "completed" for child in task.children) for task_id, task in journal.tasks.items()
     }
@@ -244,3 +245,15 @@ def _claims(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:
     for by, took_effect in shown.claims.items():
         if (by in effective) != took_effect:
             faults.append(f"{by} was told {took_effect}, whether what was asked for took effect")
+
+
+def _told(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:
+    """How a task ended was told as its terminal event says it, whether that was there already or not."""
+    for told in shown.told:
+        task = journal.tasks[told.task_id]
+        if told.redrive >= len(task.ends):
+            faults.append(f"{told}, but it never ended")
+            continue
+        end, tally = task.ends[told.redrive], task.tallies[told.redrive]
+        if (told.state, told.children) != (ENDS.get(type(end), "refused"), tally):
+            faults.append(f"{told}, but it ended by {end} with {tally}")

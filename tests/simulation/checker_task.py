@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -17,7 +18,7 @@ Terminal = e.TaskSucceeded | e.TaskFailed | e.TaskCancelled
 Decision = (
     e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | Terminal
 )  # fmt: skip
-ENDS = {e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled"}
+ENDS: dict[type[e.Event], str] = {e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled"}
 
 
 @dataclass
@@ -66,6 +67,8 @@ class TaskModel:
         self.redrive = 0
         self.ends: list[Terminal | e.TaskRefused] = []
         """The terminal events, of one redrive after the other."""
+        self.tallies: list[tuple[int, int, int, int]] = []
+        """Its children at each of them: all, completed, failed, cancelled."""
         self.dispatched: set[int] = set()
         """Redrives in which anything was dispatched."""
         self._created = created
@@ -198,7 +201,7 @@ class TaskModel:
         if self._planned or event.request != self.request.event_id:
             self._fault("refused for another request, or after its plan")
         if self._closed_at is None:
-            self.ends.append(event)
+            self._note_end(event)
 
     def _plan(self, offset: int, event: e.TaskPlanned) -> None:
         if self._planned:
@@ -251,12 +254,18 @@ class TaskModel:
             self._fault(f"second terminal event {_name(event)}")
         if event.redrive != self.redrive:
             self._fault(f"{_name(event)} of redrive {event.redrive} in {self.redrive}")
-        self.ends.append(event)
+        self._note_end(event)
         if ENDS[type(event)] != self._why:
             self._fault(f"{_name(event)}, but it had {self._why or 'not ended'}")
         for index, child in enumerate(self.children):
             if child.live or child.ending is None or child.ended_at >= basis:
                 self._fault(f"{_name(event)}, decided at {basis}, with child {index}: {child}")
+
+    def _note_end(self, event: Terminal | e.TaskRefused) -> None:
+        self.ends.append(event)
+        endings = Counter(child.ending for child in self.children)
+        tally = (len(self.children), endings["completed"], endings["failed"], endings["cancelled"])
+        self.tallies.append(tally)
 
     # --- what becomes of children -----------------------------------------------------------------------------------
 

@@ -39,6 +39,17 @@ class Submit:
 
 
 @dataclass(frozen=True, slots=True)
+class Told:
+    """What a reader was told of a task that is done, be it before its terminal event."""
+
+    task_id: str
+    redrive: int
+    state: str
+    children: tuple[int, int, int, int]
+    """All, succeeded, failed, cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Moment:
     """How far the log had come: the ends of the journal's partitions."""
 
@@ -112,5 +123,6 @@ class Exhibits:
     """How many dead letters each record has: whether it is of the work log, partition, offset."""
     evidence: list[Evidence]
     submits: list[Submit]
+    told: set[Told]
     claims: dict[str, bool]
     """Of those who asked for a redrive or a backfill: whether they were told that it has begun."""

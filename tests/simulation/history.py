@@ -64,7 +64,7 @@ def judge(world: World) -> list[str]:
     shown = Exhibits(
         journal=archive.journal, work=archive.work, letters=archive.letters(),
         roomy="runs" not in world.plan.limits,
-        evidence=world.evidence, submits=world.submits, claims=world.claims,
+        evidence=world.evidence, submits=world.submits, told=world.told, claims=world.claims,
     )  # fmt: skip
     verdict = check(shown)
     faults += verdict.faults

@@ -41,7 +41,7 @@ from streamsched.view.view import View
 from streamsched.worker.node import Worker, WorkerTiming
 from tests.simulation.archive import Archive, MemoCodec
 from tests.simulation.checker_work import settled_in
-from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, decisions
+from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, Told, decisions
 from tests.simulation.faults import TURN, Dice, Fault
 from tests.simulation.nodes import MODULE, Action, Crash, Node
 from tests.simulation.pool import FakePool
@@ -100,6 +100,7 @@ class World:
         self.faults: list[str] = []
         self.evidence: list[Evidence] = []
         self.submits: list[Submit] = []
+        self.told: set[Told] = set()
         self.claims: dict[str, bool] = {}
         """Of those who asked for a redrive or a backfill: whether they were told that it has begun."""
         self.snapshots: list[tuple[dict[int, int], dict[bytes, bytes]]] = []
@@ -422,6 +423,7 @@ class World:
                 machine.step(self.tasks)
                 self.faults += machine.faults
                 machine.faults.clear()
+                self._note_told(machine)
             elif machine is not None:
                 busy = machine.step(self.rng.choice((0.0, 0.01)))
                 if node.evictor is not None and self.rng.random() < 0.3 and node.evictor.step(0.0):
@@ -433,6 +435,13 @@ class World:
                 self.tell(f"{node.name} is drained")
 
         return step
+
+    def _note_told(self, reader: Reader) -> None:
+        for status in reader.done:
+            counts = status.children
+            children = (counts.total, counts.succeeded, counts.failed, counts.cancelled)
+            self.told.add(Told(status.task_id, status.redrive, status.state, children))
+        reader.done.clear()
 
     def _run(self, node: Node, act: Callable[[], None]) -> bool:
         """Let a process do something; tells whether it came to its end."""

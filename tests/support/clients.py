@@ -118,6 +118,8 @@ class Reader:
         self._seen: dict[str, TaskStatus] = {}
         self._following: Iterator[TaskStatus] | None = None
         self.faults: list[str] = []
+        self.done: list[TaskStatus] = []
+        """The tasks that it saw done, as it first saw them so."""
 
     def step(self, tasks: list[str]) -> None:
         """Look once."""
@@ -149,7 +151,15 @@ class Reader:
         if before is not None and before.redrive > status.redrive:
             self.faults.append(f"a reader saw {status.task_id} go from redrive {before.redrive} to {status.redrive}")
         same = before is not None and before.redrive == status.redrive
-        if before is not None and same and before.done and before.state != status.state:
-            self.faults.append(f"a reader saw {status.task_id} go from {before.state} to {status.state}")
+        if before is not None and same and before.done:
+            if _ending(before) != _ending(status):
+                self.faults.append(f"a reader saw {status.task_id} go from {before} to {status}")
+        elif status.done:
+            self.done.append(status)
         if status.done and status.state != "refused" and counts.waiting + counts.running:
             self.faults.append(f"a reader saw {status}: done, with children that are not")
+
+
+def _ending(status: TaskStatus) -> tuple[object, ...]:
+    """Give what never changes once a task is done, unless it is redriven."""
+    return status.state, status.reason, status.started_at, status.finished_at, status.children

@@ -63,7 +63,7 @@ def run(
         before = worker.status(submitted.task_id)
         again = continue_command(sys.argv, submitted.task_id)
         note(f"task {submitted.task_id}" + ("" if submitted.first else f" exists already: {before.state}"))
-        if before.done:
+        if worker.ended(submitted.task_id):
             return report(before, as_json, seconds=0.0, fresh=0, output=worker.output)
         note(f"after an interruption, continue with: {again}")
         return _work(worker, before, again, as_json)

@@ -14,7 +14,7 @@ def cancel(session: Session, task_id: str, reason: str) -> TaskStatus:
     """Request the cancellation of a task, unless it is done; returns its status before that. Raise NoSuchTask."""
     task = Tasks(session).find(task_id)
     status = status_of(task)
-    if not task.terminal:
+    if not status.done:
         reason = reason or f"cancelled by {session.me.name}"
         event = session.me.sign(TaskCancelRequested, task_id=task_id, redrive=task.redrive, reason=reason)
         write(session.site, record_of(session.site, event, task_id, task.request.traceparent))

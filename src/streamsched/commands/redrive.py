@@ -29,7 +29,7 @@ class Redriven:
 
 def redrive(session: Session, task_id: str, *, everything: bool, restart: bool, reason: str) -> Redriven:
     """Redrive a task. Raise NoSuchTask, NotRedrivable."""
-    task = Tasks(session).find(task_id)
+    task = Tasks(session).ended(task_id)
     _check(task, everything=everything)
     number, scope = task.redrive + 1, "all" if everything else "failed"
     event = session.me.sign(
@@ -56,7 +56,7 @@ def _check(task: Task, *, everything: bool) -> None:
     if not task.terminal:
         raise NotRedrivable(
             f"task {task.task_id!r} is {task.phase}: only a task that has ended can be redriven",
-            "wait for its end, or cancel it first",
+            "wait for its end, or cancel it first; where all of its children have ended, a scheduler has to run",
         )
     if task.phase is Phase.REFUSED:
         raise NotRedrivable(

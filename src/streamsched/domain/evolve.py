@@ -11,7 +11,7 @@ from typing import Any
 
 from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
-from streamsched.domain.phases import CLOSING, ChildState, Phase
+from streamsched.domain.phases import CLOSING, VERDICTS, ChildState, Phase
 from streamsched.domain.policy import RUN_ALL
 from streamsched.domain.task import ChildDetail, Load, Task
 
@@ -41,7 +41,8 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
     task.children = task.bound = event.children
     task.started_at = event.at
     if task.phase not in CLOSING:
-        task.enter(Phase.RUNNING if event.children else Phase.SUCCEEDING)
+        task.enter(Phase.RUNNING)
+    _close_when_done(task, event.at)
     return True
 
 
@@ -83,7 +84,7 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
     cancelled = task.cancelled
     for span in event.spans:
         task.cancel_idle(span)
-    _close_when_done(task)
+    _close_when_done(task, event.at)
     return task.cancelled > cancelled
 
 
@@ -116,7 +117,7 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
         detail.message = None  # it is about a return, not a failure
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
-    _close_when_done(task)
+    _close_when_done(task, event.at)
     return True
 
 
@@ -139,7 +140,7 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
         and (retry.max_attempts == 0 or attempt < retry.max_attempts)
     )
     if again and stopping:
-        _cancel_live(task, event.child)
+        _cancel_live(task, event.child, event.at)
     elif again:
         detail.attempt = attempt + 1
         salt = f"{task.task_id}/{event.child}/{event.ordinal}"
@@ -147,7 +148,7 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
         task.settle(event.child, ChildState.DUE)
         task.wait_until(event.child, event.at + delay)
     else:
-        _fail_live(task, event.child)
+        _fail_live(task, event.child, event.at)
     return True
 
 
@@ -155,7 +156,7 @@ def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
     detail = _ended(task, event)
     _keep_state(detail, event)
     detail.reason = event.reason
-    _cancel_live(task, event.child)
+    _cancel_live(task, event.child, event.at)
     return True
 
 
@@ -166,12 +167,12 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
     _keep_state(detail, event)
     why = event.why
     if why is None:
-        _come_back(task, event.child)
+        _come_back(task, event.child, event.at)
         return True
     detail.reason, detail.error_type, detail.message, detail.traceback = why.code, None, why.detail, None
     task.refusal = f"{event.by}: {why.detail}"
     # Without a wait the time is 0, for the clock of the worker may be ahead.
-    _come_back(task, event.child, event.at + why.retry_after if why.retry_after else 0)
+    _come_back(task, event.child, event.at, due=event.at + why.retry_after if why.retry_after else 0)
     return True
 
 
@@ -180,7 +181,7 @@ def _partition_reset(task: Task, event: e.PartitionReset) -> bool:
         return False
     lost = [child for child in task.live_children() if task.partition_of(child) == event.partition]
     for child in lost:
-        _come_back(task, child)
+        _come_back(task, child, event.at)
     return bool(lost)
 
 
@@ -212,17 +213,16 @@ def _redriven(task: Task, event: e.TaskRedriven) -> bool:
         task.succeeded -= state is ChildState.SUCCEEDED
         task.failed -= state is ChildState.FAILED
         task.cancelled -= state is ChildState.CANCELLED
-    if task.plan:
-        _close_when_done(task)
+    _close_when_done(task, event.at)
     return True
 
 
 def _task_ended(task: Task, event: e.TaskEnded) -> bool:
-    closing, end = _ENDS[type(event)]
-    if task.phase is not closing or event.redrive != task.redrive:
+    if task.phase is not _ENDS[type(event)] or event.redrive != task.redrive:
         return False
-    task.enter(end)
-    task.finished_at = event.at
+    task.enter(VERDICTS[task.phase])
+    if task.finished_at is None:
+        task.finished_at = event.at
     return True
 
 
@@ -246,10 +246,10 @@ def _keep_state(detail: ChildDetail, event: e.ChildFailed | e.ChildCancelled | e
         detail.state = event.state
 
 
-def _come_back(task: Task, child: int, due: int = 0) -> None:
+def _come_back(task: Task, child: int, at: int, *, due: int = 0) -> None:
     """Dispatch a live child again when it is due, unless it was told to stop or has used its last ordinal."""
     if task.state_of(child) is ChildState.STOPPING:
-        _cancel_live(task, child)
+        _cancel_live(task, child, at)
     elif task.ordinal_of(child) < LAST_ORDINAL:
         task.settle(child, ChildState.DUE)
         task.wait_until(child, due)
@@ -257,10 +257,10 @@ def _come_back(task: Task, child: int, due: int = 0) -> None:
         detail = task.detail(child)
         detail.reason, detail.error_type = "returned", "TooManyDispatches"
         detail.message = f"it came back from each of {LAST_ORDINAL} dispatches"
-        _fail_live(task, child)
+        _fail_live(task, child, at)
 
 
-def _fail_live(task: Task, child: int) -> None:
+def _fail_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.FAILED)
     task.failed += 1
     policy = task.template.failure
@@ -269,26 +269,34 @@ def _fail_live(task: Task, child: int) -> None:
         task.reason = task.reason or f"child {child} failed: {detail.error_type}: {detail.message}"
         if policy.on != RUN_ALL:
             task.enter(Phase.FAILING)
-    _close_when_done(task)
+    _close_when_done(task, at)
 
 
-def _cancel_live(task: Task, child: int) -> None:
+def _cancel_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.CANCELLED)
     task.cancelled += 1
-    _close_when_done(task)
+    _close_when_done(task, at)
 
 
-def _close_when_done(task: Task) -> None:
-    if not task.live and task.phase is Phase.RUNNING and task.ended == task.children:
+def _close_when_done(task: Task, at: int) -> None:
+    """Close a task of which every planned child has ended; its ending is certain since ``at``.
+
+    Without a plan it is not: one that is in flight would bring children.
+    """
+    if task.live or task.ended < task.children or not task.plan:
+        return
+    if task.phase is Phase.RUNNING:
         policy = task.template.failure
         too_many = policy.on == RUN_ALL and policy.exceeded(task.failed, task.children)
         task.enter(Phase.FAILING if too_many else Phase.SUCCEEDING)
+    if task.finished_at is None:
+        task.finished_at = max(at, task.started_at or 0)  # of another node's clock, which may be behind
 
 
-_ENDS: dict[type[e.Event], tuple[Phase, Phase]] = {
-    e.TaskSucceeded: (Phase.SUCCEEDING, Phase.SUCCEEDED),
-    e.TaskFailed: (Phase.FAILING, Phase.FAILED),
-    e.TaskCancelled: (Phase.CANCELLING, Phase.CANCELLED),
+_ENDS: dict[type[e.Event], Phase] = {
+    e.TaskSucceeded: Phase.SUCCEEDING,
+    e.TaskFailed: Phase.FAILING,
+    e.TaskCancelled: Phase.CANCELLING,
 }
 _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.TaskRequested: lambda task, event: False,

@@ -11,7 +11,8 @@
 (*) At once, or with ``run_all`` at the last outcome.
 
 A closing phase (succeeding, failing, cancelling) is irreversible: it waits for its live children, then one terminal
-event ends the task. TaskRedriven lets a task that has ended go on: from succeeded, failed and cancelled back to
+event ends the task. Once every planned child has ended in it, the ending is certain before that event
+(``Task.verdict``). TaskRedriven lets a task that has ended go on: from succeeded, failed and cancelled back to
 running, to requested where it was never planned, or to succeeding where nothing is left to do.
 """
 
@@ -48,7 +49,13 @@ TRANSITIONS: Final[dict[Phase, frozenset[Phase]]] = {
     Phase.CANCELLED: frozenset({Phase.REQUESTED, Phase.RUNNING, Phase.SUCCEEDING}),
     Phase.REFUSED: frozenset(),
 }
-CLOSING: Final = frozenset({Phase.SUCCEEDING, Phase.FAILING, Phase.CANCELLING})
+VERDICTS: Final = {
+    Phase.SUCCEEDING: Phase.SUCCEEDED,
+    Phase.FAILING: Phase.FAILED,
+    Phase.CANCELLING: Phase.CANCELLED,
+}
+"""What each closing phase ends as."""
+CLOSING: Final = frozenset(VERDICTS)
 TERMINAL: Final = frozenset({Phase.SUCCEEDED, Phase.FAILED, Phase.CANCELLED, Phase.REFUSED})
 
 

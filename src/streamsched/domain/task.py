@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.events import Release, Span, TaskRequested
-from streamsched.domain.phases import TERMINAL, TRANSITIONS, ChildState, Phase
+from streamsched.domain.phases import TERMINAL, TRANSITIONS, VERDICTS, ChildState, Phase
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import ANYWHERE, Requirement, requirement_of
 from streamsched.domain.template import complete_params, read_params, read_template, resolve_params
@@ -106,6 +106,7 @@ class Task:
         self.live_chunks: dict[int, int] = {}
         self.started_at: int | None = None
         self.finished_at: int | None = None
+        """Since when its ending is certain: every planned child has ended. At the latest at its terminal event."""
         self.busy_ms = 0
         self.measured = 0
         """Outcomes that went into ``busy_ms``."""
@@ -135,6 +136,11 @@ class Task:
     def terminal(self) -> bool:
         """Whether it has its terminal event."""
         return self.phase in TERMINAL
+
+    @property
+    def verdict(self) -> Phase:
+        """How it ends, from the moment on when that is certain, before its terminal event too; till then its phase."""
+        return self.phase if self.finished_at is None else VERDICTS.get(self.phase, self.phase)
 
     @property
     def left_undone(self) -> bool:

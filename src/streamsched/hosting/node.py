@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import replace
 from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
@@ -47,12 +46,12 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     line, signals = Membership(), _Signals()
     _return_large_blocks()
     name = name or node_name("scheduler")
-    with closing(Installation(_patient(settings, SCHEDULER_FETCH_S))) as site:
+    with closing(Installation(settings.fetching(SCHEDULER_FETCH_S))) as site:
         site.log.check_broker()
         site.discover().check_sizes()
         scheduler = wiring.scheduler(site, name)
         signals.pass_to(scheduler.drain)
-        patient = _patient(settings, BEATS_WAIT_S)
+        patient = settings.fetching(BEATS_WAIT_S)
         services = [
             Service("looking out for silent nodes", partial(_evict_silent, patient, scheduler.node_id)),
             Service("looking for transactions that hang", partial(_heal, patient)),
@@ -67,7 +66,7 @@ def serve_worker(
     line, signals = Membership(), _Signals()
     _return_large_blocks()
     name = name or node_name("worker")
-    with closing(Installation(_patient(settings, WORKER_FETCH_S))) as site:
+    with closing(Installation(settings.fetching(WORKER_FETCH_S))) as site:
         if "group.protocol" in settings.kafka:  # costs a worker 7 MB; a scheduler always checks
             site.log.check_broker()
         site.discover().check_sizes()
@@ -119,11 +118,6 @@ def _heal(settings: Settings, stop: Event) -> None:
         reaper = wiring.reaper(site.discover())
         while not stop.wait(HEAL_EVERY_S):
             reaper.step()
-
-
-def _patient(settings: Settings, seconds: float) -> Settings:
-    """Return settings with which a fetch waits at the broker this long; the default asks twenty times a second."""
-    return replace(settings, kafka={"fetch.wait.max.ms": str(round(1000 * seconds)), **settings.kafka})
 
 
 class _Signals:

@@ -141,6 +141,10 @@ class Run:
         assert task is not None, task_id  # noqa: S101 - submit folded its request
         return status_of(task)
 
+    def ended(self, task_id: str) -> bool:
+        """Return whether a task has its terminal event, so that nothing is left to do about it."""
+        return task_id not in self._view.active
+
     @property
     def output(self) -> Path:
         """The file of the handlers' output."""
@@ -159,7 +163,7 @@ class Run:
             status = self.status(task_id)
             on_status(status)
 
-        self._serve(lambda: task_id not in self._view.active, look, task_id)
+        self._serve(lambda: self.ended(task_id), look, task_id)
         return status
 
     def until_stopped(self, on_ready: Callable[[], None]) -> None:
@@ -287,6 +291,7 @@ def run(
     try:
         submitted = working.submit(wanted)
         before = working.status(submitted.task_id)
-        return before if before.done else working.until_done(submitted.task_id, on_status)
+        ended = working.ended(submitted.task_id)
+        return before if ended else working.until_done(submitted.task_id, on_status)
     finally:
         working.close()

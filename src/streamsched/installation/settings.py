@@ -12,7 +12,7 @@ import stat
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,6 +45,10 @@ class Settings:
     def where(self) -> str:
         """The log's name in a sentence."""
         return f"the cluster {self.brokers}" if self.brokers else f"the embedded log in {self.data_dir}"
+
+    def fetching(self, seconds: float) -> Settings:
+        """Return settings with which a fetch waits at the broker this long; the default asks twenty times a second."""
+        return replace(self, kafka={"fetch.wait.max.ms": str(round(1000 * seconds)), **self.kafka})
 
 
 def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os.environ, **given: Any) -> Settings:

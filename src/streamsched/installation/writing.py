@@ -22,6 +22,8 @@ from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, Top
 PATIENCE_S: Final = 30.0
 """Seconds that a client waits for the process that has the log, and such a process for clients."""
 LOOK_S: Final = 0.02
+FETCH_WAIT_S: Final = 0.02
+"""How long a client's fetch may wait: a task in a partition that is new to it is seen only when the fetch returns."""
 
 
 def write(site: Installation, record: Append) -> int:
@@ -103,7 +105,7 @@ def _holder(path: Path) -> str:
 
 
 def _open(settings: Settings) -> Installation:
-    site = Installation(settings)
+    site = Installation(settings.fetching(FETCH_WAIT_S))
     try:
         return site.discover()
     except BaseException:

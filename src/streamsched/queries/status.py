@@ -63,7 +63,7 @@ class TaskStatus(Document, frozen=True):
 
     @property
     def done(self) -> bool:
-        """Whether the task has its terminal event."""
+        """Whether its ending is certain: it has its terminal event, or will have the one that ``state`` says."""
         return self.state in ("succeeded", "failed", "cancelled", "refused")
 
 
@@ -92,7 +92,7 @@ def status_of(task: Task) -> TaskStatus:
         task_id=task.task_id,
         template=request.template_name,
         template_version=request.template_version,
-        state=str(task.phase),
+        state=str(task.verdict),
         reason=task.reason,
         redrive=task.redrive,
         priority=request.priority,

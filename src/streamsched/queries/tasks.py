@@ -21,6 +21,8 @@ HALT_OFFSETS: Final = 10_000
 """Offsets that are read from the schedulers' position on, to find a record that halts the partition."""
 HALT_LOOK_S: Final = 1.0
 """How long that may take."""
+END_S: Final = 5.0
+"""How long a terminal event that is certain to come is waited for, where it is needed."""
 
 
 class Tasks:
@@ -40,6 +42,15 @@ class Tasks:
                 raise NoSuchTask(f"no task {task_id!r} as far as can be read: {halt}")
             raise NoSuchTask(f"no task {task_id!r} in {site.settings.where}; 'streamsched list' shows all")
         return task
+
+    def ended(self, task_id: str) -> Task:
+        """Return a task as it stands now; where its ending is certain, wait for its terminal event, END_S at most."""
+        clock = self._session.site.clock
+        deadline = clock.monotonic() + END_S
+        for task in self._seen(task_id, 0.1):
+            if task.terminal or task.verdict is task.phase or clock.monotonic() >= deadline:
+                return task
+        raise AssertionError("what is seen of a task has no end")
 
     def status(self, task_id: str, presence: Presence) -> TaskStatus:
         """Return the status of a task, with the reason if nothing works on it. Raise NoSuchTask."""
@@ -82,15 +93,18 @@ class Tasks:
 
     def follow(self, task_id: str, interval: float) -> Iterator[TaskStatus]:
         """Yield the status now, after each change and each ``interval`` seconds, until the task is done."""
+        for task in self._seen(task_id, interval):
+            yield (status := status_of(task))
+            if status.done:
+                return
+
+    def _seen(self, task_id: str, interval: float) -> Iterator[Task]:
+        """Yield a task as it stands now, after each change and each ``interval`` seconds, for ever."""
         task = self.find(task_id)
-        yield status_of(task)
-        if task.terminal:
-            return
+        yield task
         for _ in self._session.changes([self._session.site.topics.journal_of(task_id)], interval):
             task = self._session.follower.view.task(task_id) or task
-            yield status_of(task)
-            if task.terminal:
-                return
+            yield task
 
     def follow_active(self, interval: float) -> Iterator[list[TaskStatus]]:
         """Yield the statuses of all active tasks, as ``follow`` does, for ever."""

@@ -33,6 +33,8 @@ PLANNING_S: Final = 0.5
 """Time for plans in one turn, except the last: a template decides what its plan costs, and beats must not wait."""
 ROUND_BYTES: Final = 16 * 1024 * 1024
 """Work in one transaction: with so much the round ends, however many children were chosen."""
+ENDING_S: Final = 0.005
+"""How long terminal events wait for other decisions, to share their transaction: clients have the verdict already."""
 MAKERS: Final[dict[Action, Callable[[Task, Identity, int], e.Event]]] = {
     Action.PLAN: plan_task,
     Action.STOP: aggregator.stop,
@@ -53,6 +55,9 @@ class TaskDecider(Decider):
         self._routing = Routing()
         self.learns = self._routing.learns
         self._dispatcher = Dispatcher(me)
+        self._ending: dict[str, None] = {}
+        """Tasks that owe their terminal event."""
+        self._end_at = 0.0
 
     def on_beat(self, node_id: str, beat: e.NodeBeat | None) -> None:
         """Note the beat of a node, or that it has left (None)."""
@@ -76,13 +81,32 @@ class TaskDecider(Decider):
                 continue
             task = self._view.active[task_id]
             action = self._look(task, now)
-            if action is not None and action is not Action.DISPATCH:
-                event = MAKERS[action](task, self._me, self._basis(task_id))
-                decisions[task_id] = self._decision(task_id, task, event, work=tuple(self._markers(event)))
+            if action is Action.END:
+                if not self._ending:
+                    self._end_at = self._me.clock.monotonic() + ENDING_S
+                self._ending[task_id] = None
+            elif action is not None and action is not Action.DISPATCH:
+                decisions[task_id] = self._decided(task, action)
             if action is Action.PLAN and self._me.clock.monotonic() >= until:
                 break
         self._dispatch(decisions, now)
+        full = len(self._ending) >= DECISIONS
+        if self._ending and (decisions or full or self._me.clock.monotonic() >= self._end_at):
+            for task in [self._view.active[each] for each in self._ending if self._is_free(each, owned)]:
+                if owed(task, now) is Action.END:
+                    decisions[task.task_id] = self._decided(task, Action.END)
+            self._ending.clear()
         return list(decisions.values())
+
+    def wait(self, now: int, at_most: float) -> float:
+        """Return how many seconds may pass before there is something to look at, or to end."""
+        if self._ending:
+            at_most = min(at_most, max(0.0, self._end_at - self._me.clock.monotonic()))
+        return super().wait(now, at_most)
+
+    def _decided(self, task: Task, action: Action) -> Decision:
+        event = MAKERS[action](task, self._me, self._basis(task.task_id))
+        return self._decision(task.task_id, task, event, work=tuple(self._markers(event)))
 
     def _look(self, task: Task, now: int) -> Action | None:
         """Return what a task owes, and note when to look at it again."""

@@ -32,7 +32,7 @@ from streamsched.view.rows import (
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
-FORMAT: Final = "streamsched view 4"
+FORMAT: Final = "streamsched view 5"
 logger = logging.getLogger(__name__)
 
 

@@ -370,7 +370,7 @@ def terminal_event_of_another_kind(history: History) -> Named:
     event = entry.event
     assert isinstance(event, e.TaskSucceeded)
     entry.event = e.TaskFailed(event.event_id, event.at, event.by, "ended", 0, "", event.basis)
-    return at(10, entry)
+    return at(5, entry)
 
 
 @way

@@ -178,7 +178,7 @@ def test_a_time_that_waits_is_told_as_waiting_until_it_has_its_outcome(mini: Min
     mini.run(scheduler, 3.05)
     assert [tick.outcome for tick in client.ticks("nightly")] == ["fired", "waiting", "dropped"]
     client.cancel(client.schedule("nightly").running[0])
-    mini.run(scheduler, 0.3)
+    mini.run(scheduler, 0.4)
     fired, waited, dropped = client.ticks("nightly")
     assert (fired.task_outcome, waited.outcome, waited.task_outcome) == ("cancelled", "fired", None)
     assert waited.reason == "it had waited for a running task"

@@ -124,6 +124,7 @@ def test_a_hungry_task_that_was_cancelled_is_not_fed_before_it_is_looked_at(monk
         transactional_id="t", slots=9, free=9, pending=0, partitions=(0,), running=(), loop_age=0,
     )  # fmt: skip
     office.log.append([office.records.beat(beat, "w")])
+    monkeypatch.setattr(tasks, "ENDING_S", 0.0)
     office.rounds(scheduler, 20)
     task = office.view.task("hungry")
     assert task is not None
