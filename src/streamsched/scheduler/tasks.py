@@ -79,6 +79,8 @@ class TaskDecider(Decider):
             if action is not None and action is not Action.DISPATCH:
                 event = MAKERS[action](task, self._me, self._basis(task_id))
                 decisions[task_id] = self._decision(task_id, task, event, work=tuple(self._markers(event)))
+            if action is Action.END:
+                self._dispatcher.learn(task)
             if action is Action.PLAN and self._me.clock.monotonic() >= until:
                 break
         self._dispatch(decisions, now)
