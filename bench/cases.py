@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 
 from bench import (
     checkpoints,
+    cold,
     crowd,
     folding,
     latency,
@@ -39,6 +40,7 @@ CASES: Final[dict[str, Case]] = {
     "embedded_noop_10000": Case(partial(throughput.embedded_noop, children=10_000)),
     "embedded_noop_100000": Case(partial(throughput.embedded_noop, children=100_000), quick=False),
     "single": Case(latency.single),
+    "cold": Case(cold.cold),
     "tasks_1000": Case(partial(crowd.at_once, tasks=1_000)),
     "many_owners": Case(crowd.many_owners),
     "checkpoints": Case(checkpoints.coalesced),

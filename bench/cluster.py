@@ -158,6 +158,7 @@ class Bench:
         self.quick = quick
         self.repeats = repeats or (1 if quick else 3)
         self._sites = 0
+        self._brokers = 0
         self._broker: Broker | None = None
         self._shared: Site | None = None
         self._stack = ExitStack()
@@ -170,12 +171,16 @@ class Bench:
         do, and brokers run for months.
         """
         if self._broker is None:
-            folder = self.folder / "broker"
-            self._broker = self._stack.enter_context(Broker(folder, full_jit=True, stock_timeouts=True))
+            self._broker = self._stack.enter_context(self.new_broker())
             limit.children_per_s(self._broker.address, WARM_UP)
             with self.site() as site, site.client() as client:
                 site.run(client, "noop.yaml", children=OWN_WARM_UP // (8 if self.quick else 1))
         return self._broker
+
+    def new_broker(self) -> Broker:
+        """Make a broker that has seen nothing yet; it starts when it is entered as a context."""
+        self._brokers += 1
+        return Broker(self.folder / f"broker-{self._brokers}", full_jit=True, stock_timeouts=True)
 
     @contextmanager
     def site(self, *, workers: int = 1, slots: int = 2, options: tuple[str, ...] = ()) -> Iterator[Site]:
@@ -194,6 +199,14 @@ class Bench:
 
     @contextmanager
     def _fresh(self, address: str, workers: int, slots: int, options: tuple[str, ...]) -> Iterator[Site]:
+        with self.new_site(address, workers, slots, options) as site:
+            with site.client() as client:
+                site.warm_up(client, workers * slots)
+            yield site
+
+    @contextmanager
+    def new_site(self, address: str, workers: int = 1, slots: int = 2, options: tuple[str, ...] = ()) -> Iterator[Site]:
+        """Give a new installation on this broker; nothing has run there yet."""
         self._sites += 1
         site = Site(address, self.folder / f"bench-{self._sites}")
         installation = Installation(site.settings)
@@ -205,8 +218,6 @@ class Bench:
                 site.start("worker", "--slots", str(slots), *ALLOW, *options)
             for node in site.nodes:
                 node.await_ready()
-            with site.client() as client:
-                site.warm_up(client, workers * slots)
             yield site
         finally:
             site.stop()

@@ -37,17 +37,16 @@ AHEAD_MS: Final = 1_000
 """Work that a worker should have before it, in milliseconds."""
 LONG_MS: Final = 10_000
 """Children longer than this do not wait at a worker: another one may come."""
+KINDS: Final = 1_000
+"""Kinds of children of which the length is kept."""
 _NEW: Final = ChildDetail()
 
 
-def wanted_on(worker: Capacity, task: Task) -> int:
-    """Return how many children a worker should hold while it runs children like this task's."""
-    if not task.measured:
+def wanted_on(worker: Capacity, mean_ms: float | None) -> int:
+    """Return how many children a worker should hold that take so long on average; None: not known."""
+    if mean_ms is None or mean_ms > LONG_MS:
         return worker.slots
-    mean = max(task.busy_ms / task.measured, 0.1)
-    if mean > LONG_MS:
-        return worker.slots
-    return min(HELD, worker.slots * (1 + int(AHEAD_MS / mean)))
+    return min(HELD, worker.slots * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
 
 
 class _Reach:
@@ -106,11 +105,16 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
 
 
 class Dispatcher:
-    """Chooses children and makes their records; keeps each task's compiled arguments."""
+    """Chooses children and makes their records.
+
+    It keeps each task's compiled arguments, and how long the children of ended tasks took, by their *kind*: the handler
+    and the arguments of the first child. A task of a known kind need not run a few children first to be measured.
+    """
 
     def __init__(self, me: Identity) -> None:
         self._me = me
         self._arguments: dict[str, ChildArguments] = {}
+        self._lengths: dict[int, float] = {}
         self._rounds = 0
 
     def choose(
@@ -160,7 +164,7 @@ class Dispatcher:
 
     def _turn(self, turn: _Turn, limit: int) -> int:
         """Place up to ``limit`` children of one task, always on the worker that holds least for its slots."""
-        before = turn.taken
+        before, mean_ms = turn.taken, self._mean_ms(turn.task) if limit and turn.left else None
         workers, held, heap, trial = turn.reach.workers, turn.reach.held, turn.reach.heap, turn.reach.trial
         others = len(heap)
         while heap and turn.left and turn.taken - before < limit:
@@ -169,7 +173,7 @@ class Dispatcher:
                 heapreplace(heap, (held[number], number))
                 continue
             worker = workers[number]
-            room = wanted_on(worker, turn.task) - int(share * worker.slots)
+            room = wanted_on(worker, mean_ms) - int(share * worker.slots)
             if room <= 0:
                 if turn.task.live + turn.taken >= turn.reach.slots:
                     break
@@ -205,6 +209,28 @@ class Dispatcher:
                         known.recoveries, trace,
                     ),
                 )  # fmt: skip
+
+    def learn(self, task: Task) -> None:
+        """Keep for tasks of the same kind how long the children of this one took, which has ended."""
+        if task.measured and (kind := self._kind_of(task)) is not None:
+            self._lengths.pop(kind, None)
+            self._lengths[kind] = task.busy_ms / task.measured
+            if len(self._lengths) > KINDS:
+                del self._lengths[next(iter(self._lengths))]
+
+    def _mean_ms(self, task: Task) -> float | None:
+        """Return how long a child of this task takes: as measured, or as long as those of the last of its kind."""
+        if task.measured:
+            return task.busy_ms / task.measured
+        kind = self._kind_of(task)
+        return None if kind is None else self._lengths.get(kind)
+
+    def _kind_of(self, task: Task) -> int | None:
+        """Return a hash of the kind of a task's children; None where they cannot be made."""
+        try:
+            return hash((task.template.child.handler, self._arguments_of(task)(0)))
+        except TemplateError:
+            return None
 
     def forget(self, task_id: str) -> None:
         """Forget what was kept for a task."""

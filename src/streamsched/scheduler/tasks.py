@@ -85,6 +85,7 @@ class TaskDecider(Decider):
                 if not self._ending:
                     self._end_at = self._me.clock.monotonic() + ENDING_S
                 self._ending[task_id] = None
+                self._dispatcher.learn(task)
             elif action is not None and action is not Action.DISPATCH:
                 decisions[task_id] = self._decided(task, action)
             if action is Action.PLAN and self._me.clock.monotonic() >= until:

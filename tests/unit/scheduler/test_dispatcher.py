@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from streamsched.domain.events import Release
+from streamsched.domain.events import Release, TaskPlanned
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.splitting import plan
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.dispatcher import Dispatcher
@@ -49,3 +52,28 @@ def test_schedulers_that_see_the_same_do_not_all_choose_the_same_worker() -> Non
 
 def test_nothing_is_placed_where_there_is_nobody() -> None:
     assert dispatcher().choose([Story(3).task], [], {}, 0) == {}
+
+
+def test_a_task_like_one_that_has_ended_gets_a_second_of_work_at_once() -> None:
+    known = dispatcher()
+    ended = planned(100)
+    for child in range(4):
+        ended.dispatch(child, child).complete(child)  # in 100 ms
+    known.learn(ended.task)
+    for story, each, why in (
+        (planned(500), 11, "a second of work"),
+        (planned(500, handler="m:other"), 1, "another handler may take longer"),
+        (planned(500, seconds=60), 1, "and so may one with other arguments"),
+    ):
+        known.forget("task")
+        (releases,) = known.choose([story.task], WORKERS, {}, 0).values()
+        assert sum(placed(releases).values()) == 3 * 4 * each, why
+
+
+def planned(children: int, handler: str = "m:f", **args: int) -> Story:
+    story = Story(-1)
+    split = RangeSplit(first=1, last=children, size=1)
+    template = Template(name="t", split=split, child=ChildSpec(handler=handler, args=args))
+    story.task.template = template
+    made = plan(template, {})
+    return story.tell(TaskPlanned, 0, made.children, made.document, made.digest, 0)
