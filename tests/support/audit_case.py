@@ -45,7 +45,9 @@ TEMPLATE: Final = Template(
     params={"n": Param(type="integer", minimum=0)},
     split=RangeSplit(first=1, last="${n}", size=1),
     child=ChildSpec(
-        handler="made.up:handler", args={"first": "${child.first}"}, retry=RetryPolicy(initial_interval_ms=0)
+        handler="made.up:handler",
+        args={"first": "${child.first}", "n": "${n}"},  # so tasks of another n are of another kind to the dispatcher
+        retry=RetryPolicy(initial_interval_ms=0),
     ),
     failure=FailurePolicy(count=2),
 )  # fmt: skip
