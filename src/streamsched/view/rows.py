@@ -96,7 +96,7 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     for _, piece in store.scan(task_key(b"c", task_id)):
         task.table.frombytes(piece)
     task.cells = len(task.table)
-    if not task.terminal:
+    if not task.terminal and task.finished_at is None:
         _load_open_children(task, store)
     return task
 
@@ -201,7 +201,7 @@ def _cell(cell: int) -> str:
 
 
 def _load_open_children(task: Task, store: Store) -> None:
-    """Bring back what is kept in memory only for children that have not ended."""
+    """Bring back what is kept in memory only for children that have not ended: none has where the ending is certain."""
     for child in range(task.cells):
         if task.state_of(child) in (ChildState.RUNNING, ChildState.STOPPING):
             chunk = child // CHUNK

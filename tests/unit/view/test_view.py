@@ -99,6 +99,20 @@ def test_nothing_stays_in_memory_of_children_that_ended() -> None:
     assert view.detail("task", 4_995) is None
 
 
+@pytest.mark.parametrize(("ended", "loaded"), [(5, []), (4, ["task"])])
+def test_a_task_whose_ending_is_certain_is_opened_without_its_children(
+    monkeypatch: pytest.MonkeyPatch, ended: int, loaded: list[str]
+) -> None:
+    store = MemoryStore()
+    view = View(store, CODEC)
+    fold(view, long_journal(children=5, ended=ended))
+    view.flush()
+    opened: list[str] = []
+    monkeypatch.setattr("streamsched.view.rows._load_open_children", lambda task, _: opened.append(task.task_id))
+    assert View(store, CODEC).active["task"].verdict == ("succeeded" if ended == 5 else "running")
+    assert opened == loaded
+
+
 def test_a_task_that_ended_is_found_in_the_store_only() -> None:
     view = View(MemoryStore(), CODEC)
     journal = [*long_journal(1, 1), e.TaskSucceeded(b"s" * 16, 2_000, "me", "task", 0, "", 0)]
