@@ -71,8 +71,6 @@ class Worker:
         self._late: list[jobs.News] = []
         """What the pool reported while a commit waited for the log."""
         self._commit_at = 0.0
-        self._gathering = False
-        """Whether what has ended waits for more."""
         self._retry_at = 0.0
         self._report_at = 0.0
         self._trim_at = me.clock.monotonic() + timing.trim
@@ -181,11 +179,7 @@ class Worker:
                 urgent = urgent or child.unsaved.waits
         if not self._settlement:
             return False
-        busy = self._pool.busy()
-        if busy > self._slots and not self._gathering:  # what waits behind others is short: it ends soon
-            self._commit_at = max(self._commit_at, now + self._timing.commit)
-        self._gathering = bool(busy) and not urgent and now < self._commit_at
-        if self._gathering:
+        if now < self._commit_at and not urgent and self._pool.busy():
             return False
         committed = self._settlement.commit()
         now = self._me.clock.monotonic()
