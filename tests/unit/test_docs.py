@@ -12,6 +12,7 @@ from typing import Any, Final
 import pytest
 
 from streamsched.cli.options import global_options
+from streamsched.domain.splitters import SPLITTERS
 from streamsched.files import schedule_file, template_model
 from streamsched.installation import settings
 from streamsched.runtime import metrics
@@ -99,7 +100,7 @@ def unknown_options(text: str) -> set[str]:
 
 def unknown_fields(text: str) -> set[str]:
     """Return what a table of fields names, or what stands after ``child.``, and is not a field of a file."""
-    named, heads = set(), ("field", "`retry`", "`range`", "`list`")
+    named, heads = set(), ("field", "`retry`", *(f"`{kind}`" for kind in SPLITTERS))
     for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
         rows = [row.split("|")[1].strip() for row in table.splitlines()]
         if rows[0] in heads:

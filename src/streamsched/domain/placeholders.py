@@ -14,7 +14,7 @@ CHILD: Final = "child."
 DEPTH_LIMIT: Final = values.SUBMITTED.levels
 INTEGER_LIMIT: Final = values.SUBMITTED.integer_end
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_REFERENCE: Final = re.compile(rf"(?:child\.)?{NAME.pattern}")
+_REFERENCE: Final = re.compile(rf"(?:child\.(?:point\.)?)?{NAME.pattern}")
 _TOKEN: Final = re.compile(r"(\$\$\{)|\$\{([^}]*)(\}?)")
 
 encode: Final = values.canonical

@@ -66,7 +66,7 @@ class ChildArguments:
             self._cut = split.cut(set(self._holes), **fields)
         except TemplateError:
             raise
-        except (ValueError, TypeError, KeyError, AttributeError, ZeroDivisionError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
             reason = f"this is not a plan of a splitter known here ({type(error).__name__}: {error})"
             raise TemplateError(reason, "use a version that knows the splitter", path=("split",)) from None
         self.children = self._cut.children

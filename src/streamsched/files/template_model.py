@@ -181,7 +181,8 @@ def _declare(name: str, param: dict[str, Any]) -> Param:
 def _splitter(split: dict[str, Any]) -> Splitter:
     given = [kind for kind, found in split.items() if found is not None]
     if not given:
-        raise TemplateError("there is no splitter", f"add {' or '.join(SPLITTERS)}", path=("split",))
+        *most, last = SPLITTERS
+        raise TemplateError("there is no splitter", f"add {', '.join(most)} or {last}", path=("split",))
     if len(given) > 1:
         raise TemplateError(f"two splitters, {given[0]} and {given[1]}", "keep one of them", path=("split",))
     return SPLITTERS[given[0]](**split[given[0]])

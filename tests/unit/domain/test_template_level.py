@@ -13,6 +13,7 @@ from streamsched.commands.backfills import WantedBackfill
 from streamsched.commands.request import make_request, want
 from streamsched.domain import events as e
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
+from streamsched.domain.splitters.grid import GridSplit
 from streamsched.domain.template import LEVEL, Template, version
 from streamsched.log.codec import UnknownSchema
 from tests.support.mini_cluster import TEMPLATE, MiniCluster
@@ -20,6 +21,7 @@ from tests.support.samples import Sample
 from tests.unit.commands.schedule_case import MiniCluster as Office
 
 NEW = Template(name=TEMPLATE.name, split=TEMPLATE.split, child=TEMPLATE.child, failure=FailurePolicy(on=RUN_ALL))
+GRID = Template(name="grid", split=GridSplit(axes={"a": [1, 2]}), child=TEMPLATE.child.__class__(handler="a:b"))
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
 
@@ -39,7 +41,7 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    assert (TEMPLATE.level, NEW.level, LEVEL) == (0, 1, 1)
+    assert (TEMPLATE.level, NEW.level, GRID.level, LEVEL) == (0, 1, 2, 2)
 
 
 def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster) -> None:
@@ -74,7 +76,7 @@ def test_a_node_stops_at_a_template_above_its_language(mini: MiniCluster) -> Non
     for event, key in events(mini, LEVEL):
         assert mini.intake().journal(record(mini, event, key)) == event
     for event, key in events(mini, LEVEL + 1):
-        with pytest.raises(UnknownSchema, match=r"a template of level 2, above the 1 that this version reads.*upgrade"):
+        with pytest.raises(UnknownSchema, match=r"a template of level 3, above the 2 that this version reads.*upgrade"):
             mini.intake().journal(record(mini, event, key))
 
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from streamsched.domain.splitters.dates import DatesSplit
+from streamsched.domain.splitters.grid import GridSplit
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
-SPLITTERS: Final[Mapping[str, type[Splitter]]] = {splitter.kind: splitter for splitter in (RangeSplit, ListSplit)}
+SPLITTERS: Final[Mapping[str, type[Splitter]]] = {
+    splitter.kind: splitter for splitter in (RangeSplit, ListSplit, GridSplit, DatesSplit)
+}
 """By the key under ``split`` in a template and in a plan."""

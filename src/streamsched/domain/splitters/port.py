@@ -48,7 +48,7 @@ class Splitter(ABC):
     cut: ClassVar[Callable[..., Cut]]
     """``cut(wanted, **input)`` cuts what ``resolve`` made; ``wanted`` are the keys of the variables to be asked for.
 
-    It raises TemplateError, TypeError, ValueError or ZeroDivisionError for an input that is none.
+    It raises TemplateError, TypeError, ValueError, LookupError or ArithmeticError for any other input.
     """
 
     @property
