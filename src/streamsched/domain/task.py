@@ -84,8 +84,7 @@ class Task:
         self.reason = ""
         self.refusal = ""
         """Which worker could not run a child, and why, unless a child has run since."""
-        self.plan = ""
-        self.digest = ""
+        self.plan = self.digest = ""
         self.cursor: str | None = None
         self.children = 0
         self.bound = 0
