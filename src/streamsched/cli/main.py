@@ -1,4 +1,4 @@
-"""The entry point: runs a command and exits with its code. Imports little, so that it handles interrupts early."""
+"""The entry point: runs a command and exits with its code. It imports little before it can handle interrupts."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import os
 import signal
 import sys
 
-from streamsched.cli.exits import BROKEN_PIPE, INTERRUPTED, complain, explain, leave
-
 
 def main() -> None:
     """Run the command line of this process and exit."""
+    # An interrupt during imports ends the process: Python could lose it in a callback of the import system.
+    # ``options.enable_keyboard_interrupt`` has it raise KeyboardInterrupt again.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from streamsched.cli.exits import BROKEN_PIPE, INTERRUPTED, complain, explain, leave
+
     atexit.register(gc.freeze)  # or Python's shutdown collects garbage in all imports, for 25 ms
     try:
         _fill_descriptors()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a file name need not be text
-        # An interrupt during imports ends the process: Python could lose it in a callback of the import system.
-        # ``options.enable_keyboard_interrupt`` has it raise KeyboardInterrupt again.
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
         from streamsched.cli.app import command
 
         leave(command()(prog_name="streamsched", standalone_mode=False) or 0)
