@@ -5,7 +5,7 @@
     BackfillRequested ──▶ active ──(its times are gone through, its tasks have ended)──▶ done
                             └──BackfillCancelled, ScheduleDeleted──▶ cancelled
 
-    a time ──BackfillDecided──▶ fired (a new task) | redriven (the task of that time goes on) | left (as it is)
+    a time ──BackfillDecided──▶ fired (a new task) | redriven (the task of that time continues) | left (as it is)
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Span(Struct, frozen=True, gc=False):
 class Ticks(Struct, frozen=True, gc=False):
     """Nominal times of a schedule with one outcome: ``count`` of them, from ``first`` to ``last`` (milliseconds).
 
-    ``kind`` is ``tick`` (a time of the schedule) or ``trigger`` (somebody asked for it). ``outcome`` is ``buffered``
+    ``kind`` is ``tick`` (a time of the schedule) or ``trigger`` (on request). ``outcome`` is ``buffered``
     (it waits, and has an outcome later) or final: ``fired``, ``skipped``, ``dropped``, ``missed`` or ``suppressed``.
     """
 
@@ -125,7 +125,7 @@ class Cause(Struct, frozen=True, gc=False):
 
 
 class TaskRequested(OfTask, frozen=True, gc=False):
-    """Somebody wants a task: the template's body and the parameters, whole, so that history needs nothing else.
+    """A request for a task: the template's body and the parameters, whole, so that history needs nothing else.
 
     ``level`` is the oldest language of templates that has all fields of this one.
     """
@@ -142,7 +142,7 @@ class TaskRequested(OfTask, frozen=True, gc=False):
 
 
 class TaskCancelRequested(OfTask, frozen=True, gc=False):
-    """Somebody wants this redrive of the task to stop; void for any other redrive."""
+    """A request to stop this redrive of the task; void for any other redrive."""
 
     redrive: Count
     reason: str
@@ -175,7 +175,7 @@ class PartitionReset(Event, frozen=True, gc=False):
 
 
 class RecordSetAside(Event, frozen=True, gc=False):
-    """Somebody decided that a record further up in this partition is rubbish, though it looks like an event.
+    """A user decided that a record further up in this partition is rubbish, though it looks like an event.
 
     It stands in the partition that it is about, of the journal or the work log, and counts only where the record cannot
     be read because its schema is unknown.
@@ -187,7 +187,7 @@ class RecordSetAside(Event, frozen=True, gc=False):
 
 
 class ScheduleSet(OfSchedule, frozen=True, gc=False):
-    """Somebody made a schedule (``expected`` 0), or changed the version ``expected``; void where that is not so.
+    """A schedule is created (``expected`` 0), or its version ``expected`` is changed; void for any other version.
 
     It holds for nominal times after its own time. ``spec`` and ``policy`` are JSON; template, parameters, priority and
     level are those of the tasks.
@@ -206,24 +206,24 @@ class ScheduleSet(OfSchedule, frozen=True, gc=False):
 
 
 class SchedulePaused(OfSchedule, frozen=True, gc=False):
-    """Somebody paused the schedule, or let it go on (``paused`` false)."""
+    """The schedule is paused, or resumed (``paused`` false)."""
 
     paused: bool
     note: str
 
 
 class ScheduleTriggered(OfSchedule, frozen=True, gc=False):
-    """Somebody wants a task of the schedule now."""
+    """A request for a task of the schedule now."""
 
 
 class ScheduleDeleted(OfSchedule, frozen=True, gc=False):
-    """Somebody ended the schedule."""
+    """The schedule is deleted."""
 
     note: str
 
 
 class BackfillRequested(OfSchedule, frozen=True, gc=False):
-    """Somebody wants the tasks of past times, as the schedule's backfill ``backfill``; void for any but the next.
+    """A request for the tasks of past times, as the schedule's backfill ``backfill``; void for any but the next.
 
     ``parts`` are the times, in their order, as they were then or are now. ``reprocess`` is ``missing`` (times without a
     task), ``failed`` (those whose task did not succeed, too) or ``all``. ``max_active`` of its tasks run at once.
@@ -238,7 +238,7 @@ class BackfillRequested(OfSchedule, frozen=True, gc=False):
 
 
 class BackfillCancelled(OfSchedule, frozen=True, gc=False):
-    """Somebody wants this backfill to start nothing more; void for any other, and when it has ended."""
+    """A request that this backfill starts nothing more; void for any other, and when it has ended."""
 
     backfill: Positive
     note: str
@@ -310,15 +310,15 @@ class TaskEnded(OfTask, frozen=True, gc=False):
 
 
 class TaskSucceeded(TaskEnded, frozen=True, gc=False):
-    """Every child has ended and the policy is content."""
+    """Every child has ended, within what the failure policy tolerates."""
 
 
 class TaskFailed(TaskEnded, frozen=True, gc=False):
-    """Every child has ended and the policy is not content."""
+    """Every child has ended, beyond what the failure policy tolerates."""
 
 
 class TaskCancelled(TaskEnded, frozen=True, gc=False):
-    """Every child has ended after somebody asked for the end."""
+    """Every child has ended after a request to cancel."""
 
 
 class TicksDecided(OfSchedule, frozen=True, gc=False):

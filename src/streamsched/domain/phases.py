@@ -12,7 +12,7 @@
 
 A closing phase (succeeding, failing, cancelling) is irreversible: it waits for its live children, then one terminal
 event ends the task. Once every planned child has ended in it, the ending is certain before that event
-(``Task.verdict``). TaskRedriven lets a task that has ended go on: from succeeded, failed and cancelled back to
+(``Task.verdict``). TaskRedriven continues a task that has ended: from succeeded, failed and cancelled back to
 running, to requested where it was never planned, or to succeeding where nothing is left to do.
 """
 

@@ -161,7 +161,7 @@ def _check_level(record: Record, event: TaskRequested | ScheduleSet | BackfillRe
 
 
 def _check_mode(record: Record, event: ChildrenStopping, known: Collection[str]) -> None:
-    """Stop at a mode of a newer version: to take it for another one would end what is to go on."""
+    """Stop at a mode of a newer version: to take it for another one would end what should continue."""
     if event.mode not in known:
         raise UnknownSchema(
             f"{place_of(record)}: children are stopped in the mode {event.mode!r}; "

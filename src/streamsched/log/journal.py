@@ -1,6 +1,6 @@
 """Reading the journal: the events of each partition in their order, up to where a partition stands still.
 
-A record of an unknown schema stops its partition: what is behind it is read only to find out whether somebody decided
+A record of an unknown schema stops its partition: what is behind it is read only to find out whether a user decided
 (``RecordSetAside``) that it is rubbish. Then the partition is read on from that record, which is passed over. So every
 fold is the same, whenever it reads: the decision counts from the place of the record on, not from its own.
 """

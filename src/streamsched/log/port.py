@@ -239,7 +239,7 @@ class Writer(Protocol):
             The offset of each append that asked for it (``track``), by its index.
 
         Raises:
-            TransactionAborted: nothing was written; the writer can go on.
+            TransactionAborted: nothing was written; the writer can be used again.
             WriterFenced: nothing was written and nothing ever will be by this writer.
             OutcomeUnknown: it may have been written; the writer is unusable.
             RecordTooLarge: nothing was written.

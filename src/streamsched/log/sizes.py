@@ -1,4 +1,4 @@
-"""The numbers of partitions that an installation was made with, kept where nobody changes them by adding some.
+"""The numbers of partitions that an installation was made with, kept where adding partitions does not change them.
 
 A task's home is a hash of its id over the journal's partitions: with one more of them, its events would be written
 elsewhere. The record is in the compacted topic of templates, under a key that is not a template's.

@@ -84,7 +84,7 @@ class ClockCheck:
 class LogClock:
     """A machine's clock, put right by the log's while they differ: for the times that a worker writes.
 
-    Between two comparisons time goes on by the monotonic clock: the machine's may be set meanwhile.
+    Between two comparisons time is taken from the monotonic clock: the machine's may be set meanwhile.
     """
 
     def __init__(self, log: Log, clock: Clock) -> None:

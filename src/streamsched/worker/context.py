@@ -127,7 +127,7 @@ class ChildContext:
         if self._done >= 0:
             raise RuntimeError("checkpoint() was called after resume(): use one of the two")
         data = write_state(state, self._limit)
-        # The state before its number: whoever reads the number first then finds a state at least as new.
+        # The state before its number: a reader that reads the number first then finds a state at least as new.
         self._state = data
         self._number += 1
         self._transport.heartbeat()

@@ -75,7 +75,7 @@ def below(root: int) -> list[int]:
 def end_all(patience_s: float, *, spare: Collection[int] = ()) -> bool:
     """Kill and reap all that runs below this process, which has adopted; False if some is left after so many seconds.
 
-    What is left belongs to another user, or hangs in the kernel. ``spare``: children that may go on.
+    What is left belongs to another user, or hangs in the kernel. ``spare``: children that may keep running.
     """
     deadline = time.monotonic() + patience_s
     while True:

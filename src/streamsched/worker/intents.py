@@ -17,7 +17,7 @@ class StopIntent(IntEnum):
 
     NONE = 0
     RETURN = 1
-    """It does not begin, and goes back to the scheduler. What the pool holds goes on."""
+    """It does not begin, and goes back to the scheduler. What the pool holds keeps running."""
     REVOKE = 2
     """It stops at its next checkpoint, and stays in its partition, which goes to another worker."""
     YIELD = 3

@@ -29,7 +29,7 @@ ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...],
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One attempt at one child. Limits in milliseconds (0 is none); ``state`` is where to go on."""
+    """One attempt at one child. Limits in milliseconds (0 is none); ``state`` is where to continue."""
 
     key: int
     task_id: str

@@ -26,7 +26,7 @@ class _Cursor:
         self.chunk: Chunk | None = None
 
     def take(self, limit: int) -> list[StoredRecord]:
-        """Read up to ``limit`` records; where there are fewer, go on to the last stable offset."""
+        """Read up to ``limit`` records; where there are fewer, continue to the last stable offset."""
         partition, position, stable = self.partition, self.position, self.partition.stable
         records: list[StoredRecord] = []
         chunk, self.chunk = self.chunk, None
