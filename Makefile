@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(READY) ## work through a million numbers on this machine; interrupted, it goes on where it was
+demo: $(READY) ## work through a million numbers on this machine; interrupted, it continues where it was
 	@$(BIN)/python -m tools.demo
 
 BROKERS ?= 1
@@ -44,7 +44,7 @@ test-fast: $(READY) ## what one runs after each change: no broker, nothing slow
 mutants: $(READY) ## break the code in many ways, one at a time: the simulation notices each
 	@$(BIN)/python -m tests.mutants
 
-soak: $(READY) ## live through HISTORIES=10000 simulated histories from seed FIRST=1, on all cores
+soak: $(READY) ## run HISTORIES=10000 simulated histories from seed FIRST=1, on all cores
 	@$(BIN)/python -m tests.simulation --histories $(HISTORIES) --first $(FIRST)
 
 chaos: $(READY) ## ROUNDS=20 of faults against real nodes and a real broker; exit 1 where a promise is broken
