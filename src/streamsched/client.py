@@ -36,7 +36,7 @@ class Client:
     """A connection to one installation. ``brokers`` empty: the embedded log in ``data_dir``.
 
     Use it as a context manager, from one thread. On the embedded log its requests are worked on by the ``streamsched
-    up`` or ``run`` of that folder. ``submit`` and ``create_schedule`` create the log if there is none.
+    up`` or ``run`` of that folder. ``submit`` and ``create_schedule`` create a missing log.
     """
 
     def __init__(

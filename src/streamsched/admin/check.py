@@ -21,8 +21,8 @@ def differences(site: Installation) -> list[str]:
         return found  # positions behind an open transaction cannot be read
     for group, places in repair.lost(site).items():
         found += [
-            f"group {group} has no valid position for {place.topic}-{place.partition}: a node that is given it begins "
-            "anew where there is none, else: streamsched topics repair"
+            f"group {group} has no valid position for {place.topic}-{place.partition}: the next owner "
+            "replaces a missing one; for an invalid one: streamsched topics repair"
             for place in places
         ]
     return found

@@ -27,7 +27,7 @@ class Decided:
 def set_aside(session: Session, partition: int, offset: int, reason: str, *, work_log: bool) -> Decided:
     """Write that the record at this offset of the journal or the work log is rubbish; durable on return.
 
-    Raise InputError, with nothing written, if there is no such record or its schema is known. Raise LogError.
+    Raise InputError, with nothing written, for an unknown record or one whose schema is known. Raise LogError.
     """
     site, topics = session.site, session.site.topics
     places = topics.work_log() if work_log else topics.journal()

@@ -195,7 +195,7 @@ class BackfillStep:
 def backfill_step(
     backfill: Backfill, is_free: Callable[[int], bool], standing: Callable[[int], TaskStanding | None]
 ) -> BackfillStep | None:
-    """Decide about the next times, as many as there is room for; None if there is no room or no time.
+    """Decide about as many of the next times as there is room for; None without room, or without a time left.
 
     ``is_free``: the schedule itself has nothing more to do with a time. ``standing``: how the task of an id stands.
     """

@@ -167,7 +167,7 @@ class Param:
         return None
 
     def mismatch(self, value: object) -> str | None:
-        """Return why a value does not match the pattern; None where it does, or there is none."""
+        """Return why a value does not match the pattern; None if it matches, or without a pattern."""
         if self.pattern is None or not isinstance(value, str):
             return None
         try:

@@ -67,7 +67,7 @@ def schedule_of(task_id: str) -> str | None:
 
 
 def previous(spec: ScheduleSpec, nominal: int) -> int:
-    """Return the time before a nominal time; itself, where there is none in the ten years before."""
+    """Return the time before a nominal time; the nominal time itself if it is the first in ten years."""
     before = spec.last_before(nominal, nominal - _LOOK_BACK_MS)
     return nominal if before is None else before
 

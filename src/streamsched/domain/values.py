@@ -122,7 +122,7 @@ def read(text: str) -> Any:
 
 
 def plain(value: object, bounds: Bounds = RETURNED, level: int = 0) -> Any:
-    """Return the plain value that this one equals. Raise Refused where there is none; it is ``level`` deep."""
+    """Return the plain value that equals this one, ``level`` deep in its document. Raise Refused if none does."""
     kind = type(value)
     if value is None or kind is bool:
         return value

@@ -48,7 +48,7 @@ class Session:
         return Follower(log=site.log, topics=site.topics, codec=site.codec, view=site.view("client"))
 
     def make(self) -> None:
-        """Create the embedded log if there is none yet."""
+        """Create the embedded log if it is missing."""
         if "site" not in self.__dict__:
             self.site = connect(self.settings, create=True)
 

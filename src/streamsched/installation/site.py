@@ -48,7 +48,7 @@ class Installation:
     """An open log with its topics."""
 
     def __init__(self, settings: Settings, *, write: bool = False) -> None:
-        """Open the log; ``write``: the embedded log for writing, created if there is none. Raise LogUnreachable."""
+        """Open the log; ``write``: the embedded log for writing, created if missing. Raise LogUnreachable."""
         self.settings = settings
         self.codec = Codec()
         self.clock = SystemClock()

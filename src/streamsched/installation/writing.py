@@ -40,7 +40,7 @@ def write(site: Installation, record: Append) -> int:
 
 
 def connect(settings: Settings, *, create: bool) -> Installation:
-    """Open the log for a client; ``create`` makes the embedded one if there is none yet.
+    """Open the log for a client; ``create`` makes a missing embedded one.
 
     Raise LogUnreachable; TopicMismatch if there are no topics with this prefix.
     """

@@ -288,7 +288,7 @@ class Log(Protocol):
         """Return the high watermark: beyond every record written so far, committed or not."""
 
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
-        """Return the position of the first record not older than ``time``; the end where there is none."""
+        """Return the position of the first record not older than ``time``, else the end."""
 
     def held(self, partitions: Collection[TopicPartition], groups: Collection[str]) -> Mapping[TopicPartition, int]:
         """Return where open transactions hold back readers of these partitions, and of the groups' positions."""

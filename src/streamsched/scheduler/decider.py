@@ -34,9 +34,8 @@ class Decider(ABC):
     def forget(self, key: str) -> None:
         """Forget what is kept for deciding about a key: it has ended, or others decide about it."""
 
-    def learn(self, state: Any, event: Event) -> None:
+    def learn(self, state: Any, event: Event) -> None:  # noqa: B027 - for those that name events in ``learns``
         """Take in an event of a type in ``learns``, from any partition, that was folded into this state."""
-        raise NotImplementedError
 
     def touch(self, key: str) -> None:
         """Look at this key in the next decisions."""

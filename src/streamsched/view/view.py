@@ -113,7 +113,7 @@ class View:
         return found or load_task(self._store, self._codec, task_id, Load())
 
     def standing(self, task_id: str) -> TaskStanding | None:
-        """Return how a task stands; None where there is none."""
+        """Return how a task stands; None for an unknown task."""
         found = self.active.get(task_id) or self._dirty.get(task_id)
         return load_standing(self._store, task_id) if found is None else TaskStanding(found.phase, found.redrive)
 

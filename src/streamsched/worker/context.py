@@ -90,7 +90,7 @@ class ChildContext:
 
     @property
     def last_checkpoint(self) -> Any:
-        """The state of the child's latest checkpoint, by this attempt or one before; ``None``: there is none.
+        """The state of the child's latest checkpoint, by this attempt or one before; ``None`` before the first.
 
         Decoded anew at each call, so that changing it changes nothing.
         """

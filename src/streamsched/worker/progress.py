@@ -18,7 +18,7 @@ CHECKPOINT_FIRST: Final = frozenset({ChildReturned})
 
 
 class Unsaved(Struct, frozen=True, gc=False):
-    """The latest ``state`` (JSON; None: there is none) and its ``number`` within its attempt.
+    """The latest ``state`` (JSON, or None) and its ``number`` within its attempt.
 
     ``waits``: the handler stands still until this state is durable.
     """

@@ -68,7 +68,7 @@ class Pattern:
         self._in_month = lru_cache(maxsize=64)(self._days_in_month)
 
     def at_or_after(self, wall: int) -> int | None:
-        """Return the first of its wall times that is not before ``wall``; None if there is none until 2199."""
+        """Return the first of its wall times that is not before ``wall``; None if that is after 2199."""
         day, time = divmod(wall, DAY)
         found = self._day_at_or_after(day)
         if found == day:

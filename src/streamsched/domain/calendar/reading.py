@@ -69,7 +69,7 @@ class Reader:
         return found
 
     def duration(self, name: str) -> int:
-        """Read a duration, in milliseconds; 0 if there is none."""
+        """Read a duration, in milliseconds; 0 for a missing one."""
         found = duration.read(self.value.get(name, 0))
         if found is None:
             reason = f"{self.value[name]!r} is not a duration"

@@ -128,7 +128,7 @@ class ScheduleSpec:
         return encode(self.to_mapping())
 
     def next_after(self, moment_ms: int) -> int | None:
-        """Return the first of its times strictly after a moment; None if there is none until 2199."""
+        """Return the first of its times strictly after a moment; None if that is after 2199, or none is left."""
         return self._at_or_after(moment_ms + 1)
 
     def between(self, start_ms: int, end_ms: int) -> Iterator[int]:

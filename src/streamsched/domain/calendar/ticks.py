@@ -25,7 +25,7 @@ class Source(Protocol):
     """Something that has moments."""
 
     def at_or_after(self, moment_ms: int) -> int | None:
-        """Return its first moment that is not before ``moment_ms``; None if there is none."""
+        """Return its first moment that is not before ``moment_ms``, if it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class ZonedPattern:
     fold: Fold
 
     def at_or_after(self, moment_ms: int) -> int | None:
-        """Return its first moment that is not before ``moment_ms``; None if there is none until 2199."""
+        """Return its first moment that is not before ``moment_ms``; None if that is after 2199."""
         instant = max(0, -(-moment_ms // 1000))
         while instant < LIMIT:
             found, beyond = None, LIMIT
@@ -84,7 +84,7 @@ class Ticks:
         self.looks = 0
 
     def at_or_after(self, moment_ms: int) -> int | None:
-        """Return the first moment that is not before ``moment_ms``; None if there is none until 2199.
+        """Return the first moment that is not before ``moment_ms``; None if that is after 2199.
 
         None too where 20,000 stretches in a row are excluded, fewer where there are many entries: a search must end.
         """

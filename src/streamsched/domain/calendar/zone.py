@@ -54,7 +54,7 @@ def names() -> frozenset[str]:
 
 @cache
 def load(name: str) -> ZoneInfo:
-    """Load a zone. Raise ScheduleError, with the nearest names, where there is none of this name."""
+    """Load a zone. Raise ScheduleError, with the nearest names, for an unknown name."""
     if name not in names():
         raise ScheduleError(f"there is no zone {name!r}", _meant(name))
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:

@@ -61,7 +61,7 @@ class Group:
         return member_id
 
     def remove(self, member_id: str) -> bool:
-        """Remove a member, whatever it still has; False where there is none of this id."""
+        """Remove a member with all that it holds; False for an unknown id."""
         if self._seats.pop(member_id, None) is None:
             return False
         self._assign()

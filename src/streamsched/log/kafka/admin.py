@@ -102,7 +102,7 @@ class Admin:
         return self._offsets(partitions, _kafka.OffsetSpec.latest(), isolation_level=IsolationLevel.READ_COMMITTED)
 
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> dict[TopicPartition, int]:
-        """Return the position of the first record not older than ``time``; the end where there is none."""
+        """Return the position of the first record not older than ``time``, else the end."""
         ends = self.end(partitions)  # first: a record written between the two must not be jumped over
         spec = _kafka.OffsetSpec.for_timestamp(time)
         found = self._offsets(partitions, spec)

@@ -68,7 +68,7 @@ class KafkaLog:
         return len(self._admin.topic(topic).partitions)
 
     def topic_id(self, topic: str) -> str:
-        """Return which topic of this name it is. Raises ``TopicMismatch`` where there is none."""
+        """Return the id of the topic of this name. Raises ``TopicMismatch`` for an unknown topic."""
         return str(self._admin.topic(topic).topic_id)
 
     def reader(self) -> KafkaReader:

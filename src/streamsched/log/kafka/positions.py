@@ -58,7 +58,7 @@ class Positions:
         raise errors.translate(answer, doing, self._settings.brokers, self._settings.trouble)
 
     def commit_initial(self, group: str, partitions: Collection[TopicPartition], metadata: str) -> None:
-        """Commit position 0 with this metadata where there is none yet. Raises ``LogError`` if it has members."""
+        """Commit position 0 with this metadata for a new group. Raises ``LogError`` if the group has members."""
         doing = f"commit the first positions of group {group}"
         if self.members(group):
             raise LogError(f"cannot {doing}: it has members; stop them first")
