@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from streamsched.cli.cpus import cpus
 from streamsched.cli.exits import explain, leave
 from streamsched.cli.printing import note
 from streamsched.domain.errors import InputError
@@ -231,8 +232,6 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait until the task is done;
 
 def slots_or_cpus(slots: int | None) -> int:
     """Return the number of slots, by default one per usable CPU; prints what limits them."""
-    from streamsched.cli.cpus import cpus
-
     if slots is not None:
         return slots
     found = cpus()
