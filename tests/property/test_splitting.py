@@ -371,6 +371,23 @@ def test_plans_that_nobody_made_are_refused() -> None:
         template = DATES if document.startswith('{"dates"') else GRID
         with pytest.raises(TemplateError, match="not a plan of a splitter known here"):
             ChildArguments(template, {}, document)
+    template = Template(name="t", split=GRID.split, child=ChildSpec(handler="a:b", args={"a": "${child.point.a}"}))
+    arguments = ChildArguments(template, {}, '{"grid":{"axes":{"b":[1]},"size":1}}')
+    with pytest.raises(TemplateError, match="not a plan of a splitter known here"):
+        arguments(0)
+
+
+def test_a_child_that_names_no_point_makes_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GridSplit.cut, "_point", None)
+    cut = GridSplit.cut({"index"}, {"a": {"first": 1, "last": 10**15}}, 10**15)
+    assert (cut.children, cut.variables(0), cut.weight(0)) == (1, {"index": 0}, 10**15)
+
+
+def test_small_letters_of_a_time_and_a_zone_that_left_out_a_day() -> None:
+    assert DatesSplit.cut((), "2024-01-31t06:00:00z", "2024-02-02", "day", "UTC").children == 2
+    cut = DatesSplit.cut({"end"}, "2011-06-01", "2012-01-10T00:30", "day", "Pacific/Apia")
+    assert cut.variables(cut.children - 1) == {"end": '"2012-01-10T00:30:00+14:00"'}
+    assert cut.variables(cut.children - 2) != cut.variables(cut.children - 1)
 
 
 DATES = Template(name="t", split=DatesSplit(start="2024-01-01", end="2024-01-02"), child=ChildSpec(handler="a:b"))

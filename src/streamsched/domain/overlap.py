@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 YEAR_MS: Final = 365 * 86_400_000
 LEAST_WINDOW_MS: Final = 10_000
-RANGES_LIMIT_BYTES: Final = 1 << 31
+RUNS_LIMIT: Final = 1 << 31
 CATCHUP_LIMIT: Final = 10_000
 """Late times that ``max_catchup_runs`` can ask for: they have to be counted whenever one is found."""
 BUFFER_LIMIT: Final = 1_000
@@ -58,8 +58,8 @@ class SchedulePolicy:
             raise ScheduleError(reason, f"choose one of {', '.join(Overlap)}", path=("overlap",)) from error
         try:
             check_whole(self.catchup_window_ms, ("catchup_window",), LEAST_WINDOW_MS, LONGEST_MS)
-            check_whole(self.max_catchup_runs, ("max_catchup_runs",), 0, RANGES_LIMIT_BYTES)
-            check_whole(self.limited_runs, ("limited_runs",), 0, RANGES_LIMIT_BYTES)
+            check_whole(self.max_catchup_runs, ("max_catchup_runs",), 0, RUNS_LIMIT)
+            check_whole(self.limited_runs, ("limited_runs",), 0, RUNS_LIMIT)
         except TemplateError as error:
             raise ScheduleError(error.reason, error.remedy, path=error.path) from None
         if not isinstance(self.pause_on_failure, bool):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
 
 from streamsched.domain import values
 from streamsched.domain.bounds import CHILDREN_LIMIT, PAYLOAD_LIMIT
@@ -12,6 +13,9 @@ from streamsched.domain.placeholders import CHILD, Hole, JsonText, encode
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.template import Template
+
+_MISFITS: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+"""What a splitter raises for a plan that it did not make."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +68,18 @@ class ChildArguments:
             if kind != split.kind:
                 raise ValueError(f"it is for {kind}, the template has {split.kind}")
             self._cut = split.cut(set(self._holes), **fields)
-        except TemplateError:
-            raise
-        except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
-            reason = f"this is not a plan of a splitter known here ({type(error).__name__}: {error})"
-            raise TemplateError(reason, "use a version that knows the splitter", path=("split",)) from None
+        except _MISFITS as error:
+            raise _refusal(error) from None
         self.children = self._cut.children
 
     def __call__(self, index: int) -> str:
-        """Return the JSON text of child ``index``'s arguments. Raise IndexError beyond the last child."""
+        """Return the arguments of child ``index`` as JSON text. Raise IndexError beyond the last, or TemplateError."""
         if not 0 <= index < self.children:
             raise IndexError(index)
-        return self._format % self._cut.variables(index)
+        try:
+            return self._format % self._cut.variables(index)
+        except _MISFITS as error:
+            raise _refusal(error) from None
 
     def validate(self) -> None:
         """Refuse a task that has a child whose arguments may be above 256 KiB. Raise TemplateError."""
@@ -87,6 +91,13 @@ class ChildArguments:
             reason = f"the arguments of a child have up to {size:,} bytes, the limit is {PAYLOAD_LIMIT:,}"
             remedy = "choose a smaller size, or pass large data by reference (a path, an address)"
             raise TemplateError(reason, remedy, path=("child", "args"))
+
+
+def _refusal(error: Exception) -> TemplateError:
+    if isinstance(error, TemplateError):
+        return error
+    reason = f"this is not a plan of a splitter known here ({type(error).__name__}: {error})"
+    return TemplateError(reason, "use a version that knows the splitter", path=("split",))
 
 
 def _key(hole: Hole, split: Splitter) -> str:

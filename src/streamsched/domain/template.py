@@ -93,7 +93,8 @@ class Template:
         known = {*self.params, *(CHILD + variable for variable in split.variables)}
         for path, name in references(child.args, ("child", "args")):
             check_known(name, path, known, f"child.args with a {split.kind} splitter")
-            split.check_use(name.removeprefix(CHILD), path)
+            if name.startswith(CHILD):
+                split.check_use(name.removeprefix(CHILD), path)
 
     @property
     def level(self) -> int:

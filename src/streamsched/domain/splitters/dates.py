@@ -77,7 +77,8 @@ class DatesCut:
         return {**self._given, "begin": first, "count": last - first + 1}
 
     def _count(self) -> int:
-        most = (self._end - self._border(0)) // _UNITS.get(self._every, _SHORTEST_MONTH) + 2
+        # Two for the ends, and a third where a zone skips a whole day.
+        most = (self._end - self._border(0)) // _UNITS.get(self._every, _SHORTEST_MONTH) + 3
         return bisect_left(range(max(0, most)), self._end, key=self._border)
 
     def _border(self, index: int) -> datetime:
@@ -91,7 +92,7 @@ class DatesCut:
         return self._instant(self._start + index * _UNITS[self._every])
 
     def _wall(self, text: str) -> datetime:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text.upper())
         return time if time.tzinfo is None else self._local(time).replace(tzinfo=None)
 
     def _local(self, time: datetime) -> datetime:

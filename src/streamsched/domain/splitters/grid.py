@@ -59,7 +59,7 @@ class GridCut:
     def variables(self, index: int) -> dict[str, object]:
         """Return the wanted variables."""
         numbers = range(index * self._size, min((index + 1) * self._size, self._end))
-        points = [self._point(number) for number in numbers]
+        points = list(map(self._point, numbers)) if any(key != "index" for key in self._wanted) else []
         return {key: index if key == "index" else _text(key, points) for key in self._wanted}
 
     def widths(self) -> dict[str, int]:
@@ -71,7 +71,7 @@ class GridCut:
                 form = _form(key)
                 widest = {name: max(_ends(axis), key=lambda each: len(form(each))) for name, axis in self._axes.items()}
                 found[key] = len(_text(key, [widest])) * (1 if _is_of_one(key) else size)
-        return {key: found[key] for key in self._wanted}
+        return found
 
     def weight(self, index: int) -> int:
         """Return how many points a child has."""
