@@ -113,7 +113,8 @@ class Dispatcher:
 
     def __init__(self, me: Identity) -> None:
         self._me = me
-        self._arguments: dict[str, ChildArguments] = {}
+        self._arguments: dict[str, tuple[ChildArguments, int]] = {}
+        """By task, with the hash of its kind."""
         self._lengths: dict[int, float] = {}
         self._rounds = 0
 
@@ -192,7 +193,7 @@ class Dispatcher:
 
     def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
         """Yield the partition and record of each child. Raise TemplateError where template and plan do not fit."""
-        arguments = self._arguments_of(task)
+        arguments, _ = self._arguments_of(task)
         child_spec = task.template.child
         me, handler = self._me, child_spec.handler
         at, task_id = me.clock.now(), task.task_id
@@ -226,9 +227,9 @@ class Dispatcher:
         return None if kind is None else self._lengths.get(kind)
 
     def _kind_of(self, task: Task) -> int | None:
-        """Return a hash of the kind of a task's children; None where they cannot be made."""
+        """Return the hash of the kind of a task's children; None where they cannot be made."""
         try:
-            return hash((task.template.child.handler, self._arguments_of(task)(0)))
+            return self._arguments_of(task)[1]
         except TemplateError:
             return None
 
@@ -236,12 +237,12 @@ class Dispatcher:
         """Forget what was kept for a task."""
         self._arguments.pop(task_id, None)
 
-    def _arguments_of(self, task: Task) -> ChildArguments:
+    def _arguments_of(self, task: Task) -> tuple[ChildArguments, int]:
         found = self._arguments.get(task.task_id)
         if found is None:
-            found = ChildArguments(task.template, task.params(), task.plan)
-            if found.children != task.children:
-                reason = f"its plan gives {found.children:,} children, not {task.children:,}"
+            made = ChildArguments(task.template, task.params(), task.plan)
+            if made.children != task.children:
+                reason = f"its plan gives {made.children:,} children, not {task.children:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
-            self._arguments[task.task_id] = found
+            found = self._arguments[task.task_id] = made, hash((task.template.child.handler, made(0)))
         return found

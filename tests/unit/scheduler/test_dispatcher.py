@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
 from streamsched.domain.events import Release, TaskPlanned
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import plan
@@ -68,6 +70,21 @@ def test_a_task_like_one_that_has_ended_gets_a_second_of_work_at_once() -> None:
         known.forget("task")
         (releases,) = known.choose([story.task], WORKERS, {}, 0).values()
         assert sum(placed(releases).values()) == 3 * 4 * each, why
+
+
+def test_of_kinds_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streamsched.scheduler.dispatcher.KINDS", 2)
+    known = dispatcher()
+    for number in (1, 2, 3):
+        ended = planned(100, number=number).dispatch(0, 0).complete(0)
+        known.learn(ended.task)
+        known.forget("task")
+    sizes = []
+    for number in (1, 2, 3):
+        (releases,) = known.choose([planned(500, number=number).task], WORKERS, {}, 0).values()
+        sizes.append(sum(placed(releases).values()))
+        known.forget("task")
+    assert sizes == [3 * 4, 3 * 4 * 11, 3 * 4 * 11], "of the first kind nothing is known any more"
 
 
 def planned(children: int, handler: str = "m:f", **args: int) -> Story:
