@@ -130,7 +130,7 @@ def _count(found: Iterable[SetAside], *, as_json: bool) -> None:
         out_json({"total": counts.total(), "topics": dict(sorted(counts.items()))})
         return
     rows = [(plain(topic), number) for topic, number in sorted(counts.items())]
-    for line in columns([("TOPIC", "DEAD DEAD_LETTERS"), *rows, ("all", counts.total())]):
+    for line in columns([("TOPIC", "DEAD LETTERS"), *rows, ("all", counts.total())]):
         out(line)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 import pytest
 
 from streamsched.commands.redrive import NotRedrivable
+from streamsched.domain.task import Task
 from streamsched.log.port import TopicPartition
 from streamsched.queries import tasks
 from streamsched.runtime.identity import Identity
@@ -37,7 +38,7 @@ class Cluster(MiniCluster):
     def kinds(self) -> list[str]:
         """List the types of the events in the journal of the task."""
         records = self.read([self.topics.journal_of("job")])
-        return [type(self.intake().journal(record)).__name__ for record in records]
+        return [type(self.event_reader().journal(record)).__name__ for record in records]
 
 
 def test_who_waits_is_told_before_the_terminal_event_and_the_same_after_it() -> None:
@@ -59,9 +60,17 @@ def test_what_is_done_is_not_cancelled() -> None:
     assert "TaskCancelRequested" not in cluster.kinds()
 
 
-def test_a_redrive_waits_for_the_terminal_event(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fold_s", [0.0, 2 * tasks.END_S])
+def test_a_redrive_waits_for_the_terminal_event(monkeypatch: pytest.MonkeyPatch, fold_s: float) -> None:
+    """However long the first fold of the journal takes."""
     cluster = Cluster()
-    changes = cluster.client._session.changes
+    changes, find = cluster.client._session.changes, tasks.Tasks.find
+
+    def find_slowly(self: tasks.Tasks, task_id: str) -> Task:
+        cluster.clock.advance(fold_s)
+        return find(self, task_id)
+
+    monkeypatch.setattr(tasks.Tasks, "find", find_slowly)
 
     def beside_the_scheduler(places: Collection[TopicPartition], interval: float) -> Iterator[int]:
         for folded in changes(places, interval):

@@ -52,7 +52,6 @@ def security(kafka: Mapping[str, Any]) -> dict[str, Any]:
 def connect(brokers: str, kafka: Mapping[str, Any]) -> Any:
     """Connect the package's administrative client; raises ``CannotEvict`` where that is impossible."""
     admin, _ = _package()
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # what it has to say is raised here
     return admin.KafkaAdminClient(
         bootstrap_servers=brokers.split(","),
         request_timeout_ms=_LIMIT_MS,
@@ -111,6 +110,7 @@ def fence(brokers: str, kafka: Mapping[str, Any], transactional_id: str) -> None
 
 
 def _package() -> tuple[Any, Any]:
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # its errors are raised here
     try:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # of its own code
             return import_module("kafka.admin"), import_module("kafka.errors")
