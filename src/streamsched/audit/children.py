@@ -25,7 +25,7 @@ class Owners:
     def __init__(self, highest: Epochs) -> None:
         self._known: dict[int, tuple[int, str]] | None = None
         self.highest = highest
-        """The same for all tasks of a journal partition, to be held against the marks."""
+        """The same for all tasks of a journal partition, to be compared with the commits."""
 
     def reset(self, partition: int) -> None:
         """Forget a partition whose epochs begin anew."""

@@ -8,6 +8,7 @@ from typing import Final
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT
+from streamsched.domain.evolve import ENDS
 from streamsched.domain.owed import Action, owed
 from streamsched.domain.phases import VERDICTS, ChildState, Phase
 from streamsched.domain.splitting import plan
@@ -37,11 +38,6 @@ _OWED: Final = {
     Action.STOP: "stop markers",
     Action.CANCEL: "the end of what will not be dispatched",
     Action.END: "its terminal event",
-}
-_ENDS: Final[dict[type[e.Event], Phase]] = {
-    e.TaskSucceeded: Phase.SUCCEEDED,
-    e.TaskFailed: Phase.FAILED,
-    e.TaskCancelled: Phase.CANCELLED,
 }
 _LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
 
@@ -232,10 +228,9 @@ def _judge_end(task: Task, event: e.TaskEnded) -> Fault | None:
     if task.idle:
         child = next(task.idle_spans()).first
         return Fault(3, child, f"an ending of every child at {name_of(event)}", f"{task.idle} without")
-    verdict = VERDICTS.get(task.phase, _ENDS[type(event)])
-    if verdict is not _ENDS[type(event)]:
+    if task.phase in VERDICTS and task.phase is not ENDS[type(event)]:
         since = f", which was certain since {task.finished_at}" if task.finished_at is not None else ""
-        return Fault(5, None, f"{verdict} as its ending{since}", name_of(event))
+        return Fault(5, None, f"{VERDICTS[task.phase]} as its ending{since}", name_of(event))
     return None
 
 

@@ -25,7 +25,7 @@ class Commit:
     """
 
     position: int
-    mark: CommitMetadata
+    metadata: CommitMetadata
     edges: Sequence[int]
 
     def leaves(self, offset: int) -> bool:
@@ -54,14 +54,14 @@ def read_commits(
         if committed is not None:
             position = committed.position
             try:
-                mark = decode_metadata(committed.metadata)
-                edges = list(accumulate(decode_ranges(mark.settled_ranges), initial=position))
+                metadata = decode_metadata(committed.metadata)
+                edges = list(accumulate(decode_ranges(metadata.settled_ranges), initial=position))
             except NewerMetadata as error:
                 raise LogError(f"{error}: use the version that wrote it") from error
             except ValueError as error:
-                fault = Fault(8, None, f"a mark beside the position of group {group}", str(error))
+                fault = Fault(8, None, f"metadata beside the position of group {group}", str(error))
             else:
-                found[place] = Commit(position, mark, edges)
+                found[place] = Commit(position, metadata, edges)
                 continue
         if findings is not None:
             findings.add(fault, "", place_of(place, position))
@@ -76,7 +76,7 @@ def judge_commits(
 ) -> None:
     """Hold commits against their partitions: ``starts`` as they were before the commits were read, ``ends`` after."""
     for place, commit in commits.items():
-        start, end, position, mark = starts[place], ends[place], commit.position, commit.mark
+        start, end, position, metadata = starts[place], ends[place], commit.position, commit.metadata
         fault = None
         if position > end:
             fault = Fault(8, None, f"a position at or below the end {end}", f"position {position}")
@@ -84,8 +84,8 @@ def judge_commits(
             fault = Fault(8, None, f"a position at or above the first record that is kept, {start}", f"{position}")
         elif commit.edges[-1] > end:
             fault = Fault(8, None, f"settled offsets below the end {end}", f"up to {commit.edges[-1]}")
-        elif not 0 <= mark.epoch <= mark.counter:
+        elif not 0 <= metadata.epoch <= metadata.counter:
             expected = "a counter that is at least the epoch, for each claim counts both"
-            fault = Fault(8, None, expected, f"epoch {mark.epoch}, counter {mark.counter}")
+            fault = Fault(8, None, expected, f"epoch {metadata.epoch}, counter {metadata.counter}")
         if fault:
             findings.add(fault, "", place_of(place, position))

@@ -2,7 +2,7 @@
 
 The cluster may be running meanwhile, and no two reads are of one instant. So their order is what counts::
 
-    fold to J ─ scan the work log to W ─ read the marks M ─ scan on ─ fold to K
+    fold to J ─ scan the work log to W ─ read the commits M ─ scan on ─ fold to K
 
 * A dispatch that had ended at J was settled by M: a record of it that M leaves unsettled is a fault.
 * A dispatch that is live at J and still at K was live at M: M owes it an unsettled record.
@@ -106,7 +106,7 @@ class WorkAudit:
         judge_commits(commits, dict.fromkeys(places, 0), self._log.end(places), self._findings)
 
     def _look(self) -> tuple[Ends, Mapping[TopicPartition, Commit]]:
-        """Scan the work log around reading the marks; return the ends before, and what is committed."""
+        """Scan the work log around reading the commits; return the ends before, and what is committed."""
         group, places = self._topics.worker_group, self._topics.work_log()
         for _ in range(TRIES):
             self._entries, self._markers = [], []
@@ -165,8 +165,8 @@ class WorkAudit:
         """Find events of an owner that never claimed its partition."""
         for heard_at, partition, epoch, (task_id, child, offset) in self._journal.epochs():
             commit = commits.get(TopicPartition(self._topics.children, partition))
-            if commit is not None and epoch > commit.mark.epoch:
-                expected = f"an epoch of partition {partition} that was claimed: at most {commit.mark.epoch}"
+            if commit is not None and epoch > commit.metadata.epoch:
+                expected = f"an epoch of partition {partition} that was claimed: at most {commit.metadata.epoch}"
                 self._findings.add(Fault(4, child, expected, f"epoch {epoch}"), task_id, place_of(heard_at, offset))
 
     def _judge_entries(self, unsettled: Iterable[Entry], ends: Ends) -> None:

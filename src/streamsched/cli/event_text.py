@@ -131,7 +131,7 @@ _TEXTS: Final[dict[str, Callable[[Any], str]]] = {
     "TickEnded": _tick_ended,
     "BackfillRequested": _backfill_requested,
     "BackfillDecided": _backfill_decided,
-    "TickReopened": lambda event: f"task {event.task_id} goes on, as redrive {event.redrive}",
+    "TickReopened": lambda event: f"task {event.task_id} continues as redrive {event.redrive}",
     "TaskRequested": _requested,
     "TaskRedriven": _redriven,
     "TaskPlanned": _planned,

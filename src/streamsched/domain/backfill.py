@@ -197,7 +197,7 @@ def backfill_step(
 ) -> BackfillStep | None:
     """Decide about as many of the next times as there is room for; None without room, or without a time left.
 
-    ``is_free``: the schedule itself has nothing more to do with a time. ``standing``: how the task of an id stands.
+    ``is_free``: the schedule itself has nothing more to do with a time. ``standing``: how the task of a time stands.
     """
     made = BackfillStep(0)
     room, characters = backfill.room, 0

@@ -218,7 +218,7 @@ def _redriven(task: Task, event: e.TaskRedriven) -> bool:
 
 
 def _task_ended(task: Task, event: e.TaskEnded) -> bool:
-    if task.phase is not _ENDS[type(event)] or event.redrive != task.redrive:
+    if task.phase is not ENDS[type(event)] or event.redrive != task.redrive:
         return False
     task.enter(VERDICTS[task.phase])
     if task.finished_at is None:
@@ -293,11 +293,12 @@ def _close_when_done(task: Task, at: int) -> None:
         task.finished_at = max(at, task.started_at or 0)  # of another node's clock, which may be behind
 
 
-_ENDS: dict[type[e.Event], Phase] = {
+ENDS: dict[type[e.Event], Phase] = {
     e.TaskSucceeded: Phase.SUCCEEDING,
     e.TaskFailed: Phase.FAILING,
     e.TaskCancelled: Phase.CANCELLING,
 }
+"""The terminal events, and the closing phase that each one ends."""
 _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.TaskRequested: lambda task, event: False,
     e.TaskPlanned: _planned,
@@ -315,7 +316,7 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.PartitionReset: _partition_reset,
     e.TaskCancelRequested: _cancel_requested,
     e.TaskRedriven: _redriven,
-    **dict.fromkeys(_ENDS, _task_ended),
+    **dict.fromkeys(ENDS, _task_ended),
 }
 _OF_DISPATCH = frozenset(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))
 """Void unless they are about the live dispatch of their child."""

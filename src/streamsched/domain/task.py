@@ -105,7 +105,7 @@ class Task:
         self.live_chunks: dict[int, int] = {}
         self.started_at: int | None = None
         self.finished_at: int | None = None
-        """Since when its ending is certain: every planned child has ended. At the latest at its terminal event."""
+        """When its ending became certain: when every planned child had ended, without a plan at its terminal event."""
         self.busy_ms = 0
         self.measured = 0
         """Outcomes that went into ``busy_ms``."""
@@ -138,7 +138,7 @@ class Task:
 
     @property
     def verdict(self) -> Phase:
-        """How it ends, from the moment on when that is certain, before its terminal event too; till then its phase."""
+        """The phase in which it ends, as soon as that is certain (before its terminal event); until then its phase."""
         return self.phase if self.finished_at is None else VERDICTS.get(self.phase, self.phase)
 
     @property

@@ -3,7 +3,7 @@
 1. read the last commit without waiting, only to see whom to fence, unless the partition was released;
 2. fence a predecessor that neither releases nor makes progress: its open transaction is aborted at once. One that an
    eviction has fenced is not waited for;
-3. read the *stable* commit: position, settled runs, epoch, counter;
+3. read the *stable* commit: position, settled ranges, epoch, counter;
 4. commit a transaction with nothing but the claim: epoch + 1. Whatever the predecessor still sends comes too late;
 5. capture the end. Only now run, or decide.
 """
@@ -34,7 +34,7 @@ from streamsched.runtime.transactions import Forgotten, Transactions
 PATIENCE_S: Final = 0.3
 """Seconds that a predecessor has to release or to make progress before it is fenced."""
 STABLE_READ_S: Final = 1.0
-"""Seconds to wait for another's open transaction before the loop goes round again: a silent node is evicted."""
+"""Seconds to wait for another's open transaction; then the next poll tries again. A silent node is evicted by then."""
 ROUNDS: Final = 10
 """How often progress buys it another wait."""
 

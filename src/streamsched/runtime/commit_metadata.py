@@ -1,8 +1,8 @@
 """Commit metadata: what a commit writes beside its position, so that the next owner inherits everything.
 
-Text of at most 4095 bytes: ``1 TRANSACTIONAL_ID EPOCH COUNTER STATE RUNS``. ``STATE`` is ``released`` when the owner
-handed the partition over in order, else ``held``. ``RUNS`` holds the settled offsets above the position: lengths of
-runs, unsettled and settled in turn, as base64 of varints (LEB128), or ``-``.
+Text of at most 4095 bytes: ``1 TRANSACTIONAL_ID EPOCH COUNTER STATE RANGES``. ``STATE`` is ``released`` when the owner
+handed the partition over in order, else ``held``. ``RANGES`` holds the settled offsets above the position: lengths of
+ranges, unsettled and settled in turn, as base64 of varints (LEB128), or ``-``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 METADATA_LIMIT_BYTES: Final = 4095
 """What a broker takes through this client: one less than its ``offset.metadata.max.bytes``, as measured."""
 RANGES_LIMIT_BYTES: Final = METADATA_LIMIT_BYTES - 400
-"""What runs may take of it: the rest is for names and numbers."""
+"""What the ranges may take of it: the rest is for names and numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def decode_metadata(metadata: str) -> CommitMetadata:
 
 
 def encode_ranges(lengths: Iterable[int]) -> str:
-    """Write lengths of runs (unsettled first, in turn) as text."""
+    """Write lengths of ranges (unsettled first, in turn) as text."""
     out = bytearray()
     for length in lengths:
         rest = length
@@ -71,7 +71,7 @@ def encode_ranges(lengths: Iterable[int]) -> str:
 
 
 def decode_ranges(text: str) -> Sequence[int]:
-    """Read lengths of runs back."""
+    """Read lengths of ranges back."""
     lengths: list[int] = []
     value = shift = 0
     for byte in b"" if text == "-" else urlsafe_b64decode(text):

@@ -21,7 +21,7 @@ from streamsched.runtime.records import Records
 FENCED: Final = "fenced"
 """The header of a tombstone that names the writer which can write no more."""
 LATEST: Final = 1_000
-"""Offsets of the list of nodes that are looked through for it: seconds, in the largest of clusters."""
+"""Offsets at the end of the list of nodes that are searched for it: two seconds of beats in the largest clusters."""
 READ_S: Final = 1.0
 
 logger = logging.getLogger(__name__)

@@ -5,7 +5,7 @@
     committed position = low mark                          highest settled         read
             │                                                     │                 │
     ────────U──s──s──U──s──U──s──s──s──────────────U──s──────────s──U──U──U──U──U───┊──── ? ──── s (ahead)
-            └──────────────── runs in the commit's metadata ──────┘
+            └────────────── ranges in the commit's metadata ──────┘
 
 Offsets below ``read`` that are not in ``unsettled`` are settled: outcomes, markers of transactions, gaps. Offsets
 from ``read`` on are unknown, but for records of our own, appended beyond the reader: a continuation may be settled
@@ -39,7 +39,7 @@ NEW: Final = OffsetState.NEW
 
 @dataclass(frozen=True, slots=True)
 class CommitPoint:
-    """What a commit says of a partition: its position and the runs above it."""
+    """What a commit says of a partition: its position and the settled ranges above it."""
 
     position: int
     settled_ranges: str = "-"

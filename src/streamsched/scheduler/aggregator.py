@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Final
 
 from streamsched.domain import events as e
-from streamsched.domain.phases import ChildState, Phase
+from streamsched.domain.evolve import ENDS
+from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Task
 from streamsched.runtime.identity import Identity
 
@@ -15,11 +16,7 @@ RANGES: Final = 5_000
 """Ranges in one decision, so that its record stays far below the limit of a topic."""
 REASON_LIMIT: Final = 16_000
 """Characters of a reason: it may quote a child's error, and one decision repeats it for each partition."""
-ENDINGS: Final[dict[Phase, type[e.TaskSucceeded] | type[e.TaskFailed] | type[e.TaskCancelled]]] = {
-    Phase.SUCCEEDING: e.TaskSucceeded,
-    Phase.FAILING: e.TaskFailed,
-    Phase.CANCELLING: e.TaskCancelled,
-}
+_EVENTS: Final = {phase: event for event, phase in ENDS.items()}
 
 
 def stop(task: Task, me: Identity, basis: int) -> e.ChildrenStopping:
@@ -38,7 +35,7 @@ def cancel_rest(task: Task, me: Identity, basis: int) -> e.ChildrenCancelled:
 def end(task: Task, me: Identity, basis: int) -> e.Event:
     """Write the terminal event."""
     reason = task.reason[:REASON_LIMIT]
-    return me.sign(ENDINGS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=reason, basis=basis)
+    return me.sign(_EVENTS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=reason, basis=basis)
 
 
 def _running(task: Task) -> Iterator[e.Release]:

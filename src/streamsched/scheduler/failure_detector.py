@@ -53,7 +53,7 @@ class FailureDetector:
         self._gone: dict[str, int] = {}
         """How often each node was taken off the list."""
         self._suspected: deque[tuple[float, str]] = deque()
-        """When nodes were told to be evicted, and which."""
+        """The nodes that were returned within the last silence, and when."""
 
     def on_beat(self, node_id: str, beat: NodeBeat | None, now: float) -> list[NodeBeat]:
         """Note a beat that was read at ``now`` (None: the node is off the list); return the nodes to evict."""

@@ -173,7 +173,7 @@ class Scheduler:
         self._journal.claimed(claims)
 
     def hand_over(self, partitions: Collection[int]) -> None:
-        """Write the release mark: decisions in flight are committed, nothing else is left to do."""
+        """Commit the positions as released. The next owner decides what is still owed, as endings put off."""
         points = self._journal.commit_points(partitions)
         try:
             self._ownership.commit(self._journal.letters_below(points), points, release=True)

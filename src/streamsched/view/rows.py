@@ -201,7 +201,7 @@ def _cell(cell: int) -> str:
 
 
 def _load_open_children(task: Task, store: Store) -> None:
-    """Bring back what is kept in memory only for children that have not ended: none has where the ending is certain."""
+    """Load what is kept in memory for children that have not ended. A task whose ending is certain has none of them."""
     for child in range(task.cells):
         if task.state_of(child) in (ChildState.RUNNING, ChildState.STOPPING):
             chunk = child // CHUNK

@@ -157,7 +157,7 @@ class Children:
             self._deadline = self._me.clock.monotonic()
 
     def wind_down(self) -> None:
-        """Go on with the drain."""
+        """Make the next step of the drain."""
         for child in [*self._ready.drain(), *self._recovery.drain()]:
             self.stop(child, StopIntent.YIELD, "its worker drains")
         if self.state is WorkerState.DRAINING:

@@ -14,7 +14,7 @@ from streamsched.worker.errors import StopChild
 from streamsched.worker.payload import write_state
 
 T = TypeVar("T")
-PAYLOAD_LIMIT: Final = 256 * 1024  # as streamsched.log.topics has it, which is dear to import
+PAYLOAD_LIMIT: Final = 256 * 1024  # the same as in streamsched.log.topics, which is slow to import
 RESUME_EVERY_S: Final = 0.1
 _monotonic = time.monotonic
 

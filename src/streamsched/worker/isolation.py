@@ -67,7 +67,7 @@ class Surroundings:
         self._seeding = Seeding()
         self._environ = os.environ
         self._acts: list[str] = []
-        """What the last child did that may have changed something, as Python reports it."""
+        """The audit events of the last child's acts that may have changed something."""
         acts, notice = _ACTS, self._acts.append
         sys.addaudithook(lambda event, _: notice(event) if event in acts else None)
         _signal.signal = _set_and_report
@@ -107,11 +107,11 @@ class Surroundings:
             self._acts.clear()
 
     def _seems_as_it_was(self) -> bool:
-        """Compare what is cheap and shows in no act that Python reports."""
+        """Compare what is cheap and raises no audit event."""
         modules, current, noted, lists = sys.modules, _sys, self._sys, self._lists
         return (
             _end_watch() is None
-            and not _alarm(0)  # as ITIMER_REAL has it, at half the price
+            and not _alarm(0)  # the same timer as ITIMER_REAL, at half the price
             and _thread_count() <= self._threads
             and _umask(self._mask) == self._mask
             and current["stdout"] is noted["stdout"]
@@ -228,7 +228,7 @@ class Surroundings:
 
 
 def _set_and_report(number: int, handler: Any, /) -> Any:
-    """Set a signal's handler and tell the audit hooks, as Python does not: to ask for all handlers costs 0.5 us."""
+    """Set a signal's handler and raise an audit event, which Python does not: comparing all handlers costs 0.5 us."""
     sys.audit("signal.signal")
     return _set_handler(number, handler)
 

@@ -178,7 +178,7 @@ class ExecutorProcess:
                 self._process.send_signal(guardian.END)
 
     def gone(self) -> bool:
-        """Return whether the process has ended with all that ran below it, and is to be buried."""
+        """Return whether the process has ended with all that ran below it, so that it can be reaped."""
         if self._process.poll() is not None:
             return True
         if self._ordered_at is not None and time.monotonic() > self._ordered_at + _SWEEP_S:

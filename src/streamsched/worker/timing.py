@@ -13,7 +13,7 @@ class WorkerTiming:
     poll: float = 0.004
     """Slice of waiting for the pool while something runs."""
     commit: float = 0.05
-    """Time after a transaction in which what ends waits for more; the first after a pause is told at once."""
+    """Time after a transaction in which what ends waits for more; the first after a pause is written at once."""
     checkpoint: float = 1.0
     """Least time between durable checkpoints of one child."""
     cancel: float = 0.7

@@ -111,7 +111,7 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
     if executor.fault:
         pays, kill_reason = (first if alone else None), KillReason(first, "protocol", executor.fault)
     elif current is not None and current.key in held:
-        if kill_reason is None or kill_reason.key == current.key:  # or it began between the kill_reason and the kill
+        if kill_reason is None or kill_reason.key == current.key:  # or it began before the kill
             pays = current.key
     elif alone and careful and kill_reason is None and executor.ready:
         pays = first

@@ -82,7 +82,7 @@ class ClientSettings:
     def appender(self) -> dict[str, Any]:
         """Return the settings of the producer for records without a transaction.
 
-        Not an idempotent one: that takes half a second to begin with, and a request, a beat or a letter that a retry
+        Not an idempotent one: that takes half a second to begin with. A request, a beat or a dead letter that a retry
         writes twice is void the second time.
         """
         safe = {"enable.idempotence": False, "acks": "all"}
