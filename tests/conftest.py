@@ -13,6 +13,7 @@ settings.register_profile("streamsched", deadline=None)  # a busy machine fails 
 settings.load_profile("streamsched")
 
 _MARKS: Final[dict[str, tuple[str, ...]]] = {
+    "chaos": ("fault", "kafka"),
     "contract": ("contract",),
     "fault": ("fault",),
     "golden": ("golden",),
@@ -26,7 +27,7 @@ _MARKS: Final[dict[str, tuple[str, ...]]] = {
     "unit": ("unit",),
 }
 """The marks of every test in a folder; a broker elsewhere than in ``kafka`` is marked at the test."""
-_INSTEAD_OF: Final = {"unit": {"fault", "kafka", "property"}, "fault": {"unit"}}
+_INSTEAD_OF: Final = {"unit": {"fault", "kafka", "property"}, "fault": {"unit"}, "kafka": {"unit"}}
 """With one of these marks at the test itself, the folder's mark would be wrong."""
 _ONE_AFTER_THE_OTHER: Final = {"chaos", "contract", "fault", "guard", "kafka", "poison"}
 """Folders whose tests share a broker or start nodes: with ``-n`` one process runs them all."""

@@ -41,8 +41,6 @@ def lone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         yield broker
 
 
-@pytest.mark.fault
-@pytest.mark.kafka
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(("name", "protocol"), [*ALWAYS, *REST])
 def test_every_promise_is_kept(name: str, protocol: str, lone: Broker, tmp_path: Path) -> None:
@@ -51,8 +49,6 @@ def test_every_promise_is_kept(name: str, protocol: str, lone: Broker, tmp_path:
     _play(name, lone, tmp_path, protocol)
 
 
-@pytest.mark.fault
-@pytest.mark.kafka
 @pytest.mark.long
 @pytest.mark.parametrize("name", [kind.name for kind in KINDS.values() if kind.cluster])
 def test_a_cluster_loses_one_broker(name: str, tmp_path: Path) -> None:
@@ -61,8 +57,6 @@ def test_a_cluster_loses_one_broker(name: str, tmp_path: Path) -> None:
         _play(name, cluster, tmp_path, "classic")
 
 
-@pytest.mark.fault
-@pytest.mark.kafka
 @pytest.mark.long
 def test_kills_with_the_time_outs_of_a_stock_broker(tmp_path: Path) -> None:
     brokers.broker()

@@ -1,4 +1,4 @@
-"""What a committed journal has to be, told by one who only counts and knows nothing of phases or debts."""
+"""What a committed journal has to be, checked by counting alone: without phases, and without what is owed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever stands in a journal, in whatever order: the fold's counters, phases, endings and debts hold."""
+"""Whatever stands in a journal, in whatever order: the fold's counters, phases, endings and what is owed hold."""
 
 from __future__ import annotations
 

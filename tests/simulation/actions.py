@@ -55,7 +55,7 @@ def set_aside(world: World, place: TopicPartition, offset: int, delay: int) -> N
     def act(client: SimulatedClient) -> None:
         try:
             work_log = place.topic == world.topics.children
-            client.set_aside(place.partition, offset, "a mishap", work_log=work_log)
+            client.set_aside(place.partition, offset, "a fault", work_log=work_log)
         except InputError:
             if place.topic == world.topics.events:
                 raise  # it is settled and gone: that can only be in the work log

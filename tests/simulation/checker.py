@@ -248,7 +248,7 @@ def _claims(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:
 
 
 def _told(shown: Exhibits, journal: JournalModel, faults: list[str]) -> None:
-    """How a task ended was told as its terminal event says it, whether that was there already or not."""
+    """Compare what readers were told of an ending with its terminal event, which may have come later."""
     for told in shown.told:
         task = journal.tasks[told.task_id]
         if told.redrive >= len(task.ends):

@@ -51,7 +51,7 @@ from tests.support.clients import Disk, Reader, SimulatedClient, Site
 from tests.support.clock import MachineClock, VirtualClock
 
 CODEC: Final = MemoCodec()
-PACE: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
+TIMING: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 OUTSIDE: Final = "outside"
 HEALING: Final = 12_000
 """Turns without faults within which one more task has to reach its end, or all is over."""
@@ -306,7 +306,7 @@ class World:
             pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, faults=PoolFaults(self, node))
             return Worker(
                 log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
-                pause=partial(self._pause, node), timing=PACE, modules=node.modules,
+                pause=partial(self._pause, node), timing=TIMING, modules=node.modules,
             )  # fmt: skip
         node.disk = self._disk(node)
         if node.role == "reader":

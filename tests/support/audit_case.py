@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
+from streamsched.audit.report import Violation
 from streamsched.audit.verify import Report, verify
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
@@ -52,7 +53,6 @@ TEMPLATE: Final = Template(
     failure=FailurePolicy(count=2),
 )  # fmt: skip
 BEGIN_MS = 1_000_000.0
-E = TypeVar("E", bound=e.Event)
 
 
 class ScriptedPool:
@@ -128,21 +128,45 @@ class ScriptedPool:
         self._news.append(news)
 
 
-def live() -> LogAdapter:
-    """Live through the history: four tasks, of which two go on at its end."""
-    clock = VirtualClock(BEGIN_MS)
-    cluster = MemoryCluster(clock=clock.now)
-    log = cluster.connect("node")
+class Nodes(NamedTuple):
+    """A client, a scheduler and a worker over one log in memory."""
+
+    log: LogAdapter
+    client: Identity
+    view: View
+    scheduler: Scheduler
+    worker: Worker
+
+
+def new_log(clock: VirtualClock) -> LogAdapter:
+    """Make a log in memory with all topics, and the first positions of both groups."""
+    log = MemoryCluster(clock=clock.now).connect("node")
     log.create_topics(TOPICS.specs())
-    log.commit_initial(TOPICS.scheduler_group, TOPICS.journal(), INITIAL.encode())
-    log.commit_initial(TOPICS.worker_group, TOPICS.work_log(), INITIAL.encode())
-    client, boss, hand = (Identity(name, name, clock, EventIds(name.encode())) for name in NAMES)
+    for group, places in GROUPS.items():
+        log.commit_initial(group, places, INITIAL.encode())
+    return log
+
+
+def nodes(clock: VirtualClock, pool: jobs.Pool) -> Nodes:
+    """Make a new log and its nodes."""
+    log = new_log(clock)
+    names = ("-client-", "-master-", "-worker-")
+    client, scheduler, worker = (Identity(name, name, clock, EventIds(name.encode())) for name in names)
     view = View(MemoryStore(), CODEC)
-    scheduler = Scheduler(log=log, topics=TOPICS, codec=CODEC, view=view, me=boss, pause=clock.advance)
-    worker = Worker(
-        log=log, topics=TOPICS, codec=CODEC, pool=ScriptedPool(clock), me=hand, slots=2, pause=clock.advance,
-        timing=WorkerTiming(trim=1e9),
+    return Nodes(
+        log, client, view,
+        Scheduler(log=log, topics=TOPICS, codec=CODEC, view=view, me=scheduler, pause=clock.advance),
+        Worker(
+            log=log, topics=TOPICS, codec=CODEC, pool=pool, me=worker, slots=2, pause=clock.advance,
+            timing=WorkerTiming(trim=1e9),
+        ),
     )  # fmt: skip
+
+
+def live() -> LogAdapter:
+    """Live through the history: four tasks, of which two have not ended at its end."""
+    clock = VirtualClock(BEGIN_MS)
+    log, client, view, scheduler, worker = nodes(clock, ScriptedPool(clock))
 
     def work(condition: Callable[[], bool]) -> None:
         for _ in range(500):
@@ -182,9 +206,6 @@ def live() -> LogAdapter:
     cancel("stopping")
     work(lambda: told(e.TaskCancelled, "cancelled") == 1 and settled())
     return log
-
-
-NAMES: Final = ("-client-", "-master-", "-worker-")
 
 
 @dataclass
@@ -287,6 +308,15 @@ class History:
         """Verify what was written."""
         _, log = self.write()
         return verify(log=log, coordination=log, topics=TOPICS, codec=CODEC, **options)
+
+    def first_violation(self) -> Violation:
+        """Verify what was written and return what is named first. It says what was expected and what was found."""
+        violations = self.judge().violations
+        assert violations, "no violation was found"
+        first = violations[0]
+        assert first.expected, first
+        assert first.found, first
+        return first
 
 
 GROUPS: Final = {TOPICS.scheduler_group: TOPICS.journal(), TOPICS.worker_group: TOPICS.work_log()}

@@ -132,7 +132,7 @@ class MiniCluster:
         letters = []
         for record in self.read([TopicPartition(self.topics.dead_letters, 0)]):
             with suppress(Undecodable):
-                letters.append(self.intake().dead_letter(record))
+                letters.append(self.event_reader().dead_letter(record))
         return letters
 
     def pending(self) -> list[tuple[int, int]]:
@@ -165,7 +165,7 @@ class MiniCluster:
         self.scheduler.view.flush()
         return _state(self.scheduler.view._store)
 
-    def intake(self) -> EventReader:
+    def event_reader(self) -> EventReader:
         return EventReader(self.codec, self.topics)
 
     def id_in(self, partition: int, stem: str = "") -> str:

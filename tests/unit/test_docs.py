@@ -20,11 +20,15 @@ from tools.options import commands
 
 ROOT: Final = Path(__file__).parents[2]
 SOURCE: Final = ROOT / "src" / "streamsched"
-DOCS: Final = {path.name: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+DOCS: Final = {
+    path.name: path.read_text()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
 ALL: Final = "\n".join(DOCS.values())
 
+BASES: Final = (ROOT, SOURCE, ROOT / "tests")
 FOLDERS: Final = "|".join(
-    sorted(path.name for base in (ROOT, SOURCE) for path in base.iterdir() if path.is_dir() and path.name[0].isalpha())
+    sorted(path.name for base in BASES for path in base.iterdir() if path.is_dir() and path.name[0].isalpha())
 )
 COMMANDS: Final = dict(commands())
 GLOBAL: Final = {option: each for each in global_options() for option in each.opts}
@@ -70,7 +74,7 @@ def missing_paths(text: str) -> set[str]:
 
 
 def _is_there(path: str) -> bool:
-    return any((base / path.rstrip(".")).exists() for base in (ROOT, SOURCE))
+    return any((base / path.rstrip(".")).exists() for base in BASES)
 
 
 def wrong_commands(text: str) -> set[str]:
@@ -151,7 +155,7 @@ def undefined_names(text: str) -> set[str]:
         for path, inside in pairs
         if (SOURCE / path).exists()
         for name in re.findall(r"`(?:\w+\.)?(\w+)`", inside)
-        if not re.search(rf"\b{name}\b", (SOURCE / path).read_text())
+        if not re.search(rf"\b(def|class) {name}\b|^ *{name}\b *[:=]", (SOURCE / path).read_text(), re.MULTILINE)
     }
 
 

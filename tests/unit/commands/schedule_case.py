@@ -30,7 +30,7 @@ child:
 """
 
 
-class MiniCluster:
+class ScheduleCase:
     """What users and a scheduler share."""
 
     def __init__(self, folder: Path) -> None:

@@ -15,7 +15,7 @@ from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.errors import InputError
 from streamsched.domain.schedule import evolve_schedule
-from tests.unit.commands.schedule_case import MiniCluster
+from tests.unit.commands.schedule_case import ScheduleCase
 
 EMPTY = "interval: 10s\noverlap: allow_all\ntemplate: job.yaml\nparams: {n: 0}\n"
 """Its tasks have no children: they succeed at once."""
@@ -24,17 +24,17 @@ ENDLESS = "interval: 10s\noverlap: allow_all\ntemplate: job.yaml\n"
 
 
 @pytest.fixture
-def mini(tmp_path: Path) -> MiniCluster:
-    return MiniCluster(tmp_path)
+def mini(tmp_path: Path) -> ScheduleCase:
+    return ScheduleCase(tmp_path)
 
 
-def past(mini: MiniCluster, seconds: int, until: int = 0, **how: object) -> WantedBackfill:
+def past(mini: ScheduleCase, seconds: int, until: int = 0, **how: object) -> WantedBackfill:
     """Want a backfill of a stretch before now."""
     now = mini.clock.now()
     return WantedBackfill(start=now - seconds * 1_000, end=now - until * 1_000, **how)  # type: ignore[arg-type]
 
 
-def test_a_backfill_makes_the_tasks_of_times_before_the_schedule_was_made(mini: MiniCluster) -> None:
+def test_a_backfill_makes_the_tasks_of_times_before_the_schedule_was_made(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(EMPTY))
     mini.run(scheduler, 1)
@@ -53,7 +53,7 @@ def test_a_backfill_makes_the_tasks_of_times_before_the_schedule_was_made(mini: 
     assert {statuses[tick.task_id or ""].origin for tick in told} == {"schedule nightly, backfill 1"}
 
 
-def test_it_leaves_what_has_a_task_and_never_runs_more_than_it_may(mini: MiniCluster) -> None:
+def test_it_leaves_what_has_a_task_and_never_runs_more_than_it_may(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(ENDLESS))
     mini.run(scheduler, 30)
@@ -82,7 +82,7 @@ def test_it_leaves_what_has_a_task_and_never_runs_more_than_it_may(mini: MiniClu
     assert found.backfill.counts == {"cancelled": 4, "fired": 4, "left": 2}
 
 
-def test_it_redrives_what_did_not_succeed_and_all_of_it_where_that_is_asked(mini: MiniCluster) -> None:
+def test_it_redrives_what_did_not_succeed_and_all_of_it_where_that_is_asked(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(ENDLESS))
     mini.run(scheduler, 20)
@@ -109,7 +109,7 @@ def test_it_redrives_what_did_not_succeed_and_all_of_it_where_that_is_asked(mini
     assert found.counts == {"redriven": 4, "succeeded": 1}, "one had nothing to do, and succeeded again at once"
 
 
-def test_it_goes_by_what_held_then_or_by_what_holds_now(mini: MiniCluster) -> None:
+def test_it_goes_by_what_held_then_or_by_what_holds_now(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(EMPTY))
     mini.run(scheduler, 20)
@@ -127,7 +127,7 @@ def test_it_goes_by_what_held_then_or_by_what_holds_now(mini: MiniCluster) -> No
     assert {client.status(task_id).params["day"] for task_id in made} == {"x"}
 
 
-def test_what_was_changed_in_the_same_moment_held_for_no_time(mini: MiniCluster) -> None:
+def test_what_was_changed_in_the_same_moment_held_for_no_time(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(ENDLESS))
     client.update_schedule(mini.want("interval: 5s\noverlap: allow_all\ntemplate: job.yaml\nparams: {n: 0}\n"))
@@ -140,7 +140,7 @@ def test_what_was_changed_in_the_same_moment_held_for_no_time(mini: MiniCluster)
     assert (found.state, found.counts) == ("active", {"fired": 5, "left": 1}), "before it was made, as it was at first"
 
 
-def test_what_a_backfill_fired_never_becomes_a_time_of_the_schedule(mini: MiniCluster) -> None:
+def test_what_a_backfill_fired_never_becomes_a_time_of_the_schedule(mini: ScheduleCase) -> None:
     """Whoever asks for the backfill has a clock that is ahead of the one of who changes the schedule."""
     slow, fast = mini.want(EMPTY).body(), mini.want(EMPTY.replace("10s", "5s")).body()
     part = e.BackfillPart(
@@ -161,7 +161,7 @@ def test_what_a_backfill_fired_never_becomes_a_time_of_the_schedule(mini: MiniCl
     assert found[0] == 1_010_000
 
 
-def test_one_goes_on_at_a_time_and_can_be_ended(mini: MiniCluster) -> None:
+def test_one_goes_on_at_a_time_and_can_be_ended(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(ENDLESS))
     assert not client.cancel_backfill("nightly").changed
@@ -181,7 +181,7 @@ def test_one_goes_on_at_a_time_and_can_be_ended(mini: MiniCluster) -> None:
     assert client.backfill("nightly", past(mini, 100)).changed
 
 
-def test_a_deleted_schedule_ends_its_backfill(mini: MiniCluster) -> None:
+def test_a_deleted_schedule_ends_its_backfill(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(ENDLESS))
     client.backfill("nightly", past(mini, 100))
@@ -205,7 +205,7 @@ def test_a_deleted_schedule_ends_its_backfill(mini: MiniCluster) -> None:
     ],
 )
 def test_what_cannot_be_is_refused(
-    mini: MiniCluster, start: int, until: int, how: dict[str, object], message: str
+    mini: ScheduleCase, start: int, until: int, how: dict[str, object], message: str
 ) -> None:
     client = mini.client()
     client.create_schedule(mini.want(EMPTY))
@@ -213,7 +213,7 @@ def test_what_cannot_be_is_refused(
         client.backfill("nightly", past(mini, start, until, **how))
 
 
-def test_a_redrive_is_told_to_the_schedule_which_has_a_running_task_again(mini: MiniCluster) -> None:
+def test_a_redrive_is_told_to_the_schedule_which_has_a_running_task_again(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want(ENDLESS.replace("allow_all", "skip")))
     mini.run(scheduler, 11)
@@ -232,7 +232,7 @@ def test_a_redrive_is_told_to_the_schedule_which_has_a_running_task_again(mini: 
     assert [tick.task_outcome for tick in client.ticks("nightly") if tick.task_id == task_id] == ["cancelled"]
 
 
-def test_what_has_succeeded_is_redriven_only_as_a_whole(mini: MiniCluster) -> None:
+def test_what_has_succeeded_is_redriven_only_as_a_whole(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.submit(mini.folder / "job.yaml", {"n": 0}, task_id="t")
     mini.run(scheduler, 1)

@@ -14,7 +14,7 @@ from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
-from tests.unit.commands.schedule_case import TEMPLATE, MiniCluster
+from tests.unit.commands.schedule_case import TEMPLATE, ScheduleCase
 
 PARAMS = (
     'interval: 1s\noverlap: allow_all\ntemplate: job.yaml\nparams: {day: "${tick.nominal:time}", n: 2}\npriority: 5\n'
@@ -22,11 +22,11 @@ PARAMS = (
 
 
 @pytest.fixture
-def mini(tmp_path: Path) -> MiniCluster:
-    return MiniCluster(tmp_path)
+def mini(tmp_path: Path) -> ScheduleCase:
+    return ScheduleCase(tmp_path)
 
 
-def test_a_schedule_makes_tasks_with_the_values_of_their_times(mini: MiniCluster) -> None:
+def test_a_schedule_makes_tasks_with_the_values_of_their_times(mini: ScheduleCase) -> None:
     client = mini.client()
     made = client.create_schedule(mini.want(PARAMS))
     assert made.changed
@@ -55,7 +55,7 @@ def test_a_schedule_of_a_file_makes_the_log_where_there_is_none(tmp_path: Path) 
         assert client.schedule("nightly").state == "active"
 
 
-def test_a_second_create_is_the_same_schedule_or_a_conflict(mini: MiniCluster) -> None:
+def test_a_second_create_is_the_same_schedule_or_a_conflict(mini: ScheduleCase) -> None:
     client = mini.client()
     client.create_schedule(mini.want())
     again = mini.client("you").create_schedule(mini.want())
@@ -65,7 +65,7 @@ def test_a_second_create_is_the_same_schedule_or_a_conflict(mini: MiniCluster) -
     assert client.schedule("nightly").version == 1
 
 
-def test_an_update_holds_for_the_times_to_come_and_keeps_the_pause(mini: MiniCluster) -> None:
+def test_an_update_holds_for_the_times_to_come_and_keeps_the_pause(mini: ScheduleCase) -> None:
     client = mini.client()
     with pytest.raises(NoSuchSchedule, match="schedule list"):
         client.update_schedule(mini.want())
@@ -79,7 +79,7 @@ def test_an_update_holds_for_the_times_to_come_and_keeps_the_pause(mini: MiniClu
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["create", "update"])
-def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(mini: MiniCluster, there: bool) -> None:
+def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(mini: ScheduleCase, there: bool) -> None:
     """Ours is written after we have looked, and after another's."""
     mine, yours = mini.client(), mini.client("you")
     if there:
@@ -99,7 +99,7 @@ def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(mini: MiniC
     assert mine.schedule("nightly").void == 1
 
 
-def test_pause_resume_trigger_and_delete(mini: MiniCluster) -> None:
+def test_pause_resume_trigger_and_delete(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want("cron: 0 0 1 1 *\ntemplate: job.yaml\n"))
     assert client.pause_schedule("nightly", "why").changed
@@ -123,14 +123,14 @@ def test_pause_resume_trigger_and_delete(mini: MiniCluster) -> None:
     assert client.schedule("nightly").state == "active"
 
 
-def test_all_schedules_are_listed_whatever_their_partition(mini: MiniCluster) -> None:
+def test_all_schedules_are_listed_whatever_their_partition(mini: ScheduleCase) -> None:
     client = mini.client()
     for name in ("b", "a", "c"):
         client.create_schedule(mini.want(schedule_id=name))
     assert [schedule.schedule_id for schedule in mini.client().schedules()] == ["a", "b", "c"]
 
 
-def test_the_ledger_tells_of_each_time_once_and_why(mini: MiniCluster) -> None:
+def test_the_ledger_tells_of_each_time_once_and_why(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want())
     mini.run(scheduler, 3.05)  # one is fired, the others meet it
@@ -156,7 +156,7 @@ def test_the_ledger_tells_of_each_time_once_and_why(mini: MiniCluster) -> None:
     assert sum(counts.values()) == len(ticks)
 
 
-def test_the_ledger_spells_out_runs_with_the_times_that_held_then(mini: MiniCluster) -> None:
+def test_the_ledger_spells_out_runs_with_the_times_that_held_then(mini: ScheduleCase) -> None:
     client = mini.client()
     client.create_schedule(mini.want("interval: 1s\ncatchup_window: 10s\ntemplate: job.yaml\n"))
     mini.clock.advance(20)
@@ -172,7 +172,7 @@ def test_the_ledger_spells_out_runs_with_the_times_that_held_then(mini: MiniClus
     assert len(ticks) == sum(client.schedule("nightly").counts.values())
 
 
-def test_a_time_that_waits_is_told_as_waiting_until_it_has_its_outcome(mini: MiniCluster) -> None:
+def test_a_time_that_waits_is_told_as_waiting_until_it_has_its_outcome(mini: ScheduleCase) -> None:
     client, scheduler = mini.client(), mini.scheduler()
     client.create_schedule(mini.want("interval: 1s\noverlap: buffer_one\ntemplate: job.yaml\n"))
     mini.run(scheduler, 3.05)
@@ -190,14 +190,14 @@ TEMPLATED = "name: t\nparams: {n: {type: integer}}\nsplit: {range: {first: 1, la
     "child: {handler: a.b:c, args: {x: '${child.first}'}}\n"  # fmt: skip
 
 
-def test_a_template_may_hold_its_schedule(mini: MiniCluster) -> None:
+def test_a_template_may_hold_its_schedule(mini: ScheduleCase) -> None:
     wanted = mini.want(TEMPLATED + "schedule: {interval: 1h, params: {n: '${tick.nominal:hour}'}}\n", pairs=("n=4",))
     assert (wanted.prepared.template.name, wanted.params) == ("t", '{"n":4}')
     wanted = mini.want(TEMPLATED + "schedule: {interval: 1h}\n", pairs=("n=${tick.nominal:epoch}",), schedule_id="x")
     assert (wanted.schedule_id, wanted.params) == ("x", '{"n":"${tick.nominal:epoch}"}')
 
 
-def test_a_file_may_hold_its_template(mini: MiniCluster) -> None:
+def test_a_file_may_hold_its_template(mini: ScheduleCase) -> None:
     inline = "".join(f"  {line}\n" for line in TEMPLATED.splitlines())
     wanted = mini.want(f"interval: 1h\ntemplate:\n{inline}params: {{n: 2}}\nlimited_runs: 3\npause_on_failure: true\n")
     assert (wanted.policy.limited_runs, wanted.policy.pause_on_failure) == (3, True)
@@ -234,25 +234,25 @@ def test_a_file_may_hold_its_template(mini: MiniCluster) -> None:
         ("interval: 1h\ntemplate:\n  nam: x\n", r":3: template\.nam: unknown key"),
     ],
 )  # fmt: skip
-def test_wrong_files_are_refused_with_line_cause_and_remedy(mini: MiniCluster, text: str, message: str) -> None:
+def test_wrong_files_are_refused_with_line_cause_and_remedy(mini: ScheduleCase, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         mini.want(text)
     assert "; " in str(caught.value)
 
 
 @pytest.mark.parametrize("pair", ["m=1", "n=x", "n", "n=${tick.nominal:date}", "m=${tick.nominal}", "day=${tick.x}"])
-def test_wrong_parameters_are_refused(mini: MiniCluster, pair: str) -> None:
+def test_wrong_parameters_are_refused(mini: ScheduleCase, pair: str) -> None:
     with pytest.raises(InputError):
         mini.want(pairs=(pair,))
 
 
 @pytest.mark.parametrize("name", ["a b", "a@b", "a/b", "", "x" * 161])
-def test_what_is_no_id_is_refused(mini: MiniCluster, name: str) -> None:
+def test_what_is_no_id_is_refused(mini: ScheduleCase, name: str) -> None:
     with pytest.raises(InputError, match="invalid schedule id"):
         mini.want(schedule_id=name)
 
 
-def test_a_note_that_no_record_can_hold_is_refused_before_anything_is_written(mini: MiniCluster) -> None:
+def test_a_note_that_no_record_can_hold_is_refused_before_anything_is_written(mini: ScheduleCase) -> None:
     client = mini.client()
     client.create_schedule(mini.want(PARAMS))
     for tell in (client.pause_schedule, client.delete_schedule):

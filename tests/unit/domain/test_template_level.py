@@ -18,7 +18,7 @@ from streamsched.domain.template import LEVEL, Template, version
 from streamsched.log.codec import UnknownSchema
 from tests.support.mini_cluster import TEMPLATE, MiniCluster
 from tests.support.samples import Sample
-from tests.unit.commands.schedule_case import MiniCluster as Office
+from tests.unit.commands.schedule_case import ScheduleCase
 
 NEW = Template(name=TEMPLATE.name, split=TEMPLATE.split, child=TEMPLATE.child, failure=FailurePolicy(on=RUN_ALL))
 GRID = Template(name="grid", split=GridSplit(axes={"a": [1, 2]}), child=TEMPLATE.child.__class__(handler="a:b"))
@@ -50,7 +50,7 @@ def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster
     new = make_request(mini.me, want(NEW, {}, task_id="t"), "test")
     assert new.level == 1
     assert mini.codec.encode(new)[2:10].hex() != OLD_MARKS["TaskRequested"]
-    assert mini.intake().journal(record(mini, new, "t")) == new
+    assert mini.event_reader().journal(record(mini, new, "t")) == new
 
 
 def events(mini: MiniCluster, level: int) -> list[tuple[Any, str]]:
@@ -74,14 +74,14 @@ def events(mini: MiniCluster, level: int) -> list[tuple[Any, str]]:
 
 def test_a_node_stops_at_a_template_above_its_language(mini: MiniCluster) -> None:
     for event, key in events(mini, LEVEL):
-        assert mini.intake().journal(record(mini, event, key)) == event
+        assert mini.event_reader().journal(record(mini, event, key)) == event
     for event, key in events(mini, LEVEL + 1):
         with pytest.raises(UnknownSchema, match=r"a template of level 3, above the 2 that this version reads.*upgrade"):
-            mini.intake().journal(record(mini, event, key))
+            mini.event_reader().journal(record(mini, event, key))
 
 
 def test_schedules_and_backfills_hand_the_level_on(tmp_path: Path) -> None:
-    office = Office(tmp_path)
+    office = ScheduleCase(tmp_path)
     job = tmp_path / "job.yaml"
     job.write_text(job.read_text() + "failure: {on: run_all}\n")
     client, scheduler = office.client(), office.scheduler()

@@ -8,12 +8,10 @@ from streamsched.domain.events import NodeBeat
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import TopicPartition
-from streamsched.runtime.beats import HANGING_AFTER_S, INTERVAL, HeartbeatSender, NodeStatus, interval_of
-from streamsched.runtime.identity import Identity
+from streamsched.runtime.beats import HANGING_AFTER_S, INTERVAL, NodeStatus, interval_of
 from streamsched.runtime.ownership import Ownership
-from streamsched.runtime.records import Records
 from tests.support.clock import VirtualClock
-from tests.unit.scheduler.test_evictor import TOPICS, Nobody
+from tests.unit.scheduler.test_evictor import TOPICS, Member
 
 CODEC = Codec()
 
@@ -24,18 +22,8 @@ class Site:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.cluster = MemoryCluster(clock=self.clock.now)
-        log = self.cluster.connect("node")
-        log.create_topics(TOPICS.specs())
-        tenant = object.__new__(Nobody)
-        tenant.told, tenant.claims, tenant.releases, tenant.waited = [], {}, False, 0
-        ownership = Ownership(
-            log=log, coordination=log, group=TOPICS.worker_group, topic=TOPICS.children, node_id="node",
-            partition_handler=tenant, clock=self.clock, pause=self.clock.advance,
-        )  # fmt: skip
-        self.heartbeats = HeartbeatSender(
-            log=log, records=Records(CODEC, TOPICS), me=Identity("node", "node", self.clock), role="worker",
-            ownership=ownership, partitions=2,
-        )  # fmt: skip
+        self.cluster.connect("client").create_topics(TOPICS.specs())
+        self.heartbeats = Member(self.cluster, self.clock, "node").heartbeats
 
     def turn(self) -> None:
         self.heartbeats.beat(lambda: NodeStatus("running", 1, 1), "running")

@@ -112,7 +112,7 @@ class Skewed(MiniCluster):
     def states(self) -> set[str]:
         from streamsched.log.port import TopicPartition
 
-        beats = [self.intake().beat(record) for record in self.read([TopicPartition(self.topics.workers, 0)])]
+        beats = [self.event_reader().beat(record) for record in self.read([TopicPartition(self.topics.workers, 0)])]
         return {beat.state for beat in beats if beat is not None and beat.name == "skewed"}
 
 

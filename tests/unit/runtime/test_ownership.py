@@ -70,7 +70,7 @@ class Site:
 
 
 class Owner:
-    """A tenant that notes what it is told."""
+    """A partition handler that notes its calls."""
 
     def __init__(self, site: Site, name: str, *, outage: float = 0.0, fenced: Collection[str] = ()) -> None:
         self.told: list[tuple[str, list[int]]] = []

@@ -301,12 +301,17 @@ def test_a_value_of_a_tick_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -
 # --- templates -------------------------------------------------------------------------------------------------------
 
 
-def test_many_names_and_many_references_are_held_together_once() -> None:
+def test_many_names_and_many_references_are_held_together_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    known: list[object] = []
+    monkeypatch.setattr(template, "check_known", lambda name, path, names, where: known.append(names))
     params = {f"p{number}": Param(type="string") for number in range(30_000)}
     args = {"a": [f"${{p{number}}}" for number in range(30_000)]}
     Template(
         name="t", params=params, split=RangeSplit(first=1, last=1, size=1), child=ChildSpec(handler="m:f", args=args)
     )
+    assert len(known) == 30_000
+    assert isinstance(known[0], set)
+    assert all(names is known[0] for names in known), "they are gathered once"
 
 
 def test_what_is_long_is_compared_with_nothing() -> None:

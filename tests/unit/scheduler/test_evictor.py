@@ -45,8 +45,8 @@ def evictor_of(log: Connection, clock: VirtualClock) -> Evictor:
     return Evictor(log=log, coordination=log, topics=TOPICS, codec=CODEC, me="judge", clock=clock)
 
 
-class Nobody(Owner):
-    """A tenant that does nothing with its partitions."""
+class IdleOwner(Owner):
+    """An owner that does nothing with its partitions."""
 
 
 class Member:
@@ -58,7 +58,7 @@ class Member:
             (TOPICS.worker_group, TOPICS.children) if role == "worker" else (TOPICS.scheduler_group, TOPICS.events)
         )
         me = Identity(name, name, clock)
-        owner = object.__new__(Nobody)
+        owner = object.__new__(IdleOwner)
         owner.told, owner.claims, owner.releases, owner.waited = [], {}, False, 0
         self.ownership = Ownership(
             log=self.log, coordination=self.log, group=group, topic=topic, node_id=name, partition_handler=owner,
@@ -164,7 +164,7 @@ def test_a_node_that_left_is_not_evicted(cluster: MemoryCluster, clock: VirtualC
     assert live(clock, 20, judge, look=lambda: evictor.step(0.0)) == 0
 
 
-def test_where_nobody_can_be_evicted_there_is_no_lookout(cluster: MemoryCluster, clock: VirtualClock) -> None:
+def test_where_no_node_can_be_evicted_there_is_no_evictor(cluster: MemoryCluster, clock: VirtualClock) -> None:
     log = Deaf(cluster, "evictor", CannotEvict("the package is missing"))
     with pytest.raises(CannotEvict):
         evictor_of(log, clock)

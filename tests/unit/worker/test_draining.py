@@ -28,7 +28,7 @@ from tests.support.clock import VirtualClock
 CODEC = Codec()
 TOPICS = Topics(event_partitions=1, child_partitions=4)
 RECORDS = Records(CODEC, TOPICS)
-PACE = WorkerTiming(hand_over=5.0, drain=10.0)
+TIMING = WorkerTiming(hand_over=5.0, drain=10.0)
 
 
 class HeldPool:
@@ -121,7 +121,7 @@ class MiniCluster:
         pool = HeldPool(self.clock)
         worker = Worker(
             log=self.cluster.connect(name), topics=TOPICS, codec=CODEC, pool=pool, me=Identity(name, name, self.clock),
-            slots=4, pause=self.clock.advance, timing=PACE,
+            slots=4, pause=self.clock.advance, timing=TIMING,
         )  # fmt: skip
         self.workers[name] = worker, pool
         return worker, pool
@@ -261,7 +261,7 @@ def test_a_drain_while_partitions_are_handed_over(mini: MiniCluster) -> None:
 
     first.while_waiting = signal
     _, second = mini.worker("two")
-    mini.turn(PACE.hand_over / 2)
+    mini.turn(TIMING.hand_over / 2)
     assert signalled, "children of revoked partitions were running"
     assert "one" not in mini.workers
     mini.turn(3.0)
@@ -287,11 +287,11 @@ def test_a_hand_over_beats_and_the_rest_goes_on(mini: MiniCluster) -> None:
     first.while_waiting = outcome
     begun = mini.clock.now()
     _, second = mini.worker("two")
-    mini.turn(2 * PACE.hand_over)
+    mini.turn(2 * TIMING.hand_over)
     assert len(kept) == 2
     completed = [at for at, event in mini.read(TOPICS.journal()) if isinstance(event, e.ChildCompleted)]
     assert len(completed) == 2
-    assert max(completed) - begun < 1000 * PACE.hand_over / 2
+    assert max(completed) - begun < 1000 * TIMING.hand_over / 2
     assert len(second.jobs) == 2, "killed at the end of their time, they went on at the new owner"
     beats = [
         at

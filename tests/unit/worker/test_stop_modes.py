@@ -168,16 +168,16 @@ def test_a_mode_is_written_only_where_it_says_more_than_a_cancel() -> None:
 
 def test_who_cannot_tell_the_modes_apart_stops_at_one() -> None:
     case = Case()
-    intake = EventReader(case.shop.codec, case.shop.topics)
+    event_reader = EventReader(case.shop.codec, case.shop.topics)
 
     def record(mode: str) -> Sample:
         return Sample(case.shop.codec.encode(case.marker(mode)), partition=0, key=b"task")
 
     for mode in MODES:
-        assert intake.work(record(mode)) is not None
-    assert intake.journal(record("cancel")) is not None
+        assert event_reader.work(record(mode)) is not None
+    assert event_reader.journal(record("cancel")) is not None
     for mode in (*BACK, "kill", "freeze"):
         with pytest.raises(UnknownSchema, match=f"in the mode '{mode}'.*upgrade"):
-            intake.journal(record(mode))
+            event_reader.journal(record(mode))
     with pytest.raises(UnknownSchema, match="freeze"):
-        intake.work(record("freeze"))
+        event_reader.work(record("freeze"))
