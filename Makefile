@@ -35,10 +35,10 @@ lint: $(READY) ## ruff, mypy, import-linter
 	$(BIN)/lint-imports --no-cache
 
 SIDE_BY_SIDE := -n auto --maxprocesses 4
-test: lint ## everything, with a real Kafka broker
+test: lint ## lint, then every test that does not take minutes, with a real Kafka broker
 	$(BIN)/pytest $(SIDE_BY_SIDE)
 
-test-fast: $(READY) ## what one runs after each change: no broker, nothing slow
+test-fast: $(READY) ## run it after each change: no broker, nothing slow
 	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not kafka and not fault and not slow'
 
 mutants: $(READY) ## break the code in many ways, one at a time: the simulation notices each
@@ -50,13 +50,13 @@ soak: $(READY) ## run HISTORIES=10000 simulated histories from seed FIRST=1, on 
 chaos: $(READY) ## ROUNDS=20 of faults against real nodes and a real broker; exit 1 where a promise is broken
 	@$(BIN)/python -m tests.chaos --rounds $(ROUNDS)
 
-schemas: $(READY) ## write the schemas of events that are new or have got fields
+schemas: $(READY) ## write the schemas of new events, and of events with new fields
 	@$(BIN)/python -m tools.schemas
 
 options: $(READY) ## write the options of all commands into docs/settings.md
 	@$(BIN)/python -m tools.options
 
-format: $(READY) ## lay the code out
+format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

@@ -108,7 +108,7 @@ def two_killed(bench: Bench) -> Iterator[Figures]:
 
 
 def _phases(site: Site, begun: float, again: float, prefix: str = "") -> Figures:
-    """Tell when the last eviction since ``begun`` was done, by the schedulers' logs, and the time from there on."""
+    """Return when the last eviction since ``begun`` was done, by the schedulers' logs, and the rest of the time."""
     struck = time.time() - (time.monotonic() - begun)
     lines = [line for node in site.nodes if node.role == "scheduler" for line in node.said().splitlines()]
     done = [datetime.strptime(line[:23], LOG_TIME).timestamp() for line in lines if ": evicted " in line]  # noqa: DTZ007
