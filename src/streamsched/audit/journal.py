@@ -28,7 +28,7 @@ FEW: Final = 8
 TEXTS: Final = 1_000
 """Texts that requests share while they wait."""
 HEAVY: Final = 2_048
-"""Bytes from which on an event's payload is dropped: no invariant needs it."""
+"""Bytes from which on an event's payload is dropped, as it always is where details are kept: no invariant needs it."""
 _PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
@@ -111,7 +111,7 @@ class PartitionAudit:
             if audit.decide(offset, event):  # type: ignore[arg-type]
                 self._close(task_id, audit)
         else:
-            if size > HEAVY and kind in children.WORKER_EVENTS:
+            if kind in children.WORKER_EVENTS and (size > HEAVY or task_id in self._redriven):
                 event = replace(event, **{name: value for name, value in _PAYLOADS.items() if hasattr(event, name)})
             audit.held.append((offset, event, None))
             self._room -= 1
