@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from streamsched.log.port import LogTaken as LogTaken
     from streamsched.log.port import LogUnreachable as LogUnreachable
     from streamsched.log.port import TopicMismatch as TopicMismatch
+    from streamsched.queries.certificate import NotCertifiable as NotCertifiable
     from streamsched.worker.context import ChildContext as ChildContext
     from streamsched.worker.context import LocalTransport as LocalTransport
     from streamsched.worker.errors import ChildError as ChildError
@@ -36,6 +37,7 @@ _HOMES = {
     "InputError": "domain.errors",
     "NoSuchSchedule": "domain.errors",
     "NoSuchTask": "domain.errors",
+    "NotCertifiable": "queries.certificate",
     "NotRedrivable": "commands.redrive",
     "ScheduleConflict": "commands.schedules",
     "TaskConflict": "commands.request",
@@ -57,7 +59,7 @@ _HOMES = {
 
 __all__ = [
     "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken", "LogUnreachable",
-    "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotRedrivable", "PayloadTooLarge", "RetryAfter",
+    "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge", "RetryAfter",
     "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "plan", "run",
 ]  # fmt: skip
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from streamsched.files.schedule_file import WantedSchedule
     from streamsched.log.codec import Undecodable
     from streamsched.log.port import Record
+    from streamsched.queries.certificate import Certificate
     from streamsched.queries.dead_letters import SetAside
     from streamsched.queries.ledger import Tick
     from streamsched.queries.presence import Presence
@@ -53,6 +54,7 @@ class Client:
             path = Path(config) if config else None
             settings = load_settings(path, brokers=brokers, data_dir=data_dir, prefix=prefix)
         self._session = Session(settings, on_progress)
+        self._on_progress = on_progress
 
     def __enter__(self) -> Self:
         return self
@@ -197,6 +199,12 @@ class Client:
     def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
         """Wait until a task is done and return its status. Raise NoSuchTask; TimeoutError after ``timeout`` seconds."""
         return self._tasks.wait(task_id, timeout)
+
+    def certify(self, task_id: str) -> Certificate:
+        """Certify a task that has ended, from the journal alone. Raise NoSuchTask, NotCertifiable."""
+        from streamsched.queries.certificate import certify
+
+        return certify(self._session, task_id, self._on_progress)
 
     def history(
         self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None

@@ -10,9 +10,12 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from streamsched.audit.report import Fault, Report
 from streamsched.commands.backfills import WantedBackfill, parts_of, preview
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec
+from streamsched.log.port import TopicPartition
+from streamsched.queries.certificate import certificate
 from streamsched.queries.dead_letters import (
     SetAside,
     dead_letter_document,
@@ -114,6 +117,11 @@ def documents() -> Iterator[tuple[str, Document]]:
     for entry, origin in letters():
         yield "letter", dead_letter_document(entry)
         yield "whole letter", whole_dead_letter_document(entry, origin)
+    task = view.task("t")
+    assert task is not None
+    report = Report(events=7, notes=["it is told"])
+    report.add(Fault(3, 1, "one", "another"), "t", "events-0-3")
+    yield "certificate", certificate(view, task, TopicPartition("events", 0), position=9, report=report)
 
 
 def test_documents_are_what_they_were() -> None:
@@ -143,7 +151,7 @@ def fits(value: Any, schema: dict[str, Any], known: dict[str, Any]) -> bool:
 def test_a_schema_tells_the_fields_of_each_document_and_their_types() -> None:
     kinds = {type(document) for _, document in documents()}
     _, known = msgspec.json.schema_components(kinds, schema_hook=attrgetter("schema"))
-    assert len(kinds) == 8
+    assert len(kinds) == 9
     for _, document in documents():
         text = json.loads(json.dumps(document.document()))
         assert fits(text, known[type(document).__name__], known), text

@@ -18,6 +18,7 @@ RAISED = {
     "streamsched.domain.errors": ["InputError", "NoSuchSchedule", "NoSuchTask"],
     "streamsched.commands.redrive": ["NotRedrivable"],
     "streamsched.commands.request": ["TaskConflict"],
+    "streamsched.queries.certificate": ["NotCertifiable"],
     "streamsched.commands.schedules": ["ScheduleConflict"],
     "streamsched.log.port": ["LogError", "LogTaken", "LogUnreachable", "TopicMismatch"],
     "streamsched.log.codec": ["UnknownSchema"],

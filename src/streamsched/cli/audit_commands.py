@@ -1,4 +1,4 @@
-"""``audit verify`` and ``audit export``: check the history, and write it into a file."""
+"""``audit verify``, ``audit export`` and ``certify``: check the history, and write it into a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import Json, OnlyTask, Until, settings_of
+from streamsched.cli.options import Json, OnlyTask, Task, Until, client_of, settings_of
 from streamsched.cli.printing import note, out, out_json, plain
 from streamsched.cli.replay_commands import read_until
 from streamsched.domain.errors import InputError, NoSuchTask
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from streamsched.audit.report import Report, Violation
     from streamsched.cli.progress import ReadProgress
     from streamsched.installation.site import Installation
+    from streamsched.queries.certificate import Certificate
 
 
 def verify(
@@ -125,6 +126,43 @@ def export(
     note(f"{rows:,} rows in {path}")
     if unreadable:
         note(f"{unreadable:,} of them are not events: 'streamsched dead-letters' shows them")
+
+
+def certify(context: typer.Context, task: Task, as_json: Json = False) -> int:
+    """Certify a task that has ended: its children were disjoint and complete, and each ended once. Else exit 1.
+
+    From the journal alone: the number of children by their endings; SHA-256 of template, parameters, plan and all
+    results in order of index; one digest over all these; and 'audit verify' of the task. The digest is the same for
+    equal input and results, whatever happened on the way. With --json it is that of 'content':
+    jq -jcS .content | sha256sum
+    """
+    with client_of(context) as client:
+        found = client.certify(task)
+    if as_json:
+        out_json(found.document())
+        return 0 if found.holds else 1
+    for name, text in _certified(found):
+        out(f"{name:<11} {text}")
+    _print(found.audit, "audit       ")
+    for fault in found.faults:
+        out(f"{'fault':<11} {fault}")
+    return 0 if found.holds else 1
+
+
+def _certified(found: Certificate) -> list[tuple[str, str]]:
+    content = found.content
+    endings = [f"{getattr(content, name):,} {name}" for name in ("succeeded", "failed", "cancelled")]
+    return [
+        ("task", found.task_id),
+        ("state", found.state),
+        ("children", f"{content.children:,}: {', '.join(endings)}"),
+        ("template", content.template),
+        ("parameters", content.params),
+        ("plan", content.plan),
+        ("results", content.results),
+        ("digest", found.digest),
+        ("journal", f"{found.topic}-{found.partition} before offset {found.position:,}"),
+    ]
 
 
 def _no_such_task(site: Installation, task: str) -> Exception:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from streamsched.audit.document import decoded
@@ -109,14 +109,20 @@ def status_of(task: Task) -> TaskStatus:
 
 def children_of(view: View, task: Task, state: str | None = None) -> Iterator[ChildStatus]:
     """Yield the children in order, those in ``state`` if it is given."""
-    known = view.details(task.task_id)
-    index, detail = next(known, (-1, None))
-    for child in _listed(task, state):
-        while 0 <= index < child:
-            index, detail = next(known, (-1, None))
+    for child, known in details_of(view, task, _listed(task, state)):
         shown = CHILD_STATES[task.state_of(child)]
         if state is None or shown == state:
-            yield _child(task, child, shown, detail if index == child else None)
+            yield _child(task, child, shown, known)
+
+
+def details_of(view: View, task: Task, children: Iterable[int]) -> Iterator[tuple[int, ChildDetail | None]]:
+    """Yield these children, which are in order, each with what the view knows of it."""
+    known = view.details(task.task_id)
+    index, detail = next(known, (-1, None))
+    for child in children:
+        while 0 <= index < child:
+            index, detail = next(known, (-1, None))
+        yield child, detail if index == child else None
 
 
 def _listed(task: Task, state: str | None) -> Iterator[int]:

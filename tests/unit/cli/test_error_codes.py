@@ -21,6 +21,7 @@ KINDS = {
     "TaskConflict": (2, 409),
     "ScheduleConflict": (2, 409),
     "NotRedrivable": (2, 409),
+    "NotCertifiable": (2, 409),
     "NoSuchTask": (4, 404),
     "NoSuchSchedule": (4, 404),
 }

@@ -1,0 +1,147 @@
+"""The certificate of a task that has ended: digests of what went in and came out, and the audit of its history."""
+
+from __future__ import annotations
+
+from collections import Counter
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+from streamsched.audit.report import Report
+from streamsched.audit.verify import verify
+from streamsched.domain.errors import Conflict
+from streamsched.domain.phases import ChildState
+from streamsched.domain.placeholders import encode
+from streamsched.domain.task import Task
+from streamsched.installation.session import Session
+from streamsched.installation.site import Progress
+from streamsched.log.port import TopicPartition
+from streamsched.queries.documents import Document
+from streamsched.queries.status import CHILD_STATES, details_of
+from streamsched.queries.tasks import Tasks
+
+if TYPE_CHECKING:
+    from streamsched.view.view import View
+
+
+class NotCertifiable(Conflict):
+    """The task has not ended, or it was never planned."""
+
+
+class Content(Document, frozen=True):
+    """What the digest is of: SHA-256 in hex, and numbers of children. It names no task, time, node or attempt.
+
+    ``template``, ``params`` and ``plan`` are of the JSON texts in the journal. ``results`` is of one line for each
+    child, in order of index: the JSON list of index, state, and the SHA-256 of its result's JSON text ("" if none).
+    """
+
+    format: int
+    template: str
+    params: str
+    plan: str
+    children: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    results: str
+
+
+class Certificate(Document, frozen=True):
+    """A certificate, made from the journal's partition up to ``position``.
+
+    ``digest`` is the SHA-256 of ``content`` as canonical JSON: equal for equal input and results, whatever happened on
+    the way. ``faults`` says in words what the certificate cannot vouch for beside the violations of ``audit``.
+    """
+
+    task_id: str
+    state: str
+    holds: bool
+    digest: str
+    content: Content
+    topic: str
+    partition: int
+    position: int
+    faults: tuple[str, ...]
+    audit: Report
+
+
+def certify(session: Session, task_id: str, on_progress: Progress) -> Certificate:
+    """Certify a task. Raise NoSuchTask; NotCertifiable for one that has not ended, or was never planned."""
+    task = Tasks(session).ended(task_id)
+    _check(task)
+    view, site = session.follower.view, session.site
+    home = site.topics.journal_of(task_id)
+    position = view.positions[home.partition]
+    report = verify(
+        log=site.log, coordination=site.log, topics=site.topics, codec=site.codec, task_id=task_id,
+        until_position=position, on_progress=on_progress,
+    )  # fmt: skip
+    return certificate(view, task, home, position=position, report=report)
+
+
+def certificate(view: View, task: Task, home: TopicPartition, *, position: int, report: Report) -> Certificate:
+    """Make the certificate of a task from the view and the audit of its history up to ``position``."""
+    content = _content(view, task)
+    faults = tuple(_faults(task, content, report))
+    return Certificate(
+        task_id=task.task_id,
+        state=str(task.phase),
+        holds=not faults and not report.total,
+        digest=_sha(encode(content.document())),
+        content=content,
+        topic=home.topic,
+        partition=home.partition,
+        position=position,
+        faults=faults,
+        audit=report,
+    )
+
+
+def _check(task: Task) -> None:
+    if not task.terminal:
+        raise NotCertifiable(
+            f"task {task.task_id!r} is {task.phase}: only a task that has ended can be certified",
+            f"wait for its end ('streamsched watch {task.task_id}')",
+        )
+    if not task.plan:
+        raise NotCertifiable(
+            f"task {task.task_id!r} was {task.phase} before it was planned: it has no children to certify",
+            f"look at 'streamsched status {task.task_id}'",
+        )
+
+
+def _content(view: View, task: Task) -> Content:
+    """Take the digests, of the children one by one."""
+    counts: Counter[str] = Counter()
+    results = sha256()
+    for child, known in details_of(view, task, range(task.children)):
+        found = task.state_of(child)
+        state = CHILD_STATES[found]
+        counts[state] += 1
+        result = known.result if known is not None and found is ChildState.SUCCEEDED else None
+        digest = "" if result is None else _sha(result)
+        results.update(f'[{child},"{state}","{digest}"]\n'.encode())
+    return Content(
+        format=1,
+        template=_sha(task.request.template),
+        params=_sha(task.request.params),
+        plan=_sha(task.plan),
+        children=task.children,
+        succeeded=counts["succeeded"],
+        failed=counts["failed"],
+        cancelled=counts["cancelled"],
+        results=results.hexdigest(),
+    )
+
+
+def _faults(task: Task, content: Content, report: Report) -> list[str]:
+    found = []
+    if not (report.tasks and report.ended):
+        found.append("the journal has no longer the whole history of the task, so it cannot be checked")
+    counted = (content.succeeded, content.failed, content.cancelled)
+    if counted != (task.succeeded, task.failed, task.cancelled) or sum(counted) != task.children:
+        found.append(f"of {task.children:,} children {sum(counted):,} have an ending")
+    return found
+
+
+def _sha(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

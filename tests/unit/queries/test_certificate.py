@@ -1,0 +1,156 @@
+"""The certificate of a task: what it is of, what it does not depend on, and what it costs."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamsched.audit.report import Fault, Report
+from streamsched.domain import events as e
+from streamsched.log.codec import Codec
+from streamsched.log.port import TopicPartition
+from streamsched.queries.certificate import Certificate, certificate
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
+from tests.support.journals import request, template
+
+HOME: Final = TopicPartition("events", 1)
+PLAN: Final = '{"range":{"first":1,"last":4,"size":1}}'
+RESULTS: Final = ('"a"', None, "3", "null")
+MIB: Final = 1 << 20
+
+
+def sha(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def compact(value: object) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def fact(cls: type[Any], *fields: Any, by: str = "me") -> Any:
+    return cls(bytes(16), 1_000, by, "task", *fields)
+
+
+def completed(child: int, ordinal: int, result: str | None, by: str = "me") -> e.ChildCompleted:
+    return fact(e.ChildCompleted, child, ordinal, 1, ordinal << 32, 1_000, 0, result, by=by)  # type: ignore[no-any-return]
+
+
+def failed(child: int, *, retryable: bool, ordinal: int = 1) -> e.ChildFailed:
+    return fact(  # type: ignore[no-any-return]
+        e.ChildFailed, child, ordinal, 1, ordinal << 32, 1_000, 0, '"s"', "error", "Trouble", "", "", retryable, None
+    )
+
+
+def certified(*events: e.Event, report: Report | None = None, children: int = 4) -> Certificate:
+    """Fold what becomes of a task of four children; return its certificate."""
+    view = View(MemoryStore(), Codec())
+    begun = (request(template()), fact(e.TaskPlanned, 0, children, PLAN, sha(PLAN), 0))
+    for event in (*begun, fact(e.ChildrenDispatched, (e.Release(0, children - 1, 1, 3),), 0), *events):
+        view.apply(event, 1)
+    task = view.task("task")
+    assert task is not None
+    return certificate(view, task, HOME, position=9, report=report or Report(tasks=1, ended=1))
+
+
+def succeeded(order: Sequence[int] = range(4), by: str = "me") -> list[e.Event]:
+    return [*(completed(child, 1, RESULTS[child], by) for child in order), fact(e.TaskSucceeded, 0, "", 0)]
+
+
+def test_the_digests_can_be_made_by_hand() -> None:
+    found = certified(*succeeded())
+    made = template()
+    hashes = [sha(text) for text in (made.to_json(), "{}", PLAN)]
+    lines = [compact([child, "succeeded", "" if text is None else sha(text)]) for child, text in enumerate(RESULTS)]
+    content = {
+        "format": 1, "template": hashes[0], "params": hashes[1], "plan": hashes[2],
+        "children": 4, "succeeded": 4, "failed": 0, "cancelled": 0,
+        "results": sha("".join(f"{line}\n" for line in lines)),
+    }  # fmt: skip
+    assert found.document()["content"] == content
+    assert found.digest == sha(compact(content))
+    assert (found.holds, found.faults, found.state) == (True, (), "succeeded")
+    assert (found.topic, found.partition, found.position) == ("events", 1, 9)
+
+
+@given(order=st.permutations(range(4)), by=st.sampled_from(("me", "another")))
+def test_neither_order_nor_nodes_are_in_it(order: list[int], by: str) -> None:
+    assert certified(*succeeded(order, by)).content == certified(*succeeded()).content
+
+
+def test_a_retry_is_not_in_it() -> None:
+    again = (failed(0, retryable=True), fact(e.ChildrenDispatched, (e.Release(0, 0, 2, 1),), 0))
+    found = certified(*again, completed(0, 2, RESULTS[0]), *succeeded((1, 2, 3)))
+    assert found.digest == certified(*succeeded()).digest
+
+
+@pytest.mark.parametrize("child", range(4))
+def test_each_result_is_in_it(child: int) -> None:
+    other = [completed(each, 1, '"other"' if each == child else RESULTS[each]) for each in range(4)]
+    assert certified(*other, fact(e.TaskSucceeded, 0, "", 0)).digest != certified(*succeeded()).digest
+
+
+def test_a_task_that_failed_is_certified_as_one() -> None:
+    found = certified(
+        completed(0, 1, '"a"'),
+        failed(1, retryable=False),
+        fact(e.ChildrenStopping, (e.Release(2, 3, 1, 3),), "over", 0),
+        fact(e.ChildCancelled, 2, 1, 1, 1 << 32, 1_000, 0, None, "over"),
+        failed(3, retryable=False),
+        fact(e.TaskFailed, 0, "", 0),
+    )
+    assert (found.state, found.holds) == ("failed", True)
+    content = found.content
+    assert (content.succeeded, content.failed, content.cancelled) == (1, 2, 1)
+
+
+def test_it_does_not_hold_where_the_audit_finds_something() -> None:
+    report = Report(tasks=1, ended=1)
+    report.add(Fault(3, 1, "one ending", "two"), "task", "events-1-8")
+    found = certified(*succeeded(), report=report)
+    assert not found.holds
+    assert found.document()["audit"]["violations"][0]["invariant"] == 3
+
+
+@pytest.mark.parametrize("report", [Report(), Report(tasks=1)], ids=["the request is gone", "the end was not read"])
+def test_it_does_not_hold_without_the_whole_history(report: Report) -> None:
+    found = certified(*succeeded(), report=report)
+    assert not found.holds
+    assert "whole history" in found.faults[0]
+
+
+def test_it_does_not_hold_where_a_child_has_no_ending() -> None:
+    found = certified(*succeeded()[:3])
+    assert not found.holds
+    assert found.faults == ("of 4 children 3 have an ending",)
+
+
+def test_many_children_cost_no_memory() -> None:
+    many = 50_000
+    view = View(MemoryStore(), Codec())
+    events = (
+        request(template()),
+        fact(e.TaskPlanned, 0, many, PLAN, "", 0),
+        fact(e.ChildrenDispatched, (e.Release(0, many - 1, 1, 3),), 0),
+    )
+    for event in events:
+        view.apply(event, 1)
+    for child in range(many):
+        view.apply(completed(child, 1, f'"the result of {child}"'), 1)
+    task = view.task("task")
+    assert task is not None
+    view.flush()
+    tracemalloc.start()
+    try:
+        found = certificate(view, task, HOME, position=9, report=Report(tasks=1, ended=1))
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+    assert found.content.succeeded == many
