@@ -7,7 +7,7 @@ from typing import Final
 
 LONGEST_MS: Final = 3650 * 86_400_000
 """The longest duration that can be written."""
-_DURATION: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
+TEXT: Final = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _UNITS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 
 
@@ -15,7 +15,7 @@ def read(value: object) -> int | None:
     """Read a duration, or a number of seconds, as milliseconds; None for anything else, and for more than 3650d."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         milliseconds = value * 1000
-    elif isinstance(value, str) and value and (match := _DURATION.fullmatch(value)):
+    elif isinstance(value, str) and value and (match := TEXT.fullmatch(value)):
         parts = zip(match.groups(), _UNITS.values(), strict=True)
         milliseconds = sum(float(number) * unit for number, unit in parts if number)
     else:

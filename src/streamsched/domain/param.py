@@ -20,7 +20,7 @@ def _number(value: object) -> bool:
     return _integer(value) or (isinstance(value, float) and math.isfinite(value))
 
 
-_TYPES: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
+TYPES: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "integer": ("an integer", _integer),
     "number": ("a number", _number),
     "string": ("a string", lambda value: isinstance(value, str)),
@@ -28,7 +28,7 @@ _TYPES: Final[Mapping[str, tuple[str, Callable[[object], bool]]]] = {
     "array": ("an array", lambda value: isinstance(value, list)),
     "object": ("an object", lambda value: isinstance(value, dict)),
 }
-_FOR: Final = {
+TYPES_OF: Final = {
     "minimum": ("integer", "number"),
     "maximum": ("integer", "number"),
     "minLength": ("string", "array"),
@@ -39,7 +39,7 @@ _FOR: Final = {
 _SHOWN: Final = 20
 """Values of an enum that a message names."""
 _ATTRIBUTES: Final = {"minLength": "min_length", "maxLength": "max_length"}
-FIELDS: Final = ("type", "default", "description", "enum", *_FOR)
+FIELDS: Final = ("type", "default", "description", "enum", *TYPES_OF)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +65,10 @@ class Param:
         """Refuse a declaration that contradicts itself. Raise TemplateError with the path of the field."""
         path: FieldPath = ("params", name)
         for field, kind in (("type", self.type), ("items", self.items)):
-            if kind is not None and kind not in _TYPES:
+            if kind is not None and kind not in TYPES:
                 reason = f"{kind!r} is not a type"
-                raise TemplateError(reason, suggest(kind, _TYPES), path=(*path, field))
-        for field, types in _FOR.items():
+                raise TemplateError(reason, suggest(kind, TYPES), path=(*path, field))
+        for field, types in TYPES_OF.items():
             if getattr(self, _ATTRIBUTES.get(field, field)) is not None and self.type not in types:
                 reason = f"has no meaning for a variable of type {self.type}"
                 remedy = f"remove it, or make the type {' or '.join(types)}"
@@ -77,8 +77,8 @@ class Param:
         allowed = tuple(kept(value, (*path, "enum", position)) for position, value in enumerate(self.enum))
         object.__setattr__(self, "enum", allowed)
         for position, value in enumerate(self.enum):
-            if not _TYPES[self.type][1](value):
-                reason = f"{_short(value)} is not {_TYPES[self.type][0]}"
+            if not TYPES[self.type][1](value):
+                reason = f"{_short(value)} is not {TYPES[self.type][0]}"
                 raise TemplateError(reason, "make type and enum agree", path=(*path, "enum", position))
         if self.default is not None:
             object.__setattr__(self, "default", kept(self.default, (*path, "default")))
@@ -122,9 +122,9 @@ class Param:
 
     def wanted(self) -> str:
         """Describe the values that are accepted, in words."""
-        words = [_TYPES[self.type][0]]
+        words = [TYPES[self.type][0]]
         if self.items is not None:
-            words.append(f"each entry {_TYPES[self.items][0]}")
+            words.append(f"each entry {TYPES[self.items][0]}")
         if self.enum:
             more = f" and {len(self.enum) - _SHOWN:,} more" if len(self.enum) > _SHOWN else ""
             words.append(f"one of {', '.join(map(_short, self.enum[:_SHOWN]))}{more}")
@@ -142,12 +142,12 @@ class Param:
 
     def fault(self, value: object) -> str | None:
         """Return why a value is refused, whatever the pattern; None when it is accepted."""
-        if not _TYPES[self.type][1](value):
-            return f"{_short(value)} is not {_TYPES[self.type][0]}"
+        if not TYPES[self.type][1](value):
+            return f"{_short(value)} is not {TYPES[self.type][0]}"
         if self.items is not None and isinstance(value, list):
             for position, entry in enumerate(value):
-                if not _TYPES[self.items][1](entry):
-                    return f"entry {position}, {_short(entry)}, is not {_TYPES[self.items][0]}"
+                if not TYPES[self.items][1](entry):
+                    return f"entry {position}, {_short(entry)}, is not {TYPES[self.items][0]}"
         # 1 and true are equal in Python, not in JSON.
         if self.enum and encode(value) not in map(encode, self.enum):
             return f"{_short(value)} is not among the allowed values"

@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
 LEVEL: Final = max(1, *(splitter.level for splitter in SPLITTERS.values()))
 """The newest language of templates that this version reads."""
@@ -64,7 +64,7 @@ class Template:
             raise error.of(self.name if isinstance(self.name, str) else "") from None
 
     def _check(self) -> None:
-        if not isinstance(self.name, str) or not _TEMPLATE_NAME.fullmatch(self.name):
+        if not isinstance(self.name, str) or not TEMPLATE_NAME.fullmatch(self.name):
             reason = f"{self.name!r} is not a name"
             remedy = "use letters, digits, dot, dash and underscore, at most 200"
             raise TemplateError(reason, remedy, path=("name",))

@@ -37,7 +37,8 @@ def duration_ms(value: object) -> int:
     return milliseconds
 
 
-def _tolerance(value: Any) -> object:
+def tolerance(value: Any) -> object:
+    """Read the short forms of ``tolerate``, a count or a percentage, as its object. Raise TemplateError."""
     return value if isinstance(value, dict) else FailurePolicy.tolerate(value).to_dict()
 
 
@@ -108,10 +109,10 @@ _CHILD: Final[Fields] = {
 }
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
 _FAILURE: Final[Fields] = {
-    "tolerate": _may_be_empty(_before(_tolerance, _object(_TOLERATE))),
+    "tolerate": _may_be_empty(_before(tolerance, _object(_TOLERATE))),
     "on": _field(_TEXT, FAIL_FAST),
 }
-_TEMPLATE: Final[Fields] = {
+TEMPLATE: Final[Fields] = {
     "name": _field(_TEXT),
     "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
     "split": _field(_object(_SPLIT)),
@@ -120,7 +121,7 @@ _TEMPLATE: Final[Fields] = {
     "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
 }
 _OBJECTS: Final[dict[FieldPath, Fields]] = {
-    (): _TEMPLATE,
+    (): TEMPLATE,
     ("params", "*"): _PARAM,
     ("split",): _SPLIT,
     **{("split", kind): known for kind, known in _SPLITTERS.items()},
@@ -129,7 +130,7 @@ _OBJECTS: Final[dict[FieldPath, Fields]] = {
     ("failure",): _FAILURE,
     ("failure", "tolerate"): _TOLERATE,
 }
-_validate: Final = SchemaValidator(_object(_TEMPLATE)).validate_python
+_validate: Final = SchemaValidator(_object(TEMPLATE)).validate_python
 
 
 def build(value: object) -> Template:

@@ -8,14 +8,14 @@ from typing import Final
 
 from streamsched.domain.calendar.zone import EPOCH, load
 
-_RFC_3339: Final = re.compile(
+RFC_3339: Final = re.compile(
     r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )  # an offset is a must
 
 
 def read(text: object) -> int | None:
     """Read a moment in milliseconds, cut, not rounded; None for what is not an RFC 3339 time with an offset."""
-    if not isinstance(text, str) or not _RFC_3339.fullmatch(text):
+    if not isinstance(text, str) or not RFC_3339.fullmatch(text):
         return None
     try:
         moment = datetime.fromisoformat(text.upper())

@@ -17,7 +17,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 EVERY: Final = (*_UNITS, "month")
 _SHORTEST_MONTH: Final = timedelta(days=28)
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
+TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]\d\d:\d\d(:\d\d)?([Zz]|[+-]\d\d:\d\d)?)?", re.ASCII)
 _YEARS: Final = range(1900, 2199)
 _EXAMPLES: Final = {"start": "2024-01-31", "end": "2024-12-31T06:00", "every": "day", "zone": "Europe/Berlin"}
 
@@ -174,6 +174,6 @@ def _check(name: str, text: str, path: FieldPath) -> None:
 
 def _is_time(text: str) -> bool:
     try:
-        return bool(_TIME.fullmatch(text)) and datetime.fromisoformat(text.upper()).year in _YEARS
+        return bool(TIME.fullmatch(text)) and datetime.fromisoformat(text.upper()).year in _YEARS
     except ValueError:
         return False

@@ -1,0 +1,266 @@
+"""The shape of template and schedule files as JSON Schema (draft 2020-12), for editors.
+
+Keys, types and what is needed come from the tables that check the files. ``_SHAPES`` adds what their values are
+checked for afterwards, as far as a schema can say it. It may let through what is refused; never the other way round.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, get_type_hints
+
+import msgspec
+
+from streamsched.domain import duration
+from streamsched.domain.calendar.fields import DAY_OF_WEEK, FIELDS, Field
+from streamsched.domain.calendar.moment import RFC_3339
+from streamsched.domain.calendar.pattern import DayMatch
+from streamsched.domain.calendar.zone import Fold, Gap
+from streamsched.domain.overlap import CATCHUP_LIMIT, RANGES_LIMIT_BYTES, Overlap
+from streamsched.domain.param import TYPES, TYPES_OF
+from streamsched.domain.placeholders import INTEGER_LIMIT, NAME
+from streamsched.domain.policy import FAIL_FAST, RUN_ALL
+from streamsched.domain.refusal import FieldPath
+from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.dates import EVERY, TIME
+from streamsched.domain.template import TEMPLATE_NAME
+from streamsched.files.schedule_file import POLICY, TASKS, TIMES
+from streamsched.files.template_model import TEMPLATE, duration_ms, tolerance
+
+Shape = dict[str, Any]
+KINDS: Final = ("template", "schedule")
+
+
+def json_schema(kind: str) -> Shape:
+    """Return the schema of a kind of file, one of ``KINDS``."""
+    root = _REFERENCES["template"] if kind == "template" else _SCHEDULE_FILE
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"streamsched {kind}",
+        **root,
+        "$defs": {
+            "template": _translated({"type": "typed-dict", "fields": TEMPLATE}),
+            "schedule": _schedule(*TIMES, *POLICY, *TASKS),
+            "schedule_of_template": _schedule(*TIMES, *POLICY, *(name for name in TASKS if name != "template")),
+        },
+    }
+
+
+def schema_text(kind: str) -> str:
+    """Return it as the text of a file."""
+    return json.dumps(json_schema(kind), indent=2) + "\n"
+
+
+# --- parts ----------------------------------------------------------------------------------------------------------
+
+
+def _whole(pattern: re.Pattern[str]) -> Shape:
+    return {"type": "string", "pattern": f"^(?:{pattern.pattern})$"}
+
+
+def _any_of(*shapes: Shape) -> Shape:
+    return {"anyOf": list(shapes)}
+
+
+def _some(shape: Shape) -> Shape:
+    """Return the shape of a part, or of a list of parts."""
+    return _any_of(shape, {"type": "array", "items": shape})
+
+
+def _object(properties: Shape, required: Iterable[str] = (), **more: Any) -> Shape:
+    needed = sorted(required)
+    return {
+        "type": "object", "properties": properties, "additionalProperties": False,
+        **({"required": needed} if needed else {}), **more,
+    }  # fmt: skip
+
+
+def _given(name: str, value: Shape) -> Shape:
+    """Return the shape of an object in which this key has such a value."""
+    return {"properties": {name: value}, "required": [name]}
+
+
+_REFERENCES: Final[Mapping[str, Shape]] = {
+    name: {"$ref": f"#/$defs/{name}"} for name in ("template", "schedule", "schedule_of_template")
+}
+_NOT_NULL: Final[Shape] = {"not": {"type": "null"}}
+_PLACEHOLDER: Final[Shape] = {"type": "string", "pattern": rf"^\$\{{{NAME.pattern}\}}$"}
+_HOLDS_PLACEHOLDER: Final[Shape] = {"type": "string", "pattern": r"\$\{"}
+_LONGEST_S: Final = duration.LONGEST_MS // 1000
+_DURATION: Final = _any_of(
+    {"type": "string", "minLength": 1, **_whole(duration.TEXT)}, {"type": "number", "minimum": 0, "maximum": _LONGEST_S}
+)
+_COUNT: Final[Shape] = {"type": "integer", "minimum": 0}
+_MAY_COUNT: Final[Shape] = {"type": ["integer", "null"], "minimum": 0}
+_HANDLER: Final = r"^[^\s:./\\-]+(\.[^\s:./\\-]+)*:[^\s:./\\_-][^\s:./\\-]*$"
+
+
+def _integer(minimum: int = -INTEGER_LIMIT) -> Shape:
+    return _any_of({"type": "integer", "minimum": minimum, "maximum": INTEGER_LIMIT - 1}, _PLACEHOLDER)
+
+
+def _param_rules() -> Iterable[Shape]:
+    """Say which words a type has, and that default, enum and entries are of it."""
+    for name, types in TYPES_OF.items():
+        yield {"if": _given(name, _NOT_NULL), "then": {"properties": {"type": {"enum": list(types)}}}}
+    for name in TYPES:
+        own: Shape = {"type": name}
+        yield {
+            "if": _given("type", {"const": name}),
+            "then": {"properties": {"default": own, "enum": {"items": own}}},
+        }
+        yield {
+            "if": _given("items", {"const": name}),
+            "then": {"properties": {"default": {"type": "array", "items": own}}},
+        }
+
+
+_SIZE: Final = _integer(1)
+_AXIS: Final = _any_of(
+    {"type": "array"}, _PLACEHOLDER, _object({"first": _integer(), "last": _integer()}, ("first", "last"))
+)
+_TIME: Final = _any_of(_whole(TIME), _HOLDS_PLACEHOLDER)
+_SHAPES: Final[Mapping[FieldPath, Shape]] = {
+    ("name",): _whole(TEMPLATE_NAME),
+    ("params",): {"propertyNames": {**_whole(NAME), "not": {"const": "child"}}},
+    ("params", "*"): {"allOf": list(_param_rules())},
+    ("params", "*", "type"): {"enum": list(TYPES)},
+    ("params", "*", "items"): {"enum": [*TYPES, None]},
+    ("params", "*", "default"): _NOT_NULL,
+    **{("params", "*", name): {"type": ["number", "null"]} for name in ("minimum", "maximum")},
+    **{("params", "*", name): _MAY_COUNT for name in ("minLength", "maxLength")},
+    ("split",): {"oneOf": [_given(kind, {"type": "object"}) for kind in SPLITTERS]},
+    ("split", "range", "size"): _SIZE,
+    ("split", "list", "items"): _any_of({"type": "array"}, _PLACEHOLDER),
+    ("split", "list", "size"): _SIZE,
+    ("split", "grid", "size"): _SIZE,
+    ("split", "grid", "axes"): {"minProperties": 1, "propertyNames": _whole(NAME), "additionalProperties": _AXIS},
+    ("split", "dates", "start"): _TIME,
+    ("split", "dates", "end"): _TIME,
+    ("split", "dates", "every"): _any_of({"enum": list(EVERY)}, _HOLDS_PLACEHOLDER),
+    ("child", "handler"): {"pattern": _HANDLER},
+    ("child", "retry", "max_attempts"): _COUNT,
+    ("child", "retry", "backoff"): {"minimum": 1, "maximum": 1000},
+    ("failure", "on"): {"enum": [FAIL_FAST, RUN_ALL]},
+    ("failure", "tolerate", "count"): _MAY_COUNT,
+    ("failure", "tolerate", "percent"): {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+    ("schedule",): _any_of(_REFERENCES["schedule_of_template"], {"type": "null"}),
+}
+
+
+# --- templates ------------------------------------------------------------------------------------------------------
+
+
+def _translated(schema: Any, path: FieldPath = ()) -> Shape:
+    """Write a schema of pydantic's core, as ``template_model`` has them, with what is known of its place besides."""
+    return {**_plain(schema, path), **_SHAPES.get(path, {})}
+
+
+def _plain(schema: Any, path: FieldPath) -> Shape:
+    kind = schema["type"]
+    if kind == "typed-dict":
+        return _fields(schema["fields"], path)
+    if kind == "default":
+        return {**_translated(schema["schema"], path), **_default(schema)}
+    if kind == "nullable":
+        return _any_of(_plain(schema["schema"], path), {"type": "null"})
+    if kind == "function-before":
+        return _read_by(schema["function"]["function"], schema["schema"], path)
+    if kind == "list":
+        return {"type": "array", "items": _translated(schema["items_schema"], (*path, "*"))}
+    if kind == "dict":
+        return {"type": "object", "additionalProperties": _translated(schema["values_schema"], (*path, "*"))}
+    if kind == "any" and len(path) == 3 and path[0] == "split":
+        return _of_splitter(str(path[1]), str(path[2]))
+    names = {"any": {}, "str": {"type": "string"}, "int": {"type": "integer"}, "float": {"type": "number"}}
+    return dict({**names, "bool": {"type": "boolean"}}[kind])
+
+
+def _fields(fields: Mapping[str, Any], path: FieldPath) -> Shape:
+    named = {str(field.get("validation_alias", name)): field for name, field in fields.items()}
+    return _object(
+        {name: _translated(field["schema"], (*path, name)) for name, field in named.items()},
+        [name for name, field in named.items() if field.get("required")],
+    )
+
+
+def _default(schema: Any) -> Shape:
+    value, inner = schema.get("default"), schema["schema"]
+    if inner["type"] == "function-before" and inner["function"]["function"] is duration_ms:
+        value = duration.write(value) if value else None
+    return {"default": value} if isinstance(value, str | int | float) and value != "" else {}
+
+
+def _read_by(read: object, schema: Any, path: FieldPath) -> Shape:
+    """Say what a function takes that makes a value plain."""
+    if read is duration_ms:
+        return _DURATION
+    if read is tolerance:
+        return _any_of(_COUNT, {"type": "string", "pattern": "%$"}, _plain(schema, path))
+    raise AssertionError(f"no schema says what {read} takes")
+
+
+def _of_splitter(kind: str, name: str) -> Shape:
+    """Say what the annotation of a splitter's field says."""
+    splitter = SPLITTERS[kind]
+    (field,) = (each for each in dataclasses.fields(splitter) if each.name == name)
+    hint, default = get_type_hints(splitter)[name], {"default": field.default}
+    shape = _integer() if hint == int | str else msgspec.json.schema(hint)
+    return {**shape, **({} if field.default is dataclasses.MISSING else default)}
+
+
+# --- schedules ------------------------------------------------------------------------------------------------------
+
+
+def _value_of(field: Field) -> Shape:
+    last = field.high + (field is DAY_OF_WEEK)
+    value = _any_of({"type": "string", "minLength": 1}, {"type": "integer", "minimum": field.low, "maximum": last})
+    return _any_of(value, {"type": "array", "items": value, "minItems": 1})
+
+
+_CALENDAR: Final = _object({field.name: _value_of(field) for field in FIELDS})
+_INTERVAL: Final = _any_of(
+    {"type": "string"}, {"type": "number", "minimum": 1}, _object({"every": _DURATION, "phase": _DURATION}, ["every"])
+)
+_MOMENT: Final[Shape] = {**_whole(RFC_3339), "format": "date-time"}
+_OF_SCHEDULE: Final[Mapping[str, Shape]] = {
+    "cron": _some({"type": "string"}),
+    "calendars": _some(_CALENDAR),
+    "interval": _some(_INTERVAL),
+    "exclude": _object({"cron": _some({"type": "string"}), "calendars": _some(_CALENDAR)}),
+    "start": _MOMENT,
+    "end": _MOMENT,
+    "zone": {"type": "string"},
+    "gap": {"enum": list(map(str, Gap))},
+    "fold": {"enum": list(map(str, Fold))},
+    "day_match": {"enum": list(map(str, DayMatch))},
+    "jitter": _DURATION,
+    "overlap": {"enum": list(map(str, Overlap)), "default": str(Overlap.SKIP)},
+    "catchup_window": _DURATION,
+    "max_catchup_runs": {"type": "integer", "minimum": 0, "maximum": CATCHUP_LIMIT, "default": 0},
+    "limited_runs": {"type": "integer", "minimum": 0, "maximum": RANGES_LIMIT_BYTES, "default": 0},
+    "pause_on_failure": {"type": "boolean", "default": False},
+    "template": _any_of({"type": "string"}, _REFERENCES["template"]),
+    "params": {"type": "object"},
+    "priority": {"type": "integer", "minimum": -(2**31), "maximum": 2**31 - 1, "default": 0},
+}
+
+
+def _schedule(*names: str) -> Shape:
+    times = [{"required": [name]} for name in ("cron", "calendars", "interval")]
+    return _object({name: _OF_SCHEDULE[name] for name in names}, {"template"}.intersection(names), anyOf=times)
+
+
+_SCHEDULE_FILE: Final[Shape] = {
+    "type": "object",
+    "if": {"required": ["schedule"]},
+    "then": {
+        "if": {"minProperties": 2},
+        "then": {"allOf": [_given("schedule", _NOT_NULL), _REFERENCES["template"]]},
+        "else": {"properties": {"schedule": _REFERENCES["schedule"]}},
+    },
+    "else": _REFERENCES["schedule"],
+}
