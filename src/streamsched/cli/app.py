@@ -51,7 +51,8 @@ COMMANDS: Commands = {
         "streamsched try examples/print-numbers.yaml -p n=10 --child 0\n"
         "python -m pdb -m streamsched try job.yaml -p n=10",
     ),
-    "schema": ("init_commands:schema", "streamsched schema template > template.schema.json"),
+    "init": ("init_commands:init", "streamsched init resize"),
+    "schema": ("init_commands:schema", "streamsched schema schedule > schedule.schema.json"),
     "worker": ("node_commands:worker", "streamsched --brokers localhost:9092 worker --slots 4 --allow myjobs"),
     "scheduler": ("node_commands:scheduler", "streamsched --brokers localhost:9092 scheduler"),
     "nodes": ("look_commands:list_nodes", "streamsched --brokers localhost:9092 nodes"),
