@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
@@ -16,7 +16,7 @@ from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept, references
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import TemplateError, check_whole, suggest
-from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters import SPLITTERS, functions
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
@@ -28,7 +28,7 @@ __all__ = [
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
-LEVEL: Final = max(1, *(splitter.level for splitter in SPLITTERS.values()))
+LEVEL: Final = max(1, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 
@@ -99,7 +99,8 @@ class Template:
     @property
     def level(self) -> int:
         """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
-        return max(self.split.level, 1 if self.failure.on == RUN_ALL else 0)
+        calls = any(functions.has_call(getattr(self.split, each.name)) for each in fields(self.split))
+        return max(self.split.level, 1 if self.failure.on == RUN_ALL else 0, functions.LEVEL if calls else 0)
 
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""

@@ -26,6 +26,7 @@ from streamsched.domain.policy import FAIL_FAST, RUN_ALL
 from streamsched.domain.refusal import FieldPath
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.dates import EVERY, TIME
+from streamsched.domain.splitters.functions import PATTERN
 from streamsched.domain.template import TEMPLATE_NAME
 from streamsched.files.schedule_file import POLICY, TASKS, TIMES
 from streamsched.files.template_model import TEMPLATE, duration_ms, tolerance
@@ -99,7 +100,8 @@ _HANDLER: Final = r"^[^\s:./\\-]+(\.[^\s:./\\-]+)*:[^\s:./\\_-][^\s:./\\-]*$"
 
 
 def _integer(minimum: int = -INTEGER_LIMIT) -> Shape:
-    return _any_of({"type": "integer", "minimum": minimum, "maximum": INTEGER_LIMIT - 1}, _PLACEHOLDER)
+    numbers = {"type": "integer", "minimum": minimum, "maximum": INTEGER_LIMIT - 1}
+    return _any_of(numbers, _PLACEHOLDER, {"type": "string", "pattern": f"^{PATTERN}$"})
 
 
 def _param_rules() -> Iterable[Shape]:

@@ -14,7 +14,7 @@ from streamsched.commands.request import make_request, want
 from streamsched.domain import events as e
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
 from streamsched.domain.splitters.grid import GridSplit
-from streamsched.domain.template import LEVEL, Template, version
+from streamsched.domain.template import LEVEL, Param, Template, version
 from streamsched.log.codec import UnknownSchema
 from tests.support.mini_cluster import TEMPLATE, MiniCluster
 from tests.support.samples import Sample
@@ -22,6 +22,12 @@ from tests.unit.commands.schedule_case import ScheduleCase
 
 NEW = Template(name=TEMPLATE.name, split=TEMPLATE.split, child=TEMPLATE.child, failure=FailurePolicy(on=RUN_ALL))
 GRID = Template(name="grid", split=GridSplit(axes={"a": [1, 2]}), child=TEMPLATE.child.__class__(handler="a:b"))
+CALLING = Template(
+    name="calling",
+    params={"n": Param(type="integer")},
+    split=GridSplit(axes={"a": {"first": 1, "last": "${max(n, 5)}"}}),
+    child=TEMPLATE.child.__class__(handler="a:b"),
+)
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
 
@@ -41,7 +47,7 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    assert (TEMPLATE.level, NEW.level, GRID.level, LEVEL) == (0, 1, 2, 2)
+    assert (TEMPLATE.level, NEW.level, GRID.level, CALLING.level, LEVEL) == (0, 1, 2, 3, 3)
 
 
 def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster) -> None:
@@ -76,7 +82,7 @@ def test_a_node_stops_at_a_template_above_its_language(mini: MiniCluster) -> Non
     for event, key in events(mini, LEVEL):
         assert mini.event_reader().journal(record(mini, event, key)) == event
     for event, key in events(mini, LEVEL + 1):
-        with pytest.raises(UnknownSchema, match=r"a template of level 3, above the 2 that this version reads.*upgrade"):
+        with pytest.raises(UnknownSchema, match=r"a template of level 4, above the 3 that this version reads.*upgrade"):
             mini.event_reader().journal(record(mini, event, key))
 
 

@@ -30,6 +30,7 @@ BEYOND: Final = {
     'last: "${m}"', "up to ${nn}", "${child.frst}", "${child.item}", "${child.first", "${a b}", '    "${n}":',
     "dates: {start: 2024-02-30, end: 2025-01-01}", "dates: {start: 0024-01-01, end: 2025-01-01}",
     "dates: {start: 2024-01-01, end: 2025-01-01, zone: Europe/Berln}",
+    'size: "${min(n, m)}"', 'size: "${max(n, files)}"', "${min(n, 2)}",
     ".nan", "9223372036854775808", "²m:f",
 }  # fmt: skip
 """What is written in the rows of wrong templates that only the reader finds: other fields, other words, other files."""
@@ -59,6 +60,7 @@ GOOD_TEMPLATES: Final = [
     ("max_attempts: 4", "reset_on_progress: true"),
     ("backoff: 2.0", "backoff: 3"),
     ("package.module:function", "module:façade"),
+    ('size: "${chunk}"', 'size: "${ceil_div( n,chunk )}"'),
     LIST,
     (LIST[0], 'list: {items: "${files}"}'),
     (LIST[0], 'grid: {axes: {a: [1], b: {first: 1, last: "${n}"}, c: "${files}"}, size: "${n}"}'),

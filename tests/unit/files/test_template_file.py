@@ -147,6 +147,16 @@ WRONG = [
     wrong("size: \"${chunk}\"", "size: \"${chunk}0\"", 10, "split.range.size", "nor one placeholder"),
     wrong("size: \"${chunk}\"", "size: \"${files}\"", 10, "split.range.size", "type array, not integer"),
     wrong("    first: 1", "    first: 1.5", 8, "split.range.first", "whole number", "1.5"),
+    # functions
+    wrong("size: \"${chunk}\"", "size: \"${ceil_dv(n, 2)}\"", 10, "split.range.size", "ceil_dv is not a function",
+          "did you mean ceil_div?"),
+    wrong("size: \"${chunk}\"", "size: \"${min(n)}\"", 10, "split.range.size", "takes two values, not 1"),
+    wrong("size: \"${chunk}\"", "size: \"${min(n, 1.5)}\"", 10, "split.range.size", "'1.5' is neither an integer"),
+    wrong("size: \"${chunk}\"", "size: \"${min(max(1, n), 2)}\"", 10, "split.range.size", "'max(1' is neither"),
+    wrong("size: \"${chunk}\"", "size: \"${min(n, m)}\"", 10, "split.range.size", "${m} is unknown in split"),
+    wrong("size: \"${chunk}\"", "size: \"${max(n, files)}\"", 10, "split.range.size", "type array, not integer"),
+    wrong("size: \"${chunk}\"", "size: \"1${min(n, 2)}\"", 10, "split.range.size", "not a placeholder"),
+    wrong("up to ${n}", "${min(n, 2)}", 15, "child.args.note", "${min(n, 2)} is not a placeholder"),
     # placeholders
     wrong("last: \"${n}\"", "last: \"${m}\"", 9, "split.range.last", "${m} is unknown in split",
           "chunk, files, n"),

@@ -151,8 +151,6 @@ class GridSplit(Splitter):
         check_integer(self.size, _SIZE, params, 1)
         if not isinstance(self.axes, dict) or not self.axes:
             raise TemplateError("must name at least one axis", "write name: [a, b] lines under it", path=_AXES)
-        for where, name in references(self.axes, _AXES):
-            check_known(name, where, params, "split")
         for name, axis in self.axes.items():
             if not NAME.fullmatch(name):
                 remedy = "use letters, digits, dash and underscore, not a digit first"
@@ -185,7 +183,10 @@ def _check_axis(axis: object, path: FieldPath, params: Params) -> None:
             raise TemplateError("must have first and last, and nothing else", "write {first: 1, last: 10}", path=path)
         for end in _ENDS:
             check_integer(axis[end], (*path, end), params)
-    elif not isinstance(axis, list):
+        return
+    for where, name in references(axis, path):
+        check_known(name, where, params, "split")
+    if not isinstance(axis, list):
         name = whole(axis) or ""
         if name not in params:
             raise TemplateError("must be a list, a range or one placeholder", 'write [a, b] or "${rates}"', path=path)

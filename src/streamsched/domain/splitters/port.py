@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from streamsched.domain.placeholders import INTEGER_LIMIT, check_known, references, whole
 from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, dotted
+from streamsched.domain.splitters.functions import Call, call_of
 
 if TYPE_CHECKING:
     from streamsched.domain.param import Param
@@ -74,32 +75,44 @@ class Splitter(ABC):
 
 
 def check_integer(value: object, path: FieldPath, params: Params, minimum: int = -INTEGER_LIMIT) -> None:
-    """Refuse a field that is neither an integer nor the placeholder of an integer variable."""
+    """Refuse a field that is neither an integer, nor the placeholder of an integer variable, nor a function of them."""
     if not isinstance(value, str):
         check_whole(value, path, minimum)
         return
-    for where, name in references(value, path):
-        check_known(name, where, params, "split")
-    name = whole(value) or ""
-    if name not in params:
+    call = call_of(value, path)
+    names = [name for _, name in references(value, path)] if call is None else call.variables
+    for name in names:
+        check_known(name, path, params, "split")
+    if call is None and whole(value) is None:
         reason = f"{value!r} is neither an integer nor one placeholder"
         raise TemplateError(reason, 'write 100 or "${n}"', path=path)
-    if params[name].type != "integer":
-        reason = f"variable {name} has type {params[name].type}, not integer"
-        raise TemplateError(reason, f"declare {name} with type: integer", path=path)
+    for name in names:
+        if params[name].type != "integer":
+            reason = f"variable {name} has type {params[name].type}, not integer"
+            raise TemplateError(reason, f"declare {name} with type: integer", path=path)
 
 
 def resolve_integer(
     value: int | str, params: Mapping[str, object], path: FieldPath, minimum: int = -INTEGER_LIMIT
 ) -> int:
     """Return the integer of a field that ``check_integer`` has passed."""
-    name = whole(value)
-    number = value if name is None else params.get(name)
+    call = call_of(value, path) if isinstance(value, str) else None
+    name = None if call else whole(value)
+    number = _called(call, params, path) if call else value if name is None else params.get(name)
     if not isinstance(number, int) or isinstance(number, bool) or not minimum <= number < INTEGER_LIMIT:
         reason = f"{dotted(path)} must be an integer" + (f" of at least {minimum}" if minimum == 1 else "")
         remedy = f"give {1 if minimum == 1 else 'one of 64 bits'}, not {number!r}"
         raise TemplateError(reason, remedy, path=path, variable=name or "")
     return number
+
+
+def _called(call: Call, params: Mapping[str, object], path: FieldPath) -> int:
+    values = [resolve_integer(f"${{{each}}}" if isinstance(each, str) else each, params, path) for each in call.values]
+    try:
+        return call.result(*values)
+    except ValueError as error:
+        reason = f"{call.name}({', '.join(map(str, values))}) has no value: {error}"
+        raise TemplateError(reason, "give other values", path=path) from None
 
 
 def require_integers(*numbers: object) -> None:
