@@ -54,7 +54,6 @@ class Client:
             path = Path(config) if config else None
             settings = load_settings(path, brokers=brokers, data_dir=data_dir, prefix=prefix)
         self._session = Session(settings, on_progress)
-        self._on_progress = on_progress
 
     def __enter__(self) -> Self:
         return self
@@ -204,7 +203,7 @@ class Client:
         """Certify a task that has ended, from the journal alone. Raise NoSuchTask, NotCertifiable."""
         from streamsched.queries.certificate import certify
 
-        return certify(self._session, task_id, self._on_progress)
+        return certify(self._session, task_id)
 
     def history(
         self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None

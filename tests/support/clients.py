@@ -106,7 +106,7 @@ class SimulatedSession(Session):
 
     def __init__(self, site: Site) -> None:
         self.settings, self.site, self.me = SETTINGS, site, site.identity("client")
-        self._on_progress = lambda done, total: None
+        self.on_progress = lambda done, total: None
 
 
 class Reader:

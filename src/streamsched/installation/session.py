@@ -25,7 +25,7 @@ class Session:
 
     def __init__(self, settings: Settings, on_progress: Progress) -> None:
         self.settings = settings
-        self._on_progress = on_progress
+        self.on_progress = on_progress
         if settings.brokers:
             self.site = connect(settings, create=False)
 
@@ -54,7 +54,7 @@ class Session:
 
     def folded(self, places: Collection[TopicPartition]) -> View:
         """Fold new records of these partitions and return the view."""
-        self.follower.catch_up(places, self._on_progress)
+        self.follower.catch_up(places, self.on_progress)
         return self.follower.view
 
     def changes(self, places: Collection[TopicPartition], interval: float) -> Iterator[int]:

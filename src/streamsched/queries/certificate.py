@@ -13,7 +13,6 @@ from streamsched.domain.phases import ChildState
 from streamsched.domain.placeholders import encode
 from streamsched.domain.task import Task
 from streamsched.installation.session import Session
-from streamsched.installation.site import Progress
 from streamsched.log.port import TopicPartition
 from streamsched.queries.documents import Document
 from streamsched.queries.status import CHILD_STATES, details_of
@@ -64,7 +63,7 @@ class Certificate(Document, frozen=True):
     audit: Report
 
 
-def certify(session: Session, task_id: str, on_progress: Progress) -> Certificate:
+def certify(session: Session, task_id: str) -> Certificate:
     """Certify a task. Raise NoSuchTask; NotCertifiable for one that has not ended, or was never planned."""
     task = Tasks(session).ended(task_id)
     _check(task)
@@ -73,7 +72,7 @@ def certify(session: Session, task_id: str, on_progress: Progress) -> Certificat
     position = view.positions[home.partition]
     report = verify(
         log=site.log, coordination=site.log, topics=site.topics, codec=site.codec, task_id=task_id,
-        until_position=position, on_progress=on_progress,
+        until_position=position, on_progress=session.on_progress,
     )  # fmt: skip
     return certificate(view, task, home, position=position, report=report)
 

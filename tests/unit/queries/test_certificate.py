@@ -6,6 +6,7 @@ import json
 import tracemalloc
 from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamsched.audit.report import Fault, Report
+from streamsched.audit.verify import verify
 from streamsched.domain import events as e
 from streamsched.log.codec import Codec
 from streamsched.log.port import TopicPartition
@@ -20,6 +22,7 @@ from streamsched.queries.certificate import Certificate, certificate
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support.journals import request, template
+from tests.unit.commands.schedule_case import MiniCluster
 
 HOME: Final = TopicPartition("events", 1)
 PLAN: Final = '{"range":{"first":1,"last":4,"size":1}}'
@@ -35,8 +38,8 @@ def compact(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def fact(cls: type[Any], *fields: Any, by: str = "me") -> Any:
-    return cls(bytes(16), 1_000, by, "task", *fields)
+def fact(cls: type[Any], *fields: Any, by: str = "me", task: str = "task") -> Any:
+    return cls(bytes(16), 1_000, by, task, *fields)
 
 
 def completed(child: int, ordinal: int, result: str | None, by: str = "me") -> e.ChildCompleted:
@@ -154,3 +157,25 @@ def test_many_children_cost_no_memory() -> None:
     finally:
         tracemalloc.stop()
     assert found.content.succeeded == many
+
+
+def test_what_is_written_meanwhile_is_not_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests and audit are of the same history: up to the position that the certificate names."""
+    mini = MiniCluster(tmp_path)
+    client = mini.client()
+    client.submit(tmp_path / "job.yaml", {"n": 0}, task_id="empty")
+    mini.run(mini.scheduler(), 1)
+    before = client.certify("empty")
+    assert (before.holds, before.content.children, before.state) == (True, 0, "succeeded")
+
+    def late(**options: Any) -> Report:
+        site = client._session.site
+        site.log.append([site.records.journal(fact(e.TaskSucceeded, 0, "", 1, task="empty"), "empty")])
+        return verify(**options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("streamsched.queries.certificate.verify", late)
+        assert client.certify("empty") == before
+    after = client.certify("empty")
+    assert (after.holds, after.digest, after.position) == (False, before.digest, before.position + 1)
+    assert [each.invariant for each in after.audit.violations] == [5]
