@@ -21,7 +21,7 @@ from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.followups import FOLLOWUPS, Followup, followups
-from streamsched.domain.task import Load, Task
+from streamsched.domain.task import ChildDetail, Load, Task
 
 END: Final = 1 << 63
 """A position beyond every other."""
@@ -35,7 +35,7 @@ Wants = Callable[[Followup, int], None]
 
 
 class TaskAudit:
-    """One task that is followed. With ``keep`` it will be redriven, and no detail of its children is dropped."""
+    """One task that is followed. With ``keep`` it will be redriven: what matters then of ended children is kept."""
 
     __slots__ = (
         "_applied", "_decided", "_excused", "_keep", "_load", "_owners", "_partitions", "_tell", "_wants", "held",
@@ -131,7 +131,7 @@ class TaskAudit:
         else:
             evolve(task, event, self._load)
         if self._keep:
-            task.touched.clear()
+            task.touched -= {child for child in task.touched if _matters_later(task.detail_of(child))}
         task.stored()
 
     def _on_worker_event(self, task: Task, offset: int, event: e.WorkerEvent) -> None:
@@ -153,3 +153,8 @@ class TaskAudit:
     def _excuse(self, lost: list[int]) -> None:
         if lost:
             self._excused = (self._excused or set()).union(lost)
+
+
+def _matters_later(known: ChildDetail) -> bool:
+    """Return whether a redrive of an ended child differs from that of one of which nothing is known."""
+    return bool(known.sequence or known.due)
