@@ -36,6 +36,7 @@ def plan(template: Template, params: Mapping[str, object]) -> Plan:
             reason = f"the split gives {arguments.children:,} children, the limit is {CHILDREN_LIMIT:,}"
             raise TemplateError(reason, "choose a larger size", path=("split", split.kind))
         arguments.validate()
+        reduce_arguments(template, params)
     except TemplateError as error:
         raise error.of(template.name) from None
     return Plan(arguments.children, document, sha256(document.encode()).hexdigest())
@@ -87,6 +88,14 @@ class ChildArguments:
             reason = f"the arguments of a child have up to {size:,} bytes, the limit is {PAYLOAD_LIMIT:,}"
             remedy = "choose a smaller size, or pass large data by reference (a path, an address)"
             raise TemplateError(reason, remedy, path=("child", "args"))
+
+
+def reduce_arguments(template: Template, params: Mapping[str, object]) -> str:
+    """Return the JSON text of the reduce's arguments; empty without one. Raise TemplateError above 256 KiB."""
+    if template.reduce is None:
+        return ""
+    text = JsonText(template.reduce.args, params, path=("reduce", "args"), limit=PAYLOAD_LIMIT)
+    return "".join(part for part in text.parts if isinstance(part, str))
 
 
 def _key(hole: Hole, split: Splitter) -> str:

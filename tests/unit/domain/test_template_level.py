@@ -22,6 +22,7 @@ from tests.unit.commands.schedule_case import MiniCluster as Office
 
 NEW = Template(name=TEMPLATE.name, split=TEMPLATE.split, child=TEMPLATE.child, failure=FailurePolicy(on=RUN_ALL))
 GRID = Template(name="grid", split=GridSplit(axes={"a": [1, 2]}), child=TEMPLATE.child.__class__(handler="a:b"))
+TOTAL = Template(name="t", split=TEMPLATE.split, child=TEMPLATE.child, reduce=GRID.child)
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
 
@@ -41,7 +42,9 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    assert (TEMPLATE.level, NEW.level, GRID.level, LEVEL) == (0, 1, 2, 2)
+    assert (TEMPLATE.level, NEW.level, GRID.level, TOTAL.level, LEVEL) == (0, 1, 2, 3, 3)
+    assert "reduce" not in json.loads(TEMPLATE.to_json())
+    assert Template.from_json(TOTAL.to_json()) == TOTAL
 
 
 def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster) -> None:
@@ -76,7 +79,7 @@ def test_a_node_stops_at_a_template_above_its_language(mini: MiniCluster) -> Non
     for event, key in events(mini, LEVEL):
         assert mini.intake().journal(record(mini, event, key)) == event
     for event, key in events(mini, LEVEL + 1):
-        with pytest.raises(UnknownSchema, match=r"a template of level 3, above the 2 that this version reads.*upgrade"):
+        with pytest.raises(UnknownSchema, match=r"a template of level 4, above the 3 that this version reads.*upgrade"):
             mini.intake().journal(record(mini, event, key))
 
 
