@@ -149,7 +149,16 @@ def template(rng: Random) -> Template:
             ),
         ),
         failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
+        reduce=_reduce(int(final * 10_000)),
     )
+
+
+def _reduce(lot: int) -> ChildSpec | None:
+    """Give every third template a reduce, which is tried again in its own way."""
+    if lot % 3:
+        return None
+    retry = RetryPolicy(max_attempts=(1, 3, 0)[lot // 3 % 3], initial_interval_ms=50, reset_on_progress=lot % 2 == 0)
+    return ChildSpec(handler="made.up:total", retry=retry)
 
 
 def times(rng: Random) -> tuple[str, str]:

@@ -42,6 +42,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     token: int
     timeout_ms: int
     heartbeat_ms: int
+    options: str | None = None
+    """What its executor must know beside the handler (``domain.options``)."""
 
 
 class JobCheckpointed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="checkpointed"):
