@@ -154,10 +154,10 @@ def template(rng: Random) -> Template:
 
 
 def _reduce(lot: int) -> ChildSpec | None:
-    """Give every third template a reduce, which is tried again in its own way."""
-    if lot % 3:
+    """Give every second template a reduce, which is tried again in its own way."""
+    if lot % 2:
         return None
-    retry = RetryPolicy(max_attempts=(1, 3, 0)[lot // 3 % 3], initial_interval_ms=50, reset_on_progress=lot % 2 == 0)
+    retry = RetryPolicy(max_attempts=(1, 3, 0)[lot % 3], initial_interval_ms=50, reset_on_progress=lot % 4 == 0)
     return ChildSpec(handler="made.up:total", retry=retry)
 
 

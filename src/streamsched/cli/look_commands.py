@@ -1,4 +1,4 @@
-"""``status``, ``list``, ``children``, ``results`` and ``nodes``."""
+"""``status``, ``list``, ``children``, ``results``, ``result`` and ``nodes``."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
     share = counts.ended / counts.total if counts.total else float(found.done)
     filled = int(share * BAR_CHARS)
     lines.append(("children", f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  {counted(found)}"))
+    lines.append(("reduce", found.reduce or ""))
     return [(name, text) for name, text in lines if text not in ("", "-")]
 
 
@@ -115,6 +116,16 @@ def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
                 out_json({"child": child.child, "result": child.result})
             else:
                 out(str(child.child), whole(child.result))
+
+
+def result(context: typer.Context, task: Task, as_json: Json = False) -> None:
+    """Print what the reduce of a task has returned: a JSON value."""
+    with client_of(context) as client:
+        found = client.result(task)
+    if as_json:
+        out_json(found)
+    else:
+        out(whole(found))
 
 
 def list_nodes(context: typer.Context, as_json: Json = False) -> None:

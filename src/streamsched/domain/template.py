@@ -106,6 +106,11 @@ class Template:
             check_known(name, path, known, where)
 
     @property
+    def handlers(self) -> tuple[str, ...]:
+        """The handlers of all stages."""
+        return (self.child.handler,) if self.reduce is None else (self.child.handler, self.reduce.handler)
+
+    @property
     def level(self) -> int:
         """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
         own = REDUCE_LEVEL if self.reduce is not None else 1 if self.failure.on == RUN_ALL else 0

@@ -24,7 +24,7 @@ Payload = Annotated[str, msgspec.Meta(max_length=256 * 1024)]
 ErrorType = Annotated[str, msgspec.Meta(max_length=1024)]
 Message = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
 Traceback = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
-Lack = Literal["", "module", "import"]
+Lack = Literal["", "module", "import", "version"]
 ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(max_length=16)]
 
 

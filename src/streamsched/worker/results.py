@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
 from streamsched.domain import values
 from streamsched.domain.events import Event, PartitionReset, TaskRequested
@@ -23,6 +22,7 @@ from streamsched.log.port import Log, TopicPartition
 from streamsched.log.scan import StallDetector
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
+from streamsched.worker.context import Result, Seekable
 
 BATCH: Final = 2_000
 FLUSH_EVERY: Final = 20_000
@@ -35,15 +35,7 @@ class ResultsUnreadable(Exception):
     """The results cannot be read from the journal, or not by this version."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a work child has returned; ``index`` is its index."""
-
-    index: int
-    value: Any
-
-
-class Results:
+class Results(Seekable):
     """An iterator over the results of the work children that succeeded, in the order of their indexes.
 
     ``missing`` counts the children that did not. ``len`` is the number of results, also of those behind the iterator.

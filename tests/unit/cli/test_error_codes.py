@@ -22,6 +22,7 @@ KINDS = {
     "ScheduleConflict": (2, 409),
     "NotRedrivable": (2, 409),
     "NoSuchTask": (4, 404),
+    "NoResult": (1, 409),
     "NoSuchSchedule": (4, 404),
 }
 
