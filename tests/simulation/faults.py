@@ -42,7 +42,7 @@ OF_SCHEDULES: Final = (
 """What people do to schedules: only where there are any."""
 BACKFILLS: Final = ("backfill", "backfill of a stale number", "backfill cancelled")
 """The same, of backfills."""
-REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly")
+REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly", "task reduced anew")
 OF_MODULES: Final = ("worker without the module", "import fails on a worker")
 """Workers that cannot run what there is."""
 UNKNOWN: Final = ("newer record in the journal", "newer record set aside")
@@ -85,6 +85,7 @@ TURNS: Final[Mapping[str, float]] = {
     "task redriven blindly": 0.0008,
     "worker without the module": 0.003,
     "import fails on a worker": 0.004,
+    "task reduced anew": 0.003,
 }
 """Faults between two steps: how likely at each turn."""
 BIRTHS: Final[Mapping[str, float]] = {
