@@ -60,7 +60,6 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
     share = counts.ended / counts.total if counts.total else float(found.done)
     filled = int(share * BAR_CHARS)
     lines.append(("children", f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  {counted(found)}"))
-    lines.append(("reduce", found.reduce or ""))
     return [(name, text) for name, text in lines if text not in ("", "-")]
 
 

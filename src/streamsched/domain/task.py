@@ -166,8 +166,8 @@ class Task:
 
     @property
     def requirement(self) -> Requirement:
-        """What a worker must have to run the children of the open stage."""
-        return self.requirement_of(max(0, self.bound - 1))
+        """What a worker must have to run the children of the open stage; of the first one before there is a plan."""
+        return self.requirement_of(self.work if self.bound > self.work else self.work - 1)
 
     def params(self, *, match: bool = False) -> dict[str, object]:
         """Return the value of each variable, with ``match`` checked by its pattern. Raise TemplateError."""

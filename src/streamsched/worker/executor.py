@@ -115,7 +115,7 @@ class Executor:
         context = self._context
         assert context is not None  # noqa: S101 - _next made it
         output = self._output
-        output.begin(job.task_id, job.child, job.attempt)
+        output.begin(job.task_id, job.child if job.options is None else context.stage, job.attempt)
         result: str | None = None
         failure: errors.ErrorReport | None = None
         handler: Handler | None = None

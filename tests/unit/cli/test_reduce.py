@@ -33,6 +33,7 @@ def total(ctx, results, plus):
             if not begun:
                 os.kill(os.getpid(), signal.SIGKILL)
     place = [ctx.stage, ctx.child_index]
+    print("totalled", seen)
     return {"total": sum_ + plus, "seen": seen, "of": len(results), "missing": results.missing, "place": place}
 
 
@@ -69,9 +70,11 @@ def test_a_reduce_that_was_killed_goes_on_from_its_checkpoint(cli: Cli) -> None:
     assert cli.json("result", "t") == wanted
     status = cli.json("status", "t")
     assert (status["state"], status["reduce"]) == ("succeeded", "succeeded")
+    assert "99 of 100 done, 1 failed, reduce succeeded" in cli.here("status", "t").stdout
     assert list(status["children"].values()) == [100, 0, 0, 99, 1, 0]
     assert [line["child"] for line in cli.lines("results", "t")] == [n for n in range(100) if n != 2]
     assert len(cli.lines("children", "t")) == 100
+    assert "t[reduce]#2 totalled 99" in (cli.folder / ".streamsched" / "output.log").read_text()
     assert [*(cli.folder / ".streamsched" / "scratch" / "0").glob("*")] == []
 
 
@@ -93,6 +96,7 @@ def test_without_children_it_reduces_nothing(cli: Cli) -> None:
 
 def test_without_a_reduce_there_is_no_result(cli: Cli) -> None:
     cli("run", cli.template("count"), "--task-id", "t")
+    assert "reduce" not in cli.json("status", "t")
     assert "has no reduce" in cli.here("result", "t", code=1).stderr
     assert "'nope'" in cli.here("result", "nope", code=4).stderr
 

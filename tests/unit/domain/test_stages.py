@@ -8,9 +8,15 @@ import pytest
 
 from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
+from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Action, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.routing import Requirement
+from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.task import Load
+from streamsched.domain.template import ChildSpec, Template
+from tests.support.journals import request
 from tests.unit.domain.test_evolve import ONCE, Story
 
 REDUCE = 2
@@ -63,11 +69,19 @@ def test_a_plan_without_children_has_its_reduce_alone() -> None:
 
 
 def test_each_stage_requires_its_own_module() -> None:
-    story = planned()
-    assert (story.task.spec_of(1).handler, story.task.spec_of(2).handler) == (
-        "some.module:handler",
-        "some.module:total",
-    )
+    made = Template(
+        name="t", split=RangeSplit(first=1, last=2, size=1), child=ChildSpec(handler="jobs:work"),
+        reduce=ChildSpec(handler="sums:total"),
+    )  # fmt: skip
+    task = evolve(None, request(made), Load())
+    assert task is not None
+    assert task.requirement == Requirement("jobs")
+    story = Story(-1)
+    story.task = task
+    story.tell(e.TaskPlanned, 0, 2, "{}", "", 0, 1)
+    assert task.requirement == Requirement("jobs")
+    story.dispatch(0, 1).complete(0).complete(1)
+    assert (task.requirement, task.requirement_of(1)) == (Requirement("sums"), Requirement("jobs"))
 
 
 def test_failures_are_judged_over_work_children_alone() -> None:
