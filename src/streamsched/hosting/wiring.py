@@ -48,7 +48,7 @@ def journal(site: Installation) -> Journal:
 
     settings = site.settings
     return Journal(
-        settings.brokers or "", {name: str(value) for name, value in settings.kafka.items()},
+        settings.brokers or "", {**settings.kafka, **settings.executors},
         str((settings.data_dir / "log").absolute()), settings.prefix, site.topics.event_partitions,
         str(site.scratch().absolute()),
     )  # fmt: skip
