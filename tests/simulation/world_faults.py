@@ -13,7 +13,7 @@ from streamsched.log.core.store import group_key
 from streamsched.log.port import Append, Headers, LogError, TopicPartition
 from streamsched.runtime.identity import Identity
 from tests.simulation import actions
-from tests.simulation.faults import BACKFILLS, REDRIVES, Fault
+from tests.simulation.faults import BACKFILLS, REDRIVES, REDUCED, Fault
 from tests.simulation.nodes import Node
 from tests.simulation.routing import ELSEWHERE
 from tests.simulation.world import CODEC, JUMPS, World
@@ -410,5 +410,5 @@ _INJECT: Final[dict[str, Callable[[World, Fault], None]]] = {
     "task redriven": _redrive,
     "task redriven by two": _redrive_by_two,
     "task redriven blindly": _redrive_blindly,
-    "task reduced anew": _reduce_anew,
+    REDUCED: _reduce_anew,
 }

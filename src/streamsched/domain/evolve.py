@@ -38,8 +38,10 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
         return False
     task.plan = event.plan
     task.digest = event.digest
-    task.work = task.bound = event.children
+    task.work = event.children
     task.children = event.children + event.fan_in
+    # Without work children the reduce may have been dispatched with the plan, whatever has come between.
+    task.bound = task.work or task.children
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING)

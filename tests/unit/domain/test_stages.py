@@ -68,6 +68,13 @@ def test_a_plan_without_children_has_its_reduce_alone() -> None:
     assert story.dispatch(0, 0).complete(0).task.phase is Phase.SUCCEEDING
 
 
+def test_a_reduce_that_was_dispatched_with_its_plan_is_live_in_a_cancelled_task_too() -> None:
+    story = Story(-1, reduce=ONCE).tell(e.TaskCancelRequested, 0, "enough")
+    story.tell(e.TaskPlanned, 0, 0, "{}", "", 0, 1).dispatch(0, 0)
+    assert (story.task.phase, story.task.live) == (Phase.CANCELLING, 1)
+    assert owed(story.task, 0) is Action.STOP
+
+
 def test_each_stage_requires_its_own_module() -> None:
     made = Template(
         name="t", split=RangeSplit(first=1, last=2, size=1), child=ChildSpec(handler="jobs:work"),
