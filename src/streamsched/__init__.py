@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from streamsched.commands.request import prepare_any as plan
     from streamsched.commands.schedules import ScheduleConflict as ScheduleConflict
     from streamsched.domain.errors import InputError as InputError
+    from streamsched.domain.errors import NoResult as NoResult
     from streamsched.domain.errors import NoSuchSchedule as NoSuchSchedule
     from streamsched.domain.errors import NoSuchTask as NoSuchTask
     from streamsched.hosting.run import run as run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from streamsched.queries.certificate import NotCertifiable as NotCertifiable
     from streamsched.worker.context import ChildContext as ChildContext
     from streamsched.worker.context import LocalTransport as LocalTransport
+    from streamsched.worker.context import Result as Result
     from streamsched.worker.errors import ChildError as ChildError
     from streamsched.worker.errors import NonRetryable as NonRetryable
     from streamsched.worker.errors import PayloadTooLarge as PayloadTooLarge
@@ -35,6 +37,7 @@ _HOMES = {
     "run": "hosting.run",
     # What Client and run raise.
     "InputError": "domain.errors",
+    "NoResult": "domain.errors",
     "NoSuchSchedule": "domain.errors",
     "NoSuchTask": "domain.errors",
     "NotCertifiable": "queries.certificate",
@@ -49,6 +52,7 @@ _HOMES = {
     # What a handler is given, may raise, and may be handed.
     "ChildContext": "worker.context",
     "LocalTransport": "worker.context",
+    "Result": "worker.context",
     "ChildError": "worker.errors",
     "NonRetryable": "worker.errors",
     "PayloadTooLarge": "worker.errors",
@@ -59,8 +63,9 @@ _HOMES = {
 
 __all__ = [
     "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken", "LogUnreachable",
-    "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge", "RetryAfter",
-    "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "plan", "run",
+    "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge",
+    "Result", "RetryAfter", "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch", "UnknownSchema",
+    "__version__", "plan", "run",
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from streamsched.commands.request import AnyTemplate, Params, Submitted, submit, want
 from streamsched.installation.session import Session
@@ -186,6 +186,10 @@ class Client:
     def results(self, task_id: str) -> Iterator[ChildStatus]:
         """Yield the children that succeeded, in order, with their results. Raise NoSuchTask."""
         return self._tasks.children(task_id, "succeeded")
+
+    def result(self, task_id: str) -> Any:
+        """Return what the reduce of a task has returned. Raise NoSuchTask; NoResult without one that succeeded."""
+        return self._tasks.reduced(task_id).result
 
     def follow(self, task_id: str, interval: float = 0.1) -> Iterator[TaskStatus]:
         """Yield the status of a task now, after each change and each ``interval`` seconds, until it is done."""

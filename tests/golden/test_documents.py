@@ -141,9 +141,8 @@ def fits(value: Any, schema: dict[str, Any], known: dict[str, Any]) -> bool:
         entries = schema.get("prefixItems") or [schema.get("items", {})] * len(value)
         return schema["type"] == "array" and all(map(fits, value, entries, [known] * len(value)))
     if isinstance(value, dict) and "properties" in schema:
-        return list(value) == list(schema["properties"]) and all(
-            fits(value[name], each, known) for name, each in schema["properties"].items()
-        )
+        fields = {name: each for name, each in schema["properties"].items() if name in value or name != "reduce"}
+        return list(value) == list(fields) and all(fits(value[name], each, known) for name, each in fields.items())
     names = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", type(None): "null"}
     return str(schema.get("type", names[type(value)])) == names[type(value)]
 

@@ -23,6 +23,7 @@ def snapshot(task: Task) -> object:
         "reason",
         "plan",
         "children",
+        "work",
         "bound",
         "first_undispatched",
         "live",
@@ -36,7 +37,7 @@ def snapshot(task: Task) -> object:
 
 def recount(task: Task) -> None:
     states = [task.state_of(child) for child in range(task.children)]
-    assert task.bound == (task.children if task.plan else 0)
+    assert task.bound in (task.work, task.children)
     assert task.live == sum(state in LIVE for state in states)
     assert task.stopping == states.count(ChildState.STOPPING)
     assert task.succeeded == states.count(ChildState.SUCCEEDED)

@@ -33,7 +33,7 @@ def submit(world: World, task_id: str, delay: int, *, children: int) -> None:
     """Let somebody ask for a task, with its own number of children or another one."""
     made = world.templates.get(task_id)
     if made is None:
-        made = world.templates[task_id] = template(world.rng)
+        made = world.templates[task_id] = template(world.rng, world.plan)
         world.tasks.append(task_id)
         world.children[task_id] = children
     params = {"n": children}
@@ -70,7 +70,7 @@ def mend_clock(world: World, node: Node, delay: int) -> None:
 
 def submit_unchecked(world: World, task_id: str) -> None:
     """Let somebody ask for a task that no scheduler can plan, past the client that would refuse it."""
-    made = world.templates[task_id] = template(world.rng)
+    made = world.templates[task_id] = template(world.rng, world.plan)
     world.tasks.append(task_id)
     event = world.me.sign(
         e.TaskRequested, task_id=task_id, template_name=made.name, template_version="1", template=made.to_json(),
@@ -110,7 +110,7 @@ def set_schedule(world: World, schedule_id: str, delay: int = 0) -> None:
     """Let somebody make a schedule, or change it as it is then; now and then an older one than that."""
     rng = world.rng
     spec, policy = times(rng)
-    made, children, late = template(rng), rng.choice((0, 0, 1, 1, 2, 3)), rng.random() < 0.1
+    made, children, late = template(rng, world.plan), rng.choice((0, 0, 1, 1, 2, 3)), rng.random() < 0.1
 
     def act(client: SimulatedClient) -> None:
         world.archive.read()

@@ -48,7 +48,7 @@ class Archive:
         self._reader = log.reader()
         places = [*topics.journal(), *topics.work_log()]
         self._reader.assign(log.start(places))
-        self._log = log
+        self.log = log
         self.journal: list[list[Kept]] = [[] for _ in topics.journal()]
         self.work: list[list[Kept]] = [[] for _ in topics.work_log()]
         self.ended: dict[str, e.Event] = {}
@@ -106,8 +106,8 @@ class Archive:
     def letters(self) -> Counter[tuple[bool, int, int]]:
         """Count the dead letters of each record: whether of the work log, partition, offset."""
         found: Counter[tuple[bool, int, int]] = Counter()
-        reader = self._log.reader()
-        reader.assign(self._log.start([TopicPartition(self._topics.dead_letters, 0)]))
+        reader = self.log.reader()
+        reader.assign(self.log.start([TopicPartition(self._topics.dead_letters, 0)]))
         while records := reader.poll(10_000, 0.0):
             for record in records:
                 event = self._codec.decode(record)

@@ -39,6 +39,7 @@ class Child:
     """Sequence of its last failure."""
     token: int = 0
     stopping: bool = False
+    result: str | None = None
 
     @property
     def progress(self) -> int:
@@ -68,7 +69,7 @@ class TaskModel:
         self.ends: list[Terminal | e.TaskRefused] = []
         """The terminal events, of one redrive after the other."""
         self.tallies: list[tuple[int, int, int, int]] = []
-        """Its children at each of them: all, completed, failed, cancelled."""
+        """Its work children at each of them: all, completed, failed, cancelled."""
         self.dispatched: set[int] = set()
         """Redrives in which anything was dispatched."""
         self._created = created
@@ -76,7 +77,7 @@ class TaskModel:
         self._faults = faults
         body: dict[str, Any] = json.loads(request.template)
         self._tolerate: dict[str, Any] = body["failure"]
-        self._retry: dict[str, Any] = body["child"]["retry"]
+        self._stages: tuple[dict[str, Any], ...] = (body["child"], *([body["reduce"]] if "reduce" in body else []))
         self._planned = False
         self._failed = 0
         self._opened_at = -1
@@ -91,6 +92,11 @@ class TaskModel:
     def end(self) -> Terminal | e.TaskRefused | None:
         """The terminal event of the present redrive, if it has ended."""
         return self.ends[self.redrive] if len(self.ends) > self.redrive else None
+
+    @property
+    def work(self) -> list[Child]:
+        """The children that are not the reduce, which is the last one where there is one."""
+        return self.children[: len(self.children) + 1 - len(self._stages)] if self.children else []
 
     def see(self, offset: int, event: e.Event) -> None:
         """Take the next event."""
@@ -147,16 +153,17 @@ class TaskModel:
             return False
         self.redrive = event.redrive
         self._opened_at, self._closed_at, self._why, self._failed = offset, None, "", 0
-        for child in self.children:
-            succeeded = child.ending == "completed"
-            if succeeded and not everything:
+        work = self.work
+        anew = any(everything or child.ending != "completed" for child in work)
+        for index, child in enumerate(self.children):
+            succeeded, outdated = child.ending == "completed", anew and index >= len(work)
+            if succeeded and not everything and not outdated:
                 continue
             child.ending, child.stopping, child.ended_at = None, False, offset
             child.attempt, child.failed_at = 1, child.sequence
-            if succeeded or event.restart:
+            if succeeded or event.restart or outdated:
                 child.state = None
-        if self._planned and all(child.ending for child in self.children):
-            self._close(offset, self._verdict())
+        self._close_when_done(offset)
         return True
 
     # --- decisions --------------------------------------------------------------------------------------------------
@@ -211,9 +218,10 @@ class TaskModel:
         if event.children != json.loads(self.request.params)["n"]:
             self._fault(f"planned as {event.children} children for {self.request.params}")
         self._planned = True
-        self.children = [Child() for _ in range(event.children)]
-        if not self.children:
-            self._close(offset, self._verdict())
+        if event.fan_in != len(self._stages) - 1:
+            self._fault(f"planned with {event.fan_in} reduce children")
+        self.children = [Child() for _ in range(event.children + event.fan_in)]
+        self._close_when_done(offset)
 
     def _dispatch(self, offset: int, basis: int, index: int, release: e.Release) -> None:
         child = self._child(index)
@@ -222,6 +230,9 @@ class TaskModel:
             return
         if child.live or child.ending or child.ended_at >= basis:
             self._fault(f"child {index} dispatched at {offset}, decided at {basis}: {child}")
+        before = self.work
+        if index >= len(before) and not all(other.ending and other.ended_at < basis for other in before):
+            self._fault(f"the reduce dispatched at {offset}, decided at {basis}, before every child had ended")
         if release.ordinal != child.ordinal + 1:
             self._fault(f"child {index} dispatched with ordinal {release.ordinal} after {child.ordinal}")
         created = self._created.get((self.task_id, index, release.ordinal))
@@ -263,8 +274,8 @@ class TaskModel:
 
     def _note_end(self, event: Terminal | e.TaskRefused) -> None:
         self.ends.append(event)
-        endings = Counter(child.ending for child in self.children)
-        tally = (len(self.children), endings["completed"], endings["failed"], endings["cancelled"])
+        endings = Counter(child.ending for child in self.work)
+        tally = (len(self.work), endings["completed"], endings["failed"], endings["cancelled"])
         self.tallies.append(tally)
 
     # --- what becomes of children -----------------------------------------------------------------------------------
@@ -295,13 +306,15 @@ class TaskModel:
         else:
             self._attempt(event.child, child, event)
         self._end_child(offset, child, event)
-        if child.ending and all(other.ending for other in self.children):
-            self._close(offset, self._verdict())
+        if child.ending:
+            self._close_when_done(offset)
 
     def _end_child(self, offset: int, child: Child, event: Outcome) -> None:
         match event:
             case e.ChildCompleted():
-                child.ending = "completed"
+                child.ending, child.result = "completed", event.result
+                if event.child >= len(self.work):
+                    self._reduced(event)
                 if event.sequence != child.sequence:
                     self._fault(f"child {event.child} completed from {event.sequence}: {child}")
             case e.ChildFailed():
@@ -319,24 +332,42 @@ class TaskModel:
 
     def _fail(self, offset: int, child: Child, event: e.ChildFailed) -> None:
         progressed = event.sequence > child.failed_at
-        attempt = 1 if progressed and self._retry["reset_on_progress"] else event.attempt
+        is_reduce = event.child >= len(self.work)
+        retry = self._stages[is_reduce]["retry"]
+        attempt = 1 if progressed and retry["reset_on_progress"] else event.attempt
         child.failed_at = event.sequence
-        most = self._retry["max_attempts"]
+        most = retry["max_attempts"]
         types = () if event.cause is None else event.cause.error_types
         names = {event.error_type, *types, *(name.split(".")[-1] for name in types)}
-        again = event.retryable and names.isdisjoint(self._retry["non_retryable"])
+        again = event.retryable and names.isdisjoint(retry["non_retryable"])
         if again and (most == 0 or attempt < most):
             child.ending = "cancelled" if child.stopping else None
             child.attempt = event.attempt if child.stopping else attempt + 1
             return
         child.ending = "failed"
+        if is_reduce:
+            self._close(offset, "failed")
+            return
         self._failed += 1
         if self._too_many() and self._tolerate.get("on") != "run_all":
             self._close(offset, "failed")
 
-    def _verdict(self) -> str:
-        """Tell how it ends where every child has ended, and it was not closed before."""
-        return "failed" if self._too_many() else "succeeded"
+    def _reduced(self, event: e.ChildCompleted) -> None:
+        """Hold what a reduce returned, which is what it has read, against the results that stand."""
+        stand = [[index, json.loads(child.result or "null")] for index, child in self._completed()]
+        if json.loads(event.result or "null") != stand:
+            self._fault(f"the reduce read {event.result}, where {stand} stands")
+
+    def _completed(self) -> Iterator[tuple[int, Child]]:
+        return ((index, child) for index, child in enumerate(self.work) if child.ending == "completed")
+
+    def _close_when_done(self, offset: int) -> None:
+        """Close it where every child has ended, or all but the reduce and too many of them have failed."""
+        if self._planned and all(child.ending for child in self.work):
+            if self._too_many():
+                self._close(offset, "failed")
+            elif all(child.ending for child in self.children):
+                self._close(offset, "succeeded")
 
     def _too_many(self) -> bool:
         count, percent = self._tolerate["count"], self._tolerate["percent"]
@@ -344,7 +375,7 @@ class TaskModel:
             return self._failed > 0
         if count is not None and self._failed > count:
             return True
-        return percent is not None and self._failed * 100 > percent * len(self.children)
+        return percent is not None and self._failed * 100 > percent * len(self.work)
 
     def _reset(self, offset: int, partition: int) -> None:
         for index, child in enumerate(self.children):
@@ -352,8 +383,7 @@ class TaskModel:
                 self._excused.add((index, child.ordinal))
                 child.live, child.ended_at = False, offset
                 child.ending = "cancelled" if child.stopping else None
-        if self._planned and all(child.ending for child in self.children):
-            self._close(offset, self._verdict())
+        self._close_when_done(offset)
 
     def _attempt(
         self, index: int, child: Child, event: Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded

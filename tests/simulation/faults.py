@@ -42,7 +42,9 @@ OF_SCHEDULES: Final = (
 """What people do to schedules: only where there are any."""
 BACKFILLS: Final = ("backfill", "backfill of a stale number", "backfill cancelled")
 """The same, of backfills."""
-REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly")
+REDUCED: Final = "task reduced anew"
+"""Only where this may strike have templates a reduce."""
+REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly", REDUCED)
 OF_MODULES: Final = ("worker without the module", "import fails on a worker")
 """Workers that cannot run what there is."""
 UNKNOWN: Final = ("newer record in the journal", "newer record set aside")
@@ -85,6 +87,7 @@ TURNS: Final[Mapping[str, float]] = {
     "task redriven blindly": 0.0008,
     "worker without the module": 0.003,
     "import fails on a worker": 0.004,
+    REDUCED: 0.003,
 }
 """Faults between two steps: how likely at each turn."""
 BIRTHS: Final[Mapping[str, float]] = {

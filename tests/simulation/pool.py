@@ -25,6 +25,9 @@ class Surroundings(Protocol):
     def started(self, job: jobs.Job) -> None:
         """Hear that a job runs now."""
 
+    def results(self, job: jobs.Job) -> list[tuple[int, object]] | None:
+        """Return the results that a reduce reads; None for any other job."""
+
     def stopped(self, job: jobs.Job, units: int) -> None:
         """Hear that a job stopped at a safe point, after telling of this many units."""
 
@@ -43,6 +46,8 @@ class _Run:
     waits_for: int = 0
     stop_at: float | None = None
     hangs: bool = False
+    results: list[tuple[int, object]] | None = None
+    """What it has read, if it is a reduce."""
     imports: bool = False
     """Its handler's module is being imported, in vain."""
 
@@ -67,7 +72,8 @@ class FakePool:
     def submit(self, new: Sequence[jobs.Job]) -> None:
         for job in new:
             done = 0 if job.state is None else int(json.loads(job.state))
-            self._runs[job.key] = _Run(job, units=1 + json.loads(job.args)["first"] % 5, done=done, told=done)
+            first = json.loads(job.args).get("first", 2)
+            self._runs[job.key] = _Run(job, units=1 + first % 5, done=done, told=done)
 
     def poll(self, timeout: float) -> list[jobs.News]:
         if self._runs:
@@ -141,6 +147,7 @@ class FakePool:
             return True
         run.next_at = now + self._rng.uniform(0.001, 0.2)
         self._faults.started(run.job)
+        run.results = self._faults.results(run.job)
         if self._faults.strike(JOB, run.job.task_id, run.job.child):
             self._end(jobs.JobReturned(key=key))
             return False
@@ -158,7 +165,7 @@ class FakePool:
             self._end(
                 jobs.JobCompleted(
                     key=key, started_at=run.started_at or 0, finished_at=self._clock.now(),
-                    result=str(run.done), state=None,
+                    result=str(run.done) if run.results is None else json.dumps(run.results), state=None,
                 )
             )  # fmt: skip
         elif fault := self._faults.strike(UNIT, run.job.task_id, run.job.child):

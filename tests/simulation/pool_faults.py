@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from streamsched.domain.options import read_options
+from streamsched.log.codec import Codec
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
 from streamsched.worker import jobs
+from streamsched.worker.results import read_results
 from tests.simulation.evidence import Started, Stopped
 from tests.simulation.faults import JOB, Fault
 from tests.simulation.nodes import Crash, Node
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+
+CODEC = Codec()
 
 
 class PoolFaults:
@@ -49,6 +57,18 @@ class PoolFaults:
         world.evidence.append(
             Started(world.ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
         )
+
+    def results(self, job: jobs.Job) -> list[tuple[int, object]] | None:
+        """Read what a reduce reads, past all faults: from its own reading the worker learns nothing."""
+        options = None if job.options is None else read_options(job.options)
+        if options is None or options.reduce is None:
+            return None
+        world = self._world
+        found = read_results(
+            View(MemoryStore(), CODEC), log=world.archive.log, topics=world.topics, codec=CODEC, task_id=job.task_id,
+            wanted=options.reduce, alive=lambda: None,
+        )  # fmt: skip
+        return [(result.index, result.value) for result in found]
 
     def stopped(self, job: jobs.Job, units: int) -> None:
         """Note that a job stopped at a safe point."""

@@ -21,7 +21,7 @@ from streamsched.scheduler import aggregator, dispatcher, journal, schedules, ta
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow
 from streamsched.worker import reading, settlement
-from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, REDRIVES
+from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, REDRIVES, REDUCED
 
 BESIDE_BACKFILLS: Final = "read by schedulers beside backfills"
 LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
@@ -127,8 +127,8 @@ def limited(limits: Mapping[str, int]) -> Iterator[None]:
             setattr(module, name, value)
 
 
-def template(rng: Random) -> Template:
-    """Make up a template: how often children are tried again, how many may fail."""
+def template(rng: Random, plan: Scenario) -> Template:
+    """Make up a template: how often children are tried again, how many may fail, perhaps a reduce."""
     attempts, interval = rng.choice((1, 2, 4, 0)), rng.choice((0, 50, 500))
     reset, final = rng.random() < 0.5, rng.random()
     failure = rng.choice(
@@ -149,7 +149,16 @@ def template(rng: Random) -> Template:
             ),
         ),
         failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
+        reduce=_reduce(int(final * 10_000)) if REDUCED in plan.kinds else None,
     )
+
+
+def _reduce(lot: int) -> ChildSpec | None:
+    """Give two of three templates a reduce, which is tried again in its own way."""
+    if lot % 3 == 0:
+        return None
+    retry = RetryPolicy(max_attempts=(1, 3, 0)[lot // 3 % 3], initial_interval_ms=50, reset_on_progress=lot % 4 == 0)
+    return ChildSpec(handler="made.up:total", retry=retry)
 
 
 def times(rng: Random) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from streamsched.log.core.store import group_key
 from streamsched.log.port import Append, Headers, LogError, TopicPartition
 from streamsched.runtime.identity import Identity
 from tests.simulation import actions
-from tests.simulation.faults import BACKFILLS, REDRIVES, Fault
+from tests.simulation.faults import BACKFILLS, REDRIVES, REDUCED, Fault
 from tests.simulation.nodes import Node
 from tests.simulation.routing import ELSEWHERE
 from tests.simulation.world import CODEC, JUMPS, World
@@ -211,6 +211,22 @@ def _redrive_blindly(world: World, fault: Fault) -> None:
         actions.redrive_blindly(world, task_id, rng)
 
 
+def _reduce_anew(world: World, fault: Fault) -> None:
+    """Redrive a task with a reduce that has ended; perhaps it is cancelled while that waits for its children."""
+    world.archive.read()
+    known = sorted(task_id for task_id in world.archive.ended if _has_reduce(world, task_id))
+    if known:
+        task_id, rng = known[int(fault.amount * len(known))], Random(fault.amount)
+        world.happens(fault.kind, f"{task_id} is to be redriven, with its reduce")
+        actions.redrive(world, task_id, 0, rng)
+        if rng.random() < 0.6:
+            actions.cancel(world, task_id, rng.randrange(60))
+
+
+def _has_reduce(world: World, task_id: str) -> bool:
+    return task_id in world.templates and world.templates[task_id].reduce is not None
+
+
 def _backfill(world: World, fault: Fault) -> None:
     schedule_id, rng = _schedule(world, fault), Random(fault.amount)
     actions.backfill(world, schedule_id, rng.choice((0, rng.randrange(100))), rng)
@@ -394,4 +410,5 @@ _INJECT: Final[dict[str, Callable[[World, Fault], None]]] = {
     "task redriven": _redrive,
     "task redriven by two": _redrive_by_two,
     "task redriven blindly": _redrive_blindly,
+    REDUCED: _reduce_anew,
 }

@@ -20,14 +20,17 @@ WAITS = st.sampled_from((0, 5, 1_000))
 CHILDREN: Final = 4
 
 
-def template(*, retry: RetryPolicy | None = None, failure: FailurePolicy | None = None) -> Template:
-    """Make a template of a range split."""
+def template(
+    *, retry: RetryPolicy | None = None, failure: FailurePolicy | None = None, reduce: RetryPolicy | None = None
+) -> Template:
+    """Make a template of a range split; ``reduce`` is how its reduce is retried, if it has one."""
     return Template(
         name="made-up",
         params={"n": Param(type="integer")},
         split=RangeSplit(first=1, last="${n}", size=1),
         child=ChildSpec(handler="some.module:handler", retry=retry or RetryPolicy()),
         failure=failure or FailurePolicy(),
+        reduce=None if reduce is None else ChildSpec(handler="some.module:total", retry=reduce),
     )
 
 
@@ -36,15 +39,17 @@ def request(made: Template, task_id: str = "task", number: int = 0) -> e.TaskReq
     return e.TaskRequested(number.to_bytes(16), 1_000, "me", task_id, "made-up", "1", made.to_json(), "{}", 0, "", None)
 
 
+retries = st.builds(
+    RetryPolicy,
+    max_attempts=st.integers(0, 3),
+    initial_interval_ms=st.sampled_from((0, 100)),
+    non_retryable=st.sampled_from(((), ("Hopeless",))),
+    reset_on_progress=st.booleans(),
+)
 policies = st.builds(
     template,
-    retry=st.builds(
-        RetryPolicy,
-        max_attempts=st.integers(0, 3),
-        initial_interval_ms=st.sampled_from((0, 100)),
-        non_retryable=st.sampled_from(((), ("Hopeless",))),
-        reset_on_progress=st.booleans(),
-    ),
+    retry=retries,
+    reduce=st.none() | retries,
     failure=st.builds(
         FailurePolicy,
         count=st.none() | st.integers(0, 2),
@@ -94,7 +99,7 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
         e.ChildStarted(*running),
         e.ChildrenStopping(*head, (e.Release(child, child, ordinal, 0),), "stop", 0),
         e.ChildCancelled(*running, 1_000, sequence, state, "stop"),
-        e.TaskPlanned(*head, 0, draw(st.integers(0, CHILDREN)), "{}", "", 0),
+        e.TaskPlanned(*head, 0, draw(st.integers(0, CHILDREN)), "{}", "", 0, draw(st.integers(0, 1))),
         e.TaskPlanProgressed(*head, 0, "{}", 0),
         e.ChildrenCancelled(*head, (e.Span(child, last),), "over", 0),
         e.TaskCancelRequested(*head, task.redrive + draw(st.sampled_from((0, 0, 1))), "enough"),

@@ -115,7 +115,7 @@ class Shop:
             modules=modules, own=own,
         )  # fmt: skip
 
-    def dispatch(self, first: int, last: int, partition: int = 0, **changed: int) -> None:
+    def dispatch(self, first: int, last: int, partition: int = 0, **changed: int | str) -> None:
         """Write the dispatches of these children, each in a transaction of its own."""
         for child in range(first, last + 1):
             work = self.me.sign(

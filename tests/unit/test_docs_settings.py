@@ -46,9 +46,11 @@ def test_every_file_that_it_shows_is_read_and_its_client_settings_are_some(numbe
     path = tmp_path / "streamsched.toml"
     path.write_text(EXAMPLES[number])
     loaded = load_settings(path, environ={})
-    assert set(loaded.kafka) == set(tomllib.loads(EXAMPLES[number]).get("kafka", {}))
+    shown = tomllib.loads(EXAMPLES[number]).get("kafka", {})
+    assert set(loaded.executors) == set(shown.pop("executors", {}))
+    assert set(loaded.kafka) == set(shown)
     try:
-        Producer({**loaded.kafka, "bootstrap.servers": "127.0.0.1:1", "log_level": 0})
+        Producer({**loaded.kafka, **loaded.executors, "bootstrap.servers": "127.0.0.1:1", "log_level": 0})
     except KafkaException as error:
         assert "No such configuration property" not in str(error)  # noqa: PT017 - the certificates are not there
         assert "Invalid value" not in str(error)  # noqa: PT017

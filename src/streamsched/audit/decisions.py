@@ -40,6 +40,7 @@ _OWED: Final = {
     Action.END: "its terminal event",
 }
 _LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
+_ENDED: Final = (ChildState.SUCCEEDED, ChildState.FAILED, ChildState.CANCELLED)
 
 
 def name_of(event: e.Event) -> str:
@@ -83,13 +84,16 @@ def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Faul
         if release.first != next_new or release.ordinal != 1:
             return Fault(10, release.first, f"children from {next_new} on, with ordinal 1", _release(release))
         next_new = release.last + 1
-    return None if next_new <= planned.children and event.releases else _empty(event)
+    bound = planned.children or planned.fan_in
+    return None if next_new <= bound and event.releases else _empty(event)
 
 
 def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
     """Find a child that was not to be dispatched at this basis."""
     next_new = task.first_undispatched
     for release in event.releases:
+        if fault := _too_early(task, event, release):
+            return fault
         if release.first == next_new:
             next_new = release.last + 1
             continue
@@ -101,6 +105,15 @@ def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
             if due > event.at:
                 return Fault(10, child, f"its next dispatch at {due} or later", f"it was dispatched at {event.at}")
     return None if event.releases else _empty(event)
+
+
+def _too_early(task: Task, event: e.ChildrenDispatched, release: e.Release) -> Fault | None:
+    """Find a child of a later stage that was dispatched while one of an earlier stage had no ending."""
+    for child in range(task.work) if release.last >= task.work else ():
+        if task.state_of(child) not in _ENDED:
+            expected = f"at basis {event.basis} an ending of every child before the reduce"
+            return Fault(14, release.last, expected, f"child {child} was {_where(task, child)}")
+    return None
 
 
 def _unstoppable(task: Task, event: e.ChildrenStopping) -> Fault | None:
@@ -180,6 +193,8 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
         return Fault(2, None, f"no plan, for the request cannot be planned: {error}", f"{event.children} children")
     if event.children != made.children:
         return Fault(2, None, f"{made.children} children by the request", f"{event.children} in TaskPlanned")
+    if event.fan_in != (task.template.reduce is not None):
+        return Fault(2, None, "a reduce as the template says", f"{event.fan_in} in TaskPlanned")
     if (event.plan, event.digest) != (made.document, made.digest):
         expected = f"the plan of the request, digest {made.digest[:16]}"
         return Fault(2, None, expected, f"another plan, digest {event.digest[:16]}")

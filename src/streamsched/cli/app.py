@@ -44,6 +44,7 @@ COMMANDS: Commands = {
     "redrive": ("watch_commands:redrive", "streamsched redrive nightly-7\nstreamsched redrive nightly-7 --all --wait"),
     "children": ("look_commands:children", "streamsched children nightly-7 --state failed"),
     "results": ("look_commands:results", "streamsched results nightly-7 --json | jq .result.count"),
+    "result": ("look_commands:result", "streamsched result nightly-7"),
     "certify": ("audit_commands:certify", "streamsched certify nightly-7\nstreamsched certify nightly-7 --json"),
     "plan": ("try_commands:plan", "streamsched plan examples/print-numbers.yaml -p n=1000000"),
     "try": (

@@ -1,4 +1,4 @@
-"""``status``, ``list``, ``children``, ``results`` and ``nodes``."""
+"""``status``, ``list``, ``children``, ``results``, ``result`` and ``nodes``."""
 
 from __future__ import annotations
 
@@ -115,6 +115,16 @@ def results(context: typer.Context, task: Task, as_json: Json = False) -> None:
                 out_json({"child": child.child, "result": child.result})
             else:
                 out(str(child.child), whole(child.result))
+
+
+def result(context: typer.Context, task: Task, as_json: Json = False) -> None:
+    """Print what the reduce of a task has returned: a JSON value."""
+    with client_of(context) as client:
+        found = client.result(task)
+    if as_json:
+        out_json(found)
+    else:
+        out(whole(found))
 
 
 def list_nodes(context: typer.Context, as_json: Json = False) -> None:

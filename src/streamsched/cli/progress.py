@@ -181,13 +181,15 @@ class ReadProgress:
 
 
 def counted(status: TaskStatus) -> str:
-    """Return the numbers of children by state, as text."""
+    """Return the numbers of children by state, and the state of the reduce, as text."""
     children = status.children
     words = [f"{children.succeeded:,} of {children.total:,} done"]
     for name in ("running", "waiting", "failed", "cancelled"):
         count = getattr(children, name)
         if count:
             words.append(f"{count:,} {name}")
+    if status.reduce:
+        words.append(f"reduce {status.reduce}")
     return ", ".join(words)
 
 

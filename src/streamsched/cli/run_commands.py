@@ -146,7 +146,8 @@ def report(status: TaskStatus, as_json: bool, *, seconds: float, fresh: int, out
         if seconds:
             out(f"time      {span(seconds)}, {rate:,.0f} children/s in this run")
         out(f"output    {output}")
-        out(f"results   streamsched results {shlex.quote(status.task_id)}")
+        command = "result" if status.reduce else "results"
+        out(f"{command:<9} streamsched {command} {shlex.quote(status.task_id)}")
     return 0 if status.state == "succeeded" else 1
 
 

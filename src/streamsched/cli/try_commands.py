@@ -38,6 +38,8 @@ def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_
     out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
     out(f"parameters  {plain(prepared.params_json, 500)}")
     out(f"handler     {prepared.template.child.handler}")
+    if prepared.template.reduce is not None:
+        out(f"reduce      {prepared.template.reduce.handler}")
     out(f"children    {count:,}")
     last = -1
     for child in shown:

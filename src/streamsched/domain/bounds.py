@@ -17,6 +17,9 @@ from streamsched.domain.kinds import COUNT_LIMIT
 from streamsched.domain.routing import problem_of_patterns
 
 CHILDREN_LIMIT: Final = 10_000_000
+"""Children that a splitter may give."""
+TABLE_LIMIT: Final = CHILDREN_LIMIT + 1_003
+"""Children of all stages of a task."""
 LAST_ORDINAL: Final = 0xFFF
 """The highest ordinal that a cell can hold; a child that came so far is not dispatched again."""
 LONGEST_MS: Final = 1 << 46
@@ -36,7 +39,8 @@ def _fitting(what: str, fits: Callable[[str], bool]) -> Callable[[str], str | No
 
 Time = Annotated[int, Meta(ge=0, lt=TIME_END, description="milliseconds since the Unix epoch")]
 Millis = Annotated[int, Meta(ge=0, lt=LONGEST_MS + 1, description="milliseconds")]
-Child = Annotated[int, Meta(ge=0, lt=CHILDREN_LIMIT, description="index of a child")]
+Child = Annotated[int, Meta(ge=0, lt=TABLE_LIMIT, description="index of a child")]
+FanIn = Annotated[int, Meta(ge=0, lt=2, description="number of reduce children")]
 Children = Annotated[int, Meta(ge=0, lt=CHILDREN_LIMIT + 1, description="number of children")]
 Ordinal = Annotated[int, Meta(ge=1, lt=LAST_ORDINAL + 1, description="number of a dispatch of a child")]
 Positive = Annotated[int, Meta(ge=1, lt=COUNT_END)]

@@ -34,6 +34,12 @@ class NoSuchSchedule(NoSuchTask):
     """There is no schedule of this id in this log, or it was deleted."""
 
 
+class NoResult(StreamschedError):
+    """The task has no result, or not yet."""
+
+    http_status = 409
+
+
 class Unavailable(StreamschedError):
     """The log cannot be reached, read or written as it must be."""
 

@@ -15,6 +15,7 @@ from streamsched.domain.bounds import (
     Children,
     Count,
     ErrorTypes,
+    FanIn,
     MaxActive,
     Millis,
     Modules,
@@ -248,13 +249,17 @@ class BackfillCancelled(OfSchedule, frozen=True, gc=False):
 
 
 class TaskPlanned(OfTask, frozen=True, gc=False):
-    """The split is complete: this many children, made by this plan (JSON: splitter and its resolved input)."""
+    """The split is complete: this many children, made by this plan (JSON: splitter and its resolved input).
+
+    With ``fan_in`` 1 another child stands behind them, the reduce: it runs when all of them have ended. 0: none.
+    """
 
     redrive: Count
     children: Children
     plan: str
     digest: str
     basis: int
+    fan_in: FanIn = 0
 
 
 class TaskPlanProgressed(OfTask, frozen=True, gc=False):
@@ -357,7 +362,10 @@ class BackfillDecided(OfSchedule, frozen=True, gc=False):
 
 
 class ChildCreated(OfTask, frozen=True, gc=False):
-    """One dispatch of one child: all that a worker needs to run it. Limits in milliseconds, 0 is none."""
+    """One dispatch of one child: all that a worker needs to run it. Limits in milliseconds, 0 is none.
+
+    ``options`` (JSON) says what a worker must know how to do beyond calling the handler with its arguments.
+    """
 
     task_id: TaskId
     child: Child
@@ -372,6 +380,7 @@ class ChildCreated(OfTask, frozen=True, gc=False):
     state: Payload | None
     recoveries: Count
     traceparent: Name | None
+    options: Payload | None = None
 
 
 class WorkerEvent(OfTask, frozen=True, gc=False):
@@ -435,9 +444,9 @@ class ChildCancelled(WorkerEvent, frozen=True, gc=False):
 class Why(Struct, frozen=True, gc=False):
     """Why a worker, the node with the id ``node``, cannot run a child; ``detail`` says it to people.
 
-    ``code`` is ``module`` (it does not allow the handler's module) or ``import`` (the handler could not be imported
-    there just now). The child is not dispatched again for ``retry_after`` milliseconds. ``begun``: whether its attempt
-    had begun.
+    ``code`` is ``module`` (it does not allow the handler's module), ``import`` (the handler could not be imported
+    there just now) or ``version`` (it does not know an option of the child). The child is not dispatched again for
+    ``retry_after`` milliseconds. ``begun``: whether its attempt had begun.
     """
 
     code: str

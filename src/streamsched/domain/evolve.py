@@ -38,11 +38,14 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
         return False
     task.plan = event.plan
     task.digest = event.digest
-    task.children = task.bound = event.children
+    task.work = event.children
+    task.children = event.children + event.fan_in
+    # Without work children the reduce may have been dispatched with the plan, whatever has come between.
+    task.bound = task.work or task.children
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING)
-    _close_when_done(task, event.at)
+    _advance(task, event.at)
     return True
 
 
@@ -84,7 +87,7 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
     cancelled = task.cancelled
     for span in event.spans:
         task.cancel_idle(span)
-    _close_when_done(task, event.at)
+    _advance(task, event.at)
     return task.cancelled > cancelled
 
 
@@ -117,14 +120,14 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
         detail.message = None  # it is about a return, not a failure
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
-    _close_when_done(task, event.at)
+    _advance(task, event.at)
     return True
 
 
 def _failed(task: Task, event: e.ChildFailed) -> bool:
     stopping = task.state_of(event.child) is ChildState.STOPPING
     detail = _ended(task, event)
-    retry = task.template.child.retry
+    retry = task.spec_of(event.child).retry
     progressed = event.sequence > detail.failed_at_sequence
     attempt = 1 if progressed and retry.reset_on_progress else event.attempt
     _keep_state(detail, event)
@@ -198,6 +201,8 @@ def _redriven(task: Task, event: e.TaskRedriven) -> bool:
     everything = event.scope == "all"
     if event.redrive != task.redrive + 1 or not (task.left_undone or (everything and task.phase is Phase.SUCCEEDED)):
         return False
+    if _is_used_up(task, everything=everything):
+        return False
     task.redrive = event.redrive
     task.reopened = False
     task.reason = ""
@@ -205,16 +210,37 @@ def _redriven(task: Task, event: e.TaskRedriven) -> bool:
     task.enter(Phase.RUNNING if task.plan else Phase.REQUESTED)
     task.revive_tail()
     task.due.clear()  # nothing waits for what it waited for before
+    anew = False  # whether a work child is done again, so that the reduce will read other results
     for child in range(task.cells):
-        state = task.state_of(child)
-        if task.ordinal_of(child) == LAST_ORDINAL or (state is ChildState.SUCCEEDED and not everything):
+        state, outdated = task.state_of(child), anew and child >= task.work
+        if not (outdated or _is_redone(task, child, everything=everything)):
             continue
-        task.do_again(child, restart=event.restart or state is ChildState.SUCCEEDED)
+        task.do_again(child, restart=event.restart or outdated or state is ChildState.SUCCEEDED)
         task.succeeded -= state is ChildState.SUCCEEDED
         task.failed -= state is ChildState.FAILED
         task.cancelled -= state is ChildState.CANCELLED
-    _close_when_done(task, event.at)
+        anew = anew or child < task.work
+    task.bound = task.work
+    _advance(task, event.at)
     return True
+
+
+def _is_redone(task: Task, child: int, *, everything: bool) -> bool:
+    """Return whether a redrive has a child done again, by its own state."""
+    return task.ordinal_of(child) < LAST_ORDINAL and (everything or task.state_of(child) is not ChildState.SUCCEEDED)
+
+
+def _is_used_up(task: Task, *, everything: bool) -> bool:
+    """Return whether a reduce that would have to run again cannot be dispatched any more."""
+    return any(
+        task.ordinal_of(reduce) == LAST_ORDINAL
+        and (
+            everything
+            or task.state_of(reduce) is not ChildState.SUCCEEDED
+            or any(_is_redone(task, child, everything=everything) for child in range(task.work))
+        )
+        for reduce in range(task.work, task.cells)
+    )
 
 
 def _task_ended(task: Task, event: e.TaskEnded) -> bool:
@@ -234,9 +260,10 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     detail.finished_at = event.at
     detail.worker = event.by
     task.refusal = ""
-    if event.at > event.started_at:
-        task.busy_ms += event.at - event.started_at
-    task.measured += 1
+    if event.child < task.work:
+        if event.at > event.started_at:
+            task.busy_ms += event.at - event.started_at
+        task.measured += 1
     return detail
 
 
@@ -263,33 +290,38 @@ def _come_back(task: Task, child: int, at: int, *, due: int = 0) -> None:
 def _fail_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.FAILED)
     task.failed += 1
-    policy = task.template.failure
-    if task.phase is Phase.RUNNING and policy.exceeded(task.failed, task.children):
-        detail = task.detail(child)
-        task.reason = task.reason or f"child {child} failed: {detail.error_type}: {detail.message}"
-        if policy.on != RUN_ALL:
+    policy, is_reduce = task.template.failure, child >= task.work
+    if task.phase is Phase.RUNNING and (is_reduce or policy.exceeded(task.failed, task.work)):
+        detail, name = task.detail(child), "the reduce" if is_reduce else f"child {child}"
+        task.reason = task.reason or f"{name} failed: {detail.error_type}: {detail.message}"
+        if is_reduce or policy.on != RUN_ALL:
             task.enter(Phase.FAILING)
-    _close_when_done(task, at)
+    _advance(task, at)
 
 
 def _cancel_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.CANCELLED)
     task.cancelled += 1
-    _close_when_done(task, at)
+    _advance(task, at)
 
 
-def _close_when_done(task: Task, at: int) -> None:
-    """Close a task of which every planned child has ended; its ending is certain since ``at``.
+def _advance(task: Task, at: int) -> None:
+    """Open the next stage where every child of this one has ended, close the task where there is none.
 
-    Without a plan it is not: one that is in flight would bring children.
+    With every planned child its ending is certain since ``at``. Without a plan it is not: one that is in flight would
+    bring children.
     """
-    if task.live or task.ended < task.children or not task.plan:
+    if task.live or task.ended < task.bound or not task.plan:
         return
-    if task.phase is Phase.RUNNING:
-        policy = task.template.failure
-        too_many = policy.on == RUN_ALL and policy.exceeded(task.failed, task.children)
-        task.enter(Phase.FAILING if too_many else Phase.SUCCEEDING)
-    if task.finished_at is None:
+    policy = task.template.failure
+    while task.phase is Phase.RUNNING and task.ended >= task.bound:
+        if task.bound == task.work and policy.on == RUN_ALL and policy.exceeded(task.failed, task.work):
+            task.enter(Phase.FAILING)
+        elif task.bound < task.children:
+            task.open_stage()
+        else:
+            task.enter(Phase.SUCCEEDING)
+    if task.ended == task.children and task.finished_at is None:
         task.finished_at = max(at, task.started_at or 0)  # of another node's clock, which may be behind
 
 

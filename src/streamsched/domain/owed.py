@@ -4,7 +4,7 @@ Reading the decision back clears it, so a decision that was lost (a crash, an ab
 again. The table, phase by phase::
 
     requested, planning   PLAN
-    running               DISPATCH   while a child was never dispatched or is due again
+    running               DISPATCH   while a child of the open stage was never dispatched, or one is due again
     closing               STOP       while a live child has not been told to stop
                           CANCEL     while a child is neither live nor ended
                           END        once every planned child has an ending

@@ -40,6 +40,7 @@ def plan(template: Template, params: Mapping[str, object]) -> Plan:
             reason = f"the split gives {arguments.children:,} children, the limit is {CHILDREN_LIMIT:,}"
             raise TemplateError(reason, "choose a larger size", path=("split", split.kind))
         arguments.validate()
+        reduce_arguments(template, params)
     except TemplateError as error:
         raise error.of(template.name) from None
     return Plan(arguments.children, document, sha256(document.encode()).hexdigest())
@@ -98,6 +99,14 @@ def _refusal(error: Exception) -> TemplateError:
         return error
     reason = f"this is not a plan of a splitter known here ({type(error).__name__}: {error})"
     return TemplateError(reason, "use a version that knows the splitter", path=("split",))
+
+
+def reduce_arguments(template: Template, params: Mapping[str, object]) -> str:
+    """Return the JSON text of the reduce's arguments; empty without one. Raise TemplateError above 256 KiB."""
+    if template.reduce is None:
+        return ""
+    text = JsonText(template.reduce.args, params, path=("reduce", "args"), limit=PAYLOAD_LIMIT)
+    return "".join(part for part in text.parts if isinstance(part, str))
 
 
 def _key(hole: Hole, split: Splitter) -> str:

@@ -14,12 +14,13 @@ from streamsched.domain.events import Release, Span, TaskRequested
 from streamsched.domain.phases import TERMINAL, TRANSITIONS, VERDICTS, ChildState, Phase
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import ANYWHERE, Requirement, requirement_of
-from streamsched.domain.template import complete_params, read_params, read_template, resolve_params
+from streamsched.domain.template import ChildSpec, complete_params, read_params, read_template, resolve_params
 
 CHUNK: Final = 2048
 """Children in one stored piece of the table."""
 
 _STATE: Final = 0xF
+_WAITING: Final = int(ChildState.WAITING)
 _RUNNING: Final = int(ChildState.RUNNING)
 _STOPPING: Final = int(ChildState.STOPPING)
 _DUE: Final = int(ChildState.DUE)
@@ -63,13 +64,16 @@ class Task:
     The table has a cell of 32 bits for each child that was ever dispatched: state (4), ordinal of the last dispatch
     (12), partition (16). The children behind it are the *tail* and have no cell, so that a plan costs nothing before it
     is worked on: those below ``first_undispatched`` were cancelled, all others wait.
+
+    *Stages* are ranges of the table, one after the other: the ``work`` children, then the reduce child if there is one.
+    A child with a cell that waits is *held*: it was dispatched before a redrive, and its stage is not open yet.
     """
 
     __slots__ = (
         "bound", "busy_ms", "cancelled", "cells", "changed", "children", "cursor", "details", "digest", "due", "failed",
         "fault", "finished_at", "first_undispatched", "live", "live_chunks", "load", "measured", "phase", "plan",
         "reason", "redrive", "refusal", "reopened", "request", "started_at", "stopping", "succeeded", "table",
-        "template", "touched", "void",
+        "template", "touched", "void", "work",
     )  # fmt: skip
 
     def __init__(self, request: TaskRequested, load: Load) -> None:
@@ -87,8 +91,10 @@ class Task:
         self.plan = self.digest = ""
         self.cursor: str | None = None
         self.children = 0
+        self.work = 0
+        """The number of work children, those that the splitter gives: the first ones of the table."""
         self.bound = 0
-        """The children below this one may be dispatched now: all of a plan, none before it."""
+        """The children below this one may be dispatched now: those of the open stage, none before a plan."""
         self.table = array("I")
         self.cells = 0
         """Length of the table: the children from this index on were never dispatched."""
@@ -148,10 +154,19 @@ class Task:
             self.phase is Phase.SUCCEEDED and self.succeeded < self.children
         )
 
+    def spec_of(self, child: int) -> ChildSpec:
+        """Return what the template says of the stage of a child."""
+        template = self.template
+        return template.child if child < self.work or template.reduce is None else template.reduce
+
+    def requirement_of(self, child: int) -> Requirement:
+        """Return what a worker must have to run a child; where the template cannot be read, nothing."""
+        return ANYWHERE if self.fault else requirement_of(self.spec_of(child).handler)
+
     @property
     def requirement(self) -> Requirement:
-        """What a worker must have to run its children; where its template cannot be read, nothing."""
-        return ANYWHERE if self.fault else requirement_of(self.template.child.handler)
+        """What a worker must have to run the children of the open stage; of the first one before there is a plan."""
+        return self.requirement_of(self.work if self.bound > self.work else self.work - 1)
 
     def params(self, *, match: bool = False) -> dict[str, object]:
         """Return the value of each variable, with ``match`` checked by its pattern. Raise TemplateError."""
@@ -249,7 +264,7 @@ class Task:
         if span.first > self.first_undispatched:
             return  # it would leave children behind that are never looked at again
         for child in range(span.first, min(last + 1, self.cells)):
-            if self.table[child] & _STATE == _DUE:
+            if self.table[child] & _STATE in (_DUE, _WAITING):
                 self._set_idle(child, ChildState.CANCELLED)
                 self.cancelled += 1
         if last >= self.first_undispatched:
@@ -273,12 +288,28 @@ class Task:
         heappush(self.due, (detail.due, child))
 
     def do_again(self, child: int, *, restart: bool) -> None:
-        """Queue an ended child for another dispatch, as its first attempt."""
+        """Have an ended child dispatched again, as its first attempt: a work child now, a reduce when that opens."""
         known = self.detail(child)
         state = None if restart else known.state
         self.details[child] = ChildDetail(sequence=known.sequence, state=state, failed_at_sequence=known.sequence)
+        if child < self.work:
+            self._queue(child)
+        else:
+            self._set_idle(child, ChildState.WAITING)
+
+    def open_stage(self) -> None:
+        """Open the stage behind the bound: its children may be dispatched, the held ones at once."""
+        held = self._held()
+        self.bound = self.children
+        for child in held:
+            self._queue(child)
+
+    def _queue(self, child: int) -> None:
         self._set_idle(child, ChildState.DUE)
         self.wait_until(child, 0)
+
+    def _held(self) -> list[int]:
+        return [child for child in range(self.work, self.cells) if self.table[child] & _STATE == _WAITING]
 
     def detail_of(self, child: int) -> ChildDetail:
         """Return what is known of a child, for reading."""
@@ -313,6 +344,8 @@ class Task:
         """Yield the children that are neither live nor ended, as few spans as there are."""
         for child in sorted(child for due, child in self.due if self._waits(due, child)):
             yield Span(child, child)
+        for child in self._held():
+            yield Span(child, child)
         if self.first_undispatched < self.children:
             yield Span(self.first_undispatched, self.children - 1)
 
@@ -324,7 +357,7 @@ class Task:
     def first_taken(self, span: Span) -> int | None:
         """Return the first child of a span that is live or has ended; None where all of them are idle."""
         for child in range(max(0, span.first), min(span.last + 1, self.cells)):
-            if self.table[child] & _STATE != _DUE:
+            if self.table[child] & _STATE not in (_DUE, _WAITING):
                 return child
         tail = max(span.first, self.cells)
         return tail if tail < self.first_undispatched and tail <= span.last else None

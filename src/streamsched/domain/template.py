@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from hashlib import sha256
@@ -28,14 +29,16 @@ __all__ = [
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
-LEVEL: Final = max(1, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
+REDUCE_LEVEL: Final = 3
+"""The language that has a reduce."""
+LEVEL: Final = max(REDUCE_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What each child runs: an importable handler, its arguments, its limits (milliseconds, 0 is none)."""
+    """What the children of a stage run: an importable handler, its arguments, its limits (milliseconds, 0 is none)."""
 
     handler: str
     args: dict[str, Any] = field(default_factory=dict)
@@ -49,13 +52,17 @@ class ChildSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """A checked template: one that could not work, whatever its variables, cannot be made (TemplateError)."""
+    """A checked template: one that could not work, whatever its variables, cannot be made (TemplateError).
+
+    ``reduce`` runs once, over the results of all children; its result is the task's.
+    """
 
     name: str
     split: Splitter
     child: ChildSpec
     params: Mapping[str, Param] = field(default_factory=dict)
     failure: FailurePolicy = field(default_factory=FailurePolicy)
+    reduce: ChildSpec | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -74,10 +81,17 @@ class Template:
                 raise TemplateError(f"{name!r} is not a variable name", remedy, path=("params", name))
             param.check(name)
         self.split.check(self.params)
-        self._check_child()
+        split = self.split
+        known = {*self.params, *(CHILD + variable for variable in split.variables)}
+        self._check_stage(self.child, known, f"child.args with a {split.kind} splitter")
+        for path, name in references(self.child.args, ("child", "args")):
+            if name.startswith(CHILD):
+                split.check_use(name.removeprefix(CHILD), path)
+        if self.reduce is not None:
+            with of_stage("reduce"):
+                self._check_stage(self.reduce, set(self.params), "reduce.args")
 
-    def _check_child(self) -> None:
-        child = self.child
+    def _check_stage(self, child: ChildSpec, known: Collection[str], where: str) -> None:
         if not isinstance(child.handler, str) or not _HANDLER.fullmatch(child.handler):
             reason = f"{child.handler!r} is not an import path"
             raise TemplateError(reason, "write package.module:function", path=("child", "handler"))
@@ -89,18 +103,20 @@ class Template:
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
-        split = self.split
-        known = {*self.params, *(CHILD + variable for variable in split.variables)}
         for path, name in references(child.args, ("child", "args")):
-            check_known(name, path, known, f"child.args with a {split.kind} splitter")
-            if name.startswith(CHILD):
-                split.check_use(name.removeprefix(CHILD), path)
+            check_known(name, path, known, where)
+
+    @property
+    def handlers(self) -> tuple[str, ...]:
+        """The handlers of all stages."""
+        return (self.child.handler,) if self.reduce is None else (self.child.handler, self.reduce.handler)
 
     @property
     def level(self) -> int:
         """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
         calls = any(functions.has_call(getattr(self.split, each.name)) for each in fields(self.split))
-        return max(self.split.level, 1 if self.failure.on == RUN_ALL else 0, functions.LEVEL if calls else 0)
+        own = REDUCE_LEVEL if self.reduce is not None else 1 if self.failure.on == RUN_ALL else 0
+        return max(self.split.level, own, functions.LEVEL if calls else 0)
 
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
@@ -112,7 +128,7 @@ class Template:
             "child": child,
             "failure": self.failure.to_dict(),
         }
-        return encode(body)
+        return encode(body if self.reduce is None else {**body, "reduce": asdict(self.reduce)})
 
     @classmethod
     def from_json(cls, text: str) -> Template:
@@ -120,17 +136,15 @@ class Template:
         try:
             body = values.read(text)
             (kind, split), *more = body["split"].items()
-            child = dict(body["child"])
-            retry = dict(child.pop("retry"))
-            retry["non_retryable"] = tuple(retry["non_retryable"])
-            if more or kind not in SPLITTERS or body.keys() != _FIELDS:
+            if more or kind not in SPLITTERS or body.keys() - {"reduce"} != _FIELDS:
                 raise ValueError(f"fields {sorted(body)}, splitters {sorted(body['split'])}")
             return cls(
                 name=body["name"],
                 params={name: _param(fields) for name, fields in body["params"].items()},
                 split=SPLITTERS[kind](**split),
-                child=ChildSpec(**child, retry=RetryPolicy(**retry)),
+                child=_stage(body["child"]),
                 failure=FailurePolicy(**body["failure"]),
+                reduce=_stage(body["reduce"]) if "reduce" in body else None,
             )
         except TemplateError:
             raise
@@ -228,6 +242,20 @@ def complete_params(template: Template, given: Mapping[str, object]) -> dict[str
             raise TemplateError(fault, f"give it {param.wanted()}", template=template.name, variable=name)
         resolved[name] = value
     return resolved
+
+
+@contextmanager
+def of_stage(stage: str) -> Iterator[None]:
+    """Give the errors of a stage's fields the path of that stage: those of a ChildSpec say ``child``."""
+    try:
+        yield
+    except TemplateError as error:
+        raise TemplateError(error.reason, error.remedy, path=(stage, *error.path[1:])) from None
+
+
+def _stage(fields: Mapping[str, Any]) -> ChildSpec:
+    retry = {**fields["retry"], "non_retryable": tuple(fields["retry"]["non_retryable"])}
+    return ChildSpec(**{**fields, "retry": RetryPolicy(**retry)})
 
 
 def _param(fields: Mapping[str, Any]) -> Param:

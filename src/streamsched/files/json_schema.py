@@ -19,7 +19,7 @@ from streamsched.domain.calendar.fields import DAY_OF_WEEK, FIELDS, Field
 from streamsched.domain.calendar.moment import RFC_3339
 from streamsched.domain.calendar.pattern import DayMatch
 from streamsched.domain.calendar.zone import Fold, Gap
-from streamsched.domain.overlap import CATCHUP_LIMIT, RANGES_LIMIT_BYTES, Overlap
+from streamsched.domain.overlap import CATCHUP_LIMIT, RUNS_LIMIT, Overlap
 from streamsched.domain.param import TYPES, TYPES_OF
 from streamsched.domain.placeholders import INTEGER_LIMIT, NAME
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL
@@ -243,7 +243,7 @@ _OF_SCHEDULE: Final[Mapping[str, Shape]] = {
     "overlap": {"enum": list(map(str, Overlap)), "default": str(Overlap.SKIP)},
     "catchup_window": _DURATION,
     "max_catchup_runs": {"type": "integer", "minimum": 0, "maximum": CATCHUP_LIMIT, "default": 0},
-    "limited_runs": {"type": "integer", "minimum": 0, "maximum": RANGES_LIMIT_BYTES, "default": 0},
+    "limited_runs": {"type": "integer", "minimum": 0, "maximum": RUNS_LIMIT, "default": 0},
     "pause_on_failure": {"type": "boolean", "default": False},
     "template": _any_of({"type": "string"}, _REFERENCES["template"]),
     "params": {"type": "object"},

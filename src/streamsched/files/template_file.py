@@ -11,7 +11,7 @@ from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import FieldPath, TemplateError, dotted
 from streamsched.domain.splitting import ChildArguments, Plan, plan
-from streamsched.domain.template import Template, resolve_params, version
+from streamsched.domain.template import Template, of_stage, resolve_params, version
 from streamsched.files.source import FILE_LIMIT_BYTES, Document, read_document
 from streamsched.files.template_model import MISSING, build
 from streamsched.log.topics import PAYLOAD_LIMIT
@@ -81,6 +81,9 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
 def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
     """Resolve as ``prepare`` does. Raise TemplateError."""
     template.child.retry.check_names()
+    if template.reduce is not None:
+        with of_stage("reduce"):
+            template.reduce.retry.check_names()
     resolved = resolve_params(template, params)
     params_json = encode(resolved)
     if len(params_json) > PAYLOAD_LIMIT:

@@ -15,7 +15,7 @@ from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, suggest
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.port import Splitter
-from streamsched.domain.template import ChildSpec, Template, check_patterns
+from streamsched.domain.template import ChildSpec, Template, check_patterns, of_stage
 
 MISSING: Final = "is missing"
 _EXPECTED: Final = {
@@ -100,7 +100,7 @@ _RETRY: Final[Fields] = {
     "non_retryable": _field(core.list_schema(_TEXT, strict=True), []),
     "reset_on_progress": _field(_BOOL, True),
 }
-_CHILD: Final[Fields] = {
+_STAGE: Final[Fields] = {
     "handler": _field(_TEXT),
     "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
     "timeout_ms": _field(_DURATION, 0, alias="timeout"),
@@ -116,7 +116,8 @@ TEMPLATE: Final[Fields] = {
     "name": _field(_TEXT),
     "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
     "split": _field(_object(_SPLIT)),
-    "child": _field(_object(_CHILD)),
+    "child": _field(_object(_STAGE)),
+    "reduce": _field(core.nullable_schema(_object(_STAGE)), None),
     "failure": _may_be_empty(_object(_FAILURE)),
     "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
 }
@@ -125,8 +126,10 @@ _OBJECTS: Final[dict[FieldPath, Fields]] = {
     ("params", "*"): _PARAM,
     ("split",): _SPLIT,
     **{("split", kind): known for kind, known in _SPLITTERS.items()},
-    ("child",): _CHILD,
+    ("child",): _STAGE,
     ("child", "retry"): _RETRY,
+    ("reduce",): _STAGE,
+    ("reduce", "retry"): _RETRY,
     ("failure",): _FAILURE,
     ("failure", "tolerate"): _TOLERATE,
 }
@@ -146,16 +149,21 @@ def build(value: object) -> Template:
 
 
 def _template(found: dict[str, Any]) -> Template:
-    child = found["child"]
     template = Template(
         name=found["name"],
         params={name: _declare(name, param) for name, param in found["params"].items()},
         split=_splitter(found["split"]),
-        child=ChildSpec(**{**child, "handler": _handler(child["handler"]), "retry": RetryPolicy(**child["retry"])}),
+        child=_stage("child", found["child"]),
         failure=FailurePolicy(**found["failure"]["tolerate"], on=found["failure"]["on"]),
+        reduce=None if found["reduce"] is None else _stage("reduce", found["reduce"]),
     )
     check_patterns(template)
     return template
+
+
+def _stage(name: str, fields: dict[str, Any]) -> ChildSpec:
+    with of_stage(name):
+        return ChildSpec(**{**fields, "handler": _handler(fields["handler"]), "retry": RetryPolicy(**fields["retry"])})
 
 
 def _handler(text: str) -> str:

@@ -70,7 +70,9 @@ def serve_worker(
         if "group.protocol" in settings.kafka:  # costs a worker 7 MB; a scheduler always checks
             site.log.check_broker()
         site.discover().check_sizes()
-        pool = ExecutorPool(slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse)
+        pool = ExecutorPool(
+            slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, journal=partial(wiring.journal, site)
+        )
         worker = wiring.worker(site, pool, slots, name, timing, modules=allow)
         signals.pass_to(worker.drain)
         ready = f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}"

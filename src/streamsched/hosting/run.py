@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -235,7 +236,10 @@ class Run:
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            pool = ExecutorPool(self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse)
+            pool = ExecutorPool(
+                self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse,
+                journal=partial(wiring.journal, self._site),
+            )  # fmt: skip
         finally:
             os.close(output)
         modules = None if EVERYTHING in allow else allow
@@ -248,10 +252,10 @@ class Run:
         """Return the modules that templates in this log name; on Kafka, where others write too, only those of now."""
         if not self._site.settings.brokers:
             return [EVERYTHING]
-        handlers = {task.template.child.handler for task in self._view.active.values()}
+        handlers = {handler for task in self._view.active.values() for handler in task.template.handlers}
         for schedule in self._view.schedules.values():
             with suppress(TemplateError):
-                handlers.add(Template.from_json(schedule.now.body.template).child.handler)
+                handlers.update(Template.from_json(schedule.now.body.template).handlers)
         names = {requirement_of(handler).module for handler in handlers}
         task = self._view.active.get(task_id)
         own = "" if task is None else requirement_of(task.template.child.handler).module

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streamsched.view.view import View
     from streamsched.worker.jobs import Pool
     from streamsched.worker.node import Worker, WorkerTiming
+    from streamsched.worker.wire import Journal
 
 
 def scheduler(site: Installation, name: str | None = None, view: View | None = None) -> Scheduler:
@@ -39,6 +40,18 @@ def reaper(site: Installation) -> HangingTransactionReaper:
     from streamsched.scheduler.reaper import HangingTransactionReaper
 
     return HangingTransactionReaper(log=site.log, coordination=site.log, topics=site.topics, clock=site.clock)
+
+
+def journal(site: Installation) -> Journal:
+    """Say where the journal is, to executors that read it."""
+    from streamsched.worker.wire import Journal
+
+    settings = site.settings
+    return Journal(
+        settings.brokers or "", {**settings.kafka, **settings.executors},
+        str((settings.data_dir / "log").absolute()), settings.prefix, site.topics.event_partitions,
+        str(site.scratch().absolute()),
+    )  # fmt: skip
 
 
 def worker(

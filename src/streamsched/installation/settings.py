@@ -37,9 +37,12 @@ class Settings:
     prefix: str = "streamsched"
     child_partitions: int = 64
     kafka: Mapping[str, str] = field(default_factory=KafkaSettings)
+    executors: Mapping[str, str] = field(default_factory=KafkaSettings)
+    """What stands in place of settings of ``kafka`` where handlers run, which only read."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kafka", KafkaSettings(self.kafka))
+        object.__setattr__(self, "executors", KafkaSettings(self.executors))
 
     @property
     def where(self) -> str:
@@ -63,6 +66,8 @@ def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os
     kafka = {**values.get("kafka", {}), **_of_environment(environ)}
     if kafka:
         values["kafka"] = _from_files(kafka)
+    if "executors" in values:
+        values["executors"] = _from_files(values["executors"])
     for key in _KEYS:
         name = f"STREAMSCHED_{key.upper()}"
         if environ.get(name):
@@ -95,12 +100,22 @@ def _read(config: Path) -> dict[str, Any]:
             remedy = f"there are {', '.join(_KEYS)} and the table [kafka]"
             raise InputError("is an unknown setting", remedy, source=str(config), field=key)
     table = values.get("kafka", {})
+    executors = table.pop("executors", {}) if isinstance(table, dict) else {}
+    return {
+        **values,
+        "kafka": _kafka(table, config, "kafka"),
+        "executors": _kafka(executors, config, "kafka.executors"),
+    }
+
+
+def _kafka(table: object, config: Path, name: str) -> dict[str, str]:
+    """Check a table of settings of the Kafka client."""
     if not isinstance(table, dict) or any(isinstance(value, dict | list) for value in table.values()):
-        remedy = "write name = value lines under [kafka], with the names of librdkafka in quotes"
-        raise InputError("must be a table of plain values", remedy, source=str(config), field="kafka")
+        remedy = f"write name = value lines under [{name}], with the names of librdkafka in quotes"
+        raise InputError("must be a table of plain values", remedy, source=str(config), field=name)
     if secrets := sorted(name for name, value in table.items() if is_secret(name) and value):
         _warn_of_readers(config, f"holds {', '.join(secrets)}")
-    return {**values, "kafka": {key: _text(value) for key, value in table.items()}}
+    return {key: _text(value) for key, value in table.items()}
 
 
 def _of_environment(environ: Mapping[str, str]) -> dict[str, str]:

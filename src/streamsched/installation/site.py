@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from streamsched.view.view import View
 
 VIEW_SLOTS = 8
+SCRATCH_SLOTS = 64
 Progress = Callable[[int, int], None]
 """Called with the numbers of folded records and of all."""
 logger = logging.getLogger(__name__)
@@ -189,6 +190,20 @@ class Installation:
                     logger.error("the view is kept in memory: %s", error)
                     break
         return open_view(None, journal_id, self.codec)
+
+    def scratch(self) -> Path:
+        """Return an empty folder of this process, below the data folder if that can be; what a dead one left goes."""
+        from shutil import rmtree
+        from tempfile import mkdtemp
+
+        with suppress(OSError):
+            self._make_private()
+        for slot in range(SCRATCH_SLOTS):
+            place = self.settings.data_dir / "scratch" / str(slot)
+            if self._lock(place.with_suffix(".lock")):
+                rmtree(place, ignore_errors=True)
+                return place
+        return Path(mkdtemp(prefix="streamsched-"))
 
     def close(self) -> None:
         """Close the log and release the views' locks."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec import UNSET, UnsetType
+
 from streamsched.audit.document import decoded
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import ChildDetail, Task
@@ -60,6 +62,8 @@ class TaskStatus(Document, frozen=True):
     void: int
     why: str = ""
     """Why nothing works on it now, with the remedy; empty if unknown."""
+    reduce: str | UnsetType = UNSET
+    """The state of its reduce, as a child's; absent where it has none."""
 
     @property
     def done(self) -> bool:
@@ -102,13 +106,35 @@ def status_of(task: Task) -> TaskStatus:
         started_at=Time.of(task.started_at),
         finished_at=Time.of(task.finished_at),
         params=decoded(request.params),
-        children=ChildCounts(task.children, task.idle, task.live, task.succeeded, task.failed, task.cancelled),
+        children=_work_counts(task),
         void=task.void,
+        reduce=CHILD_STATES[task.state_of(task.work)] if task.work < task.children else UNSET,
     )
 
 
+def reduce_of(view: View, task: Task) -> ChildStatus | None:
+    """Return the status of a task's reduce; None where it has none."""
+    if task.work == task.children:
+        return None
+    state = CHILD_STATES[task.state_of(task.work)]
+    return _child(task, task.work, state, view.detail(task.task_id, task.work))
+
+
+def _work_counts(task: Task) -> ChildCounts:
+    """Count the work children alone."""
+    waiting, running, succeeded, failed, cancelled = task.idle, task.live, task.succeeded, task.failed, task.cancelled
+    for child in range(task.work, task.children):
+        state = CHILD_STATES[task.state_of(child)]
+        waiting -= state == "waiting"
+        running -= state == "running"
+        succeeded -= state == "succeeded"
+        failed -= state == "failed"
+        cancelled -= state == "cancelled"
+    return ChildCounts(task.work, waiting, running, succeeded, failed, cancelled)
+
+
 def children_of(view: View, task: Task, state: str | None = None) -> Iterator[ChildStatus]:
-    """Yield the children in order, those in ``state`` if it is given."""
+    """Yield the work children in order, those in ``state`` if it is given."""
     for child, known in details_of(view, task, _listed(task, state)):
         shown = CHILD_STATES[task.state_of(child)]
         if state is None or shown == state:
@@ -127,10 +153,10 @@ def details_of(view: View, task: Task, children: Iterable[int]) -> Iterator[tupl
 
 def _listed(task: Task, state: str | None) -> Iterator[int]:
     """Yield the children that may be in this state; never-dispatched ones in whole runs."""
-    yield from range(task.cells)
+    yield from range(min(task.cells, task.work))
     for tail, children in task.tail():
         if state in (None, CHILD_STATES[tail]):
-            yield from children
+            yield from range(children.start, min(children.stop, task.work))
 
 
 def _child(task: Task, child: int, state: str, known: ChildDetail | None) -> ChildStatus:

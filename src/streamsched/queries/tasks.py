@@ -9,13 +9,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from streamsched.domain.errors import NoSuchTask
+from streamsched.domain.errors import NoResult, NoSuchTask
 from streamsched.domain.task import Task
 from streamsched.installation.session import Session
 from streamsched.log.journal import JournalReader
 from streamsched.log.port import LogError
 from streamsched.queries.presence import Presence
-from streamsched.queries.status import ChildStatus, TaskStatus, children_of, status_of
+from streamsched.queries.status import ChildStatus, TaskStatus, children_of, reduce_of, status_of
 
 HALT_OFFSETS: Final = 10_000
 """Offsets that are read from the schedulers' position on, to find a record that halts the partition."""
@@ -91,6 +91,16 @@ class Tasks:
         """Yield the children of a task in order, those in one state if it is given. Raise NoSuchTask."""
         task = self.find(task_id)
         return children_of(self._session.follower.view, task, state)
+
+    def reduced(self, task_id: str) -> ChildStatus:
+        """Return a task's reduce, which has succeeded. Raise NoSuchTask, NoResult."""
+        task = self.find(task_id)
+        reduce = reduce_of(self._session.follower.view, task)
+        if reduce is None:
+            raise NoResult(f"task {task_id!r} has no reduce; 'streamsched results' shows the results of its children")
+        if reduce.state != "succeeded":
+            raise NoResult(f"task {task_id!r} is {task.verdict}, its reduce is {reduce.state}: there is no result")
+        return reduce
 
     def follow(self, task_id: str, interval: float) -> Iterator[TaskStatus]:
         """Yield the status now, after each change and each ``interval`` seconds, until the task is done."""

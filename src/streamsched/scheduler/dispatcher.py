@@ -8,7 +8,7 @@ next round moves on, because a transaction costs by the partitions that it touch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 from itertools import groupby
@@ -19,8 +19,9 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from streamsched.domain.events import ChildCreated, Release
+from streamsched.domain.options import REDUCE, Options, ReduceInput, write_options
 from streamsched.domain.routing import Requirement
-from streamsched.domain.splitting import ChildArguments
+from streamsched.domain.splitting import ChildArguments, reduce_arguments
 from streamsched.domain.task import ChildDetail, Task
 from streamsched.domain.template import TemplateError
 from streamsched.runtime.identity import Identity
@@ -73,12 +74,14 @@ class _Turn:
     reach: _Reach
     due: list[int]
     first_undispatched: int
+    end: int
+    """The first child that may not be dispatched for the first time now."""
     taken: int = 0
     releases: list[Release] = field(default_factory=list)
 
     @property
     def left(self) -> int:
-        return len(self.due) + self.task.bound - self.first_undispatched
+        return len(self.due) + self.end - self.first_undispatched
 
     def take(self, count: int, partition: int) -> None:
         """Release up to ``count`` children to a partition: first those that are due again."""
@@ -147,7 +150,8 @@ class Dispatcher:
                 reach = reaches.get(route)
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)
-                queue.append(_Turn(task, reach, task.due_children(now, ROUND), task.first_undispatched))
+                fresh = task.first_undispatched
+                queue.append(_Turn(task, reach, task.due_children(now, ROUND), fresh, max(fresh, task.bound)))
             turns += queue
             while queue and room > 0:
                 waiting: list[_Turn] = []
@@ -191,10 +195,10 @@ class Dispatcher:
                 heapreplace(heap, (held[number], number))
         return turn.taken - before
 
-    def records(self, task: Task, releases: Sequence[Release]) -> Iterator[tuple[int, ChildCreated]]:
+    def records(self, task: Task, releases: Sequence[Release], basis: int) -> Iterator[tuple[int, ChildCreated]]:
         """Yield the partition and record of each child. Raise TemplateError where template and plan do not fit."""
-        arguments, _ = self._arguments_of(task)
-        child_spec = task.template.child
+        arguments, options = self._of_stage(task, releases[0].first, basis)
+        child_spec = task.spec_of(releases[0].first)
         me, handler = self._me, child_spec.handler
         at, task_id = me.clock.now(), task.task_id
         timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.request.priority
@@ -207,9 +211,17 @@ class Dispatcher:
                     ChildCreated(
                         me.ids(), at, me.name, task_id, child, release.ordinal, known.attempt, handler,
                         arguments(child), timeout, heartbeat, priority, known.sequence, known.state,
-                        known.recoveries, trace,
+                        known.recoveries, trace, options,
                     ),
                 )  # fmt: skip
+
+    def _of_stage(self, task: Task, child: int, basis: int) -> tuple[Callable[[int], str], str | None]:
+        """Return the arguments of the stage of a child, all whose children are released together, and its options."""
+        if child < task.work:
+            return self._arguments_of(task)[0], None
+        request, text = task.request, reduce_arguments(task.template, task.params())
+        results = ReduceInput(request.event_id.hex(), request.at, basis, 0, task.work)
+        return lambda index: text, write_options(Options(REDUCE, results))
 
     def learn(self, task: Task) -> None:
         """Keep for tasks of the same kind how long the children of this one took, which has ended."""
@@ -227,7 +239,9 @@ class Dispatcher:
         return None if kind is None else self._lengths.get(kind)
 
     def _kind_of(self, task: Task) -> int | None:
-        """Return the hash of the kind of a task's children; None where they cannot be made."""
+        """Return the hash of the kind of a task's children; None where they cannot be made, or there are none."""
+        if not task.work:
+            return None
         try:
             return self._arguments_of(task)[1]
         except TemplateError:
@@ -241,8 +255,8 @@ class Dispatcher:
         found = self._arguments.get(task.task_id)
         if found is None:
             made = ChildArguments(task.template, task.params(), task.plan)
-            if made.children != task.children:
-                reason = f"its plan gives {made.children:,} children, not {task.children:,}"
+            if made.children != task.work:
+                reason = f"its plan gives {made.children:,} children, not {task.work:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
             found = self._arguments[task.task_id] = made, hash((task.template.child.handler, made(0)))
         return found

@@ -31,6 +31,7 @@ def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused
         plan=made.document,
         digest=made.digest,
         basis=basis,
+        fan_in=int(task.template.reduce is not None),
     )
 
 

@@ -53,12 +53,12 @@ class Routing:
             self._shuns.forget(node_id)
             self._doubt()
 
-    def learn(self, task: Task, event: e.Event, now: float) -> None:
+    def learn(self, task: Task, event: e.WorkerEvent, now: float) -> None:
         """Learn from what became of a child: that its worker could not run it, or that one in doubt can."""
         if isinstance(event, e.ChildReturned):
             if event.why is not None and self._workers.get(event.why.node) is not None:
-                self._shuns.learn(task.requirement, event.why.node, event.by, now)
-        elif self._shuns.ran(task.requirement, event.by):
+                self._shuns.learn(task.requirement_of(event.child), event.why.node, event.by, now)
+        elif self._shuns.ran(task.requirement_of(event.child), event.by):
             self._news = True
         self._doubt()
 

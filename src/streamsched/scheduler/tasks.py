@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
@@ -65,7 +65,7 @@ class TaskDecider(Decider):
 
     def learn(self, state: Task, event: e.Event) -> None:
         """Learn what a worker can run from what became of a child."""
-        self._routing.learn(state, event, self._me.clock.monotonic())
+        self._routing.learn(state, cast(e.WorkerEvent, event), self._me.clock.monotonic())
 
     def forget(self, key: str) -> None:
         """Forget what is kept for deciding about a task."""
@@ -181,7 +181,7 @@ class TaskDecider(Decider):
     def _work(self, task: Task, releases: Sequence[e.Release], limit: int) -> tuple[tuple[Append, ...], int]:
         """Return the work of these releases and its bytes; it ends with the record that reaches ``limit`` bytes."""
         made, size = [], 0
-        for partition, record in self._dispatcher.records(task, releases):
+        for partition, record in self._dispatcher.records(task, releases, self._basis(task.task_id)):
             made.append(append := self._records.work(record, task.task_id, partition, record.traceparent))
             size += len(append.value or b"")
             if size >= limit:

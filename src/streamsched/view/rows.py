@@ -38,7 +38,7 @@ META: Final = b"m"
 _HEADER: Final = (
     "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "first_undispatched", "live", "stopping",
     "succeeded", "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
-    "refusal",
+    "refusal", "work", "bound",
 )  # fmt: skip
 _SCHEDULE: Final = (
     "version", "cursor", "note", "left", "running", "waiting", "triggers", "last_trigger", "last_outcome", "counts",
@@ -92,7 +92,6 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     for name, value in zip(_HEADER, _decode(header), strict=True):
         setattr(task, name, value)
     task.phase = Phase(task.phase)
-    task.bound = task.children
     for _, piece in store.scan(task_key(b"c", task_id)):
         task.table.frombytes(piece)
     task.cells = len(task.table)

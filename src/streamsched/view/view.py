@@ -32,7 +32,7 @@ from streamsched.view.rows import (
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
-FORMAT: Final = "streamsched view 5"
+FORMAT: Final = "streamsched view 6"
 logger = logging.getLogger(__name__)
 
 
@@ -89,7 +89,7 @@ class View:
         recalled = load_task(self._store, self._codec, task.task_id, self.load)
         if recalled is not None:
             for child, detail in load_details(self._store, task.task_id):
-                if everything or recalled.state_of(child) is not ChildState.SUCCEEDED:
+                if everything or recalled.state_of(child) is not ChildState.SUCCEEDED or child >= recalled.work:
                     recalled.details[child] = detail
         return recalled
 
@@ -122,10 +122,10 @@ class View:
         self.flush()
         return [key[1:-1].decode() for key, _ in self._store.scan(b"t")]
 
-    def details(self, task_id: str) -> Iterator[tuple[int, ChildDetail]]:
-        """Yield the stored details of a task's children, in order."""
+    def details(self, task_id: str, first: int = 0) -> Iterator[tuple[int, ChildDetail]]:
+        """Yield the stored details of a task's children in order, from child ``first`` on."""
         self.flush()
-        return load_details(self._store, task_id)
+        return load_details(self._store, task_id, first)
 
     def detail(self, task_id: str, child: int) -> ChildDetail | None:
         """Return the stored detail of one child."""

@@ -85,7 +85,9 @@ class Children:
         handler = child.work.handler
         if self._wanted:
             self.stop(child, self._wanted, "its worker drains")
-        elif handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)):
+        elif (handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler))) or (
+            child.work.options is not None and (why := self._fitness.unknown(child.work))
+        ):
             self._resolve(child, EndingKind.LACKING, why=why)
         elif not self._recovery.hold_back(child):
             self._ready.put(child)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -30,6 +31,22 @@ class Transport(Protocol):
 
     def wait(self, number: int) -> None:
         """Return when the checkpoint of this number is durable, or a stop was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a work child has returned, as its task's reduce gets it; ``index`` is its index."""
+
+    index: int
+    value: Any
+
+
+class Seekable:
+    """What can go on behind its first elements at once, as the results of a reduce."""
+
+    def seek(self, done: int) -> None:
+        """Go on behind the first ``done`` elements."""
+        raise NotImplementedError
 
 
 class LocalTransport:
@@ -58,7 +75,7 @@ class ChildContext:
 
     __slots__ = (
         "_done", "_limit", "_number", "_reported", "_saved", "_start", "_state", "_stop", "_transport",
-        "attempt", "child_index", "fencing_token", "handler", "task_id",
+        "attempt", "child_index", "fencing_token", "handler", "stage", "task_id",
     )  # fmt: skip
 
     def __init__(
@@ -72,8 +89,11 @@ class ChildContext:
         handler: str = "",
         state: str | None = None,
         payload_limit: int = PAYLOAD_LIMIT,
+        stage: str = "work",
     ) -> None:
         self.task_id = task_id
+        self.stage = stage
+        """``work`` or ``reduce``. Task, stage and index together name a child."""
         self.child_index = child_index
         self.attempt = attempt
         self.fencing_token = fencing_token
@@ -142,7 +162,7 @@ class ChildContext:
         An element is finished when the next one is requested. The checkpoint ``{"resume": n}`` says that the first
         ``n`` elements are finished. It is taken after ``every`` elements, or about ten times a second. It is also a
         heartbeat, a progress report if the length is known, and a safe point. The iterable must yield the
-        same elements in the same order each time. Finished elements of ranges and sequences are skipped at
+        same elements in the same order each time. Finished elements of ranges, sequences and results are skipped at
         once, those of other iterables are read again. Call it once per child, and not with ``checkpoint``.
         """
         if self._done >= 0:
@@ -164,6 +184,9 @@ class ChildContext:
             rest = cast("Iterable[T]", iterable[done:])
         elif isinstance(iterable, Sequence):
             rest = map(iterable.__getitem__, range(done, len(iterable))) if done else iterable
+        elif isinstance(iterable, Seekable):
+            iterable.seek(done)
+            rest = cast("Iterable[T]", iterable)
         else:
             rest = islice(iterable, done, None)
         total = len(iterable) if isinstance(iterable, Sized) else 0

@@ -57,6 +57,7 @@ class Executor:
         self._leaving = False
         self._pid = os.getpid()
         self._queue: deque[Job] = deque()
+        self._journal: wire.Journal | None = None
         self._context: ChildContext | None = None
         self._key = -1
         self._began = 0
@@ -99,9 +100,11 @@ class Executor:
             job = self._queue.popleft()
             self._key = job.key
             self._confirmed = 0
+            work = job.options is None
             self._context = ChildContext(
-                self, task_id=job.task_id, child_index=job.child, attempt=job.attempt, fencing_token=job.token,
-                handler=job.handler, state=job.state, payload_limit=self._payload_limit,
+                self, task_id=job.task_id, child_index=job.child if work else 0, attempt=job.attempt,
+                fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
+                stage="work" if work else "reduce",
             )  # fmt: skip
             now = _monotonic_ns()
             self._page.begin(job.key, now, (wall + now) // 1_000_000)
@@ -112,7 +115,7 @@ class Executor:
         context = self._context
         assert context is not None  # noqa: S101 - _next made it
         output = self._output
-        output.begin(job.task_id, job.child, job.attempt)
+        output.begin(job.task_id, job.child if job.options is None else context.stage, job.attempt)
         result: str | None = None
         failure: errors.ErrorReport | None = None
         handler: Handler | None = None
@@ -122,7 +125,11 @@ class Executor:
             handler = self._known.get(job.handler)
             if handler is None:
                 handler = self._know(job.handler)
-            result = write_result(copy_context().run(handler, context, **read_arguments(job)), self._payload_limit)
+            if job.options is None:
+                value = copy_context().run(handler, context, **read_arguments(job))
+            else:
+                value = self._reduce(handler, context, job)
+            result = write_result(value, self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
                 copies.end(error)
@@ -156,6 +163,22 @@ class Executor:
             self._leave()
         elif now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
             self._flush()
+
+    def _reduce(self, handler: Handler, context: ChildContext, job: Job) -> object:
+        """Run a reduce over the results of its task. Reading them counts as being alive, and is a safe point."""
+        from streamsched.domain.options import read_options
+        from streamsched.worker.reduce import results_of
+
+        def alive() -> None:
+            self.heartbeat()
+            if context.should_stop:
+                raise errors.StopChild
+
+        options = read_options(job.options or "")
+        if options is None or options.reduce is None or self._journal is None:
+            raise errors.NonRetryable(f"this worker does not know how to run a child with {job.options}")
+        with results_of(self._journal, job.task_id, options.reduce, alive) as results:
+            return copy_context().run(handler, context, results, **read_arguments(job))
 
     # --- between two children ---
 
@@ -253,6 +276,8 @@ class Executor:
             self._work.release()
         elif isinstance(order, wire.Recall):
             self._recall(order.keys)
+        elif isinstance(order, wire.Journal):
+            self._journal = order
         elif isinstance(order, wire.Confirm):
             with self._lock:  # or the next job could begin in between, and believe it
                 if order.key == self._key:

@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from streamsched.domain.events import Why
+from streamsched.domain.events import ChildCreated, Why
+from streamsched.domain.options import read_options
 from streamsched.domain.routing import requirement_of
 from streamsched.runtime.backoff import Backoff
 from streamsched.runtime.identity import Identity
@@ -47,6 +48,13 @@ class Fitness:
         if task_id in self._own:
             return None  # its executor says it
         return Why("module", refusal(handler, requirement.module, self.modules), self._me.node_id, 0, False)
+
+    def unknown(self, work: ChildCreated) -> Why | None:
+        """Return why a child with options cannot run here: a newer version made them; None where it can."""
+        if read_options(work.options or "") is not None:
+            return None
+        detail = f"this worker does not know the options {(work.options or '')[:200]}: upgrade it"
+        return self.lacked(work.task_id, work.handler, "version", detail)
 
     def lacked(self, task_id: str, handler: str, code: str, detail: str) -> Why | None:
         """Return why a child is given back that could not begin in its executor; None where it is to fail instead."""

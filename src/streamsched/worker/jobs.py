@@ -24,7 +24,7 @@ Payload = Annotated[str, msgspec.Meta(max_length=256 * 1024)]
 ErrorType = Annotated[str, msgspec.Meta(max_length=1024)]
 Message = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
 Traceback = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
-Lack = Literal["", "module", "import"]
+Lack = Literal["", "module", "import", "version"]
 ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(max_length=16)]
 
 
@@ -42,6 +42,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     token: int
     timeout_ms: int
     heartbeat_ms: int
+    options: str | None = None
+    """What its executor must know beside the handler (``domain.options``)."""
 
 
 class JobCheckpointed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="checkpointed"):

@@ -27,7 +27,7 @@ class Outcomes:
         sequence, state = child.latest
         return Job(
             key, work.task_id, work.child, child.attempt, work.handler, work.args, state, sequence, child.token,
-            work.timeout, work.heartbeat,
+            work.timeout, work.heartbeat, work.options,
         )  # fmt: skip
 
     def started(self, child: Child) -> e.ChildStarted:

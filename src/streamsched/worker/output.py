@@ -43,7 +43,7 @@ class Output:
 
     def __init__(self, sink: Sink, memory: memoryview | None = None) -> None:
         self._sink = sink
-        self._who = ("", 0, 0)
+        self._who: tuple[str, int | str, int] = ("", 0, 0)
         self._millis = self._second = -1
         self._date = self._stamp = self._started = b""  # the last is the begin of lines in this millisecond
         self._through = False
@@ -63,8 +63,8 @@ class Output:
         self._state = _PLAIN
         self._late: deque[tuple[int, bytes]] = deque()
 
-    def begin(self, task_id: str, child: int, attempt: int) -> None:
-        """Set whose output comes now. What threads of earlier children write stays theirs."""
+    def begin(self, task_id: str, child: int | str, attempt: int) -> None:
+        """Set whose output comes now, the reduce by its name. What threads of earlier children write stays theirs."""
         count = _thread_count()
         if count != self._threads or self._left:
             self._threads = count

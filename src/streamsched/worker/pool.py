@@ -44,14 +44,14 @@ class ExecutorPool:
     keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
     between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
     only when one of them left behind what cannot be restored. ``clock`` must be the monotonic clock
-    of the machine, in nanoseconds. On Linux executors die with the *thread* that made them: use a pool in
-    the thread that lives longest.
+    of the machine, in nanoseconds. ``journal`` is asked where it is, for the first job that reads it. On Linux
+    executors die with the *thread* that made them: use a pool in the thread that lives longest.
     """
 
     def __init__(
         self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
         checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
-        clock: Callable[[], int] = time.monotonic_ns,
+        clock: Callable[[], int] = time.monotonic_ns, journal: Callable[[], wire.Journal] | None = None,
     ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
@@ -63,6 +63,8 @@ class ExecutorPool:
         self._remains = Remains(output_fd, self._config.output_path)
         self._slots = slots
         self._clock = clock
+        self._journal = journal
+        self._known: wire.Journal | None = None
         self._selector = selectors.DefaultSelector()
         self._executors: list[ExecutorProcess] = []
         self._leaving: list[tuple[int, ExecutorProcess]] = []
@@ -104,6 +106,9 @@ class ExecutorPool:
             executor = self._executors[place]
             executor.held.update((job.key, job) for job in share)
             executor.recalled = -1
+            for job in share:
+                if job.options is not None and not executor.told:
+                    self._tell(executor)
             self._send(executor, wire.Begin(share))
 
     def stop(self, key: int, grace: float) -> None:
@@ -220,6 +225,14 @@ class ExecutorPool:
         if not executor.dying:
             executor.send(order)
             self._listen(executor)
+
+    def _tell(self, executor: ExecutorProcess) -> None:
+        """Tell an executor where the journal is."""
+        if self._known is None and self._journal is not None:
+            self._known = self._journal()
+        if self._known is not None:
+            self._send(executor, self._known)
+        executor.told = True
 
     def _ask_back(self, executor: ExecutorProcess, order: wire.Order) -> None:
         executor.asked_back = True

@@ -58,6 +58,7 @@ class ExecutorProcess:
         self.fault = ""  # what it did that our own code does not do
         self.deaf = False  # the selector does not watch it any more
         self.closed_at = 0  # when its link ended, monotonic nanoseconds
+        self.told = False  # where the journal is
         self.asked_back = False  # jobs may come back in any order
         self.last_ended = -1
         self.quiet_since = 0  # since when it holds jobs and runs none of them

@@ -141,7 +141,7 @@ class Capture(Output):
         """Record the present state as the one to restore: the import of a handler's module may set up logging."""
         self._noted = [_copied(attributes) for attributes in self._inside]
 
-    def begin(self, task_id: str, child: int, attempt: int) -> None:
+    def begin(self, task_id: str, child: int | str, attempt: int) -> None:
         """Set whose output comes now, and undo what the previous child changed inside the streams."""
         Output.begin(self, task_id, child, attempt)  # at half the price of super()
         try:

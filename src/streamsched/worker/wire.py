@@ -40,6 +40,20 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     reuse: int = 0
 
 
+class Journal(msgspec.Struct, frozen=True, array_like=True, tag="journal"):
+    """Where the journal is, and a folder for what is read from it; sent before the first job that reads it.
+
+    ``brokers`` and ``kafka`` (settings, secrets too) are for Kafka; without brokers it is the embedded log ``folder``.
+    """
+
+    brokers: str
+    kafka: dict[str, str]
+    folder: str
+    prefix: str
+    partitions: int
+    scratch: str
+
+
 class Begin(msgspec.Struct, frozen=True, array_like=True, tag="begin"):
     """Run these, one after the other."""
 
@@ -69,7 +83,7 @@ class Quit(msgspec.Struct, frozen=True, array_like=True, tag="quit"):
     """Finish what is held, then end."""
 
 
-Order = Begin | Stop | Recall | Confirm | Quit
+Order = Journal | Begin | Stop | Recall | Confirm | Quit
 
 _encoder: Final = msgspec.msgpack.Encoder()
 encode_item: Final = _encoder.encode

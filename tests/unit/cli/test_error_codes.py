@@ -23,6 +23,7 @@ KINDS = {
     "NotRedrivable": (2, 409),
     "NotCertifiable": (2, 409),
     "NoSuchTask": (4, 404),
+    "NoResult": (1, 409),
     "NoSuchSchedule": (4, 404),
 }
 

@@ -28,6 +28,7 @@ CALLING = Template(
     split=GridSplit(axes={"a": {"first": 1, "last": "${max(n, 5)}"}}),
     child=TEMPLATE.child.__class__(handler="a:b"),
 )
+TOTAL = Template(name="t", split=TEMPLATE.split, child=TEMPLATE.child, reduce=GRID.child)
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
 
@@ -47,7 +48,10 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    assert (TEMPLATE.level, NEW.level, GRID.level, CALLING.level, LEVEL) == (0, 1, 2, 3, 3)
+    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL)]
+    assert (levels, LEVEL) == ([0, 1, 2, 3, 3], 3)
+    assert "reduce" not in json.loads(TEMPLATE.to_json())
+    assert Template.from_json(TOTAL.to_json()) == TOTAL
 
 
 def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster) -> None:

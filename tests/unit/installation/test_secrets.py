@@ -200,3 +200,20 @@ def test_a_folder_of_others_is_warned_of_and_ours_in_it_is_tightened(
 
 def test_settings_are_equal_whatever_holds_them() -> None:
     assert Settings(kafka={"a": "b"}) == Settings(kafka={"a": "b"})
+
+
+def test_executors_have_settings_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "reads").write_text("only-reads\n")
+    config = tmp_path / "s.toml"
+    config.write_text(
+        '[kafka]\n"sasl.username" = "all"\n"sasl.password" = "p"\n"ssl.ca.location" = "ca"\n'
+        f'[kafka.executors]\n"sasl.username" = "reads"\n"sasl.password.file" = "{tmp_path / "reads"}"\n'
+    )
+    config.chmod(0o600)
+    settings = load_settings(config, environ={})
+    assert dict(settings.kafka) == {"sasl.username": "all", "sasl.password": "p", "ssl.ca.location": "ca"}
+    assert dict(settings.executors) == {"sasl.username": "reads", "sasl.password": "only-reads"}
+    assert "only-reads" not in repr(settings)
+    config.write_text("[kafka]\nexecutors = 3\n")
+    with pytest.raises(InputError, match=r"kafka\.executors: must be a table"):
+        load_settings(config, environ={})

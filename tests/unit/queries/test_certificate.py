@@ -22,7 +22,7 @@ from streamsched.queries.certificate import Certificate, certificate
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support.journals import request, template
-from tests.unit.commands.schedule_case import MiniCluster
+from tests.unit.commands.schedule_case import ScheduleCase
 
 HOME: Final = TopicPartition("events", 1)
 PLAN: Final = '{"range":{"first":1,"last":4,"size":1}}'
@@ -161,10 +161,10 @@ def test_many_children_cost_no_memory() -> None:
 
 def test_what_is_written_meanwhile_is_not_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Digests and audit are of the same history: up to the position that the certificate names."""
-    mini = MiniCluster(tmp_path)
-    client = mini.client()
+    case = ScheduleCase(tmp_path)
+    client = case.client()
     client.submit(tmp_path / "job.yaml", {"n": 0}, task_id="empty")
-    mini.run(mini.scheduler(), 1)
+    case.run(case.scheduler(), 1)
     before = client.certify("empty")
     assert (before.holds, before.content.children, before.state) == (True, 0, "succeeded")
 

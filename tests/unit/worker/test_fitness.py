@@ -37,6 +37,19 @@ def test_what_is_not_allowed_here_comes_back_and_never_reaches_an_executor() -> 
     assert not shop.unsettled()
 
 
+@pytest.mark.parametrize("options", ['{"stage":"split"}', '{"new":1}', '{"reduce":{}}', "[", '{"stage":"reduce"}'])
+def test_what_has_options_that_only_a_newer_version_knows_comes_back_and_waits(options: str) -> None:
+    shop, pool = Shop(), ToldPool()
+    worker = shop.worker("w", pool)
+    shop.dispatch(0, 0, options=options)
+    shop.turn(worker)
+    assert not pool.begun
+    (event,) = outcomes(shop)
+    assert event.why is not None
+    assert (event.why.code, event.why.retry_after) == ("version", 1_000)
+    assert "upgrade it" in event.why.detail
+
+
 @pytest.mark.parametrize("modules", [None, ("m",), ("other", "m")])
 def test_what_is_allowed_starts(modules: tuple[str, ...] | None) -> None:
     shop, pool = Shop(), ToldPool()
