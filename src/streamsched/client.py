@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from streamsched.log.port import Record
     from streamsched.queries.certificate import Certificate
     from streamsched.queries.dead_letters import SetAside
+    from streamsched.queries.documents import Moment
     from streamsched.queries.ledger import Tick
     from streamsched.queries.presence import Presence
     from streamsched.queries.schedule_status import ScheduleStatus
@@ -265,14 +266,14 @@ class Client:
         self,
         schedule_id: str,
         *,
-        since: int | None = None,
-        until: int | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         last: int | None = None,
         outcome: str | None = None,
     ) -> Iterator[Tick]:
         """Yield the decided times of a schedule in order, each with its outcome and the reason. Raise NoSuchSchedule.
 
-        Optional filters: times in [``since``, ``until``) (milliseconds), one ``outcome``, only the ``last`` of them.
+        Optional filters: times in [``since``, ``until``), one ``outcome``, only the ``last`` of them.
         """
         return self._schedules.ticks(schedule_id, since=since, until=until, last=last, outcome=outcome)
 
