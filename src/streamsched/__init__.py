@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from streamsched.commands.redrive import NotRedrivable as NotRedrivable
     from streamsched.commands.request import TaskConflict as TaskConflict
     from streamsched.commands.request import prepare_any as plan
+    from streamsched.commands.request import want as request
     from streamsched.commands.schedules import ScheduleConflict as ScheduleConflict
     from streamsched.domain.errors import InputError as InputError
     from streamsched.domain.errors import NoResult as NoResult
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from streamsched.log.port import LogUnreachable as LogUnreachable
     from streamsched.log.port import TopicMismatch as TopicMismatch
     from streamsched.queries.certificate import NotCertifiable as NotCertifiable
+    from streamsched.task import Task as Task
     from streamsched.worker.context import ChildContext as ChildContext
     from streamsched.worker.context import LocalTransport as LocalTransport
     from streamsched.worker.context import Result as Result
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Client": "client",
+    "Task": "task",
     "plan": "commands.request:prepare_any",
+    "request": "commands.request:want",
     "run": "hosting.run",
     # What Client and run raise.
     "InputError": "domain.errors",
@@ -64,8 +68,8 @@ _HOMES = {
 __all__ = [
     "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken", "LogUnreachable",
     "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge",
-    "Result", "RetryAfter", "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch", "UnknownSchema",
-    "__version__", "plan", "run",
+    "Result", "RetryAfter", "ScheduleConflict", "StopChild", "Task", "TaskConflict", "TopicMismatch", "UnknownSchema",
+    "__version__", "plan", "request", "run",
 ]  # fmt: skip
 
 

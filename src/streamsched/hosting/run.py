@@ -17,7 +17,7 @@ from streamsched.commands.request import (
     Submitted,
     Wanted,
     compare,
-    first_request,
+    first_requests,
     make_request,
     record_of,
     want,
@@ -132,7 +132,7 @@ class Run:
         if there is not None:
             return compare(there.request, own)
         (offset,) = self._site.log.append([record_of(self._site, own, own.task_id, own.traceparent)])
-        first = own if wanted.task_id is None else first_request(self._site, own, offset)
+        first = own if wanted.task_id is None else first_requests(self._site, [(own, offset)])[own.task_id]
         self._fold()
         return compare(first, own)
 
