@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from streamsched.domain.errors import NoSuchSchedule as NoSuchSchedule
     from streamsched.domain.errors import NoSuchTask as NoSuchTask
     from streamsched.hosting.run import run as run
+    from streamsched.jobs import Job as Job
+    from streamsched.jobs import job as job
     from streamsched.log.codec import UnknownSchema as UnknownSchema
     from streamsched.log.port import LogError as LogError
     from streamsched.log.port import LogTaken as LogTaken
@@ -35,7 +37,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Client": "client",
+    "Job": "jobs",
     "Task": "task",
+    "job": "jobs",
     "plan": "commands.request:prepare_any",
     "request": "commands.request:want",
     "run": "hosting.run",
@@ -66,10 +70,10 @@ _HOMES = {
 """Where each name is at home, below ``streamsched``. Imported late: every command and executor imports this package."""
 
 __all__ = [
-    "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken", "LogUnreachable",
-    "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge",
-    "Result", "RetryAfter", "ScheduleConflict", "StopChild", "Task", "TaskConflict", "TopicMismatch", "UnknownSchema",
-    "__version__", "plan", "request", "run",
+    "ChildContext", "ChildError", "Client", "InputError", "Job", "LocalTransport", "LogError", "LogTaken",
+    "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable",
+    "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict", "StopChild", "Task", "TaskConflict",
+    "TopicMismatch", "UnknownSchema", "__version__", "job", "plan", "request", "run",
 ]  # fmt: skip
 
 
