@@ -6,6 +6,8 @@ from streamsched.version import __version__
 
 TYPE_CHECKING = False  # of typing it would cost the start of every command an import
 if TYPE_CHECKING:
+    from streamsched.aio import AsyncClient as AsyncClient
+    from streamsched.aio import AsyncTask as AsyncTask
     from streamsched.client import Client as Client
     from streamsched.commands.redrive import NotRedrivable as NotRedrivable
     from streamsched.commands.request import TaskConflict as TaskConflict
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
     from streamsched.worker.errors import StopChild as StopChild
 
 _HOMES = {
+    "AsyncClient": "aio",
+    "AsyncTask": "aio",
     "Client": "client",
     "Job": "jobs",
     "Task": "task",
@@ -70,10 +74,10 @@ _HOMES = {
 """Where each name is at home, below ``streamsched``. Imported late: every command and executor imports this package."""
 
 __all__ = [
-    "ChildContext", "ChildError", "Client", "InputError", "Job", "LocalTransport", "LogError", "LogTaken",
-    "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable",
-    "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict", "StopChild", "Task", "TaskConflict",
-    "TopicMismatch", "UnknownSchema", "__version__", "job", "plan", "request", "run",
+    "AsyncClient", "AsyncTask", "ChildContext", "ChildError", "Client", "InputError", "Job", "LocalTransport",
+    "LogError", "LogTaken", "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable",
+    "NotCertifiable", "NotRedrivable", "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict", "StopChild",
+    "Task", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "job", "plan", "request", "run",
 ]  # fmt: skip
 
 

@@ -87,8 +87,8 @@ class Client:
     ) -> Task:
         """Request a task; durable on return. A given ``task_id`` makes it idempotent.
 
-        The template is a file, or the content of one as a dictionary. Raise InputError, with nothing written; LogError;
-        TaskConflict if the id is taken by a different task.
+        The template is a job, a file, or the content of one as a dictionary. Raise InputError, with nothing written;
+        LogError; TaskConflict if the id is taken by a different task.
         """
         made = submit(self._session, want(template, params, task_id=task_id, priority=priority), origin)
         return self.task(made.task_id, first=made.first)

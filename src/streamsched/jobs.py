@@ -226,7 +226,7 @@ class Job(Generic[P, R]):
             if name in self.template.params:
                 from streamsched.domain.errors import InputError
 
-                remedy = f"rename it, or use client.submit({self.__name__}.template, {{{name!r}: ...}})"
+                remedy = f"rename it, or use client.submit({self.__name__}, {{{name!r}: ...}})"
                 raise InputError(
                     f"variable {name} has the name of an option here", remedy, source=f"job {self.__name__}"
                 )

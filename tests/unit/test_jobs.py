@@ -291,7 +291,7 @@ def test_what_is_wrong_is_said_when_the_job_is_used(
 def test_a_local_function_with_a_name_for_its_reserved_variable_has_another_way(tmp_path: Path) -> None:
     made = streamsched.job(split=ONE)(reserved)
     with Client(data_dir=tmp_path) as client:
-        assert client.submit(made.template, {"client": "c"}).status().params == {"client": "c"}
+        assert client.submit(made, {"client": "c"}).status().params == {"client": "c"}
 
 
 def test_it_is_submitted_to_a_fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

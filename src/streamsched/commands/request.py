@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -49,8 +49,16 @@ class Wanted(Struct, frozen=True):
     priority: int
 
 
-AnyTemplate = Template | Mapping[str, Any] | Path | str
-"""A template, one as a dictionary, or the path of its file."""
+class HasTemplate(Protocol):
+    """What has a template, as a job."""
+
+    @property
+    def template(self) -> Template:
+        """The template. Raise InputError."""
+
+
+AnyTemplate = HasTemplate | Template | Mapping[str, Any] | Path | str
+"""A job, a template, one as a dictionary, or the path of its file."""
 Params = Mapping[str, object] | None
 
 
@@ -67,11 +75,11 @@ def prepare_any(template: AnyTemplate, params: Params = None) -> Prepared:
     """Check and resolve a template with its variables. Raise InputError."""
     from streamsched.files.template_file import load_template, prepare, template_of
 
-    if isinstance(template, Template):
-        return prepare(template, params or {})
+    if isinstance(template, Path | str):
+        return prepare(load_template(Path(template)), params or {}, Path(template))
     if isinstance(template, Mapping):
         return prepare(template_of(template), params or {})
-    return prepare(load_template(Path(template)), params or {}, Path(template))
+    return prepare(template if isinstance(template, Template) else template.template, params or {})
 
 
 def submit(session: Session, wanted: Wanted, origin: str) -> Submitted:
