@@ -5,7 +5,10 @@ Executors import this module with the user's: what only the user's own process n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property, update_wrapper
 from types import FunctionType
@@ -159,7 +162,7 @@ class Job(Generic[P, R]):
     ) -> Task:
         """Submit a task and work on it in this process until it is done, as ``streamsched.run`` does.
 
-        The handler runs in processes that import its module, from the working folder or the installed packages.
+        The handler runs in processes that import its module, from where this one did.
         """
         wanted = self.request(task_id=task_id, priority=priority, **params)
         from streamsched.client import Client
@@ -167,7 +170,8 @@ class Job(Generic[P, R]):
         from streamsched.installation.settings import load_settings
 
         settings = load_settings(data_dir=data_dir)
-        made, _ = work_on(wanted, settings, slots=slots)
+        with _importable(self.__module__):
+            made, _ = work_on(wanted, settings, slots=slots)
         own = Client(settings=settings)
         return own.task(made.task_id, first=made.first).owning(own.close)
 
@@ -231,3 +235,24 @@ class Job(Generic[P, R]):
                     f"variable {name} has the name of an option here", remedy, source=f"job {self.__name__}"
                 )
         return params
+
+
+@contextmanager
+def _importable(module: str) -> Iterator[None]:
+    """Let new processes find a module in the folder that this one has it from: a script need not be where it works."""
+    from pathlib import Path
+
+    found, before = sys.modules[module], os.environ.get("PYTHONPATH")
+    if found.__file__ is None:
+        yield
+        return
+    above = module.count(".") + hasattr(found, "__path__")
+    folder = str(Path(found.__file__).absolute().parents[above])
+    os.environ["PYTHONPATH"] = folder if before is None else f"{folder}{os.pathsep}{before}"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before

@@ -19,7 +19,10 @@ def total(ctx, results, plus: int = 1):
     return plus + sum(result.value for result in results)
 
 
-@job(split=ranges(1, "${n}", size=1), params={"n": int}, reduce=total, retry={"max_attempts": 1}, failure={"tolerate": 1})
+@job(
+    split=ranges(1, "${n}", size=1), params={"n": int}, reduce=total,
+    failure={"tolerate": 1}, retry={"max_attempts": 1},
+)
 def square(ctx, number, fails: int = 0):
     if number == fails:
         raise ValueError("no")
@@ -33,17 +36,21 @@ def told(ctx, number):
 
 
 def script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
-    (folder / "squares.py").write_text(JOBS)
-    (folder / "start.py").write_text(text)
+    """Run a script and its module from a folder other than the one where it works."""
+    (folder / "code").mkdir()
+    (folder / "code" / "squares.py").write_text(JOBS)
+    (folder / "code" / "start.py").write_text(text)
     return subprocess.run(
-        [sys.executable, "start.py"], cwd=folder, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "code/start.py"], cwd=folder, capture_output=True, text=True, timeout=240, check=False
     )
 
 
 def test_a_script_runs_its_jobs_and_again_finds_them_done(tmp_path: Path) -> None:
     text = """
+import os
 from squares import square, told
 
+path = os.environ.get("PYTHONPATH")
 for first in (True, False):
     with square.run(n=20, fails=3, plus=7, slots=2, task_id="t") as task:
         assert task.first == first
@@ -51,10 +58,12 @@ for first in (True, False):
         print(status.state, status.children.failed, task.result(), status.started_at <= status.finished_at)
 with told.run() as task:
     print([child.result for child in task.results()], square.template.reduce.handler)
+print(os.environ.get("PYTHONPATH") == path)
 """
     done = script(tmp_path, text)
     assert done.stdout.splitlines() == [f"succeeded 1 {sum(n * n for n in range(1, 21)) - 9 + 7} True"] * 2 + [
-        "['squares:told', 'squares:told', 'squares:told'] squares:total"
+        "['squares:told', 'squares:told', 'squares:told'] squares:total",
+        "True",
     ], done.stderr
 
 
