@@ -18,9 +18,9 @@ from streamsched.commands import request
 from streamsched.installation.mailbox import Mailbox
 from streamsched.installation.site import Installation
 from streamsched.log.port import LogError
-from streamsched.testing.site import MemoryClient, MemorySite
+from streamsched.testing.site import MemoryClient
 from tests.support.cli import LIMIT, TEMPLATES, Cli
-from tests.support.clients import Disk
+from tests.support.clients import Disk, Site
 from tests.support.mini_cluster import MiniCluster
 
 TOTAL: dict[str, Any] = {
@@ -53,7 +53,7 @@ def mini() -> MiniCluster:
 
 @pytest.fixture
 def client(mini: MiniCluster) -> Client:
-    return MemoryClient(MemorySite(mini.cluster.connect("user"), mini.topics, mini.codec, mini.me, Disk()))
+    return MemoryClient(Site(mini.cluster.connect("user"), mini.topics, mini.codec, mini.me, Disk()))
 
 
 def appended(mini: MiniCluster) -> int:
