@@ -73,6 +73,10 @@ def run_command(
     return running.result()
 
 
+class CommandNotStarted(CommandFailed):
+    """A program could not be started just now, or not in its folder."""
+
+
 class Tail:
     """The last line of a stream; longer ones than ``limit`` bytes are not kept."""
 
@@ -122,8 +126,10 @@ class Running:
         """Pass its output on until it ends; returns its exit code, or a signal's number below 0."""
         pid = self._process.pid
         status: int | None = None
-        end = os.pidfd_open(pid) if hasattr(os, "pidfd_open") else -1
+        end = -1
         try:
+            with suppress(AttributeError, OSError):  # not on macOS, nor on old kernels
+                end = os.pidfd_open(pid)
             if end >= 0:
                 self._poller.register(end, select.POLLIN)
             due = 0.0
@@ -236,8 +242,6 @@ def _line(context: ChildContext, call: Call) -> bytes:
 def _start(call: Call, line: bytes) -> subprocess.Popen[bytes]:
     path = find(call.program)
     cwd = call.cwd or None
-    if cwd is not None and not os.path.isdir(cwd):  # noqa: PTH112 - as in ``process``
-        raise WorkingFolderMissing(f"the working folder {cwd!r} of {call.program} is not there")
     stdin = _filled(line)
     try:
         return subprocess.Popen(  # noqa: S603 - the worker allows it
@@ -250,8 +254,10 @@ def _start(call: Call, line: bytes) -> subprocess.Popen[bytes]:
         if error.errno == errno.E2BIG:
             remedy = "what is long goes into args, which it reads"
             raise BadArguments(f"the arguments of {call.program} are too long for this system; {remedy}") from None
-        if error.errno not in _ABSENT:
-            raise
+        if cwd is not None and error.filename == cwd:
+            raise CommandNotStarted(f"the working folder {cwd!r} of {call.program}: {error.strerror}") from None
+        if error.errno not in _ABSENT:  # want of memory or processes, a file that is just being written
+            raise CommandNotStarted(f"command {call.program}: {error.strerror}") from None
         hint = "; a script begins with a line such as #!/bin/sh" if error.errno in (errno.ENOEXEC, errno.ENOENT) else ""
         raise CommandNotFound(f"command {call.program} cannot be started: {error.strerror}{hint}") from None
     finally:
@@ -288,7 +294,3 @@ def _filled(line: bytes) -> int:
         left = left[os.write(number, left) :]
     os.lseek(number, 0, os.SEEK_SET)
     return number
-
-
-class WorkingFolderMissing(CommandFailed):
-    """The folder in which a program is to run is not there."""

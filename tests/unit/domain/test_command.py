@@ -9,6 +9,7 @@ import pytest
 
 from streamsched.domain.command import Call, Command, call_of
 from streamsched.domain.options import Options, options_of, read_options, write_options
+from streamsched.domain.policy import RetryPolicy
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import allows, problem_of_pattern, problem_of_patterns, requirement_of
 from streamsched.domain.splitters.lists import ListSplit
@@ -78,6 +79,14 @@ def test_templates_with_programs_keep_their_json() -> None:
         body["child"]["command"] = wrong
         with pytest.raises(TemplateError):
             Template.from_json(json.dumps(body))
+
+
+def test_ends_of_programs_can_be_named_as_final() -> None:
+    policy = RetryPolicy(non_retryable=("Exit2", "oom", "SignalSIGSEGV"))
+    policy.check_names()
+    assert policy.rules_out("Exit2", ())
+    assert policy.rules_out("oom", ("streamsched.oom", "streamsched.worker.errors.CommandFailed"))
+    assert not policy.rules_out("Exit20", ("streamsched.Exit20",))
 
 
 def test_a_reduce_is_a_handler() -> None:

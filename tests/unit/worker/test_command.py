@@ -288,7 +288,8 @@ def test_only_what_is_allowed_runs(case: Case, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("job", "error_type", "retryable", "said"),
     [
-        (shell("true", cwd="/not/there"), "WorkingFolderMissing", True, "'/not/there' of /bin/sh is not there"),
+        (shell("true", cwd="/not/there"), "CommandNotStarted", True, "'/not/there' of /bin/sh: No such file"),
+        (shell("true", cwd="/dev/null"), "CommandNotStarted", True, "'/dev/null' of /bin/sh: Not a directory"),
         (shell("true", "a\0b"), "BadArguments", False, "cannot be passed"),
         (shell("true", "\ud800"), "BadArguments", False, "cannot be passed"),
         (shell("true", "x" * 200_000), "BadArguments", False, "too long for this system; what is long goes into args"),
@@ -303,6 +304,15 @@ def test_what_cannot_be_called_fails_and_says_why(
     ended = case.one(msgspec.structs.replace(job, key=make_job().key), JobFailed)
     assert (ended.error_type, ended.retryable, ended.lack) == (error_type, retryable, "")
     assert said in ended.message
+
+
+def test_a_program_that_is_just_being_written_is_tried_again(case: Case, tmp_path: Path) -> None:
+    executable(tmp_path / "busy", "#!/bin/sh\n")
+    shutil.copy("/bin/true", tmp_path / "busy")
+    with (tmp_path / "busy").open("ab"):
+        ended = case.one(program("./busy"), JobFailed)
+    assert (ended.error_type, ended.retryable, ended.traceback) == ("CommandNotStarted", True, "")
+    assert "Text file busy" in ended.message
 
 
 def test_names_of_bytes_that_are_not_text_survive(case: Case, tmp_path: Path) -> None:
