@@ -16,6 +16,8 @@ from tests.support.clock import MachineClock
 
 MODULE = "made.up"
 """The module of every handler."""
+PROGRAM = "$ made-up"
+"""Every program, as a worker allows it."""
 
 
 class Crash(BaseException):

@@ -73,7 +73,8 @@ class FakePool:
     def submit(self, new: Sequence[jobs.Job]) -> None:
         for job in new:
             done = 0 if job.state is None else int(json.loads(job.state))
-            first = json.loads(job.args).get("first", 2)
+            args = json.loads(job.args)
+            first = args.get("args", args).get("first", 2)  # those of a program lie deeper
             self._runs[job.key] = _Run(job, units=1 + first % 5, done=done, told=done)
 
     def poll(self, timeout: float) -> list[jobs.News]:

@@ -45,7 +45,7 @@ from tests.simulation.archive import Archive, MemoCodec
 from tests.simulation.checker_work import settled_in
 from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, Told, decisions
 from tests.simulation.faults import TURN, Dice, Fault
-from tests.simulation.nodes import MODULE, Action, Crash, Node
+from tests.simulation.nodes import MODULE, PROGRAM, Action, Crash, Node
 from tests.simulation.pool import FakePool
 from tests.simulation.pool_faults import PoolFaults
 from tests.simulation.scenario import Scenario
@@ -278,14 +278,14 @@ class World:
     def start(self, role: str, modules: tuple[str, ...] | None = None) -> None:
         """Start one process; it may die of a fault before it is up. A worker allows ``modules``, if they are given.
 
-        Else it allows the module of every handler, and one in two, as an older one, announces nothing.
+        Else it allows the module of every handler, and every program; one in two, as an older one, announces nothing.
         """
         if role in self.closed:
             return
         self._born += 1
         name = f"{role}-{self._born}"
         clock = MachineClock(self.clock, skew_ms=0, began=self.rng.uniform(0, 1e6))
-        allowed = modules if modules or self._born % 2 else (MODULE,)
+        allowed = modules if modules or self._born % 2 else (MODULE, PROGRAM)
         node = Node(name, role, self.cluster.connect(name), clock, modules=allowed if role == "worker" else None)
         if fault := self._strikes(name, "clock is off"):
             clock.jump(JUMPS[int(fault.amount * len(JUMPS))])

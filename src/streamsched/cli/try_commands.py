@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -12,10 +13,13 @@ from streamsched.cli.exits import complain
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values
+from streamsched.domain.command import call_of
 from streamsched.domain.errors import InputError
+from streamsched.domain.routing import COMMAND, EVERYTHING
 
 if TYPE_CHECKING:
     from streamsched.domain.splitting import ChildArguments
+    from streamsched.domain.template import Template as JobTemplate
     from streamsched.files.template_file import Prepared
 
 SHOWN_CHILDREN: Final = 3
@@ -31,13 +35,14 @@ def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_
         out_json({
             "template": prepared.template.name, "template_version": prepared.version,
             "params": values.read(prepared.params_json), "children": count, "digest": prepared.plan.digest,
-            "handler": prepared.template.child.handler,
+            **_code(prepared.template),
             "shown": [{"child": child, "args": values.read(arguments(child))} for child in shown],
         })  # fmt: skip
         return
     out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
     out(f"parameters  {plain(prepared.params_json, 500)}")
-    out(f"handler     {prepared.template.child.handler}")
+    for name, code in _code(prepared.template).items():
+        out(f"{name:<11} {plain(code)}")
     if prepared.template.reduce is not None:
         out(f"reduce      {prepared.template.reduce.handler}")
     out(f"children    {count:,}")
@@ -45,7 +50,7 @@ def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_
     for child in shown:
         if child > last + 1:
             out("      ...")
-        out(f"{child:>9,}  {plain(arguments(child))}")
+        out(f"{child:>9,}  {plain(_shown(prepared.template, arguments(child)))}")
         last = child
 
 
@@ -70,6 +75,8 @@ def try_child(
     if child >= prepared.plan.children:
         reason = f"there is no child {child}: the task has {prepared.plan.children:,}, counted from 0"
         raise InputError(reason, "choose another", source="--child")
+    if prepared.template.child.command is not None:
+        return _try_program(prepared, child, arguments(child), as_json)
     handler = prepared.template.child.handler
     sys.path.insert(0, str(Path.cwd()))
     try:
@@ -93,12 +100,61 @@ def try_child(
         kept = write_result(returned, PAYLOAD_LIMIT)
     except (PayloadTooLarge, ResultNotSerialisable) as error:
         return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
-    result = None if kept is None else values.read(kept)  # as others will see it
+    return _tell(child, kept, as_json)
+
+
+def _tell(child: int, kept: str | None, as_json: bool) -> int:
+    """Print a result as others will see it."""
+    result = None if kept is None else values.read(kept)
     if as_json:
         out_json({"child": child, "result": result})
     else:
         out(whole(result))
     return 0
+
+
+def _code(template: JobTemplate) -> dict[str, str]:
+    """Return what the children run, by the name of its field."""
+    spec = template.child
+    return {"handler": spec.handler} if spec.command is None else {"command": spec.code.removeprefix(COMMAND)}
+
+
+def _shown(template: JobTemplate, text: str) -> str:
+    """Return the arguments of a child; for a program the command line, as a shell reads it."""
+    if template.child.command is None:
+        return text
+    call = call_of(template.child.code, text)
+    given = [f"{name}={shlex.quote(value)}" for name, value in call.env.items()]
+    line = " ".join([*given, shlex.join([call.program, *call.words])])
+    return f"{line}  (in {call.cwd})" if call.cwd else line
+
+
+def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> int:
+    """Run the program of one child; returns the exit code."""
+    from streamsched.worker import descendants
+    from streamsched.worker.command import run_command
+    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.errors import ChildError
+
+    spec = prepared.template.child
+    note(f"child {child} of {prepared.plan.children:,}: {plain(_shown(prepared.template, text))}")
+    descendants.adopt()
+    streams = (sys.stderr.buffer if as_json else sys.stdout.buffer, sys.stderr.buffer)
+
+    def write(data: bytes, stream: int) -> None:
+        streams[stream].write(data)
+        streams[stream].flush()
+
+    ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=spec.code)
+    sys.stdout.flush()
+    try:
+        kept = run_command(
+            ctx, text, spec.command.exit_codes if spec.command else {}, allow=(EVERYTHING,), limit=PAYLOAD_LIMIT,
+            write=write,
+        )  # fmt: skip
+    except (ChildError, OSError) as error:
+        return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
+    return _tell(child, kept, as_json)
 
 
 def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:

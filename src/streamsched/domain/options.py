@@ -5,11 +5,14 @@ The list of keys is closed. A worker that finds one that it does not know gives 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from streamsched.domain.bounds import Count, Offset, Time
+
+if TYPE_CHECKING:
+    from streamsched.domain.template import ChildSpec
 
 WORK: Final = "work"
 REDUCE: Final = "reduce"
@@ -29,11 +32,18 @@ class ReduceInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
     end: Count
 
 
+class CommandOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """The child runs a program (``domain.command``): what its exit codes mean, where a template says it."""
+
+    exit_codes: dict[str, Literal["retry", "fail"]] = {}
+
+
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """The stage of a child, and what belongs to it."""
 
     stage: str = WORK
     reduce: ReduceInput | None = None
+    command: CommandOptions | None = None
 
 
 _decode: Final = msgspec.json.Decoder(Options).decode
@@ -51,5 +61,12 @@ def read_options(text: str) -> Options | None:
         found = _decode(text)
     except ValueError:
         return None
-    known = found.reduce is not None if found.stage == REDUCE else found == Options()
+    known = found.stage in (WORK, REDUCE) and (found.reduce is not None) == (found.stage == REDUCE)
     return found if known else None
+
+
+def options_of(spec: ChildSpec) -> Options | None:
+    """Return the options of work children; None where they run a plain handler."""
+    if spec.command is None:
+        return None
+    return Options(command=msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions))

@@ -56,7 +56,8 @@ class ChildArguments:
     __slots__ = ("_cut", "_fixed", "_format", "_holes", "children")
 
     def __init__(self, template: Template, params: Mapping[str, object], document: str) -> None:
-        text = JsonText(template.child.args, params, path=("child", "args"), limit=PAYLOAD_LIMIT)
+        path = ("child",) if template.child.command else ("child", "args")
+        text = JsonText(template.child.filled, params, path=path, limit=PAYLOAD_LIMIT)
         split = template.split
         keys = {part: _key(part, split) for part in text.parts if isinstance(part, Hole)}
         self._format = "".join(

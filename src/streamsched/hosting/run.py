@@ -90,7 +90,7 @@ class Run:
             settings: where the log is.
             slots: how many children run at once.
             command: the name of the nodes, also in messages to other processes of this folder.
-            allow: modules whose handlers may run; by default all that templates in this log name.
+            allow: patterns of modules and programs that may run; by default all that templates in this log name.
             reuse: children after which an executor is replaced; 0: never.
             drain: seconds that running children have to stop.
             on_progress: called with the numbers of folded records and of all.
@@ -249,7 +249,7 @@ class Run:
         )  # fmt: skip
 
     def _named(self, task_id: str) -> Sequence[str]:
-        """Return the modules that templates in this log name; on Kafka, where others write too, only those of now."""
+        """Return what templates in this log name as code; on Kafka, where others write too, only those of now."""
         if not self._site.settings.brokers:
             return [EVERYTHING]
         handlers = {handler for task in self._view.active.values() for handler in task.template.handlers}
@@ -258,7 +258,7 @@ class Run:
                 handlers.update(Template.from_json(schedule.now.body.template).handlers)
         names = {requirement_of(handler).module for handler in handlers}
         task = self._view.active.get(task_id)
-        own = "" if task is None else requirement_of(task.template.child.handler).module
+        own = "" if task is None else requirement_of(task.template.child.code).module
         known = sorted(
             (name for name in names if problem_of_pattern(name) is None), key=lambda name: (name != own, name)
         )

@@ -19,7 +19,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.options import REDUCE, Options, ReduceInput, write_options
+from streamsched.domain.options import REDUCE, Options, ReduceInput, options_of, write_options
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments, reduce_arguments
 from streamsched.domain.task import ChildDetail, Task
@@ -199,7 +199,7 @@ class Dispatcher:
         """Yield the partition and record of each child. Raise TemplateError where template and plan do not fit."""
         arguments, options = self._of_stage(task, releases[0].first, basis)
         child_spec = task.spec_of(releases[0].first)
-        me, handler = self._me, child_spec.handler
+        me, handler = self._me, child_spec.code
         at, task_id = me.clock.now(), task.task_id
         timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.request.priority
         trace = task.request.traceparent
@@ -218,7 +218,8 @@ class Dispatcher:
     def _of_stage(self, task: Task, child: int, basis: int) -> tuple[Callable[[int], str], str | None]:
         """Return the arguments of the stage of a child, all whose children are released together, and its options."""
         if child < task.work:
-            return self._arguments_of(task)[0], None
+            options = options_of(task.template.child)
+            return self._arguments_of(task)[0], None if options is None else write_options(options)
         request, text = task.request, reduce_arguments(task.template, task.params())
         results = ReduceInput(request.event_id.hex(), request.at, basis, 0, task.work)
         return lambda index: text, write_options(Options(REDUCE, results))
@@ -258,5 +259,5 @@ class Dispatcher:
             if made.children != task.work:
                 reason = f"its plan gives {made.children:,} children, not {task.work:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
-            found = self._arguments[task.task_id] = made, hash((task.template.child.handler, made(0)))
+            found = self._arguments[task.task_id] = made, hash((task.template.child.code, made(0)))
         return found

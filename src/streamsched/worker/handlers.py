@@ -9,7 +9,7 @@ from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
-from streamsched.domain.routing import EVERYTHING, allows
+from streamsched.domain.routing import COMMAND, EVERYTHING, allows, requirement_of
 from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, describe
 
 Handler = Callable[..., Any]
@@ -94,7 +94,10 @@ class Handlers:
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:
-    """Return the message for a handler whose module is not allowed."""
+    """Return the message for a handler whose module, or a program that, is not allowed."""
+    if handler.startswith(COMMAND):
+        needed, allowed = requirement_of(handler), ", ".join(allow) or "nothing"
+        return f"this worker allows {allowed}, but not {needed.name}; start it with {needed.option} to allow it"
     allowed = ", ".join(allow) or "no modules at all"
     return (
         f"handler {handler} is from module {module or '(unknown)'}, but this worker allows {allowed}; "
