@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from streamsched.worker.context import ChildContext
+from streamsched.worker.context import ChildContext, LocalTransport
 
 T = TypeVar("T")
 Where = Literal["start", "checkpoint", "end"]
@@ -54,10 +54,11 @@ class LocalContext(ChildContext):
         return super()._steps(iterable, done, every or 1)
 
 
-class ObservedTransport:
+class ObservedTransport(LocalTransport):
     """The transport of one attempt at a child: it sees each checkpoint when it is taken, and lets the child die."""
 
     def __init__(self, crash: CrashPoint | None) -> None:
+        super().__init__()
         self.context: ChildContext
         self.progresses: list[tuple[float, float]] = []
         """How far the child said that it is, in order: done and total."""
@@ -71,16 +72,13 @@ class ObservedTransport:
         found = self.context.unsaved()
         if found is not None:
             self._checkpoints += 1
-            self.checkpointed(*found)
+            self.checkpointed(found[0], found[1])
             self.reach("checkpoint", self._checkpoints)
 
     def progress(self, done: float, total: float) -> None:
         """Keep how far the child is."""
         self.live()
         self.progresses.append((done, total))
-
-    def wait(self, number: int) -> None:
-        """Return at once: what a test has seen is durable."""
 
     def reach(self, where: Where, number: int = 1) -> None:
         """Die, if this is the point. Raise ChildDied."""

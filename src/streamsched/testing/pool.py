@@ -172,8 +172,9 @@ class _Run(ObservedTransport):
     def wait(self, number: int) -> None:
         """Let others go on until this checkpoint is durable."""
         while self.confirmed < number and not self.context.should_stop:
-            state, _ = self.context.unsaved(again=True) or ("null", 0)
-            self._news = [jobs.JobCheckpointed(key=self.job.key, state=state, number=number, wait=True)]
+            found = self.context.unsaved(again=True)
+            if found is not None:
+                self._news = [jobs.JobCheckpointed(key=self.job.key, state=found[0], number=number, wait=True)]
             self._stand_still()
 
     def _stand_still(self) -> None:
