@@ -84,7 +84,11 @@ class ObservedTransport(LocalTransport):
         """Die, if this is the point. Raise ChildDied."""
         if self._crash is not None and self._crash == CrashPoint(where, number):
             self.died = True
+            self.dying()
         self.live()
+
+    def dying(self) -> None:
+        """Do what a death does before ChildDied is raised."""
 
     def live(self) -> None:
         """Raise ChildDied in what has died: it does nothing any more."""

@@ -31,8 +31,8 @@ def assert_covers(
     """Check that children are disjoint and together are the whole; AssertionError names the first gap or overlap.
 
     Args:
-        split: a template; or a splitter of your own, a function that yields an entry for each child. It is run twice,
-            for it must yield the same each time.
+        split: a template, or a job; or a splitter of your own, a function that yields an entry for each child. It is
+            run twice, for it must yield the same each time.
         given: the template's parameters, or the splitter's arguments.
         part: returns what a child works on, from its arguments, or from its entry: a ``range``, or values. By default
             what the template's splitter gives it, or its entry (if that is a list, the items).
@@ -40,7 +40,7 @@ def assert_covers(
             under the template's ``split``: integers, items, points, or milliseconds since the Unix epoch.
 
     """
-    if callable(split):
+    if callable(split) and not hasattr(split, "template"):  # a job is callable too
         parts, all_of_it = _of_splitter(split, given or {}, part, whole)
     else:
         parts, all_of_it = _of_template(prepare_any(split, given), part, whole)

@@ -21,6 +21,7 @@ def assert_effects_idempotent(
     effects: Callable[[], Any],
     reset: Callable[[], object] | None = None,
     points: int = 100,
+    fork: bool = False,
     **more: Any,
 ) -> None:
     """Check that a handler's effects are those of an undisturbed run, wherever it dies and is begun again.
@@ -36,6 +37,8 @@ def assert_effects_idempotent(
             returns for the undisturbed run is what it must return for each other one.
         reset: makes the outside as it is before a run. By default what ``effects`` returns is cleared.
         points: at most so many checkpoints are tried, spread over the run.
+        fork: has it die in a copy of this process, as ``run_child`` does. That finds what is still in a buffer, or left
+            to a ``finally``; ``effects`` then looks at files, a database or the like, for memory is not shared.
         more: as for ``run_child``.
 
     Raise AssertionError, which names the point and what is doubled, lost or different; ValueError where ``effects`` or
@@ -50,7 +53,7 @@ def assert_effects_idempotent(
     for point, kept in _deaths(len(undisturbed.checkpoints), points):
         outside.reset()
         where = f"after it died after {point} and resumed from {f'checkpoint {kept}' if kept else 'the beginning'}"
-        again = _died_and_resumed(handler, args, point, kept, more, where)
+        again = _died_and_resumed(handler, args, point, kept, more, where, fork=fork)
         if found := _difference(wanted, outside.taken()):
             raise AssertionError(f"{where}: {found}")
         if again.result != undisturbed.result:
@@ -59,10 +62,10 @@ def assert_effects_idempotent(
 
 def _died_and_resumed(
     handler: AnyHandler, args: Mapping[str, Any] | None, point: CrashPoint, kept: int, more: Mapping[str, Any],
-    where: str,
+    where: str, *, fork: bool,
 ) -> ChildRun:  # fmt: skip
     first = {"attempt": 1, "fencing_token": 1, "resume": None, **more}
-    died = run_child(handler, args, **{**first, "crash": point})
+    died = run_child(handler, args, **{**first, "crash": point, "fork": fork})
     if not died.died:
         raise AssertionError(f"the handler takes other checkpoints when repeated: it did not come to {point}")
     state = died.checkpoints[kept - 1] if kept else first["resume"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 from streamsched.commands.request import AnyTemplate, Params
 from streamsched.domain.ids import EventIds
@@ -84,7 +84,7 @@ class Cluster:
         self._places = [*self._topics.journal(), *self._topics.work_log()]
         self._log = MemoryCluster(clock=self.clock.now, session_timeout=LONG_MS, transaction_timeout=LONG_MS)
         self._born: Counter[str] = Counter()
-        self._crashes: dict[tuple[str, int], CrashPoint] = {}
+        self._crashes: dict[tuple[str, int | str], CrashPoint] = {}
         self._jump = TURN_S
         outside, me = self._join("client")
         outside.create_topics(self._topics.specs())
@@ -176,18 +176,13 @@ class Cluster:
 
     # --- what happens to it -----------------------------------------------------------------------------------------
 
-    def crash(self, task: AnyTask, point: CrashPoint, *, child: int = 0) -> None:
-        """Let the next attempt at a child die at this point, with its process: an attempt is counted."""
+    def crash(self, task: AnyTask, point: CrashPoint, *, child: int | Literal["reduce"] = 0) -> None:
+        """Let the next attempt at a child, or at the reduce, die at this point with its process: it counts."""
         self._crashes[_id_of(task), child] = point
 
     def kill_worker(self, name: str | None = None) -> str:
-        """Kill a worker with all that runs on it, by default the busiest one; its successors know. Return its name."""
-        if not self._workers:
-            raise ValueError("there is no worker to kill: add_worker() starts one")
-        names = [node.name for node in self._workers]
-        if name is not None and name not in names:
-            raise ValueError(f"there is no worker {name!r}, only {', '.join(names)}")
-        node = max(self._workers, key=lambda node: (node.name == name, node.pool.busy()))
+        """Kill a worker with all that runs on it, by default the busiest one, and evict it. Return its name."""
+        node = self._worker(name)
         self._workers.remove(node)
         node.pool.close(0.0)
         member, writer = node.worker.heartbeats.membership
@@ -196,6 +191,24 @@ class Cluster:
             group=self._topics.worker_group, member=member, writer=writer,
         )  # fmt: skip
         return node.name
+
+    def drain_worker(self, name: str | None = None) -> str:
+        """Stop a worker, by default the busiest one: what runs there stops at its next checkpoint. Return its name."""
+        node = self._worker(name)
+        node.worker.drain()
+        while not node.worker.stopped:
+            self._pass(self.clock.monotonic() + 1)
+        self._workers.remove(node)
+        node.worker.stop()
+        return node.name
+
+    def _worker(self, name: str | None) -> _WorkerNode:
+        """Find a worker; by default the busiest one. Raise ValueError."""
+        names = [node.name for node in self._workers]
+        if not names or (name is not None and name not in names):
+            there = f"only {', '.join(names)}" if names else "add_worker() starts one"
+            raise ValueError(f"there is no worker {name or 'left'}: {there}")
+        return max(self._workers, key=lambda node: (node.name == name, node.pool.busy()))
 
     def add_worker(self, *, slots: int | None = None, modules: Sequence[str] | None = None) -> str:
         """Start a worker, and return its name. ``modules``: patterns of what it runs; by default everything."""
@@ -263,8 +276,8 @@ class Cluster:
             pause=self.clock.advance,
         )  # fmt: skip
 
-    def _crash_of(self, job: Job) -> CrashPoint | None:
-        return None if job.options else self._crashes.pop((job.task_id, job.child), None)
+    def _crash_of(self, job: Job, child: int | str) -> CrashPoint | None:
+        return self._crashes.pop((job.task_id, child), None)
 
     def _results_of(self, job: Job, wanted: ReduceInput) -> Results:
         return read_results(

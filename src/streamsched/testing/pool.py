@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Final
 
-from streamsched.domain.options import ReduceInput, read_options
+from streamsched.domain.options import WORK, Options, ReduceInput, read_options
 from streamsched.domain.routing import EVERYTHING
 from streamsched.runtime.clock import Clock
 from streamsched.testing.context import CrashPoint, ObservedTransport, context_of
@@ -34,11 +35,11 @@ class HandlerStuck(Exception):
 class LocalPool:
     """Runs jobs in this process. A handler stands still at its checkpoints, and goes on with the next ``poll``.
 
-    ``crash_of`` says where a job is to die, ``results_of`` reads what a reduce gets.
+    ``crash_of`` says where a job is to die, by its child's index or its stage; ``results_of`` reads what a reduce gets.
     """
 
     def __init__(
-        self, *, slots: int, clock: Clock, crash_of: Callable[[jobs.Job], CrashPoint | None],
+        self, *, slots: int, clock: Clock, crash_of: Callable[[jobs.Job, int | str], CrashPoint | None],
         results_of: Callable[[jobs.Job, ReduceInput], Results],
     ) -> None:  # fmt: skip
         self._slots = slots
@@ -62,7 +63,10 @@ class LocalPool:
         """Let each handler go on to its next checkpoint; waits for nothing else."""
         while self._waiting and len(self._runs) < self._slots:
             job = self._waiting.popleft()
-            self._runs[job.key] = _Run(job, self._work, self._clock, self._crash_of(job))
+            options = read_options(job.options or "{}")
+            stage = WORK if options is None else options.stage
+            crash = self._crash_of(job, job.child if stage == WORK else stage)
+            self._runs[job.key] = _Run(job, stage, partial(self._work, options), self._clock, crash)
         for key, run in list(self._runs.items()):
             self._news += run.go_on()
             if run.ended:
@@ -104,13 +108,13 @@ class LocalPool:
         self._waiting.clear()
         self.kill(list(self._runs))
 
-    def _work(self, run: _Run) -> str | None:
+    def _work(self, options: Options | None, run: _Run) -> str | None:
         """Do a job; returns its result as JSON."""
         job = run.job
+        if options is None or options.command is not None:
+            what = f"a child with {job.options}" if options is None else f"the program of {job.handler}"
+            raise errors.NonRetryable(f"the test kit cannot run {what}")
         handler = self._handlers.resolve(job.handler)
-        options = read_options(job.options or "{}")
-        if options is None:
-            raise errors.NonRetryable(f"the test kit does not know how to run a child with {job.options}")
         results = None if options.reduce is None else self._results_of(job, options.reduce)
         return write_result(local.call(handler, run.context, read_arguments(job), results), PAYLOAD_LIMIT)
 
@@ -119,7 +123,7 @@ class _Run(ObservedTransport):
     """One job in its thread. Either the thread runs or the pool's: each hands over to the other, and waits."""
 
     def __init__(
-        self, job: jobs.Job, work: Callable[[_Run], str | None], clock: Clock, crash: CrashPoint | None
+        self, job: jobs.Job, stage: str, work: Callable[[_Run], str | None], clock: Clock, crash: CrashPoint | None
     ) -> None:
         super().__init__(crash)
         self.job = job
@@ -132,8 +136,8 @@ class _Run(ObservedTransport):
         self._mine, self._pools = threading.Semaphore(0), threading.Semaphore(0)
         self._thread = threading.Thread(target=self._run, name=f"{job.task_id}[{job.child}]", daemon=True)
         self.context = context_of(
-            self, task_id=job.task_id, child_index=0 if job.options else job.child, attempt=job.attempt,
-            fencing_token=job.token, handler=job.handler, state=job.state, stage="reduce" if job.options else "work",
+            self, task_id=job.task_id, child_index=job.child if stage == WORK else 0, attempt=job.attempt,
+            fencing_token=job.token, handler=job.handler, state=job.state, stage=stage,
         )  # fmt: skip
 
     # --- the pool's thread ---

@@ -6,11 +6,13 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, NoReturn
 
 from streamsched.domain import values
 from streamsched.domain.routing import EVERYTHING
 from streamsched.testing.context import CrashPoint, ObservedTransport, context_of
+from streamsched.testing.copies import run_in_copy
 from streamsched.worker.context import PAYLOAD_LIMIT, Result
 from streamsched.worker.errors import StopChild
 from streamsched.worker.handlers import Handlers
@@ -53,6 +55,7 @@ def run_child(
     missing: int = 0,
     crash: CrashPoint | None = None,
     stop_after: int | None = None,
+    fork: bool = False,
 ) -> ChildRun:
     """Run one attempt at a child in this process, with a real context, and return what became of it.
 
@@ -70,41 +73,62 @@ def run_child(
         missing: how many work children have no result.
         crash: where the child dies; ``died`` is then set.
         stop_after: asks the child to stop at its checkpoint of this number; ``stopped`` is then set.
+        fork: runs it in a copy of this process, which is killed at ``crash``: no ``finally`` runs there, and what is in
+            buffers is lost. So is what the handler changes in memory. An error is a RuntimeError with its traceback.
 
     """
     name, function = _resolved(handler)
     given = values.read(values.write(dict(args or {}), "args", PAYLOAD_LIMIT).decode())
     state = None if resume is None else write_state(resume, PAYLOAD_LIMIT).decode()
-    run = ChildRun(state=resume)
-    transport = _Recorder(run, crash, stop_after)
-    context = context_of(
-        transport, task_id=task_id, child_index=child_index, attempt=attempt, fencing_token=fencing_token, handler=name,
-        state=state, stage="work" if results is None else "reduce",
-    )  # fmt: skip
     reads = None if results is None else _results_of(results, missing)
-    try:
-        with _captured(run.log):
-            transport.reach("start")
-            returned = call(function, context, given, reads)
-            transport.live()
-            run.result = values.read(write_result(returned, PAYLOAD_LIMIT) or "null")
-            transport.reach("end")
-    except BaseException as error:
-        if transport.died:
-            run.result, run.died = None, True
-        elif isinstance(error, StopChild) and context.should_stop:
-            run.stopped = True
-        else:
-            raise
-    return run
+
+    def live(leave: Callable[[ChildRun], NoReturn] | None = None) -> ChildRun:
+        transport = _Recorder(ChildRun(state=resume), crash, stop_after, leave)
+        context = context_of(
+            transport, task_id=task_id, child_index=child_index, attempt=attempt, fencing_token=fencing_token,
+            handler=name, state=state, stage="work" if results is None else "reduce",
+        )  # fmt: skip
+        return transport.live_through(partial(call, function, context, given, reads))
+
+    return run_in_copy(live, ChildRun) if fork else live()
 
 
 class _Recorder(ObservedTransport):
-    def __init__(self, run: ChildRun, crash: CrashPoint | None, stop_after: int | None) -> None:
+    """Keeps what one attempt does. ``leave`` ends the copy of this process in which it runs."""
+
+    def __init__(
+        self, run: ChildRun, crash: CrashPoint | None, stop_after: int | None,
+        leave: Callable[[ChildRun], NoReturn] | None,
+    ) -> None:  # fmt: skip
         super().__init__(crash)
         self._run = run
         self._stop_after = stop_after
+        self._leave = leave
         self.progresses = run.progress
+
+    def live_through(self, work: Callable[[], Any]) -> ChildRun:
+        """Do the work of the attempt, and return what became of it."""
+        run = self._run
+        try:
+            with _captured(run.log):
+                self.reach("start")
+                returned = work()
+                self.live()
+                run.result = values.read(write_result(returned, PAYLOAD_LIMIT) or "null")
+                self.reach("end")
+        except BaseException as error:
+            if self.died:
+                run.result, run.died = None, True
+            elif isinstance(error, StopChild) and self.context.should_stop:
+                run.stopped = True
+            else:
+                raise
+        return run
+
+    def dying(self) -> None:
+        if self._leave is not None:
+            self._run.result, self._run.died = None, True
+            self._leave(self._run)
 
     def checkpointed(self, state: str, number: int) -> None:
         self._run.state = values.read(state)

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from streamsched import ChildContext, NonRetryable, Result, RetryAfter
+from streamsched import ChildContext, NonRetryable, Result, RetryAfter, job
 from streamsched.domain.errors import NoResult
-from streamsched.testing import Cluster, crash_after
+from streamsched.split import ranges
+from streamsched.testing import Cluster, assert_covers, crash_after, run_child
 
 attempts: list[tuple[int, int, Any]] = []
 """Of each attempt: child, number, and where it began."""
@@ -48,7 +49,14 @@ def fails(ctx: ChildContext, first: int, last: int) -> None:
 
 def total(ctx: ChildContext, results: Iterator[Result]) -> dict[str, int]:
     """Add up."""
+    attempts.append((ctx.child_index, ctx.attempt, ctx.last_checkpoint))
     return {"sum": sum(last for _, last in (result.value for result in results))}
+
+
+@job(split=ranges(1, "${n}", size=10))
+def decorated(ctx: ChildContext, first: int, last: int, n: int = 25) -> int:
+    """Count."""
+    return sum(1 for _ in ctx.resume(range(first, last + 1)))
 
 
 def template(handler: str = "work", **more: Any) -> dict[str, Any]:
@@ -73,7 +81,18 @@ def test_a_task_runs_to_its_end(cluster: Cluster) -> None:
 
 def test_a_reduce_gets_the_results(cluster: Cluster) -> None:
     task = cluster.submit(template(reduce={"handler": f"{__name__}:total"}))
+    cluster.crash(task, crash_after("end"), child="reduce")
     assert cluster.result(task) == {"sum": 60}
+    assert cluster.client.status(task).reduce == "succeeded"
+    assert [(child, attempt) for child, attempt, _ in attempts] == [(0, 1), (1, 1), (2, 1), (0, 1), (0, 2)]
+
+
+def test_a_job_is_a_template(cluster: Cluster) -> None:
+    task = decorated.submit(client=cluster.client, n=15)
+    assert cluster.results(task) == [10, 5]
+    assert cluster.results(cluster.submit(decorated)) == [10, 10, 5]
+    assert_covers(decorated, {"n": 15}, part=lambda args: range(args["first"], args["last"] + 1))
+    assert run_child(decorated, {"first": 1, "last": 3}).result == 3
 
 
 def test_it_stands_still_between_two_calls_and_the_same_each_time() -> None:
@@ -98,6 +117,18 @@ def test_a_killed_worker_costs_nothing_before_the_checkpoint(cluster: Cluster) -
     assert attempts == [(0, 1, None), (0, 1, {"resume": 4})]  # the death of a worker uses no attempt up
 
 
+def test_a_drained_worker_gives_back_what_it_runs(cluster: Cluster) -> None:
+    task = cluster.submit(template(), {"n": 10})
+    cluster.run_until_checkpoint(task, 4)
+    cluster.drain_worker()
+    cluster.add_worker()
+    assert cluster.results(task) == [[1, 10]]
+    (_, _, begun), (_, again, resumed) = attempts
+    assert (begun, again) == (None, 1)
+    assert resumed["resume"] >= 4
+    assert cluster.children(task)[0].dispatches == 2
+
+
 def test_which_worker_is_killed() -> None:
     with Cluster(workers=0) as cluster:
         task = cluster.submit(template())
@@ -107,7 +138,7 @@ def test_which_worker_is_killed() -> None:
             cluster.kill_worker("nobody")
         assert cluster.kill_worker() == busy
         assert cluster.kill_worker(idle) == idle
-        with pytest.raises(ValueError, match="no worker to kill"):
+        with pytest.raises(ValueError, match="no worker left"):
             cluster.kill_worker()
 
 
@@ -131,6 +162,12 @@ def test_failures_and_retries_on_the_clusters_time(cluster: Cluster) -> None:
     strict = cluster.submit(template("fails"), {"n": 20})
     with pytest.raises(AssertionError, match=r"(?s)is failed: .*NonRetryable: not 11.*in fails\n"):
         cluster.results(strict)
+
+
+def test_a_program_is_refused_in_words(cluster: Cluster) -> None:
+    program = {**template(), "child": {"command": ["true"]}}
+    status = cluster.run_until(cluster.submit(program))
+    assert "the test kit cannot run the program of $ true" in status.reason
 
 
 def test_wrong_arguments_and_missing_handlers_fail_at_once(cluster: Cluster) -> None:

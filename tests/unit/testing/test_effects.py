@@ -112,6 +112,29 @@ def test_outside_of_memory(tmp_path: Path) -> None:
         assert_effects_idempotent(writes, args, effects=files)
 
 
+def buffers(ctx: ChildContext, path: str, items: list[str]) -> None:
+    """Write to a file whose buffer is written when it is closed, after its checkpoints."""
+    done = ctx.last_checkpoint or 0
+    with Path(path).open("r+" if done else "w") as file:
+        file.seek(2 * done)
+        for number, item in enumerate(items[done:], done):
+            file.write(f"{item}\n")
+            ctx.checkpoint(number + 1)
+        file.truncate()
+
+
+def test_what_is_in_a_buffer_is_lost_in_a_copy(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+
+    def outside() -> list[str]:
+        return path.read_text().replace("\0", "?").splitlines() if path.exists() else []
+
+    args = {"path": str(path), **ITEMS}
+    assert_effects_idempotent(buffers, args, effects=outside, reset=lambda: path.unlink(missing_ok=True))
+    with pytest.raises(AssertionError, match="checkpoint 1 and resumed from checkpoint 1: 'a', 'b' lost"):
+        assert_effects_idempotent(buffers, args, effects=outside, reset=lambda: path.unlink(missing_ok=True), fork=True)
+
+
 def test_of_many_checkpoints_some_are_tried_the_ends_too() -> None:
     begun = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -77,6 +78,27 @@ def test_a_reduce_gets_results() -> None:
     run = run_child(total, {"factor": 2}, results={3: 30, 1: 10}, missing=1)
     assert run.result == {"sum": 80, "missing": 1, "stage": "reduce"}
     assert run_child(total, {"factor": 2}, results=[1, 2, 3], resume={"resume": 1}).result["sum"] == 10
+
+
+def test_a_death_in_a_copy_runs_nothing_of_the_handler_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "finally"
+
+    def leaves(ctx: ChildContext) -> str:
+        try:
+            ctx.checkpoint(1)
+            ctx.log.info("alive")
+            return "done"
+        finally:
+            path.write_text("ran")
+
+    run = run_child(leaves, crash=crash_after("checkpoint"), fork=True)
+    assert (run.died, run.checkpoints, run.log, path.exists()) == (True, [1], [], False)
+    run = run_child(leaves, fork=True)
+    assert (run.died, run.result, run.log, path.exists()) == (False, "done", ["alive"], True)
+    with pytest.raises(RuntimeError, match=r"(?s)copy of this process.*in refuse.*NonRetryable: never"):
+        run_child(refuse, fork=True)
+    with pytest.raises(RuntimeError, match="ended without a word"):
+        run_child(lambda ctx: os._exit(1), fork=True)
 
 
 def large(ctx: ChildContext) -> str:
