@@ -6,15 +6,15 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
 
 
-def run_in_copy(work: Callable[[Callable[[T], NoReturn]], T], kind: type[T]) -> T:
-    """Run ``work`` in a copy made by fork, and return what it returns: plain data of this type.
+def run_in_copy(work: Callable[[Callable[[T], NoReturn]], T], kind: Any) -> T:
+    """Run ``work`` in a copy made by fork, and return what it returns: plain data of the type ``kind``.
 
     It is given a function that ends the copy then and there, with this as what is returned: no ``finally`` runs, and
     what is buffered is lost. Raise RuntimeError with the traceback of what is raised there.
@@ -32,7 +32,8 @@ def run_in_copy(work: Callable[[Callable[[T], NoReturn]], T], kind: type[T]) -> 
     found, error = msgspec.json.decode(told or b'[null,"it ended without a word"]')
     if error:
         raise RuntimeError(f"in a copy of this process: {error}")
-    return msgspec.convert(found, kind)
+    made: T = msgspec.convert(found, kind)
+    return made
 
 
 def _live(work: Callable[[Callable[[T], NoReturn]], T], writing: int) -> NoReturn:

@@ -13,6 +13,7 @@ from streamsched.domain.options import WORK, Options, ReduceInput, read_options
 from streamsched.domain.routing import EVERYTHING
 from streamsched.runtime.clock import Clock
 from streamsched.testing.context import CrashPoint, ObservedTransport, context_of
+from streamsched.testing.program import Ended, run_program
 from streamsched.worker import errors, jobs, local
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.endings import ending_of, read_arguments
@@ -108,22 +109,23 @@ class LocalPool:
         self._waiting.clear()
         self.kill(list(self._runs))
 
-    def _work(self, options: Options | None, run: _Run) -> str | None:
-        """Do a job; returns its result as JSON."""
+    def _work(self, options: Options | None, run: _Run) -> Ended:
+        """Do a job; returns its result as JSON, or how it failed."""
         job = run.job
-        if options is None or options.command is not None:
-            what = f"a child with {job.options}" if options is None else f"the program of {job.handler}"
-            raise errors.NonRetryable(f"the test kit cannot run {what}")
+        if options is None:
+            raise errors.NonRetryable(f"the test kit does not know how to run a child with {job.options}")
+        if options.command is not None:
+            return run_program(run.context, job.args, options.command.exit_codes)
         handler = self._handlers.resolve(job.handler)
         results = None if options.reduce is None else self._results_of(job, options.reduce)
-        return write_result(local.call(handler, run.context, read_arguments(job), results), PAYLOAD_LIMIT)
+        return write_result(local.call(handler, run.context, read_arguments(job), results), PAYLOAD_LIMIT), None
 
 
 class _Run(ObservedTransport):
     """One job in its thread. Either the thread runs or the pool's: each hands over to the other, and waits."""
 
     def __init__(
-        self, job: jobs.Job, stage: str, work: Callable[[_Run], str | None], clock: Clock, crash: CrashPoint | None
+        self, job: jobs.Job, stage: str, work: Callable[[_Run], Ended], clock: Clock, crash: CrashPoint | None
     ) -> None:
         super().__init__(crash)
         self.job = job
@@ -193,7 +195,7 @@ class _Run(ObservedTransport):
         stopped = False
         try:
             self.reach("start")
-            result = self._work(self)
+            result, failure = self._work(self)
             self.live()
             self.reach("end")
         except BaseException as error:  # SystemExit too: on a worker it would fail the child

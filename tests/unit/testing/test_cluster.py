@@ -164,10 +164,15 @@ def test_failures_and_retries_on_the_clusters_time(cluster: Cluster) -> None:
         cluster.results(strict)
 
 
-def test_a_program_is_refused_in_words(cluster: Cluster) -> None:
-    program = {**template(), "child": {"command": ["true"]}}
-    status = cluster.run_until(cluster.submit(program))
-    assert "the test kit cannot run the program of $ true" in status.reason
+def test_programs(cluster: Cluster, capfd: pytest.CaptureFixture[str]) -> None:
+    script = "echo hello; cat | sed 's/.*\\(\"args\":{[^}]*}\\).*/{\\1}/'"
+    child = {"command": ["sh", "-c", script], "args": {"first": "${child.first}"}}
+    assert cluster.results(cluster.submit(template(child=child), {"n": 10})) == [{"args": {"first": 1}}]
+    assert capfd.readouterr().out.startswith("hello\n")
+    failing = {"command": ["sh", "-c", "echo no >&2; exit 3"], "exit_codes": {"3": "fail"}}
+    status = cluster.run_until(cluster.submit(template(child=failing), {"n": 10}))
+    assert (status.state, cluster.children(status)[0].error_type) == ("failed", "Exit3")
+    assert cluster.children(status)[0].attempt == 1
 
 
 def test_wrong_arguments_and_missing_handlers_fail_at_once(cluster: Cluster) -> None:
