@@ -63,7 +63,8 @@ class ObservedTransport(LocalTransport):
         self.progresses: list[tuple[float, float]] = []
         """How far the child said that it is, in order: done and total."""
         self.died = False
-        self._crash = crash
+        self.missed = crash
+        """Where it is to die, and has not come to."""
         self._checkpoints = 0
 
     def heartbeat(self) -> None:
@@ -82,8 +83,8 @@ class ObservedTransport(LocalTransport):
 
     def reach(self, where: Where, number: int = 1) -> None:
         """Die, if this is the point. Raise ChildDied."""
-        if self._crash is not None and self._crash == CrashPoint(where, number):
-            self.died = True
+        if self.missed == CrashPoint(where, number):
+            self.died, self.missed = True, None
             self.dying()
         self.live()
 

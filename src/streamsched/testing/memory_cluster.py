@@ -101,8 +101,11 @@ class Cluster:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.close()
+        if kind is None and self._crashes:
+            task_id, child = next(iter(self._crashes))
+            raise AssertionError(f"{task_id}[{child}] was to die, and was never started since")
 
     def close(self) -> None:
         """End the handlers that run: they die where they stand."""
@@ -177,7 +180,10 @@ class Cluster:
     # --- what happens to it -----------------------------------------------------------------------------------------
 
     def crash(self, task: AnyTask, point: CrashPoint, *, child: int | Literal["reduce"] = 0) -> None:
-        """Let the next attempt at a child, or at the reduce, die at this point with its process: it counts."""
+        """Let the next attempt at a child, or at the reduce, die at this point with its process: it counts.
+
+        What runs the cluster raises AssertionError where an attempt never comes to its point.
+        """
         self._crashes[_id_of(task), child] = point
 
     def kill_worker(self, name: str | None = None) -> str:

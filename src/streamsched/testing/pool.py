@@ -22,7 +22,7 @@ from streamsched.worker.kill_reason import death_ending
 from streamsched.worker.payload import write_result
 from streamsched.worker.results import Results
 
-PATIENCE_S: Final = 60.0
+PATIENCE_S: Final = 30.0
 """Seconds that a handler may take, on the real clock, from one checkpoint to the next."""
 STOPS: Final = 16
 """An attempt stands still at each of its first 32 checkpoints, and later so many times until their number doubles."""
@@ -72,6 +72,8 @@ class LocalPool:
             self._news += run.go_on()
             if run.ended:
                 del self._runs[key]
+                if run.missed:
+                    raise AssertionError(f"{run.name} ended, and never came to {run.missed}, after which it was to die")
         news, self._news = self._news, []
         return news
 
@@ -136,7 +138,8 @@ class _Run(ObservedTransport):
         self._started_at = clock.now()
         self._news: list[jobs.News] = []
         self._mine, self._pools = threading.Semaphore(0), threading.Semaphore(0)
-        self._thread = threading.Thread(target=self._run, name=f"{job.task_id}[{job.child}]", daemon=True)
+        self.name = f"{job.task_id}[{job.child if stage == WORK else stage}]"
+        self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
         self.context = context_of(
             self, task_id=job.task_id, child_index=job.child if stage == WORK else 0, attempt=job.attempt,
             fencing_token=job.token, handler=job.handler, state=job.state, stage=stage,
@@ -150,9 +153,7 @@ class _Run(ObservedTransport):
             self._thread.start()
         self._mine.release()
         if not self._pools.acquire(timeout=PATIENCE_S):
-            raise HandlerStuck(
-                f"{self.job.handler} of {self._thread.name} has run for {PATIENCE_S:g} s without a checkpoint"
-            )
+            raise HandlerStuck(f"{self.job.handler} of {self.name} has run for {PATIENCE_S:g} s without a checkpoint")
         news, self._news = self._news, []
         return news
 

@@ -153,6 +153,19 @@ def test_a_child_that_dies_is_tried_again(cluster: Cluster, point: Any, begins: 
     assert [each for each in attempts if each[1] == 2] == [(1, 2, begins)]
 
 
+def test_who_is_to_die_and_does_not_is_told_of() -> None:
+    with Cluster() as cluster:
+        task = cluster.submit(template(), {"n": 20}, task_id="t")
+        cluster.crash(task, crash_after("checkpoint", 11), child=1)
+        with pytest.raises(AssertionError, match=r"t\[1\] ended, and never came to checkpoint 11"):
+            cluster.results(task)
+    other = Cluster()
+    other.crash("t", crash_after("start"), child=2)
+    assert other.results(other.submit(template(), {"n": 20}, task_id="t")) == [[1, 10], [11, 20]]
+    with pytest.raises(AssertionError, match=r"t\[2\] was to die"):
+        other.__exit__(None)
+
+
 def test_failures_and_retries_on_the_clusters_time(cluster: Cluster) -> None:
     task = cluster.submit(template("fails", failure={"tolerate": 1}))
     begun = cluster.now
