@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
@@ -22,7 +23,9 @@ def run_in_copy(work: Callable[[Callable[[T], NoReturn]], T], kind: Any) -> T:
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # handlers of a cluster have threads, which stand still
+        pid = os.fork()
     if not pid:
         _live(work, writing)
     os.close(writing)

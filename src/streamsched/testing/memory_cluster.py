@@ -248,7 +248,7 @@ class Cluster:
             self._jump = TURN_S
             return
         now, left = self.clock.now(), deadline - self.clock.monotonic()
-        due = min(scheduler.until_due(now, left) for scheduler in self._schedulers)
+        due = min((scheduler.until_due(now, left) for scheduler in self._schedulers), default=left)
         self._jump *= 2  # nodes have times of their own, as when they look at their group again
         self.clock.advance(max(TURN_S, min(due, self._jump)))
 

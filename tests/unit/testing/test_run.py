@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -120,6 +122,12 @@ def test_errors_are_the_handlers_and_those_of_its_values(tmp_path: Path) -> None
         run_child(refuse, {"path": tmp_path})
     with pytest.raises(TypeError, match="unexpected keyword"):
         run_child(refuse, {"path": "a"})
+
+
+def test_only_the_fixture_needs_pytest() -> None:
+    others = "ChildRun, Cluster, assert_covers, assert_effects_idempotent, crash_after, run_child"
+    code = f"import sys; from streamsched.testing import {others}; assert 'pytest' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_a_handler_has_a_name() -> None:
