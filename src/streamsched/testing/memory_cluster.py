@@ -251,6 +251,7 @@ class Cluster:
         due = min((scheduler.until_due(now, left) for scheduler in self._schedulers), default=left)
         self._jump *= 2  # nodes have times of their own, as when they look at their group again
         self.clock.advance(max(TURN_S, min(due, self._jump)))
+        self._turn()  # nodes beat, so that nobody is silent for long
 
     def _turn(self) -> bool:
         """Let each node make one step; tell whether anything happened, beside their beats."""

@@ -129,6 +129,15 @@ def test_a_drained_worker_gives_back_what_it_runs(cluster: Cluster) -> None:
     assert cluster.children(task)[0].dispatches == 2
 
 
+def test_why_nothing_happens_is_told(cluster: Cluster) -> None:
+    cluster.kill_worker()
+    idle = cluster.add_worker(modules=["other"])
+    cluster.advance(86_400)
+    assert {node.name for node, _ in cluster.client.nodes()} == {"scheduler-1", idle}
+    with pytest.raises(TimeoutError, match="no worker allows module tests"):
+        cluster.run_until(cluster.submit(template()), timeout=3_600)
+
+
 def test_which_worker_is_killed() -> None:
     with Cluster(workers=0) as cluster:
         task = cluster.submit(template())
