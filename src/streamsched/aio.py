@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 
 from streamsched.client import Client
 from streamsched.installation.settings import load_settings
+from streamsched.queries.tasks import late
 
 if TYPE_CHECKING:
     from streamsched.commands.redrive import Redriven
@@ -160,7 +161,7 @@ class AsyncClient:
         end = loop.time() + (float("inf") if timeout is None else timeout)
         while not (status := await self._now(task_id)).done:
             if loop.time() >= end:
-                raise TimeoutError(f"task {task_id!r} is {status.state} after {timeout:g} s")
+                raise late(status, timeout or 0.0, await self.missing(task_id))
             await asyncio.sleep(min(LOOK_S, max(0.0, end - loop.time())))
         return status
 

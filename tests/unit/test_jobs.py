@@ -19,6 +19,7 @@ from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.template import version
 from streamsched.files.template_file import load_template
 from streamsched.split import Split, dates, grid, items, range_, ranges
+from streamsched.testing import Cluster, run_child
 from streamsched.worker.handlers import Handlers
 
 if TYPE_CHECKING:
@@ -199,6 +200,20 @@ def test_it_is_planned_and_tried_here() -> None:
         resize.submit(files=files, width="wide")
     with pytest.raises(NotImplementedError):
         load.try_child(0, until="2024-02-01", year=2024)
+
+
+@streamsched.job(split=ranges(1, 6, 2), reduce=total, params={"year": {"default": 2024}})
+def add(ctx: ChildContext, first: int, last: int) -> int:
+    return sum(range(first, last + 1))
+
+
+def test_it_runs_in_the_cluster_of_the_test_kit() -> None:
+    with Cluster() as cluster:
+        task = cluster.submit(add)
+        assert cluster.results(task) == [3, 7, 11]
+        assert cluster.result(task) == 2024 + 21
+        assert cluster.result(cluster.submit(add, {"year": 0})) == 21
+    assert run_child(add, {"first": 1, "last": 3}).result == 6
 
 
 def local() -> Callable[..., None]:
