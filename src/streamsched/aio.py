@@ -133,7 +133,8 @@ class AsyncClient:
 
     async def submit_many(self, wanted: Iterable[Wanted], *, origin: str = "submit") -> list[AsyncTask]:
         """Request tasks, as ``Client.submit_many``."""
-        made = await self.call(lambda client: client.submit_many(wanted, origin=origin))
+        requests = list(wanted)
+        made = await self.call(lambda client: client.submit_many(requests, origin=origin))
         return [AsyncTask(self, task) for task in made]
 
     async def task(self, task_id: str, *, first: bool = False) -> AsyncTask:

@@ -67,6 +67,8 @@ def job(
 
     What is wrong raises InputError when the job is first used, not when its module is imported.
     """
+    if not isinstance(split, Split):
+        raise TypeError(f"split= takes what a function of streamsched.split returns, not {split!r}")
     given = {"timeout": timeout, "heartbeat": heartbeat, "retry": retry, **child}
     options = {
         "split": split, "name": name, "args": args or {}, "params": params or {},

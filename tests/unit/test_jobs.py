@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -183,6 +184,8 @@ def test_a_job_is_called_as_its_function_and_is_a_handler() -> None:
     assert pickle.loads(pickle.dumps(resize)) is resize  # noqa: S301
     with pytest.raises(TypeError, match="is for functions of a module, not for <class"):
         streamsched.job(split=ranges(1, 2, 1))(Path)
+    with pytest.raises(TypeError, match=r"a function of streamsched\.split returns, not \{'range'"):
+        streamsched.job(split={"range": {}})  # type: ignore[arg-type]
 
 
 def test_it_is_planned_and_tried_here() -> None:
@@ -205,6 +208,19 @@ def test_it_is_planned_and_tried_here() -> None:
 @streamsched.job(split=ranges(1, 6, 2), reduce=total, params={"year": {"default": 2024}})
 def add(ctx: ChildContext, first: int, last: int) -> int:
     return sum(range(first, last + 1))
+
+
+def test_a_function_that_another_decorator_wraps_has_its_own_annotations() -> None:
+    code = "from __future__ import annotations\nclass Width(int): ...\ndef shrink(ctx, width: Width = 5): ...\n"
+    inner: dict[str, Any] = {"__name__": "pictures"}
+    exec(code, inner)  # noqa: S102
+
+    @wraps(inner["shrink"])
+    def outer(*args: Any, **kwargs: Any) -> None: ...
+
+    template = streamsched.job(split=ONE)(outer).template
+    assert template.child.handler == "pictures:shrink"
+    assert template.params["width"].to_dict() == {"type": "integer", "default": 5}
 
 
 def test_it_runs_in_the_cluster_of_the_test_kit() -> None:
