@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, Self, Type
 
 from streamsched.client import Client
 from streamsched.installation.settings import load_settings
+from streamsched.queries.tasks import late
 
 if TYPE_CHECKING:
     from streamsched.commands.redrive import Redriven
@@ -132,7 +133,8 @@ class AsyncClient:
 
     async def submit_many(self, wanted: Iterable[Wanted], *, origin: str = "submit") -> list[AsyncTask]:
         """Request tasks, as ``Client.submit_many``."""
-        made = await self.call(lambda client: client.submit_many(wanted, origin=origin))
+        requests = list(wanted)
+        made = await self.call(lambda client: client.submit_many(requests, origin=origin))
         return [AsyncTask(self, task) for task in made]
 
     async def task(self, task_id: str, *, first: bool = False) -> AsyncTask:
@@ -160,7 +162,7 @@ class AsyncClient:
         end = loop.time() + (float("inf") if timeout is None else timeout)
         while not (status := await self._now(task_id)).done:
             if loop.time() >= end:
-                raise TimeoutError(f"task {task_id!r} is {status.state} after {timeout:g} s")
+                raise late(status, timeout or 0.0, await self.missing(task_id))
             await asyncio.sleep(min(LOOK_S, max(0.0, end - loop.time())))
         return status
 

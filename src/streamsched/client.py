@@ -222,23 +222,23 @@ class Client:
         return certify(self._session, task_id)
 
     def history(
-        self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None
+        self, task_id: str | None = None, *, until_position: int | None = None, until_time: Moment | None = None
     ) -> Iterator[tuple[Record, Event | Undecodable]]:
         """Yield the records of the journal, merged by time, each with its event or with why it is not one.
 
-        ``until_position`` ends each partition before that offset, ``until_time`` (ms) before its first later record.
+        ``until_position`` ends each partition before that offset, ``until_time`` before its first later record.
         """
         from streamsched.queries.history import history
 
-        return history(self._session.site, task_id, position=until_position, time=until_time)
+        return history(self._session.site, task_id, position=until_position, time=_millis(until_time))
 
     def rebuild(
-        self, folder: Path, task_id: str | None, *, until_position: int | None = None, until_time: int | None = None
+        self, folder: Path, task_id: str | None, *, until_position: int | None = None, until_time: Moment | None = None
     ) -> int:
         """Fold the history into a new view in ``folder``; returns the number of events."""
         from streamsched.queries.history import rebuild
 
-        return rebuild(self._session.site, folder, task_id, position=until_position, time=until_time)
+        return rebuild(self._session.site, folder, task_id, position=until_position, time=_millis(until_time))
 
     def topic(self, name: str) -> str:
         """Return the full name of a topic of this installation. Raise InputError if it is unknown."""
@@ -246,11 +246,11 @@ class Client:
 
         return topic_named(self._session.site.topics, name)
 
-    def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
-        """Yield the dead letters, the oldest first: of one topic of origin, written at ``since`` (ms) or later."""
+    def dead_letters(self, *, topic: str | None = None, since: Moment | None = None) -> Iterator[SetAside]:
+        """Yield the dead letters, the oldest first: of one topic of origin, written at ``since`` or later."""
         from streamsched.queries.dead_letters import dead_letters
 
-        return dead_letters(self._session.site, topic=topic, since=since)
+        return dead_letters(self._session.site, topic=topic, since=_millis(since))
 
     def dead_letter(self, number: int) -> tuple[SetAside, Record | None] | None:
         """Return the dead letter of this number, and its record if the log still has it."""
@@ -322,3 +322,9 @@ class Client:
         if isinstance(schedule, WantedSchedule):
             return schedule
         return want_schedule(Path(schedule), params, now=SystemClock().now(), schedule_id=schedule_id)
+
+
+def _millis(moment: Moment | None) -> int | None:
+    from streamsched.queries.documents import millis_of
+
+    return None if moment is None else millis_of(moment)

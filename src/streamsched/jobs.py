@@ -67,6 +67,8 @@ def job(
 
     What is wrong raises InputError when the job is first used, not when its module is imported.
     """
+    if not isinstance(split, Split):
+        raise TypeError(f"split= takes what a function of streamsched.split returns, not {split!r}")
     given = {"timeout": timeout, "heartbeat": heartbeat, "retry": retry, **child}
     options = {
         "split": split, "name": name, "args": args or {}, "params": params or {},
@@ -183,6 +185,7 @@ class Job(Generic[P, R]):
         from streamsched.domain import values
         from streamsched.domain.errors import InputError
         from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+        from streamsched.worker.local import call
         from streamsched.worker.payload import write_result
 
         prepared = self.plan(**params)
@@ -191,8 +194,7 @@ class Job(Generic[P, R]):
             raise InputError(reason, "choose another")
         handler = prepared.template.child.handler
         ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=handler)
-        function: Callable[..., object] = self._function
-        kept = write_result(function(ctx, **values.read(prepared.arguments()(child))), PAYLOAD_LIMIT)
+        kept = write_result(call(self._function, ctx, values.read(prepared.arguments()(child))), PAYLOAD_LIMIT)
         return None if kept is None else values.read(kept)
 
     def create_schedule(

@@ -51,8 +51,11 @@ class Task:
         return self._tasks.status(self.task_id, self._presence())
 
     def wait(self, timeout: float | None = None) -> TaskStatus:
-        """Wait until the task is done and return its status. Raise NoSuchTask; TimeoutError after so many seconds."""
-        return self._tasks.wait(self.task_id, timeout)
+        """Wait until the task is done and return its status. Raise NoSuchTask.
+
+        Raise TimeoutError after so many seconds, with what is missing if nothing works on the task.
+        """
+        return self._tasks.wait(self.task_id, timeout, self._presence)
 
     def children(self, state: str | None = None) -> Iterator[ChildStatus]:
         """Yield the children in order, those in ``state`` if it is given. Raise NoSuchTask."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, date, datetime, timedelta
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.template import version
 from streamsched.files.template_file import load_template
 from streamsched.split import Split, dates, grid, items, range_, ranges
+from streamsched.testing import Cluster, run_child
 from streamsched.worker.handlers import Handlers
 
 if TYPE_CHECKING:
@@ -182,6 +184,8 @@ def test_a_job_is_called_as_its_function_and_is_a_handler() -> None:
     assert pickle.loads(pickle.dumps(resize)) is resize  # noqa: S301
     with pytest.raises(TypeError, match="is for functions of a module, not for <class"):
         streamsched.job(split=ranges(1, 2, 1))(Path)
+    with pytest.raises(TypeError, match=r"a function of streamsched\.split returns, not \{'range'"):
+        streamsched.job(split={"range": {}})  # type: ignore[arg-type]
 
 
 def test_it_is_planned_and_tried_here() -> None:
@@ -199,6 +203,33 @@ def test_it_is_planned_and_tried_here() -> None:
         resize.submit(files=files, width="wide")
     with pytest.raises(NotImplementedError):
         load.try_child(0, until="2024-02-01", year=2024)
+
+
+@streamsched.job(split=ranges(1, 6, 2), reduce=total, params={"year": {"default": 2024}})
+def add(ctx: ChildContext, first: int, last: int) -> int:
+    return sum(range(first, last + 1))
+
+
+def test_a_function_that_another_decorator_wraps_has_its_own_annotations() -> None:
+    code = "from __future__ import annotations\nclass Width(int): ...\ndef shrink(ctx, width: Width = 5): ...\n"
+    inner: dict[str, Any] = {"__name__": "pictures"}
+    exec(code, inner)  # noqa: S102
+
+    @wraps(inner["shrink"])
+    def outer(*args: Any, **kwargs: Any) -> None: ...
+
+    template = streamsched.job(split=ONE)(outer).template
+    assert template.child.handler == "pictures:shrink"
+    assert template.params["width"].to_dict() == {"type": "integer", "default": 5}
+
+
+def test_it_runs_in_the_cluster_of_the_test_kit() -> None:
+    with Cluster() as cluster:
+        task = cluster.submit(add)
+        assert cluster.results(task) == [3, 7, 11]
+        assert cluster.result(task) == 2024 + 21
+        assert cluster.result(cluster.submit(add, {"year": 0})) == 21
+    assert run_child(add, {"first": 1, "last": 3}).result == 6
 
 
 def local() -> Callable[..., None]:

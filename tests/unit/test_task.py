@@ -6,6 +6,7 @@ import gc
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -117,6 +118,23 @@ def test_a_handle_tells_of_its_task(mini: MiniCluster, client: Client) -> None:
     with pytest.raises(NoSuchTask):
         client.task("nope").status()
     assert not client.submit(TOTAL, {"n": 3}, task_id="a").first
+
+
+def test_a_wait_that_is_over_says_what_is_missing(tmp_path: Path) -> None:
+    with Client(data_dir=tmp_path) as client:
+        task = client.submit(TOTAL, task_id="a")
+        with pytest.raises(TimeoutError, match=r"^task 'a' is requested after 0\.2 s: no process .* 'streamsched up'"):
+            task.wait(0.2)
+
+
+def test_times_are_given_as_datetimes_too(tmp_path: Path) -> None:
+    with Client(data_dir=tmp_path) as client:
+        first = client.submit(TOTAL).status().submitted_at
+        assert len(list(client.history(until_time=first + timedelta(days=1)))) == 1
+        assert list(client.history(until_time=first)) == []
+        assert list(client.dead_letters(since=first)) == []
+        with pytest.raises(InputError, match="has no zone"):
+            client.dead_letters(since=datetime(2026, 1, 1))  # noqa: DTZ001
 
 
 def test_a_task_closes_the_client_that_is_its_own_once(tmp_path: Path) -> None:

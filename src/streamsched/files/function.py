@@ -203,7 +203,7 @@ def _annotation(function: FunctionType, parameter: inspect.Parameter) -> Any:
         return said
     alone = SimpleNamespace(__annotations__={"it": said})  # others may name what only a type checker knows
     try:
-        return get_type_hints(alone, function.__globals__, include_extras=True)["it"]
+        return get_type_hints(alone, inspect.unwrap(function).__globals__, include_extras=True)["it"]
     except Exception as error:  # an annotation may raise anything
         reason = f"its annotation {said!r} has no value here ({type(error).__name__}: {error})"
         _refuse_type(parameter.name, reason)
