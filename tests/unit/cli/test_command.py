@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.support.cli import Cli
+from tests.support.cli import LIMIT, Cli
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +42,13 @@ failure: {{tolerate: 1}}
 def cli(tmp_path: Path) -> Cli:
     script(tmp_path / "convert.sh", SCRIPT)
     return Cli(tmp_path)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def script(path: Path, text: str) -> None:
@@ -163,6 +172,24 @@ def test_a_cancel_ends_it(cli: Cli) -> None:
         for pid in (cli.folder / "pids").read_text().split():
             with pytest.raises(ProcessLookupError):
                 os.kill(int(pid), 0)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_after_a_drain_or_a_death_it_is_done_again_and_no_attempt_is_lost(cli: Cli, number: int) -> None:
+    command = """["echo $$ >>pids; [ $(wc -l <pids) = 1 ] && { setsid sleep 1000 & echo $! >>pids; wait; }; echo 1"]"""
+    path, pids = template(cli, command, "shell: true"), cli.folder / "pids"
+    process = cli.start("run", path, "--task-id", "t", "-p", 'items=["x"]')
+    try:
+        until(lambda: pids.exists() and pids.read_text().count("\n") == 2)
+    finally:
+        process.send_signal(number)
+        process.communicate(timeout=30)
+    for pid in map(int, pids.read_text().split()):
+        until(lambda pid=pid: not psutil.pid_exists(pid))  # type: ignore[misc]
+    cli("run", path, "--task-id", "t", "-p", 'items=["x"]')
+    (child,) = cli.lines("children", "t")
+    assert (child["state"], child["result"], child["attempt"]) == ("succeeded", 1, 1)
+    assert pids.read_text().count("\n") == 3
 
 
 @pytest.mark.parametrize(
