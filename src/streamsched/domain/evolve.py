@@ -13,6 +13,8 @@ from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.phases import CLOSING, VERDICTS, ChildState, Phase
 from streamsched.domain.policy import RUN_ALL
+from streamsched.domain.redriving import redriven
+from streamsched.domain.stages import advance
 from streamsched.domain.task import ChildDetail, Load, Task
 
 _SUCCEEDED = ChildState.SUCCEEDED  # a member costs 0.1 us each time it is asked of its enum
@@ -45,7 +47,7 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING)
-    _advance(task, event.at)
+    advance(task, event.at)
     return True
 
 
@@ -87,7 +89,7 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
     cancelled = task.cancelled
     for span in event.spans:
         task.cancel_idle(span)
-    _advance(task, event.at)
+    advance(task, event.at)
     return task.cancelled > cancelled
 
 
@@ -120,7 +122,7 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
         detail.message = None  # it is about a return, not a failure
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
-    _advance(task, event.at)
+    advance(task, event.at)
     return True
 
 
@@ -196,53 +198,6 @@ def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
     return True
 
 
-def _redriven(task: Task, event: e.TaskRedriven) -> bool:
-    """Revive an ended task; ``details`` must have the details of the children that run again."""
-    everything = event.scope == "all"
-    if event.redrive != task.redrive + 1 or not (task.left_undone or (everything and task.phase is Phase.SUCCEEDED)):
-        return False
-    if _is_used_up(task, everything=everything):
-        return False
-    task.redrive = event.redrive
-    task.reopened = False
-    task.reason = ""
-    task.finished_at = None
-    task.enter(Phase.RUNNING if task.plan else Phase.REQUESTED)
-    task.revive_tail()
-    task.due.clear()  # nothing waits for what it waited for before
-    anew = False  # whether a work child is done again, so that the reduce will read other results
-    for child in range(task.cells):
-        state, outdated = task.state_of(child), anew and child >= task.work
-        if not (outdated or _is_redone(task, child, everything=everything)):
-            continue
-        task.do_again(child, restart=event.restart or outdated or state is ChildState.SUCCEEDED)
-        task.succeeded -= state is ChildState.SUCCEEDED
-        task.failed -= state is ChildState.FAILED
-        task.cancelled -= state is ChildState.CANCELLED
-        anew = anew or child < task.work
-    task.bound = task.work
-    _advance(task, event.at)
-    return True
-
-
-def _is_redone(task: Task, child: int, *, everything: bool) -> bool:
-    """Return whether a redrive has a child done again, by its own state."""
-    return task.ordinal_of(child) < LAST_ORDINAL and (everything or task.state_of(child) is not ChildState.SUCCEEDED)
-
-
-def _is_used_up(task: Task, *, everything: bool) -> bool:
-    """Return whether a reduce that would have to run again cannot be dispatched any more."""
-    return any(
-        task.ordinal_of(reduce) == LAST_ORDINAL
-        and (
-            everything
-            or task.state_of(reduce) is not ChildState.SUCCEEDED
-            or any(_is_redone(task, child, everything=everything) for child in range(task.work))
-        )
-        for reduce in range(task.work, task.cells)
-    )
-
-
 def _task_ended(task: Task, event: e.TaskEnded) -> bool:
     if task.phase is not ENDS[type(event)] or event.redrive != task.redrive:
         return False
@@ -296,33 +251,13 @@ def _fail_live(task: Task, child: int, at: int) -> None:
         task.reason = task.reason or f"{name} failed: {detail.error_type}: {detail.message}"
         if is_reduce or policy.on != RUN_ALL:
             task.enter(Phase.FAILING)
-    _advance(task, at)
+    advance(task, at)
 
 
 def _cancel_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.CANCELLED)
     task.cancelled += 1
-    _advance(task, at)
-
-
-def _advance(task: Task, at: int) -> None:
-    """Open the next stage where every child of this one has ended, close the task where there is none.
-
-    With every planned child its ending is certain since ``at``. Without a plan it is not: one that is in flight would
-    bring children.
-    """
-    if task.live or task.ended < task.bound or not task.plan:
-        return
-    policy = task.template.failure
-    while task.phase is Phase.RUNNING and task.ended >= task.bound:
-        if task.bound == task.work and policy.on == RUN_ALL and policy.exceeded(task.failed, task.work):
-            task.enter(Phase.FAILING)
-        elif task.bound < task.children:
-            task.open_stage()
-        else:
-            task.enter(Phase.SUCCEEDING)
-    if task.ended == task.children and task.finished_at is None:
-        task.finished_at = max(at, task.started_at or 0)  # of another node's clock, which may be behind
+    advance(task, at)
 
 
 ENDS: dict[type[e.Event], Phase] = {
@@ -347,7 +282,7 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.ChildReturned: _returned,
     e.PartitionReset: _partition_reset,
     e.TaskCancelRequested: _cancel_requested,
-    e.TaskRedriven: _redriven,
+    e.TaskRedriven: redriven,
     **dict.fromkeys(ENDS, _task_ended),
 }
 _OF_DISPATCH = frozenset(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))
