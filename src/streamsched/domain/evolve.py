@@ -10,11 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from streamsched.domain import events as e
-from streamsched.domain.bounds import LAST_ORDINAL
+from streamsched.domain.bounds import CHILDREN_LIMIT, LAST_ORDINAL
 from streamsched.domain.phases import CLOSING, VERDICTS, ChildState, Phase
-from streamsched.domain.policy import RUN_ALL
 from streamsched.domain.redriving import redriven
-from streamsched.domain.stages import advance
+from streamsched.domain.stages import advance, judge_failure, seal
 from streamsched.domain.task import ChildDetail, Load, Task
 
 _SUCCEEDED = ChildState.SUCCEEDED  # a member costs 0.1 us each time it is asked of its enum
@@ -40,10 +39,12 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
         return False
     task.plan = event.plan
     task.digest = event.digest
+    task.split, task.fan_in = event.split, event.fan_in
     task.work = event.children
-    task.children = event.children + event.fan_in
+    task.work_end = event.split + event.children
+    task.children = task.work_end if event.split else task.work_end + event.fan_in
     # Without work children the reduce may have been dispatched with the plan, whatever has come between.
-    task.bound = task.work or task.children
+    task.bound = task.work_end or task.children
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING)
@@ -52,11 +53,17 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
 
 
 def _plan_progressed(task: Task, event: e.TaskPlanProgressed) -> bool:
-    if task.plan or task.phase not in (Phase.REQUESTED, Phase.PLANNING, *CLOSING):
+    """Take in a page, in any phase: it adds work children and is a checkpoint of the split child, or it is void."""
+    detail = task.detail(event.child)
+    if event.child or not task.split or event.sequence != detail.sequence + 1:
         return False
-    task.cursor = event.cursor
-    if task.phase is Phase.REQUESTED:
-        task.enter(Phase.PLANNING)
+    if event.count < 1 or event.first != task.work_end or task.work + event.count > CHILDREN_LIMIT:
+        return False
+    task.add_page(event.first, event.count, event.entries)
+    detail.sequence = event.sequence
+    detail.state = event.cursor
+    detail.recoveries = 0
+    detail.worker = event.by
     return True
 
 
@@ -95,7 +102,9 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
 
 def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
     detail = task.detail(event.child)
-    if event.sequence <= detail.sequence:
+    if event.sequence <= detail.sequence or (
+        task.split and not event.child and event.sequence > detail.sequence + 1  # the page between them was lost
+    ):
         return False
     detail.sequence = event.sequence
     detail.state = event.state
@@ -113,6 +122,9 @@ def _started(task: Task, event: e.ChildStarted) -> bool:
 
 
 def _completed(task: Task, event: e.ChildCompleted) -> bool:
+    splits = task.split and not event.child
+    if splits and event.sequence != task.detail(0).sequence:
+        return _failed(task, _pages_missing(event))
     task.settle(event.child, _SUCCEEDED)
     task.succeeded += 1
     detail = _ended(task, event)
@@ -122,18 +134,30 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
         detail.message = None  # it is about a return, not a failure
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
+    if splits:
+        seal(task)
     advance(task, event.at)
     return True
+
+
+def _pages_missing(event: e.ChildCompleted) -> e.ChildFailed:
+    """Return what becomes of a split child that ends behind a page that is not there: it goes on from the last one."""
+    return e.ChildFailed(
+        event.event_id, event.at, event.by, event.task_id, event.child, event.ordinal, event.attempt, event.token,
+        event.started_at, event.sequence, None, "error", "PagesMissing", "a page of it was set aside", "", True, None,
+    )  # fmt: skip
 
 
 def _failed(task: Task, event: e.ChildFailed) -> bool:
     stopping = task.state_of(event.child) is ChildState.STOPPING
     detail = _ended(task, event)
     retry = task.spec_of(event.child).retry
-    progressed = event.sequence > detail.failed_at_sequence
+    # Of a split child counts what stands before its outcome, as a page or a checkpoint: else a lost page is skipped.
+    sequence = detail.sequence if task.split and not event.child else event.sequence
+    progressed = sequence > detail.failed_at_sequence
     attempt = 1 if progressed and retry.reset_on_progress else event.attempt
-    _keep_state(detail, event)
-    detail.failed_at_sequence = event.sequence
+    _keep_state(task, detail, event)
+    detail.failed_at_sequence = sequence
     detail.reason = event.reason
     detail.error_type = event.error_type
     detail.message = event.message
@@ -159,7 +183,7 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
 
 def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
     detail = _ended(task, event)
-    _keep_state(detail, event)
+    _keep_state(task, detail, event)
     detail.reason = event.reason
     _cancel_live(task, event.child, event.at)
     return True
@@ -169,7 +193,7 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
     detail = task.detail(event.child)
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
-    _keep_state(detail, event)
+    _keep_state(task, detail, event)
     why = event.why
     if why is None:
         _come_back(task, event.child, event.at)
@@ -215,15 +239,15 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     detail.finished_at = event.at
     detail.worker = event.by
     task.refusal = ""
-    if event.child < task.work:
+    if task.split <= event.child < task.work_end:
         if event.at > event.started_at:
             task.busy_ms += event.at - event.started_at
         task.measured += 1
     return detail
 
 
-def _keep_state(detail: ChildDetail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
-    if event.sequence >= detail.sequence:
+def _keep_state(task: Task, detail: ChildDetail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
+    if event.sequence >= detail.sequence and (event.child or not task.split):
         detail.sequence = event.sequence
         detail.state = event.state
 
@@ -245,12 +269,7 @@ def _come_back(task: Task, child: int, at: int, *, due: int = 0) -> None:
 def _fail_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.FAILED)
     task.failed += 1
-    policy, is_reduce = task.template.failure, child >= task.work
-    if task.phase is Phase.RUNNING and (is_reduce or policy.exceeded(task.failed, task.work)):
-        detail, name = task.detail(child), "the reduce" if is_reduce else f"child {child}"
-        task.reason = task.reason or f"{name} failed: {detail.error_type}: {detail.message}"
-        if is_reduce or policy.on != RUN_ALL:
-            task.enter(Phase.FAILING)
+    judge_failure(task, child)
     advance(task, at)
 
 
@@ -269,7 +288,6 @@ ENDS: dict[type[e.Event], Phase] = {
 _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.TaskRequested: lambda task, event: False,
     e.TaskPlanned: _planned,
-    e.TaskPlanProgressed: _plan_progressed,
     e.TaskRefused: _refused,
     e.ChildrenDispatched: _dispatched,
     e.ChildrenStopping: _stopping,
@@ -280,10 +298,11 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.ChildFailed: _failed,
     e.ChildCancelled: _cancelled,
     e.ChildReturned: _returned,
+    e.TaskPlanProgressed: _plan_progressed,
     e.PartitionReset: _partition_reset,
     e.TaskCancelRequested: _cancel_requested,
     e.TaskRedriven: redriven,
     **dict.fromkeys(ENDS, _task_ended),
 }
-_OF_DISPATCH = frozenset(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))
+_OF_DISPATCH = frozenset({e.TaskPlanProgressed, *(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))})
 """Void unless they are about the live dispatch of their child."""

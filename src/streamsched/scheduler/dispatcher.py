@@ -146,7 +146,7 @@ class Dispatcher:
         for _, equals in groupby(ranked, key=lambda task: task.request.priority):
             queue = []
             for task in equals:
-                route = routes.get(task.requirement)
+                route = routes.get(task.requirement(now))
                 reach = reaches.get(route)
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)

@@ -139,7 +139,8 @@ class TaskDecider(Decider):
         if not tasks:
             return
         workers = self._routing.present(moment)
-        routes = self._routing.routes(tasks.values(), workers, moment)
+        needs = {task_id: task.requirement(now) for task_id, task in tasks.items()}
+        routes = self._routing.routes(needs, workers, moment)
         load = Load(self._view.load)
         for partition, count in self.in_flight.reserved():
             load[partition] += count
@@ -157,8 +158,8 @@ class TaskDecider(Decider):
             decisions[task_id] = self._dispatched(task_id, before, taken, work)
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
             self._routing.drop(task_id)
-            if (route := routes[requirement := tasks[task_id].requirement]).trial:
-                self._routing.placed(requirement, taken, route, moment)
+            if (route := routes[needs[task_id]]).trial:
+                self._routing.placed(needs[task_id], taken, route, moment)
             left -= size
             if left <= 0:  # the next round begins with the others
                 return

@@ -16,7 +16,7 @@ from streamsched.runtime.identity import Identity
 from streamsched.scheduler.dispatcher import Dispatcher
 from streamsched.scheduler.routing import Route, Routing
 from streamsched.scheduler.workers import STALE_S, Capacity
-from tests.unit.scheduler.routing_case import ID, beat_of, returned, task_of
+from tests.unit.scheduler.routing_case import ID, beat_of, needs, returned, task_of
 
 M, OTHER = Requirement("m"), Requirement("other")
 
@@ -108,7 +108,7 @@ def test_a_child_that_came_back_from_its_last_dispatch_fails() -> None:
 
 def routes(routing: Routing, now: float, *handlers: str) -> dict[Requirement, Route]:
     tasks = [task_of(f"t{number}", handler) for number, handler in enumerate(handlers)]
-    return dict(routing.routes(tasks, routing.present(now), now))
+    return dict(routing.routes(needs(*tasks), routing.present(now), now))
 
 
 def test_children_go_where_they_may_run() -> None:
@@ -127,7 +127,7 @@ def test_a_task_that_nobody_can_run_is_parked_and_woken_by_an_announcement() -> 
     routing.heard("a", beat_of("a", ["other"]), 0.0)
     routing.want("t")
     assert list(routing.runnable(0.0)) == ["t"]
-    routing.routes([task], routing.present(0.0), 0.0)
+    routing.routes(needs(task), routing.present(0.0), 0.0)
     for moment in (1.0, 2.0):
         routing.heard("a", beat_of("a", ["other"]), moment)
         assert not routing.runnable(moment), "it costs nothing"
@@ -142,7 +142,7 @@ def test_a_worker_that_is_heard_again_after_a_silence_wakes_too() -> None:
     routing, task = Routing(), task_of("t", "m:f")
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     routing.want("t")
-    routing.routes([task], routing.present(STALE_S + 1), STALE_S + 1)
+    routing.routes(needs(task), routing.present(STALE_S + 1), STALE_S + 1)
     assert not routing.runnable(STALE_S + 1)
     routing.heard("a", beat_of("a", ["m"]), STALE_S + 2)
     assert list(routing.runnable(STALE_S + 2)) == ["t"]
@@ -151,7 +151,7 @@ def test_a_worker_that_is_heard_again_after_a_silence_wakes_too() -> None:
 def test_a_parked_task_that_ends_is_forgotten() -> None:
     routing, task = Routing(), task_of("t", "m:f")
     routing.want("t")
-    routing.routes([task], [], 0.0)
+    routing.routes(needs(task), [], 0.0)
     routing.drop("t")
     assert not list(routing._under)
     routing.heard("a", beat_of("a", ["m"]), 0.0)
@@ -188,7 +188,7 @@ def test_what_ends_a_shunning(news: str) -> None:
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     routing.learn(task, returned(task, "a"), 0.0)
     routing.want("t")
-    routing.routes([task], routing.present(1.0), 1.0)
+    routing.routes(needs(task), routing.present(1.0), 1.0)
     assert not routing.runnable(1.0)
     if news == "a new announcement":
         routing.heard("a", beat_of("a", ["m", "n"]), 1.0)
@@ -208,7 +208,7 @@ def test_a_parked_task_is_tried_again_when_the_time_is_over() -> None:
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     routing.learn(task, returned(task, "a"), 0.0)
     routing.want("t")
-    routing.routes([task], routing.present(1.0), 1.0)
+    routing.routes(needs(task), routing.present(1.0), 1.0)
     routing.heard("a", beat_of("a", ["m"]), 4.9)
     assert not routing.runnable(4.9)
     assert list(routing.runnable(5.0)) == ["t"]
