@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Final
 
+from msgspec import convert
+
 from streamsched.domain import values
 from streamsched.domain.bounds import CHILDREN_LIMIT, PAYLOAD_LIMIT
+from streamsched.domain.options import SPLIT, InputFile, Options, SplitOptions, write_options
 from streamsched.domain.placeholders import CHILD, Hole, JsonText, encode
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.splitters.outside import OutsideSplitter
@@ -44,7 +47,7 @@ def plan(template: Template, params: Mapping[str, object]) -> Plan:
         document = encode({split.kind: split.resolve(params)})
         children = 0 if split.outside else _checked(ChildArguments(template, params, document), split)
         if split.outside:
-            item_limit(template, params)
+            split_options(template, params, document)
         reduce_arguments(template, params)
     except TemplateError as error:
         raise error.of(template.name) from None
@@ -117,13 +120,14 @@ class EntryArguments:
     ``plan`` is the document of the plan. Raise TemplateError where template, plan and entry do not fit together.
     """
 
-    __slots__ = ("_form", "_variables")
+    __slots__ = ("_form", "_splitter", "_variables")
 
     def __init__(self, template: Template, params: Mapping[str, object], plan: str) -> None:
         self._form = _Form(template, params)
         try:
             _fields(plan, template.split)
-            self._variables = outside(template).entry_variables
+            self._splitter = outside(template)
+            self._variables = self._splitter.entry_variables
         except _MISFITS as error:
             raise _refusal(error) from None
 
@@ -131,6 +135,13 @@ class EntryArguments:
         """Return the arguments of a child as JSON text. Raise TemplateError."""
         try:
             return self._form.text % {"index": index, **self._variables(entry)}
+        except _MISFITS as error:
+            raise _refusal(error) from None
+
+    def inputs(self, entry: object) -> tuple[InputFile, ...]:
+        """Return the files that the child of an entry reads. Raise TemplateError."""
+        try:
+            return convert(self._splitter.entry_inputs(entry), tuple[InputFile, ...])
         except _MISFITS as error:
             raise _refusal(error) from None
 
@@ -156,6 +167,16 @@ def item_limit(template: Template, params: Mapping[str, object]) -> int:
         reason = f"the arguments of a child leave no room for its own within {PAYLOAD_LIMIT:,} bytes"
         raise TemplateError(reason, "pass large data by reference (a path, an address)", path=("child", "args"))
     return limit
+
+
+def split_options(template: Template, params: Mapping[str, object], document: str) -> str:
+    """Return the options of the split child of a plan. Raise TemplateError above 256 KiB."""
+    kind, limit = template.split.kind, item_limit(template, params)
+    text = write_options(Options(SPLIT, split=SplitOptions(kind, split_input(document), limit)))
+    if len(text) > PAYLOAD_LIMIT:
+        reason = f"the input of the split has {len(text):,} bytes, the limit is {PAYLOAD_LIMIT:,}"
+        raise TemplateError(reason, "name fewer paths, or a file that lists them", path=("split", kind))
+    return text
 
 
 def split_input(document: str) -> str:

@@ -23,6 +23,7 @@ from streamsched.scheduler import aggregator
 from streamsched.scheduler.decider import Decider
 from streamsched.scheduler.decisions import Decision
 from streamsched.scheduler.dispatcher import Dispatcher, first_of
+from streamsched.scheduler.entries import Entries
 from streamsched.scheduler.planner import plan_task
 from streamsched.scheduler.routing import Routing
 from streamsched.view.view import View
@@ -54,7 +55,7 @@ class TaskDecider(Decider):
         self._topics = topics
         self._routing = Routing()
         self.learns = self._routing.learns
-        self._dispatcher = Dispatcher(me)
+        self._dispatcher = Dispatcher(me, Entries(view))
         self._ending: dict[str, None] = {}
         """Tasks that owe their terminal event."""
         self._end_at = 0.0
@@ -152,6 +153,8 @@ class TaskDecider(Decider):
                 # Another version planned it. A scheduler that can read it dispatches it, or a person cancels it.
                 logger.error("task %s stands still: its children cannot be made: %s", task_id, error)
                 self._routing.drop(task_id)
+                continue
+            if not work:  # this round has read enough pages: the next one begins with it
                 continue
             taken = first_of(releases, len(work))
             before = decisions[task_id].events if task_id in decisions else ()

@@ -10,12 +10,16 @@ from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState
 from streamsched.domain.routing import PATTERNS_LIMIT, Requirement, allows, problem_of_pattern, requirement_of
 from streamsched.domain.validation import validate
+from streamsched.log.codec import Codec
 from streamsched.runtime.backoff import Backoff
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.dispatcher import Dispatcher
+from streamsched.scheduler.entries import Entries
 from streamsched.scheduler.routing import Route, Routing
 from streamsched.scheduler.workers import STALE_S, Capacity
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
 from tests.unit.scheduler.routing_case import ID, beat_of, needs, returned, task_of
 
 M, OTHER = Requirement("m"), Requirement("other")
@@ -237,7 +241,7 @@ WORKERS = [Capacity(name, 4, (number,)) for number, name in enumerate("abc")]
 def placed(
     routes: dict[Requirement, Route], *handlers: str, load: dict[int, int] | None = None
 ) -> list[dict[int, int]]:
-    dispatcher = Dispatcher(Identity("s", "s", SystemClock()))
+    dispatcher = Dispatcher(Identity("s", "s", SystemClock()), Entries(View(MemoryStore(), Codec())))
     tasks = [task_of(f"t{number}", handler, 100) for number, handler in enumerate(handlers)]
     chosen = dispatcher.choose(tasks, WORKERS, {}, 0, routes)
     found = []
