@@ -118,11 +118,16 @@ class View:
             self._changed_schedules.add(schedule_id)
         return schedule
 
+    @property
+    def full(self) -> bool:
+        """Whether pages must be written before more is folded: ``moved`` does so."""
+        return self._pages > PAGES
+
     def moved(self, partition: int, position: int) -> None:
         """Note that the journal's partition has been folded up to this position."""
         self.positions[partition] = position
         self._moved.add(partition)
-        if self._pages > PAGES:
+        if self.full:
             self.flush()
 
     def task(self, task_id: str) -> Task | None:
