@@ -81,5 +81,5 @@ def read_options(text: str) -> Options | None:
         found = _decode(text)
     except ValueError:
         return None
-    known = found.reduce is not None if found.stage == REDUCE else found == Options()
-    return found if known else None
+    own = {REDUCE: found.reduce, SPLIT: found.split}
+    return found if found.stage == WORK or own.get(found.stage) is not None else None
