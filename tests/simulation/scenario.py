@@ -148,6 +148,8 @@ def template(rng: Random, plan: Scenario) -> Template:
         (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
     )
     splits = PAGED in plan.kinds and int(final * 100_000) % 3 > 0
+    if splits and int(final * 1_000_000) % 3 > 0:
+        failure = FailurePolicy(percent=20)
     return Template(
         name="history",
         params={"n": Param(type="integer", minimum=0)},
