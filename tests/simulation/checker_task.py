@@ -62,7 +62,10 @@ class TaskModel:
         created: Mapping[Dispatch, Kept],
         outcomes: set[Dispatch],
         faults: list[str],
+        torn: bool,
     ) -> None:
+        self._torn = torn
+        """Whether pages of it were written that cannot be read: what follows them is void."""
         self.task_id = request.task_id
         self.request = request
         self.children: list[Child] = []
@@ -134,6 +137,10 @@ class TaskModel:
             case e.ChildCompleted() | e.ChildFailed() | e.ChildCancelled() | e.ChildReturned():
                 self._outcome(offset, event)
 
+    def is_torn(self, index: int) -> bool:
+        """Tell whether the worker of this child may be ahead of the journal, which lacks a page."""
+        return self._torn and self._is_split(index)
+
     def close(self) -> None:
         """Judge what it came to."""
         if self.end is None:
@@ -155,6 +162,8 @@ class TaskModel:
             return
         if not child.live or child.ordinal != ordinal:
             self._fault(f"child {run.child} is started by {run.node} with ordinal {ordinal}, which is over: {child}")
+            return
+        if self.is_torn(run.child):
             return
         if (run.sequence, run.state, run.attempt) != (child.sequence, child.state, child.attempt):
             self._fault(f"{run} does not continue from {child}")
@@ -263,6 +272,8 @@ class TaskModel:
             given = (created.partition, work.attempt, work.sequence, work.state)
             if given != (release.partition, child.attempt, child.sequence, child.state):
                 self._fault(f"child {index} created as {work} in {created.partition}, not as {child}")
+            if self._splits and self._is_work(index) and json.loads(work.args) != {"first": index - 1}:
+                self._fault(f"child {index} created with {work.args}, not with the entry of its page")
         child.ordinal, child.partition, child.dispatched_at = release.ordinal, release.partition, offset
         child.live, child.stopping = True, False
 
@@ -307,6 +318,8 @@ class TaskModel:
                 self._fault(f"child {event.child}: checkpoint of ordinal {event.ordinal}, which is not live: {child}")
             return
         self._attempt(event.child, child, event)
+        if event.sequence != child.sequence + 1 and self.is_torn(event.child):
+            return
         if event.sequence != child.sequence + 1:
             self._fault(f"child {event.child}: checkpoint {event.sequence} after {child.sequence}")
         if isinstance(event, e.TaskPlanProgressed):
@@ -346,7 +359,10 @@ class TaskModel:
         else:
             self._attempt(event.child, child, event)
         if self._is_split(event.child) and event.sequence != child.sequence and not poison:
-            self._fault(f"the split child ended at {event.sequence}, which is not written: {child}")
+            if not self._torn:
+                self._fault(f"the split child ended at {event.sequence}, which is not written: {child}")
+            if isinstance(event, e.ChildCompleted):
+                event = _unfinished(event)
         self._end_child(offset, child, event)
         if child.ending:
             self._close_when_done(offset)
@@ -382,13 +398,14 @@ class TaskModel:
             self._advance(event.child, child, event.sequence, event.state)
 
     def _fail(self, offset: int, child: Child, event: e.ChildFailed) -> None:
-        progressed = event.sequence > child.failed_at
+        sequence = child.sequence if self._is_split(event.child) else event.sequence
+        progressed = sequence > child.failed_at
         is_work = self._is_work(event.child)
         retry = self._stages[event.child >= self._work_end]["retry"]
         if self._is_split(event.child):
             retry = self._split_retry
         attempt = 1 if progressed and retry["reset_on_progress"] else event.attempt
-        child.failed_at = event.sequence
+        child.failed_at = sequence
         most = retry["max_attempts"]
         types = () if event.cause is None else event.cause.error_types
         names = {event.error_type, *types, *(name.split(".")[-1] for name in types)}
@@ -471,3 +488,11 @@ class TaskModel:
 
 def _name(event: e.Event) -> str:
     return type(event).__name__
+
+
+def _unfinished(event: e.ChildCompleted) -> e.ChildFailed:
+    """Tell what the outcome of a splitter means that has not found all that it had told."""
+    return e.ChildFailed(
+        event.event_id, event.at, event.by, event.task_id, event.child, event.ordinal, event.attempt, event.token,
+        event.started_at, event.sequence, None, "error", "PagesMissing", "", "", True, None,
+    )  # fmt: skip

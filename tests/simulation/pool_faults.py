@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from streamsched.domain import events as e
 from streamsched.domain.options import WORK, Options, read_options
 from streamsched.log.codec import Codec
 from streamsched.view.store import MemoryStore
@@ -13,7 +14,7 @@ from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.results import read_results
 from tests.simulation.evidence import Started, Stopped
-from tests.simulation.faults import JOB, STAGE, Fault
+from tests.simulation.faults import JOB, PAGE, STAGE, Fault
 from tests.simulation.nodes import Crash, Node
 
 if TYPE_CHECKING:
@@ -95,6 +96,31 @@ class PoolFaults:
         """Note that a job stopped at a safe point."""
         world, node = self._world, self._node
         world.evidence.append(Stopped(world.ends(), node.name, node.hurt, job.task_id, job.child, job.token, units))
+
+
+class TearingCodec:
+    """What a worker writes and reads with: of some pages it writes a part alone, which is not an event."""
+
+    def __init__(self, world: World, node: Node, codec: Codec) -> None:
+        self._world = world
+        self._node = node
+        self._codec = codec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codec, name)
+
+    def encode(self, event: e.Event) -> bytes:
+        """Encode an event, or tear it."""
+        value = self._codec.encode(event)
+        world = self._world
+        if not isinstance(event, e.TaskPlanProgressed) or not world.chaos:
+            return value
+        fault = world.dice.throw(f"{self._node.name}/pages", PAGE)
+        if fault is None:
+            return value
+        world.happens(fault.kind, f"{self._node.name}: page {event.sequence} of {event.task_id} cannot be read")
+        world.torn.add(event.task_id)
+        return value[:-2]
 
 
 def _options(job: jobs.Job) -> Options:

@@ -22,7 +22,7 @@ from streamsched.scheduler import aggregator, dispatcher, entries, journal, sche
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow, view
 from streamsched.worker import reading, settlement
-from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, PAGED, REDRIVES, REDUCED
+from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, PAGED, REDRIVES, REDUCED, TORN
 
 BESIDE_BACKFILLS: Final = "read by schedulers beside backfills"
 OF_PAGES: Final[Mapping[str, int]] = {"pages opened": 1, "pages in memory": 10}
@@ -123,7 +123,7 @@ def without_redrives(plan: Scenario) -> Scenario:
 def without_pages(plan: Scenario) -> Scenario:
     """Make the history that this one would be if there were no split children."""
     limits = {name: value for name, value in plan.limits.items() if name not in OF_PAGES}
-    return replace(plan, kinds=plan.kinds - {PAGED}, limits=limits)
+    return replace(plan, kinds=plan.kinds - {PAGED, TORN}, limits=limits)
 
 
 @contextmanager
