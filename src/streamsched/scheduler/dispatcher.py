@@ -154,7 +154,7 @@ class Dispatcher:
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)
                 fresh = task.first_undispatched
-                if fresh and task.splits(now):  # alone: what its children require may be something else
+                if fresh and task.split and task.splits(now):  # alone: what its children require may be something else
                     queue.append(_Turn(task, reach, [0], fresh, fresh))
                     continue
                 queue.append(_Turn(task, reach, task.due_children(now, ROUND), fresh, max(fresh, task.bound)))

@@ -127,7 +127,7 @@ class View:
         """Note that the journal's partition has been folded up to this position."""
         self.positions[partition] = position
         self._moved.add(partition)
-        if self.full:
+        if self._pages > PAGES:
             self.flush()
 
     def task(self, task_id: str) -> Task | None:
