@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WORK: Final = "work"
 REDUCE: Final = "reduce"
+SPLIT: Final = "split"
 
 
 class ReduceInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -38,12 +39,41 @@ class CommandOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     exit_codes: dict[str, Literal["retry", "fail"]] = {}
 
 
+class SplitOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a split child runs: a splitter by its ``kind``, with the ``input`` of the plan (JSON).
+
+    ``item_limit``: the bytes that a text of an entry may have inside a string.
+    """
+
+    kind: str
+    input: str
+    item_limit: Count
+
+
+class InputFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """A file that a child reads, as the split child found it: its size in bytes, and a tag that changes with it.
+
+    With a ``format`` the child owns the records that start in ``start <= byte < end``. Without ``verify`` it is looked
+    at only where ``ctx.records()`` opens it.
+    """
+
+    path: str
+    size: Offset
+    tag: str
+    start: Offset = 0
+    end: Offset = 0
+    format: str = ""
+    verify: bool = True
+
+
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """The stage of a child, and what belongs to it."""
 
     stage: str = WORK
     reduce: ReduceInput | None = None
     command: CommandOptions | None = None
+    split: SplitOptions | None = None
+    inputs: tuple[InputFile, ...] | None = None
 
 
 _decode: Final = msgspec.json.Decoder(Options).decode
@@ -61,8 +91,8 @@ def read_options(text: str) -> Options | None:
         found = _decode(text)
     except ValueError:
         return None
-    known = found.stage in (WORK, REDUCE) and (found.reduce is not None) == (found.stage == REDUCE)
-    return found if known else None
+    own = {REDUCE: found.reduce, SPLIT: found.split}
+    return found if found.stage == WORK or own.get(found.stage) is not None else None
 
 
 def options_of(spec: ChildSpec) -> Options | None:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final
 
@@ -28,7 +28,7 @@ from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.endings import ending_of, read_arguments
 from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.isolation import Surroundings
-from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, Lack
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned, Lack
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
@@ -158,6 +158,9 @@ class Executor:
                 lack = error.lack
         if os.getpid() != self._pid:
             copies.end(None)
+        if context.outbox is not None:  # an ending outlives its process, records in its memory do not
+            context.outbox.close()
+            self._flush()
         replace = self._tidy(_monotonic_ns() - self._began)
         output.end()
         now = _monotonic_ns()
@@ -167,10 +170,11 @@ class Executor:
             # it.
             unsaved = context.unsaved()
             self._context = None
-            state = None if unsaved is None else unsaved[0]
+            state, _, covered = unsaved or (None, 0, 0)
             ending = ending_of(
-                job.key, began_at, ended_at, failure=failure, lack=lack, stopped=stopped, result=result, state=state
-            )
+                job.key, began_at, ended_at, failure=failure, lack=lack, stopped=stopped, result=result, state=state,
+                covered=covered,
+            )  # fmt: skip
             item = wire.encode_item(ending)
             pushed = self._page.push(item)
         if not pushed:
@@ -284,6 +288,8 @@ class Executor:
             with self._lock:  # or the next job could begin in between, and believe it
                 if order.key == self._key:
                     self._confirmed = max(self._confirmed, order.number)
+                    if self._context is not None and self._context.outbox is not None:
+                        self._context.outbox.confirmed(order.number)
             with self._news:
                 self._news.notify_all()
         elif isinstance(order, wire.Stop):
@@ -320,18 +326,30 @@ class Executor:
     def _write(self, news: list[bytes] | None = None, *, waiting: bool = False) -> None:
         """Send all news there is; the caller holds ``_writing``."""
         items = news or []
+        emitted: Iterable[JobEmitted] = ()
         self._flushed = now = _monotonic_ns()
         with self._lock:
             ended, count = self._page.pending()
-            if self._context is not None and (waiting or now - self._checkpointed >= self._checkpoint_tick):
-                unsaved = self._context.unsaved(again=waiting)
+            context, key = self._context, self._key
+            if context is not None and (waiting or now - self._checkpointed >= self._checkpoint_tick):
+                unsaved = context.unsaved(again=waiting)
                 if unsaved is not None:
                     self._checkpointed = now
-                    state, number = unsaved
-                    item = JobCheckpointed(key=self._key, state=state, number=number, wait=waiting)
+                    state, number, covered = unsaved
+                    item = JobCheckpointed(key=key, state=state, number=number, wait=waiting, covered=covered)
                     items.append(wire.encode_item(item))
-        if not (count or items):
-            return
+                    if context.outbox is not None:
+                        context.outbox.told(number, covered)
+            if context is not None and context.outbox is not None:
+                emitted = context.outbox.take(key)
+        for part in emitted:  # before what covers them, behind the endings of other jobs
+            self._send(ended, count, [wire.encode_item(part)])
+            ended, count = b"", 0
+        if count or items:
+            self._send(ended, count, items)
+
+    def _send(self, ended: bytes, count: int, items: Sequence[bytes]) -> None:
+        """Send so many endings of the page, and other news."""
         self._link.send(wire.news_frame(ended + b"".join(items), count + len(items)))
         with self._lock:
             self._page.sent(len(ended), count)
