@@ -114,7 +114,7 @@ def paged(*lines: str, made: Template = BY) -> Certificate:
 
 def test_pages_are_in_it_however_they_were_cut() -> None:
     found = paged('"a"', '"b"', '"c"')
-    assert (found.holds, found.content.children) == (True, 4)
+    assert (found.holds, found.content.children) == (True, 3)
     assert found.content.pages == sha('"a"\n"b"\n"c"\n')
     assert paged('"a"', '"b"', '"d"').digest != found.digest
 
