@@ -67,7 +67,7 @@ class InputFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
-    """The stage of a child, and what belongs to it."""
+    """The stage of a child, and what belongs to it. ``inputs``: what a child of an entry reads, perhaps nothing."""
 
     stage: str = WORK
     reduce: ReduceInput | None = None

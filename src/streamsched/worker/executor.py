@@ -107,11 +107,10 @@ class Executor:
             self._key = job.key
             self._confirmed = 0
             self._options = None if job.options is None else _read_options(job.options)
-            stage = "work" if self._options is None else self._options.stage
-            self._context = ChildContext(
-                self, task_id=job.task_id, child_index=job.child if stage == "work" else 0, attempt=job.attempt,
-                fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
-                stage=stage,
+            context, stage, index = (ChildContext, "work", job.child) if job.options is None else self._place(job)
+            self._context = context(
+                self, task_id=job.task_id, child_index=index, attempt=job.attempt, fencing_token=job.token,
+                handler=job.handler, state=job.state, payload_limit=self._payload_limit, stage=stage,
             )  # fmt: skip
             now = _monotonic_ns()
             self._page.begin(job.key, now, (wall + now) // 1_000_000)
@@ -122,32 +121,23 @@ class Executor:
         context = self._context
         assert context is not None  # noqa: S101 - _next made it
         output = self._output
-        output.begin(job.task_id, job.child if context.stage == "work" else context.stage, job.attempt)
+        output.begin(job.task_id, context.child_index if context.stage == "work" else context.stage, job.attempt)
         result: str | None = None
         failure: errors.ErrorReport | None = None
         handler: Handler | None = None
         lack: Lack = ""
         stopped = False
         try:
-            options = self._options
-            if options is not None and options.command is not None:
-                from streamsched.worker.command import run_command  # late, as the next: few children need them
-
-                result = run_command(
-                    context, job.args, options.command.exit_codes, allow=self._allow, limit=self._payload_limit,
-                    write=output.write,
-                )  # fmt: skip
-            else:
+            if job.options is None:
                 handler = self._known.get(job.handler)
                 if handler is None:
                     handler = self._know(job.handler)
-                if job.options is None:
-                    value = copy_context().run(handler, context, **read_arguments(job))
-                else:
-                    from streamsched.worker.reduce import run_reduce
-
-                    value = run_reduce(handler, context, job, options, self._journal)
+                value = copy_context().run(handler, context, **read_arguments(job))
                 result = write_result(value, self._payload_limit)
+            else:
+                if self._options is None or self._options.command is None:
+                    handler = self._splitter(job.handler) if context.stage == "split" else self._know(job.handler)
+                result = self._with_options(handler, context, job)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
                 copies.end(error)
@@ -186,15 +176,50 @@ class Executor:
         elif now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
             self._flush()
 
+    def _place(self, job: Job) -> tuple[type[ChildContext], str, int]:
+        from streamsched.worker.stages import place_of  # late, as the next: few children have options
+
+        return place_of(job, self._options)
+
+    def _with_options(self, handler: Handler | None, context: ChildContext, job: Job) -> str | None:
+        """Run a child that is more than a handler with its arguments; returns its result."""
+        from streamsched.worker.stages import given
+
+        options = self._options
+        with given(context, job, options, self._journal) as (filled, more):
+            if options is not None and options.command is not None:
+                from streamsched.worker.command import run_command
+
+                return run_command(
+                    context, filled.args, options.command.exit_codes, allow=self._allow, limit=self._payload_limit,
+                    write=self._output.write,
+                )  # fmt: skip
+            assert handler is not None  # noqa: S101 - it was found before
+            value = copy_context().run(handler, context, *more, **read_arguments(filled))
+            return write_result(value, self._payload_limit)
+
     # --- between two children ---
 
     def _know(self, name: str) -> Handler:
         """Import a handler's module, and record what the import has set as the state to restore."""
-        handler = self._known[name] = self._handlers.resolve(name)
+        handler = self._known.get(name)
+        if handler is None:
+            handler = self._known[name] = self._handlers.resolve(name)
+            self._note()
+        return handler
+
+    def _splitter(self, name: str) -> Handler:
+        """Return what runs a splitter: the user's function of this name; empty: one of streamsched's own."""
+        from streamsched.worker.stages import splitter
+
+        function = self._handlers.resolve(name, yields=True) if name else None
+        self._note()
+        return splitter(self._options, function)
+
+    def _note(self) -> None:
         self._output.note()
         if self._surroundings is not None:
             self._surroundings.note()
-        return handler
 
     def _tidy(self, took: int) -> bool:
         """Set back what the child has changed; returns whether this executor is to be replaced."""
