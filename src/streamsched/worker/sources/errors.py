@@ -5,31 +5,39 @@ from __future__ import annotations
 from streamsched.worker.errors import NonRetryable
 
 
-class SplitChanged(NonRetryable):
+class SourceError(NonRetryable):
+    """An input cannot be split or read."""
+
+
+class SplitChanged(SourceError):
     """A splitter found something else than an attempt before it."""
 
 
-class TooManyChildren(NonRetryable):
+class TooManyChildren(SourceError):
     """A splitter found more than a task may have."""
 
 
-class PlanTooLarge(NonRetryable):
+class PlanTooLarge(SourceError):
     """What a splitter found has more bytes than a task's plan may have."""
 
 
-class InputMissing(NonRetryable):
+class InputMissing(SourceError):
     """There is no such file, or it cannot be read."""
 
 
-class InputEmpty(NonRetryable):
+class InputEmpty(SourceError):
     """There is nothing to do."""
 
 
-class BadRecord(NonRetryable):
+class BadItem(SourceError):
+    """What the user's function yields cannot be an item, or it yields nothing at all."""
+
+
+class BadRecord(SourceError):
     """A record is not what its format says."""
 
 
-class InputChanged(NonRetryable):
+class InputChanged(SourceError):
     """A file is not the one that the split child found. Reported as ``input_changed``."""
 
 

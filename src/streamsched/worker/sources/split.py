@@ -21,7 +21,7 @@ from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, EmittedHeade
 from streamsched.worker.errors import BadArguments, NonRetryable, PayloadTooLarge, StopChild
 from streamsched.worker.jobs import PLAN
 from streamsched.worker.payload import write_state
-from streamsched.worker.sources.errors import PlanTooLarge, SplitChanged, TooManyChildren
+from streamsched.worker.sources.errors import BadItem, PlanTooLarge, SplitChanged, TooManyChildren
 from streamsched.worker.sources.generators import GENERATORS
 
 PAGE_ENTRIES: Final = 10_000
@@ -159,7 +159,7 @@ class Pages:
                 item = values.plain(item, values.SUBMITTED)
             except values.Refused as error:
                 refused = values.Refused(error.reason, error.remedy, error.path, f"item {self._seen:,}")
-                raise NonRetryable(str(refused)) from None
+                raise BadItem(str(refused)) from None
         text = encode(item)
         size, limit = max(len(text), self._splitter.entry_size(item)), min(ENTRY_LIMIT, self._item_limit)
         if size > limit:
@@ -270,5 +270,5 @@ def items_of(function: Callable[..., Any], context: ChildContext, args: dict[str
             raise BadArguments(f"{context.handler} does not take these arguments: {error}") from None
         raise
     if not isinstance(found, Iterable) or isinstance(found, str | bytes):
-        raise NonRetryable(f"{context.handler} returned a value of type {type(found).__name__}: yield the items")
+        raise BadItem(f"{context.handler} returned a value of type {type(found).__name__}: yield the items")
     yield from found
