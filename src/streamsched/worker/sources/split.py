@@ -112,13 +112,13 @@ class Pages:
         self._user = encode(self.user).encode()
         self._wanted: str = state.get("hash", "")
         self._hash = blake2b(digest_size=16)
-        self._seen = self._at
+        self._seen: int = self._at
         self._page = [0, 0]
 
     def add(self, item: Any, *, own: bool = False) -> None:
         """Take the next entry; ``own``: of a built-in splitter, which can go on behind it without repeating any."""
         text = self._text(item, own=own)
-        if self._seen < self._n:
+        if self.repeats:
             self._repeat(text)
             return
         self._check(len(text))
@@ -134,9 +134,14 @@ class Pages:
         if self._page[0] >= PAGE_ENTRIES or self._page[1] >= PAGE_BYTES:
             self.flush()
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the splitter is before the end of what an earlier attempt has found, with what it emitted by then."""
+        return self._seen < self._n
+
     def cover(self, user: bytes, *, wait: bool) -> None:
         """Take a checkpoint of the user's generator: everything that it has yielded so far is behind it."""
-        if self._seen < self._n:  # it has not come so far again: the durable checkpoint stands
+        if self.repeats:  # the durable checkpoint stands
             return
         self._cover(user)
         self._context.tell(self._state(), wait=wait)
@@ -148,7 +153,7 @@ class Pages:
 
     def end(self) -> None:
         """Take the end of the splitter, and make all entries durable."""
-        if self._seen < self._n:
+        if self.repeats:
             self._refuse_change(f"it yielded {self._seen:,}")
         if self._page[0]:
             self.flush()
@@ -234,10 +239,11 @@ class SplitContext(ChildContext):
         self, topic: str, value: Any, key: str | bytes | None = None, headers: EmittedHeaders = None,
         partition: int | None = None,
     ) -> None:  # fmt: skip
-        """Write a record, as any child may; the plan's own are not the user's."""
+        """Write a record, as any child may: the next item covers it. Of repeated items it is there already."""
         if topic == PLAN:
             raise NonRetryable("'' is not a topic: yield the items")
-        self._plan.emit(topic, value, key, headers, partition)
+        if not self._pages.repeats:
+            self._plan.emit(topic, value, key, headers, partition)
 
     def _save(self) -> None:
         super()._save()

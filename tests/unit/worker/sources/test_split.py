@@ -232,3 +232,31 @@ def test_the_users_checkpoints_while_entries_are_repeated_change_nothing() -> No
     assert worker.found() == list(range(2_500))
     assert worker.state is not None
     assert json.loads(worker.state)["at"] == 0
+
+
+def test_what_repeated_items_emitted_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    emitted: list[str] = []
+    emit = split.PlanContext.emit
+
+    def take(self: split.PlanContext, topic: str, value: Any, *rest: Any) -> None:
+        if topic:
+            emitted.append(value)
+        else:
+            emit(self, topic, value, *rest)
+
+    monkeypatch.setattr(split.PlanContext, "emit", take)
+    worker = Worker(dies_at=1)
+
+    def pieces(ctx: contexts.ChildContext) -> Iterator[int]:
+        for number in range(1_500):
+            ctx.emit("topic", f"before {number}")
+            yield number
+
+    with pytest.raises(NonRetryable, match="is not a topic: yield the items"):
+        Worker().attempt("by", by(), lambda ctx: ctx.emit("", "x"))
+    with pytest.raises(Died):
+        worker.attempt("by", by(), pieces)
+    emitted.clear()
+    worker.dies_at = -1
+    worker.attempt("by", by(), pieces)
+    assert emitted == [f"before {number}" for number in range(1_000, 1_500)]
