@@ -166,7 +166,10 @@ class Pages:
                 refused = values.Refused(error.reason, error.remedy, error.path, f"item {self._seen:,}")
                 raise BadItem(str(refused)) from None
         text = encode(item)
-        size, limit = max(len(text), self._splitter.entry_size(item)), min(ENTRY_LIMIT, self._item_limit)
+        limit = min(ENTRY_LIMIT, self._item_limit)
+        if 2 * len(text) <= limit:  # inside a string it has at most twice as many
+            return text
+        size = max(len(text), self._splitter.entry_size(item))
         if size > limit:
             reason = (
                 f"item {self._seen:,} has {size:,} bytes of JSON, and the arguments of its child leave it {limit:,}"
