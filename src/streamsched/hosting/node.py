@@ -71,8 +71,9 @@ def serve_worker(
             site.log.check_broker()
         site.discover().check_sizes()
         pool = ExecutorPool(
-            slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, journal=partial(wiring.journal, site)
-        )
+            slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, plan_limit=settings.plan_limit,
+            journal=partial(wiring.journal, site),
+        )  # fmt: skip
         worker = wiring.worker(site, pool, slots, name, timing, modules=allow)
         signals.pass_to(worker.drain)
         ready = f"worker {name} ready: {slots} slots for {', '.join(allow) or 'nothing'}"

@@ -238,7 +238,7 @@ class Run:
         try:
             pool = ExecutorPool(
                 self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse,
-                journal=partial(wiring.journal, self._site),
+                plan_limit=self._site.settings.plan_limit, journal=partial(wiring.journal, self._site),
             )  # fmt: skip
         finally:
             os.close(output)

@@ -52,6 +52,7 @@ class Executor:
         self._page = page
         self._output = output
         self._payload_limit = setup.payload_limit
+        self._plan_limit = setup.plan_limit
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
         self._allow = setup.allow
         self._handlers = Handlers(setup.allow)
@@ -214,7 +215,7 @@ class Executor:
 
         function = self._handlers.resolve(name, yields=True) if name else None
         self._note()
-        return splitter(self._options, function)
+        return splitter(self._options, function, self._plan_limit)
 
     def _note(self) -> None:
         self._output.note()

@@ -43,7 +43,8 @@ class ExecutorPool:
     child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated. The pool
     keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
     between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
-    only when one of them left behind what cannot be restored. ``clock`` must be the monotonic clock
+    only when one of them left behind what cannot be restored. ``plan_limit``: bytes that all entries of a split child
+    may have. ``clock`` must be the monotonic clock
     of the machine, in nanoseconds. ``journal`` is asked where it is, for the first job that reads it. On Linux
     executors die with the *thread* that made them: use a pool in the thread that lives longest.
     """
@@ -51,13 +52,14 @@ class ExecutorPool:
     def __init__(
         self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
         checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
-        clock: Callable[[], int] = time.monotonic_ns, journal: Callable[[], wire.Journal] | None = None,
+        plan_limit: int = 256 * 1024 * 1024, clock: Callable[[], int] = time.monotonic_ns,
+        journal: Callable[[], wire.Journal] | None = None,
     ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._config = ExecutorConfig(
             allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
-            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse,
+            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse, plan_limit=plan_limit,
             output_path=None if output_path is None else str(output_path.absolute()),
         )  # fmt: skip
         self._remains = Remains(output_fd, self._config.output_path)

@@ -39,6 +39,7 @@ class ExecutorConfig:
     checkpoint_tick: float
     payload_limit: int
     reuse: int
+    plan_limit: int
     output_path: str | None = None
 
 
@@ -77,6 +78,7 @@ class ExecutorProcess:
         setup = wire.Setup(
             link=theirs.fileno(), page=fd, allow=config.allow, checkpoint_tick=config.checkpoint_tick,
             payload_limit=config.payload_limit, output_path=config.output_path, reuse=config.reuse,
+            plan_limit=config.plan_limit,
         )  # fmt: skip
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)

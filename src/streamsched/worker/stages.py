@@ -33,13 +33,13 @@ def place_of(job: Job, options: Options | None) -> tuple[type[ChildContext], str
     return PlanContext, SPLIT, 0
 
 
-def splitter(options: Options | None, function: Callable[..., Any] | None) -> Handler:
+def splitter(options: Options | None, function: Callable[..., Any] | None, plan_limit: int) -> Handler:
     """Return what runs a split child in place of a handler; ``function`` is the user's."""
     if options is None or options.split is None:
         raise NonRetryable("a child of this stage is told what to split")
     from streamsched.worker.sources.split import run_split
 
-    return partial(run_split, options=options.split, function=function)
+    return partial(run_split, options=options.split, function=function, plan_limit=plan_limit)
 
 
 @contextmanager

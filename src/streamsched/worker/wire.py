@@ -38,6 +38,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     payload_limit: int
     output_path: str | None = None
     reuse: int = 0
+    plan_limit: int = 256 * 1024 * 1024
 
 
 class Journal(msgspec.Struct, frozen=True, array_like=True, tag="journal"):

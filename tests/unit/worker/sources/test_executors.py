@@ -121,3 +121,18 @@ def test_a_child_reads_its_records_and_refuses_another_file(case: Case, tmp_path
 def test_a_generator_is_no_handler_of_a_child(case: Case) -> None:
     ending = case.one(make_job("source_handlers:numbers", args={"count": 1}), JobFailed)
     assert "is a generator" in ending.message
+
+
+def test_a_plan_above_the_limit_of_its_worker_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(Path(__file__).parent)
+    pool = ExecutorPool(1, allow=["source_handlers"], plan_limit=20)
+    try:
+        case, job = Case(pool), splitting("source_handlers:numbers", {"count": 100})
+        case.pool.submit([job])
+        case.until(lambda: written(case, job))
+        ending = case.ending(job)
+        assert isinstance(ending, JobFailed)
+        assert (ending.error_type, ending.retryable) == ("PlanTooLarge", False)
+        assert entries(case, job) == list(range(10))
+    finally:
+        pool.close()
