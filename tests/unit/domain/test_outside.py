@@ -94,6 +94,10 @@ def test_a_list_in_a_file_is_cut_by_lines() -> None:
     )
     with pytest.raises(Exception, match="chunks of size 1"):
         template({"list": {"items": "@list.txt", "size": 2}}, {"x": "${child.item}"})
+    dynamic = template({"lines": {"file": "list.txt", "size": "${n}"}}, {"x": "<${child.item}>"})
+    with pytest.raises(TemplateError, match="chunks of size 1, the size is 5"):
+        plan(dynamic, {"n": 5})
+    assert plan(dynamic, {"n": 1}).split
 
 
 def test_a_template_has_one_version_wherever_it_lies(tmp_path: Path) -> None:
