@@ -131,10 +131,12 @@ def _shown(template: JobTemplate, text: str) -> str:
 
 def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> int:
     """Run the program of one child; returns the exit code."""
+    from streamsched.domain.options import Options, of_command, write_options
     from streamsched.worker import descendants
     from streamsched.worker.command import run_command
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
     from streamsched.worker.errors import ChildError
+    from streamsched.worker.jobs import Job
 
     spec = prepared.template.child
     note(f"child {child} of {prepared.plan.children:,}: {plain(_shown(prepared.template, text))}")
@@ -146,12 +148,11 @@ def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> in
         streams[stream].flush()
 
     ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=spec.code)
+    options = Options(command=of_command(spec.command.exit_codes)) if spec.command is not None else Options()
+    job = Job(0, "try", child, 1, spec.code, text, None, 0, 0, 0, 0, write_options(options))
     sys.stdout.flush()
     try:
-        kept = run_command(
-            ctx, text, spec.command.exit_codes if spec.command else {}, allow=(EVERYTHING,), limit=PAYLOAD_LIMIT,
-            write=write,
-        )  # fmt: skip
+        kept = run_command(ctx, job, allow=(EVERYTHING,), limit=PAYLOAD_LIMIT, write=write)
     except (ChildError, OSError) as error:
         return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
     return _tell(child, kept, as_json)

@@ -5,14 +5,12 @@ The list of keys is closed. A worker that finds one that it does not know gives 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Literal
+from collections.abc import Mapping
+from typing import Final, Literal
 
 import msgspec
 
 from streamsched.domain.bounds import Count, Offset, Time
-
-if TYPE_CHECKING:
-    from streamsched.domain.template import ChildSpec
 
 WORK: Final = "work"
 REDUCE: Final = "reduce"
@@ -46,6 +44,7 @@ class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
     command: CommandOptions | None = None
 
 
+NONE: Final = Options()
 _decode: Final = msgspec.json.Decoder(Options).decode
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
@@ -61,12 +60,10 @@ def read_options(text: str) -> Options | None:
         found = _decode(text)
     except ValueError:
         return None
-    known = found.stage in (WORK, REDUCE) and (found.reduce is not None) == (found.stage == REDUCE)
+    known = found.stage in (WORK, REDUCE) and (found.stage == REDUCE) == (found.reduce is not None)
     return found if known else None
 
 
-def options_of(spec: ChildSpec) -> Options | None:
-    """Return the options of work children; None where they run a plain handler."""
-    if spec.command is None:
-        return None
-    return Options(command=msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions))
+def of_command(exit_codes: Mapping[str, str]) -> CommandOptions:
+    """Return the options of a program. Raise ValueError."""
+    return msgspec.convert({"exit_codes": dict(exit_codes)}, CommandOptions)

@@ -38,6 +38,14 @@ LEVEL: Final = max(REDUCE_LEVEL, COMMAND_LEVEL, functions.LEVEL, *(splitter.leve
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 
 
+def _check_handler(handler: object, path: FieldPath) -> None:
+    if not isinstance(handler, str) or not _HANDLER.fullmatch(handler):
+        raise TemplateError(f"{handler!r} is not an import path", "write package.module:function", path=path)
+    if len(handler) > HANDLER_LIMIT:
+        reason = f"has {len(handler):,} characters, the limit is {HANDLER_LIMIT:,}"
+        raise TemplateError(reason, "give the function a shorter name", path=path)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
     """What the children of a stage run: an importable handler or a program, with its arguments and limits.
@@ -54,6 +62,23 @@ class ChildSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", kept(self.args, ("child", "args")))
+
+    def check(self) -> None:
+        """Refuse what no worker can run. Raise TemplateError."""
+        if self.command is None:
+            _check_handler(self.handler, ("child", "handler"))
+        elif self.handler:
+            reason = "handler and command are both given"
+            raise TemplateError(reason, "keep one of them", path=("child", "command"))
+        else:
+            self.command.check(HANDLER_LIMIT)
+        check_whole(self.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
+        check_whole(self.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as a JSON object; later fields only where they are used."""
+        later = {"handler": "", "command": None}
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
     @property
     def code(self) -> str:
@@ -116,29 +141,12 @@ class Template:
                 self._check_stage(self.reduce, set(self.params), "reduce")
 
     def _check_stage(self, child: ChildSpec, known: Collection[str], stage: str, where: str = "") -> None:
-        if child.command is None:
-            self._check_handler(child)
-        elif child.handler:
-            reason = "handler and command are both given"
-            raise TemplateError(reason, "keep one of them", path=("child", "command"))
-        else:
-            child.command.check()
-        if len(child.code) > HANDLER_LIMIT:
-            reason = f"has {len(child.code):,} characters, the limit is {HANDLER_LIMIT:,}"
-            kind = "handler" if child.command is None else "command"
-            raise TemplateError(reason, "give it a shorter name", path=("child", kind))
-        check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
-        check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
+        child.check()
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
         for path, name in child.references():
             check_known(name, path, known, f"{stage}.{path[1]}{where}")
-
-    def _check_handler(self, child: ChildSpec) -> None:
-        if not isinstance(child.handler, str) or not _HANDLER.fullmatch(child.handler):
-            reason = f"{child.handler!r} is not an import path"
-            raise TemplateError(reason, "write package.module:function", path=("child", "handler"))
 
     @property
     def handlers(self) -> tuple[str, ...]:
@@ -158,10 +166,10 @@ class Template:
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
             "split": {self.split.kind: asdict(self.split)},
-            "child": _written(self.child),
+            "child": self.child.to_dict(),
             "failure": self.failure.to_dict(),
         }
-        return encode(body if self.reduce is None else {**body, "reduce": _written(self.reduce)})
+        return encode(body if self.reduce is None else {**body, "reduce": self.reduce.to_dict()})
 
     @classmethod
     def from_json(cls, text: str) -> Template:
@@ -284,12 +292,6 @@ def of_stage(stage: str) -> Iterator[None]:
         yield
     except TemplateError as error:
         raise TemplateError(error.reason, error.remedy, path=(stage, *error.path[1:])) from None
-
-
-def _written(spec: ChildSpec) -> dict[str, Any]:
-    """Return what a stage is in JSON: of what came later only what is used."""
-    later = {"handler": spec.handler, "command": spec.command}
-    return {name: value for name, value in asdict(spec).items() if later.get(name, True)}
 
 
 def _stage(fields: Mapping[str, Any]) -> ChildSpec:

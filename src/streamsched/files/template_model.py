@@ -191,14 +191,14 @@ def _code(fields: dict[str, Any]) -> dict[str, Any]:
                 raise TemplateError(reason, "remove it, or write command", path=("child", name))
         if fields["handler"] is None:
             raise TemplateError(MISSING, "add it, or command", path=("child", "handler"))
-        return {"handler": _handler(fields["handler"])}
+        _check_handler(fields["handler"], ("child", "handler"))
+        return {"handler": fields["handler"]}
     given = {name: fields[name] for name in _COMMAND}
     return {"handler": fields["handler"] or "", "command": Command(words=words, **given)}
 
 
-def _handler(text: str) -> str:
-    """Check a handler's name. A template in the journal may hold names that no worker runs; a new one may not."""
-    path: FieldPath = ("child", "handler")
+def _check_handler(text: str, path: FieldPath) -> None:
+    """Refuse a name that no worker runs. A template in the journal may hold one; a new one may not."""
     module, _, function = text.partition(":")
     if "." in function:
         raise TemplateError(f"{text!r} is not a function of a module", "write package.module:function", path=path)
@@ -207,7 +207,6 @@ def _handler(text: str) -> str:
         raise TemplateError(f"{text!r} is private, and workers do not run it", remedy, path=path)
     if function and not all(part.isidentifier() for part in (*module.split("."), function)):
         raise TemplateError(f"{text!r} is not an import path", "write package.module:function", path=path)
-    return text
 
 
 def _declare(name: str, param: dict[str, Any]) -> Param:

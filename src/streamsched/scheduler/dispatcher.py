@@ -16,14 +16,14 @@ from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.options import REDUCE, Options, ReduceInput, options_of, write_options
+from streamsched.domain.options import NONE, REDUCE, Options, ReduceInput, of_command, write_options
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments, reduce_arguments
 from streamsched.domain.task import ChildDetail, Task
-from streamsched.domain.template import TemplateError
+from streamsched.domain.template import ChildSpec, TemplateError
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.routing import Route
 from streamsched.scheduler.workers import Capacity
@@ -48,6 +48,13 @@ def wanted_on(worker: Capacity, mean_ms: float | None) -> int:
     if mean_ms is None or mean_ms > LONG_MS:
         return worker.slots
     return min(HELD, worker.slots * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
+
+
+def _options(spec: ChildSpec, options: Options) -> str | None:
+    """Write what a worker must know of a child beside its handler; None where that is nothing."""
+    if spec.command is not None:
+        options = structs.replace(options, command=of_command(spec.command.exit_codes))
+    return None if options == NONE else write_options(options)
 
 
 class _Reach:
@@ -102,7 +109,7 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
     for release in releases:
         if children > 0:
             last = min(release.last, release.first + children - 1)
-            kept.append(release if last == release.last else replace(release, last=last))
+            kept.append(release if last == release.last else structs.replace(release, last=last))
             children -= last - release.first + 1
     return tuple(kept)
 
@@ -218,11 +225,10 @@ class Dispatcher:
     def _of_stage(self, task: Task, child: int, basis: int) -> tuple[Callable[[int], str], str | None]:
         """Return the arguments of the stage of a child, all whose children are released together, and its options."""
         if child < task.work:
-            options = options_of(task.template.child)
-            return self._arguments_of(task)[0], None if options is None else write_options(options)
+            return self._arguments_of(task)[0], _options(task.template.child, Options())
         request, text = task.request, reduce_arguments(task.template, task.params())
         results = ReduceInput(request.event_id.hex(), request.at, basis, 0, task.work)
-        return lambda index: text, write_options(Options(REDUCE, results))
+        return lambda index: text, _options(task.spec_of(child), Options(REDUCE, results))
 
     def learn(self, task: Task) -> None:
         """Keep for tasks of the same kind how long the children of this one took, which has ended."""

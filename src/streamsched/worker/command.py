@@ -18,6 +18,7 @@ from typing import Final
 
 from streamsched.domain import values
 from streamsched.domain.command import FAIL, Call, call_of
+from streamsched.domain.options import read_options
 from streamsched.domain.routing import EVERYTHING, allows
 from streamsched.worker import descendants, isolation, oom
 from streamsched.worker.context import ChildContext
@@ -27,9 +28,11 @@ from streamsched.worker.errors import (
     CommandFailed,
     CommandNotFound,
     HandlerNotAllowed,
+    NonRetryable,
     StopChild,
 )
 from streamsched.worker.handlers import refusal
+from streamsched.worker.jobs import Job
 from streamsched.worker.payload import write_result
 
 TICK_S: Final = 0.05
@@ -47,20 +50,19 @@ Write = Callable[[bytes, int], None]
 """Takes output: bytes of stream 0 (stdout) or 1 (stderr)."""
 
 
-def run_command(
-    context: ChildContext, arguments: str, exit_codes: Mapping[str, str], *, allow: Sequence[str], limit: int,
-    write: Write,
-) -> str | None:  # fmt: skip
-    """Run the program of ``context.handler``, ``$ PROGRAM``, to its end; returns its result as JSON text.
+def run_command(context: ChildContext, job: Job, *, allow: Sequence[str], limit: int, write: Write) -> str | None:
+    """Run the program of a job, whose handler is ``$ PROGRAM``, to its end; returns its result as JSON text.
 
     Raise HandlerNotAllowed, CommandNotFound, BadArguments, CommandFailed (a class named after the end), or StopChild
     where it was asked to stop: it has not completed then, whatever its exit code.
     """
-    code = context.handler
+    code, options = job.handler, read_options(job.options or "{}")
+    if options is None:
+        raise NonRetryable(f"this worker does not know how to run a child with {job.options}")
     if not (EVERYTHING in allow or allows(allow, code)):
         raise HandlerNotAllowed(refusal(code, code, allow))
     try:
-        call = call_of(code, arguments)
+        call = call_of(code, job.args)
     except ValueError as error:
         raise BadArguments(f"the arguments of {code} cannot be read: {error}") from None
     kills = oom.kills()
@@ -69,6 +71,7 @@ def run_command(
     if running.told:
         raise StopChild
     if status:
+        exit_codes = options.command.exit_codes if options.command is not None else {}
         raise failure(call.program, status, exit_codes, running.errors.line(), starved=oom.kills() > kills)
     return running.result()
 
