@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from streamsched.testing.clock import VirtualClock
 from streamsched.worker import jobs
 from tests.simulation.faults import JOB, UNIT, Fault
-from tests.support.clock import MachineClock, VirtualClock
+from tests.support.clock import MachineClock
 
 
 class Surroundings(Protocol):

@@ -37,6 +37,8 @@ from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.evictor import Evictor
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
+from streamsched.testing.site import MemoryClient
 from streamsched.view.view import View
 from streamsched.worker.node import Worker, WorkerTiming
 from tests.simulation.archive import Archive, MemoCodec
@@ -47,8 +49,8 @@ from tests.simulation.nodes import MODULE, PROGRAM, Action, Crash, Node
 from tests.simulation.pool import FakePool
 from tests.simulation.pool_faults import PoolFaults
 from tests.simulation.scenario import Scenario
-from tests.support.clients import Disk, Reader, SimulatedClient, Site
-from tests.support.clock import MachineClock, VirtualClock
+from tests.support.clients import Disk, Reader, Site
+from tests.support.clock import MachineClock
 
 CODEC: Final = MemoCodec()
 TIMING: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
@@ -584,7 +586,7 @@ class World:
 
     # --- people -----------------------------------------------------------------------------------------------------
 
-    def send(self, delay: int, name: str, act: Callable[[SimulatedClient], None], *, repeated: bool = False) -> None:
+    def send(self, delay: int, name: str, act: Callable[[MemoryClient], None], *, repeated: bool = False) -> None:
         """Let somebody do something in a process of its own, in some turns."""
         self.actions.append(Action(self.turns + delay, name, act, repeated))
         self.actions.sort(key=lambda action: action.turn)
@@ -596,7 +598,7 @@ class World:
         node = Node(name, "client", self.cluster.connect(name), clock)
         self._processes[name] = node
         me = Identity(name, name, clock, EventIds(self._born.to_bytes(8)))
-        client = SimulatedClient(Site(node.log, self.topics, CODEC, me, Disk()))
+        client = MemoryClient(Site(node.log, self.topics, CODEC, me, Disk()))
         self.tell(f"{name} {action.name}")
         if self._run(node, lambda: action.act(client)):
             del self._processes[name]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from streamsched.domain.splitting import ChildArguments
     from streamsched.domain.template import Template as JobTemplate
     from streamsched.files.template_file import Prepared
+    from streamsched.worker.handlers import Handler
+    from streamsched.worker.local import LocalResults
 
 SHOWN_CHILDREN: Final = 3
 """Children shown at each end."""
@@ -58,59 +61,109 @@ def try_child(
     template: Template,
     param: Pairs = None,
     params: ParamsFile = None,
-    child: Annotated[int, typer.Option(metavar="K", min=0, help="Which child, from 0.")] = 0,
+    child: Annotated[int | None, typer.Option(metavar="K", min=0, help="Which child, from 0 (default: 0).")] = None,
+    reduce: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Run the first N children, then the reduce of their results."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Run one child in this process, without a log: for a debugger.
+    """Run one child in this process, without a log: for a debugger. Or the reduce, behind the children that it reads.
 
     The handler's output and its result go to stdout. Checkpoints are not kept. An error of the handler, or
     of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
-    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
-    from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, PayloadTooLarge, ResultNotSerialisable
-    from streamsched.worker.handlers import Handlers
-    from streamsched.worker.payload import write_result
-
     prepared, arguments = _prepared(template, param or [], params)
+    sys.path.insert(0, str(Path.cwd()))
+    if reduce is not None:
+        if child is not None:
+            raise InputError("runs one child, and --reduce the first ones", "give one of them", source="--child")
+        return _try_reduce(prepared, arguments, reduce, template, as_json)
+    child = child or 0
     if child >= prepared.plan.children:
         reason = f"there is no child {child}: the task has {prepared.plan.children:,}, counted from 0"
         raise InputError(reason, "choose another", source="--child")
-    if prepared.template.child.command is not None:
-        return _try_program(prepared, child, arguments(child), as_json)
-    handler = prepared.template.child.handler
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        function = Handlers([handler.partition(":")[0]]).resolve(handler)
-    except (HandlerNotFound, HandlerNotAllowed) as error:
-        if (failed := _failed_import(error)) is not None:
-            return _show(*failed)
-        remedy = "correct child.handler, or start where its module can be imported"
-        raise InputError(str(error), remedy, source=str(template)) from error
-    text = arguments(child)
-    note(f"child {child} of {prepared.plan.children:,}: {handler} {plain(text)}")
-    ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=handler)
-    given = values.read(text)
-    try:
-        returned = function(ctx, **given)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit too: on a worker it would fail the child
-        return _show(error, 1)
-    try:
-        kept = write_result(returned, PAYLOAD_LIMIT)
-    except (PayloadTooLarge, ResultNotSerialisable) as error:
-        return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
-    return _tell(child, kept, as_json)
-
-
-def _tell(child: int, kept: str | None, as_json: bool) -> int:
-    """Print a result as others will see it."""
-    result = None if kept is None else values.read(kept)
+    result = _runner(prepared, arguments, template, as_json)(child)
     if as_json:
         out_json({"child": child, "result": result})
     else:
         out(whole(result))
     return 0
+
+
+def _try_reduce(prepared: Prepared, arguments: ChildArguments, most: int, template: Path, as_json: bool) -> int:
+    """Run the first children, then the reduce over their results; the others count as missing."""
+    from streamsched.domain.splitting import reduce_arguments
+    from streamsched.worker.context import Result
+    from streamsched.worker.local import LocalResults
+
+    spec = prepared.template.reduce
+    if spec is None:
+        remedy = "add it (docs/template.md), or leave out --reduce"
+        raise InputError("the template has no reduce", remedy, source=str(template))
+    run, reducer = _runner(prepared, arguments, template, as_json), _function(spec.handler, template)
+    count = min(most, prepared.plan.children)
+    results = LocalResults([Result(each, run(each)) for each in range(count)], prepared.plan.children - count)
+    text = reduce_arguments(prepared.template, values.read(prepared.params_json))
+    note(f"reduce of {count:,} results, {results.missing:,} missing: {spec.handler} {plain(text)}")
+    result = _attempt("the reduce", reducer, {"handler": spec.handler, "stage": "reduce"}, text, results)
+    if as_json:
+        out_json({"stage": "reduce", "results": count, "missing": results.missing, "result": result})
+    else:
+        out(whole(result))
+    return 0
+
+
+def _function(handler: str, template: Path) -> Handler:
+    """Import a handler. Raise InputError; typer.Exit where its module raised an error, which is shown."""
+    from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound
+    from streamsched.worker.handlers import Handlers
+
+    try:
+        return Handlers([handler.partition(":")[0]]).resolve(handler)
+    except (HandlerNotFound, HandlerNotAllowed) as error:
+        if (failed := _failed_import(error)) is not None:
+            raise typer.Exit(_show(*failed)) from None
+        remedy = "correct the handler's name, or start where its module can be imported"
+        raise InputError(str(error), remedy, source=str(template)) from error
+
+
+def _runner(prepared: Prepared, arguments: ChildArguments, template: Path, as_json: bool) -> Callable[[int], Any]:
+    """Return what runs one child and returns its result; it raises typer.Exit where the child fails, which is shown."""
+    handler, children = prepared.template.child.handler, prepared.plan.children
+    if prepared.template.child.command is not None:
+        return lambda child: _try_program(prepared, child, arguments(child), as_json)
+    function = _function(handler, template)
+
+    def run(child: int) -> Any:
+        text = arguments(child)
+        note(f"child {child} of {children:,}: {handler} {plain(text)}")
+        return _attempt(f"child {child}", function, {"handler": handler, "child_index": child}, text)
+
+    return run
+
+
+def _attempt(
+    what: str, function: Handler, named: dict[str, Any], text: str, results: LocalResults | None = None
+) -> Any:  # fmt: skip
+    """Call a handler and return its result as others will see it. Raise typer.Exit where it fails, which is shown."""
+    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.errors import PayloadTooLarge, ResultNotSerialisable
+    from streamsched.worker.local import call
+    from streamsched.worker.payload import write_result
+
+    context = ChildContext(LocalTransport(), task_id="try", **named)
+    try:
+        returned = call(function, context, values.read(text), results)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: on a worker it would fail the child
+        raise typer.Exit(_show(error, 2)) from None
+    try:
+        kept = write_result(returned, PAYLOAD_LIMIT)
+    except (PayloadTooLarge, ResultNotSerialisable) as error:
+        raise typer.Exit(complain(f"{what} fails: {type(error).__name__}: {error}", 1)) from None
+    return None if kept is None else values.read(kept)
 
 
 def _code(template: JobTemplate) -> dict[str, str]:
@@ -129,14 +182,12 @@ def _shown(template: JobTemplate, text: str) -> str:
     return f"{line}  (in {call.cwd})" if call.cwd else line
 
 
-def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> int:
-    """Run the program of one child; returns the exit code."""
-    from streamsched.domain.options import Options, of_command, write_options
+def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> Any:
+    """Run the program of one child and return its result. Raise typer.Exit where it fails, which is said."""
     from streamsched.worker import descendants
     from streamsched.worker.command import run_command
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
     from streamsched.worker.errors import ChildError
-    from streamsched.worker.jobs import Job
 
     spec = prepared.template.child
     note(f"child {child} of {prepared.plan.children:,}: {plain(_shown(prepared.template, text))}")
@@ -148,14 +199,15 @@ def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> in
         streams[stream].flush()
 
     ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=spec.code)
-    options = Options(command=of_command(spec.command.exit_codes)) if spec.command is not None else Options()
-    job = Job(0, "try", child, 1, spec.code, text, None, 0, 0, 0, 0, write_options(options))
     sys.stdout.flush()
     try:
-        kept = run_command(ctx, job, allow=(EVERYTHING,), limit=PAYLOAD_LIMIT, write=write)
+        kept = run_command(
+            ctx, text, spec.command.exit_codes if spec.command else {}, allow=(EVERYTHING,), limit=PAYLOAD_LIMIT,
+            write=write,
+        )  # fmt: skip
     except (ChildError, OSError) as error:
-        return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
-    return _tell(child, kept, as_json)
+        raise typer.Exit(complain(f"child {child} fails: {type(error).__name__}: {error}", 1)) from None
+    return None if kept is None else values.read(kept)
 
 
 def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:

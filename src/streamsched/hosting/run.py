@@ -17,7 +17,7 @@ from streamsched.commands.request import (
     Submitted,
     Wanted,
     compare,
-    first_request,
+    first_requests,
     make_request,
     record_of,
     want,
@@ -132,7 +132,7 @@ class Run:
         if there is not None:
             return compare(there.request, own)
         (offset,) = self._site.log.append([record_of(self._site, own, own.task_id, own.traceparent)])
-        first = own if wanted.task_id is None else first_request(self._site, own, offset)
+        first = own if wanted.task_id is None else first_requests(self._site, [(own, offset)])[own.task_id]
         self._fold()
         return compare(first, own)
 
@@ -290,12 +290,18 @@ def run(
     another process has the embedded log, or no broker answers.
     """
     wanted = want(template, params, task_id=task_id, priority=priority)
-    settings = load_settings(brokers=brokers, data_dir=data_dir)
+    return work_on(wanted, load_settings(brokers=brokers, data_dir=data_dir), slots=slots, on_status=on_status)[1]
+
+
+def work_on(
+    wanted: Wanted, settings: Settings, *, slots: int, on_status: Callable[[TaskStatus], None] = lambda status: None
+) -> tuple[Submitted, TaskStatus]:
+    """Submit a task and work on it in this process until it is done, as ``run`` does."""
     working = Run(settings, slots=slots)
     try:
         submitted = working.submit(wanted)
         before = working.status(submitted.task_id)
         ended = working.ended(submitted.task_id)
-        return before if ended else working.until_done(submitted.task_id, on_status)
+        return submitted, before if ended else working.until_done(submitted.task_id, on_status)
     finally:
         working.close()

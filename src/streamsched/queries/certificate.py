@@ -31,6 +31,7 @@ class Content(Document, frozen=True):
 
     ``template``, ``params`` and ``plan`` are of the JSON texts in the journal. ``results`` is of one line for each
     child, in order of index: the JSON list of index, state, and the SHA-256 of its result's JSON text ("" if none).
+    ``reduced`` is of the JSON text of the reduce's result; None where no reduce has succeeded.
     """
 
     format: int
@@ -42,6 +43,7 @@ class Content(Document, frozen=True):
     failed: int
     cancelled: int
     results: str
+    reduced: str | None = None
 
 
 class Certificate(Document, frozen=True):
@@ -112,23 +114,28 @@ def _content(view: View, task: Task) -> Content:
     """Take the digests, of the children one by one."""
     counts: Counter[str] = Counter()
     results = sha256()
+    reduced = None
     for child, known in details_of(view, task, range(task.children)):
         found = task.state_of(child)
         state = CHILD_STATES[found]
-        counts[state] += 1
         result = known.result if known is not None and found is ChildState.SUCCEEDED else None
         digest = "" if result is None else _sha(result)
-        results.update(f'[{child},"{state}","{digest}"]\n'.encode())
+        if child < task.work:
+            counts[state] += 1
+            results.update(f'[{child},"{state}","{digest}"]\n'.encode())
+        elif found is ChildState.SUCCEEDED:
+            reduced = digest
     return Content(
         format=1,
         template=_sha(task.request.template),
         params=_sha(task.request.params),
         plan=_sha(task.plan),
-        children=task.children,
+        children=task.work,
         succeeded=counts["succeeded"],
         failed=counts["failed"],
         cancelled=counts["cancelled"],
         results=results.hexdigest(),
+        reduced=reduced,
     )
 
 
@@ -136,9 +143,9 @@ def _faults(task: Task, content: Content, report: Report) -> list[str]:
     found = []
     if not (report.tasks and report.ended):
         found.append("the journal has no longer the whole history of the task, so it cannot be checked")
-    counted = (content.succeeded, content.failed, content.cancelled)
-    if counted != (task.succeeded, task.failed, task.cancelled) or sum(counted) != task.children:
-        found.append(f"of {task.children:,} children {sum(counted):,} have an ending")
+    ended = content.succeeded + content.failed + content.cancelled
+    if ended != task.work or task.ended != task.children:
+        found.append(f"of {task.work:,} children {ended:,} have an ending")
     return found
 
 

@@ -50,19 +50,29 @@ Write = Callable[[bytes, int], None]
 """Takes output: bytes of stream 0 (stdout) or 1 (stderr)."""
 
 
-def run_command(context: ChildContext, job: Job, *, allow: Sequence[str], limit: int, write: Write) -> str | None:
-    """Run the program of a job, whose handler is ``$ PROGRAM``, to its end; returns its result as JSON text.
+def run_job(context: ChildContext, job: Job, *, allow: Sequence[str], limit: int, write: Write) -> str | None:
+    """Run the program of a job: see ``run_command``. Raise also NonRetryable, where only a newer version can."""
+    options = read_options(job.options or "{}")
+    if options is None:
+        raise NonRetryable(f"this worker does not know how to run a child with {job.options}")
+    exit_codes = options.command.exit_codes if options.command is not None else {}
+    return run_command(context, job.args, exit_codes, allow=allow, limit=limit, write=write)
+
+
+def run_command(
+    context: ChildContext, arguments: str, exit_codes: Mapping[str, str], *, allow: Sequence[str], limit: int,
+    write: Write,
+) -> str | None:  # fmt: skip
+    """Run the program of ``context.handler``, ``$ PROGRAM``, to its end; returns its result as JSON text.
 
     Raise HandlerNotAllowed, CommandNotFound, BadArguments, CommandFailed (a class named after the end), or StopChild
     where it was asked to stop: it has not completed then, whatever its exit code.
     """
-    code, options = job.handler, read_options(job.options or "{}")
-    if options is None:
-        raise NonRetryable(f"this worker does not know how to run a child with {job.options}")
+    code = context.handler
     if not (EVERYTHING in allow or allows(allow, code)):
         raise HandlerNotAllowed(refusal(code, code, allow))
     try:
-        call = call_of(code, job.args)
+        call = call_of(code, arguments)
     except ValueError as error:
         raise BadArguments(f"the arguments of {code} cannot be read: {error}") from None
     kills = oom.kills()
@@ -71,7 +81,6 @@ def run_command(context: ChildContext, job: Job, *, allow: Sequence[str], limit:
     if running.told:
         raise StopChild
     if status:
-        exit_codes = options.command.exit_codes if options.command is not None else {}
         raise failure(call.program, status, exit_codes, running.errors.line(), starved=oom.kills() > kills)
     return running.result()
 

@@ -125,9 +125,9 @@ class Executor:
         stopped = False
         try:
             if job.handler.startswith(COMMAND):
-                from streamsched.worker.command import run_command  # late: few executors run programs
+                from streamsched.worker.command import run_job  # late: few executors run programs
 
-                result = run_command(context, job, allow=self._allow, limit=self._payload_limit, write=output.write)
+                result = run_job(context, job, allow=self._allow, limit=self._payload_limit, write=output.write)
             else:
                 handler = self._known.get(job.handler)
                 if handler is None:

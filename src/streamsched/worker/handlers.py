@@ -54,6 +54,7 @@ class Handlers:
             raise HandlerNotAllowed(refusal(name, module_name, self._allow))
         module = self._import(name, module_name)
         handler: Handler | None = getattr(module, function, None)
+        handler = getattr(handler, "__streamsched_handler__", handler)  # of a job, its function
         if handler is None:  # perhaps an older copy of it
             raise HandlerNotFound(f"handler {name}: module {module_name} has no {function!r}", lack="import")
         if isinstance(handler, type) or not callable(handler):
