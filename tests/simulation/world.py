@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.template import Template
+from streamsched.log.codec import Codec
 from streamsched.log.core.store import group_key
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import (
@@ -47,7 +48,7 @@ from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, T
 from tests.simulation.faults import TURN, Dice, Fault
 from tests.simulation.nodes import MODULE, PROGRAM, Action, Crash, Node
 from tests.simulation.pool import FakePool
-from tests.simulation.pool_faults import PoolFaults
+from tests.simulation.pool_faults import PoolFaults, TearingCodec
 from tests.simulation.scenario import Scenario
 from tests.support.clients import Disk, Reader, Site
 from tests.support.clock import MachineClock
@@ -103,6 +104,8 @@ class World:
         self.evidence: list[Evidence] = []
         self.submits: list[Submit] = []
         self.told: set[Told] = set()
+        self.torn: set[str] = set()
+        """Tasks of which a page was written that cannot be read."""
         self.claims: dict[str, bool] = {}
         """Of those who asked for a redrive or a backfill: whether they were told that it has begun."""
         self.snapshots: list[tuple[dict[int, int], dict[bytes, bytes]]] = []
@@ -307,7 +310,8 @@ class World:
             slots = self.plan.slots
             pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, faults=PoolFaults(self, node))
             return Worker(
-                log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
+                log=node.log, topics=self.topics, codec=cast(Codec, TearingCodec(self, node, CODEC)), pool=pool, me=me,
+                slots=slots,
                 pause=partial(self._pause, node), timing=TIMING, modules=node.modules,
             )  # fmt: skip
         node.disk = self._disk(node)

@@ -58,7 +58,7 @@ class ToldPool:
     def poll(self, timeout: float) -> list[jobs.News]:
         news, self.news = self.news, []
         for item in news:
-            if not isinstance(item, jobs.JobCheckpointed):
+            if not isinstance(item, jobs.REPORTS):
                 self.held.pop(item.key, None)
         return news
 

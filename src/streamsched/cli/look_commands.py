@@ -60,7 +60,8 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
         lines.append(("time", f"{span(seconds)}, {counts.ended / seconds:,.1f} children/s"))
     share = counts.ended / counts.total if counts.total else float(found.done)
     filled = int(share * BAR_CHARS)
-    lines.append(("children", f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  {counted(found)}"))
+    bar = "" if found.splitting else f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  "
+    lines.append(("children", f"{bar}{counted(found)}"))
     return [(name, text) for name, text in lines if text not in ("", "-")]
 
 

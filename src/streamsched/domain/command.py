@@ -45,11 +45,8 @@ class Command:
         for name in ("words", "env", "exit_codes"):
             object.__setattr__(self, name, kept(getattr(self, name), _PATH))
 
-    def check(self, limit: int) -> None:
-        """Refuse what could not be started, whatever the variables are. Raise TemplateError.
-
-        ``limit``: characters of the text that names it.
-        """
+    def check(self) -> None:
+        """Refuse what could not be started, whatever the variables are. Raise TemplateError."""
         _check_texts(self.words, list, _PATH)
         _check_texts(self.env, dict, ("child", "env"))
         _check_texts(self.exit_codes, dict, ("child", "exit_codes"))
@@ -60,9 +57,6 @@ class Command:
         if not self.shell and "${" in self.words[0]:
             reason = f"the program {self.words[0]} holds a placeholder, and workers allow programs by their names"
             raise TemplateError(reason, "write its name, and placeholders in its arguments", path=(*_PATH, 0))
-        if len(self.code) > limit:
-            reason = f"has {len(self.code):,} characters, the limit is {limit:,}"
-            raise TemplateError(reason, "give it a shorter name", path=_PATH)
         for name in self.env:
             if not _NAME.fullmatch(name):
                 remedy = "use letters, digits and underscore, not a digit first; STREAMSCHED_ is reserved"

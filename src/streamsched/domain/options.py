@@ -5,15 +5,18 @@ The list of keys is closed. A worker that finds one that it does not know gives 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from streamsched.domain.bounds import Count, Offset, Time
 
+if TYPE_CHECKING:
+    from streamsched.domain.template import ChildSpec
+
 WORK: Final = "work"
 REDUCE: Final = "reduce"
+SPLIT: Final = "split"
 
 
 class ReduceInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -36,15 +39,43 @@ class CommandOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_field
     exit_codes: dict[str, Literal["retry", "fail"]] = {}
 
 
+class SplitOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a split child runs: a splitter by its ``kind``, with the ``input`` of the plan (JSON).
+
+    ``item_limit``: the bytes that a text of an entry may have inside a string.
+    """
+
+    kind: str
+    input: str
+    item_limit: Count
+
+
+class InputFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """A file that a child reads, as the split child found it: its size in bytes, and a tag that changes with it.
+
+    With a ``format`` the child owns the records that start in ``start <= byte < end``. Without ``verify`` it is looked
+    at only where ``ctx.records()`` opens it.
+    """
+
+    path: str
+    size: Offset
+    tag: str
+    start: Offset = 0
+    end: Offset = 0
+    format: str = ""
+    verify: bool = True
+
+
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """The stage of a child, and what belongs to it."""
 
     stage: str = WORK
     reduce: ReduceInput | None = None
     command: CommandOptions | None = None
+    split: SplitOptions | None = None
+    inputs: tuple[InputFile, ...] | None = None
 
 
-NONE: Final = Options()
 _decode: Final = msgspec.json.Decoder(Options).decode
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
@@ -60,10 +91,12 @@ def read_options(text: str) -> Options | None:
         found = _decode(text)
     except ValueError:
         return None
-    known = found.stage in (WORK, REDUCE) and (found.stage == REDUCE) == (found.reduce is not None)
-    return found if known else None
+    own = {REDUCE: found.reduce, SPLIT: found.split}
+    return found if found.stage == WORK or own.get(found.stage) is not None else None
 
 
-def of_command(exit_codes: Mapping[str, str]) -> CommandOptions:
-    """Return the options of a program. Raise ValueError."""
-    return msgspec.convert({"exit_codes": dict(exit_codes)}, CommandOptions)
+def options_of(spec: ChildSpec) -> Options | None:
+    """Return the options of work children; None where they run a plain handler."""
+    if spec.command is None:
+        return None
+    return Options(command=msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
@@ -20,6 +20,7 @@ from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, ke
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, suggest
 from streamsched.domain.splitters import SPLITTERS, functions
+from streamsched.domain.splitters.outside import FileSplitter, OutsideSplitter
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
@@ -36,14 +37,20 @@ REDUCE_LEVEL: Final = 3
 LEVEL: Final = max(REDUCE_LEVEL, COMMAND_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
+_LATER: Final = {"reduce", "split_timeout_ms", "split_retry"}
+"""Those that stand in the canonical JSON only where they are used."""
 
 
 def _check_handler(handler: object, path: FieldPath) -> None:
     if not isinstance(handler, str) or not _HANDLER.fullmatch(handler):
         raise TemplateError(f"{handler!r} is not an import path", "write package.module:function", path=path)
-    if len(handler) > HANDLER_LIMIT:
-        reason = f"has {len(handler):,} characters, the limit is {HANDLER_LIMIT:,}"
-        raise TemplateError(reason, "give the function a shorter name", path=path)
+    _check_length(handler, path)
+
+
+def _check_length(code: str, path: FieldPath) -> None:
+    if len(code) > HANDLER_LIMIT:
+        reason = f"has {len(code):,} characters, the limit is {HANDLER_LIMIT:,}"
+        raise TemplateError(reason, "give it a shorter name", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,23 +69,6 @@ class ChildSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", kept(self.args, ("child", "args")))
-
-    def check(self) -> None:
-        """Refuse what no worker can run. Raise TemplateError."""
-        if self.command is None:
-            _check_handler(self.handler, ("child", "handler"))
-        elif self.handler:
-            reason = "handler and command are both given"
-            raise TemplateError(reason, "keep one of them", path=("child", "command"))
-        else:
-            self.command.check(HANDLER_LIMIT)
-        check_whole(self.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
-        check_whole(self.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write it as a JSON object; later fields only where they are used."""
-        later = {"handler": "", "command": None}
-        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
     @property
     def code(self) -> str:
@@ -101,7 +91,8 @@ class ChildSpec:
 class Template:
     """A checked template: one that could not work, whatever its variables, cannot be made (TemplateError).
 
-    ``reduce`` runs once, over the results of all children; its result is the task's.
+    ``reduce`` runs once, over the results of all children; its result is the task's. ``split_timeout_ms`` and
+    ``split_retry`` are of the split child; without a policy of its own it has that of the children.
     """
 
     name: str
@@ -110,6 +101,8 @@ class Template:
     params: Mapping[str, Param] = field(default_factory=dict)
     failure: FailurePolicy = field(default_factory=FailurePolicy)
     reduce: ChildSpec | None = None
+    split_timeout_ms: int = 0
+    split_retry: RetryPolicy | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -128,6 +121,7 @@ class Template:
                 raise TemplateError(f"{name!r} is not a variable name", remedy, path=("params", name))
             param.check(name)
         self.split.check(self.params)
+        self._check_split()
         split = self.split
         known = {*self.params, *(CHILD + variable for variable in split.variables)}
         self._check_stage(self.child, known, "child", f" with a {split.kind} splitter")
@@ -140,8 +134,29 @@ class Template:
                     raise TemplateError("a program cannot reduce", "write a handler", path=("child", "command"))
                 self._check_stage(self.reduce, set(self.params), "reduce")
 
+    def _check_split(self) -> None:
+        split, path = self.split, ("split", "timeout")
+        if not isinstance(split, OutsideSplitter):
+            if self.split_timeout_ms or self.split_retry is not None:
+                own = path if self.split_timeout_ms else ("split", "retry")
+                reason = f"has no meaning for {split.kind}: the scheduler cuts it itself"
+                raise TemplateError(reason, "remove it", path=own)
+            return
+        check_whole(self.split_timeout_ms, path, 0, LONGEST_MS)
+        if split.handler != "":
+            _check_handler(split.handler, ("split", split.kind))
+
     def _check_stage(self, child: ChildSpec, known: Collection[str], stage: str, where: str = "") -> None:
-        child.check()
+        if child.command is None:
+            _check_handler(child.handler, ("child", "handler"))
+        elif child.handler:
+            reason = "handler and command are both given"
+            raise TemplateError(reason, "keep one of them", path=("child", "command"))
+        else:
+            child.command.check()
+            _check_length(child.code, ("child", "command"))
+        check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
+        check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
@@ -151,7 +166,16 @@ class Template:
     @property
     def handlers(self) -> tuple[str, ...]:
         """The handlers of all stages, or ``$ PROGRAM`` in place of one."""
-        return (self.child.code,) if self.reduce is None else (self.child.code, self.reduce.code)
+        stages = (self.child, self.splitting, self.reduce)
+        return tuple(stage.code for stage in stages if stage is not None and stage.code)
+
+    @property
+    def splitting(self) -> ChildSpec | None:
+        """What the split child runs, without a handler where streamsched has the splitter; None: there is none."""
+        if not isinstance(self.split, OutsideSplitter):
+            return None
+        retry = self.child.retry if self.split_retry is None else self.split_retry
+        return ChildSpec(handler=self.split.handler, timeout_ms=self.split_timeout_ms, retry=retry)
 
     @property
     def level(self) -> int:
@@ -162,14 +186,20 @@ class Template:
 
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
-        body = {
+        body: dict[str, object] = {
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
             "split": {self.split.kind: asdict(self.split)},
-            "child": self.child.to_dict(),
+            "child": _written(self.child),
             "failure": self.failure.to_dict(),
         }
-        return encode(body if self.reduce is None else {**body, "reduce": self.reduce.to_dict()})
+        if self.reduce is not None:
+            body["reduce"] = _written(self.reduce)
+        if self.split_timeout_ms:
+            body["split_timeout_ms"] = self.split_timeout_ms
+        if self.split_retry is not None:
+            body["split_retry"] = asdict(self.split_retry)
+        return encode(body)
 
     @classmethod
     def from_json(cls, text: str) -> Template:
@@ -177,7 +207,7 @@ class Template:
         try:
             body = values.read(text)
             (kind, split), *more = body["split"].items()
-            if more or kind not in SPLITTERS or body.keys() - {"reduce"} != _FIELDS:
+            if more or kind not in SPLITTERS or body.keys() - _LATER != _FIELDS:
                 raise ValueError(f"fields {sorted(body)}, splitters {sorted(body['split'])}")
             return cls(
                 name=body["name"],
@@ -186,6 +216,8 @@ class Template:
                 child=_stage(body["child"]),
                 failure=FailurePolicy(**body["failure"]),
                 reduce=_stage(body["reduce"]) if "reduce" in body else None,
+                split_timeout_ms=body.get("split_timeout_ms", 0),
+                split_retry=_retry(body["split_retry"]) if "split_retry" in body else None,
             )
         except TemplateError:
             raise
@@ -239,7 +271,12 @@ def read_params(text: str) -> Mapping[str, object]:
 
 
 def version(template: Template) -> str:
-    """Name a template's content: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON."""
+    """Name a template's content: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON.
+
+    The folder in which it was read is not content.
+    """
+    if isinstance(template.split, FileSplitter):
+        template = replace(template, split=replace(template.split, folder=""))
     return sha256(template.to_json().encode()).hexdigest()[:12]
 
 
@@ -294,10 +331,19 @@ def of_stage(stage: str) -> Iterator[None]:
         raise TemplateError(error.reason, error.remedy, path=(stage, *error.path[1:])) from None
 
 
+def _written(spec: ChildSpec) -> dict[str, Any]:
+    """Return what a stage is in JSON: of what came later only what is used."""
+    later = {"handler": spec.handler, "command": spec.command}
+    return {name: value for name, value in asdict(spec).items() if later.get(name, True)}
+
+
 def _stage(fields: Mapping[str, Any]) -> ChildSpec:
-    retry = {**fields["retry"], "non_retryable": tuple(fields["retry"]["non_retryable"])}
     command = Command(**fields["command"]) if "command" in fields else None
-    return ChildSpec(**{**fields, "retry": RetryPolicy(**retry), "command": command})
+    return ChildSpec(**{**fields, "retry": _retry(fields["retry"]), "command": command})
+
+
+def _retry(fields: Mapping[str, Any]) -> RetryPolicy:
+    return RetryPolicy(**{**fields, "non_retryable": tuple(fields["non_retryable"])})
 
 
 def _param(fields: Mapping[str, Any]) -> Param:

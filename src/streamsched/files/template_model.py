@@ -15,6 +15,8 @@ from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, suggest
 from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.by import BySplit
+from streamsched.domain.splitters.lines import LinesSplit
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.template import ChildSpec, Template, check_patterns, of_stage
 
@@ -41,6 +43,11 @@ def duration_ms(value: object) -> int:
 def tolerance(value: Any) -> object:
     """Read the short forms of ``tolerate``, a count or a percentage, as its object. Raise TemplateError."""
     return value if isinstance(value, dict) else FailurePolicy.tolerate(value).to_dict()
+
+
+def list_of(value: Any) -> object:
+    """Read the short form of ``list``: the ``@`` and path of a file."""
+    return {"items": value} if isinstance(value, str) and value.startswith("@") else value
 
 
 Schema = core.CoreSchema
@@ -89,10 +96,11 @@ _SPLITTERS: Final[dict[str, Fields]] = {
     kind: {
         field.name: core.typed_dict_field(_ANY, required=field.default is dataclasses.MISSING)
         for field in dataclasses.fields(splitter)
+        if not field.metadata.get("hidden")
     }
     for kind, splitter in SPLITTERS.items()
+    if kind != "by"
 }
-_SPLIT: Final[Fields] = {kind: _field(core.nullable_schema(_object(known)), None) for kind, known in _SPLITTERS.items()}
 _RETRY: Final[Fields] = {
     "max_attempts": _field(_WHOLE, 4),
     "initial_interval_ms": _field(_DURATION, 1000, alias="initial_interval"),
@@ -100,6 +108,14 @@ _RETRY: Final[Fields] = {
     "max_interval_ms": _field(_DURATION, 0, alias="max_interval"),
     "non_retryable": _field(core.list_schema(_TEXT, strict=True), []),
     "reset_on_progress": _field(_BOOL, True),
+}
+_SPLIT: Final[Fields] = {
+    **{kind: _field(core.nullable_schema(_object(known)), None) for kind, known in _SPLITTERS.items()},
+    "list": _field(core.nullable_schema(_before(list_of, _object(_SPLITTERS["list"]))), None),
+    "by": _field(core.nullable_schema(_TEXT), None),
+    "args": _field(core.nullable_schema(core.dict_schema(_TEXT, _ANY, strict=True)), None),
+    "timeout_ms": _field(_DURATION, 0, alias="timeout"),
+    "retry": _field(core.nullable_schema(_object(_RETRY)), None),
 }
 _STAGE: Final[Fields] = {
     "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
@@ -141,6 +157,7 @@ _OBJECTS: Final[dict[FieldPath, Fields]] = {
     ("split",): _SPLIT,
     **{("split", kind): known for kind, known in _SPLITTERS.items()},
     ("child",): _CHILD,
+    ("split", "retry"): _RETRY,
     ("child", "retry"): _RETRY,
     ("reduce",): _REDUCE,
     ("reduce", "retry"): _RETRY,
@@ -170,6 +187,8 @@ def _template(found: dict[str, Any]) -> Template:
         child=_stage("child", found["child"]),
         failure=FailurePolicy(**found["failure"]["tolerate"], on=found["failure"]["on"]),
         reduce=None if found["reduce"] is None else _stage("reduce", found["reduce"]),
+        split_timeout_ms=found["split"]["timeout_ms"],
+        split_retry=_split_retry(found["split"]["retry"]),
     )
     check_patterns(template)
     return template
@@ -197,6 +216,11 @@ def _code(fields: dict[str, Any]) -> dict[str, Any]:
     return {"handler": fields["handler"] or "", "command": Command(words=words, **given)}
 
 
+def _split_retry(fields: dict[str, Any] | None) -> RetryPolicy | None:
+    with of_stage("split"):
+        return None if fields is None else RetryPolicy(**fields)
+
+
 def _check_handler(text: str, path: FieldPath) -> None:
     """Refuse a name that no worker runs. A template in the journal may hold one; a new one may not."""
     module, _, function = text.partition(":")
@@ -217,13 +241,23 @@ def _declare(name: str, param: dict[str, Any]) -> Param:
 
 
 def _splitter(split: dict[str, Any]) -> Splitter:
-    given = [kind for kind, found in split.items() if found is not None]
+    given = [kind for kind in SPLITTERS if split[kind] is not None]
     if not given:
         *most, last = SPLITTERS
         raise TemplateError("there is no splitter", f"add {', '.join(most)} or {last}", path=("split",))
     if len(given) > 1:
         raise TemplateError(f"two splitters, {given[0]} and {given[1]}", "keep one of them", path=("split",))
-    return SPLITTERS[given[0]](**split[given[0]])
+    (kind,) = given
+    fields, args = split[kind], split["args"]
+    if kind == "by":
+        _check_handler(fields, ("split", "by"))
+        return BySplit(function=fields, args=args or {})
+    if args is not None:
+        raise TemplateError(f"has no meaning for {kind}: it is for by", "remove it", path=("split", "args"))
+    if kind == "list" and isinstance(fields["items"], str) and fields["items"].startswith("@"):
+        file = fields.pop("items").removeprefix("@")
+        return LinesSplit(file=file, **fields)
+    return SPLITTERS[kind](**fields)
 
 
 def _translate(problem: Any) -> TemplateError:

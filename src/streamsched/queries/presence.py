@@ -55,7 +55,7 @@ class Presence:
             self._site.pause(WATCH_S)
             self._read()
             present = self._present()
-        needed = None if task is None else task.requirement
+        needed = None if task is None else task.requirement(self._site.clock.now())
         absent = [role for role in ROLES if role not in _roles(present)]
         if absent:
             return self._start(absent, needed)

@@ -64,6 +64,13 @@ class TaskStatus(Document, frozen=True):
     """Why nothing works on it now, with the remedy; empty if unknown."""
     reduce: str | UnsetType = UNSET
     """The state of its reduce, as a child's; absent where it has none."""
+    split: str | UnsetType = UNSET
+    """The state of its split child, as a child's; absent where it has none. ``children`` are those found so far."""
+
+    @property
+    def splitting(self) -> bool:
+        """Whether its split child may still find more children."""
+        return not self.done and self.split in ("waiting", "running")
 
     @property
     def done(self) -> bool:
@@ -72,7 +79,7 @@ class TaskStatus(Document, frozen=True):
 
 
 class ChildStatus(Document, frozen=True):
-    """A child; ``result`` is decoded."""
+    """A child, by its number inside its stage; ``result`` is decoded."""
 
     child: int
     state: str
@@ -108,22 +115,23 @@ def status_of(task: Task) -> TaskStatus:
         params=decoded(request.params),
         children=_work_counts(task),
         void=task.void,
-        reduce=CHILD_STATES[task.state_of(task.work)] if task.work < task.children else UNSET,
+        reduce=CHILD_STATES[task.state_of(task.work_end)] if task.work_end < task.children else UNSET,
+        split=CHILD_STATES[task.state_of(0)] if task.split else UNSET,
     )
 
 
 def reduce_of(view: View, task: Task) -> ChildStatus | None:
     """Return the status of a task's reduce; None where it has none."""
-    if task.work == task.children:
+    if task.work_end == task.children:
         return None
-    state = CHILD_STATES[task.state_of(task.work)]
-    return _child(task, task.work, state, view.detail(task.task_id, task.work))
+    state = CHILD_STATES[task.state_of(task.work_end)]
+    return _child(task, task.work_end, state, view.detail(task.task_id, task.work_end))
 
 
 def _work_counts(task: Task) -> ChildCounts:
     """Count the work children alone."""
     waiting, running, succeeded, failed, cancelled = task.idle, task.live, task.succeeded, task.failed, task.cancelled
-    for child in range(task.work, task.children):
+    for child in (*range(task.split), *range(task.work_end, task.children)):
         state = CHILD_STATES[task.state_of(child)]
         waiting -= state == "waiting"
         running -= state == "running"
@@ -153,16 +161,16 @@ def details_of(view: View, task: Task, children: Iterable[int]) -> Iterator[tupl
 
 def _listed(task: Task, state: str | None) -> Iterator[int]:
     """Yield the children that may be in this state; never-dispatched ones in whole runs."""
-    yield from range(min(task.cells, task.work))
+    yield from range(task.split, min(task.cells, task.work_end))
     for tail, children in task.tail():
         if state in (None, CHILD_STATES[tail]):
-            yield from range(children.start, min(children.stop, task.work))
+            yield from range(max(task.split, children.start), min(children.stop, task.work_end))
 
 
 def _child(task: Task, child: int, state: str, known: ChildDetail | None) -> ChildStatus:
     detail = known or ChildDetail()
     return ChildStatus(
-        child=child,
+        child=task.index_of(child),
         state=state,
         attempt=detail.attempt if task.ordinal_of(child) else 0,
         dispatches=task.ordinal_of(child),

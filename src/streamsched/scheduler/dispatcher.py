@@ -16,15 +16,16 @@ from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
-from msgspec import structs
+from msgspec.structs import replace
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.options import NONE, REDUCE, Options, ReduceInput, of_command, write_options
+from streamsched.domain.options import REDUCE, Options, ReduceInput, options_of, write_options
 from streamsched.domain.routing import Requirement
-from streamsched.domain.splitting import ChildArguments, reduce_arguments
+from streamsched.domain.splitting import ChildArguments, reduce_arguments, split_options
 from streamsched.domain.task import ChildDetail, Task
-from streamsched.domain.template import ChildSpec, TemplateError
+from streamsched.domain.template import TemplateError
 from streamsched.runtime.identity import Identity
+from streamsched.scheduler.entries import Entries, Spent
 from streamsched.scheduler.routing import Route
 from streamsched.scheduler.workers import Capacity
 
@@ -48,13 +49,6 @@ def wanted_on(worker: Capacity, mean_ms: float | None) -> int:
     if mean_ms is None or mean_ms > LONG_MS:
         return worker.slots
     return min(HELD, worker.slots * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
-
-
-def _options(spec: ChildSpec, options: Options) -> str | None:
-    """Write what a worker must know of a child beside its handler; None where that is nothing."""
-    if spec.command is not None:
-        options = structs.replace(options, command=of_command(spec.command.exit_codes))
-    return None if options == NONE else write_options(options)
 
 
 class _Reach:
@@ -109,7 +103,7 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
     for release in releases:
         if children > 0:
             last = min(release.last, release.first + children - 1)
-            kept.append(release if last == release.last else structs.replace(release, last=last))
+            kept.append(release if last == release.last else replace(release, last=last))
             children -= last - release.first + 1
     return tuple(kept)
 
@@ -121,8 +115,9 @@ class Dispatcher:
     and the arguments of the first child. A task of a known kind need not run a few children first to be measured.
     """
 
-    def __init__(self, me: Identity) -> None:
+    def __init__(self, me: Identity, entries: Entries) -> None:
         self._me = me
+        self._entries = entries
         self._arguments: dict[str, tuple[ChildArguments, int]] = {}
         """By task, with the hash of its kind."""
         self._lengths: dict[int, float] = {}
@@ -144,6 +139,7 @@ class Dispatcher:
         if not workers or not tasks:
             return {}
         self._rounds += 1
+        self._entries.begin()
         workers = sorted(workers, key=self._lot)
         held = [sum(load.get(partition, 0) for partition in worker.partitions) / worker.slots for worker in workers]
         reaches: dict[Route | None, _Reach] = {}
@@ -153,11 +149,14 @@ class Dispatcher:
         for _, equals in groupby(ranked, key=lambda task: task.request.priority):
             queue = []
             for task in equals:
-                route = routes.get(task.requirement)
+                route = routes.get(task.requirement(now))
                 reach = reaches.get(route)
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)
                 fresh = task.first_undispatched
+                if fresh and task.split and task.splits(now):  # alone: what its children require may be something else
+                    queue.append(_Turn(task, reach, [0], fresh, fresh))
+                    continue
                 queue.append(_Turn(task, reach, task.due_children(now, ROUND), fresh, max(fresh, task.bound)))
             turns += queue
             while queue and room > 0:
@@ -203,8 +202,13 @@ class Dispatcher:
         return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release], basis: int) -> Iterator[tuple[int, ChildCreated]]:
-        """Yield the partition and record of each child. Raise TemplateError where template and plan do not fit."""
-        arguments, options = self._of_stage(task, releases[0].first, basis)
+        """Yield the partition and record of each child, as far as the pages go that this round may read.
+
+        Raise TemplateError where template and plan do not fit.
+        """
+        paged = task.split and 0 < releases[0].first < task.work_end
+        if not paged:
+            arguments, options = self._of_stage(task, releases[0].first, basis)
         child_spec = task.spec_of(releases[0].first)
         me, handler = self._me, child_spec.code
         at, task_id = me.clock.now(), task.task_id
@@ -213,22 +217,29 @@ class Dispatcher:
         for release in releases:
             for child in range(release.first, release.last + 1):
                 known = task.detail_of(child) if release.ordinal > 1 else _NEW
+                try:
+                    args, options = self._entries(task, child) if paged else (arguments(child), options)
+                except Spent:
+                    return
                 yield (
                     release.partition,
                     ChildCreated(
                         me.ids(), at, me.name, task_id, child, release.ordinal, known.attempt, handler,
-                        arguments(child), timeout, heartbeat, priority, known.sequence, known.state,
+                        args, timeout, heartbeat, priority, known.sequence, known.state,
                         known.recoveries, trace, options,
                     ),
                 )  # fmt: skip
 
     def _of_stage(self, task: Task, child: int, basis: int) -> tuple[Callable[[int], str], str | None]:
         """Return the arguments of the stage of a child, all whose children are released together, and its options."""
-        if child < task.work:
-            return self._arguments_of(task)[0], _options(task.template.child, Options())
+        if task.split and not child:
+            return lambda index: "{}", split_options(task.template, task.params(), task.plan)
+        if child < task.work_end:
+            options = options_of(task.template.child)
+            return self._arguments_of(task)[0], None if options is None else write_options(options)
         request, text = task.request, reduce_arguments(task.template, task.params())
-        results = ReduceInput(request.event_id.hex(), request.at, basis, 0, task.work)
-        return lambda index: text, _options(task.spec_of(child), Options(REDUCE, results))
+        results = ReduceInput(request.event_id.hex(), request.at, basis, int(task.split), task.work_end)
+        return lambda index: text, write_options(Options(REDUCE, results))
 
     def learn(self, task: Task) -> None:
         """Keep for tasks of the same kind how long the children of this one took, which has ended."""
@@ -249,6 +260,8 @@ class Dispatcher:
         """Return the hash of the kind of a task's children; None where they cannot be made, or there are none."""
         if not task.work:
             return None
+        if task.split:
+            return hash((task.template.child.code, task.plan))
         try:
             return self._arguments_of(task)[1]
         except TemplateError:
@@ -257,6 +270,7 @@ class Dispatcher:
     def forget(self, task_id: str) -> None:
         """Forget what was kept for a task."""
         self._arguments.pop(task_id, None)
+        self._entries.forget(task_id)
 
     def _arguments_of(self, task: Task) -> tuple[ChildArguments, int]:
         found = self._arguments.get(task.task_id)

@@ -18,7 +18,6 @@ from typing import Final
 
 from streamsched.domain import values
 from streamsched.domain.command import FAIL, Call, call_of
-from streamsched.domain.options import read_options
 from streamsched.domain.routing import EVERYTHING, allows
 from streamsched.worker import descendants, isolation, oom
 from streamsched.worker.context import ChildContext
@@ -28,11 +27,9 @@ from streamsched.worker.errors import (
     CommandFailed,
     CommandNotFound,
     HandlerNotAllowed,
-    NonRetryable,
     StopChild,
 )
 from streamsched.worker.handlers import refusal
-from streamsched.worker.jobs import Job
 from streamsched.worker.payload import write_result
 
 TICK_S: Final = 0.05
@@ -48,15 +45,6 @@ _ABSENT: Final = (errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOEXEC, errno.
 
 Write = Callable[[bytes, int], None]
 """Takes output: bytes of stream 0 (stdout) or 1 (stderr)."""
-
-
-def run_job(context: ChildContext, job: Job, *, allow: Sequence[str], limit: int, write: Write) -> str | None:
-    """Run the program of a job: see ``run_command``. Raise also NonRetryable, where only a newer version can."""
-    options = read_options(job.options or "{}")
-    if options is None:
-        raise NonRetryable(f"this worker does not know how to run a child with {job.options}")
-    exit_codes = options.command.exit_codes if options.command is not None else {}
-    return run_command(context, job.args, exit_codes, allow=allow, limit=limit, write=write)
 
 
 def run_command(

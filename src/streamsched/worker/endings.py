@@ -23,14 +23,14 @@ def read_arguments(job: Job) -> dict[str, Any]:
 
 def ending_of(
     key: int, began_at: int, ended_at: int, *, failure: errors.ErrorReport | None, lack: Lack, stopped: bool,
-    result: str | None, state: str | None,
+    result: str | None, state: str | None, covered: int = 0,
 ) -> Ending:  # fmt: skip
     """Return how a job ended; times in milliseconds since the Unix epoch."""
     if failure is not None:
         return JobFailed(
-            key=key, started_at=began_at, finished_at=ended_at, reason="error", state=state, lack=lack,
+            key=key, started_at=began_at, finished_at=ended_at, reason="error", state=state, lack=lack, covered=covered,
             **failure._asdict(),
         )  # fmt: skip
     if stopped:
-        return JobStopped(key=key, started_at=began_at, finished_at=ended_at, state=state)
+        return JobStopped(key=key, started_at=began_at, finished_at=ended_at, state=state, covered=covered)
     return JobCompleted(key=key, started_at=began_at, finished_at=ended_at, result=result, state=state)

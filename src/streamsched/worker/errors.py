@@ -87,6 +87,14 @@ class PayloadTooLarge(NonRetryable):
     """A result or a state is larger than an event may carry."""
 
 
+class EmitRefused(NonRetryable):
+    """A record that cannot be written: its topic is not allowed or not there, or it is too large or not a record."""
+
+
+class EmitBufferFull(NonRetryable):
+    """Too much was emitted that no checkpoint covers."""
+
+
 class StopChild(BaseException):
     """Raised by calls of the context on a stop request. Not an ``Exception``, so that handlers do not catch it."""
 

@@ -17,24 +17,26 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import copy_context
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from streamsched.domain.routing import COMMAND
 from streamsched.worker import copies, descendants, errors, wire
 from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.endings import ending_of, read_arguments
 from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.isolation import Surroundings
-from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, Lack
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned, Lack
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
 from streamsched.worker.payload import write_result
 from streamsched.worker.streams import Capture
+
+if TYPE_CHECKING:
+    from streamsched.domain.options import Options
 
 TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
@@ -61,6 +63,8 @@ class Executor:
         self._queue: deque[Job] = deque()
         self._journal: wire.Journal | None = None
         self._context: ChildContext | None = None
+        self._options: Options | None = None
+        """Those of the running job, where it has any that are known."""
         self._key = -1
         self._began = 0
         self._confirmed = 0
@@ -102,11 +106,12 @@ class Executor:
             job = self._queue.popleft()
             self._key = job.key
             self._confirmed = 0
-            work = job.options is None or job.handler.startswith(COMMAND)
+            self._options = None if job.options is None else _read_options(job.options)
+            stage = "work" if self._options is None else self._options.stage
             self._context = ChildContext(
-                self, task_id=job.task_id, child_index=job.child if work else 0, attempt=job.attempt,
+                self, task_id=job.task_id, child_index=job.child if stage == "work" else 0, attempt=job.attempt,
                 fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
-                stage="work" if work else "reduce",
+                stage=stage,
             )  # fmt: skip
             now = _monotonic_ns()
             self._page.begin(job.key, now, (wall + now) // 1_000_000)
@@ -124,10 +129,14 @@ class Executor:
         lack: Lack = ""
         stopped = False
         try:
-            if job.handler.startswith(COMMAND):
-                from streamsched.worker.command import run_job  # late: few executors run programs
+            options = self._options
+            if options is not None and options.command is not None:
+                from streamsched.worker.command import run_command  # late, as the next: few children need them
 
-                result = run_job(context, job, allow=self._allow, limit=self._payload_limit, write=output.write)
+                result = run_command(
+                    context, job.args, options.command.exit_codes, allow=self._allow, limit=self._payload_limit,
+                    write=output.write,
+                )  # fmt: skip
             else:
                 handler = self._known.get(job.handler)
                 if handler is None:
@@ -135,7 +144,9 @@ class Executor:
                 if job.options is None:
                     value = copy_context().run(handler, context, **read_arguments(job))
                 else:
-                    value = self._reduce(handler, context, job)
+                    from streamsched.worker.reduce import run_reduce
+
+                    value = run_reduce(handler, context, job, options, self._journal)
                 result = write_result(value, self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
@@ -147,6 +158,9 @@ class Executor:
                 lack = error.lack
         if os.getpid() != self._pid:
             copies.end(None)
+        if context.outbox is not None:  # an ending outlives its process, records in its memory do not
+            context.outbox.close()
+            self._flush()
         replace = self._tidy(_monotonic_ns() - self._began)
         output.end()
         now = _monotonic_ns()
@@ -156,10 +170,11 @@ class Executor:
             # it.
             unsaved = context.unsaved()
             self._context = None
-            state = None if unsaved is None else unsaved[0]
+            state, _, covered = unsaved or (None, 0, 0)
             ending = ending_of(
-                job.key, began_at, ended_at, failure=failure, lack=lack, stopped=stopped, result=result, state=state
-            )
+                job.key, began_at, ended_at, failure=failure, lack=lack, stopped=stopped, result=result, state=state,
+                covered=covered,
+            )  # fmt: skip
             item = wire.encode_item(ending)
             pushed = self._page.push(item)
         if not pushed:
@@ -170,22 +185,6 @@ class Executor:
             self._leave()
         elif now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
             self._flush()
-
-    def _reduce(self, handler: Handler, context: ChildContext, job: Job) -> object:
-        """Run a reduce over the results of its task. Reading them counts as being alive, and is a safe point."""
-        from streamsched.domain.options import read_options
-        from streamsched.worker.reduce import results_of
-
-        def alive() -> None:
-            self.heartbeat()
-            if context.should_stop:
-                raise errors.StopChild
-
-        options = read_options(job.options or "")
-        if options is None or options.reduce is None or self._journal is None:
-            raise errors.NonRetryable(f"this worker does not know how to run a child with {job.options}")
-        with results_of(self._journal, job.task_id, options.reduce, alive) as results:
-            return copy_context().run(handler, context, results, **read_arguments(job))
 
     # --- between two children ---
 
@@ -289,6 +288,8 @@ class Executor:
             with self._lock:  # or the next job could begin in between, and believe it
                 if order.key == self._key:
                     self._confirmed = max(self._confirmed, order.number)
+                    if self._context is not None and self._context.outbox is not None:
+                        self._context.outbox.confirmed(order.number)
             with self._news:
                 self._news.notify_all()
         elif isinstance(order, wire.Stop):
@@ -325,21 +326,39 @@ class Executor:
     def _write(self, news: list[bytes] | None = None, *, waiting: bool = False) -> None:
         """Send all news there is; the caller holds ``_writing``."""
         items = news or []
+        emitted: Iterable[JobEmitted] = ()
         self._flushed = now = _monotonic_ns()
         with self._lock:
             ended, count = self._page.pending()
-            if self._context is not None and (waiting or now - self._checkpointed >= self._checkpoint_tick):
-                unsaved = self._context.unsaved(again=waiting)
+            context, key = self._context, self._key
+            if context is not None and (waiting or now - self._checkpointed >= self._checkpoint_tick):
+                unsaved = context.unsaved(again=waiting)
                 if unsaved is not None:
                     self._checkpointed = now
-                    state, number = unsaved
-                    item = JobCheckpointed(key=self._key, state=state, number=number, wait=waiting)
+                    state, number, covered = unsaved
+                    item = JobCheckpointed(key=key, state=state, number=number, wait=waiting, covered=covered)
                     items.append(wire.encode_item(item))
-        if not (count or items):
-            return
+                    if context.outbox is not None:
+                        context.outbox.told(number, covered)
+            if context is not None and context.outbox is not None:
+                emitted = context.outbox.take(key)
+        for part in emitted:  # before what covers them, behind the endings of other jobs
+            self._send(ended, count, [wire.encode_item(part)])
+            ended, count = b"", 0
+        if count or items:
+            self._send(ended, count, items)
+
+    def _send(self, ended: bytes, count: int, items: Sequence[bytes]) -> None:
+        """Send so many endings of the page, and other news."""
         self._link.send(wire.news_frame(ended + b"".join(items), count + len(items)))
         with self._lock:
             self._page.sent(len(ended), count)
+
+
+def _read_options(text: str) -> Options | None:
+    from streamsched.domain.options import read_options
+
+    return read_options(text)
 
 
 def main(text: str) -> None:

@@ -10,7 +10,7 @@ import math
 import time
 from typing import Final
 
-from streamsched.worker.jobs import JobCheckpointed, JobReturned, News, Running
+from streamsched.worker.jobs import REPORTS, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, death_ending
 from streamsched.worker.page import IDLE, LEAVING, Current
 from streamsched.worker.process import ExecutorProcess
@@ -34,7 +34,7 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
             if key not in executor.dropped and key != executor.last_ended:
                 executor.fault = f"it reported a job that it does not hold, {key}"
                 break
-            if not isinstance(item, JobCheckpointed):
+            if not isinstance(item, REPORTS):
                 executor.dropped.discard(key)
             continue
         if isinstance(item, JobReturned):
@@ -44,12 +44,12 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
         elif key != next(iter(held)) and not executor.asked_back:
             executor.fault = "it reported a job out of order"
             break
-        elif not isinstance(item, JobCheckpointed):
+        elif not isinstance(item, REPORTS):
             if item.finished_at > latest:
                 executor.fault = "it reported an ending in the future"
                 break
             executor.last_ended = key
-        if not isinstance(item, JobCheckpointed):
+        if not isinstance(item, REPORTS):
             del held[key]
             if executor.stopping:
                 executor.stopping.pop(key, None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from streamsched.domain.command import Call, Command, call_of
-from streamsched.domain.options import Options, of_command, read_options, write_options
+from streamsched.domain.options import Options, options_of, read_options, write_options
 from streamsched.domain.policy import RetryPolicy
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import allows, problem_of_pattern, problem_of_patterns, requirement_of
@@ -56,8 +56,12 @@ def test_in_the_text_of_a_shell_a_value_is_never_a_command() -> None:
 
 
 def test_the_options_say_what_exit_codes_mean() -> None:
-    assert write_options(Options(command=of_command({}))) == '{"command":{}}'
-    made = Options(command=of_command({"75": "retry", "3": "fail"}))
+    assert options_of(ChildSpec(handler="a:b")) is None
+    assert write_options(options_of(template("x").child) or Options()) == '{"command":{}}'
+    made = options_of(template("x", exit_codes={"75": "retry", "3": "fail"}).child)
+    assert made is not None
+    assert made.command is not None
+    assert (made.stage, made.command.exit_codes) == ("work", {"75": "retry", "3": "fail"})
     assert read_options(write_options(made)) == made
     for other in ('{"command":{"fd":3}}', '{"command":{"exit_codes":{"3":"stop"}}}', '{"stage":"reduce","command":{}}'):
         assert read_options(other) is None

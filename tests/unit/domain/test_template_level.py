@@ -13,6 +13,7 @@ from streamsched.commands.backfills import WantedBackfill
 from streamsched.commands.request import make_request, want
 from streamsched.domain import events as e
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
+from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.grid import GridSplit
 from streamsched.domain.template import LEVEL, Command, Param, Template, version
 from streamsched.log.codec import UnknownSchema
@@ -30,6 +31,7 @@ CALLING = Template(
 )
 TOTAL = Template(name="t", split=TEMPLATE.split, child=TEMPLATE.child, reduce=GRID.child)
 PROGRAM = Template(name="p", split=TEMPLATE.split, child=TEMPLATE.child.__class__(command=Command(words=["./x"])))
+BY = Template(name="by", split=BySplit(function="a:pieces"), child=GRID.child)
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
 
@@ -49,8 +51,8 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL, PROGRAM)]
-    assert (levels, LEVEL) == ([0, 1, 2, 3, 3, 3], 3)
+    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL, PROGRAM, BY)]
+    assert (levels, LEVEL) == ([0, 1, 2, 3, 3, 3, 3], 3)
     assert "reduce" not in json.loads(TEMPLATE.to_json())
     assert Template.from_json(TOTAL.to_json()) == TOTAL
     assert "command" not in json.loads(TEMPLATE.to_json())["child"]

@@ -17,6 +17,9 @@ from streamsched.audit.report import Fault, Report
 from streamsched.audit.verify import verify
 from streamsched.domain import events as e
 from streamsched.domain.policy import RetryPolicy
+from streamsched.domain.splitters.by import BySplit
+from streamsched.domain.splitters.files import FilesSplit
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.log.codec import Codec
 from streamsched.log.port import TopicPartition
 from streamsched.queries.certificate import Certificate, certificate
@@ -83,6 +86,45 @@ def test_the_digests_can_be_made_by_hand() -> None:
     assert found.digest == sha(compact(content))
     assert (found.holds, found.faults, found.state) == (True, (), "succeeded")
     assert (found.topic, found.partition, found.position) == ("events", 1, 9)
+
+
+BY: Final = Template(name="t", split=BySplit(function="m:f"), child=ChildSpec(handler="m:g"))
+
+
+def paged(*lines: str, made: Template = BY) -> Certificate:
+    """Return the certificate of a task whose split child has found these entries."""
+    view = View(MemoryStore(), Codec())
+    count = len(lines)
+    for event in (
+        request(made),
+        fact(e.TaskPlanned, 0, 0, "{}", sha("{}"), 0, 0, True),
+        fact(e.ChildrenDispatched, (e.Release(0, 0, 1, 3),), 0),
+        fact(e.TaskPlanProgressed, 0, "1", 0, 0, 1, 1, 1 << 32, 1, 1, 1, lines[0]),
+        fact(e.TaskPlanProgressed, 0, "2", 0, 0, 1, 1, 1 << 32, 2, 2, count - 1, "\n".join(lines[1:])),
+        fact(e.ChildCompleted, 0, 1, 1, 1 << 32, 1_000, 2, None),
+        fact(e.ChildrenDispatched, (e.Release(1, count, 1, 3),), 0),
+        *(completed(child, 1, "1") for child in range(1, count + 1)),
+        fact(e.TaskSucceeded, 0, "", 0),
+    ):
+        view.apply(event, 1)
+    task = view.task("task")
+    assert task is not None
+    return certificate(view, task, HOME, position=9, report=Report(tasks=1, ended=1))
+
+
+def test_pages_are_in_it_however_they_were_cut() -> None:
+    found = paged('"a"', '"b"', '"c"')
+    assert (found.holds, found.content.children) == (True, 3)
+    assert found.content.pages == sha('"a"\n"b"\n"c"\n')
+    assert paged('"a"', '"b"', '"d"').digest != found.digest
+
+
+def test_entries_that_do_not_adjoin_are_named() -> None:
+    made = Template(name="t", split=FilesSplit(glob="*"), child=ChildSpec(handler="m:g"))
+    lines = [json.dumps({"weight": 1, "inputs": [{"path": path, "size": 1, "tag": ""}]}) for path in ("a", "b", "b")]
+    assert paged(*lines[:2], made=made).faults == ()
+    assert paged(*lines, made=made).faults == ("entry 2 of the split does not adjoin the one before it",)
+    assert paged("{}", "1", made=made).faults == ("the pages of the split cannot be read (KeyError)",)
 
 
 @given(order=st.permutations(range(4)), by=st.sampled_from(("me", "another")))

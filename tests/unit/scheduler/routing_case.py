@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.param import Param
-from streamsched.domain.routing import COMMAND
+from streamsched.domain.routing import COMMAND, Requirement
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, Command, Template
@@ -37,6 +37,10 @@ def task_of(task_id: str, handler: str, children: int = 10) -> Task:
     assert task is not None
     evolve(task, e.TaskPlanned(ID, 1_000, "me", task_id, 0, children, "{}", "", 0), task.load)
     return task
+
+
+def needs(*tasks: Task) -> dict[str, Requirement]:
+    return {task.task_id: task.requirement(0) for task in tasks}
 
 
 def beat_of(

@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from streamsched.domain.command import Command
-from streamsched.domain.options import Options, of_command, write_options
+from streamsched.domain.options import CommandOptions, Options, write_options
 from streamsched.domain.routing import COMMAND
 from streamsched.worker import oom
 from streamsched.worker.command import failure
@@ -52,7 +52,7 @@ def program(
     exit_codes: Mapping[str, str] | None = None, **fields: Any,
 ) -> Job:  # fmt: skip
     """Make a job of a program, as it comes from the work log."""
-    options = Options(command=of_command(exit_codes or {}))
+    options = Options(command=msgspec.convert({"exit_codes": dict(exit_codes or {})}, CommandOptions))
     body = {"args": args or {}, "words": list(words), "env": dict(env or {}), "cwd": cwd}
     job = make_job("a:b", options=write_options(options), **fields)
     return msgspec.structs.replace(job, handler=COMMAND + name, args=json.dumps(body))
