@@ -168,7 +168,7 @@ class FakePool:
         run.next_at += rng.uniform(0.001, 0.2)
         run.done += self._find(key, run) if run.splits else 1
         dice = rng.random()
-        if run.done >= run.units:
+        if run.done >= run.units and not (run.splits and dice < 0.6):  # a splitter looks for more, in vain
             self._end(
                 jobs.JobCompleted(
                     key=key, started_at=run.started_at or 0, finished_at=self._clock.now(),
