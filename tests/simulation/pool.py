@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from streamsched.testing.clock import VirtualClock
 from streamsched.worker import jobs
 from tests.simulation.faults import JOB, UNIT, Fault
-from tests.support.clock import MachineClock, VirtualClock
+from tests.support.clock import MachineClock
 
 
 class Surroundings(Protocol):
@@ -82,9 +83,11 @@ class FakePool:
             done = 0 if job.state is None else int(json.loads(job.state))
             entries = self._faults.entries(job)
             args = json.loads(job.args)
+            args = args.get("args", args)  # those of a program lie deeper
             first, fails = args.get("first", 2), args.get("fails", 0)
             units = 1 + first % 5 if entries is None else entries
-            self._runs[job.key] = _Run(job, units=units, done=done, told=done, begun=done, splits=entries is not None,
+            self._runs[job.key] = _Run(
+                job, units=units, done=done, told=done, begun=done, splits=entries is not None,
                 hopeless=fails > 0 and first % fails == fails - 1,
             )  # fmt: skip
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from streamsched.domain import backfill, ticking
 from streamsched.domain.overlap import Overlap, SchedulePolicy
@@ -16,7 +16,7 @@ from streamsched.domain.param import Param
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.ranges import RangeSplit
-from streamsched.domain.template import ChildSpec, Template
+from streamsched.domain.template import ChildSpec, Command, Template
 from streamsched.runtime import tracker
 from streamsched.scheduler import aggregator, dispatcher, entries, journal, schedules, tasks
 from streamsched.scheduler import node as scheduler_node
@@ -163,7 +163,7 @@ def template(rng: Random, plan: Scenario) -> Template:
         if splits
         else None,
         child=ChildSpec(
-            handler="made.up:handler",
+            **_code(int(final * 100_000)),
             args=args,
             retry=RetryPolicy(
                 max_attempts=attempts,
@@ -175,6 +175,12 @@ def template(rng: Random, plan: Scenario) -> Template:
         failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
         reduce=_reduce(int(final * 10_000)) if REDUCED in plan.kinds else None,
     )
+
+
+def _code(lot: int) -> dict[str, Any]:
+    """Give one of three templates a program in place of the handler."""
+    program = Command(words=["made-up", "${child.index}"], exit_codes={"3": "fail"})
+    return {"command": program} if lot % 3 == 0 else {"handler": "made.up:handler"}
 
 
 def _reduce(lot: int) -> ChildSpec | None:

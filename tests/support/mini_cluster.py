@@ -19,12 +19,12 @@ from streamsched.runtime.commit_metadata import INITIAL, decode_metadata, decode
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore, Store
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker
-from tests.support.clock import VirtualClock
 
 TEMPLATE = Template(
     name="t",

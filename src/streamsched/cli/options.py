@@ -223,6 +223,12 @@ Reuse = Annotated[
     typer.Option("--reuse", metavar="N", min=0, envvar="STREAMSCHED_REUSE", show_default=False,
                  help="Replace an executor process after N children [default: 0, never]."),
 ]  # fmt: skip
+AllowCommand = Annotated[
+    list[str] | None,
+    typer.Option("--allow-command", metavar="PROGRAM",
+                 help="A program that may run here, as templates write it, or a pattern of some ('./tools/*'); may be "
+                 "repeated [env: STREAMSCHED_ALLOW_COMMAND]."),
+]  # fmt: skip
 DrainTimeout = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before running children are killed.")
 ]

@@ -473,7 +473,7 @@ class Why(Struct, frozen=True, gc=False):
 
 
 class ChildReturned(WorkerEvent, frozen=True, gc=False):
-    """A worker gives back what it has not begun, so that another can have it; ``why`` where it cannot run it."""
+    """A worker gives a child back, begun or not, so that another can have it; ``why`` where it cannot run it."""
 
     sequence: Sequence
     state: Payload | None
@@ -483,7 +483,7 @@ class ChildReturned(WorkerEvent, frozen=True, gc=False):
 
 
 class ChildYielded(WorkerEvent, frozen=True, gc=False):
-    """For information: stopped at a checkpoint by a drain or a revoke; its continuation stays in the work log."""
+    """For information: stopped at a checkpoint by a revoke; its continuation stays in the work log."""
 
     sequence: Sequence
     reason: str

@@ -5,11 +5,14 @@ The list of keys is closed. A worker that finds one that it does not know gives 
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from streamsched.domain.bounds import Count, Offset, Time
+
+if TYPE_CHECKING:
+    from streamsched.domain.template import ChildSpec
 
 WORK: Final = "work"
 REDUCE: Final = "reduce"
@@ -28,6 +31,12 @@ class ReduceInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
     basis: Offset
     first: Count
     end: Count
+
+
+class CommandOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """The child runs a program (``domain.command``): what its exit codes mean, where a template says it."""
+
+    exit_codes: dict[str, Literal["retry", "fail"]] = {}
 
 
 class SplitOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -62,6 +71,7 @@ class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
 
     stage: str = WORK
     reduce: ReduceInput | None = None
+    command: CommandOptions | None = None
     split: SplitOptions | None = None
     inputs: tuple[InputFile, ...] | None = None
 
@@ -83,3 +93,10 @@ def read_options(text: str) -> Options | None:
         return None
     own = {REDUCE: found.reduce, SPLIT: found.split}
     return found if found.stage == WORK or own.get(found.stage) is not None else None
+
+
+def options_of(spec: ChildSpec) -> Options | None:
+    """Return the options of work children; None where they run a plain handler."""
+    if spec.command is None:
+        return None
+    return Options(command=msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions))

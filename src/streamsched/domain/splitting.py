@@ -68,7 +68,8 @@ class _Form:
     __slots__ = ("fixed", "holes", "text")
 
     def __init__(self, template: Template, params: Mapping[str, object]) -> None:
-        parts = JsonText(template.child.args, params, path=("child", "args"), limit=PAYLOAD_LIMIT).parts
+        path = ("child",) if template.child.command else ("child", "args")
+        parts = JsonText(template.child.filled, params, path=path, limit=PAYLOAD_LIMIT).parts
         keys = {part: _key(part, template.split) for part in parts if isinstance(part, Hole)}
         self.text = "".join(part.replace("%", "%%") if isinstance(part, str) else f"%({keys[part]})s" for part in parts)
         self.fixed = sum(len(part) for part in parts if isinstance(part, str))

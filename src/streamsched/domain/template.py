@@ -13,6 +13,8 @@ from typing import Any, Final
 from streamsched.domain import pattern as patterns
 from streamsched.domain import values
 from streamsched.domain.bounds import LONGEST_MS
+from streamsched.domain.command import LEVEL as COMMAND_LEVEL
+from streamsched.domain.command import Command
 from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept, references
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
@@ -23,7 +25,7 @@ from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
 __all__ = [
-    "ChildSpec", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "check_patterns",
+    "ChildSpec", "Command", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "check_patterns",
     "complete_params", "read_params", "read_template", "resolve_params", "version",
 ]  # fmt: skip
 
@@ -32,7 +34,7 @@ TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
 REDUCE_LEVEL: Final = 3
 """The language that has a reduce."""
-LEVEL: Final = max(REDUCE_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
+LEVEL: Final = max(REDUCE_LEVEL, COMMAND_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 _LATER: Final = {"reduce", "split_timeout_ms", "split_retry"}
@@ -42,23 +44,47 @@ _LATER: Final = {"reduce", "split_timeout_ms", "split_retry"}
 def _check_handler(handler: object, path: FieldPath) -> None:
     if not isinstance(handler, str) or not _HANDLER.fullmatch(handler):
         raise TemplateError(f"{handler!r} is not an import path", "write package.module:function", path=path)
-    if len(handler) > HANDLER_LIMIT:
-        reason = f"has {len(handler):,} characters, the limit is {HANDLER_LIMIT:,}"
-        raise TemplateError(reason, "give the function a shorter name", path=path)
+    _check_length(handler, path)
+
+
+def _check_length(code: str, path: FieldPath) -> None:
+    if len(code) > HANDLER_LIMIT:
+        reason = f"has {len(code):,} characters, the limit is {HANDLER_LIMIT:,}"
+        raise TemplateError(reason, "give it a shorter name", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What the children of a stage run: an importable handler, its arguments, its limits (milliseconds, 0 is none)."""
+    """What the children of a stage run: an importable handler or a program, with its arguments and limits.
 
-    handler: str
+    Milliseconds; 0 is no limit. Exactly one of ``handler`` and ``command`` is given.
+    """
+
+    handler: str = ""
     args: dict[str, Any] = field(default_factory=dict)
     timeout_ms: int = 0
     heartbeat_ms: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    command: Command | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", kept(self.args, ("child", "args")))
+
+    @property
+    def code(self) -> str:
+        """What it runs, in one text: the handler, or ``$ PROGRAM``."""
+        return self.handler if self.command is None else self.command.code
+
+    @property
+    def filled(self) -> dict[str, Any]:
+        """What the values of a child are filled into: its arguments, for a program with all that it is called with."""
+        return self.args if self.command is None else {"args": self.args, **self.command.lowered()}
+
+    def references(self) -> Iterator[tuple[FieldPath, str]]:
+        """Name every variable in it, with its path."""
+        yield from references(self.args, ("child", "args"))
+        if self.command is not None:
+            yield from self.command.references()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,13 +124,15 @@ class Template:
         self._check_split()
         split = self.split
         known = {*self.params, *(CHILD + variable for variable in split.variables)}
-        self._check_stage(self.child, known, f"child.args with a {split.kind} splitter")
-        for path, name in references(self.child.args, ("child", "args")):
+        self._check_stage(self.child, known, "child", f" with a {split.kind} splitter")
+        for path, name in self.child.references():
             if name.startswith(CHILD):
                 split.check_use(name.removeprefix(CHILD), path)
         if self.reduce is not None:
             with of_stage("reduce"):
-                self._check_stage(self.reduce, set(self.params), "reduce.args")
+                if self.reduce.command is not None:
+                    raise TemplateError("a program cannot reduce", "write a handler", path=("child", "command"))
+                self._check_stage(self.reduce, set(self.params), "reduce")
 
     def _check_split(self) -> None:
         split, path = self.split, ("split", "timeout")
@@ -118,21 +146,28 @@ class Template:
         if split.handler != "":
             _check_handler(split.handler, ("split", split.kind))
 
-    def _check_stage(self, child: ChildSpec, known: Collection[str], where: str) -> None:
-        _check_handler(child.handler, ("child", "handler"))
+    def _check_stage(self, child: ChildSpec, known: Collection[str], stage: str, where: str = "") -> None:
+        if child.command is None:
+            _check_handler(child.handler, ("child", "handler"))
+        elif child.handler:
+            reason = "handler and command are both given"
+            raise TemplateError(reason, "keep one of them", path=("child", "command"))
+        else:
+            child.command.check()
+            _check_length(child.code, ("child", "command"))
         check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
         check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
-        for path, name in references(child.args, ("child", "args")):
-            check_known(name, path, known, where)
+        for path, name in child.references():
+            check_known(name, path, known, f"{stage}.{path[1]}{where}")
 
     @property
     def handlers(self) -> tuple[str, ...]:
-        """The handlers of all stages."""
+        """The handlers of all stages, or ``$ PROGRAM`` in place of one."""
         stages = (self.child, self.splitting, self.reduce)
-        return tuple(stage.handler for stage in stages if stage is not None and stage.handler)
+        return tuple(stage.code for stage in stages if stage is not None and stage.code)
 
     @property
     def splitting(self) -> ChildSpec | None:
@@ -147,20 +182,19 @@ class Template:
         """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
         calls = any(functions.has_call(getattr(self.split, each.name)) for each in fields(self.split))
         own = REDUCE_LEVEL if self.reduce is not None else 1 if self.failure.on == RUN_ALL else 0
-        return max(self.split.level, own, functions.LEVEL if calls else 0)
+        return max(self.split.level, own, functions.LEVEL if calls else 0, COMMAND_LEVEL if self.child.command else 0)
 
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
-        child = asdict(self.child)
         body: dict[str, object] = {
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
             "split": {self.split.kind: asdict(self.split)},
-            "child": child,
+            "child": _written(self.child),
             "failure": self.failure.to_dict(),
         }
         if self.reduce is not None:
-            body["reduce"] = asdict(self.reduce)
+            body["reduce"] = _written(self.reduce)
         if self.split_timeout_ms:
             body["split_timeout_ms"] = self.split_timeout_ms
         if self.split_retry is not None:
@@ -297,8 +331,15 @@ def of_stage(stage: str) -> Iterator[None]:
         raise TemplateError(error.reason, error.remedy, path=(stage, *error.path[1:])) from None
 
 
+def _written(spec: ChildSpec) -> dict[str, Any]:
+    """Return what a stage is in JSON: of what came later only what is used."""
+    later = {"handler": spec.handler, "command": spec.command}
+    return {name: value for name, value in asdict(spec).items() if later.get(name, True)}
+
+
 def _stage(fields: Mapping[str, Any]) -> ChildSpec:
-    return ChildSpec(**{**fields, "retry": _retry(fields["retry"])})
+    command = Command(**fields["command"]) if "command" in fields else None
+    return ChildSpec(**{**fields, "retry": _retry(fields["retry"]), "command": command})
 
 
 def _retry(fields: Mapping[str, Any]) -> RetryPolicy:

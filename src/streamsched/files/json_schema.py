@@ -19,6 +19,7 @@ from streamsched.domain.calendar.fields import DAY_OF_WEEK, FIELDS, Field
 from streamsched.domain.calendar.moment import RFC_3339
 from streamsched.domain.calendar.pattern import DayMatch
 from streamsched.domain.calendar.zone import Fold, Gap
+from streamsched.domain.command import CODE, FAIL, RETRY
 from streamsched.domain.overlap import CATCHUP_LIMIT, RUNS_LIMIT, Overlap
 from streamsched.domain.param import TYPES, TYPES_OF
 from streamsched.domain.placeholders import INTEGER_LIMIT, NAME
@@ -156,8 +157,13 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("split", "bytes", "files"): _PATHS,
     ("split", "bytes", "size"): _BYTES,
     ("split", "bytes", "format"): {"enum": list(FORMATS)},
-    ("child", "handler"): {"pattern": _HANDLER},
     ("split", "by"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}),
+    ("child",): {"oneOf": [_given("handler", {"type": "string"}), _given("command", {"type": "array"})]},
+    ("child", "handler"): {"pattern": _HANDLER},
+    ("child", "command"): {"minItems": 1},
+    ("child", "exit_codes"): {"propertyNames": _whole(CODE)},
+    ("child", "exit_codes", "*"): {"enum": [RETRY, FAIL]},
+    ("child", "env"): {"propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}},
     **{(stage, "retry", "max_attempts"): _COUNT for stage in ("split", "child")},
     **{(stage, "retry", "backoff"): {"minimum": 1, "maximum": 1000} for stage in ("split", "child")},
     ("failure", "on"): {"enum": [FAIL_FAST, RUN_ALL]},

@@ -10,6 +10,7 @@ from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as core
 
 from streamsched.domain import duration
+from streamsched.domain.command import Command
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, suggest
@@ -117,12 +118,25 @@ _SPLIT: Final[Fields] = {
     "retry": _field(core.nullable_schema(_object(_RETRY)), None),
 }
 _STAGE: Final[Fields] = {
-    "handler": _field(_TEXT),
     "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
     "timeout_ms": _field(_DURATION, 0, alias="timeout"),
     "heartbeat_ms": _field(_DURATION, 0, alias="heartbeat"),
     "retry": _may_be_empty(_object(_RETRY)),
 }
+_TEXTS: Final = core.dict_schema(_TEXT, _TEXT, strict=True)
+_COMMAND: Final[Fields] = {
+    "env": _field(_TEXTS, {}),
+    "cwd": _field(_TEXT, ""),
+    "shell": _field(_BOOL, False),
+    "exit_codes": _field(_TEXTS, {}),
+}
+_CHILD: Final[Fields] = {
+    "handler": _field(core.nullable_schema(_TEXT), None),
+    "command": _field(core.nullable_schema(core.list_schema(_TEXT, strict=True)), None),
+    **_COMMAND,
+    **_STAGE,
+}
+_REDUCE: Final[Fields] = {"handler": _field(_TEXT), **_STAGE}
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
 _FAILURE: Final[Fields] = {
     "tolerate": _may_be_empty(_before(tolerance, _object(_TOLERATE))),
@@ -132,8 +146,8 @@ TEMPLATE: Final[Fields] = {
     "name": _field(_TEXT),
     "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
     "split": _field(_object(_SPLIT)),
-    "child": _field(_object(_STAGE)),
-    "reduce": _field(core.nullable_schema(_object(_STAGE)), None),
+    "child": _field(_object(_CHILD)),
+    "reduce": _field(core.nullable_schema(_object(_REDUCE)), None),
     "failure": _may_be_empty(_object(_FAILURE)),
     "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
 }
@@ -142,10 +156,10 @@ _OBJECTS: Final[dict[FieldPath, Fields]] = {
     ("params", "*"): _PARAM,
     ("split",): _SPLIT,
     **{("split", kind): known for kind, known in _SPLITTERS.items()},
-    ("child",): _STAGE,
+    ("child",): _CHILD,
     ("split", "retry"): _RETRY,
     ("child", "retry"): _RETRY,
-    ("reduce",): _STAGE,
+    ("reduce",): _REDUCE,
     ("reduce", "retry"): _RETRY,
     ("failure",): _FAILURE,
     ("failure", "tolerate"): _TOLERATE,
@@ -182,8 +196,24 @@ def _template(found: dict[str, Any]) -> Template:
 
 def _stage(name: str, fields: dict[str, Any]) -> ChildSpec:
     with of_stage(name):
+        rest = {key: fields[key] for key in _STAGE}
+        return ChildSpec(**{**rest, **_code(fields), "retry": RetryPolicy(**rest["retry"])})
+
+
+def _code(fields: dict[str, Any]) -> dict[str, Any]:
+    """Read what a stage runs: a handler or a program."""
+    words = fields.get("command")
+    if words is None:
+        for name in _COMMAND:
+            if fields.get(name):
+                reason = f"{name} is for a command, and there is none"
+                raise TemplateError(reason, "remove it, or write command", path=("child", name))
+        if fields["handler"] is None:
+            raise TemplateError(MISSING, "add it, or command", path=("child", "handler"))
         _check_handler(fields["handler"], ("child", "handler"))
-        return ChildSpec(**{**fields, "retry": RetryPolicy(**fields["retry"])})
+        return {"handler": fields["handler"]}
+    given = {name: fields[name] for name in _COMMAND}
+    return {"handler": fields["handler"] or "", "command": Command(words=words, **given)}
 
 
 def _split_retry(fields: dict[str, Any] | None) -> RetryPolicy | None:

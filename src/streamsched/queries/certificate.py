@@ -35,8 +35,9 @@ class Content(Document, frozen=True):
     """What the digest is of: SHA-256 in hex, and numbers of children. It names no task, time, node or attempt.
 
     ``template``, ``params`` and ``plan`` are of the JSON texts in the journal, ``pages`` of the lines that a split
-    child has found. ``results`` is of one line for each child of all stages, in order: the JSON list of its number in
-    the task, state, and the SHA-256 of its result's JSON text ("" if none).
+    child has found. ``results`` is of one line for each child, in order of index: the JSON list of index, state, and
+    the SHA-256 of its result's JSON text ("" if none). ``reduced`` is of the JSON text of the reduce's result; None
+    where no reduce has succeeded.
     """
 
     format: int
@@ -48,6 +49,7 @@ class Content(Document, frozen=True):
     failed: int
     cancelled: int
     results: str
+    reduced: str | None = None
     pages: str | UnsetType = UNSET
 
 
@@ -119,23 +121,28 @@ def _content(view: View, task: Task) -> Content:
     """Take the digests, of the children one by one."""
     counts: Counter[str] = Counter()
     results = sha256()
+    reduced = None
     for child, known in details_of(view, task, range(task.children)):
         found = task.state_of(child)
         state = CHILD_STATES[found]
-        counts[state] += 1
         result = known.result if known is not None and found is ChildState.SUCCEEDED else None
         digest = "" if result is None else _sha(result)
-        results.update(f'[{child},"{state}","{digest}"]\n'.encode())
+        if task.split <= child < task.work_end:
+            counts[state] += 1
+            results.update(f'[{task.index_of(child)},"{state}","{digest}"]\n'.encode())
+        elif child >= task.work_end and found is ChildState.SUCCEEDED:
+            reduced = digest
     return Content(
         format=1,
         template=_sha(task.request.template),
         params=_sha(task.request.params),
         plan=_sha(task.plan),
-        children=task.children,
+        children=task.work,
         succeeded=counts["succeeded"],
         failed=counts["failed"],
         cancelled=counts["cancelled"],
         results=results.hexdigest(),
+        reduced=reduced,
         pages=_pages(view, task) if task.split else UNSET,
     )
 
@@ -172,9 +179,9 @@ def _faults(view: View, task: Task, content: Content, report: Report) -> list[st
     found = []
     if not (report.tasks and report.ended):
         found.append("the journal has no longer the whole history of the task, so it cannot be checked")
-    counted = (content.succeeded, content.failed, content.cancelled)
-    if counted != (task.succeeded, task.failed, task.cancelled) or sum(counted) != task.children:
-        found.append(f"of {task.children:,} children {sum(counted):,} have an ending")
+    ended = content.succeeded + content.failed + content.cancelled
+    if ended != task.work or task.ended != task.children:
+        found.append(f"of {task.work:,} children {ended:,} have an ending")
     if task.split and not task.fault and (gap := _gap(view, task)):
         found.append(gap)
     return found

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from streamsched.audit.document import decoded
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import ChildDetail, Task
-from streamsched.queries.documents import Document, Time
+from streamsched.queries.documents import Document, Time, Timestamp
 
 if TYPE_CHECKING:
     from streamsched.view.view import View
@@ -43,7 +43,7 @@ class ChildCounts(Document, frozen=True):
 
 
 class TaskStatus(Document, frozen=True):
-    """A task. Times in milliseconds since the epoch."""
+    """A task."""
 
     task_id: str
     template: str
@@ -54,9 +54,9 @@ class TaskStatus(Document, frozen=True):
     priority: int
     origin: str
     submitted_by: str
-    submitted_at: Time
-    started_at: Time | None
-    finished_at: Time | None
+    submitted_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
     params: Any
     children: ChildCounts
     void: int
@@ -79,7 +79,7 @@ class TaskStatus(Document, frozen=True):
 
 
 class ChildStatus(Document, frozen=True):
-    """A child, by its number inside its stage. Times in milliseconds since the epoch; ``result`` is decoded."""
+    """A child, by its number inside its stage; ``result`` is decoded."""
 
     child: int
     state: str
@@ -87,8 +87,8 @@ class ChildStatus(Document, frozen=True):
     dispatches: int
     sequence: int
     worker: str | None
-    started_at: Time | None
-    finished_at: Time | None
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
     reason: str | None
     error_type: str | None
     message: str | None
@@ -109,7 +109,7 @@ def status_of(task: Task) -> TaskStatus:
         priority=request.priority,
         origin=request.origin,
         submitted_by=request.by,
-        submitted_at=Time(request.at),
+        submitted_at=Time.at(request.at),
         started_at=Time.of(task.started_at),
         finished_at=Time.of(task.finished_at),
         params=decoded(request.params),

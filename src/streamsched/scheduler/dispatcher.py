@@ -19,7 +19,7 @@ from zlib import crc32
 from msgspec.structs import replace
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.options import REDUCE, Options, ReduceInput, write_options
+from streamsched.domain.options import REDUCE, Options, ReduceInput, options_of, write_options
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments, reduce_arguments, split_options
 from streamsched.domain.task import ChildDetail, Task
@@ -210,7 +210,7 @@ class Dispatcher:
         if not paged:
             arguments, options = self._of_stage(task, releases[0].first, basis)
         child_spec = task.spec_of(releases[0].first)
-        me, handler = self._me, child_spec.handler
+        me, handler = self._me, child_spec.code
         at, task_id = me.clock.now(), task.task_id
         timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.request.priority
         trace = task.request.traceparent
@@ -235,7 +235,8 @@ class Dispatcher:
         if task.split and not child:
             return lambda index: "{}", split_options(task.template, task.params(), task.plan)
         if child < task.work_end:
-            return self._arguments_of(task)[0], None
+            options = options_of(task.template.child)
+            return self._arguments_of(task)[0], None if options is None else write_options(options)
         request, text = task.request, reduce_arguments(task.template, task.params())
         results = ReduceInput(request.event_id.hex(), request.at, basis, int(task.split), task.work_end)
         return lambda index: text, write_options(Options(REDUCE, results))
@@ -260,7 +261,7 @@ class Dispatcher:
         if not task.work:
             return None
         if task.split:
-            return hash((task.template.child.handler, task.plan))
+            return hash((task.template.child.code, task.plan))
         try:
             return self._arguments_of(task)[1]
         except TemplateError:
@@ -278,5 +279,5 @@ class Dispatcher:
             if made.children != task.work:
                 reason = f"its plan gives {made.children:,} children, not {task.work:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
-            found = self._arguments[task.task_id] = made, hash((task.template.child.handler, made(0)))
+            found = self._arguments[task.task_id] = made, hash((task.template.child.code, made(0)))
         return found

@@ -19,7 +19,7 @@ import time
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from contextvars import copy_context
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -34,6 +34,9 @@ from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
 from streamsched.worker.payload import write_result
 from streamsched.worker.streams import Capture
+
+if TYPE_CHECKING:
+    from streamsched.domain.options import Options
 
 TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
@@ -50,6 +53,7 @@ class Executor:
         self._output = output
         self._payload_limit = setup.payload_limit
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
+        self._allow = setup.allow
         self._handlers = Handlers(setup.allow)
         self._surroundings: Surroundings | None = None
         self._known: dict[str, Handler] = {}  # those whose modules are imported
@@ -59,6 +63,8 @@ class Executor:
         self._queue: deque[Job] = deque()
         self._journal: wire.Journal | None = None
         self._context: ChildContext | None = None
+        self._options: Options | None = None
+        """Those of the running job, where it has any that are known."""
         self._key = -1
         self._began = 0
         self._confirmed = 0
@@ -100,11 +106,12 @@ class Executor:
             job = self._queue.popleft()
             self._key = job.key
             self._confirmed = 0
-            work = job.options is None
+            self._options = None if job.options is None else _read_options(job.options)
+            stage = "work" if self._options is None else self._options.stage
             self._context = ChildContext(
-                self, task_id=job.task_id, child_index=job.child if work else 0, attempt=job.attempt,
+                self, task_id=job.task_id, child_index=job.child if stage == "work" else 0, attempt=job.attempt,
                 fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
-                stage="work" if work else "reduce",
+                stage=stage,
             )  # fmt: skip
             now = _monotonic_ns()
             self._page.begin(job.key, now, (wall + now) // 1_000_000)
@@ -115,21 +122,32 @@ class Executor:
         context = self._context
         assert context is not None  # noqa: S101 - _next made it
         output = self._output
-        output.begin(job.task_id, job.child if job.options is None else context.stage, job.attempt)
+        output.begin(job.task_id, job.child if context.stage == "work" else context.stage, job.attempt)
         result: str | None = None
         failure: errors.ErrorReport | None = None
         handler: Handler | None = None
         lack: Lack = ""
         stopped = False
         try:
-            handler = self._known.get(job.handler)
-            if handler is None:
-                handler = self._know(job.handler)
-            if job.options is None:
-                value = copy_context().run(handler, context, **read_arguments(job))
+            options = self._options
+            if options is not None and options.command is not None:
+                from streamsched.worker.command import run_command  # late, as the next: few children need them
+
+                result = run_command(
+                    context, job.args, options.command.exit_codes, allow=self._allow, limit=self._payload_limit,
+                    write=output.write,
+                )  # fmt: skip
             else:
-                value = self._reduce(handler, context, job)
-            result = write_result(value, self._payload_limit)
+                handler = self._known.get(job.handler)
+                if handler is None:
+                    handler = self._know(job.handler)
+                if job.options is None:
+                    value = copy_context().run(handler, context, **read_arguments(job))
+                else:
+                    from streamsched.worker.reduce import run_reduce
+
+                    value = run_reduce(handler, context, job, options, self._journal)
+                result = write_result(value, self._payload_limit)
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
                 copies.end(error)
@@ -167,22 +185,6 @@ class Executor:
             self._leave()
         elif now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
             self._flush()
-
-    def _reduce(self, handler: Handler, context: ChildContext, job: Job) -> object:
-        """Run a reduce over the results of its task. Reading them counts as being alive, and is a safe point."""
-        from streamsched.domain.options import read_options
-        from streamsched.worker.reduce import results_of
-
-        def alive() -> None:
-            self.heartbeat()
-            if context.should_stop:
-                raise errors.StopChild
-
-        options = read_options(job.options or "")
-        if options is None or options.reduce is None or self._journal is None:
-            raise errors.NonRetryable(f"this worker does not know how to run a child with {job.options}")
-        with results_of(self._journal, job.task_id, options.reduce, alive) as results:
-            return copy_context().run(handler, context, results, **read_arguments(job))
 
     # --- between two children ---
 
@@ -351,6 +353,12 @@ class Executor:
         self._link.send(wire.news_frame(ended + b"".join(items), count + len(items)))
         with self._lock:
             self._page.sent(len(ended), count)
+
+
+def _read_options(text: str) -> Options | None:
+    from streamsched.domain.options import read_options
+
+    return read_options(text)
 
 
 def main(text: str) -> None:

@@ -19,7 +19,7 @@ from streamsched.files.template_file import load_template
 from tests.support.json_schema import CHECKS, Checker
 from tests.unit.commands.schedule_case import TEMPLATE as JOB
 from tests.unit.domain.test_schedule_spec import WRONG as WRONG_TIMES
-from tests.unit.files.test_template_file import GOOD, LIST, WRONG
+from tests.unit.files.test_template_file import GOOD, LIST, PROGRAM, WRONG
 
 ROOT: Final = Path(__file__).parents[3]
 TEMPLATES: Final = Checker(json_schema("template"))
@@ -34,6 +34,9 @@ BEYOND: Final = {
     'by: jobs:pieces\n  args: {a: "${m}"}', "list: {items: [a]}\n  args: {a: 1}", "list: {items: [a]}\n  timeout: 1m",
     "list: {items: [a]}\n  retry: {}", "files: {glob: a, count: 1, bytes: 1MB}", 'bytes: {files: "${m}"}',
     ".nan", "9223372036854775808", "²m:f",
+    'command: [""]', 'command: ["${n}"]', PROGRAM[1], f'command: ["{"x" * 999}"]', 'command: [x, "a\\0"]',
+    'command: [x]\n  env: {A: "${child.frst}"}', 'command: [x]\n  env: {STREAMSCHED_A: ""}',
+    'command: [x]\n  cwd: "${nn}"', 'command: ["x ${HOME}"]\n  shell: true', "  env: {A: b}\n  args:",
 }  # fmt: skip
 """What is written in the rows of wrong templates that only the reader finds: other fields, other words, other files."""
 BEYOND_TIMES: Final = re.compile(
@@ -64,6 +67,9 @@ GOOD_TEMPLATES: Final = [
     ("package.module:function", "module:façade"),
     ('size: "${chunk}"', 'size: "${ceil_div( n,chunk )}"'),
     LIST,
+    (PROGRAM[0], 'command: ["./x", "${child.first}", "${files}"]\n  env: {A: "${n}"}\n  cwd: "in/${n}"'),
+    (PROGRAM[0], 'handler:\n  command: ["x $HOME"]\n  shell: true\n  exit_codes: {"75": retry, "3": fail}'),
+    (PROGRAM[0], "handler: a:b\n  command:\n  env: {}\n  cwd: ''\n  shell: false\n  exit_codes: {}"),
     (LIST[0], 'list: {items: "${files}"}'),
     (LIST[0], "list: '@list.txt'"),
     (LIST[0], "list: {items: '@list.txt', size: '${n}'}"),

@@ -42,6 +42,7 @@ failure:
   tolerate: 1%
 """
 LIST = ('range:\n    first: 1\n    last: "${n}"\n    size: "${chunk}"', "list: {items: [a, b], size: 2}")
+PROGRAM = ("handler: package.module:function", 'command: [x, "${m}"]')
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +202,29 @@ WRONG = [
     wrong("package.module:function", "m:__init__", 12, "child.handler", "private"),
     wrong("package.module:function", "²m:f", 12, "child.handler", "import path"),
     wrong("package.module:function", "[a]", 12, "child.handler", "must be a string, not a list"),
+    # programs
+    wrong("handler: package.module:function", "command: ./x", 12, "child.command", "must be a list, not './x'"),
+    wrong("handler: package.module:function", "command: []", 12, "child.command", "there is no program", "[PROGRAM,"),
+    wrong("handler: package.module:function", 'command: [""]', 12, "child.command", "there is no program"),
+    wrong("handler: package.module:function", "command: [x, 5]", 12, "child.command[1]", "must be a string, not 5"),
+    wrong("handler: package.module:function", 'command: ["${n}"]', 12, "child.command[0]", "${n} holds a placeholder"),
+    wrong(*PROGRAM, 12, "child.command[1]", "${m} is unknown in child.command with a range splitter"),
+    wrong(PROGRAM[0], 'command: [x]\n  env: {A: "${child.frst}"}', 13, "child.env.A", "did you mean child.first?"),
+    wrong(PROGRAM[0], 'command: [x]\n  env: {A: 5}', 13, "child.env.A", "must be a string, not 5", "quotes"),
+    wrong(PROGRAM[0], 'command: [x]\n  env: {"A-B": ""}', 13, "child.env.A-B", "is not a name of a variable"),
+    wrong(PROGRAM[0], 'command: [x]\n  env: {STREAMSCHED_A: ""}', 13, "child.env.STREAMSCHED_A", "is reserved"),
+    wrong(PROGRAM[0], 'command: [x]\n  cwd: "${nn}"', 13, "child.cwd", "${nn} is unknown in child.cwd"),
+    wrong(PROGRAM[0], "command: [x]\n  shell: 1", 13, "child.shell", "must be true or false"),
+    wrong(PROGRAM[0], 'command: [x]\n  exit_codes: {"0": fail}', 13, "child.exit_codes.0", "is not an exit code"),
+    wrong(PROGRAM[0], 'command: [x]\n  exit_codes: {"256": fail}', 13, "child.exit_codes.256", "is not an exit code"),
+    wrong(PROGRAM[0], 'command: [x]\n  exit_codes: {3: fail}', 13, "child.exit_codes", "key 3 is not a string"),
+    wrong(PROGRAM[0], 'command: [x]\n  exit_codes: {"3": stop}', 13, "child.exit_codes.3", "write retry or fail"),
+    wrong("  args:", "  command: [x]\n  args:", 13, "child.command", "handler and command are both given", "keep one"),
+    wrong("  args:", "  env: {A: b}\n  args:", 13, "child.env", "env is for a command, and there is none"),
+    wrong("  args:", "  comand: [x]\n  args:", 13, "child.comand", "did you mean command?"),
+    wrong(PROGRAM[0], f'command: ["{"x" * 999}"]', 12, "child.command", "has 1,001 characters, the limit is 1,000"),
+    wrong(PROGRAM[0], 'command: [x, "a\\0"]', 12, "child.command", "without the character NUL"),
+    wrong(PROGRAM[0], 'command: ["x ${HOME}"]\n  shell: true', 12, "child.command[0]", "${HOME} is unknown in"),
     # YAML
     wrong("  range:", "\trange:", 7, "", "a tab in the indentation", "spaces"),
     wrong("name: good", "name: [good", 2, "", "not valid YAML"),

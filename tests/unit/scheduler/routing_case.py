@@ -8,18 +8,21 @@ from collections.abc import Sequence
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.param import Param
-from streamsched.domain.routing import Requirement
+from streamsched.domain.routing import COMMAND, Requirement
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
-from streamsched.domain.template import ChildSpec, Template
+from streamsched.domain.template import ChildSpec, Command, Template
 
 ID = b"0123456789abcdef"
 
 
 def template_of(handler: str) -> Template:
+    """Make a template with a handler, or the program of ``$ PROGRAM``."""
+    program = handler.removeprefix(COMMAND)
+    is_program = program != handler
     return Template(
         name="t", params={"n": Param(type="integer")}, split=RangeSplit(first=1, last="${n}", size=1),
-        child=ChildSpec(handler=handler),
+        child=ChildSpec(command=Command(words=[program])) if is_program else ChildSpec(handler=handler),
     )  # fmt: skip
 
 

@@ -7,8 +7,10 @@ import pytest
 from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.evolve import evolve
+from streamsched.domain.ids import EventIds
 from streamsched.domain.phases import ChildState
 from streamsched.domain.routing import PATTERNS_LIMIT, Requirement, allows, problem_of_pattern, requirement_of
+from streamsched.domain.splitting import plan
 from streamsched.domain.validation import validate
 from streamsched.log.codec import Codec
 from streamsched.runtime.backoff import Backoff
@@ -124,6 +126,29 @@ def test_children_go_where_they_may_run() -> None:
         M: Route(frozenset({"b", "old"})), OTHER: Route(frozenset({"a", "old"})),
         Requirement("third"): Route(frozenset({"old"})),
     }  # fmt: skip
+
+
+def test_programs_go_where_they_are_allowed() -> None:
+    routing = Routing()
+    routing.heard("a", beat_of("a", ["x", "$ ./y"]), 0.0)
+    routing.heard("b", beat_of("b", ["$ ./*"]), 0.0)
+    routing.heard("old", beat_of("old", None), 0.0)
+    assert routes(routing, 1.0, "$ ./x", "$ ./y", "x:f", "$ /bin/sh") == {
+        Requirement("$ ./x"): Route(frozenset({"b", "old"})), Requirement("$ ./y"): Route(frozenset({"a", "b", "old"})),
+        Requirement("x"): Route(frozenset({"a", "old"})), Requirement("$ /bin/sh"): Route(frozenset({"old"})),
+    }  # fmt: skip
+    assert validate(beat_of("b", ["$ ./*"])) is None
+    assert "names no program" in (validate(beat_of("b", ["$ *"])) or "")
+
+
+def test_the_work_of_a_program_names_it_and_holds_how_it_is_called() -> None:
+    task = task_of("t", "$ ./x", 2)
+    task.plan = plan(task.template, {"n": 2}).document
+    me = Identity("me", "me", SystemClock(), EventIds())
+    dispatcher = Dispatcher(me, Entries(View(MemoryStore(), Codec())))
+    made = [record for _, record in dispatcher.records(task, [e.Release(0, 1, 1, 0)], 0)]
+    assert {(record.handler, record.options) for record in made} == {("$ ./x", '{"command":{}}')}
+    assert made[0].args == '{"args":{},"cwd":"","env":{},"words":[]}'
 
 
 def test_a_task_that_nobody_can_run_is_parked_and_woken_by_an_announcement() -> None:
