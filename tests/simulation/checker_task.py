@@ -272,7 +272,8 @@ class TaskModel:
             given = (created.partition, work.attempt, work.sequence, work.state)
             if given != (release.partition, child.attempt, child.sequence, child.state):
                 self._fault(f"child {index} created as {work} in {created.partition}, not as {child}")
-            if self._splits and self._is_work(index) and json.loads(work.args) != {"first": index - 1}:
+            args = json.loads(work.args)
+            if self._splits and self._is_work(index) and args.get("args", args)["first"] != index - 1:
                 self._fault(f"child {index} created with {work.args}, not with the entry of its page")
         child.ordinal, child.partition, child.dispatched_at = release.ordinal, release.partition, offset
         child.live, child.stopping = True, False

@@ -55,6 +55,8 @@ class _Run:
     begun: int = 0
     """The units that were done before this attempt."""
     splits: bool = False
+    hopeless: bool = False
+    """It fails for good, whatever happens."""
     imports: bool = False
     """Its handler's module is being imported, in vain."""
 
@@ -81,9 +83,13 @@ class FakePool:
             done = 0 if job.state is None else int(json.loads(job.state))
             entries = self._faults.entries(job)
             args = json.loads(job.args)
-            first = args.get("args", args).get("first", 2)  # those of a program lie deeper
+            args = args.get("args", args)  # those of a program lie deeper
+            first, fails = args.get("first", 2), args.get("fails", 0)
             units = 1 + first % 5 if entries is None else entries
-            self._runs[job.key] = _Run(job, units=units, done=done, told=done, begun=done, splits=entries is not None)
+            self._runs[job.key] = _Run(
+                job, units=units, done=done, told=done, begun=done, splits=entries is not None,
+                hopeless=fails > 0 and first % fails == fails - 1,
+            )  # fmt: skip
 
     def poll(self, timeout: float) -> list[jobs.News]:
         if self._runs:
@@ -168,10 +174,12 @@ class FakePool:
             self._end(self._failed(run, "error", "HandlerNotFound", lack="import"))
             return
         rng = self._rng
-        run.next_at += rng.uniform(0.001, 0.2)
+        run.next_at += rng.uniform(0.001, 0.2) * (5 if run.splits else 1)
         run.done += self._find(key, run) if run.splits else 1
         dice = rng.random()
-        if run.done >= run.units:
+        if run.hopeless and run.done >= run.units:
+            self._end(self._failed(run, "error", "Hopeless", 1.0))
+        elif run.done >= run.units and not (run.splits and dice < 0.8):  # a splitter looks for more, in vain
             self._end(
                 jobs.JobCompleted(
                     key=key, started_at=run.started_at or 0, finished_at=self._clock.now(),

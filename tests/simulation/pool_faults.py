@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streamsched.domain import events as e
-from streamsched.domain.options import WORK, Options, read_options
+from streamsched.domain.options import REDUCE, SPLIT, Options, read_options
 from streamsched.log.codec import Codec
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 CODEC = Codec()
+STRIKES: Final = {SPLIT: 1, REDUCE: 4}
+"""How often the dice are thrown for a job of a stage: few histories come to a reduce."""
 
 
 class PoolFaults:
@@ -61,10 +63,12 @@ class PoolFaults:
             Started(world.ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
         )
 
-        if _options(job).stage != WORK and world.chaos:
+        stage = _options(job).stage
+        for _ in range(STRIKES.get(stage, 0) if world.chaos else 0):
             fault = world.dice.throw(f"{node.name}/stages", STAGE)
             if fault is not None:
                 self._cancel(job.task_id, fault)
+                break
 
     def _cancel(self, task_id: str, fault: Fault) -> None:
         """Have a task cancelled in a moment, and redriven later."""
@@ -72,7 +76,7 @@ class PoolFaults:
 
         rng = Random(fault.amount)
         self._world.happens(fault.kind, f"{self._node.name}: {task_id} is to be cancelled, and redriven")
-        actions.cancel(self._world, task_id, rng.randrange(40))
+        actions.cancel(self._world, task_id, rng.randrange(20))
         actions.redrive(self._world, task_id, rng.randrange(60, 200), rng)
 
     def entries(self, job: jobs.Job) -> int | None:

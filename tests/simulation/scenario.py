@@ -147,9 +147,12 @@ def template(rng: Random, plan: Scenario) -> Template:
     failure = rng.choice(
         (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
     )
+    args: dict[str, object] = {"first": "${child.first}"}
     splits = PAGED in plan.kinds and int(final * 100_000) % 3 > 0
-    if splits and int(final * 1_000_000) % 3 > 0:
-        failure = FailurePolicy(percent=20)
+    if splits:
+        args = {"first": "${child.item}"}
+    if splits and int(final * 1_000_000) % 3 > 0:  # a quarter of the children fail, most before the seal
+        failure, args = FailurePolicy(percent=20), {**args, "fails": 4}
     return Template(
         name="history",
         params={"n": Param(type="integer", minimum=0)},
@@ -161,7 +164,7 @@ def template(rng: Random, plan: Scenario) -> Template:
         else None,
         child=ChildSpec(
             **_code(int(final * 100_000)),
-            args={"first": "${child.item}" if splits else "${child.first}"},
+            args=args,
             retry=RetryPolicy(
                 max_attempts=attempts,
                 initial_interval_ms=interval,
