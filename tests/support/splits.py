@@ -10,6 +10,7 @@ from typing import Any
 from streamsched.domain.options import SplitOptions
 from streamsched.domain.placeholders import encode
 from streamsched.worker.jobs import Emitted
+from streamsched.worker.sources.inputs import no_log
 from streamsched.worker.sources.split import PLAN_LIMIT, PlanContext, run_split
 
 
@@ -76,7 +77,7 @@ class Worker:
         self.context = PlanContext(self, stage="split", state=self.state, handler="jobs:pieces")
         options = SplitOptions(kind, encode(dict(given)), item_limit)
         try:
-            run_split(self.context, options, function, plan_limit)
+            run_split(self.context, options, function, no_log, plan_limit)
         except BaseException:
             self.context.finish()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from streamsched.cli.exits import complain
-from streamsched.cli.options import Json, Pairs, ParamsFile, Template
+from streamsched.cli.options import Json, Pairs, ParamsFile, Template, settings_of
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values
 from streamsched.domain.command import call_of
@@ -20,10 +20,12 @@ from streamsched.domain.errors import InputError, StreamschedError
 from streamsched.domain.routing import COMMAND, EVERYTHING
 
 if TYPE_CHECKING:
-    from streamsched.domain.options import InputFile
+    from collections.abc import Callable
+
     from streamsched.domain.splitting import ChildArguments
     from streamsched.domain.template import Template as JobTemplate
     from streamsched.files.template_file import Prepared
+    from streamsched.log.adapter import LogAdapter
     from streamsched.worker.context import ChildContext
     from streamsched.worker.handlers import Handler
     from streamsched.worker.local import LocalResults
@@ -35,12 +37,14 @@ SHOWN_CHILDREN: Final = 3
 """Children shown at each end."""
 
 
-def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_json: Json = False) -> None:
+def plan(
+    context: typer.Context, template: Template, param: Pairs = None, params: ParamsFile = None, as_json: Json = False
+) -> None:
     """Show how a task would be split, and write nothing.
 
-    A splitter that looks into files, or is a function of yours, runs in this process.
+    A splitter that looks into files or a topic, or is a function of yours, runs in this process.
     """
-    prepared, arguments = _prepared(template, param or [], params)
+    prepared, arguments = _prepared(context, template, param or [], params)
     count = arguments.children
     shown = sorted({*range(min(SHOWN_CHILDREN, count)), *range(max(0, count - SHOWN_CHILDREN), count)})
     if as_json:
@@ -67,6 +71,7 @@ def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_
 
 
 def try_child(
+    context: typer.Context,
     template: Template,
     param: Pairs = None,
     params: ParamsFile = None,
@@ -83,7 +88,7 @@ def try_child(
     of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
     kept = {"only": child or 0} if reduce is None else {"first": reduce}
-    prepared, arguments = _prepared(template, param or [], params, **kept)
+    prepared, arguments = _prepared(context, template, param or [], params, **kept)
     sys.path.insert(0, str(Path.cwd()))
     if reduce is not None:
         if child is not None:
@@ -156,15 +161,16 @@ def _runner(prepared: Prepared, arguments: Children, template: Path, as_json: bo
     def run(child: int) -> Any:
         text = arguments(child)
         note(f"child {child}{of}: {handler} {plain(text)}")
-        inputs = () if isinstance(arguments, ChildArguments) else arguments.inputs(child)
-        return _attempt(f"child {child}", function, {"handler": handler, "child_index": child}, text, inputs=inputs)
+        entries = None if isinstance(arguments, ChildArguments) else arguments
+        named = {"handler": handler, "child_index": child}
+        return _attempt(f"child {child}", function, named, text, entries=entries)
 
     return run
 
 
 def _attempt(
     what: str, function: Handler, named: dict[str, Any], text: str, results: LocalResults | None = None,
-    inputs: Sequence[InputFile] = (),
+    entries: LocalEntries | None = None,
 ) -> Any:  # fmt: skip
     """Call a handler and return its result as others will see it. Raise typer.Exit where it fails, which is shown."""
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
@@ -174,7 +180,7 @@ def _attempt(
 
     context = ChildContext(LocalTransport(), task_id="try", **named)
     try:
-        with _opened(context, inputs):
+        with _opened(context, entries):
             returned = call(function, context, values.read(text), results)
     except KeyboardInterrupt:
         raise
@@ -187,13 +193,14 @@ def _attempt(
     return None if kept is None else values.read(kept)
 
 
-def _opened(context: ChildContext, inputs: Sequence[InputFile]) -> AbstractContextManager[object]:
+def _opened(context: ChildContext, entries: LocalEntries | None) -> AbstractContextManager[object]:
     """Look at the files of a child, and let its context read records."""
-    if not inputs:
+    if entries is None:
         return nullcontext()
     from streamsched.worker.sources.inputs import opened
 
-    return opened(context, "{}", inputs, lambda: None)
+    inputs = entries.inputs(context.child_index)
+    return opened(context, "{}", inputs, lambda: None, entries.open_log) if inputs else nullcontext()
 
 
 def _code(template: JobTemplate) -> dict[str, str]:
@@ -264,16 +271,22 @@ def _show(error: BaseException, above: int) -> int:
     return 1
 
 
-def _prepared(template: Path, pairs: list[str], file: Path | None, **kept: int) -> tuple[Prepared, Children]:
+def _prepared(
+    context: typer.Context, template: Path, pairs: list[str], file: Path | None, **kept: int
+) -> tuple[Prepared, Children]:
     from streamsched.files.params_input import load_params
     from streamsched.files.template_file import load_template, prepare
 
     loaded = load_template(template)
     prepared = prepare(loaded, load_params(loaded, pairs, file), template)
-    return prepared, _entries(prepared, template, **kept) if prepared.plan.split else prepared.arguments()
+    if not prepared.plan.split:
+        return prepared, prepared.arguments()
+    return prepared, _entries(prepared, template, _opens(context), **kept)
 
 
-def _entries(prepared: Prepared, template: Path, **kept: int) -> LocalEntries:
+def _entries(
+    prepared: Prepared, template: Path, open_log: Callable[[], LogAdapter], **kept: int
+) -> LocalEntries:  # fmt: skip
     """Split here. Raise InputError; typer.Exit where the user's function raised, which is shown."""
     from streamsched.worker.errors import BadArguments, HandlerNotAllowed, HandlerNotFound, PayloadTooLarge
     from streamsched.worker.sources.errors import SourceError
@@ -281,7 +294,7 @@ def _entries(prepared: Prepared, template: Path, **kept: int) -> LocalEntries:
 
     params, kind = values.read(prepared.params_json), prepared.template.split.kind
     try:
-        return LocalEntries(prepared.template, params, prepared.plan.document, **kept)
+        return LocalEntries(prepared.template, params, prepared.plan.document, open_log=open_log, **kept)
     except (HandlerNotFound, HandlerNotAllowed) as error:
         raise _not_found(error, template) from error
     except (SourceError, PayloadTooLarge, BadArguments) as error:
@@ -293,6 +306,17 @@ def _entries(prepared: Prepared, template: Path, **kept: int) -> LocalEntries:
             reason = f"{type(error).__name__}: {error}"
             raise InputError(reason, "nothing was written", source=str(template), field=f"split.{kind}") from error
         raise typer.Exit(_show(error, _own_frames(error))) from None
+
+
+def _opens(context: typer.Context) -> Callable[[], LogAdapter]:
+    """Return what opens the log, for reading a topic."""
+
+    def opened() -> LogAdapter:
+        from streamsched.installation.site import Installation
+
+        return Installation(settings_of(context)).log
+
+    return opened
 
 
 def _own_frames(error: BaseException) -> int:

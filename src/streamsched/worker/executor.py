@@ -215,7 +215,7 @@ class Executor:
 
         function = self._handlers.resolve(name, yields=True) if name else None
         self._note()
-        return splitter(self._options, function, self._plan_limit)
+        return splitter(self._options, function, self._plan_limit, self._journal)
 
     def _note(self) -> None:
         self._output.note()

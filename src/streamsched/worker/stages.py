@@ -19,6 +19,7 @@ from streamsched.worker.handlers import Handler
 from streamsched.worker.jobs import Job
 
 if TYPE_CHECKING:
+    from streamsched.log.adapter import LogAdapter
     from streamsched.worker.wire import Journal
 
 
@@ -33,13 +34,28 @@ def place_of(job: Job, options: Options | None) -> tuple[type[ChildContext], str
     return PlanContext, SPLIT, 0
 
 
-def splitter(options: Options | None, function: Callable[..., Any] | None, plan_limit: int) -> Handler:
+def opens(journal: Journal | None) -> Callable[[], LogAdapter]:
+    """Return what opens the log for reading."""
+
+    def opened() -> LogAdapter:
+        from streamsched.worker.logs import open_log
+
+        if journal is None:
+            raise NonRetryable("this worker does not know where the log is")
+        return open_log(journal)
+
+    return opened
+
+
+def splitter(
+    options: Options | None, function: Callable[..., Any] | None, plan_limit: int, journal: Journal | None
+) -> Handler:
     """Return what runs a split child in place of a handler; ``function`` is the user's."""
     if options is None or options.split is None:
         raise NonRetryable("a child of this stage is told what to split")
     from streamsched.worker.sources.split import run_split
 
-    return partial(run_split, options=options.split, function=function, plan_limit=plan_limit)
+    return partial(run_split, options=options.split, function=function, plan_limit=plan_limit, open_log=opens(journal))
 
 
 @contextmanager
@@ -66,7 +82,7 @@ def given(
     elif options.inputs is not None:
         from streamsched.worker.sources.inputs import opened
 
-        with opened(context, job.args, options.inputs, alive) as args:
+        with opened(context, job.args, options.inputs, alive, opens(journal)) as args:
             yield replace(job, args=args), ()
     else:
         yield job, ()

@@ -29,6 +29,14 @@ class InputEmpty(SourceError):
     """There is nothing to do."""
 
 
+class SourceGone(SourceError):
+    """A topic has deleted records that belong to a child."""
+
+
+class CompactedTopic(SourceError):
+    """A topic that keeps only the last record of each key."""
+
+
 class BadItem(SourceError):
     """What the user's function yields cannot be an item, or it yields nothing at all."""
 

@@ -7,7 +7,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamsched.domain import values
 from streamsched.domain.options import InputFile, read_options
@@ -15,8 +15,12 @@ from streamsched.domain.splitting import EntryArguments, split_options
 from streamsched.domain.template import Template
 from streamsched.worker.context import LocalTransport
 from streamsched.worker.handlers import Handlers
+from streamsched.worker.sources.inputs import no_log
 from streamsched.worker.sources.records import filled
 from streamsched.worker.sources.split import PlanContext, run_split
+
+if TYPE_CHECKING:
+    from streamsched.log.adapter import LogAdapter
 
 ENDS: Final = 3
 """Entries that are kept of each end."""
@@ -26,8 +30,8 @@ class LocalEntries:
     """The children of a split that was made here: how many, and the arguments of the first and the last few.
 
     ``first`` says how many of the first. With ``only`` the split ends at that child; ``children`` are then those up to
-    it. Raises what
-    the user's function raises, HandlerNotFound, SourceError and the other errors of a split child.
+    it. ``open_log`` is for topics. Raises what the user's function raises, HandlerNotFound, SourceError and the other
+    errors of a split child.
     """
 
     def __init__(
@@ -38,7 +42,9 @@ class LocalEntries:
         *,
         first: int = ENDS,
         only: int | None = None,
+        open_log: Callable[[], LogAdapter] = no_log,
     ) -> None:
+        self.open_log = open_log
         self._arguments = EntryArguments(template, params, document)
         self._first = first
         self._only = only
@@ -50,7 +56,7 @@ class LocalEntries:
         handler = "" if template.splitting is None else template.splitting.handler
         context = _LocalPlan(self._take, LocalTransport(), task_id="try", stage="split", handler=handler)
         with contextlib.suppress(_Enough):
-            run_split(context, options.split, _resolved(handler) if handler else None)
+            run_split(context, options.split, _resolved(handler) if handler else None, open_log)
         self._kept.update(self._last)
 
     def _take(self, entry: str) -> None:

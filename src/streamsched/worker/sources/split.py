@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable
 from contextlib import closing
 from hashlib import blake2b
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from streamsched.domain import values
 from streamsched.domain.bounds import CHILDREN_LIMIT
@@ -17,12 +17,16 @@ from streamsched.domain.options import SplitOptions
 from streamsched.domain.placeholders import encode
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.outside import OutsideSplitter
+from streamsched.domain.splitters.topic import TopicSplit
 from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, EmittedHeaders, Transport
 from streamsched.worker.errors import BadArguments, NonRetryable, PayloadTooLarge, StopChild
 from streamsched.worker.jobs import PLAN
 from streamsched.worker.payload import write_state
 from streamsched.worker.sources.errors import BadItem, PlanTooLarge, SplitChanged, TooManyChildren
 from streamsched.worker.sources.generators import GENERATORS
+
+if TYPE_CHECKING:
+    from streamsched.log.adapter import LogAdapter
 
 PAGE_ENTRIES: Final = 10_000
 PAGE_BYTES: Final = 512 * 1024
@@ -254,12 +258,15 @@ class SplitContext(ChildContext):
 
 
 def run_split(
-    context: PlanContext, options: SplitOptions, function: Callable[..., Any] | None, plan_limit: int = PLAN_LIMIT
-) -> None:
+    context: PlanContext, options: SplitOptions, function: Callable[..., Any] | None,
+    open_log: Callable[[], LogAdapter], plan_limit: int = PLAN_LIMIT,
+) -> None:  # fmt: skip
     """Run a splitter to its end; ``function`` is the user's, for ``by``. All that it finds is durable then."""
     pages = Pages(context, options, plan_limit)
     given = values.read(options.input)
-    if function is None:
+    if options.kind == TopicSplit.kind:
+        _cut_topic(pages, given, open_log)
+    elif function is None:
         with closing(GENERATORS[options.kind](given, pages.user, context.alive)) as entries:
             for entry in entries:
                 pages.add(entry, own=True)
@@ -268,6 +275,19 @@ def run_split(
             for item in items:
                 pages.add(item)
     pages.end()
+
+
+def _cut_topic(pages: Pages, given: dict[str, Any], open_log: Callable[[], LogAdapter]) -> None:
+    """Find the bounds, unless an earlier attempt has; make them durable; then add the spans, which follow from them."""
+    from streamsched.worker.sources.topic import freeze, spans  # late: few look into a log
+
+    bounds = pages.user
+    if bounds is None:
+        with closing(open_log()) as log:
+            bounds = freeze(log, given)
+        pages.cover(encode(bounds).encode(), wait=True)
+    for entry in spans(given["name"], given["size"], bounds):
+        pages.add(entry)
 
 
 def items_of(function: Callable[..., Any], context: ChildContext, args: dict[str, Any]) -> Generator[Any, None, None]:
