@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from streamsched.log.port import LogUnreachable as LogUnreachable
     from streamsched.log.port import TopicMismatch as TopicMismatch
     from streamsched.queries.certificate import NotCertifiable as NotCertifiable
+    from streamsched.worker.async_context import AsyncChildContext as AsyncChildContext
     from streamsched.worker.context import ChildContext as ChildContext
     from streamsched.worker.context import LocalTransport as LocalTransport
     from streamsched.worker.context import Result as Result
@@ -50,6 +51,7 @@ _HOMES = {
     "TopicMismatch": "log.port",
     "UnknownSchema": "log.codec",
     # What a handler is given, may raise, and may be handed.
+    "AsyncChildContext": "worker.async_context",
     "ChildContext": "worker.context",
     "LocalTransport": "worker.context",
     "Result": "worker.context",
@@ -62,10 +64,10 @@ _HOMES = {
 """Where each name is at home, below ``streamsched``. Imported late: every command and executor imports this package."""
 
 __all__ = [
-    "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken", "LogUnreachable",
-    "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge",
-    "Result", "RetryAfter", "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch", "UnknownSchema",
-    "__version__", "plan", "run",
+    "AsyncChildContext", "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken",
+    "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable",
+    "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch",
+    "UnknownSchema", "__version__", "plan", "run",
 ]  # fmt: skip
 
 

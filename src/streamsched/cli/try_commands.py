@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -61,7 +61,7 @@ def try_child(
     The handler's output and its result go to stdout. Checkpoints are not kept. An error of the handler, or
     of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
-    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.context import PAYLOAD_LIMIT
     from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, PayloadTooLarge, ResultNotSerialisable
     from streamsched.worker.handlers import Handlers
     from streamsched.worker.payload import write_result
@@ -81,14 +81,9 @@ def try_child(
         raise InputError(str(error), remedy, source=str(template)) from error
     text = arguments(child)
     note(f"child {child} of {prepared.plan.children:,}: {handler} {plain(text)}")
-    ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=handler)
-    given = values.read(text)
-    try:
-        returned = function(ctx, **given)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit too: on a worker it would fail the child
-        return _show(error, 1)
+    returned, failure = _run(function, {"task_id": "try", "child_index": child, "handler": handler}, values.read(text))
+    if failure is not None:
+        return _show(failure, 1)
     try:
         kept = write_result(returned, PAYLOAD_LIMIT)
     except (PayloadTooLarge, ResultNotSerialisable) as error:
@@ -99,6 +94,33 @@ def try_child(
     else:
         out(whole(result))
     return 0
+
+
+def _run(function: Any, named: dict[str, Any], args: dict[str, Any]) -> tuple[object, BaseException | None]:
+    """Call a handler, async or not; return what it returned or raised. SystemExit too would fail the child."""
+    from streamsched.worker.context import ChildContext, LocalTransport
+    from streamsched.worker.handlers import is_async
+
+    if not is_async(function):
+        try:
+            return function(ChildContext(LocalTransport(), **named), **args), None
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return None, error
+    import asyncio
+
+    from streamsched.worker.async_context import AsyncChildContext
+
+    async def run() -> tuple[object, BaseException | None]:
+        try:
+            return await function(AsyncChildContext(LocalTransport(), **named), **args), None
+        except asyncio.CancelledError:  # Ctrl-C
+            raise
+        except BaseException as error:
+            return None, error
+
+    return asyncio.run(run())
 
 
 def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:

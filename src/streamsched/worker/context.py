@@ -66,6 +66,9 @@ class LocalTransport:
     def wait(self, number: int) -> None:
         """Return at once."""
 
+    async def until(self, number: int) -> None:
+        """Return at once."""
+
 
 class ChildContext:
     """One attempt at one child, as its handler sees it.

@@ -19,26 +19,30 @@ import time
 from collections import deque
 from collections.abc import Collection
 from contextvars import copy_context
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from streamsched.worker import copies, descendants, errors, wire
-from streamsched.worker.context import ChildContext, LocalTransport
-from streamsched.worker.endings import ending_of, read_arguments
-from streamsched.worker.handlers import Handler, Handlers
-from streamsched.worker.isolation import Surroundings
-from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned, Lack
+from streamsched.worker.context import ChildContext, LocalTransport, Transport
+from streamsched.worker.endings import Outcome, ending_of, raised, read_arguments
+from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
 from streamsched.worker.payload import write_result
+from streamsched.worker.preparation import Preparation
 from streamsched.worker.streams import Capture
+
+if TYPE_CHECKING:
+    from streamsched.worker.async_context import AsyncChildContext
+    from streamsched.worker.lanes import Lane, Lanes
 
 TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
 FLUSH_COUNT: Final = 96  # endings, so that the pool can send more before this executor has run dry
 _monotonic_ns = time.monotonic_ns
+C = TypeVar("C", bound=ChildContext)
 
 
 class Executor:
@@ -50,10 +54,10 @@ class Executor:
         self._output = output
         self._payload_limit = setup.payload_limit
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
-        self._handlers = Handlers(setup.allow)
-        self._surroundings: Surroundings | None = None
-        self._known: dict[str, Handler] = {}  # those whose modules are imported
-        self._left = setup.reuse or -1  # jobs until this executor is to be replaced
+        self._preparation = Preparation(setup.allow, setup.reuse, output)
+        self._known = self._preparation.known
+        self._async = self._preparation.asynchronous
+        self._lanes: Lanes | None = None  # where async handlers run
         self._leaving = False
         self._pid = os.getpid()
         self._queue: deque[Job] = deque()
@@ -80,12 +84,12 @@ class Executor:
         self._link.send(wire.READY)
         threading.Thread(target=self._serve, name="link", daemon=True).start()
         copies.on_fork(self._forked)
-        self._surroundings = Surroundings()
+        self._preparation.begin()
         wall = time.time_ns() - _monotonic_ns()
         while True:
             job = self._next(wall)
             if job is None:
-                self._flush()
+                self.flush()
                 if self._leaving or (self._quitting and not self._queue):
                     return
                 self._work.acquire()
@@ -100,101 +104,128 @@ class Executor:
             job = self._queue.popleft()
             self._key = job.key
             self._confirmed = 0
-            work = job.options is None
-            self._context = ChildContext(
-                self, task_id=job.task_id, child_index=job.child if work else 0, attempt=job.attempt,
-                fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
-                stage="work" if work else "reduce",
-            )  # fmt: skip
+            self._context = self._context_of(ChildContext, job, self)
             now = _monotonic_ns()
             self._page.begin(job.key, now, (wall + now) // 1_000_000)
             self._began = now
             return job
 
+    def _context_of(self, kind: type[C], job: Job, transport: Transport) -> C:
+        work = job.options is None
+        return kind(
+            transport, task_id=job.task_id, child_index=job.child if work else 0, attempt=job.attempt,
+            fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
+            stage="work" if work else "reduce",
+        )  # fmt: skip
+
     def _run(self, job: Job, wall: int) -> None:
-        context = self._context
+        context, output = self._context, self._output
         assert context is not None  # noqa: S101 - _next made it
-        output = self._output
         output.begin(job.task_id, job.child if job.options is None else context.stage, job.attempt)
-        result: str | None = None
-        failure: errors.ErrorReport | None = None
-        handler: Handler | None = None
-        lack: Lack = ""
-        stopped = False
-        try:
-            handler = self._known.get(job.handler)
-            if handler is None:
-                handler = self._know(job.handler)
-            if job.options is None:
-                value = copy_context().run(handler, context, **read_arguments(job))
-            else:
-                value = self._reduce(handler, context, job)
-            result = write_result(value, self._payload_limit)
-        except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
-            if os.getpid() != self._pid:
-                copies.end(error)
-            context.finish()
-            stopped = issubclass(type(error), errors.StopChild) and context.should_stop
-            failure = None if stopped else errors.describe(error)
-            if handler is None and isinstance(error, errors.HandlerNotAllowed | errors.HandlerNotFound):
-                lack = error.lack
+        outcome = self._outcome_of(context, job)
         if os.getpid() != self._pid:
             copies.end(None)
-        replace = self._tidy(_monotonic_ns() - self._began)
+        if outcome is None:
+            if self._in_lanes(job, wall):
+                self._leave()
+            return
+        took = _monotonic_ns() - self._began
+        replace = self._preparation.tidy(took)
+        replace = self._preparation.spent(job) or replace
         output.end()
+        self.end(job, context, outcome, self._began, wall)
         now = _monotonic_ns()
-        began_at, ended_at = (wall + self._began) // 1_000_000, (wall + now) // 1_000_000
-        with self._lock:
-            # From here on the other thread tells of no checkpoint, so the ending must: nothing comes after
-            # it.
-            unsaved = context.unsaved()
-            self._context = None
-            state = None if unsaved is None else unsaved[0]
-            ending = ending_of(
-                job.key, began_at, ended_at, failure=failure, lack=lack, stopped=stopped, result=result, state=state
-            )
-            item = wire.encode_item(ending)
-            pushed = self._page.push(item)
-        if not pushed:
-            self._flush()
-            self._page.push(item)
         self._page.end(now - self._began)
         if replace:
             self._leave()
         elif now - self._flushed > FLUSH_AFTER_NS or self._page.waiting() >= FLUSH_COUNT:
-            self._flush()
+            self.flush()
 
-    def _reduce(self, handler: Handler, context: ChildContext, job: Job) -> object:
-        """Run a reduce over the results of its task. Reading them counts as being alive, and is a safe point."""
-        from streamsched.domain.options import read_options
-        from streamsched.worker.reduce import results_of
+    def _outcome_of(self, context: ChildContext, job: Job) -> Outcome | None:
+        """Run the handler of a job; None where it is async, and so has not begun."""
+        begun = False
+        try:
+            handler = self._known.get(job.handler)
+            if handler is None:
+                handler = self._preparation.handler_of(job)
+            begun = True
+            if job.handler in self._async:
+                return None
+            if job.options is None:
+                value = copy_context().run(handler, context, **read_arguments(job))
+            else:
+                with self.given(context, job) as given:
+                    value = copy_context().run(handler, context, *given, **read_arguments(job))
+            return Outcome(write_result(value, self._payload_limit))
+        except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
+            if os.getpid() != self._pid:
+                copies.end(error)
+            context.finish()
+            stops = issubclass(type(error), errors.StopChild) and context.should_stop
+            return raised(error, begun=begun, may_stop=stops)
+
+    def _in_lanes(self, job: Job, wall: int) -> bool:
+        """Run an async handler, and others like it, in the event loop; return whether to replace this executor."""
+        if self._lanes is None:
+            from streamsched.worker.lanes import Lanes  # late: it imports asyncio
+
+            self._lanes = Lanes(self, self._preparation, self._page, self._output, self._lock, self._payload_limit)
+            self._preparation.note()
+        return self._lanes.serve(job, 1, self._began, wall)
+
+    # --- what lanes ask for, too ---
+
+    def context_of(self, job: Job, lane: Lane) -> AsyncChildContext:
+        """Make the context of an async child, under the lock; a stop that came before it holds."""
+        from streamsched.worker.async_context import AsyncChildContext
+
+        made = self._context_of(AsyncChildContext, job, lane)
+        if self._context is not None:
+            if self._context.should_stop:
+                made.request_stop()
+            self._context = None
+        return made
+
+    def given(self, context: ChildContext, job: Job) -> contextlib.AbstractContextManager[tuple[Any, ...]]:
+        """Return what a handler gets behind its context: a reduce the results of its task."""
+        if job.options is None:
+            return contextlib.nullcontext(())
+        from streamsched.worker.reduce import results_for
 
         def alive() -> None:
-            self.heartbeat()
+            context.heartbeat()
             if context.should_stop:
                 raise errors.StopChild
 
-        options = read_options(job.options or "")
-        if options is None or options.reduce is None or self._journal is None:
-            raise errors.NonRetryable(f"this worker does not know how to run a child with {job.options}")
-        with results_of(self._journal, job.task_id, options.reduce, alive) as results:
-            return copy_context().run(handler, context, results, **read_arguments(job))
+        return results_for(self._journal, job, alive)
 
-    # --- between two children ---
+    def take_like(self, job: Job) -> Job | None:
+        """Take the job that waits first, if it is of the same kind."""
+        with self._lock:
+            like = self._queue and (self._queue[0].handler, self._queue[0].options) == (job.handler, job.options)
+            return self._queue.popleft() if like else None
 
-    def _know(self, name: str) -> Handler:
-        """Import a handler's module, and record what the import has set as the state to restore."""
-        handler = self._known[name] = self._handlers.resolve(name)
-        self._output.note()
-        if self._surroundings is not None:
-            self._surroundings.note()
-        return handler
+    def give_back(self) -> None:
+        """Return all that has not begun."""
+        self._recall(None)
 
-    def _tidy(self, took: int) -> bool:
-        """Set back what the child has changed; returns whether this executor is to be replaced."""
-        self._left -= 1
-        reason = self._surroundings.tidy(took) if self._surroundings is not None else ""
-        return bool(reason) or self._left == 0
+    def end(self, job: Job, context: ChildContext, outcome: Outcome, began: int, wall: int) -> None:
+        """Keep the ending of a job in the page until it is sent."""
+        began_at, ended_at = (wall + began) // 1_000_000, (wall + _monotonic_ns()) // 1_000_000
+        with self._lock:
+            # From here on the other thread tells of no checkpoint, so the ending must: nothing comes after
+            # it.
+            unsaved = context.unsaved()
+            if context is self._context:
+                self._context = None
+            elif self._lanes is not None:
+                del self._lanes.running[job.key]
+            ending = ending_of(job.key, began_at, ended_at, outcome, None if unsaved is None else unsaved[0])
+            item = wire.encode_item(ending)
+            pushed = self._page.push(item)
+        if not pushed:
+            self.flush()
+            self._page.push(item)
 
     def _leave(self) -> None:
         """Run nothing any more: the pool replaces this executor, and has what waits here run elsewhere."""
@@ -202,7 +233,7 @@ class Executor:
             self._leaving = True
             self._queue.clear()
         self._page.ready(LEAVING)
-        self._flush()
+        self.flush()
 
     # --- a copy that the handler forked ---
 
@@ -213,6 +244,8 @@ class Executor:
         self._page = Page(-1)
         if self._context is not None:
             self._context.continue_with(LocalTransport())
+        for lane in self._lanes.running.values() if self._lanes is not None else ():
+            lane.context.continue_with(LocalTransport())
         self._output.forked()
 
     # --- the transport of the handler's context ---
@@ -230,7 +263,7 @@ class Executor:
         context = self._context
         if context is None:
             return
-        self._flush(waiting=True)
+        self.flush(waiting=True)
         with self._news:
             while self._confirmed < number and not context.should_stop:
                 self._news.wait(0.1)
@@ -250,7 +283,8 @@ class Executor:
         while True:
             # Nothing is held, nothing can become due.
             with self._lock:
-                held = self._context is not None or self._queue or self._page.waiting()
+                runs = self._context is not None or (self._lanes is not None and self._lanes.running)
+                held = runs or self._queue or self._page.waiting()
             if not self._link.wait(TICK_S if held else None):
                 self._tick()
                 continue
@@ -267,6 +301,8 @@ class Executor:
             finally:
                 self._writing.release()
         self._output.flush_if_writable()
+        if self._lanes is not None:
+            self._lanes.look(_monotonic_ns())
 
     def _obey(self, order: wire.Order) -> None:
         if isinstance(order, wire.Begin):
@@ -291,9 +327,11 @@ class Executor:
                     self._context.request_stop()
             with self._news:
                 self._news.notify_all()
-        else:
+        elif isinstance(order, wire.Quit):
             self._quitting = True
             self._work.release()
+        if self._lanes is not None:
+            self._lanes.obey(order)
 
     def _recall(self, keys: Collection[int] | None) -> None:
         with self._lock:
@@ -311,11 +349,12 @@ class Executor:
 
     # --- both threads ---
 
-    def _flush(self, *, waiting: bool = False) -> None:
+    def flush(self, lane: Lane | None = None, *, waiting: bool = False) -> None:
+        """Send all news there is; ``waiting``: the handler waits for its checkpoint, or that of the ``lane`` does."""
         with self._writing:
-            self._write(waiting=waiting)
+            self._write(waiting=waiting, lane=lane)
 
-    def _write(self, news: list[bytes] | None = None, *, waiting: bool = False) -> None:
+    def _write(self, news: list[bytes] | None = None, *, waiting: bool = False, lane: Lane | None = None) -> None:
         """Send all news there is; the caller holds ``_writing``."""
         items = news or []
         self._flushed = now = _monotonic_ns()
@@ -328,6 +367,8 @@ class Executor:
                     state, number = unsaved
                     item = JobCheckpointed(key=self._key, state=state, number=number, wait=waiting)
                     items.append(wire.encode_item(item))
+            if self._lanes is not None:
+                items += self._lanes.unsaved(now, self._checkpoint_tick, lane)
         if not (count or items):
             return
         self._link.send(wire.news_frame(ended + b"".join(items), count + len(items)))

@@ -15,10 +15,10 @@ from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, descri
 Handler = Callable[..., Any]
 _LAZY: Final = {
     0x20: ("a generator", "return a list"),
-    0x80: ("an async function", "write asyncio.run(...) in a plain function"),
-    0x200: ("an async generator", "write asyncio.run(...) in a plain function"),
+    0x200: ("an async generator", "write an async function that returns a list"),
 }
 """What only returns an object when it is called, by the flag of its code (as in ``inspect``), and what to do."""
+_ASYNC: Final = 0x80
 AGAIN_S: Final = 1.0
 """Seconds before a module that could not be imported is tried again, or as many as it took to fail."""
 
@@ -59,7 +59,7 @@ class Handlers:
         if isinstance(handler, type) or not callable(handler):
             what = "a class" if isinstance(handler, type) else f"a {type(handler).__name__}"
             raise HandlerNotFound(f"handler {name} is {what}, not a function")
-        body = handler.func if isinstance(handler, partial) else handler
+        body = body_of(handler)
         flags = body.__code__.co_flags if isinstance(body, FunctionType) else 0
         for flag, (what, remedy) in _LAZY.items():
             if flags & flag:
@@ -90,6 +90,19 @@ class Handlers:
             raise HandlerNotFound(why, lack="import") from error
         self._failed.pop(module_name, None)
         return module
+
+
+def body_of(handler: Handler) -> Any:
+    """Return the function of a handler that is a ``partial``; else the handler."""
+    return handler.func if isinstance(handler, partial) else handler
+
+
+def is_async(handler: Handler) -> bool:
+    """Return whether a handler is an ``async def``, or an object whose ``__call__`` is one."""
+    body = body_of(handler)
+    if not isinstance(body, FunctionType):
+        body = type(body).__dict__.get("__call__")
+    return isinstance(body, FunctionType) and bool(body.__code__.co_flags & _ASYNC)
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:

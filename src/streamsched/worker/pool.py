@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from streamsched.worker import trust, wire
+from streamsched.worker import cancelling, trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.jobs import Job, JobReturned, News, Running
@@ -86,7 +86,7 @@ class ExecutorPool:
         depth = self._depth.at(now)
         room = 0
         for executor in self._executors:
-            if not executor.dying:
+            if executor.takes:
                 most = 1 if self._is_long(executor, now) else depth
                 room += max(0, most - len(executor.held))
         return room
@@ -97,7 +97,7 @@ class ExecutorPool:
         loads = [
             (len(executor.held) + (DEPTH if self._is_long(executor, now) else 0), place)
             for place, executor in enumerate(self._executors)
-            if not executor.dying
+            if executor.takes
         ]
         if not loads:
             self._news += [JobReturned(key=job.key) for job in jobs]
@@ -117,7 +117,8 @@ class ExecutorPool:
         if executor is not None:
             if key not in executor.stopping:
                 self._ask_back(executor, wire.Stop(key))
-            deadline = self._clock() + round(grace * 1e9)
+            left = round(grace * 1e9)
+            deadline = self._clock() + left - (cancelling.early(left) if executor.has_lanes else 0)
             executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
 
     def confirm(self, key: int, number: int) -> None:
@@ -143,6 +144,8 @@ class ExecutorPool:
                 executor.kill(KillReason(running, "dropped"))
             else:
                 self._ask_back(executor, wire.Recall(frozenset(mine)))
+                if executor.has_lanes:
+                    self._judge_lanes(executor, self._clock())
 
     # --- news out ---
 
@@ -171,8 +174,7 @@ class ExecutorPool:
     def running(self) -> list[Running]:
         """List the jobs that run now, with their progress."""
         now = self._clock()
-        found = (trust.running(executor, now) for executor in self._executors)
-        return [running for running in found if running is not None]
+        return [running for executor in self._executors for running in trust.running(executor, now)]
 
     def busy(self) -> int:
         """Count the jobs that are held."""
@@ -282,8 +284,18 @@ class ExecutorPool:
         current = executor.look(now)
         if trust.is_lost(executor, current, now, self._awake):
             executor.kill(None)
+        elif current is not None and executor.has_lanes:
+            self._judge_lanes(executor, now)
         elif current is not None:
             self._judge(executor, current, now)
+
+    def _judge_lanes(self, executor: ExecutorProcess, now: int) -> None:
+        for current in executor.look_at_lanes(now):
+            if cancelling.wants_cancel(executor, current, now, self._awake):
+                self._send(executor, wire.Cancel(current.key))
+            self._recall_behind(executor, current, now)
+        if executor.cancelled and (kill_reason := cancelling.overdue(executor, now)) is not None:
+            executor.kill(kill_reason)
 
     def _judge(self, executor: ExecutorProcess, current: Current, now: int) -> None:
         if current.key in executor.dropped:
@@ -298,8 +310,13 @@ class ExecutorPool:
             if executor.suspect == job.key:
                 executor.kill(kill_reason)
             executor.suspect = job.key
-        if len(executor.held) > 1 and executor.recalled != job.key and now - current.started > RECALL_NS:
-            executor.recalled = job.key
+        self._recall_behind(executor, current, now)
+
+    def _recall_behind(self, executor: ExecutorProcess, current: Current, now: int) -> None:
+        """Ask back what waits behind a job that turned out to be long."""
+        waits = len(executor.held) > executor.lanes
+        if waits and executor.recalled != current.key and now - current.started > RECALL_NS:
+            executor.recalled = current.key
             self._ask_back(executor, wire.Recall(None))
 
     def _replace(self, executor: ExecutorProcess, now: int) -> None:

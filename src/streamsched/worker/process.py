@@ -66,6 +66,9 @@ class ExecutorProcess:
         self.recalled = -1  # the running job behind which nothing waits any more
         self.suspect = -1  # the running job that was seen once beyond a limit
         self.measured = (0, 0)
+        self.lanes = 1  # how many of its jobs may run at once
+        self.cancelled: dict[int, tuple[KillReason, int]] = {}
+        """Why async jobs were cancelled, and until when they may end."""
         self._out = bytearray()
         self._frames = wire.Frames(wire.MAX_NEWS)
         self._ordered_at: float | None = None
@@ -155,11 +158,29 @@ class ExecutorProcess:
             self.fault = str(broken)
         return news
 
+    @property
+    def takes(self) -> bool:
+        """Whether it may be given jobs: it is not killed, and will not be for a job that was cancelled."""
+        return not (self.dying or self.cancelled)
+
+    @property
+    def has_lanes(self) -> bool:
+        """Whether async jobs run."""
+        return self.page.state() in (pages.LANES, pages.CLOSING)
+
+    def look_at_lanes(self, now: int) -> list[Current]:
+        """Return the async jobs that run; notes a fault where the page says what cannot be."""
+        found = self.page.lanes(self.lanes)
+        if not all(possible(each, now) or possible(each, time.monotonic_ns()) for each in found):
+            self.fault = self.fault or "its page has impossible times"
+            return []
+        return found
+
     def look(self, now: int) -> Current | None:
         """Return what runs, unless nothing does; notes a fault where the page says what cannot be."""
         current = self.page.current()
         if current is None:
-            return None
+            return next(iter(self.look_at_lanes(now)), None) if self.has_lanes else None
         if self.seen[0] != current.key:
             self.seen = (current.key, current.started)
         # The clock once more: this process may have been frozen since it was asked.

@@ -12,16 +12,28 @@ from pathlib import Path
 from shutil import rmtree
 from typing import TYPE_CHECKING
 
-from streamsched.domain.options import ReduceInput
+from streamsched.domain.options import ReduceInput, read_options
 from streamsched.log.codec import Codec
 from streamsched.log.topics import Topics
 from streamsched.view.store import RocksStore
 from streamsched.view.view import View
+from streamsched.worker.errors import NonRetryable
+from streamsched.worker.jobs import Job
 from streamsched.worker.results import Results, read_results
 from streamsched.worker.wire import Journal
 
 if TYPE_CHECKING:
     from streamsched.log.adapter import LogAdapter
+
+
+@contextmanager
+def results_for(journal: Journal | None, job: Job, alive: Callable[[], None]) -> Iterator[tuple[Results]]:
+    """Give the reduce of a job its results. Reading them counts as being alive, and is a safe point."""
+    options = read_options(job.options or "")
+    if options is None or options.reduce is None or journal is None:
+        raise NonRetryable(f"this worker does not know how to run a child with {job.options}")
+    with results_of(journal, job.task_id, options.reduce, alive) as results:
+        yield (results,)
 
 
 @contextmanager
