@@ -5,6 +5,7 @@ The list of keys is closed. A worker that finds one that it does not know gives 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -34,8 +35,17 @@ class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
 
     stage: str = WORK
     reduce: ReduceInput | None = None
+    setup: str | None = None
+    """What runs once in an executor before its first child of this setup: ``package.module:function``."""
+    concurrency: Count | None = None
+    """How many children like it may run at once in an executor."""
+    reuse: Count | None = None
+    """After how many children its executor is replaced."""
+    memory: Offset | None = None
+    """Bytes that its executor, with all that runs below it, may have in memory."""
 
 
+NONE: Final = Options()
 _decode: Final = msgspec.json.Decoder(Options).decode
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
@@ -45,11 +55,17 @@ def write_options(options: Options) -> str:
     return _encode(options).decode()
 
 
+@lru_cache(maxsize=256)
 def read_options(text: str) -> Options | None:
     """Read options; None where another version made them, which this one does not know."""
     try:
         found = _decode(text)
     except ValueError:
         return None
-    known = found.reduce is not None if found.stage == REDUCE else found == Options()
+    known = found.stage in (WORK, REDUCE) and (found.stage == REDUCE) == (found.reduce is not None)
     return found if known else None
+
+
+def options_of(text: str | None) -> Options:
+    """Read the options of a job, which its worker has read before."""
+    return NONE if text is None else read_options(text) or NONE

@@ -19,22 +19,29 @@ PATTERN_LIMIT: Final = 1_000
 
 
 class Requirement(NamedTuple):
-    """What a worker must have to run the children of a stage: so far, the module of their handler; empty: nothing."""
+    """What a worker must have to run the children of a stage: the module of their handler; empty: nothing.
+
+    ``setup``: that of what runs before them, if that is another one.
+    """
 
     module: str
+    setup: str = ""
 
     def met_by(self, modules: Sequence[str] | None) -> bool:
         """Return whether a worker that announced these patterns may run it; one that announced none may run all."""
-        return modules is None or not self.module or allows(modules, self.module)
+        if modules is None or not self.module:
+            return True
+        return allows(modules, self.module) and (not self.setup or allows(modules, self.setup))
 
 
 ANYWHERE: Final = Requirement("")
 
 
 @lru_cache(maxsize=4096)
-def requirement_of(handler: str) -> Requirement:
-    """Return what the handler ``package.module:function`` requires."""
-    return Requirement(handler.partition(":")[0])
+def requirement_of(handler: str, setup: str = "") -> Requirement:
+    """Return what the handler ``package.module:function`` and its setup require."""
+    module, before = handler.partition(":")[0], setup.partition(":")[0]
+    return Requirement(module, before if before != module else "")
 
 
 def allows(patterns: Sequence[str], module: str) -> bool:

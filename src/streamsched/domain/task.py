@@ -161,7 +161,10 @@ class Task:
 
     def requirement_of(self, child: int) -> Requirement:
         """Return what a worker must have to run a child; where the template cannot be read, nothing."""
-        return ANYWHERE if self.fault else requirement_of(self.spec_of(child).handler)
+        if self.fault:
+            return ANYWHERE
+        spec = self.spec_of(child)
+        return requirement_of(spec.handler, spec.setup)
 
     @property
     def requirement(self) -> Requirement:

@@ -16,7 +16,7 @@ from streamsched.domain.bounds import LONGEST_MS
 from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept, references
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
-from streamsched.domain.refusal import TemplateError, check_whole, suggest
+from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, suggest
 from streamsched.domain.splitters import SPLITTERS, functions
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
@@ -31,23 +31,71 @@ TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
 REDUCE_LEVEL: Final = 3
 """The language that has a reduce."""
-LEVEL: Final = max(REDUCE_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
+EXECUTOR_LEVEL: Final = 3
+"""The language that says of a stage how its executors are used."""
+CONCURRENCY_LIMIT: Final = 1_000
+LEAST_MEMORY: Final = 64 * 2**20
+"""Bytes that an executor needs for itself."""
+LEVEL: Final = max(REDUCE_LEVEL, EXECUTOR_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
+_LATER_OF_STAGES: Final = {"setup": "", "concurrency": 1, "reuse": 0, "memory_bytes": 0}
+"""What stands in the canonical JSON of a stage only where it is used."""
+
+
+def _check_handler(handler: object, path: FieldPath) -> None:
+    if not isinstance(handler, str) or not _HANDLER.fullmatch(handler):
+        raise TemplateError(f"{handler!r} is not an import path", "write package.module:function", path=path)
+    if len(handler) > HANDLER_LIMIT:
+        reason = f"has {len(handler):,} characters, the limit is {HANDLER_LIMIT:,}"
+        raise TemplateError(reason, "give the function a shorter name", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What the children of a stage run: an importable handler, its arguments, its limits (milliseconds, 0 is none)."""
+    """What the children of a stage run: an importable handler, its arguments, its limits (milliseconds, 0 is none).
+
+    The rest says how an executor is used: what runs once in it, how many children at once, how many in all (0: no
+    limit), and the bytes that it may have in memory (0: no limit).
+    """
 
     handler: str
     args: dict[str, Any] = field(default_factory=dict)
     timeout_ms: int = 0
     heartbeat_ms: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    setup: str = ""
+    concurrency: int = 1
+    reuse: int = 0
+    memory_bytes: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", kept(self.args, ("child", "args")))
+
+    def check(self) -> None:
+        """Refuse what no worker can run. Raise TemplateError."""
+        _check_handler(self.handler, ("child", "handler"))
+        check_whole(self.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
+        check_whole(self.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
+        if self.setup != "":
+            _check_handler(self.setup, ("child", "setup"))
+        check_whole(self.concurrency, ("child", "concurrency"), 1, CONCURRENCY_LIMIT)
+        check_whole(self.reuse, ("child", "reuse"), 0)
+        if self.memory_bytes:
+            check_whole(self.memory_bytes, ("child", "memory"), 1, 2**62)
+            if self.memory_bytes < LEAST_MEMORY:
+                reason = f"is {self.memory_bytes:,} bytes, and a process alone needs some {LEAST_MEMORY // 2**20} MiB"
+                raise TemplateError(reason, "give more", path=("child", "memory"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as a JSON object; later fields only where they are used."""
+        later = _LATER_OF_STAGES
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
+
+    @property
+    def uses_executors(self) -> bool:
+        """Whether it says how its executors are used."""
+        return any(getattr(self, name) != default for name, default in _LATER_OF_STAGES.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +138,12 @@ class Template:
         if self.reduce is not None:
             with of_stage("reduce"):
                 self._check_stage(self.reduce, set(self.params), "reduce.args")
+                if self.reduce.concurrency != 1:
+                    reason = "has no meaning for a reduce: there is only one"
+                    raise TemplateError(reason, "remove it", path=("child", "concurrency"))
 
     def _check_stage(self, child: ChildSpec, known: Collection[str], where: str) -> None:
-        if not isinstance(child.handler, str) or not _HANDLER.fullmatch(child.handler):
-            reason = f"{child.handler!r} is not an import path"
-            raise TemplateError(reason, "write package.module:function", path=("child", "handler"))
-        if len(child.handler) > HANDLER_LIMIT:
-            reason = f"has {len(child.handler):,} characters, the limit is {HANDLER_LIMIT:,}"
-            raise TemplateError(reason, "give the function a shorter name", path=("child", "handler"))
-        check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
-        check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
+        child.check()
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
@@ -108,19 +152,21 @@ class Template:
 
     @property
     def handlers(self) -> tuple[str, ...]:
-        """The handlers of all stages."""
-        return (self.child.handler,) if self.reduce is None else (self.child.handler, self.reduce.handler)
+        """The handlers of all stages, and their setups."""
+        stages = [stage for stage in (self.child, self.reduce) if stage is not None]
+        return tuple(name for stage in stages for name in (stage.handler, stage.setup) if name)
 
     @property
     def level(self) -> int:
         """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
         calls = any(functions.has_call(getattr(self.split, each.name)) for each in fields(self.split))
         own = REDUCE_LEVEL if self.reduce is not None else 1 if self.failure.on == RUN_ALL else 0
+        own = max(own, EXECUTOR_LEVEL) if self.child.uses_executors else own
         return max(self.split.level, own, functions.LEVEL if calls else 0)
 
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
-        child = asdict(self.child)
+        child = self.child.to_dict()
         body = {
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
@@ -128,7 +174,7 @@ class Template:
             "child": child,
             "failure": self.failure.to_dict(),
         }
-        return encode(body if self.reduce is None else {**body, "reduce": asdict(self.reduce)})
+        return encode(body if self.reduce is None else {**body, "reduce": self.reduce.to_dict()})
 
     @classmethod
     def from_json(cls, text: str) -> Template:

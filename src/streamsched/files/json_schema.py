@@ -14,7 +14,7 @@ from typing import Any, Final, get_type_hints
 
 import msgspec
 
-from streamsched.domain import duration
+from streamsched.domain import duration, size
 from streamsched.domain.calendar.fields import DAY_OF_WEEK, FIELDS, Field
 from streamsched.domain.calendar.moment import RFC_3339
 from streamsched.domain.calendar.pattern import DayMatch
@@ -27,9 +27,9 @@ from streamsched.domain.refusal import FieldPath
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.dates import EVERY, TIME
 from streamsched.domain.splitters.functions import PATTERN
-from streamsched.domain.template import TEMPLATE_NAME
+from streamsched.domain.template import CONCURRENCY_LIMIT, LEAST_MEMORY, TEMPLATE_NAME
 from streamsched.files.schedule_file import POLICY, TASKS, TIMES
-from streamsched.files.template_model import TEMPLATE, duration_ms, tolerance
+from streamsched.files.template_model import TEMPLATE, duration_ms, size_bytes, tolerance
 
 Shape = dict[str, Any]
 KINDS: Final = ("template", "schedule")
@@ -96,6 +96,7 @@ _DURATION: Final = _any_of(
 )
 _COUNT: Final[Shape] = {"type": "integer", "minimum": 0}
 _MAY_COUNT: Final[Shape] = {"type": ["integer", "null"], "minimum": 0}
+_STAGES: Final = ("child", "reduce")
 _HANDLER: Final = r"^[^\s:./\\-]+(\.[^\s:./\\-]+)*:[^\s:./\\_-][^\s:./\\-]*$"
 
 
@@ -144,6 +145,9 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("split", "dates", "end"): _TIME,
     ("split", "dates", "every"): _any_of({"enum": list(EVERY)}, _HOLDS_PLACEHOLDER),
     ("child", "handler"): {"pattern": _HANDLER},
+    **{(stage, "setup"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}) for stage in _STAGES},
+    **{(stage, "reuse"): _COUNT for stage in _STAGES},
+    ("child", "concurrency"): {"minimum": 1, "maximum": CONCURRENCY_LIMIT},
     ("child", "retry", "max_attempts"): _COUNT,
     ("child", "retry", "backoff"): {"minimum": 1, "maximum": 1000},
     ("failure", "on"): {"enum": [FAIL_FAST, RUN_ALL]},
@@ -200,6 +204,9 @@ def _read_by(read: object, schema: Any, path: FieldPath) -> Shape:
     """Say what a function takes that makes a value plain."""
     if read is duration_ms:
         return _DURATION
+    if read is size_bytes:
+        numbers = _any_of({"const": 0}, {"type": "integer", "minimum": LEAST_MEMORY})
+        return _any_of(numbers, _whole(size.TEXT))
     if read is tolerance:
         return _any_of(_COUNT, {"type": "string", "pattern": "%$"}, _plain(schema, path))
     raise AssertionError(f"no schema says what {read} takes")

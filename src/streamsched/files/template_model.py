@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as core
 
-from streamsched.domain import duration
+from streamsched.domain import duration, size
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, suggest
@@ -35,6 +35,14 @@ def duration_ms(value: object) -> int:
         remedy = "write 500ms, 30s, 10m, 1h30m or a number of seconds, at most 3650d; 0 means none"
         raise TemplateError(f"{value!r} is not a duration", remedy)
     return milliseconds
+
+
+def size_bytes(value: object) -> int:
+    """Read a size: ``2GB``, ``512MiB``, or a number of bytes. Raise TemplateError."""
+    found = size.read(value)
+    if found is None:
+        raise TemplateError(f"{value!r} is not a size", "write 512MiB, 2GB or a number of bytes")
+    return found
 
 
 def tolerance(value: Any) -> object:
@@ -106,7 +114,11 @@ _STAGE: Final[Fields] = {
     "timeout_ms": _field(_DURATION, 0, alias="timeout"),
     "heartbeat_ms": _field(_DURATION, 0, alias="heartbeat"),
     "retry": _may_be_empty(_object(_RETRY)),
+    "setup": _field(core.nullable_schema(_TEXT), None),
+    "reuse": _field(_WHOLE, 0),
+    "memory_bytes": _field(_before(size_bytes, _WHOLE), 0, alias="memory"),
 }
+_CHILD: Final[Fields] = {**_STAGE, "concurrency": _field(_WHOLE, 1)}
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
 _FAILURE: Final[Fields] = {
     "tolerate": _may_be_empty(_before(tolerance, _object(_TOLERATE))),
@@ -116,7 +128,7 @@ TEMPLATE: Final[Fields] = {
     "name": _field(_TEXT),
     "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
     "split": _field(_object(_SPLIT)),
-    "child": _field(_object(_STAGE)),
+    "child": _field(_object(_CHILD)),
     "reduce": _field(core.nullable_schema(_object(_STAGE)), None),
     "failure": _may_be_empty(_object(_FAILURE)),
     "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
@@ -126,7 +138,7 @@ _OBJECTS: Final[dict[FieldPath, Fields]] = {
     ("params", "*"): _PARAM,
     ("split",): _SPLIT,
     **{("split", kind): known for kind, known in _SPLITTERS.items()},
-    ("child",): _STAGE,
+    ("child",): _CHILD,
     ("child", "retry"): _RETRY,
     ("reduce",): _STAGE,
     ("reduce", "retry"): _RETRY,
@@ -163,12 +175,15 @@ def _template(found: dict[str, Any]) -> Template:
 
 def _stage(name: str, fields: dict[str, Any]) -> ChildSpec:
     with of_stage(name):
-        return ChildSpec(**{**fields, "handler": _handler(fields["handler"]), "retry": RetryPolicy(**fields["retry"])})
+        _check_handler(fields["handler"], ("child", "handler"))
+        setup = fields["setup"]
+        if setup is not None:
+            _check_handler(setup, ("child", "setup"))
+        return ChildSpec(**{**fields, "setup": setup or "", "retry": RetryPolicy(**fields["retry"])})
 
 
-def _handler(text: str) -> str:
-    """Check a handler's name. A template in the journal may hold names that no worker runs; a new one may not."""
-    path: FieldPath = ("child", "handler")
+def _check_handler(text: str, path: FieldPath) -> None:
+    """Refuse a name that no worker runs. A template in the journal may hold one; a new one may not."""
     module, _, function = text.partition(":")
     if "." in function:
         raise TemplateError(f"{text!r} is not a function of a module", "write package.module:function", path=path)
@@ -177,7 +192,6 @@ def _handler(text: str) -> str:
         raise TemplateError(f"{text!r} is private, and workers do not run it", remedy, path=path)
     if function and not all(part.isidentifier() for part in (*module.split("."), function)):
         raise TemplateError(f"{text!r} is not an import path", "write package.module:function", path=path)
-    return text
 
 
 def _declare(name: str, param: dict[str, Any]) -> Param:

@@ -258,9 +258,9 @@ class Run:
                 handlers.update(Template.from_json(schedule.now.body.template).handlers)
         names = {requirement_of(handler).module for handler in handlers}
         task = self._view.active.get(task_id)
-        own = "" if task is None else requirement_of(task.template.child.handler).module
+        own = set() if task is None else {requirement_of(handler).module for handler in task.template.handlers}
         known = sorted(
-            (name for name in names if problem_of_pattern(name) is None), key=lambda name: (name != own, name)
+            (name for name in names if problem_of_pattern(name) is None), key=lambda name: (name not in own, name)
         )
         return known[:PATTERNS_LIMIT]
 

@@ -16,14 +16,14 @@ from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.options import REDUCE, Options, ReduceInput, write_options
+from streamsched.domain.options import NONE, REDUCE, Options, ReduceInput, write_options
 from streamsched.domain.routing import Requirement
 from streamsched.domain.splitting import ChildArguments, reduce_arguments
 from streamsched.domain.task import ChildDetail, Task
-from streamsched.domain.template import TemplateError
+from streamsched.domain.template import ChildSpec, TemplateError
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.routing import Route
 from streamsched.scheduler.workers import Capacity
@@ -43,11 +43,22 @@ KINDS: Final = 1_000
 _NEW: Final = ChildDetail()
 
 
-def wanted_on(worker: Capacity, mean_ms: float | None) -> int:
+def wanted_on(worker: Capacity, mean_ms: float | None, concurrency: int = 1) -> int:
     """Return how many children a worker should hold that take so long on average; None: not known."""
+    at_once = worker.slots * concurrency
     if mean_ms is None or mean_ms > LONG_MS:
-        return worker.slots
-    return min(HELD, worker.slots * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
+        return at_once
+    return min(HELD, at_once * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
+
+
+def _options(spec: ChildSpec, options: Options) -> str | None:
+    """Write what a worker must know of a child beside its handler; None where that is nothing."""
+    if spec.uses_executors:
+        options = structs.replace(
+            options, setup=spec.setup or None, reuse=spec.reuse or None, memory=spec.memory_bytes or None,
+            concurrency=spec.concurrency if spec.concurrency > 1 else None,
+        )  # fmt: skip
+    return None if options == NONE else write_options(options)
 
 
 class _Reach:
@@ -102,7 +113,7 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
     for release in releases:
         if children > 0:
             last = min(release.last, release.first + children - 1)
-            kept.append(release if last == release.last else replace(release, last=last))
+            kept.append(release if last == release.last else structs.replace(release, last=last))
             children -= last - release.first + 1
     return tuple(kept)
 
@@ -170,6 +181,7 @@ class Dispatcher:
     def _turn(self, turn: _Turn, limit: int) -> int:
         """Place up to ``limit`` children of one task, always on the worker that holds least for its slots."""
         before, mean_ms = turn.taken, self._mean_ms(turn.task) if limit and turn.left else None
+        concurrency = 1 if turn.task.fault else turn.task.template.child.concurrency
         workers, held, heap, trial = turn.reach.workers, turn.reach.held, turn.reach.heap, turn.reach.trial
         others = len(heap)
         while heap and turn.left and turn.taken - before < limit:
@@ -178,7 +190,7 @@ class Dispatcher:
                 heapreplace(heap, (held[number], number))
                 continue
             worker = workers[number]
-            room = wanted_on(worker, mean_ms) - int(share * worker.slots)
+            room = wanted_on(worker, mean_ms, concurrency) - int(share * worker.slots)
             if room <= 0:
                 if turn.task.live + turn.taken >= turn.reach.slots:
                     break
@@ -218,10 +230,10 @@ class Dispatcher:
     def _of_stage(self, task: Task, child: int, basis: int) -> tuple[Callable[[int], str], str | None]:
         """Return the arguments of the stage of a child, all whose children are released together, and its options."""
         if child < task.work:
-            return self._arguments_of(task)[0], None
+            return self._arguments_of(task)[0], _options(task.template.child, Options())
         request, text = task.request, reduce_arguments(task.template, task.params())
         results = ReduceInput(request.event_id.hex(), request.at, basis, 0, task.work)
-        return lambda index: text, write_options(Options(REDUCE, results))
+        return lambda index: text, _options(task.spec_of(child), Options(REDUCE, results))
 
     def learn(self, task: Task) -> None:
         """Keep for tasks of the same kind how long the children of this one took, which has ended."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
+WORK: Final = "work"  # as in domain.options, which few executors import
 FLUSH_COUNT: Final = 96  # endings, so that the pool can send more before this executor has run dry
 _monotonic_ns = time.monotonic_ns
 C = TypeVar("C", bound=ChildContext)
@@ -111,17 +112,17 @@ class Executor:
             return job
 
     def _context_of(self, kind: type[C], job: Job, transport: Transport) -> C:
-        work = job.options is None
+        stage = WORK if job.options is None else self._preparation.options_of(job).stage
         return kind(
-            transport, task_id=job.task_id, child_index=job.child if work else 0, attempt=job.attempt,
+            transport, task_id=job.task_id, child_index=job.child if stage == WORK else 0, attempt=job.attempt,
             fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
-            stage="work" if work else "reduce",
+            stage=stage,
         )  # fmt: skip
 
     def _run(self, job: Job, wall: int) -> None:
         context, output = self._context, self._output
         assert context is not None  # noqa: S101 - _next made it
-        output.begin(job.task_id, job.child if job.options is None else context.stage, job.attempt)
+        output.begin(job.task_id, job.child if context.stage == WORK else context.stage, job.attempt)
         outcome = self._outcome_of(context, job)
         if os.getpid() != self._pid:
             copies.end(None)
@@ -151,6 +152,7 @@ class Executor:
             begun = True
             if job.handler in self._async:
                 return None
+            self._preparation.check(job)
             if job.options is None:
                 value = copy_context().run(handler, context, **read_arguments(job))
             else:
@@ -171,7 +173,7 @@ class Executor:
 
             self._lanes = Lanes(self, self._preparation, self._page, self._output, self._lock, self._payload_limit)
             self._preparation.note()
-        return self._lanes.serve(job, 1, self._began, wall)
+        return self._lanes.serve(job, self._preparation.options_of(job).concurrency or 1, self._began, wall)
 
     # --- what lanes ask for, too ---
 
@@ -188,7 +190,7 @@ class Executor:
 
     def given(self, context: ChildContext, job: Job) -> contextlib.AbstractContextManager[tuple[Any, ...]]:
         """Return what a handler gets behind its context: a reduce the results of its task."""
-        if job.options is None:
+        if context.stage == WORK:
             return contextlib.nullcontext(())
         from streamsched.worker.reduce import results_for
 

@@ -18,6 +18,7 @@ from contextvars import ContextVar, copy_context
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
+from streamsched.domain.options import WORK
 from streamsched.worker import copies, errors, traces, wire
 from streamsched.worker.async_context import AsyncChildContext
 from streamsched.worker.context import ChildContext
@@ -65,13 +66,12 @@ class Host(Protocol):
 class Lane:
     """One async child that runs. Also the transport of its context."""
 
-    def __init__(self, lanes: Lanes, job: Job, place: int, began: int, wall: int, voice: Voice) -> None:
+    def __init__(self, lanes: Lanes, job: Job, place: int, began: int, wall: int) -> None:
         self._lanes = lanes
         self.job = job
         self.place = place
         self.began = began
         self.wall = wall
-        self.voice = voice
         self.checkpointed = 0
         self.confirmed = 0
         self.cancelled = False
@@ -81,6 +81,7 @@ class Lane:
         """Its own, and those that it made."""
         self.news = asyncio.Event()
         self.context: AsyncChildContext
+        self.voice: Voice
 
     def heartbeat(self) -> None:
         """Touch the page."""
@@ -172,16 +173,16 @@ class Lanes:
         self._loop.run_until_complete(setup())
 
     def _begin(self, job: Job, began: int, wall: int) -> None:
-        voice = self._output.voice(job.task_id, job.child if job.options is None else "reduce", job.attempt)
-        lane = Lane(self, job, self._free.pop(0), began, wall, voice)
+        lane = Lane(self, job, self._free.pop(0), began, wall)
         with self._lock:
-            lane.context = self.host.context_of(job, lane)
+            context = lane.context = self.host.context_of(job, lane)
             self.running[job.key] = lane
+        lane.voice = self._output.voice(job.task_id, job.child if context.stage == WORK else context.stage, job.attempt)
         self.page.begin_lane(lane.place, job.key, began, (wall + began) // 1_000_000)
-        context = copy_context()
-        context.run(VOICE.set, voice)
-        context.run(_LANE.set, lane)
-        lane.task = self._loop.create_task(self._run(lane), context=context)
+        variables = copy_context()
+        variables.run(VOICE.set, lane.voice)
+        variables.run(_LANE.set, lane)
+        lane.task = self._loop.create_task(self._run(lane), context=variables)
 
     def _fill(self) -> None:
         """Begin what waits, as far as there is room."""

@@ -14,12 +14,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from streamsched.domain.options import options_of
 from streamsched.worker import cancelling, trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, judge
 from streamsched.worker.page import LEAVING, Current
+from streamsched.worker.placement import Placement
 from streamsched.worker.process import ExecutorConfig, ExecutorProcess
 from streamsched.worker.progress import merged
 from streamsched.worker.remains import Remains
@@ -71,6 +73,7 @@ class ExecutorPool:
         """Executors that were replaced, and until when they may end by themselves."""
         self._news: list[News] = []
         self._depth = Depth()
+        self._placement = Placement()
         self._failures = 0
         self._start_at = 0
         self._looked = clock()
@@ -84,16 +87,27 @@ class ExecutorPool:
         """Return how many more jobs would be welcome: about 20 ms of work for each executor."""
         now = self._clock()
         depth = self._depth.at(now)
+        if self._placement.waiting:
+            return 0
         room = 0
         for executor in self._executors:
             if executor.takes:
-                most = 1 if self._is_long(executor, now) else depth
-                room += max(0, most - len(executor.held))
+                room += max(0, self._most(executor, now, depth) - len(executor.held))
         return room
+
+    def _most(self, executor: ExecutorProcess, now: int, depth: int) -> int:
+        """Return how many jobs an executor should hold."""
+        if executor.shares:
+            return 1 if executor.alone or self._depth.is_careful(now) else executor.lanes
+        return 1 if self._is_long(executor, now) else depth
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Give these jobs to the executors that hold the fewest, in one message each."""
         now = self._clock()
+        if self._placement.concerns(jobs, self._executors):
+            self._placement.waiting += jobs
+            self._place(now)
+            return
         loads = [
             (len(executor.held) + (DEPTH if self._is_long(executor, now) else 0), place)
             for place, executor in enumerate(self._executors)
@@ -105,14 +119,22 @@ class ExecutorPool:
         for place, share in share_out(jobs, loads).items():
             executor = self._executors[place]
             executor.held.update((job.key, job) for job in share)
+            executor.recalled, executor.lanes, executor.alone = -1, 1, False
+            self._send(executor, wire.Begin(share))
+
+    def _place(self, now: int) -> None:
+        """Send what waits for an executor of its own choice, as far as there is one."""
+        depth = self._depth.at(now)
+        shares = self._placement.take(self._executors, lambda executor: self._most(executor, now, depth))
+        for executor, share in shares.items():
             executor.recalled = -1
-            for job in share:
-                if job.options is not None and not executor.told:
-                    self._tell(executor)
+            if not executor.told and any(options_of(job.options).reduce is not None for job in share):
+                self._tell(executor)
             self._send(executor, wire.Begin(share))
 
     def stop(self, key: int, grace: float) -> None:
         """Ask a job to stop at its next safe point; kill it after ``grace`` seconds."""
+        self._news += [JobReturned(key=each) for each in self._placement.remove({key})]
         executor = self._holder(key)
         if executor is not None:
             if key not in executor.stopping:
@@ -131,6 +153,7 @@ class ExecutorPool:
         """Drop these jobs at once, without news."""
         unwanted = set(keys)
         self._news = [news for news in self._news if news.key not in unwanted]
+        self._placement.remove(unwanted)
         for executor in self._executors:
             mine = unwanted & executor.held.keys()
             if not mine:
@@ -154,7 +177,12 @@ class ExecutorPool:
         deadline = self._clock() + round(timeout * 1e9)
         while True:
             left = 0.0 if self._news else max(0.0, (deadline - self._clock()) / 1e9)
-            if self._start_at or self._leaving or any(e.held or e.dying or e.dropped for e in self._executors):
+            if (
+                self._start_at
+                or self._leaving
+                or self._placement.waiting
+                or any(e.held or e.dying or e.dropped for e in self._executors)
+            ):
                 left = min(left, SLICE_S)
             if any(e.dying for e in self._executors):
                 left = min(left, 0.002)
@@ -167,6 +195,8 @@ class ExecutorPool:
                 self._watch(executor, now)
             self._see_off(now)
             self._start()
+            if self._placement.waiting:
+                self._place(now)
             if self._news or now >= deadline:
                 news, self._news = self._news, []
                 return merged(news)
@@ -178,7 +208,7 @@ class ExecutorPool:
 
     def busy(self) -> int:
         """Count the jobs that are held."""
-        return sum(len(executor.held) for executor in self._executors)
+        return sum(len(executor.held) for executor in self._executors) + len(self._placement.waiting)
 
     def pids(self) -> list[int]:
         """List the process ids of the executors that live."""
@@ -189,6 +219,7 @@ class ExecutorPool:
         if self._closed:
             return
         self._closed = True
+        self._placement.waiting.clear()
         deadline = self._clock() + round(grace * 1e9)
         for executor in self._executors:
             for key in list(executor.held):
@@ -346,11 +377,13 @@ class ExecutorPool:
         self._deafen(executor)
         self._executors.remove(executor)
         self._news += trust.believe(executor, executor.drain(now))
+        beside = [executor.held[each.key] for each in trust.in_lanes(executor, now)]
         ending = trust.blame(executor, now, careful=self._depth.is_careful(now))
         if ending is not None:
             self._news.append(ending)
         elif executor.fault or (executor.held and executor.ready and executor.kill_reason is None):
             self._depth.be_careful(now)
+            self._placement.suspect(beside if len(beside) > 1 else ())
         self._news += [JobReturned(key=key) for key in executor.held]
         cause = executor.cause()
         self._remains.write(executor.remains())

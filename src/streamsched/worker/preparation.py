@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from streamsched.worker.errors import NonRetryable
 from streamsched.worker.handlers import Handler, Handlers, is_async
 from streamsched.worker.isolation import Surroundings
 from streamsched.worker.jobs import Job
 from streamsched.worker.output import Output
+
+if TYPE_CHECKING:
+    from streamsched.domain.options import Options
 
 
 class Preparation:
@@ -26,6 +31,20 @@ class Preparation:
     def begin(self) -> None:
         """Record the state of the process as the one to restore: nothing of a user's has run yet."""
         self._surroundings = Surroundings()
+
+    def options_of(self, job: Job) -> Options:
+        """Return what a job says beside its handler."""
+        from streamsched.domain.options import options_of  # late: few jobs have any
+
+        return options_of(job.options)
+
+    def check(self, job: Job) -> None:
+        """Refuse a plain handler that is to run beside others. Raise NonRetryable."""
+        if job.options is not None and self.options_of(job).concurrency is not None:
+            raise NonRetryable(
+                f"child.concurrency is for async handlers, and {job.handler} is a plain function: "
+                "write it as async def, or remove concurrency"
+            )
 
     def handler_of(self, job: Job) -> Handler:
         """Return the handler of a job; import its module with the first."""

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from streamsched.domain.options import Options
 from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
 from streamsched.worker.jobs import Job, News
@@ -67,6 +68,9 @@ class ExecutorProcess:
         self.suspect = -1  # the running job that was seen once beyond a limit
         self.measured = (0, 0)
         self.lanes = 1  # how many of its jobs may run at once
+        self.kind: tuple[str, str | None] = ("", None)  # handler and options of what it was given last
+        self.setup = ""  # what it was given last of such
+        self.alone = False  # what it holds is to run with nothing beside it
         self.cancelled: dict[int, tuple[KillReason, int]] = {}
         """Why async jobs were cancelled, and until when they may end."""
         self._out = bytearray()
@@ -160,8 +164,19 @@ class ExecutorProcess:
 
     @property
     def takes(self) -> bool:
-        """Whether it may be given jobs: it is not killed, and will not be for a job that was cancelled."""
-        return not (self.dying or self.cancelled)
+        """Whether it may be given jobs: it is not about to leave, and not killed, nor perhaps for a cancelled job."""
+        return not (self.dying or self.cancelled or self.page.state() == pages.CLOSING)
+
+    @property
+    def shares(self) -> bool:
+        """Whether it holds jobs that run beside others like them, or alone."""
+        return bool(self.held) and (self.lanes > 1 or self.alone)
+
+    def take(self, job: Job, options: Options, *, alone: bool) -> None:
+        """Hold a job; it is sent later."""
+        self.held[job.key] = job
+        self.lanes, self.kind, self.alone = options.concurrency or 1, (job.handler, job.options), alone
+        self.setup = options.setup or self.setup
 
     @property
     def has_lanes(self) -> bool:

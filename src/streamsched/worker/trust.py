@@ -68,7 +68,7 @@ def running(executor: ExecutorProcess, now: int) -> list[Running]:
     current = executor.look(now)
     if current is None:
         return []
-    found = executor.look_at_lanes(now) if executor.has_lanes else [current]
+    found = in_lanes(executor, now) if executor.has_lanes else [current]
     return [_running(each) for each in found if each.key in executor.held]
 
 
@@ -112,7 +112,7 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
     ``careful``: that happened a short while ago. If the only job of an executor dies again then, that job is to blame.
     """
     held, kill_reason, current = executor.held, executor.kill_reason, executor.look(now)
-    ran = executor.look_at_lanes(now) if executor.has_lanes else [] if current is None else [current]
+    ran = in_lanes(executor, now) if executor.has_lanes else [] if current is None else [current]
     ran = [each for each in ran if each.key in held]
     if not held:
         return None
@@ -136,6 +136,11 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
             ended_at = started_at + (now - current.started) // 1_000_000
     del held[pays]
     return death_ending(kill_reason, pays, started_at, ended_at, executor.cause())
+
+
+def in_lanes(executor: ExecutorProcess, now: int) -> list[Current]:
+    """Return the async jobs that run there, or ran when it died."""
+    return [each for each in executor.look_at_lanes(now) if each.key in executor.held] if executor.has_lanes else []
 
 
 def _fault_of_death(executor: ExecutorProcess, first: int, named: int) -> str:

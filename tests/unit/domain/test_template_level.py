@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ CALLING = Template(
     split=GridSplit(axes={"a": {"first": 1, "last": "${max(n, 5)}"}}),
     child=TEMPLATE.child.__class__(handler="a:b"),
 )
+WARM = Template(name="w", split=TEMPLATE.split, child=replace(TEMPLATE.child, setup="a:warm", memory_bytes=2**30))
 TOTAL = Template(name="t", split=TEMPLATE.split, child=TEMPLATE.child, reduce=GRID.child)
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
@@ -50,6 +52,14 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert version(NEW) != version(TEMPLATE)
     levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL)]
     assert (levels, LEVEL) == ([0, 1, 2, 3, 3], 3)
+    assert WARM.level == 3
+    assert set(json.loads(WARM.to_json())["child"]) == {
+        *json.loads(TEMPLATE.to_json())["child"],
+        "setup",
+        "memory_bytes",
+    }
+    assert Template.from_json(WARM.to_json()) == WARM
+    assert WARM.handlers == (TEMPLATE.child.handler, "a:warm")
     assert "reduce" not in json.loads(TEMPLATE.to_json())
     assert Template.from_json(TOTAL.to_json()) == TOTAL
 

@@ -51,8 +51,8 @@ async def deaf(ctx: AsyncChildContext, state: Any = None) -> None:
             continue
 
 
-async def blocks(ctx: AsyncChildContext, seconds: float = 60.0) -> str:
-    await asyncio.sleep(0.05)
+async def blocks(ctx: AsyncChildContext, seconds: float = 60.0, first: float = 0.05) -> str:
+    await asyncio.sleep(first)
     time.sleep(seconds)
     return "blocked"
 
