@@ -26,6 +26,7 @@ import msgspec
 from streamsched.worker import copies, descendants, errors, wire
 from streamsched.worker.context import ChildContext, LocalTransport, Transport
 from streamsched.worker.endings import Outcome, ending_of, raised, read_arguments
+from streamsched.worker.handlers import Handler
 from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
@@ -60,6 +61,7 @@ class Executor:
         self._async = self._preparation.asynchronous
         self._lanes: Lanes | None = None  # where async handlers run
         self._leaving = False
+        self._cold = False  # another setup than this executor's is wanted
         self._pid = os.getpid()
         self._queue: deque[Job] = deque()
         self._journal: wire.Journal | None = None
@@ -90,6 +92,8 @@ class Executor:
         while True:
             job = self._next(wall)
             if job is None:
+                if self._cold:
+                    self._leave()
                 self.flush()
                 if self._leaving or (self._quitting and not self._queue):
                     return
@@ -100,9 +104,12 @@ class Executor:
 
     def _next(self, wall: int) -> Job | None:
         with self._lock:
-            if not self._queue:
+            job = self._queue[0] if self._queue else None
+            cold = job is not None and job.options is not None and self._preparation.is_cold(job)
+            if job is None or cold:
+                self._cold = cold
                 return None
-            job = self._queue.popleft()
+            self._queue.popleft()
             self._key = job.key
             self._confirmed = 0
             self._context = self._context_of(ChildContext, job, self)
@@ -127,7 +134,8 @@ class Executor:
         if os.getpid() != self._pid:
             copies.end(None)
         if outcome is None:
-            if self._in_lanes(job, wall):
+            width = self._preparation.options_of(job).concurrency or 1
+            if self._have_lanes().serve(job, width, self._began, wall):
                 self._leave()
             return
         took = _monotonic_ns() - self._began
@@ -149,10 +157,11 @@ class Executor:
             handler = self._known.get(job.handler)
             if handler is None:
                 handler = self._preparation.handler_of(job)
+            if job.options is not None and (failure := self._preparation.warm(job, self._page, self._run_alone)):
+                raise failure.with_traceback(failure.__traceback__ and failure.__traceback__.tb_next)
             begun = True
             if job.handler in self._async:
                 return None
-            self._preparation.check(job)
             if job.options is None:
                 value = copy_context().run(handler, context, **read_arguments(job))
             else:
@@ -166,14 +175,16 @@ class Executor:
             stops = issubclass(type(error), errors.StopChild) and context.should_stop
             return raised(error, begun=begun, may_stop=stops)
 
-    def _in_lanes(self, job: Job, wall: int) -> bool:
-        """Run an async handler, and others like it, in the event loop; return whether to replace this executor."""
+    def _run_alone(self, function: Handler) -> BaseException | None:
+        return self._have_lanes().run(function)
+
+    def _have_lanes(self) -> Lanes:
         if self._lanes is None:
             from streamsched.worker.lanes import Lanes  # late: it imports asyncio
 
             self._lanes = Lanes(self, self._preparation, self._page, self._output, self._lock, self._payload_limit)
             self._preparation.note()
-        return self._lanes.serve(job, self._preparation.options_of(job).concurrency or 1, self._began, wall)
+        return self._lanes
 
     # --- what lanes ask for, too ---
 
@@ -192,14 +203,9 @@ class Executor:
         """Return what a handler gets behind its context: a reduce the results of its task."""
         if context.stage == WORK:
             return contextlib.nullcontext(())
-        from streamsched.worker.reduce import results_for
+        from streamsched.worker.reduce import results_for  # late: its imports are dear
 
-        def alive() -> None:
-            context.heartbeat()
-            if context.should_stop:
-                raise errors.StopChild
-
-        return results_for(self._journal, job, alive)
+        return results_for(self._journal, job, context)
 
     def take_like(self, job: Job) -> Job | None:
         """Take the job that waits first, if it is of the same kind."""

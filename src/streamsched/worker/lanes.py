@@ -153,6 +153,7 @@ class Lanes:
         self._kind, self._free, self._closing = job, list(range(width)), False
         self._begin(job, began, wall)
         self.page.ready(LANES)
+        self._count(job)
         self._serving = True
         self._loop.call_soon(self._fill)
         while self.running:
@@ -168,9 +169,21 @@ class Lanes:
             self.page.ready(IDLE)
         return self._closing
 
-    def run_setup(self, setup: Any) -> None:
-        """Run an async function to its end, before any child."""
-        self._loop.run_until_complete(setup())
+    def run(self, function: Any) -> BaseException | None:
+        """Run an async function to its end, where no child runs; return what it raised."""
+
+        async def run() -> BaseException | None:
+            try:
+                await function()
+            except BaseException as error:
+                return error
+            return None
+
+        return self._loop.run_until_complete(run())
+
+    def _count(self, job: Job) -> None:
+        if self._preparation.spent(job):
+            self._close()
 
     def _begin(self, job: Job, began: int, wall: int) -> None:
         lane = Lane(self, job, self._free.pop(0), began, wall)
@@ -189,6 +202,7 @@ class Lanes:
         while self._free and not self._closing and self._serving and (job := self.host.take_like(self._kind)):
             now = _monotonic_ns()
             self._begin(job, now, time.time_ns() - now)
+            self._count(job)
         if not self.running:
             self._loop.stop()
 
@@ -201,7 +215,7 @@ class Lanes:
         if len(self.running) == 1:
             self._have_threads()
             replace = self._preparation.tidy(took) or replace
-        if self._preparation.spent(lane.job) or replace:
+        if replace:
             self._close()
         self._output.end_voice(lane.voice)
         self.host.end(lane.job, lane.context, outcome, lane.began, lane.wall)

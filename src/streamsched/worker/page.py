@@ -34,7 +34,9 @@ _TEXT_AT: Final = _SPILL_AT + SPILL
 _LANES_AT: Final = _TEXT_AT + MEMORY_BYTES
 _LANE_WORDS: Final = 6  # a key plus one, 0 where the lane is free, then the fields of ``Current`` behind its key
 _SIZE: Final = _LANES_AT + 8 * _LANE_WORDS * MOST_LANES
-_KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING, _PID, _BLOCKER = range(11)
+_KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING, _PID, _BLOCKER, _PREPARED = range(12)
+PREPARING: Final = -1
+"""A setup runs, before the first child of its executor that names it."""
 _PENDING_FIELD: Final = 24  # bits of each offset in the word of what is pending; the rest is the count
 _MASK: Final = (1 << _PENDING_FIELD) - 1
 _COUNT_BITS: Final = 15
@@ -60,7 +62,10 @@ def create() -> int:
 
 
 class Current(NamedTuple):
-    """The job that runs now. ``started_at`` is milliseconds since the Unix epoch."""
+    """The job that runs now. ``started_at`` is milliseconds since the Unix epoch.
+
+    ``prepared``: when the setup of its executor had ended, ``PREPARING`` before; 0: there was none.
+    """
 
     key: int
     started: int
@@ -68,6 +73,7 @@ class Current(NamedTuple):
     beat: int
     done: float
     total: float
+    prepared: int = 0
 
 
 class Page:
@@ -154,6 +160,10 @@ class Page:
         """Publish which job holds up all others, as its coroutine does not await; -1: none."""
         self._ints[_BLOCKER] = key + 1
 
+    def prepare(self, now: int) -> None:
+        """Publish that a setup begins (``PREPARING``), or has ended."""
+        self._ints[_PREPARED] = now
+
     def push(self, item: bytes) -> bool:
         """Keep one encoded item until it is sent; refuse if there is no room."""
         word = self._ints[_PENDING]
@@ -199,19 +209,20 @@ class Page:
         key = ints[_KEY]
         if key < 0:
             return None
-        found = Current(key, ints[_STARTED], ints[_STARTED_AT], ints[_BEAT], floats[_DONE], floats[_TOTAL])
+        times = ints[_STARTED], ints[_STARTED_AT], ints[_BEAT]
+        found = Current(key, *times, floats[_DONE], floats[_TOTAL], ints[_PREPARED])
         return found if ints[_KEY] == key else None
 
     def lanes(self, count: int) -> list[Current]:
         """Return what runs in the first ``count`` lanes, but for what changed while this looked."""
-        ints, floats, found = self._lanes, self._lane_floats, []
+        ints, floats, found, prepared = self._lanes, self._lane_floats, [], self._ints[_PREPARED]
         for first in range(0, min(count, MOST_LANES) * _LANE_WORDS, _LANE_WORDS):
             key = ints[first]
             if key > 0:
                 started, at, beat = ints[first + 1 : first + 4]
                 done, total = floats[first + 4 : first + 6]
                 if ints[first] == key:
-                    found.append(Current(key - 1, started, at, beat, done, total))
+                    found.append(Current(key - 1, started, at, beat, done, total, prepared))
         return found
 
     def blocker(self) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from streamsched.worker.errors import NonRetryable
@@ -10,6 +11,7 @@ from streamsched.worker.handlers import Handler, Handlers, is_async
 from streamsched.worker.isolation import Surroundings
 from streamsched.worker.jobs import Job
 from streamsched.worker.output import Output
+from streamsched.worker.page import PREPARING, Page
 
 if TYPE_CHECKING:
     from streamsched.domain.options import Options
@@ -22,7 +24,11 @@ class Preparation:
         self._handlers = Handlers(allow)
         self._output = output
         self._surroundings: Surroundings | None = None
-        self._left = reuse or -1  # jobs until this executor is to be replaced
+        self._reuse = reuse
+        self._ran = 0
+        self._setup = ""  # what was run once, or was to be
+        self.spoilt = False
+        """A setup failed: nothing more is to run in this process."""
         self.known: dict[str, Handler] = {}
         """Handlers whose modules are imported."""
         self.asynchronous: set[str] = set()
@@ -38,14 +44,6 @@ class Preparation:
 
         return options_of(job.options)
 
-    def check(self, job: Job) -> None:
-        """Refuse a plain handler that is to run beside others. Raise NonRetryable."""
-        if job.options is not None and self.options_of(job).concurrency is not None:
-            raise NonRetryable(
-                f"child.concurrency is for async handlers, and {job.handler} is a plain function: "
-                "write it as async def, or remove concurrency"
-            )
-
     def handler_of(self, job: Job) -> Handler:
         """Return the handler of a job; import its module with the first."""
         return self.known.get(job.handler) or self._know(job.handler)
@@ -57,6 +55,42 @@ class Preparation:
         self.note()
         return handler
 
+    def is_cold(self, job: Job) -> bool:
+        """Return whether a job needs another executor, because another setup has run in this one."""
+        setup = self.options_of(job).setup
+        return setup is not None and self._setup not in ("", setup)
+
+    def warm(self, job: Job, page: Page, run: Callable[[Handler], BaseException | None]) -> BaseException | None:
+        """Do what the options of a job want before it: check its handler, run its setup once. Return what that raised.
+
+        ``run`` calls an async function. Raise NonRetryable for a plain handler that is to run beside others, and what
+        ``Handlers.resolve`` raises.
+        """
+        options = self.options_of(job)
+        if options.concurrency is not None and job.handler not in self.asynchronous:
+            raise NonRetryable(
+                f"child.concurrency is for async handlers, and {job.handler} is a plain function: "
+                "write it as async def, or remove concurrency"
+            )
+        if options.setup is None or options.setup == self._setup:
+            return None
+        setup = self._handlers.resolve(options.setup)
+        self._setup, self.spoilt = options.setup, True
+        page.prepare(PREPARING)
+        try:
+            if is_async(setup):
+                failure = run(setup)
+                if failure is not None:
+                    return failure
+            else:
+                setup()
+        except BaseException as error:  # SystemExit too
+            return error
+        page.prepare(time.monotonic_ns())
+        self.spoilt = False
+        self.note()
+        return None
+
     def note(self) -> None:
         """Record what an import has set as part of the state to restore."""
         self._output.note()
@@ -65,9 +99,10 @@ class Preparation:
 
     def tidy(self, took: int) -> bool:
         """Set back what a child has changed that ran so long; return whether this executor is to be replaced."""
-        return self._surroundings is not None and bool(self._surroundings.tidy(took))
+        return self.spoilt or (self._surroundings is not None and bool(self._surroundings.tidy(took)))
 
     def spent(self, job: Job) -> bool:
         """Count a job; return whether this executor has run as many as it may."""
-        self._left -= 1
-        return self._left == 0
+        self._ran += 1
+        limits = [self._reuse, (job.options and self.options_of(job).reuse) or 0]
+        return self._ran >= min((limit for limit in limits if limit), default=self._ran + 1)

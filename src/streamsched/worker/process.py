@@ -63,6 +63,7 @@ class ExecutorProcess:
         self.asked_back = False  # jobs may come back in any order
         self.last_ended = -1
         self.quiet_since = 0  # since when it holds jobs and runs none of them
+        self.prepared = 0  # when its setup had ended: once
         self.seen = (-1, 0)  # the running job, and when its page says that it began
         self.recalled = -1  # the running job behind which nothing waits any more
         self.suspect = -1  # the running job that was seen once beyond a limit
@@ -199,7 +200,13 @@ class ExecutorProcess:
         if self.seen[0] != current.key:
             self.seen = (current.key, current.started)
         # The clock once more: this process may have been frozen since it was asked.
-        if self.seen[1] != current.started or not (possible(current, now) or possible(current, time.monotonic_ns())):
+        again = self.prepared > 0 and self.prepared != current.prepared
+        self.prepared = current.prepared
+        if (
+            again
+            or self.seen[1] != current.started
+            or not (possible(current, now) or possible(current, time.monotonic_ns()))
+        ):
             self.fault = self.fault or "its page has impossible times"
             return None
         return current

@@ -17,7 +17,8 @@ from streamsched.log.codec import Codec
 from streamsched.log.topics import Topics
 from streamsched.view.store import RocksStore
 from streamsched.view.view import View
-from streamsched.worker.errors import NonRetryable
+from streamsched.worker.context import ChildContext
+from streamsched.worker.errors import NonRetryable, StopChild
 from streamsched.worker.jobs import Job
 from streamsched.worker.results import Results, read_results
 from streamsched.worker.wire import Journal
@@ -27,8 +28,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def results_for(journal: Journal | None, job: Job, alive: Callable[[], None]) -> Iterator[tuple[Results]]:
+def results_for(journal: Journal | None, job: Job, context: ChildContext) -> Iterator[tuple[Results]]:
     """Give the reduce of a job its results. Reading them counts as being alive, and is a safe point."""
+
+    def alive() -> None:
+        context.heartbeat()
+        if context.should_stop:
+            raise StopChild
+
     options = read_options(job.options or "")
     if options is None or options.reduce is None or journal is None:
         raise NonRetryable(f"this worker does not know how to run a child with {job.options}")

@@ -1,0 +1,114 @@
+"""What a template says of its executors: a setup before the first child, children until one is replaced, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from streamsched.domain.options import Options, write_options
+from streamsched.worker.jobs import Job, JobCompleted, JobFailed, JobReturned
+from streamsched.worker.pool import ExecutorPool
+from tests.unit.worker.pool_case import Case, make_job
+
+pytestmark = pytest.mark.slow
+HERE = Path(__file__).parent
+Pools = Callable[..., Case]
+
+
+def a_job(handler: str, options: Options, **fields: object) -> Job:
+    return make_job(f"setup_handlers:{handler}", options=write_options(options), **fields)
+
+
+def warmed(setup: str, handler: str = "work", **fields: object) -> Job:
+    return a_job(handler, Options(setup=f"setup_handlers:{setup}"), **fields)
+
+
+def result(case: Case, job: Job) -> list[object]:
+    ending = case.one(job, JobCompleted)
+    assert ending.result is not None
+    found: list[object] = msgspec.json.decode(ending.result)
+    return found
+
+
+@pytest.fixture
+def pools(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pools]:
+    monkeypatch.chdir(HERE)
+    opened: list[ExecutorPool] = []
+
+    def make(slots: int = 1, **settings: object) -> Case:
+        opened.append(ExecutorPool(slots, allow=["setup_handlers"], **settings))  # type: ignore[arg-type]
+        return Case(opened[-1])
+
+    yield make
+    for pool in opened:
+        pool.close()
+
+
+def test_a_setup_runs_once_before_the_first_child_and_what_it_sets_stays(pools: Pools) -> None:
+    case = pools()
+    cold = result(case, make_job("setup_handlers:work"))
+    first, second = result(case, warmed("warm")), result(case, warmed("warm"))
+    assert first == second == [cold[0], 1, "yes"]
+    assert result(case, make_job("setup_handlers:work")) == first  # a plain child does no harm
+
+
+def test_another_setup_retires_the_executor(pools: Pools) -> None:
+    case = pools()
+    first = result(case, warmed("warm"))
+    job = warmed("slow")
+    case.pool.submit([job])
+    while isinstance(case.endings(job)[0], JobReturned):
+        case.news.clear()
+        case.until(case.pool.room)
+        case.pool.submit([job])
+    ending = case.ending(job)
+    assert isinstance(ending, JobCompleted)
+    assert ending.result is not None
+    pid, times, _ = msgspec.json.decode(ending.result)
+    assert (pid != first[0], times) == (True, 1)
+
+
+def test_an_async_setup_runs_in_the_loop_of_the_children(pools: Pools) -> None:
+    assert pools().one(warmed("warm_async", "in_loop"), JobCompleted).result == "true"
+
+
+def test_its_error_fails_the_child_and_retires_the_executor(pools: Pools, tmp_path: Path) -> None:
+    case = pools()
+    failed = case.one(warmed("breaks"), JobFailed)
+    assert (failed.error_type, failed.message, failed.retryable, failed.lack) == ("OSError", "no model there", True, "")
+    assert "in breaks" in failed.traceback
+    assert "preparation.py" not in failed.traceback
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BREAKS_ONCE", str(tmp_path / "once"))
+        case = pools()
+        assert case.one(warmed("breaks_once"), JobFailed).message == "not yet"
+        case.until(case.pool.room)
+        assert isinstance(case.one(warmed("breaks_once"), JobCompleted), JobCompleted)
+
+
+def test_limits_begin_behind_the_setup_which_may_take_as_long_as_an_attempt(pools: Pools) -> None:
+    case = pools()
+    assert result(case, warmed("slow", timeout_ms=900, heartbeat_ms=300))[1] == 1
+    case.one(warmed("endless", timeout_ms=900, heartbeat_ms=300), JobReturned)
+    case.until(case.pool.room)
+    failed = case.one(warmed("endless", timeout_ms=900, heartbeat_ms=300), JobFailed)
+    assert (failed.reason, failed.error_type) == ("timeout", "Timeout")
+
+
+@pytest.mark.parametrize(("setup", "lack"), [("os:getcwd", "module"), ("setup_handlers:missing", "import")])
+def test_a_setup_that_is_not_there_is_a_lack_of_this_worker(pools: Pools, setup: str, lack: str) -> None:
+    failed = pools().one(a_job("work", Options(setup=setup)), JobFailed)
+    assert failed.lack == lack
+
+
+@pytest.mark.parametrize(("child", "worker"), [(2, 0), (2, 5), (5, 2)])
+def test_the_smaller_reuse_wins(pools: Pools, child: int, worker: int) -> None:
+    case = pools(reuse=worker)
+    pids = []
+    for _ in range(5):
+        case.until(case.pool.room)
+        pids.append(result(case, a_job("work", Options(reuse=child)))[0])
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 2, 1]
