@@ -17,11 +17,12 @@ AHEAD_NS = 1_000_000_000
 class KillReason:
     """Why the pool killed an executor: for this job, which broke a limit, did not stop, or is not wanted.
 
-    ``protocol``: for no job yet, but because its link or its page cannot be from our own code.
+    ``protocol``: for no job yet, but because its link or its page cannot be from our own code. ``oom``: it has more
+    memory than a job allows; the key is -1 where it could be any of several.
     """
 
     key: int
-    reason: Literal["timeout", "heartbeat", "stopped", "dropped", "protocol"]
+    reason: Literal["timeout", "heartbeat", "stopped", "dropped", "protocol", "oom"]
     message: str = ""
 
 
@@ -64,6 +65,8 @@ def death_ending(kill_reason: KillReason | None, key: int, started_at: int, ende
             reason, error_type, message = "timeout", "Timeout", kill_reason.message
         elif kill_reason.reason == "heartbeat":
             reason, error_type, message = "heartbeat", "HeartbeatLost", kill_reason.message
+        elif kill_reason.reason == "oom":
+            error_type, message = "oom", kill_reason.message
         elif kill_reason.reason == "protocol":
             error_type = "ProtocolError"
             message = f"the handler broke the link between its executor and the worker: {kill_reason.message}"

@@ -20,6 +20,7 @@ from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, judge
+from streamsched.worker.memory import MemoryWatch
 from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.placement import Placement
 from streamsched.worker.process import ExecutorConfig, ExecutorProcess
@@ -74,6 +75,7 @@ class ExecutorPool:
         self._news: list[News] = []
         self._depth = Depth()
         self._placement = Placement()
+        self._memory = MemoryWatch()
         self._failures = 0
         self._start_at = 0
         self._looked = clock()
@@ -315,10 +317,13 @@ class ExecutorPool:
         current = executor.look(now)
         if trust.is_lost(executor, current, now, self._awake):
             executor.kill(None)
-        elif current is not None and executor.has_lanes:
-            self._judge_lanes(executor, now)
         elif current is not None:
-            self._judge(executor, current, now)
+            if executor.has_lanes:
+                self._judge_lanes(executor, now)
+            else:
+                self._judge(executor, current, now)
+            if (kill_reason := self._memory.judge(executor, current, now)) is not None:
+                executor.kill(kill_reason)
 
     def _judge_lanes(self, executor: ExecutorProcess, now: int) -> None:
         for current in executor.look_at_lanes(now):
@@ -377,10 +382,13 @@ class ExecutorPool:
         self._deafen(executor)
         self._executors.remove(executor)
         self._news += trust.believe(executor, executor.drain(now))
+        self._memory.note_death(executor)
         beside = [executor.held[each.key] for each in trust.in_lanes(executor, now)]
         ending = trust.blame(executor, now, careful=self._depth.is_careful(now))
         if ending is not None:
             self._news.append(ending)
+        elif executor.kill_reason is not None and executor.kill_reason.reason == "oom":
+            self._placement.suspect(beside)
         elif executor.fault or (executor.held and executor.ready and executor.kill_reason is None):
             self._depth.be_careful(now)
             self._placement.suspect(beside if len(beside) > 1 else ())

@@ -72,6 +72,8 @@ class ExecutorProcess:
         self.kind: tuple[str, str | None] = ("", None)  # handler and options of what it was given last
         self.setup = ""  # what it was given last of such
         self.alone = False  # what it holds is to run with nothing beside it
+        self.memory_look = 0  # when to look at its memory again, monotonic nanoseconds
+        self.starved = ""  # the kernel killed it for want of memory: how that is known
         self.cancelled: dict[int, tuple[KillReason, int]] = {}
         """Why async jobs were cancelled, and until when they may end."""
         self._out = bytearray()
@@ -266,6 +268,11 @@ class ExecutorProcess:
             name = f"signal {-code}"
         hint = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
         return f"the executor process was killed by {name}{hint}"
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was killed by a signal that nobody here has sent."""
+        return self._process.returncode == -signal.SIGKILL and self._ordered_at is None
 
     @property
     def lost_link(self) -> bool:

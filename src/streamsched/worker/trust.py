@@ -134,6 +134,8 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
         if current.key == pays:
             started_at = current.started_at
             ended_at = started_at + (now - current.started) // 1_000_000
+    if kill_reason is None and executor.starved:
+        kill_reason = KillReason(pays, "oom", executor.starved)
     del held[pays]
     return death_ending(kill_reason, pays, started_at, ended_at, executor.cause())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,7 +11,9 @@ import msgspec
 import pytest
 
 from streamsched.domain.options import Options, write_options
+from streamsched.worker import memory
 from streamsched.worker.jobs import Job, JobCompleted, JobFailed, JobReturned
+from streamsched.worker.memory import kills_for_memory
 from streamsched.worker.pool import ExecutorPool
 from tests.unit.worker.pool_case import Case, make_job
 
@@ -112,3 +116,55 @@ def test_the_smaller_reuse_wins(pools: Pools, child: int, worker: int) -> None:
         case.until(case.pool.room)
         pids.append(result(case, a_job("work", Options(reuse=child)))[0])
     assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_a_child_above_its_memory_fails_as_oom(pools: Pools, below: bool) -> None:
+    case = pools()
+    small = Options(memory=150_000_000)
+    assert case.one(a_job("grows", small, args={"megabytes": 10, "seconds": 0.5}), JobCompleted)
+    failed = case.one(a_job("grows", small, args={"megabytes": 250, "seconds": 30.0, "below": below}), JobFailed)
+    assert (failed.error_type, failed.reason, failed.retryable) == ("oom", "error", True)
+    assert "MB in memory, above child.memory, 150 MB" in failed.message
+    case.until(case.pool.room)
+    assert case.one(a_job("grows", small, args={"megabytes": 10}), JobCompleted)
+
+
+def test_of_several_that_are_too_large_together_none_pays_and_each_runs_alone(pools: Pools) -> None:
+    case = pools()
+    options = Options(memory=150_000_000, concurrency=4)
+    sizes = [60, 60, 200]
+    jobs = [a_job("grows_beside", options, child=child, args={"megabytes": size}) for child, size in enumerate(sizes)]
+    case.pool.submit(jobs)
+    assert all(isinstance(ending, JobReturned) for ending in case.endings(*jobs))
+    case.news.clear()
+    case.until(case.pool.room)
+    *others, large = case.run(*jobs)
+    assert all(isinstance(ending, JobCompleted) for ending in others)
+    assert isinstance(large, JobFailed)
+    assert large.error_type == "oom"
+
+
+def test_a_kill_by_the_kernel_for_want_of_memory_is_named(
+    pools: Pools, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 3\n")
+    monkeypatch.setattr(memory, "_own_cgroup", lambda: tmp_path)
+    assert kills_for_memory() == 3
+    case = pools()
+    job = make_job("setup_handlers:grows", args={"megabytes": 1, "seconds": 60.0})
+    case.pool.submit([job])
+    case.until(lambda: case.runs(job))
+    (tmp_path / "memory.events").write_text("low 0\noom 2\noom_kill 4\n")
+    os.kill(case.pool.pids()[0], signal.SIGKILL)
+    (failed,) = case.endings(job)
+    assert isinstance(failed, JobFailed)
+    assert failed.error_type == "oom"
+    job = make_job("setup_handlers:grows", args={"megabytes": 1, "seconds": 60.0})
+    case.until(case.pool.room)
+    case.pool.submit([job])
+    case.until(lambda: case.runs(job))
+    os.kill(case.pool.pids()[0], signal.SIGKILL)
+    (failed,) = case.endings(job)
+    assert isinstance(failed, JobFailed)
+    assert failed.error_type == "ExecutorDied"
