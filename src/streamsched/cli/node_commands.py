@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import DrainTimeout, Name, Reuse, Slots, settings_of, slots_or_cpus
+from streamsched.cli.options import (
+    DevicesOption,
+    DrainTimeout,
+    Name,
+    Reuse,
+    Slots,
+    devices_of,
+    settings_of,
+    slots_or_cpus,
+)
 from streamsched.cli.printing import note
 from streamsched.domain.errors import InputError
 from streamsched.domain.routing import problem_of_patterns
@@ -45,6 +54,7 @@ def worker(
         float, typer.Option(metavar="SECONDS", min=0, help="Least time between durable checkpoints of one child.")
     ] = 1.0,
     reuse: Reuse = 0,
+    devices: DevicesOption = None,
 ) -> int:  # fmt: skip
     """Run a worker, which runs children until it is stopped.
 
@@ -52,7 +62,7 @@ def worker(
     stops it at once. Handlers print to stdout.
     """
     _check_grace(grace_period, drain_timeout)
-    modules = allowed_modules(allow)
+    modules, bound = allowed_modules(allow), devices_of(devices)
     settings = _node_settings(context, "worker", name)
     from streamsched.hosting.node import serve_worker
     from streamsched.worker.node import WorkerTiming
@@ -61,7 +71,7 @@ def worker(
         note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
     timing = WorkerTiming(drain=drain_timeout, checkpoint=checkpoint_interval)
     slots = slots_or_cpus(slots)
-    serve_worker(settings, name=name, slots=slots, allow=modules, timing=timing, reuse=reuse)
+    serve_worker(settings, name=name, slots=slots, allow=modules, timing=timing, reuse=reuse, devices=bound)
     return 0
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from streamsched.cli.options import DrainTimeout, Reuse, Slots, settings_of, slots_or_cpus
+from streamsched.cli.options import DevicesOption, DrainTimeout, Reuse, Slots, devices_of, settings_of, slots_or_cpus
 from streamsched.cli.printing import note
 from streamsched.cli.progress import FoldNotice
 from streamsched.domain.errors import InputError
@@ -24,6 +24,7 @@ def up(
     )] = None,
     drain_timeout: DrainTimeout = 30.0,
     reuse: Reuse = 0,
+    devices: DevicesOption = None,
 ) -> int:  # fmt: skip
     """Work on all tasks and schedules of the embedded log until stopped: a scheduler and a worker on this machine.
 
@@ -41,12 +42,13 @@ def up(
             "'up' works on the embedded log, and a Kafka broker is given",
             "start 'streamsched scheduler' and 'streamsched worker', or leave --brokers out (and STREAMSCHED_BROKERS)",
         )
-    slots, modules = slots_or_cpus(slots), allowed_modules(allow)
+    slots, modules, bound = slots_or_cpus(slots), allowed_modules(allow), devices_of(devices)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # nothing has begun while the journal is folded
     service = Run(
-        settings, slots=slots, command="up", allow=modules, drain=drain_timeout, reuse=reuse, on_progress=FoldNotice()
-    )
+        settings, slots=slots, command="up", allow=modules, drain=drain_timeout, reuse=reuse, devices=bound,
+        on_progress=FoldNotice(),
+    )  # fmt: skip
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, frame: service.stop())

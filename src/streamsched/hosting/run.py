@@ -36,6 +36,7 @@ from streamsched.runtime.service import serve
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View
+from streamsched.worker.devices import Devices
 from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
 
@@ -82,6 +83,7 @@ class Run:
         allow: Sequence[str] = (),
         drain: float = WorkerTiming().drain,
         reuse: int = 0,
+        devices: Devices | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> None:
         """Open the log and fold its journal.
@@ -92,6 +94,7 @@ class Run:
             command: the name of the nodes, also in messages to other processes of this folder.
             allow: modules whose handlers may run; by default all that templates in this log name.
             reuse: children after which an executor is replaced; 0: never.
+            devices: those of the slots.
             drain: seconds that running children have to stop.
             on_progress: called with the numbers of folded records and of all.
 
@@ -99,6 +102,7 @@ class Run:
         """
         self._slots = slots
         self._reuse = reuse
+        self._devices = devices
         self._command = command
         self._allow = allow
         self._drain = drain
@@ -238,7 +242,7 @@ class Run:
         try:
             pool = ExecutorPool(
                 self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse,
-                journal=partial(wiring.journal, self._site),
+                journal=partial(wiring.journal, self._site), devices=self._devices,
             )  # fmt: skip
         finally:
             os.close(output)

@@ -18,6 +18,7 @@ from streamsched.domain.options import options_of
 from streamsched.worker import cancelling, trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
+from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, judge
 from streamsched.worker.memory import MemoryWatch
@@ -47,21 +48,23 @@ class ExecutorPool:
     keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
     between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
     only when one of them left behind what cannot be restored. ``clock`` must be the monotonic clock
-    of the machine, in nanoseconds. ``journal`` is asked where it is, for the first job that reads it. On Linux
-    executors die with the *thread* that made them: use a pool in the thread that lives longest.
+    of the machine, in nanoseconds. ``journal`` is asked where it is, for the first job that reads it.
+    ``devices``: those of the slots. On Linux executors die with the *thread* that made them: use a pool in the thread
+    that lives longest.
     """
 
     def __init__(
         self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
         checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
         clock: Callable[[], int] = time.monotonic_ns, journal: Callable[[], wire.Journal] | None = None,
+        devices: Devices | None = None,
     ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._config = ExecutorConfig(
             allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
             checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse,
-            output_path=None if output_path is None else str(output_path.absolute()),
+            output_path=None if output_path is None else str(output_path.absolute()), devices=devices,
         )  # fmt: skip
         self._remains = Remains(output_fd, self._config.output_path)
         self._slots = slots
@@ -409,6 +412,7 @@ class ExecutorPool:
             return
         self._start_at = 0
         while len(self._executors) < self._slots:
-            executor = ExecutorProcess(self._config)
+            slots = {executor.slot for executor in self._executors}
+            executor = ExecutorProcess(self._config, next(slot for slot in range(self._slots) if slot not in slots))
             self._executors.append(executor)
             self._selector.register(executor, selectors.EVENT_READ)

@@ -16,6 +16,7 @@ import msgspec
 from streamsched.domain.options import Options
 from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
+from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, News
 from streamsched.worker.kill_reason import KillReason, possible
 from streamsched.worker.output import remains
@@ -41,6 +42,7 @@ class ExecutorConfig:
     payload_limit: int
     reuse: int
     output_path: str | None = None
+    devices: Devices | None = None
 
 
 class ExecutorProcess:
@@ -49,7 +51,8 @@ class ExecutorProcess:
     It runs its jobs in the order in which they were given: the first one held is the one that runs, or is to run next.
     """
 
-    def __init__(self, config: ExecutorConfig) -> None:
+    def __init__(self, config: ExecutorConfig, slot: int = 0) -> None:
+        self.slot = slot
         self.held: dict[int, Job] = {}
         self.dropped: set[int] = set()
         self.stopping: dict[int, int] = {}  # deadlines of the grace period, monotonic nanoseconds
@@ -103,7 +106,7 @@ class ExecutorProcess:
                     f"{theirs.fileno()},{fd}",
                     msgspec.json.encode(setup).decode(),
                 ],
-                env=_environment(),
+                env=_environment() | ({} if config.devices is None else config.devices.environment(slot)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if config.output_fd is None else config.output_fd,
                 stderr=config.output_fd,

@@ -12,6 +12,7 @@ import pytest
 
 from streamsched.domain.options import Options, write_options
 from streamsched.worker import memory
+from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, JobCompleted, JobFailed, JobReturned
 from streamsched.worker.memory import kills_for_memory
 from streamsched.worker.pool import ExecutorPool
@@ -168,3 +169,16 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_named(
     (failed,) = case.endings(job)
     assert isinstance(failed, JobFailed)
     assert failed.error_type == "ExecutorDied"
+
+
+def test_each_slot_has_its_device(pools: Pools) -> None:
+    case = pools(3, devices=Devices.parse("TEST_DEVICES=a, b"))
+    jobs = [make_job("setup_handlers:device") for _ in range(3)]
+    found = [ending.result for ending in case.run(*jobs) if isinstance(ending, JobCompleted)]
+    assert sorted(map(str, found)) == ['"a"', '"a"', '"b"']
+
+
+@pytest.mark.parametrize("text", ["", "A", "A=", "A=1,,2", "1A=2", "A B=1", "STREAMSCHED_BROKERS=x", "A=\0"])
+def test_what_binds_no_devices(text: str) -> None:
+    with pytest.raises(ValueError, match=r"does not bind|its own|own"):
+        Devices.parse(text)
