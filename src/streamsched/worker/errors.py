@@ -65,7 +65,7 @@ class HandlerNotFound(NonRetryable):
 
 
 class BadArguments(NonRetryable):
-    """The arguments are not a JSON object."""
+    """The arguments are not a JSON object, or not what the handler's annotations say."""
 
 
 class ResultNotSerialisable(NonRetryable):

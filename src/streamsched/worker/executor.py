@@ -58,7 +58,7 @@ class Executor:
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
         self._preparation = Preparation(setup.allow, setup.reuse, output)
         self._known = self._preparation.known
-        self._async = self._preparation.asynchronous
+        self._special = self._preparation.special
         self._lanes: Lanes | None = None  # where async handlers run
         self._leaving = False
         self._cold = False  # another setup than this executor's is wanted
@@ -160,13 +160,14 @@ class Executor:
             if job.options is not None and (failure := self._preparation.warm(job, self._page, self._run_alone)):
                 raise failure.with_traceback(failure.__traceback__ and failure.__traceback__.tb_next)
             begun = True
-            if job.handler in self._async:
-                return None
-            if job.options is None:
+            if job.options is None and job.handler not in self._special:
                 value = copy_context().run(handler, context, **read_arguments(job))
+            elif job.handler in self._preparation.asynchronous:
+                return None
             else:
+                arguments = self._preparation.arguments_of(job)
                 with self.given(context, job) as given:
-                    value = copy_context().run(handler, context, *given, **read_arguments(job))
+                    value = copy_context().run(handler, context, *given, **arguments)
             return Outcome(write_result(value, self._payload_limit))
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:

@@ -10,7 +10,7 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from streamsched.domain.routing import EVERYTHING, allows
-from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, describe
+from streamsched.worker.errors import BadArguments, HandlerNotAllowed, HandlerNotFound, describe
 
 Handler = Callable[..., Any]
 _LAZY: Final = {
@@ -97,12 +97,26 @@ def body_of(handler: Handler) -> Any:
     return handler.func if isinstance(handler, partial) else handler
 
 
-def is_async(handler: Handler) -> bool:
-    """Return whether a handler is an ``async def``, or an object whose ``__call__`` is one."""
+def function_of(handler: Handler) -> FunctionType | None:
+    """Return the function that is called: of an object the one that it stands for, or its ``__call__``."""
     body = body_of(handler)
     if not isinstance(body, FunctionType):
-        body = type(body).__dict__.get("__call__")
-    return isinstance(body, FunctionType) and bool(body.__code__.co_flags & _ASYNC)
+        body = getattr(body, "__wrapped__", None) or type(body).__dict__.get("__call__")
+    return body if isinstance(body, FunctionType) else None
+
+
+def is_async(handler: Handler) -> bool:
+    """Return whether a handler is an ``async def``."""
+    function = function_of(handler)
+    return function is not None and bool(function.__code__.co_flags & _ASYNC)
+
+
+def not_async(name: str) -> BadArguments:
+    """Return the error of a plain handler that is to run beside others."""
+    return BadArguments(
+        f"child.concurrency is for async handlers, and {name} is a plain function: "
+        "write it as async def, or remove concurrency"
+    )
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:

@@ -22,7 +22,7 @@ from streamsched.domain.options import WORK
 from streamsched.worker import copies, errors, traces, wire
 from streamsched.worker.async_context import AsyncChildContext
 from streamsched.worker.context import ChildContext
-from streamsched.worker.endings import Outcome, raised, read_arguments
+from streamsched.worker.endings import Outcome, raised
 from streamsched.worker.jobs import Job, JobCheckpointed
 from streamsched.worker.output import Output
 from streamsched.worker.page import CLOSING, IDLE, LANES, Page
@@ -234,8 +234,9 @@ class Lanes:
                 raise errors.StopChild
             handler = self._preparation.handler_of(lane.job)
             begun = True
+            arguments = self._preparation.arguments_of(lane.job)
             with self.host.given(context, lane.job) as given:
-                value = await handler(context, *given, **read_arguments(lane.job))
+                value = await handler(context, *given, **arguments)
             lane.inside = False
             return Outcome(write_result(value, self._payload_limit))
         except BaseException as error:  # SystemExit and KeyboardInterrupt too

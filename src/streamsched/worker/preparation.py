@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from streamsched.worker.errors import NonRetryable
-from streamsched.worker.handlers import Handler, Handlers, is_async
+from streamsched.worker.endings import read_arguments
+from streamsched.worker.handlers import Handler, Handlers, body_of, is_async, not_async
 from streamsched.worker.isolation import Surroundings
 from streamsched.worker.jobs import Job
 from streamsched.worker.output import Output
@@ -33,6 +33,9 @@ class Preparation:
         """Handlers whose modules are imported."""
         self.asynchronous: set[str] = set()
         """Those of them that are async."""
+        self.special: set[str] = set()
+        """Those that are more than called: async, or with annotations behind the context."""
+        self._checks: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
     def begin(self) -> None:
         """Record the state of the process as the one to restore: nothing of a user's has run yet."""
@@ -48,10 +51,22 @@ class Preparation:
         """Return the handler of a job; import its module with the first."""
         return self.known.get(job.handler) or self._know(job.handler)
 
+    def arguments_of(self, job: Job) -> dict[str, Any]:
+        """Return the arguments of a job, as the annotations of its handler say. Raise BadArguments."""
+        check = self._checks.get(job.handler)
+        return read_arguments(job) if check is None else check(read_arguments(job))
+
     def _know(self, name: str) -> Handler:
         handler = self.known[name] = self._handlers.resolve(name)
         if is_async(handler):
             self.asynchronous.add(name)
+            self.special.add(name)
+        if getattr(body_of(handler), "__annotations__", True):
+            from streamsched.worker.arguments import arguments_of  # late: not every handler has annotations
+
+            if (check := arguments_of(handler)) is not None:
+                self._checks[name] = check
+                self.special.add(name)
         self.note()
         return handler
 
@@ -63,15 +78,12 @@ class Preparation:
     def warm(self, job: Job, page: Page, run: Callable[[Handler], BaseException | None]) -> BaseException | None:
         """Do what the options of a job want before it: check its handler, run its setup once. Return what that raised.
 
-        ``run`` calls an async function. Raise NonRetryable for a plain handler that is to run beside others, and what
+        ``run`` calls an async function. Raise BadArguments for a plain handler that is to run beside others, and what
         ``Handlers.resolve`` raises.
         """
         options = self.options_of(job)
         if options.concurrency is not None and job.handler not in self.asynchronous:
-            raise NonRetryable(
-                f"child.concurrency is for async handlers, and {job.handler} is a plain function: "
-                "write it as async def, or remove concurrency"
-            )
+            raise not_async(job.handler)
         if options.setup is None or options.setup == self._setup:
             return None
         setup = self._handlers.resolve(options.setup)

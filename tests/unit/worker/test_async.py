@@ -216,7 +216,7 @@ def test_children_of_another_kind_wait_their_turn(case: Case) -> None:
 
 def test_a_plain_handler_has_no_concurrency(case: Case) -> None:
     failed = case.one(many("plain", 1)[0], JobFailed)
-    assert (failed.error_type, failed.retryable) == ("NonRetryable", False)
+    assert (failed.error_type, failed.retryable) == ("BadArguments", False)
     assert "concurrency" in failed.message
 
 
