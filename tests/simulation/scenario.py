@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from random import Random
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from streamsched.domain import backfill, ticking
 from streamsched.domain.overlap import Overlap, SchedulePolicy
@@ -147,10 +147,16 @@ def template(rng: Random, plan: Scenario) -> Template:
                 reset_on_progress=reset,
                 non_retryable=("ExecutorDied",) if final < 0.2 else FINAL[int(final * 100) % len(FINAL)],
             ),
+            **_executors(int(final * 100_000)),
         ),
         failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
         reduce=_reduce(int(final * 10_000)) if REDUCED in plan.kinds else None,
     )
+
+
+def _executors(lot: int) -> dict[str, Any]:
+    """Have one of four templates say how executors are used: its children then have options."""
+    return {"concurrency": 3, "setup": "made.up:warm", "reuse": lot % 5} if lot % 4 == 0 else {}
 
 
 def _reduce(lot: int) -> ChildSpec | None:
