@@ -6,22 +6,28 @@ from streamsched.version import __version__
 
 TYPE_CHECKING = False  # of typing it would cost the start of every command an import
 if TYPE_CHECKING:
+    from streamsched.aio import AsyncClient as AsyncClient
+    from streamsched.aio import AsyncTask as AsyncTask
     from streamsched.client import Client as Client
     from streamsched.commands.redrive import NotRedrivable as NotRedrivable
     from streamsched.commands.request import TaskConflict as TaskConflict
     from streamsched.commands.request import prepare_any as plan
+    from streamsched.commands.request import want as request
     from streamsched.commands.schedules import ScheduleConflict as ScheduleConflict
     from streamsched.domain.errors import InputError as InputError
     from streamsched.domain.errors import NoResult as NoResult
     from streamsched.domain.errors import NoSuchSchedule as NoSuchSchedule
     from streamsched.domain.errors import NoSuchTask as NoSuchTask
     from streamsched.hosting.run import run as run
+    from streamsched.jobs import Job as Job
+    from streamsched.jobs import job as job
     from streamsched.log.codec import UnknownSchema as UnknownSchema
     from streamsched.log.port import LogError as LogError
     from streamsched.log.port import LogTaken as LogTaken
     from streamsched.log.port import LogUnreachable as LogUnreachable
     from streamsched.log.port import TopicMismatch as TopicMismatch
     from streamsched.queries.certificate import NotCertifiable as NotCertifiable
+    from streamsched.task import Task as Task
     from streamsched.worker.async_context import AsyncChildContext as AsyncChildContext
     from streamsched.worker.context import ChildContext as ChildContext
     from streamsched.worker.context import LocalTransport as LocalTransport
@@ -33,8 +39,14 @@ if TYPE_CHECKING:
     from streamsched.worker.errors import StopChild as StopChild
 
 _HOMES = {
+    "AsyncClient": "aio",
+    "AsyncTask": "aio",
     "Client": "client",
+    "Job": "jobs",
+    "Task": "task",
+    "job": "jobs",
     "plan": "commands.request:prepare_any",
+    "request": "commands.request:want",
     "run": "hosting.run",
     # What Client and run raise.
     "InputError": "domain.errors",
@@ -64,10 +76,11 @@ _HOMES = {
 """Where each name is at home, below ``streamsched``. Imported late: every command and executor imports this package."""
 
 __all__ = [
-    "AsyncChildContext", "ChildContext", "ChildError", "Client", "InputError", "LocalTransport", "LogError", "LogTaken",
-    "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable", "NotCertifiable", "NotRedrivable",
-    "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict", "StopChild", "TaskConflict", "TopicMismatch",
-    "UnknownSchema", "__version__", "plan", "run",
+    "AsyncChildContext", "AsyncClient", "AsyncTask", "ChildContext", "ChildError", "Client", "InputError", "Job",
+    "LocalTransport", "LogError", "LogTaken", "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask",
+    "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict",
+    "StopChild", "Task", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "job", "plan", "request",
+    "run",
 ]  # fmt: skip
 
 

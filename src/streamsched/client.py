@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from streamsched.commands.request import AnyTemplate, Params, Submitted, submit, want
+from streamsched.commands.request import AnyTemplate, Params, Wanted, submit, submit_many, want
 from streamsched.installation.session import Session
 from streamsched.installation.settings import Settings, load_settings
 from streamsched.installation.site import Progress
 from streamsched.runtime.clock import SystemClock
+from streamsched.task import Task
 
 # What only some commands need is imported where it is used: submit and status are as fast as what they import.
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from streamsched.log.port import Record
     from streamsched.queries.certificate import Certificate
     from streamsched.queries.dead_letters import SetAside
+    from streamsched.queries.documents import Moment
     from streamsched.queries.ledger import Tick
     from streamsched.queries.presence import Presence
     from streamsched.queries.schedule_status import ScheduleStatus
@@ -82,13 +84,27 @@ class Client:
         task_id: str | None = None,
         priority: int = 0,
         origin: str = "submit",
-    ) -> Submitted:
+    ) -> Task:
         """Request a task; durable on return. A given ``task_id`` makes it idempotent.
 
-        The template is a file, or the content of one as a dictionary. Raise InputError, with nothing written; LogError;
-        TaskConflict if the id is taken by a different task.
+        The template is a job, a file, or the content of one as a dictionary. Raise InputError, with nothing written;
+        LogError; TaskConflict if the id is taken by a different task.
         """
-        return submit(self._session, want(template, params, task_id=task_id, priority=priority), origin)
+        made = submit(self._session, want(template, params, task_id=task_id, priority=priority), origin)
+        return self.task(made.task_id, first=made.first)
+
+    def submit_many(self, wanted: Iterable[Wanted], *, origin: str = "submit") -> list[Task]:
+        """Request tasks that ``streamsched.request`` or a job's ``request`` made, a thousand in one append.
+
+        Durable on return. Raise TaskConflict if an id is taken by a different task: the others are requested. Raise
+        LogError: some may be requested; with ids of yours the call can be repeated.
+        """
+        made = submit_many(self._session, list(wanted), origin)
+        return [self.task(each.task_id, first=each.first) for each in made]
+
+    def task(self, task_id: str, *, first: bool = False) -> Task:
+        """Return a handle of a task; whether it exists is not looked at."""
+        return Task(self._session, lambda: self._presence, task_id, first=first)
 
     def halted(self, task_id: str) -> str:
         """Return why the journal's partition of this task stands still; empty if it does not, or if that is unknown."""
@@ -96,9 +112,7 @@ class Client:
 
     def cancel(self, task_id: str, reason: str = "") -> TaskStatus:
         """Request the cancellation of a task, unless it is done; returns its status before that. Raise NoSuchTask."""
-        from streamsched.commands.cancel import cancel
-
-        return cancel(self._session, task_id, reason)
+        return self.task(task_id).cancel(reason)
 
     def redrive(self, task_id: str, *, everything: bool = False, restart: bool = False, reason: str = "") -> Redriven:
         """Run the children that did not succeed again, or all of them, after a task has ended.
@@ -106,9 +120,7 @@ class Client:
         They start from their last checkpoints; with ``restart`` or ``everything``, from their beginning. Raise
         NoSuchTask; NotRedrivable if the task runs or has nothing to do again.
         """
-        from streamsched.commands.redrive import redrive
-
-        return redrive(self._session, task_id, everything=everything, restart=restart, reason=reason)
+        return self.task(task_id).redrive(everything=everything, restart=restart, reason=reason)
 
     def create_schedule(
         self, schedule: WantedSchedule | Path | str, params: Params = None, *, schedule_id: str | None = None
@@ -169,7 +181,7 @@ class Client:
 
     def status(self, task_id: str) -> TaskStatus:
         """Return the status of a task, with the reason if nothing works on it. Raise NoSuchTask."""
-        return self._tasks.status(task_id, self._presence)
+        return self.task(task_id).status()
 
     def missing(self, task_id: str | None = None) -> str:
         """Return which nodes are missing to do any work, or to run this task; empty if none."""
@@ -181,15 +193,15 @@ class Client:
 
     def children(self, task_id: str, state: str | None = None) -> Iterator[ChildStatus]:
         """Yield the children of a task in order, those in ``state`` if it is given. Raise NoSuchTask."""
-        return self._tasks.children(task_id, state)
+        return self.task(task_id).children(state)
 
     def results(self, task_id: str) -> Iterator[ChildStatus]:
         """Yield the children that succeeded, in order, with their results. Raise NoSuchTask."""
-        return self._tasks.children(task_id, "succeeded")
+        return self.task(task_id).results()
 
     def result(self, task_id: str) -> Any:
         """Return what the reduce of a task has returned. Raise NoSuchTask; NoResult without one that succeeded."""
-        return self._tasks.reduced(task_id).result
+        return self.task(task_id).result()
 
     def follow(self, task_id: str, interval: float = 0.1) -> Iterator[TaskStatus]:
         """Yield the status of a task now, after each change and each ``interval`` seconds, until it is done."""
@@ -201,7 +213,7 @@ class Client:
 
     def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
         """Wait until a task is done and return its status. Raise NoSuchTask; TimeoutError after ``timeout`` seconds."""
-        return self._tasks.wait(task_id, timeout)
+        return self.task(task_id).wait(timeout)
 
     def certify(self, task_id: str) -> Certificate:
         """Certify a task that has ended, from the journal alone. Raise NoSuchTask, NotCertifiable."""
@@ -210,23 +222,23 @@ class Client:
         return certify(self._session, task_id)
 
     def history(
-        self, task_id: str | None = None, *, until_position: int | None = None, until_time: int | None = None
+        self, task_id: str | None = None, *, until_position: int | None = None, until_time: Moment | None = None
     ) -> Iterator[tuple[Record, Event | Undecodable]]:
         """Yield the records of the journal, merged by time, each with its event or with why it is not one.
 
-        ``until_position`` ends each partition before that offset, ``until_time`` (ms) before its first later record.
+        ``until_position`` ends each partition before that offset, ``until_time`` before its first later record.
         """
         from streamsched.queries.history import history
 
-        return history(self._session.site, task_id, position=until_position, time=until_time)
+        return history(self._session.site, task_id, position=until_position, time=_millis(until_time))
 
     def rebuild(
-        self, folder: Path, task_id: str | None, *, until_position: int | None = None, until_time: int | None = None
+        self, folder: Path, task_id: str | None, *, until_position: int | None = None, until_time: Moment | None = None
     ) -> int:
         """Fold the history into a new view in ``folder``; returns the number of events."""
         from streamsched.queries.history import rebuild
 
-        return rebuild(self._session.site, folder, task_id, position=until_position, time=until_time)
+        return rebuild(self._session.site, folder, task_id, position=until_position, time=_millis(until_time))
 
     def topic(self, name: str) -> str:
         """Return the full name of a topic of this installation. Raise InputError if it is unknown."""
@@ -234,11 +246,11 @@ class Client:
 
         return topic_named(self._session.site.topics, name)
 
-    def dead_letters(self, *, topic: str | None = None, since: int | None = None) -> Iterator[SetAside]:
-        """Yield the dead letters, the oldest first: of one topic of origin, written at ``since`` (ms) or later."""
+    def dead_letters(self, *, topic: str | None = None, since: Moment | None = None) -> Iterator[SetAside]:
+        """Yield the dead letters, the oldest first: of one topic of origin, written at ``since`` or later."""
         from streamsched.queries.dead_letters import dead_letters
 
-        return dead_letters(self._session.site, topic=topic, since=since)
+        return dead_letters(self._session.site, topic=topic, since=_millis(since))
 
     def dead_letter(self, number: int) -> tuple[SetAside, Record | None] | None:
         """Return the dead letter of this number, and its record if the log still has it."""
@@ -265,14 +277,14 @@ class Client:
         self,
         schedule_id: str,
         *,
-        since: int | None = None,
-        until: int | None = None,
+        since: Moment | None = None,
+        until: Moment | None = None,
         last: int | None = None,
         outcome: str | None = None,
     ) -> Iterator[Tick]:
         """Yield the decided times of a schedule in order, each with its outcome and the reason. Raise NoSuchSchedule.
 
-        Optional filters: times in [``since``, ``until``) (milliseconds), one ``outcome``, only the ``last`` of them.
+        Optional filters: times in [``since``, ``until``), one ``outcome``, only the ``last`` of them.
         """
         return self._schedules.ticks(schedule_id, since=since, until=until, last=last, outcome=outcome)
 
@@ -310,3 +322,9 @@ class Client:
         if isinstance(schedule, WantedSchedule):
             return schedule
         return want_schedule(Path(schedule), params, now=SystemClock().now(), schedule_id=schedule_id)
+
+
+def _millis(moment: Moment | None) -> int | None:
+    from streamsched.queries.documents import millis_of
+
+    return None if moment is None else millis_of(moment)

@@ -40,6 +40,8 @@ TEMPLATE: Final = (
 PARAMS: Final = '{"big":1180591620717411303424,"deep":[{"a":null}],"n":5,"text":"\\ud800 ä\\u202e"}'
 SPEC: Final = '{"cron":["0 12 * * *"],"zone":"Europe/Berlin"}'
 POLICY: Final = '{"catchup_window_ms":5400000,"limited_runs":9,"overlap":"buffer_all"}'
+SELDOM: Final = ("reduce", "split", "pages")
+"""Fields that are absent where they have nothing to say."""
 NUMBER: Final = iter(range(1 << 30))
 
 
@@ -141,7 +143,7 @@ def fits(value: Any, schema: dict[str, Any], known: dict[str, Any]) -> bool:
         entries = schema.get("prefixItems") or [schema.get("items", {})] * len(value)
         return schema["type"] == "array" and all(map(fits, value, entries, [known] * len(value)))
     if isinstance(value, dict) and "properties" in schema:
-        fields = {name: each for name, each in schema["properties"].items() if name in value or name != "reduce"}
+        fields = {name: each for name, each in schema["properties"].items() if name in value or name not in SELDOM}
         return list(value) == list(fields) and all(fits(value[name], each, known) for name, each in fields.items())
     names = {bool: "boolean", int: "integer", float: "number", str: "string", dict: "object", type(None): "null"}
     return str(schema.get("type", names[type(value)])) == names[type(value)]

@@ -37,6 +37,19 @@ CALLS: Final = {
     "calls a child: fold":                      Bound(42.2, 46),  # into the view of a client
 }  # fmt: skip
 
+# A task of as many children that a split child finds, in pages of 5,000: what it costs beside the same figures above.
+SPLIT_WRITES: Final = {
+    "transactions of schedulers":               Bound(12, 14),
+    "transactions of workers":                  Bound(22, 25),
+    "records a child":                          Bound(2.002, 2.1),
+    "bytes a child":                            Bound(243.3, 260),  # its entry and its options too
+}  # fmt: skip
+SPLIT_CALLS: Final = {
+    "calls a child: scheduler":                 Bound(109, 120),
+    "calls a child: worker":                    Bound(108, 119),
+    "calls a child: fold":                      Bound(42.2, 46),
+}  # fmt: skip
+
 # Real nodes on a real broker, without a task: how often all threads of a role are woken in a second.
 WAKES: Final = {
     "wakes a second: scheduler":                Bound(110, 140),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -20,6 +21,7 @@ from tests.support.mini_cluster import MiniCluster
 CHILDREN: Final = 10_000
 IN_A_TURN: Final = 100
 """Children that run in each turn of 10 ms."""
+NOOP: Final[Mapping[str, object]] = {"children": CHILDREN}
 LIMIT: Final = 60.0
 """Seconds of the clock of the log after which a task does not come to its end any more."""
 
@@ -27,7 +29,8 @@ LIMIT: Final = 60.0
 class Costs:
     """What is counted from the request of a task until its end, and until a client has folded it."""
 
-    def __init__(self) -> None:
+    def __init__(self, template: Path = TEMPLATES / "noop.yaml", params: Mapping[str, object] = NOOP) -> None:
+        self._wanted = want(template, params, task_id="job")
         self.figures: dict[str, float] = {}
         self.calls = {who: Calls() for who in ("scheduler", "worker", "fold")}
         mini = MiniCluster(EVENT_PARTITIONS, CHILD_PARTITIONS, room=IN_A_TURN)
@@ -47,8 +50,7 @@ class Costs:
         return "".join(f"\n{calls / CHILDREN:8.2f} by {name}" for name, calls in self.calls[who].made().most_common(15))
 
     def _live_through(self, mini: MiniCluster) -> None:
-        wanted = want(TEMPLATES / "noop.yaml", {"children": CHILDREN}, task_id="job")
-        mini.log.append([mini.records.journal(make_request(mini.me, wanted, "guard"), "job")])
+        mini.log.append([mini.records.journal(make_request(mini.me, self._wanted, "guard"), "job")])
         begun = mini.clock.monotonic()
         while mini.phase("job") != "succeeded":
             assert mini.clock.monotonic() < begun + LIMIT, f"the task is {mini.phase('job')}"

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from tests.guard.bounds import CALLS, WRITES, check
-from tests.guard.costs import Costs
+from tests.guard.bounds import CALLS, SPLIT_CALLS, SPLIT_WRITES, WRITES, check
+from tests.guard.costs import CHILDREN, Costs
+
+ON_ONE_VERSION = pytest.mark.skipif(
+    sys.implementation.name != "cpython" or sys.version_info[:2] != (3, 11),
+    reason="calls are counted on CPython 3.11: the bounds are its own",
+)
+BY = f"""
+name: pieces
+split: {{by: "jobs:pieces", args: {{n: {CHILDREN}}}}}
+child: {{handler: "jobs:work", args: {{piece: "${{child.item}}"}}}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -15,15 +26,31 @@ def costs() -> Costs:
     return Costs()
 
 
+@pytest.fixture(scope="module")
+def split_costs(tmp_path_factory: pytest.TempPathFactory) -> Costs:
+    """Live through a task whose split child finds as many children, in pages of 5,000."""
+    template: Path = tmp_path_factory.mktemp("split") / "by.yaml"
+    template.write_text(BY)
+    return Costs(template, {})
+
+
 @pytest.mark.parametrize("figure", WRITES)
 def test_what_is_written(costs: Costs, figure: str) -> None:
     check(figure, WRITES[figure], costs.figures[figure])
 
 
-@pytest.mark.skipif(
-    sys.implementation.name != "cpython" or sys.version_info[:2] != (3, 11),
-    reason="calls are counted on CPython 3.11: the bounds are its own",
-)
+@ON_ONE_VERSION
 @pytest.mark.parametrize("figure", CALLS)
 def test_what_is_called(costs: Costs, figure: str) -> None:
     check(figure, CALLS[figure], costs.figures[figure], costs.callers(figure.rpartition(" ")[2]))
+
+
+@pytest.mark.parametrize("figure", SPLIT_WRITES)
+def test_what_is_written_with_a_split_child(split_costs: Costs, figure: str) -> None:
+    check(figure, SPLIT_WRITES[figure], split_costs.figures[figure])
+
+
+@ON_ONE_VERSION
+@pytest.mark.parametrize("figure", SPLIT_CALLS)
+def test_what_is_called_with_a_split_child(split_costs: Costs, figure: str) -> None:
+    check(figure, SPLIT_CALLS[figure], split_costs.figures[figure], split_costs.callers(figure.rpartition(" ")[2]))

@@ -38,7 +38,7 @@ def _send(harness: KafkaHarness, place: TopicPartition, codec: str, values: list
     producer = Producer(
         {
             "bootstrap.servers": harness._brokers, "compression.type": codec, "message.max.bytes": 1_000_000_000,
-            "batch.size": 1_000_000_000, "linger.ms": 500, "queue.buffering.max.kbytes": 2_000_000, "retries": 1,
+            "batch.size": 1_000_000_000, "linger.ms": 60_000, "queue.buffering.max.kbytes": 2_000_000, "retries": 1,
         }
     )  # fmt: skip
     for value in values:

@@ -1,7 +1,8 @@
 """The real fold and ``owed`` in every order of events: two work children, of which one may fail, and a reduce.
 
 Events are folded at once. The task may be cancelled, redriven twice in each way, lose its partition, and each kind of
-child may fail; a dispatch is of all children that may be dispatched, or of one.
+child may fail; a dispatch is of all children that may be dispatched, or of one. The plan is pure, or a split child
+finds the work children, a page for each.
 """
 
 from __future__ import annotations
@@ -18,11 +19,13 @@ from streamsched.domain.evolve import evolve
 from streamsched.domain.owed import Action, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
+from streamsched.domain.stages import seal
 from streamsched.domain.task import Load, Task
 from tests.model.explore import Explored, Model, explore
 from tests.support.journals import request, template
 
-REDUCE: Final = 2
+WORK: Final = 2
+"""How many work children there are in the end."""
 LATER: Final = 1 << 40
 HEAD: Final = (bytes(16), 1_000, "me", "task")
 LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
@@ -42,6 +45,8 @@ class Budget(NamedTuple):
     work_fails: int = 1
     reduce_fails: int = 1
     checkpoints: int = 1
+    split_fails: int = 0
+    returns: int = 0
 
 
 class State:
@@ -50,10 +55,13 @@ class State:
     def __init__(self, task: Task, budget: Budget, read: tuple[tuple[int, int], ...] = (), fault: str = "") -> None:
         self.task, self.budget, self.read, self.fault = task, budget, read, fault
         children = [(task.state_of(child), task.ordinal_of(child)) for child in range(task.children)]
-        held = task.detail_of(REDUCE).state
+        held = task.detail_of(task.work_end).state
+        found = task.detail_of(0) if task.split else None
         self._key = (
             task.phase,
             task.bound,
+            task.work,
+            None if found is None else (found.sequence, found.state),
             task.redrive,
             task.first_undispatched,
             *children,
@@ -82,14 +90,23 @@ class State:
     def stand(self) -> tuple[tuple[int, int], ...]:
         """The results that stand: the work children that succeeded, and by which dispatch."""
         task = self.task
-        return tuple((c, task.ordinal_of(c)) for c in range(task.work) if task.state_of(c) is ChildState.SUCCEEDED)
+        return tuple((c, task.ordinal_of(c)) for c in work_of(task) if task.state_of(c) is ChildState.SUCCEEDED)
+
+
+def work_of(task: Task) -> range:
+    return range(task.split, task.work_end)
+
+
+def is_reduce(task: Task, child: int) -> bool:
+    return child >= task.work_end
 
 
 def decide(state: State) -> Iterator[State]:
     task = state.task
     action = owed(task, LATER)
     if action is Action.PLAN:
-        yield state.told(e.TaskPlanned, 0, 2, "{}", "", 0, 1)
+        split = bool(state.budget.split_fails)
+        yield state.told(e.TaskPlanned, 0, 0 if split else WORK, "{}", "", 0, 1, split)
     elif action is Action.DISPATCH:
         due = [(child, task.ordinal_of(child) + 1) for child in task.due_children(LATER, 9)]
         due += [(child, 1) for child in range(task.first_undispatched, task.bound)]
@@ -109,11 +126,15 @@ def decide(state: State) -> Iterator[State]:
 
 def dispatch(state: State, chosen: list[tuple[int, int]]) -> State:
     task, read, fault = state.task, None, ""
-    if any(child == REDUCE for child, _ in chosen):
+    if task.split and chosen[0][0] == 0 and task.detail_of(0).state not in (None, str(task.work)):
+        fault = "the split child goes on from another state than its pages"
+    if task.split and chosen[0][0] == 0 and task.detail_of(0).state is None and task.work:
+        fault = "the split child begins anew behind its pages"
+    if any(is_reduce(task, child) for child, _ in chosen):
         read = state.stand
-        if any(task.state_of(child) < ChildState.SUCCEEDED for child in range(REDUCE)):
+        if any(task.state_of(child) < ChildState.SUCCEEDED for child in range(task.work_end)):
             fault = "the reduce runs before every child has ended"
-        known = task.detail_of(REDUCE).state
+        known = task.detail_of(task.work_end).state
         if known is not None and known != json.dumps(read):
             fault = "the reduce goes on from a checkpoint over other results"
     after = state.told(
@@ -130,14 +151,21 @@ def work(state: State) -> Iterator[State]:
     for child in task.live_children():
         sequence = task.detail_of(child).sequence
         live = (child, task.ordinal_of(child), 1, 1)
-        yield state.told(e.ChildCompleted, *live, 1, sequence, None)
+        splits, reduces = task.split and not child, is_reduce(task, child)
+        if splits and task.work < WORK:
+            page = (0, str(task.work + 1), 0, *live, sequence + 1, task.work_end, 1, "0")
+            yield state.told(e.TaskPlanProgressed, *page)
+        else:
+            yield state.told(e.ChildCompleted, *live, 1, sequence, None)
         if task.state_of(child) is ChildState.STOPPING:
             yield state.told(e.ChildCancelled, *live, 1, sequence, task.detail_of(child).state, "")
-        kind = "reduce_fails" if child == REDUCE else "work_fails"
-        if getattr(budget, kind):
+        if splits and budget.returns:
+            yield state.told(e.ChildReturned, *live, sequence, task.detail_of(child).state, 0, "", spent="returns")
+        kind = "split_fails" if splits else "reduce_fails" if reduces else "work_fails"
+        if getattr(budget, kind) > splits:  # the one that is left says that there is a split child
             failure = (1, sequence, task.detail_of(child).state, "error", "E", "", "", False, 0)
             yield state.told(e.ChildFailed, *live, *failure, spent=kind)
-        if child == REDUCE and budget.checkpoints:
+        if reduces and budget.checkpoints:
             yield state.told(
                 e.ChildCheckpointed, *live, sequence + 1, json.dumps(state.read), 0, None, spent="checkpoints"
             )
@@ -166,6 +194,8 @@ def fault(state: State) -> str:
         return f"it counts otherwise than {counts}"
     if task.terminal and task.ended < task.children:
         return "it ended before its children"
+    if task.phase is Phase.SUCCEEDING and task.work != WORK:
+        return "it succeeds with another number of children than there are"
     return state.fault
 
 
@@ -220,3 +250,44 @@ def test_a_reduce_that_keeps_its_checkpoint_is_noticed(monkeypatch: pytest.Monke
     real = Task.do_again
     monkeypatch.setattr(Task, "do_again", lambda task, child, restart: real(task, child, restart=False))
     assert explored(SMALL).fault == "the reduce goes on from a checkpoint over other results"
+
+
+SPLIT: Final = Budget(redrives=1, resets=0, reduce_fails=0, checkpoints=0, work_fails=0, split_fails=2)
+
+
+def test_a_split_child_with_one_redrive() -> None:
+    found = explored(SPLIT)
+    assert not found.fault, found.story
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_split_child_explored_in_full() -> None:
+    found = explored(Budget(redrives=1, checkpoints=0, split_fails=2, returns=1))
+    assert not found.fault, found.story
+    assert found.states > 5_000
+
+
+def test_a_page_that_is_void_in_a_closing_task_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Task.add_page
+    closing = (Phase.CANCELLING, Phase.FAILING)
+    monkeypatch.setattr(Task, "add_page", lambda task, *page: None if task.phase in closing else real(task, *page))
+    assert "split child" in explored(SPLIT).fault
+
+
+def test_a_seal_that_is_void_in_a_closing_task_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def seal_running(task: Task) -> None:
+        if task.phase is Phase.RUNNING:
+            seal(task)
+
+    monkeypatch.setattr("streamsched.domain.evolve.seal", seal_running)
+    assert explored(SPLIT).fault == "it succeeded over other results"
+
+
+def test_a_splitter_that_begins_anew_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def do_again(task: Task, child: int, *, restart: bool) -> None:
+        real(task, child, restart=restart or not child)
+
+    real = Task.do_again
+    monkeypatch.setattr(Task, "do_again", do_again)
+    assert explored(SPLIT).fault == "the split child begins anew behind its pages"

@@ -15,10 +15,10 @@ from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, TransactionAborted
 from streamsched.log.topics import Topics
 from streamsched.runtime.records import Records
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.support.clock import VirtualClock
 from tests.support.journals import journals, request, template
 
 CODEC = Codec()

@@ -23,7 +23,7 @@ def snapshot(task: Task) -> object:
         "reason",
         "plan",
         "children",
-        "work",
+        "work_end",
         "bound",
         "first_undispatched",
         "live",
@@ -37,7 +37,10 @@ def snapshot(task: Task) -> object:
 
 def recount(task: Task) -> None:
     states = [task.state_of(child) for child in range(task.children)]
-    assert task.bound in (task.work, task.children)
+    assert task.bound in (task.work_end, task.children)
+    assert task.work_end == task.split + task.work
+    assert task.children == task.work_end + (task.fan_in if task.sealed and task.plan else 0)
+    assert task.pages.tolist() == sorted(set(task.pages))
     assert task.live == sum(state in LIVE for state in states)
     assert task.stopping == states.count(ChildState.STOPPING)
     assert task.succeeded == states.count(ChildState.SUCCEEDED)
@@ -113,7 +116,9 @@ def test_a_journal_that_repeats_itself_folds_to_the_same(journal: list[e.Event])
         e.ChildrenDispatched,
         e.ChildrenStopping,
     )
-    outcomes = (e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned, e.ChildCheckpointed)
+    outcomes = (
+        e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned, e.ChildCheckpointed, e.TaskPlanProgressed
+    )  # fmt: skip
     for event in journal:
         once = evolve(once, event, Load())
         twice = evolve(twice, event, Load())

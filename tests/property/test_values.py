@@ -110,7 +110,7 @@ class EchoPool(InstantPool):
         for job in jobs_:
             ctx = ChildContext(LocalTransport(), state=job.state)
             ctx.checkpoint(values.read(job.args)["value"])
-            state, _ = ctx.unsaved() or (None, 0)
+            state, *_ = ctx.unsaved() or (None, 0, 0)
             result = write_result(ctx.last_checkpoint, PAYLOAD_LIMIT)
             self._news.append(jobs.JobCompleted(key=job.key, started_at=1, finished_at=1, result=result, state=state))
 

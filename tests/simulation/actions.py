@@ -16,11 +16,11 @@ from streamsched.domain.backfill import Reprocess
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.domain.schedule import Schedule
 from streamsched.log.port import TopicPartition
+from streamsched.testing.site import MemoryClient
 from tests.simulation.evidence import Submit
 from tests.simulation.nodes import Node
 from tests.simulation.scenario import template, times
 from tests.simulation.world import World
-from tests.support.clients import SimulatedClient
 from tests.support.clock import MachineClock
 
 REDRIVES: Final = 2
@@ -39,7 +39,7 @@ def submit(world: World, task_id: str, delay: int, *, children: int) -> None:
     params = {"n": children}
     priority = world.rng.randrange(2)
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         try:
             told = client.submit(made, params, task_id=task_id, priority=priority)
             world.submits.append(Submit(task_id, client._session.me.name, told.first))
@@ -52,7 +52,7 @@ def submit(world: World, task_id: str, delay: int, *, children: int) -> None:
 def set_aside(world: World, place: TopicPartition, offset: int, delay: int) -> None:
     """Let somebody decide that a record of an unknown schema is rubbish."""
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         try:
             work_log = place.topic == world.topics.children
             client.set_aside(place.partition, offset, "a fault", work_log=work_log)
@@ -82,7 +82,7 @@ def submit_unchecked(world: World, task_id: str) -> None:
 def cancel(world: World, task_id: str, delay: int = 0) -> None:
     """Let somebody ask for the end of a task."""
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         try:
             client.cancel(task_id)
         except NoSuchTask:
@@ -94,7 +94,7 @@ def cancel(world: World, task_id: str, delay: int = 0) -> None:
 def look(world: World, task_id: str, delay: int) -> None:
     """Let somebody look at a task and all its children."""
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         try:
             status = client.status(task_id)
             children = list(client.children(task_id))
@@ -112,7 +112,7 @@ def set_schedule(world: World, schedule_id: str, delay: int = 0) -> None:
     spec, policy = times(rng)
     made, children, late = template(rng, world.plan), rng.choice((0, 0, 1, 1, 2, 3)), rng.random() < 0.1
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         world.archive.read()
         known = world.archive.schedules.get(schedule_id)
         version = 0 if known is None or known.deleted else known.version
@@ -128,7 +128,7 @@ def set_schedule(world: World, schedule_id: str, delay: int = 0) -> None:
 def pause_schedule(world: World, schedule_id: str, paused: bool) -> None:
     """Let somebody pause a schedule, or let it go on; it may be so already."""
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         _tell(world, client, e.SchedulePaused, schedule_id, paused=paused, note="")
 
     world.send(0, f"{'pauses' if paused else 'resumes'} {schedule_id}", act)
@@ -152,7 +152,7 @@ def redrive(world: World, task_id: str, delay: int, rng: Random) -> None:
     """Let somebody have a task go on that has ended by then."""
     everything, restart = rng.random() < 0.4, rng.random() < 0.3
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         if _often(world, task_id):
             return
         try:
@@ -169,7 +169,7 @@ def redrive_blindly(world: World, task_id: str, rng: Random) -> None:
     """Let somebody redrive a task without a look at it, past the client: as the next number, or as another."""
     ahead, scope, restart = rng.choice((-1, 0, 1, 1, 1, 2)), rng.choice(("failed", "all")), rng.random() < 0.3
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         if not _often(world, task_id):
             event = client._session.me.sign(
                 e.TaskRedriven, task_id=task_id, redrive=max(0, world.archive.redrives[task_id] + ahead), scope=scope,
@@ -195,7 +195,7 @@ def backfill(world: World, schedule_id: str, delay: int, rng: Random) -> None:
     newest_first, as_of_now = rng.random() < 0.4, rng.random() < 0.4
     ahead = rng.choice((0, 1_000, 4_000, 8_000))
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         known = _backfillable(world, schedule_id)
         if known is None:
             return
@@ -220,7 +220,7 @@ def backfill_stale(world: World, schedule_id: str, rng: Random) -> None:
     """Let somebody ask for a backfill past the client, as another number than the next, or while one goes on."""
     ahead = rng.choice((0, 1, 2))
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         known = _backfillable(world, schedule_id)
         if known is None:
             return
@@ -254,7 +254,7 @@ def _backfillable(world: World, schedule_id: str) -> Schedule | None:
 def cancel_backfill(world: World, schedule_id: str) -> None:
     """Let somebody end a schedule's backfill."""
 
-    def act(client: SimulatedClient) -> None:
+    def act(client: MemoryClient) -> None:
         try:
             client.cancel_backfill(schedule_id)
         except (NoSuchSchedule, ScheduleConflict):
@@ -263,6 +263,6 @@ def cancel_backfill(world: World, schedule_id: str) -> None:
     world.send(0, f"cancels the backfill of {schedule_id}", act)
 
 
-def _tell(world: World, client: SimulatedClient, cls: type[e.Event], schedule_id: str, **fields: object) -> None:
+def _tell(world: World, client: MemoryClient, cls: type[e.Event], schedule_id: str, **fields: object) -> None:
     event = client._session.me.sign(cls, schedule_id=schedule_id, **fields)
     client._session.site.log.append([world.records.journal(event, schedule_id)])

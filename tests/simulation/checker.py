@@ -43,6 +43,7 @@ class JournalModel:
         self._homes: dict[str, int] = {}
         self._faults = faults
         self._records = shown.journal
+        self._torn = shown.torn
         self._met = [0] * len(shown.journal)
         self._told: set[bytes] = set()
         self.created: dict[Dispatch, Kept] = {}
@@ -79,8 +80,10 @@ class JournalModel:
                 self._faults.append(f"{task_id}: child {child} was created with ordinal {ordinal}, never dispatched")
 
     def resume_point(self, dispatch: Dispatch) -> tuple[int, str | None] | None:
-        """Tell sequence and state of a dispatch that is live."""
+        """Tell sequence and state of a dispatch that is live; its worker need not know those behind a torn page."""
         task_id, index, ordinal = dispatch
+        if self.tasks[task_id].is_torn(index):
+            return None
         child = self.tasks[task_id].children[index]
         return (child.sequence, child.state) if child.live and child.ordinal == ordinal else None
 
@@ -125,7 +128,11 @@ class JournalModel:
             if task is None:
                 self._homes[task_id] = record.partition
                 self.tasks[task_id] = TaskModel(
-                    event, created=self.created, outcomes=self.outcomes, faults=self._faults
+                    event,
+                    created=self.created,
+                    outcomes=self.outcomes,
+                    faults=self._faults,
+                    torn=task_id in self._torn,
                 )
         elif task is not None:
             if self._homes[task_id] != record.partition:
@@ -202,6 +209,8 @@ def check(shown: Exhibits) -> Verdict:
 def _released(journal: JournalModel, entry: Committed, yields: list[Stopped], faults: list[str]) -> None:
     """An owner that was struck by nothing and released in order leaves nothing to be done again."""
     for told in yields:
+        if journal.tasks[told.task_id].is_torn(told.child):
+            continue
         child = journal.tasks[told.task_id].children[told.child]
         unhurt = (told.node, told.hurt) == (entry.node, entry.hurt)
         live = child.live and child.ordinal == told.token >> 32

@@ -14,6 +14,7 @@ from tests.simulation.evidence import Kept, Started
 
 Range = TypeVar("Range", e.Release, e.Span)
 Outcome = e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned
+Told = Outcome | e.ChildCheckpointed | e.TaskPlanProgressed | e.ChildStarted | e.ChildYielded
 Terminal = e.TaskSucceeded | e.TaskFailed | e.TaskCancelled
 Decision = (
     e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | Terminal
@@ -61,7 +62,10 @@ class TaskModel:
         created: Mapping[Dispatch, Kept],
         outcomes: set[Dispatch],
         faults: list[str],
+        torn: bool,
     ) -> None:
+        self._torn = torn
+        """Whether pages of it were written that cannot be read: what follows them is void."""
         self.task_id = request.task_id
         self.request = request
         self.children: list[Child] = []
@@ -78,6 +82,12 @@ class TaskModel:
         body: dict[str, Any] = json.loads(request.template)
         self._tolerate: dict[str, Any] = body["failure"]
         self._stages: tuple[dict[str, Any], ...] = (body["child"], *([body["reduce"]] if "reduce" in body else []))
+        self._splits = int("by" in body["split"])
+        """The number of split children."""
+        self._split_retry: dict[str, Any] = body.get("split_retry", body["child"]["retry"])
+        self._wanted: int = json.loads(request.params)["n"]
+        self._sealed = False
+        """Whether all work children are known, so that the reduce has its place."""
         self._planned = False
         self._failed = 0
         self._opened_at = -1
@@ -95,8 +105,18 @@ class TaskModel:
 
     @property
     def work(self) -> list[Child]:
-        """The children that are not the reduce, which is the last one where there is one."""
-        return self.children[: len(self.children) + 1 - len(self._stages)] if self.children else []
+        """The children that are neither the split child, the first one, nor the reduce, the last one."""
+        return self.children[self._splits : self._work_end]
+
+    @property
+    def _work_end(self) -> int:
+        return len(self.children) - (len(self._stages) - 1 if self._sealed else 0)
+
+    def _is_work(self, index: int) -> bool:
+        return self._splits <= index < self._work_end
+
+    def _is_split(self, index: int) -> bool:
+        return index < self._splits
 
     def see(self, offset: int, event: e.Event) -> None:
         """Take the next event."""
@@ -108,7 +128,7 @@ class TaskModel:
                     self._close(offset, "cancelled")
             case e.PartitionReset():
                 self._reset(offset, event.partition)
-            case e.ChildCheckpointed():
+            case e.ChildCheckpointed() | e.TaskPlanProgressed():
                 self._checkpoint(event)
             case e.ChildStarted() | e.ChildYielded():
                 child = self._child(event.child)
@@ -116,6 +136,10 @@ class TaskModel:
                     self._attempt(event.child, child, event)
             case e.ChildCompleted() | e.ChildFailed() | e.ChildCancelled() | e.ChildReturned():
                 self._outcome(offset, event)
+
+    def is_torn(self, index: int) -> bool:
+        """Tell whether the worker of this child may be ahead of the journal, which lacks a page."""
+        return self._torn and self._is_split(index)
 
     def close(self) -> None:
         """Judge what it came to."""
@@ -139,6 +163,8 @@ class TaskModel:
         if not child.live or child.ordinal != ordinal:
             self._fault(f"child {run.child} is started by {run.node} with ordinal {ordinal}, which is over: {child}")
             return
+        if self.is_torn(run.child):
+            return
         if (run.sequence, run.state, run.attempt) != (child.sequence, child.state, child.attempt):
             self._fault(f"{run} does not continue from {child}")
         if run.token < child.token:
@@ -156,12 +182,12 @@ class TaskModel:
         work = self.work
         anew = any(everything or child.ending != "completed" for child in work)
         for index, child in enumerate(self.children):
-            succeeded, outdated = child.ending == "completed", anew and index >= len(work)
-            if succeeded and not everything and not outdated:
+            succeeded, outdated = child.ending == "completed", anew and index >= self._work_end
+            if succeeded and ((not everything and not outdated) or self._is_split(index)):
                 continue
             child.ending, child.stopping, child.ended_at = None, False, offset
             child.attempt, child.failed_at = 1, child.sequence
-            if succeeded or event.restart or outdated:
+            if (succeeded or event.restart or outdated) and not self._is_split(index):
                 child.state = None
         self._close_when_done(offset)
         return True
@@ -215,12 +241,13 @@ class TaskModel:
             self._fault("planned twice")
         if event.redrive != self.redrive:
             self._fault(f"planned for redrive {event.redrive} in {self.redrive}")
-        if event.children != json.loads(self.request.params)["n"]:
-            self._fault(f"planned as {event.children} children for {self.request.params}")
+        if event.split != self._splits or event.children != (0 if self._splits else self._wanted):
+            self._fault(f"planned as {event} for {self.request.params}")
         self._planned = True
+        self._sealed = not self._splits
         if event.fan_in != len(self._stages) - 1:
             self._fault(f"planned with {event.fan_in} reduce children")
-        self.children = [Child() for _ in range(event.children + event.fan_in)]
+        self.children = [Child() for _ in range(event.children + (event.split or event.fan_in))]
         self._close_when_done(offset)
 
     def _dispatch(self, offset: int, basis: int, index: int, release: e.Release) -> None:
@@ -230,8 +257,10 @@ class TaskModel:
             return
         if child.live or child.ending or child.ended_at >= basis:
             self._fault(f"child {index} dispatched at {offset}, decided at {basis}: {child}")
+        if self._is_split(index) and child.progress != len(self.children) - 1:
+            self._fault(f"the split child goes on from {child.progress} with {len(self.children) - 1} children")
         before = self.work
-        if index >= len(before) and not all(other.ending and other.ended_at < basis for other in before):
+        if index >= self._work_end and not all(other.ending and other.ended_at < basis for other in before):
             self._fault(f"the reduce dispatched at {offset}, decided at {basis}, before every child had ended")
         if release.ordinal != child.ordinal + 1:
             self._fault(f"child {index} dispatched with ordinal {release.ordinal} after {child.ordinal}")
@@ -243,6 +272,8 @@ class TaskModel:
             given = (created.partition, work.attempt, work.sequence, work.state)
             if given != (release.partition, child.attempt, child.sequence, child.state):
                 self._fault(f"child {index} created as {work} in {created.partition}, not as {child}")
+            if self._splits and self._is_work(index) and json.loads(work.args) != {"first": index - 1}:
+                self._fault(f"child {index} created with {work.args}, not with the entry of its page")
         child.ordinal, child.partition, child.dispatched_at = release.ordinal, release.partition, offset
         child.live, child.stopping = True, False
 
@@ -280,16 +311,38 @@ class TaskModel:
 
     # --- what becomes of children -----------------------------------------------------------------------------------
 
-    def _checkpoint(self, event: e.ChildCheckpointed) -> None:
+    def _checkpoint(self, event: e.ChildCheckpointed | e.TaskPlanProgressed) -> None:
         child = self._child(event.child)
         if child is None or not child.live or event.ordinal != child.ordinal:
             if (event.child, event.ordinal) not in self._excused:
                 self._fault(f"child {event.child}: checkpoint of ordinal {event.ordinal}, which is not live: {child}")
             return
         self._attempt(event.child, child, event)
+        if event.sequence != child.sequence + 1 and self.is_torn(event.child):
+            return
         if event.sequence != child.sequence + 1:
             self._fault(f"child {event.child}: checkpoint {event.sequence} after {child.sequence}")
-        self._advance(event.child, child, event.sequence, event.state)
+        if isinstance(event, e.TaskPlanProgressed):
+            self._page(event)
+            # With the outcome of a splitter that returned stands what it found since its last state.
+            state = child.state if event.cursor == "null" else event.cursor
+            self._advance(event.child, child, event.sequence, state)
+        else:
+            self._advance(event.child, child, event.sequence, event.state)
+
+    def _page(self, event: e.TaskPlanProgressed) -> None:
+        """Take in the entries of a page, which are those that follow."""
+        at, found = len(self.children), event.entries.split("\n")
+        numbers = [str(number) for number in range(at - 1, at - 1 + event.count)]
+        if (event.child, event.first) != (0, at) or not self._splits or self._sealed or found != numbers or not numbers:
+            self._fault(f"{event} is not the page behind {at} children")
+        self.children += [Child() for _ in numbers]
+
+    def _seal(self) -> None:
+        self._sealed = True
+        if len(self.children) - 1 != self._wanted:
+            self._fault(f"its split child found {len(self.children) - 1} children for {self.request.params}")
+        self.children += [Child() for _ in self._stages[1:]]
 
     def _outcome(self, offset: int, event: Outcome) -> None:
         child = self._child(event.child)
@@ -305,6 +358,11 @@ class TaskModel:
             self._excused.add((event.child, event.ordinal))
         else:
             self._attempt(event.child, child, event)
+        if self._is_split(event.child) and event.sequence != child.sequence and not poison:
+            if not self._torn:
+                self._fault(f"the split child ended at {event.sequence}, which is not written: {child}")
+            if isinstance(event, e.ChildCompleted):
+                event = _unfinished(event)
         self._end_child(offset, child, event)
         if child.ending:
             self._close_when_done(offset)
@@ -313,29 +371,41 @@ class TaskModel:
         match event:
             case e.ChildCompleted():
                 child.ending, child.result = "completed", event.result
-                if event.child >= len(self.work):
+                if event.child >= self._work_end:
                     self._reduced(event)
                 if event.sequence != child.sequence:
                     self._fault(f"child {event.child} completed from {event.sequence}: {child}")
+                if self._is_split(event.child):
+                    self._seal()
+                    if self._too_many() and self._tolerate.get("on") != "run_all":
+                        self._close(offset, "failed")
             case e.ChildFailed():
                 if event.reason != "poison":
-                    self._advance(event.child, child, event.sequence, event.state)
+                    self._keep(child, event)
                 self._fail(offset, child, event)
             case e.ChildCancelled():
-                self._advance(event.child, child, event.sequence, event.state)
+                self._keep(child, event)
                 if not child.stopping:
                     self._fault(f"child {event.child} was stopped without a marker")
                 child.ending = "cancelled"
             case e.ChildReturned():
-                self._advance(event.child, child, event.sequence, event.state)
+                self._keep(child, event)
                 child.ending = "cancelled" if child.stopping else None
 
+    def _keep(self, child: Child, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
+        """Take in the state of an outcome; what a split child told stands before it."""
+        if not self._is_split(event.child):
+            self._advance(event.child, child, event.sequence, event.state)
+
     def _fail(self, offset: int, child: Child, event: e.ChildFailed) -> None:
-        progressed = event.sequence > child.failed_at
-        is_reduce = event.child >= len(self.work)
-        retry = self._stages[is_reduce]["retry"]
+        sequence = child.sequence if self._is_split(event.child) else event.sequence
+        progressed = sequence > child.failed_at
+        is_work = self._is_work(event.child)
+        retry = self._stages[event.child >= self._work_end]["retry"]
+        if self._is_split(event.child):
+            retry = self._split_retry
         attempt = 1 if progressed and retry["reset_on_progress"] else event.attempt
-        child.failed_at = event.sequence
+        child.failed_at = sequence
         most = retry["max_attempts"]
         types = () if event.cause is None else event.cause.error_types
         names = {event.error_type, *types, *(name.split(".")[-1] for name in types)}
@@ -345,7 +415,7 @@ class TaskModel:
             child.attempt = event.attempt if child.stopping else attempt + 1
             return
         child.ending = "failed"
-        if is_reduce:
+        if not is_work:
             self._close(offset, "failed")
             return
         self._failed += 1
@@ -363,7 +433,7 @@ class TaskModel:
 
     def _close_when_done(self, offset: int) -> None:
         """Close it where every child has ended, or all but the reduce and too many of them have failed."""
-        if self._planned and all(child.ending for child in self.work):
+        if self._planned and self._sealed and all(child.ending for child in self.work):
             if self._too_many():
                 self._close(offset, "failed")
             elif all(child.ending for child in self.children):
@@ -375,7 +445,7 @@ class TaskModel:
             return self._failed > 0
         if count is not None and self._failed > count:
             return True
-        return percent is not None and self._failed * 100 > percent * len(self.work)
+        return percent is not None and self._sealed and self._failed * 100 > percent * len(self.work)
 
     def _reset(self, offset: int, partition: int) -> None:
         for index, child in enumerate(self.children):
@@ -386,7 +456,10 @@ class TaskModel:
         self._close_when_done(offset)
 
     def _attempt(
-        self, index: int, child: Child, event: Outcome | e.ChildCheckpointed | e.ChildStarted | e.ChildYielded
+        self,
+        index: int,
+        child: Child,
+        event: Outcome | e.ChildCheckpointed | e.TaskPlanProgressed | e.ChildStarted | e.ChildYielded,
     ) -> None:
         if event.attempt != child.attempt:
             self._fault(f"child {index}: {_name(event)} of attempt {event.attempt}, not {child.attempt}")
@@ -415,3 +488,11 @@ class TaskModel:
 
 def _name(event: e.Event) -> str:
     return type(event).__name__
+
+
+def _unfinished(event: e.ChildCompleted) -> e.ChildFailed:
+    """Tell what the outcome of a splitter means that has not found all that it had told."""
+    return e.ChildFailed(
+        event.event_id, event.at, event.by, event.task_id, event.child, event.ordinal, event.attempt, event.token,
+        event.started_at, event.sequence, None, "error", "PagesMissing", "", "", True, None,
+    )  # fmt: skip

@@ -126,3 +126,5 @@ class Exhibits:
     told: set[Told]
     claims: dict[str, bool]
     """Of those who asked for a redrive or a backfill: whether they were told that it has begun."""
+    torn: set[str]
+    """Tasks of which a page was written that cannot be read."""

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 TURN: Final = "turn"
 JOB: Final = "job starts"
+STAGE: Final = "job of a split or a reduce starts"
+PAGE: Final = "a page is written"
 UNIT: Final = "unit of work"
 CALL: Final = "any call but a commit"
 COMMIT: Final = ("commit.begin", "commit.appended", "commit.offsets", "commit.before_end")
@@ -44,7 +46,11 @@ BACKFILLS: Final = ("backfill", "backfill of a stale number", "backfill cancelle
 """The same, of backfills."""
 REDUCED: Final = "task reduced anew"
 """Only where this may strike have templates a reduce."""
-REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly", REDUCED)
+PAGED: Final = "task cancelled while it splits or reduces"
+"""Only where this may strike have templates a split child."""
+TORN: Final = "page cannot be read"
+"""What a worker writes as a page of a split child is rubbish: it is set aside by all."""
+REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly", REDUCED, PAGED, TORN)
 OF_MODULES: Final = ("worker without the module", "import fails on a worker")
 """Workers that cannot run what there is."""
 UNKNOWN: Final = ("newer record in the journal", "newer record set aside")
@@ -103,9 +109,11 @@ POOLS: Final[Mapping[str, tuple[str, float]]] = {
     "handler fails": (UNIT, 0.08),
     "handler hangs": (UNIT, 0.015),
     "executor dies": (UNIT, 0.015),
+    PAGED: (STAGE, 0.3),
+    TORN: (PAGE, 0.3),
 }
 """Faults of handlers and executors: at the start of a job, or at each unit of its work."""
-ELSEWHERE: Final = frozenset({TURN, JOB, UNIT, *BIRTHS})
+ELSEWHERE: Final = frozenset({TURN, JOB, STAGE, PAGE, UNIT, *BIRTHS})
 """Places that are no call of the log."""
 KINDS: Final = (*CALLS, *TURNS, *BIRTHS, *POOLS)
 

@@ -64,7 +64,7 @@ def judge(world: World) -> list[str]:
     shown = Exhibits(
         journal=archive.journal, work=archive.work, letters=archive.letters(),
         roomy="runs" not in world.plan.limits,
-        evidence=world.evidence, submits=world.submits, told=world.told, claims=world.claims,
+        evidence=world.evidence, submits=world.submits, told=world.told, claims=world.claims, torn=world.torn,
     )  # fmt: skip
     verdict = check(shown)
     faults += verdict.faults
@@ -88,7 +88,9 @@ def audited(world: World) -> list[str]:
     """Let the product judge its own log: it never complains."""
     world.clock.advance(TRANSACTIONS_END)
     report = verify(log=world.outside, coordination=world.outside, topics=world.topics, codec=CODEC)
-    return [f"audit verify: {violation}" for violation in report.violations]
+    # Of a task with a page that cannot be read it says what is missing.
+    found = [each for each in report.violations if not (each.task_id in world.torn and each.invariant in (4, 13))]
+    return [f"audit verify: {violation}" for violation in found]
 
 
 def _fold(view: View, journal: Sequence[Sequence[Kept]]) -> dict[bytes, bytes]:

@@ -9,12 +9,15 @@ from streamsched.domain.routing import allows
 from streamsched.log.core import Connection
 from streamsched.scheduler.evictor import Evictor
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.site import MemoryClient
 from streamsched.worker.node import Worker
-from tests.support.clients import Disk, Reader, SimulatedClient
+from tests.support.clients import Disk, Reader
 from tests.support.clock import MachineClock
 
 MODULE = "made.up"
 """The module of every handler."""
+PROGRAM = "$ made-up"
+"""Every program, as a worker allows it."""
 
 
 class Crash(BaseException):
@@ -59,6 +62,6 @@ class Action:
 
     turn: int
     name: str
-    act: Callable[[SimulatedClient], None]
+    act: Callable[[MemoryClient], None]
     repeated: bool
     """Whether it is done again by another process where this one does not come to its end."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from streamsched.testing.clock import VirtualClock
 from streamsched.worker import jobs
 from tests.simulation.faults import JOB, UNIT, Fault
-from tests.support.clock import MachineClock, VirtualClock
+from tests.support.clock import MachineClock
 
 
 class Surroundings(Protocol):
@@ -25,6 +26,9 @@ class Surroundings(Protocol):
     def started(self, job: jobs.Job) -> None:
         """Hear that a job runs now."""
 
+    def entries(self, job: jobs.Job) -> int | None:
+        """Return how many entries a splitter finds; None for any other job."""
+
     def results(self, job: jobs.Job) -> list[tuple[int, object]] | None:
         """Return the results that a reduce reads; None for any other job."""
 
@@ -34,7 +38,7 @@ class Surroundings(Protocol):
 
 @dataclass(slots=True)
 class _Run:
-    """One job in the fake pool. Its state is the number of units that are done."""
+    """One job in the fake pool. Its state is the number of units that are done, of a splitter that of its entries."""
 
     job: jobs.Job
     units: int
@@ -48,6 +52,9 @@ class _Run:
     hangs: bool = False
     results: list[tuple[int, object]] | None = None
     """What it has read, if it is a reduce."""
+    begun: int = 0
+    """The units that were done before this attempt."""
+    splits: bool = False
     imports: bool = False
     """Its handler's module is being imported, in vain."""
 
@@ -72,8 +79,11 @@ class FakePool:
     def submit(self, new: Sequence[jobs.Job]) -> None:
         for job in new:
             done = 0 if job.state is None else int(json.loads(job.state))
-            first = json.loads(job.args).get("first", 2)
-            self._runs[job.key] = _Run(job, units=1 + first % 5, done=done, told=done)
+            entries = self._faults.entries(job)
+            args = json.loads(job.args)
+            first = args.get("args", args).get("first", 2)  # those of a program lie deeper
+            units = 1 + first % 5 if entries is None else entries
+            self._runs[job.key] = _Run(job, units=units, done=done, told=done, begun=done, splits=entries is not None)
 
     def poll(self, timeout: float) -> list[jobs.News]:
         if self._runs:
@@ -159,7 +169,7 @@ class FakePool:
             return
         rng = self._rng
         run.next_at += rng.uniform(0.001, 0.2)
-        run.done += 1
+        run.done += self._find(key, run) if run.splits else 1
         dice = rng.random()
         if run.done >= run.units:
             self._end(
@@ -177,7 +187,22 @@ class FakePool:
             run.told = run.done
             wait = rng.random() < 0.3
             run.waits_for = run.number if wait else 0
-            self._news.append(jobs.JobCheckpointed(key=key, state=str(run.done), number=run.number, wait=wait))
+            self._news.append(
+                jobs.JobCheckpointed(
+                    key=key, state=str(run.done), number=run.number, wait=wait, covered=self._covered(run)
+                )
+            )
+
+    def _covered(self, run: _Run) -> int:
+        return run.done - run.begun if run.splits else 0
+
+    def _find(self, key: int, run: _Run) -> int:
+        """Find a few entries, perhaps none; return how many."""
+        found = range(run.done, min(run.units, run.done + self._rng.choice((0, 0, 1, 1, 2, 3))))
+        if found:
+            entries = tuple(jobs.Emitted(jobs.PLAN, number, None, str(number).encode()) for number in found)
+            self._news.append(jobs.JobEmitted(key, entries))
+        return len(found)
 
     def _trouble(self, run: _Run, fault: Fault, now: float) -> None:
         if fault.kind == "handler hangs":
@@ -195,8 +220,9 @@ class FakePool:
         if not run.imports:
             self._faults.stopped(run.job, run.told if state is None else run.done)
         return jobs.JobStopped(
-            key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), state=state
-        )
+            key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), state=state,
+            covered=0 if state is None else self._covered(run),
+        )  # fmt: skip
 
     def _failed(
         self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0, lack: jobs.Lack = ""
@@ -208,7 +234,7 @@ class FakePool:
             delay_ms=0 if 0.6 < amount < 0.9 else None,
             state=str(run.done) if amount * 10 % 1 < 0.5 and not lack else None,
             error_types=("made.up.Trouble", "made.up.Base", "Exception") if error_type == "Trouble" else (),
-            lack=lack,
+            lack=lack, covered=self._covered(run),
         )  # fmt: skip
 
     def _end(self, news: jobs.Ending) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from random import Random
+from typing import TYPE_CHECKING, Any
 
-from streamsched.domain.options import read_options
+from streamsched.domain import events as e
+from streamsched.domain.options import WORK, Options, read_options
 from streamsched.log.codec import Codec
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.results import read_results
 from tests.simulation.evidence import Started, Stopped
-from tests.simulation.faults import JOB, Fault
+from tests.simulation.faults import JOB, PAGE, STAGE, Fault
 from tests.simulation.nodes import Crash, Node
 
 if TYPE_CHECKING:
@@ -58,10 +61,29 @@ class PoolFaults:
             Started(world.ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
         )
 
+        if _options(job).stage != WORK and world.chaos:
+            fault = world.dice.throw(f"{node.name}/stages", STAGE)
+            if fault is not None:
+                self._cancel(job.task_id, fault)
+
+    def _cancel(self, task_id: str, fault: Fault) -> None:
+        """Have a task cancelled in a moment, and redriven later."""
+        from tests.simulation import actions  # late: it imports the world, which imports this
+
+        rng = Random(fault.amount)
+        self._world.happens(fault.kind, f"{self._node.name}: {task_id} is to be cancelled, and redriven")
+        actions.cancel(self._world, task_id, rng.randrange(40))
+        actions.redrive(self._world, task_id, rng.randrange(60, 200), rng)
+
+    def entries(self, job: jobs.Job) -> int | None:
+        """Return how many entries a splitter finds; None for any other job."""
+        split = _options(job).split
+        return None if split is None else int(json.loads(split.input)["args"]["n"])
+
     def results(self, job: jobs.Job) -> list[tuple[int, object]] | None:
         """Read what a reduce reads, past all faults: from its own reading the worker learns nothing."""
-        options = None if job.options is None else read_options(job.options)
-        if options is None or options.reduce is None:
+        options = _options(job)
+        if options.reduce is None:
             return None
         world = self._world
         found = read_results(
@@ -74,3 +96,34 @@ class PoolFaults:
         """Note that a job stopped at a safe point."""
         world, node = self._world, self._node
         world.evidence.append(Stopped(world.ends(), node.name, node.hurt, job.task_id, job.child, job.token, units))
+
+
+class TearingCodec:
+    """What a worker writes and reads with: of some pages it writes a part alone, which is not an event."""
+
+    def __init__(self, world: World, node: Node, codec: Codec) -> None:
+        self._world = world
+        self._node = node
+        self._codec = codec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codec, name)
+
+    def encode(self, event: e.Event) -> bytes:
+        """Encode an event, or tear it."""
+        value = self._codec.encode(event)
+        world = self._world
+        if not isinstance(event, e.TaskPlanProgressed) or not world.chaos:
+            return value
+        fault = world.dice.throw(f"{self._node.name}/pages", PAGE)
+        if fault is None:
+            return value
+        world.happens(fault.kind, f"{self._node.name}: page {event.sequence} of {event.task_id} cannot be read")
+        world.torn.add(event.task_id)
+        return value[:-2]
+
+
+def _options(job: jobs.Job) -> Options:
+    options = Options() if job.options is None else read_options(job.options)
+    assert options is not None
+    return options

@@ -9,7 +9,7 @@ from streamsched.domain import events as e
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-ELSEWHERE: Final = ("elsewhere", "made", "made.up.*")
+ELSEWHERE: Final = ("elsewhere", "made", "made.up.*", "$ elsewhere", "$ ?/made-up", "$ made")
 """What a worker allows that may not run what there is."""
 SETTLING: Final = 150
 """Turns within which partitions are shared out and everybody was heard."""

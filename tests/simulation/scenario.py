@@ -14,16 +14,19 @@ from streamsched.domain import backfill, ticking
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.param import Param
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.ranges import RangeSplit
-from streamsched.domain.template import ChildSpec, Template
+from streamsched.domain.template import ChildSpec, Command, Template
 from streamsched.runtime import tracker
-from streamsched.scheduler import aggregator, dispatcher, journal, schedules, tasks
+from streamsched.scheduler import aggregator, dispatcher, entries, journal, schedules, tasks
 from streamsched.scheduler import node as scheduler_node
-from streamsched.view import follow
+from streamsched.view import follow, view
 from streamsched.worker import reading, settlement
-from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, REDRIVES, REDUCED
+from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, PAGED, REDRIVES, REDUCED, TORN
 
 BESIDE_BACKFILLS: Final = "read by schedulers beside backfills"
+OF_PAGES: Final[Mapping[str, int]] = {"pages opened": 1, "pages in memory": 10}
+"""Limits of pages; some histories with a split child have both."""
 LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "runs": (tracker, "RANGES_LIMIT_BYTES", (16, 40)),
     "spread": (settlement, "SPREAD", (5, 20, 100)),
@@ -45,6 +48,8 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "schedules in a round": (schedules, "ROUND", (1,)),
     "times of a backfill examined": (backfill, "EXAMINED", (1, 3)),
     BESIDE_BACKFILLS: (scheduler_node, "BATCH", (3,)),
+    "pages opened": (entries, "OPENED", (1,)),
+    "pages in memory": (view, "PAGES", (10,)),
 }
 """Limits of the product that are small enough to be met in some histories."""
 SCHEDULES: Final = (*[0] * 7, 1, 1, 2)
@@ -93,10 +98,12 @@ def scenario(seed: int) -> Scenario:
         limits={
             name: rng.choice(values)
             for name, (_, _, values) in LIMITS.items()
-            if name != BESIDE_BACKFILLS and rng.random() < 0.2
+            if name not in (BESIDE_BACKFILLS, *OF_PAGES) and rng.random() < 0.2
         },
         schedules=schedules,
     )
+    if PAGED in plan.kinds and seed % 2:
+        plan = replace(plan, limits={**plan.limits, **OF_PAGES})
     if "backfill" in plan.kinds and Random(f"{seed}/reads little").random() < READS_LITTLE:
         return replace(plan, limits={**plan.limits, BESIDE_BACKFILLS: 3})
     return plan
@@ -110,7 +117,13 @@ def without_schedules(plan: Scenario) -> Scenario:
 def without_redrives(plan: Scenario) -> Scenario:
     """Make the history that this one would be if nobody redrove a task or asked for a backfill."""
     limits = {name: value for name, value in plan.limits.items() if name != BESIDE_BACKFILLS}
-    return replace(plan, kinds=plan.kinds - {*BACKFILLS, *REDRIVES}, limits=limits)
+    return without_pages(replace(plan, kinds=plan.kinds - {*BACKFILLS, *REDRIVES}, limits=limits))
+
+
+def without_pages(plan: Scenario) -> Scenario:
+    """Make the history that this one would be if there were no split children."""
+    limits = {name: value for name, value in plan.limits.items() if name not in OF_PAGES}
+    return replace(plan, kinds=plan.kinds - {PAGED, TORN}, limits=limits)
 
 
 @contextmanager
@@ -128,35 +141,46 @@ def limited(limits: Mapping[str, int]) -> Iterator[None]:
 
 
 def template(rng: Random, plan: Scenario) -> Template:
-    """Make up a template: how often children are tried again, how many may fail, perhaps a reduce."""
+    """Make up a template: how often children are tried again, how many may fail, perhaps a split child, a reduce."""
     attempts, interval = rng.choice((1, 2, 4, 0)), rng.choice((0, 50, 500))
     reset, final = rng.random() < 0.5, rng.random()
     failure = rng.choice(
         (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
     )
+    splits = PAGED in plan.kinds and int(final * 100_000) % 3 > 0
+    if splits and int(final * 1_000_000) % 3 > 0:
+        failure = FailurePolicy(percent=20)
     return Template(
         name="history",
         params={"n": Param(type="integer", minimum=0)},
-        split=RangeSplit(first=1, last="${n}", size=1),
+        split=BySplit(function="made.up:pieces", args={"n": "${n}"})
+        if splits
+        else RangeSplit(first=1, last="${n}", size=1),
+        split_retry=RetryPolicy(max_attempts=(2, 5, 0)[int(final * 1_000) % 3], initial_interval_ms=50)
+        if splits
+        else None,
         child=ChildSpec(
-            handler="made.up:handler",
-            args={"first": "${child.first}"},
+            **_code(int(final * 100_000)),
+            args={"first": "${child.item}" if splits else "${child.first}"},
             retry=RetryPolicy(
                 max_attempts=attempts,
                 initial_interval_ms=interval,
                 reset_on_progress=reset,
                 non_retryable=("ExecutorDied",) if final < 0.2 else FINAL[int(final * 100) % len(FINAL)],
             ),
-            **_executors(int(final * 100_000)),
         ),
         failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
         reduce=_reduce(int(final * 10_000)) if REDUCED in plan.kinds else None,
     )
 
 
-def _executors(lot: int) -> dict[str, Any]:
-    """Have one of four templates say how executors are used: its children then have options."""
-    return {"concurrency": 3, "setup": "made.up:warm", "reuse": lot % 5} if lot % 4 == 0 else {}
+def _code(lot: int) -> dict[str, Any]:
+    """Give one of three templates a program in place of the handler, and others a use of executors."""
+    program = Command(words=["made-up", "${child.index}"], exit_codes={"3": "fail"})
+    if lot % 3 == 0:
+        return {"command": program}
+    uses = {"concurrency": 3, "setup": "made.up:warm", "reuse": lot % 5} if lot % 4 == 0 else {}
+    return {"handler": "made.up:handler", **uses}
 
 
 def _reduce(lot: int) -> ChildSpec | None:

@@ -18,7 +18,7 @@ from tests.simulation import history as histories
 from tests.simulation import runner
 from tests.simulation.faults import KINDS, Fault
 from tests.simulation.runner import attempt, run
-from tests.simulation.scenario import scenario, without_redrives, without_schedules
+from tests.simulation.scenario import scenario, without_pages, without_redrives, without_schedules
 from tests.simulation.shrink import shrink
 from tests.simulation.world import World
 
@@ -50,7 +50,7 @@ FOUND_OF_REDRIVES = [
     (953, "a backfill had a part that held for no time: nobody could read it, and its client waited for ever"),
     (7_001_167, "a partition was read again from its committed position for every record that was set aside in it"),
 ]
-"""The same of histories in which tasks, and times, are gone through once more."""
+"""The same of histories in which tasks, and times, are gone through once more. No task had a split child then."""
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_what_was_found_of_schedules_once(seed: int, what: str) -> None:
 
 @pytest.mark.parametrize(("seed", "what"), FOUND_OF_REDRIVES)
 def test_what_was_found_of_redrives_once(seed: int, what: str) -> None:
-    report = attempt(seed)
+    report = attempt(seed, without_pages(scenario(seed)))
     assert report.failure is None, (what, report.failure)
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from random import Random
-from typing import Final
+from typing import Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -20,6 +20,7 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.template import Template
+from streamsched.log.codec import Codec
 from streamsched.log.core.store import group_key
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import (
@@ -37,18 +38,20 @@ from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.evictor import Evictor
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
+from streamsched.testing.site import MemoryClient
 from streamsched.view.view import View
 from streamsched.worker.node import Worker, WorkerTiming
 from tests.simulation.archive import Archive, MemoCodec
 from tests.simulation.checker_work import settled_in
 from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, Told, decisions
 from tests.simulation.faults import TURN, Dice, Fault
-from tests.simulation.nodes import MODULE, Action, Crash, Node
+from tests.simulation.nodes import MODULE, PROGRAM, Action, Crash, Node
 from tests.simulation.pool import FakePool
-from tests.simulation.pool_faults import PoolFaults
+from tests.simulation.pool_faults import PoolFaults, TearingCodec
 from tests.simulation.scenario import Scenario
-from tests.support.clients import Disk, Reader, SimulatedClient, Site
-from tests.support.clock import MachineClock, VirtualClock
+from tests.support.clients import Disk, Reader, Site
+from tests.support.clock import MachineClock
 
 CODEC: Final = MemoCodec()
 TIMING: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
@@ -101,6 +104,8 @@ class World:
         self.evidence: list[Evidence] = []
         self.submits: list[Submit] = []
         self.told: set[Told] = set()
+        self.torn: set[str] = set()
+        """Tasks of which a page was written that cannot be read."""
         self.claims: dict[str, bool] = {}
         """Of those who asked for a redrive or a backfill: whether they were told that it has begun."""
         self.snapshots: list[tuple[dict[int, int], dict[bytes, bytes]]] = []
@@ -276,14 +281,14 @@ class World:
     def start(self, role: str, modules: tuple[str, ...] | None = None) -> None:
         """Start one process; it may die of a fault before it is up. A worker allows ``modules``, if they are given.
 
-        Else it allows the module of every handler, and one in two, as an older one, announces nothing.
+        Else it allows the module of every handler, and every program; one in two, as an older one, announces nothing.
         """
         if role in self.closed:
             return
         self._born += 1
         name = f"{role}-{self._born}"
         clock = MachineClock(self.clock, skew_ms=0, began=self.rng.uniform(0, 1e6))
-        allowed = modules if modules or self._born % 2 else (MODULE,)
+        allowed = modules if modules or self._born % 2 else (MODULE, PROGRAM)
         node = Node(name, role, self.cluster.connect(name), clock, modules=allowed if role == "worker" else None)
         if fault := self._strikes(name, "clock is off"):
             clock.jump(JUMPS[int(fault.amount * len(JUMPS))])
@@ -305,7 +310,8 @@ class World:
             slots = self.plan.slots
             pool = FakePool(true=self.clock, clock=node.clock, rng=self.rng, slots=slots, faults=PoolFaults(self, node))
             return Worker(
-                log=node.log, topics=self.topics, codec=CODEC, pool=pool, me=me, slots=slots,
+                log=node.log, topics=self.topics, codec=cast(Codec, TearingCodec(self, node, CODEC)), pool=pool, me=me,
+                slots=slots,
                 pause=partial(self._pause, node), timing=TIMING, modules=node.modules,
             )  # fmt: skip
         node.disk = self._disk(node)
@@ -584,7 +590,7 @@ class World:
 
     # --- people -----------------------------------------------------------------------------------------------------
 
-    def send(self, delay: int, name: str, act: Callable[[SimulatedClient], None], *, repeated: bool = False) -> None:
+    def send(self, delay: int, name: str, act: Callable[[MemoryClient], None], *, repeated: bool = False) -> None:
         """Let somebody do something in a process of its own, in some turns."""
         self.actions.append(Action(self.turns + delay, name, act, repeated))
         self.actions.sort(key=lambda action: action.turn)
@@ -596,7 +602,7 @@ class World:
         node = Node(name, "client", self.cluster.connect(name), clock)
         self._processes[name] = node
         me = Identity(name, name, clock, EventIds(self._born.to_bytes(8)))
-        client = SimulatedClient(Site(node.log, self.topics, CODEC, me, Disk()))
+        client = MemoryClient(Site(node.log, self.topics, CODEC, me, Disk()))
         self.tell(f"{name} {action.name}")
         if self._run(node, lambda: action.act(client)):
             del self._processes[name]

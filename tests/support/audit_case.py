@@ -31,11 +31,11 @@ from streamsched.runtime.commit_metadata import INITIAL, CommitMetadata, decode_
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker, WorkerTiming
-from tests.support.clock import VirtualClock
 
 CODEC: Final = Codec()
 TOPICS: Final = Topics(event_partitions=2, child_partitions=2)

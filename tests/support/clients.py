@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 from typing import Final, cast
 
-from streamsched.client import Client
 from streamsched.domain.errors import NoSuchTask
-from streamsched.installation.session import Session
-from streamsched.installation.settings import Settings
-from streamsched.installation.site import Installation
 from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
 from streamsched.log.topics import Topics
 from streamsched.queries.status import TaskStatus
-from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
+from streamsched.testing.site import MemoryClient, MemorySite
 from streamsched.view.store import MemoryStore
-from streamsched.view.view import View
 
-SETTINGS: Final = Settings(brokers="memory", data_dir=Path("nowhere"))
 DONE: Final = ("succeeded", "failed", "cancelled", "refused")
 
 
@@ -60,8 +53,8 @@ class Disk(MemoryStore):
         return True
 
 
-class Site(Installation):
-    """An installation whose log is in memory."""
+class Site(MemorySite):
+    """An installation whose views are on a disk that outlives their process."""
 
     def __init__(
         self,
@@ -72,48 +65,14 @@ class Site(Installation):
         disk: Disk,
         pause: Callable[[float], None] = lambda seconds: None,
     ) -> None:
-        self.settings = SETTINGS
-        self.codec = codec
-        self.clock = cast(SystemClock, me.clock)
-        self.log = log
-        self.topics = topics
-        self._me = me
-        self._disk = disk
-        self._pause = pause
-
-    def pause(self, seconds: float) -> None:
-        self._pause(seconds)
-
-    def identity(self, role: str, name: str | None = None) -> Identity:
-        return self._me
-
-    def view(self, kind: str) -> View:
-        return View(self._disk, self.codec)
-
-    def close(self) -> None:
-        self.log.close()
-
-
-class SimulatedClient(Client):
-    """The real client on such a site."""
-
-    def __init__(self, site: Site) -> None:
-        self._session = SimulatedSession(site)
-
-
-class SimulatedSession(Session):
-    """The real session on such a site."""
-
-    def __init__(self, site: Site) -> None:
-        self.settings, self.site, self.me = SETTINGS, site, site.identity("client")
-        self.on_progress = lambda done, total: None
+        super().__init__(log=log, topics=topics, codec=codec, me=me, pause=pause, rows=lambda: disk)
 
 
 class Reader:
     """A process that looks now and then, as ``status`` and ``watch`` do; what it sees must make sense."""
 
     def __init__(self, site: Site, rng: Random) -> None:
-        self.client = SimulatedClient(site)
+        self.client = MemoryClient(site)
         self._rng = rng
         self._seen: dict[str, TaskStatus] = {}
         self._following: Iterator[TaskStatus] | None = None

@@ -1,22 +1,8 @@
-"""Time that passes only when it is told to, and the clocks of machines that show it more or less well."""
+"""The clocks of machines, which show true time more or less well."""
 
 from __future__ import annotations
 
-
-class VirtualClock:
-    """True time: what the log goes by."""
-
-    def __init__(self, ms: float = 1_000_000_000.0) -> None:
-        self._ms = ms
-
-    def now(self) -> int:
-        return int(self._ms)
-
-    def monotonic(self) -> float:
-        return self._ms / 1000
-
-    def advance(self, seconds: float) -> None:
-        self._ms += seconds * 1000
+from streamsched.testing.clock import VirtualClock
 
 
 class MachineClock:

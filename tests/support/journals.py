@@ -99,8 +99,8 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
         e.ChildStarted(*running),
         e.ChildrenStopping(*head, (e.Release(child, child, ordinal, 0),), "stop", 0),
         e.ChildCancelled(*running, 1_000, sequence, state, "stop"),
-        e.TaskPlanned(*head, 0, draw(st.integers(0, CHILDREN)), "{}", "", 0, draw(st.integers(0, 1))),
-        e.TaskPlanProgressed(*head, 0, "{}", 0),
+        draw(_plans(head)),
+        draw(_pages(task, head)),
         e.ChildrenCancelled(*head, (e.Span(child, last),), "over", 0),
         e.TaskCancelRequested(*head, task.redrive + draw(st.sampled_from((0, 0, 1))), "enough"),
         e.TaskRedriven(
@@ -118,6 +118,22 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
     careful = (e.ChildrenCancelled, e.TaskSucceeded, e.TaskFailed, e.TaskCancelled, e.TaskRefused, e.ChildrenStopping)
     wild = [event for event in kinds if not isinstance(event, careful)]
     return draw(st.sampled_from(wild + list(_owed_now(task, kinds))))
+
+
+@st.composite
+def _plans(draw: st.DrawFn, head: tuple[bytes, int, str, str]) -> e.TaskPlanned:
+    split = draw(st.booleans())
+    children = 0 if split else draw(st.integers(0, CHILDREN))
+    return e.TaskPlanned(*head, 0, children, "{}", "", 0, draw(st.integers(0, 1)), split)
+
+
+@st.composite
+def _pages(draw: st.DrawFn, task: Task, head: tuple[bytes, int, str, str]) -> e.TaskPlanProgressed:
+    """Draw a page, which mostly follows the last one."""
+    ahead, count = draw(st.sampled_from((1, 1, 1, 0, 2))), draw(st.integers(1, 2))
+    first = max(0, task.work_end + draw(st.sampled_from((0, 0, 0, -1, 1))))
+    live = (max(1, task.ordinal_of(0)), 1, 1, task.detail_of(0).sequence + ahead)
+    return e.TaskPlanProgressed(*head, 0, f'"{first}"', 0, 0, *live, first, count, "\n".join(["1"] * count))
 
 
 def _owed_now(task: Task, kinds: list[e.Event]) -> Iterator[e.Event]:

@@ -19,12 +19,12 @@ from streamsched.runtime.commit_metadata import INITIAL, decode_metadata, decode
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.follow import Follower
 from streamsched.view.store import MemoryStore, Store
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker
-from tests.support.clock import VirtualClock
 
 TEMPLATE = Template(
     name="t",
@@ -33,19 +33,42 @@ TEMPLATE = Template(
 )
 
 
+PAGE = 5_000
+"""Entries that a splitter finds before it waits until they are durable."""
+
+
 class InstantPool:
-    """Completes every job at once, so many of them in each turn of its worker."""
+    """Completes every job at once, so many of them in each turn of its worker; a splitter finds a page in each."""
 
     def __init__(self, room: int) -> None:
         self._room = room
         self._news: list[jobs.News] = []
+        self._splits: dict[int, tuple[int, int]] = {}
+        """By key of its job, how many entries a splitter has found, and of how many."""
 
     def room(self) -> int:
         return self._room
 
     def submit(self, jobs_: Sequence[jobs.Job]) -> None:
+        for job in jobs_:
+            split = None if job.options is None else json.loads(job.options).get("split")
+            if split is not None:
+                self._splits[job.key] = int(job.state or 0), json.loads(split["input"])["args"]["n"]
+                self._split(job.key)
+                continue
+            self._news.append(jobs.JobCompleted(key=job.key, started_at=1, finished_at=1, result="1", state=None))
+
+    def _split(self, key: int) -> None:
+        done, wanted = self._splits[key]
+        found = range(done, min(wanted, done + PAGE))
+        if not found:
+            self._news.append(jobs.JobCompleted(key=key, started_at=1, finished_at=1, result=None, state=None))
+            return
+        entries = tuple(jobs.Emitted(jobs.PLAN, number, None, str(number).encode()) for number in found)
+        self._splits[key] = found.stop, wanted
         self._news += [
-            jobs.JobCompleted(key=job.key, started_at=1, finished_at=1, result="1", state=None) for job in jobs_
+            jobs.JobEmitted(key, entries),
+            jobs.JobCheckpointed(key=key, state=str(found.stop), number=found.stop, wait=True, covered=found.stop),
         ]
 
     def poll(self, timeout: float) -> list[jobs.News]:
@@ -56,7 +79,9 @@ class InstantPool:
 
     def kill(self, keys: Iterable[int]) -> None: ...
 
-    def confirm(self, key: int, number: int) -> None: ...
+    def confirm(self, key: int, number: int) -> None:
+        if key in self._splits:
+            self._split(key)
 
     def running(self) -> list[jobs.Running]:
         return []

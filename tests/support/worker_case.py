@@ -58,7 +58,7 @@ class ToldPool:
     def poll(self, timeout: float) -> list[jobs.News]:
         news, self.news = self.news, []
         for item in news:
-            if not isinstance(item, jobs.JobCheckpointed):
+            if not isinstance(item, jobs.REPORTS):
                 self.held.pop(item.key, None)
         return news
 
@@ -119,9 +119,9 @@ class Shop:
         """Write the dispatches of these children, each in a transaction of its own."""
         for child in range(first, last + 1):
             work = self.me.sign(
-                e.ChildCreated, task_id="task", child=child, handler="m:f", args="{}", state=None, traceparent=None,
-                **({"ordinal": 1, "attempt": 1, "timeout": 0, "heartbeat": 0, "priority": 0, "sequence": 0,
-                    "recoveries": 0} | changed),
+                e.ChildCreated, task_id="task", child=child, args="{}", state=None, traceparent=None,
+                **({"handler": "m:f", "ordinal": 1, "attempt": 1, "timeout": 0, "heartbeat": 0, "priority": 0,
+                    "sequence": 0, "recoveries": 0} | changed),
             )  # fmt: skip
             self.write(self.records.work(work, "task", partition))
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from streamsched import ChildContext, LocalTransport
+from streamsched.testing import run_child
 
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
 INSIDE = {"request_stop", "unsaved", "finish", "continue_with"}
@@ -33,9 +34,8 @@ def test_all_of_the_context_is_named() -> None:
 def test_its_examples_run(tmp_path: Path) -> None:
     found = code()
     found["test_copy"](tmp_path)
-    assert found["convert"](ChildContext(LocalTransport()), ["a", "b"]) == {"converted": 2}
-    resumed = ChildContext(LocalTransport(), state='{"resume": 1}')
-    assert found["convert"](resumed, ["a", "b"]) == {"converted": 1}
+    assert run_child(found["convert"], {"paths": ["a", "b"]}).result == {"converted": 2}
+    assert run_child(found["convert"], {"paths": ["a", "b"]}, resume={"resume": 1}).result == {"converted": 1}
 
 
 def test_every_path_and_command_that_it_names_is_there() -> None:

@@ -6,32 +6,22 @@ from pathlib import Path
 import pytest
 
 from streamsched.examples import bench, checksum, numbers
-from streamsched.worker.context import ChildContext, LocalTransport
-from streamsched.worker.errors import StopChild
-
-
-def context(state: str | None = None, attempt: int = 1) -> ChildContext:
-    return ChildContext(LocalTransport(), state=state, attempt=attempt)
-
-
-def state_of(ctx: ChildContext) -> str:
-    told = ctx.unsaved()
-    assert told is not None
-    return told[0]
+from streamsched.testing import run_child
 
 
 def test_numbers(capsys: pytest.CaptureFixture[str]) -> None:
-    assert numbers.print_numbers(context(), 3, 6) == {"count": 4}
-    assert numbers.print_numbers(context('{"resume":2}'), 3, 6) == {"count": 4}
+    args = {"first": 3, "last": 6}
+    assert run_child(numbers.print_numbers, args).result == {"count": 4}
+    assert run_child(numbers.print_numbers, args, resume={"resume": 2}).result == {"count": 4}
     assert capsys.readouterr().out.split() == ["3", "4", "5", "6", "5", "6"]
 
 
 def test_bench() -> None:
-    bench.noop(context(), any=1)
-    assert bench.sleep(context('{"slept":0.99}'), seconds=1.0) == {"slept": 1.0}
+    run_child(bench.noop, {"any": 1})
+    assert run_child(bench.sleep, {"seconds": 1.0}, resume={"slept": 0.99}).result == {"slept": 1.0}
     with pytest.raises(RuntimeError, match="attempt 1"):
-        bench.fail(context())
-    assert bench.fail(context(attempt=2)) == {"attempt": 2}
+        run_child(bench.fail)
+    assert run_child(bench.fail, attempt=2).result == {"attempt": 2}
 
 
 @pytest.fixture
@@ -51,35 +41,33 @@ def make(path: Path, size: int) -> str:
 def test_the_checksum_is_the_true_one(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     digest = make(path, size)
-    found = checksum.sha256_file(context(), str(path))
-    assert found == {"path": str(path), "bytes": size, "sha256": digest}
+    assert run_child(checksum.sha256_file, {"path": str(path)}).result == {
+        "path": str(path),
+        "bytes": size,
+        "sha256": digest,
+    }
 
 
 @pytest.mark.skipif(checksum.libcrypto() is None, reason="no libcrypto whose SHA-256 can be saved")
 def test_the_checksum_goes_on_inside_the_file(tmp_path: Path, block: int) -> None:
     path = tmp_path / "file"
     digest = make(path, 10 * block + 5)
-    state: str | None = None
+    state = None
     for stops in range(10):
-        ctx = context(state)
-        ctx.request_stop()
-        with pytest.raises(StopChild):
-            checksum.sha256_file(ctx, str(path))
-        state = state_of(ctx)
-        assert f'"done":{(stops + 1) * block}' in state
-    assert checksum.sha256_file(context(state), str(path))["sha256"] == digest
+        run = run_child(checksum.sha256_file, {"path": str(path)}, resume=state, stop_after=1)
+        state = run.state
+        assert run.stopped
+        assert state["done"] == (stops + 1) * block
+    assert run_child(checksum.sha256_file, {"path": str(path)}, resume=state).result["sha256"] == digest
 
 
 @pytest.mark.skipif(checksum.libcrypto() is None, reason="no libcrypto whose SHA-256 can be saved")
 def test_a_file_that_changed_is_begun_anew(tmp_path: Path, block: int) -> None:
     path = tmp_path / "file"
     make(path, 3 * block)
-    ctx = context()
-    ctx.request_stop()
-    with pytest.raises(StopChild):
-        checksum.sha256_file(ctx, str(path))
+    run = run_child(checksum.sha256_file, {"path": str(path)}, stop_after=1)
     digest = make(path, 3 * block + 1)
-    assert checksum.sha256_file(context(state_of(ctx)), str(path))["sha256"] == digest
+    assert run_child(checksum.sha256_file, {"path": str(path)}, resume=run.state).result["sha256"] == digest
 
 
 @pytest.mark.usefixtures("block")
@@ -87,9 +75,9 @@ def test_without_libcrypto_it_is_still_true(tmp_path: Path, monkeypatch: pytest.
     path = tmp_path / "file"
     digest = make(path, 5000)
     monkeypatch.setattr(checksum, "libcrypto", lambda: None)
-    ctx = context('{"file":{},"done":1024,"words":"00"}')
-    assert checksum.sha256_file(ctx, str(path))["sha256"] == digest
-    assert ctx.unsaved() is None
+    run = run_child(checksum.sha256_file, {"path": str(path)}, resume={"file": {}, "done": 1024, "words": "00"})
+    assert run.result["sha256"] == digest
+    assert not run.checkpoints
 
 
 @pytest.mark.skipif(checksum.libcrypto() is None, reason="no libcrypto whose SHA-256 can be saved")

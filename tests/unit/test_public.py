@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,10 @@ def test_run_works_in_this_process(tmp_path: Path) -> None:
         on_status=lambda status: states.append(status.state),
     )
     assert (found.state, found.children.succeeded, found.priority, states[-1]) == ("succeeded", 3, 2, "succeeded")
+    assert found.started_at is not None
+    assert found.finished_at is not None
+    assert timedelta(0) <= found.finished_at - found.started_at < datetime.now(UTC) - found.submitted_at
+    assert found.document()["submitted_at"] == found.submitted_at.isoformat(timespec="milliseconds")[:-6] + "Z"
     again = streamsched.run(COUNT, {"n": 6}, task_id="a", data_dir=tmp_path)
     assert again == found
     with Client(data_dir=tmp_path) as client:

@@ -1,4 +1,4 @@
-"""Events of workers about children: outcomes (invariant 3), checkpoints and fencing tokens (invariant 4)."""
+"""Events of workers about children: outcomes (invariant 3), checkpoints and fencing tokens (4), pages (13)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Any, Final
 
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
+from streamsched.domain.bounds import CHILDREN_LIMIT
 from streamsched.domain.ids import MASK
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import Task
 
 OUTCOMES: Final = frozenset({e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned})
-WORKER_EVENTS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded}
+WORKER_EVENTS: Final = OUTCOMES | {e.ChildCheckpointed, e.ChildStarted, e.ChildYielded, e.TaskPlanProgressed}
+OfChild = e.WorkerEvent | e.TaskPlanProgressed
 Epochs = dict[int, tuple[int, str, int, int]]
 """The highest epoch of each work-log partition, with the task, child and offset of the event that has it."""
 
@@ -32,7 +34,7 @@ class Owners:
         if self._known:
             self._known.pop(partition, None)
 
-    def judge(self, partition: int, event: e.WorkerEvent, offset: int) -> Fault | None:
+    def judge(self, partition: int, event: OfChild, offset: int) -> Fault | None:
         """Compare the fencing token of an event with those before it."""
         epoch = event.token & MASK
         if self._known is None:
@@ -57,10 +59,12 @@ def is_poison(event: e.Event) -> bool:
 
 
 def judge_worker_event(
-    task: Task, event: e.WorkerEvent, offset: int, owners: Owners, excused: Collection[int]
+    task: Task, event: OfChild, offset: int, owners: Owners, excused: Collection[int]
 ) -> Fault | None:
     """Compare an event of a worker with the dispatches and checkpoints before it."""
     child = event.child
+    if isinstance(event, e.TaskPlanProgressed) and (child or not task.split):
+        return Fault(13, child, "a page by a split child", f"a page by child {child}")
     if not task.is_current(child, event.ordinal):
         return None if child in excused and 1 <= event.ordinal <= task.ordinal_of(child) else _stray(task, event)
     detail = task.detail_of(child)
@@ -71,10 +75,10 @@ def judge_worker_event(
     return owners.judge(task.partition_of(child), event, offset) or _judge_sequence(task, event, detail.sequence)
 
 
-def _stray(task: Task, event: e.WorkerEvent) -> Fault:
+def _stray(task: Task, event: OfChild) -> Fault:
     """Return what is wrong with an event that is about no live dispatch."""
     child, name = event.child, type(event).__name__
-    invariant = 3 if type(event) in OUTCOMES else 4
+    invariant = 3 if type(event) in OUTCOMES else 13 if isinstance(event, e.TaskPlanProgressed) else 4
     if not 0 <= child < task.children:
         return Fault(invariant, child, f"a child of the plan's {task.children}", name)
     last = task.ordinal_of(child)
@@ -84,22 +88,38 @@ def _stray(task: Task, event: e.WorkerEvent) -> Fault:
     ended = f"ordinal {event.ordinal} had its outcome"
     if invariant == 3:
         return Fault(3, child, f"one outcome of ordinal {event.ordinal}", f"another one: {name}")
-    return Fault(4, child, f"nothing of ordinal {event.ordinal} after its outcome", f"{name}, though {ended}")
+    return Fault(invariant, child, f"nothing of ordinal {event.ordinal} after its outcome", f"{name}, though {ended}")
 
 
 def _judge_sequence(task: Task, event: Any, known: int) -> Fault | None:
     if isinstance(event, e.ChildStarted | e.ChildYielded):
         return None
     sequence, name = event.sequence, type(event).__name__
+    if isinstance(event, e.TaskPlanProgressed):
+        return _judge_page(task, event, known)
     if isinstance(event, e.ChildCheckpointed):
         if sequence == known + 1:
             return None
         what = "the sequence does not rise" if sequence <= known else "the checkpoints before it are missing"
         return Fault(4, event.child, f"checkpoint {known + 1}", f"checkpoint {sequence}: {what}")
-    # An outcome carries a last state that was not durable yet.
-    if sequence != known and (sequence != known + 1 or isinstance(event, e.ChildCompleted)):
+    # An outcome carries a last state that was not durable yet; before that of a split child it is written.
+    told = isinstance(event, e.ChildCompleted) or (task.split and not event.child)
+    if sequence != known and (sequence != known + 1 or told):
         what = "an earlier checkpoint than" if sequence < known else "a checkpoint that is missing after"
         return Fault(4, event.child, f"{name} from checkpoint {known}", f"from {sequence}: {what} the journal's last")
     if isinstance(event, e.ChildCancelled) and task.state_of(event.child) is not ChildState.STOPPING:
         return Fault(3, event.child, "ChildrenStopping that names it before it is cancelled", "it was not told to stop")
+    return None
+
+
+def _judge_page(task: Task, event: e.TaskPlanProgressed, known: int) -> Fault | None:
+    """Find a page that does not follow the one before it."""
+    if event.sequence != known + 1:
+        return Fault(13, 0, f"page {known + 1}, as each page is a checkpoint", f"page {event.sequence}")
+    if event.first != task.work_end:
+        return Fault(13, 0, f"a page from child {task.work_end} on", f"one from child {event.first} on")
+    if not event.count:
+        return Fault(13, 0, "a page with entries", "an empty one")
+    if task.work + event.count > CHILDREN_LIMIT:
+        return Fault(13, 0, f"at most {CHILDREN_LIMIT:,} work children", f"{task.work + event.count:,}")
     return None

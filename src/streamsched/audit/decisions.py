@@ -16,12 +16,10 @@ from streamsched.domain.task import Task
 from streamsched.domain.template import TemplateError
 
 Decision = (
-    e.TaskPlanned | e.TaskPlanProgressed | e.TaskRefused
-    | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | e.TaskEnded
+    e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | e.TaskEnded
 )  # fmt: skip
 ACTIONS: Final[dict[type[e.Event], Action]] = {
     e.TaskPlanned: Action.PLAN,
-    e.TaskPlanProgressed: Action.PLAN,
     e.TaskRefused: Action.PLAN,
     e.ChildrenDispatched: Action.DISPATCH,
     e.ChildrenStopping: Action.STOP,
@@ -84,7 +82,7 @@ def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Faul
         if release.first != next_new or release.ordinal != 1:
             return Fault(10, release.first, f"children from {next_new} on, with ordinal 1", _release(release))
         next_new = release.last + 1
-    bound = planned.children or planned.fan_in
+    bound = planned.children + planned.split or planned.fan_in
     return None if next_new <= bound and event.releases else _empty(event)
 
 
@@ -108,8 +106,11 @@ def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
 
 
 def _too_early(task: Task, event: e.ChildrenDispatched, release: e.Release) -> Fault | None:
-    """Find a child of a later stage that was dispatched while one of an earlier stage had no ending."""
-    for child in range(task.work) if release.last >= task.work else ():
+    """Find a child that no page had named, or one of a later stage while one of an earlier stage had no ending."""
+    if task.split and task.bound <= release.last and not task.sealed:
+        expected = f"at basis {event.basis} a page that names it: so far there were {task.work:,} work children"
+        return Fault(14, release.last, expected, _release(release))
+    for child in range(task.work_end) if release.last >= task.work_end else ():
         if task.state_of(child) not in _ENDED:
             expected = f"at basis {event.basis} an ending of every child before the reduce"
             return Fault(14, release.last, expected, f"child {child} was {_where(task, child)}")
@@ -193,6 +194,8 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
         return Fault(2, None, f"no plan, for the request cannot be planned: {error}", f"{event.children} children")
     if event.children != made.children:
         return Fault(2, None, f"{made.children} children by the request", f"{event.children} in TaskPlanned")
+    if event.split != made.split:
+        return Fault(2, None, f"a split child: {made.split}", f"{event.split} in TaskPlanned")
     if event.fan_in != (task.template.reduce is not None):
         return Fault(2, None, "a reduce as the template says", f"{event.fan_in} in TaskPlanned")
     if (event.plan, event.digest) != (made.document, made.digest):

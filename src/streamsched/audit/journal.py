@@ -29,7 +29,9 @@ TEXTS: Final = 1_000
 """Texts that requests share while they wait."""
 HEAVY: Final = 2_048
 """Bytes from which on an event's payload is dropped, as it always is where details are kept: no invariant needs it."""
-_PAYLOADS: Final[dict[str, Any]] = {"state": None, "result": None, "message": "", "traceback": ""}
+_PAYLOADS: Final[dict[str, Any]] = {
+    "state": None, "result": None, "message": "", "traceback": "", "cursor": "", "entries": "",
+}  # fmt: skip
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
 _FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
 """Events that clients and timers may write again at any time; they are void then."""

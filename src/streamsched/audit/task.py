@@ -134,7 +134,7 @@ class TaskAudit:
             task.touched -= {child for child in task.touched if _matters_later(task.detail_of(child))}
         task.stored()
 
-    def _on_worker_event(self, task: Task, offset: int, event: e.WorkerEvent) -> None:
+    def _on_worker_event(self, task: Task, offset: int, event: children.OfChild) -> None:
         if children.is_poison(event):
             self._excuse([event.child])
         elif fault := children.judge_worker_event(task, event, offset, self._owners, self._excused or ()):

@@ -98,7 +98,7 @@ def _fold(
                 continue
             view.apply(event, record.partition)
             findings.events += 1
-            if findings.events % FLUSH_EVERY == 0:
+            if view.full or findings.events % FLUSH_EVERY == 0:
                 view.flush()
                 on_progress(max(0, total - reader.left(limits)), total)
     on_progress(total, total)

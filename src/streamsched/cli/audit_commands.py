@@ -131,10 +131,10 @@ def export(
 def certify(context: typer.Context, task: Task, as_json: Json = False) -> int:
     """Certify a task that has ended: its children were disjoint and complete, and each ended once. Else exit 1.
 
-    From the journal alone: the number of children by their endings; SHA-256 of template, parameters, plan and all
-    results in order of index; one digest over all these; and 'audit verify' of the task. The digest is the same for
-    equal input and results, whatever happened on the way. With --json it is that of 'content':
-    jq -jcS .content | sha256sum
+    From the journal alone: the number of children by their endings; SHA-256 of template, parameters, plan, all
+    results in order of index, and the result of a reduce; one digest over all these; and 'audit verify' of the
+    task. The digest is the same for equal input and results, whatever happened on the way. With --json it is that of
+    'content': jq -jcS .content | sha256sum
     """
     with client_of(context) as client:
         found = client.certify(task)
@@ -160,6 +160,7 @@ def _certified(found: Certificate) -> list[tuple[str, str]]:
         ("parameters", content.params),
         ("plan", content.plan),
         ("results", content.results),
+        *([] if content.reduced is None else [("reduced", content.reduced)]),
         ("digest", found.digest),
         ("journal", f"{found.topic}-{found.partition} before offset {found.position:,}"),
     ]

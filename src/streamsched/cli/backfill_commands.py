@@ -96,6 +96,7 @@ def backfill(
 
 def _preview(client: Client, schedule: str, wanted: WantedBackfill, *, as_json: bool) -> None:
     from streamsched.domain.calendar import moment
+    from streamsched.queries.documents import millis_of
 
     zone = client.schedule(schedule).zone
     counts: Counter[str] = Counter()
@@ -106,7 +107,7 @@ def _preview(client: Client, schedule: str, wanted: WantedBackfill, *, as_json: 
         if not counts:
             out(LINE.format("TIME", "ACTION", "TASK", "TEMPLATE"))
         counts[time_of_it.action] += 1
-        out(_line(time_of_it, moment.write(time_of_it.nominal, zone)))
+        out(_line(time_of_it, moment.write(millis_of(time_of_it.nominal), zone)))
     if not as_json:
         tell(f"nothing was written; it would {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
 
@@ -148,11 +149,11 @@ def _progress() -> Iterator[Any]:
 
 
 def _counted(found: BackfillStatus) -> str:
-    from streamsched.queries.documents import rfc3339
+    from streamsched.queries.documents import millis_of, rfc3339
 
     counts = ", ".join(f"{count:,} {name}" for name, count in found.counts.items()) or "nothing yet"
     running = f", {len(found.running):,} running" if found.running else ""
-    return f"{counts}{running}" + (f", at {rfc3339(found.cursor)}" if found.cursor is not None else "")
+    return f"{counts}{running}" + (f", at {rfc3339(millis_of(found.cursor))}" if found.cursor is not None else "")
 
 
 def _report(done: Changed, what: str, *, as_json: bool) -> None:

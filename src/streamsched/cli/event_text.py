@@ -27,7 +27,12 @@ def _requested(event: Any) -> str:
 
 
 def _planned(event: Any) -> str:
-    return f"{event.children:,} children: {event.plan}"
+    found = "children as its split child finds them" if event.split else f"{event.children:,} children"
+    return f"{found}: {event.plan}"
+
+
+def _page(event: Any) -> str:
+    return f"{_child(event)}, {event.count:,} children from {event.first} on"
 
 
 def _releases(event: Any) -> str:
@@ -135,6 +140,7 @@ _TEXTS: Final[dict[str, Callable[[Any], str]]] = {
     "TaskRequested": _requested,
     "TaskRedriven": _redriven,
     "TaskPlanned": _planned,
+    "TaskPlanProgressed": _page,
     "ChildrenDispatched": _releases,
     "ChildrenStopping": _releases,
     "ChildrenCancelled": _spans,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -55,11 +55,13 @@ def describe(found: TaskStatus) -> list[tuple[str, str]]:
         ("finished", local_time(found.finished_at)),
     ]
     if found.started_at is not None:
-        seconds = max(0.001, (found.finished_at or time.time() * 1000) / 1000 - found.started_at / 1000)
+        ended = found.finished_at or datetime.now(UTC)
+        seconds = max(0.001, (ended - found.started_at).total_seconds())
         lines.append(("time", f"{span(seconds)}, {counts.ended / seconds:,.1f} children/s"))
     share = counts.ended / counts.total if counts.total else float(found.done)
     filled = int(share * BAR_CHARS)
-    lines.append(("children", f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  {counted(found)}"))
+    bar = "" if found.splitting else f"[{'#' * filled}{'.' * (BAR_CHARS - filled)}] {share:.0%}  "
+    lines.append(("children", f"{bar}{counted(found)}"))
     return [(name, text) for name, text in lines if text not in ("", "-")]
 
 
@@ -174,7 +176,7 @@ def _check_state(state: str | None, states: tuple[str, ...]) -> None:
 def _child_line(child: ChildStatus) -> str:
     seconds = "-"
     if child.started_at is not None and child.finished_at is not None:
-        seconds = f"{(child.finished_at - child.started_at) / 1000:,.3f}"
+        seconds = f"{(child.finished_at - child.started_at).total_seconds():,.3f}"
     outcome = compact(child.result, 100) if child.state == "succeeded" else plain(child.reason or "", 100)
     if child.message and child.state != "succeeded":
         outcome = plain(f"{child.error_type or child.reason}: {child.message}", 100)

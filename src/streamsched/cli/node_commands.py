@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamsched.cli.options import (
+    AllowCommand,
     DevicesOption,
     DrainTimeout,
     Name,
@@ -41,6 +42,7 @@ def worker(
         typer.Option(metavar="MODULE",
                      help="A module whose handlers may run here, or all below a package ('jobs.*'); may be repeated."),
     ] = None,
+    allow_command: AllowCommand = None,
     drain_timeout: DrainTimeout = 30.0,
     grace_period: Annotated[
         float | None,
@@ -62,16 +64,21 @@ def worker(
     stops it at once. Handlers print to stdout.
     """
     _check_grace(grace_period, drain_timeout)
-    modules, bound = allowed_modules(allow), devices_of(devices)
+    modules, programs = allowed_modules(allow), allowed_programs(allow_command)
+    bound = devices_of(devices)
     settings = _node_settings(context, "worker", name)
+    patterns = (*modules, *(programs or settings.allow_command))
     from streamsched.hosting.node import serve_worker
     from streamsched.worker.node import WorkerTiming
 
-    if not modules:
-        note("warning: this worker runs nothing; name the modules that it may run with --allow MODULE")
+    if not patterns:
+        note(
+            "warning: this worker runs nothing; name the modules that it may run with --allow MODULE, and the programs "
+            "with --allow-command PROGRAM"
+        )
     timing = WorkerTiming(drain=drain_timeout, checkpoint=checkpoint_interval)
     slots = slots_or_cpus(slots)
-    serve_worker(settings, name=name, slots=slots, allow=modules, timing=timing, reuse=reuse, devices=bound)
+    serve_worker(settings, name=name, slots=slots, allow=patterns, timing=timing, reuse=reuse, devices=bound)
     return 0
 
 
@@ -95,6 +102,13 @@ def allowed_modules(allow: list[str] | None) -> tuple[str, ...]:
         every = "anyone who may write to the log could run any code here; " if "*" in modules else ""
         raise InputError(problem, f"{every}name a module ('jobs'), or all below a package ('jobs.*')", source="--allow")
     return modules
+
+
+def allowed_programs(allow: list[str] | None) -> tuple[str, ...]:
+    """Check the programs of ``--allow-command``; returns them as patterns."""
+    from streamsched.installation.settings import programs
+
+    return programs(list(dict.fromkeys(allow or [])), "--allow-command")
 
 
 def _check_grace(grace_period: float | None, drain_timeout: float) -> None:

@@ -230,6 +230,12 @@ DevicesOption = Annotated[
                  help="Set an environment variable of each slot's handlers to one of these values, in turn "
                  "(CUDA_VISIBLE_DEVICES=0,1)."),
 ]  # fmt: skip
+AllowCommand = Annotated[
+    list[str] | None,
+    typer.Option("--allow-command", metavar="PROGRAM",
+                 help="A program that may run here, as templates write it, or a pattern of some ('./tools/*'); may be "
+                 "repeated [env: STREAMSCHED_ALLOW_COMMAND]."),
+]  # fmt: skip
 DrainTimeout = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before running children are killed.")
 ]

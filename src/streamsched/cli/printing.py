@@ -60,11 +60,12 @@ def columns(rows: Sequence[Sequence[object]]) -> Iterator[str]:
         yield "  ".join(cells).rstrip()
 
 
-def local_time(millis: int | None) -> str:
-    """Return a time as text in the local zone."""
-    if millis is None:
+def local_time(at: datetime | int | None) -> str:
+    """Return a time (a number: milliseconds since the epoch) as text in the local zone."""
+    if at is None:
         return "-"
-    return datetime.fromtimestamp(millis / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    time = at if isinstance(at, datetime) else datetime.fromtimestamp(at / 1000, UTC)
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def ranges(numbers: Sequence[int]) -> str:

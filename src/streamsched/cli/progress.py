@@ -108,6 +108,7 @@ class TaskProgress:
         children = status.children
         rate = self._rate.add(children.ended)
         left = (children.total - children.ended) / rate if rate > 0 and not status.done else None
+        left = None if status.splitting else left
         counts = counted(status)
         if rate > 0 and not status.done:
             counts += f", {rate:,.0f}/s" if rate >= 10 else f", {rate:.1f}/s"
@@ -116,8 +117,8 @@ class TaskProgress:
         remaining = f"{span(left)} left" if left is not None else ""
         if self._bar is not None:
             self._bar.update(
-                self._row, total=children.total or None, completed=children.ended, state=status.state,
-                counts=visible(counts), left=remaining,
+                self._row, total=None if status.splitting else children.total or None, completed=children.ended,
+                state=status.state, counts=visible(counts), left=remaining,
             )  # fmt: skip
             return
         now = time.monotonic()
@@ -181,13 +182,17 @@ class ReadProgress:
 
 
 def counted(status: TaskStatus) -> str:
-    """Return the numbers of children by state, and the state of the reduce, as text."""
+    """Return the numbers of children by state, and the states of split child and reduce, as text."""
     children = status.children
     words = [f"{children.succeeded:,} of {children.total:,} done"]
+    if status.splitting:
+        words = [f"splitting: {children.total:,} so far", f"{children.succeeded:,} done"]
     for name in ("running", "waiting", "failed", "cancelled"):
         count = getattr(children, name)
         if count:
             words.append(f"{count:,} {name}")
+    if status.split and not status.splitting and status.split != "succeeded":
+        words.append(f"split {status.split}")
     if status.reduce:
         words.append(f"reduce {status.reduce}")
     return ", ".join(words)

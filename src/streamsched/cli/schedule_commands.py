@@ -206,6 +206,7 @@ def _backfill(found: BackfillStatus) -> str:
 
 def _tick_line(tick: Tick, zone: str) -> str:
     from streamsched.domain.calendar import moment
+    from streamsched.queries.documents import millis_of
 
     reason = f"{tick.reason}; the task {tick.task_outcome}" if tick.task_outcome else tick.reason
-    return TICK_LINE.format(moment.write(tick.nominal, zone), tick.outcome, tick.task_id or "-", reason)
+    return TICK_LINE.format(moment.write(millis_of(tick.nominal), zone), tick.outcome, tick.task_id or "-", reason)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -12,12 +14,16 @@ from streamsched.cli.exits import complain
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values
+from streamsched.domain.command import call_of
 from streamsched.domain.errors import InputError
+from streamsched.domain.routing import COMMAND, EVERYTHING
 
 if TYPE_CHECKING:
     from streamsched.domain.splitting import ChildArguments
-    from streamsched.domain.template import ChildSpec
+    from streamsched.domain.template import Template as JobTemplate
     from streamsched.files.template_file import Prepared
+    from streamsched.worker.handlers import Handler
+    from streamsched.worker.local import LocalResults
 
 SHOWN_CHILDREN: Final = 3
 """Children shown at each end."""
@@ -36,19 +42,20 @@ def plan(
     prepared, arguments = _prepared(template, param or [], params)
     count = prepared.plan.children
     shown = sorted({*range(min(SHOWN_CHILDREN, count)), *range(max(0, count - SHOWN_CHILDREN), count)})
-    if check and (code := _check(prepared, [arguments(child) for child in shown], template)):
-        return code
+    if check:
+        _check(prepared, [arguments(child) for child in shown], template)
     if as_json:
         out_json({
             "template": prepared.template.name, "template_version": prepared.version,
             "params": values.read(prepared.params_json), "children": count, "digest": prepared.plan.digest,
-            "handler": prepared.template.child.handler,
+            **_code(prepared.template),
             "shown": [{"child": child, "args": values.read(arguments(child))} for child in shown],
         })  # fmt: skip
         return 0
     out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
     out(f"parameters  {plain(prepared.params_json, 500)}")
-    out(f"handler     {prepared.template.child.handler}")
+    for name, code in _code(prepared.template).items():
+        out(f"{name:<11} {plain(code)}")
     if prepared.template.reduce is not None:
         out(f"reduce      {prepared.template.reduce.handler}")
     out(f"children    {count:,}")
@@ -56,7 +63,7 @@ def plan(
     for child in shown:
         if child > last + 1:
             out("      ...")
-        out(f"{child:>9,}  {plain(arguments(child))}")
+        out(f"{child:>9,}  {plain(_shown(prepared.template, arguments(child)))}")
         last = child
     return 0
 
@@ -65,43 +72,28 @@ def try_child(
     template: Template,
     param: Pairs = None,
     params: ParamsFile = None,
-    child: Annotated[int, typer.Option(metavar="K", min=0, help="Which child, from 0.")] = 0,
+    child: Annotated[int | None, typer.Option(metavar="K", min=0, help="Which child, from 0 (default: 0).")] = None,
+    reduce: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Run the first N children, then the reduce of their results."),
+    ] = None,
     as_json: Json = False,
 ) -> int:
-    """Run one child in this process, without a log: for a debugger.
+    """Run one child in this process, without a log: for a debugger. Or the reduce, behind the children that it reads.
 
     The handler's output and its result go to stdout. Checkpoints are not kept. An error of the handler, or
     of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
-    from streamsched.worker.context import PAYLOAD_LIMIT
-    from streamsched.worker.errors import BadArguments, PayloadTooLarge, ResultNotSerialisable
-    from streamsched.worker.payload import write_result
-
     prepared, arguments = _prepared(template, param or [], params)
+    if reduce is not None:
+        if child is not None:
+            raise InputError("runs one child, and --reduce the first ones", "give one of them", source="--child")
+        return _try_reduce(prepared, arguments, reduce, template, as_json)
+    child = child or 0
     if child >= prepared.plan.children:
         reason = f"there is no child {child}: the task has {prepared.plan.children:,}, counted from 0"
         raise InputError(reason, "choose another", source="--child")
-    spec = prepared.template.child
-    handler, text = spec.handler, arguments(child)
-    function = _found(handler, "child.handler", template)
-    if isinstance(function, int):
-        return function
-    setup = _found(spec.setup, "child.setup", template) if spec.setup else None
-    if isinstance(setup, int):
-        return setup
-    note(f"child {child} of {prepared.plan.children:,}: {handler} {plain(text)}")
-    try:
-        given = _checked(function, spec, text)
-    except BadArguments as error:
-        return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
-    returned, failure = _run(function, setup, {"task_id": "try", "child_index": child, "handler": handler}, given)
-    if failure is not None:
-        return _show(failure, 1)
-    try:
-        kept = write_result(returned, PAYLOAD_LIMIT)
-    except (PayloadTooLarge, ResultNotSerialisable) as error:
-        return complain(f"child {child} fails: {type(error).__name__}: {error}", 1)
-    result = None if kept is None else values.read(kept)  # as others will see it
+    result = _runner(prepared, arguments, template, as_json)(child)
     if as_json:
         out_json({"child": child, "result": result})
     else:
@@ -109,91 +101,154 @@ def try_child(
     return 0
 
 
-def _check(prepared: Prepared, texts: list[str], template: Path) -> int:
-    """Import what a template names, and hold these arguments of children against the annotations. Raise InputError."""
+def _try_reduce(prepared: Prepared, arguments: ChildArguments, most: int, template: Path, as_json: bool) -> int:
+    """Run the first children, then the reduce over their results; the others count as missing."""
     from streamsched.domain.splitting import reduce_arguments
-    from streamsched.worker.errors import BadArguments
+    from streamsched.worker.context import Result
+    from streamsched.worker.local import LocalResults
 
-    stages = [("child", prepared.template.child, texts)]
-    if prepared.template.reduce is not None:
-        reduced = reduce_arguments(prepared.template, values.read(prepared.params_json))
-        stages.append(("reduce", prepared.template.reduce, [reduced]))
-    for stage, spec, given in stages:
-        function = _found(spec.handler, f"{stage}.handler", template)
-        setup = _found(spec.setup, f"{stage}.setup", template) if spec.setup else None
-        for found in (function, setup):
-            if isinstance(found, int):
-                return found
-        for text in given:
-            try:
-                _checked(function, spec, text)
-            except BadArguments as error:
-                remedy = "correct the arguments in the template, or the annotation in the handler"
-                raise InputError(str(error), remedy, source=str(template), field=f"{stage}.args") from None
+    spec = prepared.template.reduce
+    if spec is None:
+        remedy = "add it (docs/template.md), or leave out --reduce"
+        raise InputError("the template has no reduce", remedy, source=str(template))
+    run, reducer = _runner(prepared, arguments, template, as_json), _function(spec.handler, template)
+    count = min(most, prepared.plan.children)
+    results = LocalResults([Result(each, run(each)) for each in range(count)], prepared.plan.children - count)
+    text = reduce_arguments(prepared.template, values.read(prepared.params_json))
+    note(f"reduce of {count:,} results, {results.missing:,} missing: {spec.handler} {plain(text)}")
+    result = _attempt("the reduce", reducer, {"handler": spec.handler, "stage": "reduce"}, text, results)
+    if as_json:
+        out_json({"stage": "reduce", "results": count, "missing": results.missing, "result": result})
+    else:
+        out(whole(result))
     return 0
 
 
-def _found(name: str, field: str, template: Path) -> Any:
-    """Import a function; return the exit code where its module raises, which is shown. Raise InputError."""
+def _check(prepared: Prepared, texts: list[str], template: Path) -> None:
+    """Import what a template names, and hold these arguments of children against the annotations. Raise InputError."""
+    from streamsched.domain.splitting import reduce_arguments
+    from streamsched.worker.errors import BadArguments
+    from streamsched.worker.local import checked
+
+    stages = [("child", prepared.template.child, texts)]
+    if prepared.template.reduce is not None:
+        text = reduce_arguments(prepared.template, values.read(prepared.params_json))
+        stages.append(("reduce", prepared.template.reduce, [text]))
+    for stage, spec, given in stages:
+        if spec.command is not None:
+            continue
+        function, _ = _function(spec.handler, template), spec.setup and _function(spec.setup, template)
+        for text in given:
+            try:
+                checked(function, values.read(text), spec.concurrency)
+            except BadArguments as error:
+                remedy = "correct the arguments in the template, or the annotation in the handler"
+                raise InputError(str(error), remedy, source=str(template), field=f"{stage}.args") from None
+
+
+def _function(handler: str, template: Path) -> Handler:
+    """Import a handler. Raise InputError; typer.Exit where its module raised an error, which is shown."""
     from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound
     from streamsched.worker.handlers import Handlers
 
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
     try:
-        return Handlers([name.partition(":")[0]]).resolve(name)
+        return Handlers([handler.partition(":")[0]]).resolve(handler)
     except (HandlerNotFound, HandlerNotAllowed) as error:
         if (failed := _failed_import(error)) is not None:
-            return _show(*failed)
-        remedy = f"correct {field}, or start where its module can be imported"
+            raise typer.Exit(_show(*failed)) from None
+        remedy = "correct the handler's name, or start where its module can be imported"
         raise InputError(str(error), remedy, source=str(template)) from error
 
 
-def _checked(function: Any, spec: ChildSpec, text: str) -> dict[str, Any]:
-    """Return the arguments of a child as its handler gets them. Raise BadArguments."""
-    from streamsched.worker.arguments import arguments_of
-    from streamsched.worker.handlers import is_async, not_async
+def _runner(prepared: Prepared, arguments: ChildArguments, template: Path, as_json: bool) -> Callable[[int], Any]:
+    """Return what runs one child and returns its result; it raises typer.Exit where the child fails, which is shown."""
+    handler, children = prepared.template.child.handler, prepared.plan.children
+    if prepared.template.child.command is not None:
+        return lambda child: _try_program(prepared, child, arguments(child), as_json)
+    function, spec = _function(handler, template), prepared.template.child
+    setup = _function(spec.setup, template) if spec.setup else None
 
-    if spec.concurrency > 1 and not is_async(function):
-        raise not_async(spec.handler)
-    given: dict[str, Any] = values.read(text)
-    check = arguments_of(function)
-    return given if check is None else check(given)
+    def run(child: int) -> Any:
+        text = arguments(child)
+        note(f"child {child} of {children:,}: {handler} {plain(text)}")
+        named = {"handler": handler, "child_index": child}
+        return _attempt(f"child {child}", function, named, text, setup=setup, concurrency=spec.concurrency)
+
+    return run
 
 
-def _run(
-    function: Any, setup: Any, named: dict[str, Any], args: dict[str, Any]
-) -> tuple[object, BaseException | None]:  # fmt: skip
-    """Call a handler behind its setup, async or not; return what it returned or raised, SystemExit too."""
-    from streamsched.worker.context import ChildContext, LocalTransport
-    from streamsched.worker.handlers import is_async
+def _attempt(
+    what: str, function: Handler, named: dict[str, Any], text: str, results: LocalResults | None = None, *,
+    setup: Handler | None = None, concurrency: int = 1,
+) -> Any:  # fmt: skip
+    """Call a handler and return its result as others will see it. Raise typer.Exit where it fails, which is shown."""
+    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.errors import BadArguments, PayloadTooLarge, ResultNotSerialisable
+    from streamsched.worker.local import call, checked
+    from streamsched.worker.payload import write_result
 
-    if not is_async(function) and not (setup is not None and is_async(setup)):
-        try:
-            if setup is not None:
-                setup()
-            return function(ChildContext(LocalTransport(), **named), **args), None
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:
-            return None, error
-    import asyncio
+    context = ChildContext(LocalTransport(), task_id="try", **named)
+    try:
+        given = checked(function, values.read(text), concurrency)
+    except BadArguments as error:
+        raise typer.Exit(complain(f"{what} fails: {type(error).__name__}: {error}", 1)) from None
+    try:
+        returned = call(function, context, given, results, setup=setup, check=False)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: on a worker it would fail the child
+        raise typer.Exit(_show(error, 2)) from None
+    try:
+        kept = write_result(returned, PAYLOAD_LIMIT)
+    except (PayloadTooLarge, ResultNotSerialisable) as error:
+        raise typer.Exit(complain(f"{what} fails: {type(error).__name__}: {error}", 1)) from None
+    return None if kept is None else values.read(kept)
 
-    from streamsched.worker.async_context import AsyncChildContext
 
-    async def run() -> tuple[object, BaseException | None]:
-        try:
-            if setup is not None:
-                await setup() if is_async(setup) else setup()
-            if not is_async(function):
-                return function(ChildContext(LocalTransport(), **named), **args), None
-            return await function(AsyncChildContext(LocalTransport(), **named), **args), None
-        except asyncio.CancelledError:  # Ctrl-C
-            raise
-        except BaseException as error:
-            return None, error
+def _code(template: JobTemplate) -> dict[str, str]:
+    """Return what the children run, by the name of its field."""
+    spec = template.child
+    return {"handler": spec.handler} if spec.command is None else {"command": spec.code.removeprefix(COMMAND)}
 
-    return asyncio.run(run())
+
+def _shown(template: JobTemplate, text: str) -> str:
+    """Return the arguments of a child; for a program the command line, as a shell reads it."""
+    if template.child.command is None:
+        return text
+    call = call_of(template.child.code, text)
+    given = [f"{name}={shlex.quote(value)}" for name, value in call.env.items()]
+    line = " ".join([*given, shlex.join([call.program, *call.words])])
+    return f"{line}  (in {call.cwd})" if call.cwd else line
+
+
+def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> Any:
+    """Run the program of one child and return its result. Raise typer.Exit where it fails, which is said."""
+    from streamsched.worker import descendants
+    from streamsched.worker.command import run_command
+    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.errors import ChildError
+
+    spec = prepared.template.child
+    note(f"child {child} of {prepared.plan.children:,}: {plain(_shown(prepared.template, text))}")
+    descendants.adopt()
+    streams = (sys.stderr.buffer if as_json else sys.stdout.buffer, sys.stderr.buffer)
+
+    def write(data: bytes, stream: int) -> None:
+        streams[stream].write(data)
+        streams[stream].flush()
+
+    ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=spec.code)
+    sys.stdout.flush()
+    try:
+        kept = run_command(
+            ctx, text, spec.command.exit_codes if spec.command else {}, allow=(EVERYTHING,), limit=PAYLOAD_LIMIT,
+            write=write,
+        )  # fmt: skip
+    except (ChildError, OSError) as error:
+        raise typer.Exit(complain(f"child {child} fails: {type(error).__name__}: {error}", 1)) from None
+    return None if kept is None else values.read(kept)
 
 
 def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:

@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from streamsched.cli.options import DevicesOption, DrainTimeout, Reuse, Slots, devices_of, settings_of, slots_or_cpus
+from streamsched.cli.options import (
+    AllowCommand,
+    DevicesOption,
+    DrainTimeout,
+    Reuse,
+    Slots,
+    devices_of,
+    settings_of,
+    slots_or_cpus,
+)
 from streamsched.cli.printing import note
 from streamsched.cli.progress import FoldNotice
 from streamsched.domain.errors import InputError
@@ -22,6 +31,7 @@ def up(
         help="A module whose handlers may run, or all below a package ('jobs.*'); may be repeated [default: all "
         "that the templates of this folder name, where only you can write].",
     )] = None,
+    allow_command: AllowCommand = None,
     drain_timeout: DrainTimeout = 30.0,
     reuse: Reuse = 0,
     devices: DevicesOption = None,
@@ -33,7 +43,7 @@ def up(
     and continue from there at the next start, as after kill -9; a second signal stops it at once. The output of
     handlers goes to output.log in the data folder.
     """
-    from streamsched.cli.node_commands import allowed_modules
+    from streamsched.cli.node_commands import allowed_modules, allowed_programs
     from streamsched.hosting.run import Run
 
     settings = settings_of(context)
@@ -42,11 +52,12 @@ def up(
             "'up' works on the embedded log, and a Kafka broker is given",
             "start 'streamsched scheduler' and 'streamsched worker', or leave --brokers out (and STREAMSCHED_BROKERS)",
         )
-    slots, modules, bound = slots_or_cpus(slots), allowed_modules(allow), devices_of(devices)
+    patterns = (*allowed_modules(allow), *(allowed_programs(allow_command) or settings.allow_command))
+    slots, bound = slots_or_cpus(slots), devices_of(devices)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # nothing has begun while the journal is folded
     service = Run(
-        settings, slots=slots, command="up", allow=modules, drain=drain_timeout, reuse=reuse, devices=bound,
+        settings, slots=slots, command="up", allow=patterns, drain=drain_timeout, reuse=reuse, devices=bound,
         on_progress=FoldNotice(),
     )  # fmt: skip
     try:

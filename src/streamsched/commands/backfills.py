@@ -13,7 +13,7 @@ from streamsched.domain.bounds import ACTIVE_LIMIT
 from streamsched.domain.errors import InputError
 from streamsched.domain.schedule import FOREVER, Schedule, ScheduleVersion, evolve_schedule
 from streamsched.domain.tick import tick_id
-from streamsched.queries.documents import Document, Time, rfc3339
+from streamsched.queries.documents import Document, Time, Timestamp, rfc3339
 
 PARTS_LIMIT_CHARS: Final = 1_500_000
 """Of all parts of a backfill together: its event must fit into a record."""
@@ -48,7 +48,7 @@ class WantedBackfill:
 class BackfillStep(Document, frozen=True, kw_only=True):
     """What a backfill would do about one time: ``fire`` a task, ``redrive`` the existing one, or ``leave`` it."""
 
-    nominal: Time
+    nominal: Timestamp
     action: str
     task_id: str
     state: str | None
@@ -97,7 +97,7 @@ def preview(
         task_id = tick_id(schedule.schedule_id, "tick", nominal)
         found = standing(task_id)
         yield BackfillStep(
-            nominal=Time(nominal),
+            nominal=Time.at(nominal),
             action=ACTIONS[fate(wanted.reprocess, found)],
             task_id=task_id,
             state=None if found is None else str(found.phase),

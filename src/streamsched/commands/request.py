@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from msgspec import Struct
 
@@ -16,13 +17,17 @@ from streamsched.domain.template import Template
 from streamsched.domain.visible import is_visible, visible
 from streamsched.installation.session import Session
 from streamsched.installation.site import Installation
-from streamsched.installation.writing import write
+from streamsched.installation.writing import write_all
 from streamsched.log.codec import Undecodable, header
-from streamsched.log.port import Append
+from streamsched.log.port import Append, TopicPartition
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
     from streamsched.files.template_file import Prepared
+
+
+APPENDED_TOGETHER: Final = 1_000
+"""Requests in one append."""
 
 
 class TaskConflict(Conflict):
@@ -44,8 +49,16 @@ class Wanted(Struct, frozen=True):
     priority: int
 
 
-AnyTemplate = Template | Mapping[str, Any] | Path | str
-"""A template, one as a dictionary, or the path of its file."""
+class HasTemplate(Protocol):
+    """What has a template, as a job."""
+
+    @property
+    def template(self) -> Template:
+        """The template. Raise InputError."""
+
+
+AnyTemplate = HasTemplate | Template | Mapping[str, Any] | Path | str
+"""A job, a template, one as a dictionary, or the path of its file."""
 Params = Mapping[str, object] | None
 
 
@@ -62,21 +75,36 @@ def prepare_any(template: AnyTemplate, params: Params = None) -> Prepared:
     """Check and resolve a template with its variables. Raise InputError."""
     from streamsched.files.template_file import load_template, prepare, template_of
 
-    if isinstance(template, Template):
-        return prepare(template, params or {})
+    if isinstance(template, Path | str):
+        return prepare(load_template(Path(template)), params or {}, Path(template))
     if isinstance(template, Mapping):
         return prepare(template_of(template), params or {})
-    return prepare(load_template(Path(template)), params or {}, Path(template))
+    return prepare(template if isinstance(template, Template) else template.template, params or {})
 
 
 def submit(session: Session, wanted: Wanted, origin: str) -> Submitted:
     """Request a task; durable on return. Raise TaskConflict, LogError."""
+    return submit_many(session, [wanted], origin)[0]
+
+
+def submit_many(session: Session, wanted: Sequence[Wanted], origin: str) -> list[Submitted]:
+    """Request tasks in few appends; durable on return.
+
+    Raise TaskConflict if an id is taken: the other tasks are requested. Raise LogError: some may be requested.
+    """
     session.make()
-    site, request = session.site, make_request(session.me, wanted, origin)
-    offset = write(site, record_of(site, request, request.task_id, request.traceparent))
-    if wanted.task_id is None:
-        return Submitted(request.task_id, first=True)
-    return compare(first_request(site, request, offset), request)
+    site = session.site
+    requests = [make_request(session.me, each, origin) for each in wanted]
+    appends = [record_of(site, each, each.task_id, each.traceparent) for each in requests]
+    offsets: list[int] = []
+    for begin in range(0, len(appends), APPENDED_TOGETHER):
+        offsets += write_all(site, appends[begin : begin + APPENDED_TOGETHER])
+    is_named = [each.task_id is not None for each in wanted]
+    first = first_requests(site, list(compress(zip(requests, offsets, strict=True), is_named)))
+    return [
+        compare(first[request.task_id], request) if named else Submitted(request.task_id, first=True)
+        for request, named in zip(requests, is_named, strict=True)
+    ]
 
 
 def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
@@ -104,22 +132,31 @@ def record_of(site: Installation, event: Any, task_id: str, traceparent: str | N
         raise not_text(error) from None
 
 
-def first_request(site: Installation, own: TaskRequested, offset: int) -> TaskRequested:
-    """Return the first request of this task id, reading its partition up to our own record at ``offset``."""
+def first_requests(site: Installation, own: Sequence[tuple[TaskRequested, int]]) -> dict[str, TaskRequested]:
+    """Return the first request of each task id, reading its partition up to our own records at these offsets."""
+    first = {request.task_id: request for request, _ in reversed(own)}
+    if not own:
+        return first
     from streamsched.log.event_reader import EventReader  # late: only an id that the caller chose is looked for
     from streamsched.log.scan import records
 
-    home = site.topics.journal_of(own.task_id)
-    event_reader, key = EventReader(site.codec, site.topics), own.task_id.encode()
-    for record in records(site.log, site.log.start([home]), {home: offset}):
-        if record.key == key and header(record.headers, "event_type") == "TaskRequested":
+    ends: dict[TopicPartition, int] = {}
+    for request, offset in own:
+        home = site.topics.journal_of(request.task_id)
+        ends[home] = max(offset, ends.get(home, 0))
+    event_reader, sought = EventReader(site.codec, site.topics), {task_id.encode() for task_id in first}
+    for record in records(site.log, site.log.start(list(ends)), ends):
+        if record.key in sought and header(record.headers, "event_type") == "TaskRequested":
             try:
                 event = event_reader.journal(record)
             except Undecodable:
                 continue
             if isinstance(event, TaskRequested):
-                return event
-    return own
+                first[record.key.decode()] = event
+                sought.remove(record.key)
+                if not sought:
+                    break
+    return first
 
 
 def compare(first: TaskRequested, own: TaskRequested) -> Submitted:

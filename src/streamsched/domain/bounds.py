@@ -28,6 +28,10 @@ TIME_END: Final = 1 << 47
 """Milliseconds since the epoch: the year 6429."""
 PAYLOAD_LIMIT: Final = 256 * 1024
 """Bytes of one payload (arguments, state, result)."""
+PAGE_LIMIT: Final = 1200 * 1024
+"""Bytes of the entries of one page."""
+PAGE_COUNT_LIMIT: Final = 20_000
+"""Entries of one page."""
 ACTIVE_LIMIT: Final = 1_000
 """Tasks of one backfill that may run at once."""
 COUNT_END: Final = 1 << 31
@@ -54,6 +58,8 @@ MaxActive = Annotated[int, Meta(ge=1, lt=ACTIVE_LIMIT + 1)]
 Name = Annotated[str, Meta(max_length=NAME_LIMIT)]
 Reason = Annotated[str, Meta(max_length=2_000)]
 Payload = Annotated[str, Meta(description="JSON", extra={"bytes": PAYLOAD_LIMIT})]
+PageCount = Annotated[int, Meta(ge=0, lt=PAGE_COUNT_LIMIT + 1, description="number of entries")]
+Entries = Annotated[str, Meta(description="JSON, a line for each entry", extra={"bytes": PAGE_LIMIT})]
 TaskId = Annotated[str, _fitting("task id", is_task_id)]
 ScheduleId = Annotated[str, _fitting("schedule id", is_schedule_id)]
 Modules = Annotated[tuple[str, ...], problem_of_patterns]

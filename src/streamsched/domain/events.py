@@ -14,6 +14,7 @@ from streamsched.domain.bounds import (
     Child,
     Children,
     Count,
+    Entries,
     ErrorTypes,
     FanIn,
     MaxActive,
@@ -22,6 +23,7 @@ from streamsched.domain.bounds import (
     Name,
     Offset,
     Ordinal,
+    PageCount,
     Partition,
     Payload,
     Positive,
@@ -252,6 +254,7 @@ class TaskPlanned(OfTask, frozen=True, gc=False):
     """The split is complete: this many children, made by this plan (JSON: splitter and its resolved input).
 
     With ``fan_in`` 1 another child stands behind them, the reduce: it runs when all of them have ended. 0: none.
+    With ``split`` the children come later, page by page (TaskPlanProgressed): child 0, the split child, finds them.
     """
 
     redrive: Count
@@ -260,14 +263,7 @@ class TaskPlanned(OfTask, frozen=True, gc=False):
     digest: str
     basis: int
     fan_in: FanIn = 0
-
-
-class TaskPlanProgressed(OfTask, frozen=True, gc=False):
-    """A long split got this far (JSON cursor); the next step continues from here."""
-
-    redrive: Count
-    cursor: str
-    basis: int
+    split: bool = False
 
 
 class TaskRefused(OfTask, frozen=True, gc=False):
@@ -392,6 +388,26 @@ class WorkerEvent(OfTask, frozen=True, gc=False):
     token: Token
 
 
+class TaskPlanProgressed(OfTask, frozen=True, gc=False):
+    """A page of a split child: ``count`` more children, from ``first`` on, and the checkpoint from which it continues.
+
+    ``entries`` is a line of canonical JSON for each of them. ``cursor`` is the state of the split child, whose dispatch
+    the other fields name as in ChildCheckpointed. ``redrive`` and ``basis`` are 0 and mean nothing.
+    """
+
+    redrive: Count
+    cursor: Payload
+    basis: int
+    child: Child = 0
+    ordinal: Ordinal = 1
+    attempt: Positive = 1
+    token: Token = 0
+    sequence: Sequence = 0
+    first: Child = 0
+    count: PageCount = 0
+    entries: Entries = ""
+
+
 class ChildStarted(WorkerEvent, frozen=True, gc=False):
     """An attempt began; written only for children that still ran when the worker flushed."""
 
@@ -457,7 +473,7 @@ class Why(Struct, frozen=True, gc=False):
 
 
 class ChildReturned(WorkerEvent, frozen=True, gc=False):
-    """A worker gives back what it has not begun, so that another can have it; ``why`` where it cannot run it."""
+    """A worker gives a child back, begun or not, so that another can have it; ``why`` where it cannot run it."""
 
     sequence: Sequence
     state: Payload | None
@@ -467,7 +483,7 @@ class ChildReturned(WorkerEvent, frozen=True, gc=False):
 
 
 class ChildYielded(WorkerEvent, frozen=True, gc=False):
-    """For information: stopped at a checkpoint by a drain or a revoke; its continuation stays in the work log."""
+    """For information: stopped at a checkpoint by a revoke; its continuation stays in the work log."""
 
     sequence: Sequence
     reason: str
@@ -530,10 +546,10 @@ STOP_MODES: tuple[str, ...] = ("return", "yield", "cancel", "kill")
 EVENTS: tuple[type[Event], ...] = (
     TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
-    TaskPlanned, TaskPlanProgressed, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
+    TaskPlanned, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
     TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded, TickReopened, BackfillDecided,
     ChildCreated, ChildStarted, ChildCheckpointed, ChildCompleted, ChildFailed, ChildCancelled, ChildReturned,
-    ChildYielded,
+    ChildYielded, TaskPlanProgressed,
     NodeBeat, DeadLetter,
 )  # fmt: skip
 OF_SCHEDULE: frozenset[type[Event]] = frozenset(kind for kind in EVENTS if issubclass(kind, OfSchedule))

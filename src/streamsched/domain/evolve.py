@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from streamsched.domain import events as e
-from streamsched.domain.bounds import LAST_ORDINAL
+from streamsched.domain.bounds import CHILDREN_LIMIT, LAST_ORDINAL
 from streamsched.domain.phases import CLOSING, VERDICTS, ChildState, Phase
-from streamsched.domain.policy import RUN_ALL
+from streamsched.domain.redriving import redriven
+from streamsched.domain.stages import advance, judge_failure, seal
 from streamsched.domain.task import ChildDetail, Load, Task
 
 _SUCCEEDED = ChildState.SUCCEEDED  # a member costs 0.1 us each time it is asked of its enum
@@ -38,23 +39,31 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
         return False
     task.plan = event.plan
     task.digest = event.digest
+    task.split, task.fan_in = event.split, event.fan_in
     task.work = event.children
-    task.children = event.children + event.fan_in
+    task.work_end = event.split + event.children
+    task.children = task.work_end if event.split else task.work_end + event.fan_in
     # Without work children the reduce may have been dispatched with the plan, whatever has come between.
-    task.bound = task.work or task.children
+    task.bound = task.work_end or task.children
     task.started_at = event.at
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING)
-    _advance(task, event.at)
+    advance(task, event.at)
     return True
 
 
 def _plan_progressed(task: Task, event: e.TaskPlanProgressed) -> bool:
-    if task.plan or task.phase not in (Phase.REQUESTED, Phase.PLANNING, *CLOSING):
+    """Take in a page, in any phase: it adds work children and is a checkpoint of the split child, or it is void."""
+    detail = task.detail(event.child)
+    if event.child or not task.split or event.sequence != detail.sequence + 1:
         return False
-    task.cursor = event.cursor
-    if task.phase is Phase.REQUESTED:
-        task.enter(Phase.PLANNING)
+    if event.count < 1 or event.first != task.work_end or task.work + event.count > CHILDREN_LIMIT:
+        return False
+    task.add_page(event.first, event.count, event.entries)
+    detail.sequence = event.sequence
+    detail.state = event.cursor
+    detail.recoveries = 0
+    detail.worker = event.by
     return True
 
 
@@ -87,13 +96,15 @@ def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
     cancelled = task.cancelled
     for span in event.spans:
         task.cancel_idle(span)
-    _advance(task, event.at)
+    advance(task, event.at)
     return task.cancelled > cancelled
 
 
 def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
     detail = task.detail(event.child)
-    if event.sequence <= detail.sequence:
+    if event.sequence <= detail.sequence or (
+        task.split and not event.child and event.sequence > detail.sequence + 1  # the page between them was lost
+    ):
         return False
     detail.sequence = event.sequence
     detail.state = event.state
@@ -111,6 +122,9 @@ def _started(task: Task, event: e.ChildStarted) -> bool:
 
 
 def _completed(task: Task, event: e.ChildCompleted) -> bool:
+    splits = task.split and not event.child
+    if splits and event.sequence != task.detail(0).sequence:
+        return _failed(task, _pages_missing(event))
     task.settle(event.child, _SUCCEEDED)
     task.succeeded += 1
     detail = _ended(task, event)
@@ -120,18 +134,30 @@ def _completed(task: Task, event: e.ChildCompleted) -> bool:
         detail.message = None  # it is about a return, not a failure
     if event.sequence > detail.sequence:
         detail.sequence = event.sequence
-    _advance(task, event.at)
+    if splits:
+        seal(task)
+    advance(task, event.at)
     return True
+
+
+def _pages_missing(event: e.ChildCompleted) -> e.ChildFailed:
+    """Return what becomes of a split child that ends behind a page that is not there: it goes on from the last one."""
+    return e.ChildFailed(
+        event.event_id, event.at, event.by, event.task_id, event.child, event.ordinal, event.attempt, event.token,
+        event.started_at, event.sequence, None, "error", "PagesMissing", "a page of it was set aside", "", True, None,
+    )  # fmt: skip
 
 
 def _failed(task: Task, event: e.ChildFailed) -> bool:
     stopping = task.state_of(event.child) is ChildState.STOPPING
     detail = _ended(task, event)
     retry = task.spec_of(event.child).retry
-    progressed = event.sequence > detail.failed_at_sequence
+    # Of a split child counts what stands before its outcome, as a page or a checkpoint: else a lost page is skipped.
+    sequence = detail.sequence if task.split and not event.child else event.sequence
+    progressed = sequence > detail.failed_at_sequence
     attempt = 1 if progressed and retry.reset_on_progress else event.attempt
-    _keep_state(detail, event)
-    detail.failed_at_sequence = event.sequence
+    _keep_state(task, detail, event)
+    detail.failed_at_sequence = sequence
     detail.reason = event.reason
     detail.error_type = event.error_type
     detail.message = event.message
@@ -157,7 +183,7 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
 
 def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
     detail = _ended(task, event)
-    _keep_state(detail, event)
+    _keep_state(task, detail, event)
     detail.reason = event.reason
     _cancel_live(task, event.child, event.at)
     return True
@@ -167,7 +193,7 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
     detail = task.detail(event.child)
     detail.attempt = event.attempt
     detail.recoveries = event.recoveries
-    _keep_state(detail, event)
+    _keep_state(task, detail, event)
     why = event.why
     if why is None:
         _come_back(task, event.child, event.at)
@@ -196,53 +222,6 @@ def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
     return True
 
 
-def _redriven(task: Task, event: e.TaskRedriven) -> bool:
-    """Revive an ended task; ``details`` must have the details of the children that run again."""
-    everything = event.scope == "all"
-    if event.redrive != task.redrive + 1 or not (task.left_undone or (everything and task.phase is Phase.SUCCEEDED)):
-        return False
-    if _is_used_up(task, everything=everything):
-        return False
-    task.redrive = event.redrive
-    task.reopened = False
-    task.reason = ""
-    task.finished_at = None
-    task.enter(Phase.RUNNING if task.plan else Phase.REQUESTED)
-    task.revive_tail()
-    task.due.clear()  # nothing waits for what it waited for before
-    anew = False  # whether a work child is done again, so that the reduce will read other results
-    for child in range(task.cells):
-        state, outdated = task.state_of(child), anew and child >= task.work
-        if not (outdated or _is_redone(task, child, everything=everything)):
-            continue
-        task.do_again(child, restart=event.restart or outdated or state is ChildState.SUCCEEDED)
-        task.succeeded -= state is ChildState.SUCCEEDED
-        task.failed -= state is ChildState.FAILED
-        task.cancelled -= state is ChildState.CANCELLED
-        anew = anew or child < task.work
-    task.bound = task.work
-    _advance(task, event.at)
-    return True
-
-
-def _is_redone(task: Task, child: int, *, everything: bool) -> bool:
-    """Return whether a redrive has a child done again, by its own state."""
-    return task.ordinal_of(child) < LAST_ORDINAL and (everything or task.state_of(child) is not ChildState.SUCCEEDED)
-
-
-def _is_used_up(task: Task, *, everything: bool) -> bool:
-    """Return whether a reduce that would have to run again cannot be dispatched any more."""
-    return any(
-        task.ordinal_of(reduce) == LAST_ORDINAL
-        and (
-            everything
-            or task.state_of(reduce) is not ChildState.SUCCEEDED
-            or any(_is_redone(task, child, everything=everything) for child in range(task.work))
-        )
-        for reduce in range(task.work, task.cells)
-    )
-
-
 def _task_ended(task: Task, event: e.TaskEnded) -> bool:
     if task.phase is not ENDS[type(event)] or event.redrive != task.redrive:
         return False
@@ -260,15 +239,15 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     detail.finished_at = event.at
     detail.worker = event.by
     task.refusal = ""
-    if event.child < task.work:
+    if task.split <= event.child < task.work_end:
         if event.at > event.started_at:
             task.busy_ms += event.at - event.started_at
         task.measured += 1
     return detail
 
 
-def _keep_state(detail: ChildDetail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
-    if event.sequence >= detail.sequence:
+def _keep_state(task: Task, detail: ChildDetail, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
+    if event.sequence >= detail.sequence and (event.child or not task.split):
         detail.sequence = event.sequence
         detail.state = event.state
 
@@ -290,39 +269,14 @@ def _come_back(task: Task, child: int, at: int, *, due: int = 0) -> None:
 def _fail_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.FAILED)
     task.failed += 1
-    policy, is_reduce = task.template.failure, child >= task.work
-    if task.phase is Phase.RUNNING and (is_reduce or policy.exceeded(task.failed, task.work)):
-        detail, name = task.detail(child), "the reduce" if is_reduce else f"child {child}"
-        task.reason = task.reason or f"{name} failed: {detail.error_type}: {detail.message}"
-        if is_reduce or policy.on != RUN_ALL:
-            task.enter(Phase.FAILING)
-    _advance(task, at)
+    judge_failure(task, child)
+    advance(task, at)
 
 
 def _cancel_live(task: Task, child: int, at: int) -> None:
     task.settle(child, ChildState.CANCELLED)
     task.cancelled += 1
-    _advance(task, at)
-
-
-def _advance(task: Task, at: int) -> None:
-    """Open the next stage where every child of this one has ended, close the task where there is none.
-
-    With every planned child its ending is certain since ``at``. Without a plan it is not: one that is in flight would
-    bring children.
-    """
-    if task.live or task.ended < task.bound or not task.plan:
-        return
-    policy = task.template.failure
-    while task.phase is Phase.RUNNING and task.ended >= task.bound:
-        if task.bound == task.work and policy.on == RUN_ALL and policy.exceeded(task.failed, task.work):
-            task.enter(Phase.FAILING)
-        elif task.bound < task.children:
-            task.open_stage()
-        else:
-            task.enter(Phase.SUCCEEDING)
-    if task.ended == task.children and task.finished_at is None:
-        task.finished_at = max(at, task.started_at or 0)  # of another node's clock, which may be behind
+    advance(task, at)
 
 
 ENDS: dict[type[e.Event], Phase] = {
@@ -334,7 +288,6 @@ ENDS: dict[type[e.Event], Phase] = {
 _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.TaskRequested: lambda task, event: False,
     e.TaskPlanned: _planned,
-    e.TaskPlanProgressed: _plan_progressed,
     e.TaskRefused: _refused,
     e.ChildrenDispatched: _dispatched,
     e.ChildrenStopping: _stopping,
@@ -345,10 +298,11 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.ChildFailed: _failed,
     e.ChildCancelled: _cancelled,
     e.ChildReturned: _returned,
+    e.TaskPlanProgressed: _plan_progressed,
     e.PartitionReset: _partition_reset,
     e.TaskCancelRequested: _cancel_requested,
-    e.TaskRedriven: _redriven,
+    e.TaskRedriven: redriven,
     **dict.fromkeys(ENDS, _task_ended),
 }
-_OF_DISPATCH = frozenset(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))
+_OF_DISPATCH = frozenset({e.TaskPlanProgressed, *(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))})
 """Void unless they are about the live dispatch of their child."""

@@ -6,14 +6,18 @@ The list of keys is closed. A worker that finds one that it does not know gives 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from streamsched.domain.bounds import Count, Offset, Time
 
+if TYPE_CHECKING:
+    from streamsched.domain.template import ChildSpec
+
 WORK: Final = "work"
 REDUCE: Final = "reduce"
+SPLIT: Final = "split"
 
 
 class ReduceInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
@@ -30,11 +34,47 @@ class ReduceInput(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=T
     end: Count
 
 
+class CommandOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """The child runs a program (``domain.command``): what its exit codes mean, where a template says it."""
+
+    exit_codes: dict[str, Literal["retry", "fail"]] = {}
+
+
+class SplitOptions(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True):
+    """What a split child runs: a splitter by its ``kind``, with the ``input`` of the plan (JSON).
+
+    ``item_limit``: the bytes that a text of an entry may have inside a string.
+    """
+
+    kind: str
+    input: str
+    item_limit: Count
+
+
+class InputFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """A file that a child reads, as the split child found it: its size in bytes, and a tag that changes with it.
+
+    With a ``format`` the child owns the records that start in ``start <= byte < end``. Without ``verify`` it is looked
+    at only where ``ctx.records()`` opens it.
+    """
+
+    path: str
+    size: Offset
+    tag: str
+    start: Offset = 0
+    end: Offset = 0
+    format: str = ""
+    verify: bool = True
+
+
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     """The stage of a child, and what belongs to it."""
 
     stage: str = WORK
     reduce: ReduceInput | None = None
+    command: CommandOptions | None = None
+    split: SplitOptions | None = None
+    inputs: tuple[InputFile, ...] | None = None
     setup: str | None = None
     """What runs once in an executor before its first child of this setup: ``package.module:function``."""
     concurrency: Count | None = None
@@ -62,10 +102,23 @@ def read_options(text: str) -> Options | None:
         found = _decode(text)
     except ValueError:
         return None
-    known = found.stage in (WORK, REDUCE) and (found.stage == REDUCE) == (found.reduce is not None)
-    return found if known else None
+    own = {REDUCE: found.reduce, SPLIT: found.split}
+    return found if found.stage == WORK or own.get(found.stage) is not None else None
 
 
-def options_of(text: str | None) -> Options:
+def options_in(text: str | None) -> Options:
     """Read the options of a job, which its worker has read before."""
     return NONE if text is None else read_options(text) or NONE
+
+
+def options_of(spec: ChildSpec, options: Options = NONE) -> Options | None:
+    """Return the options of children, with what is known of them besides; None where they run a plain handler."""
+    command = None
+    if spec.command is not None:
+        command = msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions)
+    if command is not None or spec.uses_executors:
+        options = msgspec.structs.replace(
+            options, command=command, setup=spec.setup or None, reuse=spec.reuse or None,
+            memory=spec.memory_bytes or None, concurrency=spec.concurrency if spec.concurrency > 1 else None,
+        )  # fmt: skip
+    return None if options == NONE else options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
@@ -13,16 +13,19 @@ from typing import Any, Final
 from streamsched.domain import pattern as patterns
 from streamsched.domain import values
 from streamsched.domain.bounds import LONGEST_MS
+from streamsched.domain.command import LEVEL as COMMAND_LEVEL
+from streamsched.domain.command import Command
 from streamsched.domain.param import FIELDS, Param
 from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept, references
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, suggest
 from streamsched.domain.splitters import SPLITTERS, functions
+from streamsched.domain.splitters.outside import FileSplitter, OutsideSplitter
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
 __all__ = [
-    "ChildSpec", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "check_patterns",
+    "ChildSpec", "Command", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "check_patterns",
     "complete_params", "read_params", "read_template", "resolve_params", "version",
 ]  # fmt: skip
 
@@ -36,73 +39,97 @@ EXECUTOR_LEVEL: Final = 3
 CONCURRENCY_LIMIT: Final = 1_000
 LEAST_MEMORY: Final = 64 * 2**20
 """Bytes that an executor needs for itself."""
-LEVEL: Final = max(REDUCE_LEVEL, EXECUTOR_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
+LEVEL: Final = max(
+    REDUCE_LEVEL, COMMAND_LEVEL, EXECUTOR_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values())
+)
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
-_LATER_OF_STAGES: Final = {"setup": "", "concurrency": 1, "reuse": 0, "memory_bytes": 0}
-"""What stands in the canonical JSON of a stage only where it is used."""
+_LATER: Final = {"reduce", "split_timeout_ms", "split_retry"}
+"""Those that stand in the canonical JSON only where they are used."""
+_OF_EXECUTORS: Final = {"setup": "", "concurrency": 1, "reuse": 0, "memory_bytes": 0}
+"""How a stage uses its executors, at first: so it stands in the canonical JSON only where it is used."""
 
 
 def _check_handler(handler: object, path: FieldPath) -> None:
     if not isinstance(handler, str) or not _HANDLER.fullmatch(handler):
         raise TemplateError(f"{handler!r} is not an import path", "write package.module:function", path=path)
-    if len(handler) > HANDLER_LIMIT:
-        reason = f"has {len(handler):,} characters, the limit is {HANDLER_LIMIT:,}"
-        raise TemplateError(reason, "give the function a shorter name", path=path)
+    _check_length(handler, path)
+
+
+def _check_length(code: str, path: FieldPath) -> None:
+    if len(code) > HANDLER_LIMIT:
+        reason = f"has {len(code):,} characters, the limit is {HANDLER_LIMIT:,}"
+        raise TemplateError(reason, "give it a shorter name", path=path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
-    """What the children of a stage run: an importable handler, its arguments, its limits (milliseconds, 0 is none).
+    """What the children of a stage run: an importable handler or a program, with its arguments and limits.
 
-    The rest says how an executor is used: what runs once in it, how many children at once, how many in all (0: no
-    limit), and the bytes that it may have in memory (0: no limit).
+    Milliseconds; 0 is no limit. Exactly one of ``handler`` and ``command`` is given.
     """
 
-    handler: str
+    handler: str = ""
     args: dict[str, Any] = field(default_factory=dict)
     timeout_ms: int = 0
     heartbeat_ms: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    command: Command | None = None
     setup: str = ""
+    """What runs once in an executor before its first child of this setup."""
     concurrency: int = 1
+    """How many children an executor runs at once."""
     reuse: int = 0
+    """After how many children an executor is replaced."""
     memory_bytes: int = 0
+    """What an executor may have in memory, with all that runs below it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", kept(self.args, ("child", "args")))
 
-    def check(self) -> None:
-        """Refuse what no worker can run. Raise TemplateError."""
-        _check_handler(self.handler, ("child", "handler"))
-        check_whole(self.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
-        check_whole(self.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
-        if self.setup != "":
-            _check_handler(self.setup, ("child", "setup"))
-        check_whole(self.concurrency, ("child", "concurrency"), 1, CONCURRENCY_LIMIT)
-        check_whole(self.reuse, ("child", "reuse"), 0)
-        if self.memory_bytes:
-            check_whole(self.memory_bytes, ("child", "memory"), 1, 2**62)
-            if self.memory_bytes < LEAST_MEMORY:
-                reason = f"is {self.memory_bytes:,} bytes, and a process alone needs some {LEAST_MEMORY // 2**20} MiB"
-                raise TemplateError(reason, "give more", path=("child", "memory"))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Write it as a JSON object; later fields only where they are used."""
-        later = _LATER_OF_STAGES
-        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
+    @property
+    def code(self) -> str:
+        """What it runs, in one text: the handler, or ``$ PROGRAM``."""
+        return self.handler if self.command is None else self.command.code
 
     @property
     def uses_executors(self) -> bool:
         """Whether it says how its executors are used."""
-        return any(getattr(self, name) != default for name, default in _LATER_OF_STAGES.items())
+        return any(getattr(self, name) != default for name, default in _OF_EXECUTORS.items())
+
+    def check_use(self) -> None:
+        """Refuse a use of executors that cannot be. Raise TemplateError."""
+        if self.setup != "":
+            _check_handler(self.setup, ("child", "setup"))
+        check_whole(self.concurrency, ("child", "concurrency"), 1, CONCURRENCY_LIMIT)
+        check_whole(self.reuse, ("child", "reuse"), 0)
+        check_whole(self.memory_bytes, ("child", "memory"), 0, 2**62)
+        if 0 < self.memory_bytes < LEAST_MEMORY:
+            reason = f"is {self.memory_bytes:,} bytes, and a process alone needs some {LEAST_MEMORY // 2**20} MiB"
+            raise TemplateError(reason, "give more", path=("child", "memory"))
+        for name in ("setup", "concurrency") if self.command is not None else ():
+            if getattr(self, name) != _OF_EXECUTORS[name]:
+                reason = "is for a handler, and has no meaning for a program"
+                raise TemplateError(reason, "remove it", path=("child", name))
+
+    @property
+    def filled(self) -> dict[str, Any]:
+        """What the values of a child are filled into: its arguments, for a program with all that it is called with."""
+        return self.args if self.command is None else {"args": self.args, **self.command.lowered()}
+
+    def references(self) -> Iterator[tuple[FieldPath, str]]:
+        """Name every variable in it, with its path."""
+        yield from references(self.args, ("child", "args"))
+        if self.command is not None:
+            yield from self.command.references()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """A checked template: one that could not work, whatever its variables, cannot be made (TemplateError).
 
-    ``reduce`` runs once, over the results of all children; its result is the task's.
+    ``reduce`` runs once, over the results of all children; its result is the task's. ``split_timeout_ms`` and
+    ``split_retry`` are of the split child; without a policy of its own it has that of the children.
     """
 
     name: str
@@ -111,6 +138,8 @@ class Template:
     params: Mapping[str, Param] = field(default_factory=dict)
     failure: FailurePolicy = field(default_factory=FailurePolicy)
     reduce: ChildSpec | None = None
+    split_timeout_ms: int = 0
+    split_retry: RetryPolicy | None = None
 
     def __post_init__(self) -> None:
         try:
@@ -129,32 +158,65 @@ class Template:
                 raise TemplateError(f"{name!r} is not a variable name", remedy, path=("params", name))
             param.check(name)
         self.split.check(self.params)
+        self._check_split()
         split = self.split
         known = {*self.params, *(CHILD + variable for variable in split.variables)}
-        self._check_stage(self.child, known, f"child.args with a {split.kind} splitter")
-        for path, name in references(self.child.args, ("child", "args")):
+        self._check_stage(self.child, known, "child", f" with a {split.kind} splitter")
+        for path, name in self.child.references():
             if name.startswith(CHILD):
                 split.check_use(name.removeprefix(CHILD), path)
         if self.reduce is not None:
             with of_stage("reduce"):
-                self._check_stage(self.reduce, set(self.params), "reduce.args")
+                if self.reduce.command is not None:
+                    raise TemplateError("a program cannot reduce", "write a handler", path=("child", "command"))
+                self._check_stage(self.reduce, set(self.params), "reduce")
                 if self.reduce.concurrency != 1:
                     reason = "has no meaning for a reduce: there is only one"
                     raise TemplateError(reason, "remove it", path=("child", "concurrency"))
 
-    def _check_stage(self, child: ChildSpec, known: Collection[str], where: str) -> None:
-        child.check()
+    def _check_split(self) -> None:
+        split, path = self.split, ("split", "timeout")
+        if not isinstance(split, OutsideSplitter):
+            if self.split_timeout_ms or self.split_retry is not None:
+                own = path if self.split_timeout_ms else ("split", "retry")
+                reason = f"has no meaning for {split.kind}: the scheduler cuts it itself"
+                raise TemplateError(reason, "remove it", path=own)
+            return
+        check_whole(self.split_timeout_ms, path, 0, LONGEST_MS)
+        if split.handler != "":
+            _check_handler(split.handler, ("split", split.kind))
+
+    def _check_stage(self, child: ChildSpec, known: Collection[str], stage: str, where: str = "") -> None:
+        if child.command is None:
+            _check_handler(child.handler, ("child", "handler"))
+        elif child.handler:
+            reason = "handler and command are both given"
+            raise TemplateError(reason, "keep one of them", path=("child", "command"))
+        else:
+            child.command.check()
+            _check_length(child.code, ("child", "command"))
+        check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
+        check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
+        child.check_use()
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
-        for path, name in references(child.args, ("child", "args")):
-            check_known(name, path, known, where)
+        for path, name in child.references():
+            check_known(name, path, known, f"{stage}.{path[1]}{where}")
 
     @property
     def handlers(self) -> tuple[str, ...]:
-        """The handlers of all stages, and their setups."""
-        stages = [stage for stage in (self.child, self.reduce) if stage is not None]
-        return tuple(name for stage in stages for name in (stage.handler, stage.setup) if name)
+        """The handlers of all stages, or ``$ PROGRAM`` in place of one, and their setups."""
+        stages = [stage for stage in (self.child, self.splitting, self.reduce) if stage is not None]
+        return tuple(code for stage in stages for code in (stage.code, stage.setup) if code)
+
+    @property
+    def splitting(self) -> ChildSpec | None:
+        """What the split child runs, without a handler where streamsched has the splitter; None: there is none."""
+        if not isinstance(self.split, OutsideSplitter):
+            return None
+        retry = self.child.retry if self.split_retry is None else self.split_retry
+        return ChildSpec(handler=self.split.handler, timeout_ms=self.split_timeout_ms, retry=retry)
 
     @property
     def level(self) -> int:
@@ -162,19 +224,24 @@ class Template:
         calls = any(functions.has_call(getattr(self.split, each.name)) for each in fields(self.split))
         own = REDUCE_LEVEL if self.reduce is not None else 1 if self.failure.on == RUN_ALL else 0
         own = max(own, EXECUTOR_LEVEL) if self.child.uses_executors else own
-        return max(self.split.level, own, functions.LEVEL if calls else 0)
+        return max(self.split.level, own, functions.LEVEL if calls else 0, COMMAND_LEVEL if self.child.command else 0)
 
     def to_json(self) -> str:
         """Write the canonical JSON: sorted keys, no spaces, ASCII. Equal templates have equal text."""
-        child = self.child.to_dict()
-        body = {
+        body: dict[str, object] = {
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
             "split": {self.split.kind: asdict(self.split)},
-            "child": child,
+            "child": _written(self.child),
             "failure": self.failure.to_dict(),
         }
-        return encode(body if self.reduce is None else {**body, "reduce": self.reduce.to_dict()})
+        if self.reduce is not None:
+            body["reduce"] = _written(self.reduce)
+        if self.split_timeout_ms:
+            body["split_timeout_ms"] = self.split_timeout_ms
+        if self.split_retry is not None:
+            body["split_retry"] = asdict(self.split_retry)
+        return encode(body)
 
     @classmethod
     def from_json(cls, text: str) -> Template:
@@ -182,7 +249,7 @@ class Template:
         try:
             body = values.read(text)
             (kind, split), *more = body["split"].items()
-            if more or kind not in SPLITTERS or body.keys() - {"reduce"} != _FIELDS:
+            if more or kind not in SPLITTERS or body.keys() - _LATER != _FIELDS:
                 raise ValueError(f"fields {sorted(body)}, splitters {sorted(body['split'])}")
             return cls(
                 name=body["name"],
@@ -191,6 +258,8 @@ class Template:
                 child=_stage(body["child"]),
                 failure=FailurePolicy(**body["failure"]),
                 reduce=_stage(body["reduce"]) if "reduce" in body else None,
+                split_timeout_ms=body.get("split_timeout_ms", 0),
+                split_retry=_retry(body["split_retry"]) if "split_retry" in body else None,
             )
         except TemplateError:
             raise
@@ -244,7 +313,12 @@ def read_params(text: str) -> Mapping[str, object]:
 
 
 def version(template: Template) -> str:
-    """Name a template's content: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON."""
+    """Name a template's content: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON.
+
+    The folder in which it was read is not content.
+    """
+    if isinstance(template.split, FileSplitter):
+        template = replace(template, split=replace(template.split, folder=""))
     return sha256(template.to_json().encode()).hexdigest()[:12]
 
 
@@ -299,9 +373,20 @@ def of_stage(stage: str) -> Iterator[None]:
         raise TemplateError(error.reason, error.remedy, path=(stage, *error.path[1:])) from None
 
 
+def _written(spec: ChildSpec) -> dict[str, Any]:
+    """Return what a stage is in JSON: of what came later only what is used."""
+    later = {"handler": spec.handler, "command": spec.command}
+    later |= {name: getattr(spec, name) != default for name, default in _OF_EXECUTORS.items()}
+    return {name: value for name, value in asdict(spec).items() if later.get(name, True)}
+
+
 def _stage(fields: Mapping[str, Any]) -> ChildSpec:
-    retry = {**fields["retry"], "non_retryable": tuple(fields["retry"]["non_retryable"])}
-    return ChildSpec(**{**fields, "retry": RetryPolicy(**retry)})
+    command = Command(**fields["command"]) if "command" in fields else None
+    return ChildSpec(**{**fields, "retry": _retry(fields["retry"]), "command": command})
+
+
+def _retry(fields: Mapping[str, Any]) -> RetryPolicy:
+    return RetryPolicy(**{**fields, "non_retryable": tuple(fields["non_retryable"])})
 
 
 def _param(fields: Mapping[str, Any]) -> Param:

@@ -40,6 +40,15 @@ def _work(event: e.ChildCheckpointed) -> str | None:
     return "its work is another child's"
 
 
+def _planned(event: e.TaskPlanned) -> str | None:
+    return "children beside a split child" if event.split and event.children else None
+
+
+def _page(event: e.TaskPlanProgressed) -> str | None:
+    lines = event.entries.count("\n") + 1 if event.entries else 0
+    return None if lines == event.count else f"{lines:,} entries, {event.count:,} by its count"
+
+
 def _total(event: e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled) -> str | None:
     spans = event.spans if isinstance(event, e.ChildrenCancelled) else event.releases
     total = sum([span.last - span.first + 1 for span in spans])
@@ -67,6 +76,8 @@ def _backfill(event: e.BackfillRequested) -> str | None:
 
 _RELATIONS: Final[dict[type[Struct], Test]] = {
     e.ChildCheckpointed: _work,
+    e.TaskPlanned: _planned,
+    e.TaskPlanProgressed: _page,
     e.ChildrenDispatched: _total,
     e.ChildrenStopping: _total,
     e.ChildrenCancelled: _total,

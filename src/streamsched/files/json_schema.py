@@ -19,17 +19,19 @@ from streamsched.domain.calendar.fields import DAY_OF_WEEK, FIELDS, Field
 from streamsched.domain.calendar.moment import RFC_3339
 from streamsched.domain.calendar.pattern import DayMatch
 from streamsched.domain.calendar.zone import Fold, Gap
+from streamsched.domain.command import CODE, FAIL, RETRY
 from streamsched.domain.overlap import CATCHUP_LIMIT, RUNS_LIMIT, Overlap
 from streamsched.domain.param import TYPES, TYPES_OF
 from streamsched.domain.placeholders import INTEGER_LIMIT, NAME
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL
 from streamsched.domain.refusal import FieldPath
 from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.bytes import FORMATS
 from streamsched.domain.splitters.dates import EVERY, TIME
 from streamsched.domain.splitters.functions import PATTERN
 from streamsched.domain.template import CONCURRENCY_LIMIT, LEAST_MEMORY, TEMPLATE_NAME
 from streamsched.files.schedule_file import POLICY, TASKS, TIMES
-from streamsched.files.template_model import TEMPLATE, duration_ms, size_bytes, tolerance
+from streamsched.files.template_model import TEMPLATE, duration_ms, list_of, size_bytes, tolerance
 
 Shape = dict[str, Any]
 KINDS: Final = ("template", "schedule")
@@ -63,7 +65,7 @@ def _whole(pattern: re.Pattern[str]) -> Shape:
 
 
 def _any_of(*shapes: Shape) -> Shape:
-    return {"anyOf": list(shapes)}
+    return {"anyOf": [each for shape in shapes for each in (shape["anyOf"] if [*shape] == ["anyOf"] else [shape])]}
 
 
 def _some(shape: Shape) -> Shape:
@@ -125,6 +127,10 @@ _SIZE: Final = _integer(1)
 _AXIS: Final = _any_of(
     {"type": "array"}, _PLACEHOLDER, _object({"first": _integer(), "last": _integer()}, ("first", "last"))
 )
+_FILLED: Final[Shape] = {"type": "string", "minLength": 1}
+_IN_FILE: Final[Shape] = {"type": "string", "pattern": "^@."}
+_PATHS: Final = _any_of(_FILLED, {"type": "array", "items": _FILLED, "minItems": 1})
+_BYTES: Final = _any_of(_SIZE, _whole(size.TEXT))
 _TIME: Final = _any_of(_whole(TIME), _HOLDS_PLACEHOLDER)
 _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("name",): _whole(TEMPLATE_NAME),
@@ -135,21 +141,35 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("params", "*", "default"): _NOT_NULL,
     **{("params", "*", name): {"type": ["number", "null"]} for name in ("minimum", "maximum")},
     **{("params", "*", name): _MAY_COUNT for name in ("minLength", "maxLength")},
-    ("split",): {"oneOf": [_given(kind, {"type": "object"}) for kind in SPLITTERS]},
+    ("split",): {"oneOf": [_given(kind, _NOT_NULL) for kind in SPLITTERS]},
     ("split", "range", "size"): _SIZE,
-    ("split", "list", "items"): _any_of({"type": "array"}, _PLACEHOLDER),
+    ("split", "list", "items"): _any_of({"type": "array"}, _PLACEHOLDER, _IN_FILE),
     ("split", "list", "size"): _SIZE,
     ("split", "grid", "size"): _SIZE,
     ("split", "grid", "axes"): {"minProperties": 1, "propertyNames": _whole(NAME), "additionalProperties": _AXIS},
     ("split", "dates", "start"): _TIME,
     ("split", "dates", "end"): _TIME,
     ("split", "dates", "every"): _any_of({"enum": list(EVERY)}, _HOLDS_PLACEHOLDER),
+    ("split", "lines", "file"): _FILLED,
+    ("split", "lines", "size"): _SIZE,
+    ("split", "files", "glob"): _PATHS,
+    ("split", "files", "count"): _any_of(_SIZE, {"type": "null"}),
+    ("split", "files", "bytes"): _any_of(_BYTES, {"type": "null"}),
+    ("split", "bytes", "files"): _PATHS,
+    ("split", "bytes", "size"): _BYTES,
+    ("split", "bytes", "format"): {"enum": list(FORMATS)},
+    ("split", "by"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}),
+    ("child",): {"oneOf": [_given("handler", {"type": "string"}), _given("command", {"type": "array"})]},
     ("child", "handler"): {"pattern": _HANDLER},
     **{(stage, "setup"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}) for stage in _STAGES},
     **{(stage, "reuse"): _COUNT for stage in _STAGES},
     ("child", "concurrency"): {"minimum": 1, "maximum": CONCURRENCY_LIMIT},
-    ("child", "retry", "max_attempts"): _COUNT,
-    ("child", "retry", "backoff"): {"minimum": 1, "maximum": 1000},
+    ("child", "command"): {"minItems": 1},
+    ("child", "exit_codes"): {"propertyNames": _whole(CODE)},
+    ("child", "exit_codes", "*"): {"enum": [RETRY, FAIL]},
+    ("child", "env"): {"propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}},
+    **{(stage, "retry", "max_attempts"): _COUNT for stage in ("split", "child")},
+    **{(stage, "retry", "backoff"): {"minimum": 1, "maximum": 1000} for stage in ("split", "child")},
     ("failure", "on"): {"enum": [FAIL_FAST, RUN_ALL]},
     ("failure", "tolerate", "count"): _MAY_COUNT,
     ("failure", "tolerate", "percent"): {"type": ["number", "null"], "minimum": 0, "maximum": 100},
@@ -179,7 +199,7 @@ def _plain(schema: Any, path: FieldPath) -> Shape:
         return {"type": "array", "items": _translated(schema["items_schema"], (*path, "*"))}
     if kind == "dict":
         return {"type": "object", "additionalProperties": _translated(schema["values_schema"], (*path, "*"))}
-    if kind == "any" and len(path) == 3 and path[0] == "split":
+    if kind == "any" and len(path) == 3 and path[0] == "split" and path[1] in SPLITTERS:
         return _of_splitter(str(path[1]), str(path[2]))
     names = {"any": {}, "str": {"type": "string"}, "int": {"type": "integer"}, "float": {"type": "number"}}
     return dict({**names, "bool": {"type": "boolean"}}[kind])
@@ -207,6 +227,8 @@ def _read_by(read: object, schema: Any, path: FieldPath) -> Shape:
     if read is size_bytes:
         numbers = _any_of({"const": 0}, {"type": "integer", "minimum": LEAST_MEMORY})
         return _any_of(numbers, _whole(size.TEXT))
+    if read is list_of:
+        return _any_of(_IN_FILE, _plain(schema, path))
     if read is tolerance:
         return _any_of(_COUNT, {"type": "string", "pattern": "%$"}, _plain(schema, path))
     raise AssertionError(f"no schema says what {read} takes")

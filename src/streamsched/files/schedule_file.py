@@ -65,20 +65,20 @@ def load_spec(path: Path) -> ScheduleSpec:
 
 
 def want_schedule(
-    path: Path,
+    source: Path | Document,
     params: Mapping[str, object] | None = None,
     *,
     now: int,
     schedule_id: str | None = None,
     pairs: Sequence[str] = (),
 ) -> WantedSchedule:
-    """Read a whole schedule file. ``params`` and ``pairs`` (``name=value``) override those of the file.
+    """Read a whole schedule file, or what one would hold. ``params`` and ``pairs`` (``name=value``) override its own.
 
     The parameters are checked with the values of the first time after ``now`` (milliseconds). The default id is the
     file's name without suffix. Raise InputError.
     """
-    reading = _Reading(path)
-    name = _check_id(path.stem if schedule_id is None else schedule_id, named=schedule_id is not None)
+    reading = _Reading(source)
+    name = _check_id(reading.path.stem if schedule_id is None else schedule_id, named=schedule_id is not None)
     spec, policy, priority = reading.spec, reading.policy, reading.priority
     first = spec.next_after(now)
     if first is None:
@@ -96,9 +96,9 @@ def want_schedule(
 class _Reading:
     """One file that is being read."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.document = read_document(path)
+    def __init__(self, source: Path | Document) -> None:
+        self.document = source if isinstance(source, Document) else read_document(source)
+        self.path = Path(self.document.source)
         whole = self.document.value
         if not isinstance(whole, dict):
             raise self.document.refuse((), "is not a schedule", "write cron, calendars or interval, and template")
@@ -172,7 +172,7 @@ class _Reading:
             raise self.refuse(("template",), "is missing", remedy)
         if not isinstance(named, str):
             raise self.refuse(("template",), "must be a path or an object", "write template: job.yaml")
-        other = read_document(self._path.parent / named)
+        other = read_document(self.path.parent / named)
         return template_in(other, other.value), (other, ())
 
     def params(self, template: Template, given: Values) -> str:

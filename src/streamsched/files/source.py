@@ -129,6 +129,11 @@ def read_yaml(text: str, source: str) -> Document:
     return Document(source, builder.root, builder.lines)
 
 
+def is_other(text: str) -> bool:
+    """Return whether a plain scalar is read as something else than this text."""
+    return text in _WORDS or bool(_INTEGER.fullmatch(text) or _FLOAT.fullmatch(text))
+
+
 def _syntax_error(error: yaml.YAMLError, text: str, source: str) -> InputError:
     mark = getattr(error, "problem_mark", None)
     lines = text.splitlines()

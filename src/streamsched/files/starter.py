@@ -42,33 +42,40 @@ def work(ctx: ChildContext, first: int, last: int) -> dict[str, int]:
     return {"count": last - first + 1}
 '''
 _TEST: Final = '''\
-"""NAME.yaml and its handler; no scheduler or worker is needed."""
+"""NAME.yaml and its handler, in this process. See docs/testing.md of streamsched."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from streamsched import ChildContext, LocalTransport, plan
+from streamsched.testing import Cluster, assert_covers, crash_after, run_child
 
 import NAME
 
 TEMPLATE = Path(__file__).with_name("NAME.yaml")
+ARGS = {"first": 1, "last": 3}
 
 
-def test_it_is_cut_into_children() -> None:
-    assert plan(TEMPLATE, {"n": 25}).children == 3
+def numbers(args: dict[str, int]) -> range:
+    return range(args["first"], args["last"] + 1)
 
 
-def test_a_child(capsys: pytest.CaptureFixture[str]) -> None:
-    assert NAME.work(ChildContext(LocalTransport()), first=1, last=3) == {"count": 3}
-    assert capsys.readouterr().out.split() == ["1", "2", "3"]
+def test_each_number_is_in_one_child() -> None:
+    assert_covers(TEMPLATE, {"n": 25}, part=numbers)
 
 
 def test_a_child_resumes(capsys: pytest.CaptureFixture[str]) -> None:
-    again = ChildContext(LocalTransport(), attempt=2, state='{"resume": 2}')
-    assert NAME.work(again, first=1, last=3) == {"count": 3}
-    assert capsys.readouterr().out.split() == ["3"]
+    died = run_child(NAME.work, ARGS, crash=crash_after("checkpoint", 2))
+    again = run_child(NAME.work, ARGS, resume=died.state, attempt=2)
+    assert again.result == {"count": 3}
+    assert capsys.readouterr().out.split() == ["1", "2", "3"]
+
+
+def test_a_task() -> None:
+    with Cluster() as cluster:
+        task = cluster.submit(TEMPLATE, {"n": 25})
+        assert [result["count"] for result in cluster.results(task)] == [10, 10, 5]
 '''
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamsched.domain import values
 from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import FieldPath, TemplateError, dotted
+from streamsched.domain.splitters.outside import FileSplitter
 from streamsched.domain.splitting import ChildArguments, Plan, plan
 from streamsched.domain.template import Template, of_stage, resolve_params, version
 from streamsched.files.source import FILE_LIMIT_BYTES, Document, read_document
@@ -59,12 +60,19 @@ def template_of(value: Mapping[str, object]) -> Template:
 def template_in(document: Document, value: object, place: FieldPath = ()) -> Template:
     """Read the template at ``place`` in a document. Raise InputError."""
     try:
-        return build(value)
+        return _placed(build(value), Path(document.source).parent if document.numbered else Path())
     except ExceptionGroup as group:
         errors = [error for error in group.exceptions if isinstance(error, TemplateError)]
         # A missing key is often a misspelt one: report the misspelt line first.
         first = min(errors, key=lambda error: (error.reason == MISSING, document.line((*place, *error.path))))
         raise document.refuse((*place, *first.path), first.reason, first.remedy) from None
+
+
+def _placed(template: Template, folder: Path) -> Template:
+    """Note the folder to which relative paths of the input belong."""
+    if not isinstance(template.split, FileSplitter):
+        return template
+    return replace(template, split=replace(template.split, folder=str(folder.absolute())))
 
 
 def prepare(template: Template, params: Mapping[str, object], path: Path | None = None) -> Prepared:
@@ -81,6 +89,9 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
 def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
     """Resolve as ``prepare`` does. Raise TemplateError."""
     template.child.retry.check_names()
+    if template.split_retry is not None:
+        with of_stage("split"):
+            template.split_retry.check_names()
     if template.reduce is not None:
         with of_stage("reduce"):
             template.reduce.retry.check_names()

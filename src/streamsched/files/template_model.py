@@ -10,10 +10,13 @@ from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as core
 
 from streamsched.domain import duration, size
+from streamsched.domain.command import Command
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, suggest
 from streamsched.domain.splitters import SPLITTERS
+from streamsched.domain.splitters.by import BySplit
+from streamsched.domain.splitters.lines import LinesSplit
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.template import ChildSpec, Template, check_patterns, of_stage
 
@@ -48,6 +51,11 @@ def size_bytes(value: object) -> int:
 def tolerance(value: Any) -> object:
     """Read the short forms of ``tolerate``, a count or a percentage, as its object. Raise TemplateError."""
     return value if isinstance(value, dict) else FailurePolicy.tolerate(value).to_dict()
+
+
+def list_of(value: Any) -> object:
+    """Read the short form of ``list``: the ``@`` and path of a file."""
+    return {"items": value} if isinstance(value, str) and value.startswith("@") else value
 
 
 Schema = core.CoreSchema
@@ -96,10 +104,11 @@ _SPLITTERS: Final[dict[str, Fields]] = {
     kind: {
         field.name: core.typed_dict_field(_ANY, required=field.default is dataclasses.MISSING)
         for field in dataclasses.fields(splitter)
+        if not field.metadata.get("hidden")
     }
     for kind, splitter in SPLITTERS.items()
+    if kind != "by"
 }
-_SPLIT: Final[Fields] = {kind: _field(core.nullable_schema(_object(known)), None) for kind, known in _SPLITTERS.items()}
 _RETRY: Final[Fields] = {
     "max_attempts": _field(_WHOLE, 4),
     "initial_interval_ms": _field(_DURATION, 1000, alias="initial_interval"),
@@ -108,8 +117,15 @@ _RETRY: Final[Fields] = {
     "non_retryable": _field(core.list_schema(_TEXT, strict=True), []),
     "reset_on_progress": _field(_BOOL, True),
 }
+_SPLIT: Final[Fields] = {
+    **{kind: _field(core.nullable_schema(_object(known)), None) for kind, known in _SPLITTERS.items()},
+    "list": _field(core.nullable_schema(_before(list_of, _object(_SPLITTERS["list"]))), None),
+    "by": _field(core.nullable_schema(_TEXT), None),
+    "args": _field(core.nullable_schema(core.dict_schema(_TEXT, _ANY, strict=True)), None),
+    "timeout_ms": _field(_DURATION, 0, alias="timeout"),
+    "retry": _field(core.nullable_schema(_object(_RETRY)), None),
+}
 _STAGE: Final[Fields] = {
-    "handler": _field(_TEXT),
     "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
     "timeout_ms": _field(_DURATION, 0, alias="timeout"),
     "heartbeat_ms": _field(_DURATION, 0, alias="heartbeat"),
@@ -118,7 +134,21 @@ _STAGE: Final[Fields] = {
     "reuse": _field(_WHOLE, 0),
     "memory_bytes": _field(_before(size_bytes, _WHOLE), 0, alias="memory"),
 }
-_CHILD: Final[Fields] = {**_STAGE, "concurrency": _field(_WHOLE, 1)}
+_TEXTS: Final = core.dict_schema(_TEXT, _TEXT, strict=True)
+_COMMAND: Final[Fields] = {
+    "env": _field(_TEXTS, {}),
+    "cwd": _field(_TEXT, ""),
+    "shell": _field(_BOOL, False),
+    "exit_codes": _field(_TEXTS, {}),
+}
+_CHILD: Final[Fields] = {
+    "handler": _field(core.nullable_schema(_TEXT), None),
+    "command": _field(core.nullable_schema(core.list_schema(_TEXT, strict=True)), None),
+    **_COMMAND,
+    **_STAGE,
+    "concurrency": _field(_WHOLE, 1),
+}
+_REDUCE: Final[Fields] = {"handler": _field(_TEXT), **_STAGE}
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
 _FAILURE: Final[Fields] = {
     "tolerate": _may_be_empty(_before(tolerance, _object(_TOLERATE))),
@@ -129,7 +159,7 @@ TEMPLATE: Final[Fields] = {
     "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
     "split": _field(_object(_SPLIT)),
     "child": _field(_object(_CHILD)),
-    "reduce": _field(core.nullable_schema(_object(_STAGE)), None),
+    "reduce": _field(core.nullable_schema(_object(_REDUCE)), None),
     "failure": _may_be_empty(_object(_FAILURE)),
     "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
 }
@@ -139,8 +169,9 @@ _OBJECTS: Final[dict[FieldPath, Fields]] = {
     ("split",): _SPLIT,
     **{("split", kind): known for kind, known in _SPLITTERS.items()},
     ("child",): _CHILD,
+    ("split", "retry"): _RETRY,
     ("child", "retry"): _RETRY,
-    ("reduce",): _STAGE,
+    ("reduce",): _REDUCE,
     ("reduce", "retry"): _RETRY,
     ("failure",): _FAILURE,
     ("failure", "tolerate"): _TOLERATE,
@@ -168,6 +199,8 @@ def _template(found: dict[str, Any]) -> Template:
         child=_stage("child", found["child"]),
         failure=FailurePolicy(**found["failure"]["tolerate"], on=found["failure"]["on"]),
         reduce=None if found["reduce"] is None else _stage("reduce", found["reduce"]),
+        split_timeout_ms=found["split"]["timeout_ms"],
+        split_retry=_split_retry(found["split"]["retry"]),
     )
     check_patterns(template)
     return template
@@ -175,11 +208,32 @@ def _template(found: dict[str, Any]) -> Template:
 
 def _stage(name: str, fields: dict[str, Any]) -> ChildSpec:
     with of_stage(name):
+        rest = {key: fields[key] for key in (*_STAGE, "concurrency") if key in fields}
+        if rest["setup"] is not None:
+            _check_handler(rest["setup"], ("child", "setup"))
+        rest |= {"setup": rest["setup"] or "", "retry": RetryPolicy(**rest["retry"])}
+        return ChildSpec(**{**rest, **_code(fields)})
+
+
+def _code(fields: dict[str, Any]) -> dict[str, Any]:
+    """Read what a stage runs: a handler or a program."""
+    words = fields.get("command")
+    if words is None:
+        for name in _COMMAND:
+            if fields.get(name):
+                reason = f"{name} is for a command, and there is none"
+                raise TemplateError(reason, "remove it, or write command", path=("child", name))
+        if fields["handler"] is None:
+            raise TemplateError(MISSING, "add it, or command", path=("child", "handler"))
         _check_handler(fields["handler"], ("child", "handler"))
-        setup = fields["setup"]
-        if setup is not None:
-            _check_handler(setup, ("child", "setup"))
-        return ChildSpec(**{**fields, "setup": setup or "", "retry": RetryPolicy(**fields["retry"])})
+        return {"handler": fields["handler"]}
+    given = {name: fields[name] for name in _COMMAND}
+    return {"handler": fields["handler"] or "", "command": Command(words=words, **given)}
+
+
+def _split_retry(fields: dict[str, Any] | None) -> RetryPolicy | None:
+    with of_stage("split"):
+        return None if fields is None else RetryPolicy(**fields)
 
 
 def _check_handler(text: str, path: FieldPath) -> None:
@@ -202,13 +256,23 @@ def _declare(name: str, param: dict[str, Any]) -> Param:
 
 
 def _splitter(split: dict[str, Any]) -> Splitter:
-    given = [kind for kind, found in split.items() if found is not None]
+    given = [kind for kind in SPLITTERS if split[kind] is not None]
     if not given:
         *most, last = SPLITTERS
         raise TemplateError("there is no splitter", f"add {', '.join(most)} or {last}", path=("split",))
     if len(given) > 1:
         raise TemplateError(f"two splitters, {given[0]} and {given[1]}", "keep one of them", path=("split",))
-    return SPLITTERS[given[0]](**split[given[0]])
+    (kind,) = given
+    fields, args = split[kind], split["args"]
+    if kind == "by":
+        _check_handler(fields, ("split", "by"))
+        return BySplit(function=fields, args=args or {})
+    if args is not None:
+        raise TemplateError(f"has no meaning for {kind}: it is for by", "remove it", path=("split", "args"))
+    if kind == "list" and isinstance(fields["items"], str) and fields["items"].startswith("@"):
+        file = fields.pop("items").removeprefix("@")
+        return LinesSplit(file=file, **fields)
+    return SPLITTERS[kind](**fields)
 
 
 def _translate(problem: Any) -> TemplateError:

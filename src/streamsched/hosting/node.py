@@ -84,7 +84,7 @@ def serve_worker(
         )  # fmt: skip
         worker = wiring.worker(site, pool, slots, name, timing, modules=allow)
         signals.pass_to(worker.drain)
-        ready = f"worker {name} ready: {slots} slots, handlers of {', '.join(allow) or 'no module'}"
+        ready = f"worker {name} ready: {slots} slots for {', '.join(allow) or 'nothing'}"
         _serve(worker, [], line=line, group=site.topics.worker_group, ready=ready)
 
 

@@ -17,7 +17,7 @@ from streamsched.commands.request import (
     Submitted,
     Wanted,
     compare,
-    first_request,
+    first_requests,
     make_request,
     record_of,
     want,
@@ -92,7 +92,7 @@ class Run:
             settings: where the log is.
             slots: how many children run at once.
             command: the name of the nodes, also in messages to other processes of this folder.
-            allow: modules whose handlers may run; by default all that templates in this log name.
+            allow: patterns of modules and programs that may run; by default all that templates in this log name.
             reuse: children after which an executor is replaced; 0: never.
             devices: those of the slots.
             drain: seconds that running children have to stop.
@@ -136,7 +136,7 @@ class Run:
         if there is not None:
             return compare(there.request, own)
         (offset,) = self._site.log.append([record_of(self._site, own, own.task_id, own.traceparent)])
-        first = own if wanted.task_id is None else first_request(self._site, own, offset)
+        first = own if wanted.task_id is None else first_requests(self._site, [(own, offset)])[own.task_id]
         self._fold()
         return compare(first, own)
 
@@ -253,7 +253,7 @@ class Run:
         )  # fmt: skip
 
     def _named(self, task_id: str) -> Sequence[str]:
-        """Return the modules that templates in this log name; on Kafka, where others write too, only those of now."""
+        """Return what templates in this log name as code; on Kafka, where others write too, only those of now."""
         if not self._site.settings.brokers:
             return [EVERYTHING]
         handlers = {handler for task in self._view.active.values() for handler in task.template.handlers}
@@ -294,12 +294,18 @@ def run(
     another process has the embedded log, or no broker answers.
     """
     wanted = want(template, params, task_id=task_id, priority=priority)
-    settings = load_settings(brokers=brokers, data_dir=data_dir)
+    return work_on(wanted, load_settings(brokers=brokers, data_dir=data_dir), slots=slots, on_status=on_status)[1]
+
+
+def work_on(
+    wanted: Wanted, settings: Settings, *, slots: int, on_status: Callable[[TaskStatus], None] = lambda status: None
+) -> tuple[Submitted, TaskStatus]:
+    """Submit a task and work on it in this process until it is done, as ``run`` does."""
     working = Run(settings, slots=slots)
     try:
         submitted = working.submit(wanted)
         before = working.status(submitted.task_id)
         ended = working.ended(submitted.task_id)
-        return before if ended else working.until_done(submitted.task_id, on_status)
+        return submitted, before if ended else working.until_done(submitted.task_id, on_status)
     finally:
         working.close()

@@ -18,7 +18,8 @@ from streamsched.log.topics import RECORD_LIMIT
 
 REQUEST_LIMIT_BYTES: Final = RECORD_LIMIT + 64 * 1024
 """Bytes of the longest request."""
-_decode: Final = msgspec.msgpack.Decoder(Append).decode
+_decode_one: Final = msgspec.msgpack.Decoder(Append).decode
+_decode_many: Final = msgspec.msgpack.Decoder(list[Append]).decode
 
 logger = logging.getLogger(__name__)
 
@@ -49,12 +50,15 @@ class MailboxRequest:
 
 
 class Mailbox:
-    """Records to be appended, oldest first. A request is renamed in, so it is never half there."""
+    """Records to be appended, oldest first. A request is renamed in, so it is never half there.
+
+    It is one record, as in former versions, or a list of some that have at most 2 MiB together.
+    """
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir / "mailbox"
 
-    def put(self, record: Append) -> MailboxRequest:
+    def put(self, *records: Append) -> MailboxRequest:
         """Add a request. Raise LogUnreachable if the folder cannot be written."""
         draft = self._folder / f".{uuid.uuid4()}"
         request = self._folder / f"{time.time_ns():020}-{uuid.uuid4()}.letter"
@@ -62,7 +66,7 @@ class Mailbox:
             make_private(self._folder.parent)
             self._folder.mkdir(mode=0o700, exist_ok=True)
             draft.touch(0o600)
-            draft.write_bytes(msgspec.msgpack.encode(record))
+            draft.write_bytes(msgspec.msgpack.encode(records[0] if len(records) == 1 else records))
             draft.rename(request)
         except OSError as error:
             reason = error.strerror or str(error)
@@ -70,9 +74,9 @@ class Mailbox:
         return MailboxRequest(request)
 
     def empty(self, log: Log) -> None:
-        """Append the records of all requests, one by one; for the process that writes the log.
+        """Append the records of all requests, one request at a time; for the process that writes the log.
 
-        A request that a dead process was appending is appended again: the record has no effect the second time.
+        A request that a dead process was appending is appended again: its records have no effect the second time.
         Unreadable requests are set aside.
         """
         for path in self._requests():
@@ -82,7 +86,7 @@ class Mailbox:
             except FileNotFoundError:  # withdrawn
                 continue
             try:
-                log.append([_read(taken)])
+                log.append(_read(taken))
             except (_Unreadable, RecordTooLarge, TopicMismatch) as error:
                 logger.warning("request %s cannot be appended (%s): set aside", path, error)
                 taken.rename(path.with_suffix(".broken"))
@@ -101,9 +105,13 @@ class _Unreadable(Exception):
     """A file that is not a request."""
 
 
-def _read(path: Path) -> Append:
+def _read(path: Path) -> list[Append]:
     try:
         with path.open("rb") as file:
-            return _decode(file.read(REQUEST_LIMIT_BYTES))
+            data = file.read(REQUEST_LIMIT_BYTES)
+        try:
+            return [_decode_one(data)]
+        except msgspec.ValidationError:
+            return _decode_many(data)
     except (OSError, ValueError, msgspec.DecodeError) as error:
         raise _Unreadable(error) from error

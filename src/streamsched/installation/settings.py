@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamsched.domain.errors import InputError
+from streamsched.domain.routing import COMMAND, problem_of_pattern
 from streamsched.log.secrets import KafkaSettings, is_secret
 
 DEFAULT_DATA_DIR: Final = Path(".streamsched")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _KAFKA: Final = "STREAMSCHED_KAFKA_"
 _SECRET_BYTES: Final = 64 * 1024
-_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions")
+_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions", "allow_command")
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +37,8 @@ class Settings:
     data_dir: Path = DEFAULT_DATA_DIR
     prefix: str = "streamsched"
     child_partitions: int = 64
+    allow_command: tuple[str, ...] = ()
+    """Patterns (``domain.routing``) of the programs that a worker may run, where its command line names none."""
     kafka: Mapping[str, str] = field(default_factory=KafkaSettings)
     executors: Mapping[str, str] = field(default_factory=KafkaSettings)
     """What stands in place of settings of ``kafka`` where handlers run, which only read."""
@@ -187,8 +190,29 @@ def _child_partitions(value: object, source: str) -> int:
     return int(text)
 
 
+def programs(value: object, source: str) -> tuple[str, ...]:
+    """Read the programs that a worker may run as patterns of ``domain.routing``: a list, or words of a shell."""
+    from shlex import split  # late: few commands need it
+
+    remedy = "name programs ('./convert.sh'), or all of a folder ('./tools/*')"
+    try:
+        found = split(value) if isinstance(value, str) else value
+    except ValueError:  # an open quote
+        found = None
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise InputError(f"invalid programs {value!r}", remedy, source=source)
+    for name in found:
+        problem = problem_of_pattern(COMMAND + name)
+        if problem is not None:
+            raise InputError(f"program {name[:200]!r} {problem}", remedy, source=source)
+    return tuple(COMMAND + name for name in found)
+
+
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-_CHECKS: Final = {"brokers": _brokers, "data_dir": _data_dir, "prefix": _prefix, "child_partitions": _child_partitions}
+_CHECKS: Final = {
+    "brokers": _brokers, "data_dir": _data_dir, "prefix": _prefix, "child_partitions": _child_partitions,
+    "allow_command": programs,
+}  # fmt: skip

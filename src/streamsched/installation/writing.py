@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
@@ -18,10 +19,13 @@ from streamsched.installation.mailbox import Mailbox, MailboxRequest
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import Append, LogError, LogTaken, LogUnreachable, TopicMismatch, TopicPartition
+from streamsched.log.topics import RECORD_LIMIT
 
 PATIENCE_S: Final = 30.0
 """Seconds that a client waits for the process that has the log, and such a process for clients."""
 LOOK_S: Final = 0.02
+RECORD_OVERHEAD_BYTES: Final = 2048
+"""Of a record in a request, at most: its topic and headers."""
 FETCH_WAIT_S: Final = 0.02
 """How long a client's fetch may wait: a task in a partition that is new to it is seen only when the fetch returns."""
 
@@ -31,12 +35,21 @@ def write(site: Installation, record: Append) -> int:
 
     Raise LogUnreachable: nothing was written, unless the message says that this is unknown.
     """
+    return write_all(site, [record])[0]
+
+
+def write_all(site: Installation, records: Sequence[Append]) -> Sequence[int]:
+    """Append records as ``write`` does, together; returns their offsets.
+
+    Raise LogUnreachable: of several, some may have been written.
+    """
     if site.settings.brokers:
-        return site.log.append([record])[0]
-    _hand_in(site.settings, record)
+        return site.log.append(records)
+    _hand_in(site.settings, records)
     site.refresh()
-    place = TopicPartition(record.topic, record.partition)
-    return site.log.end([place])[place] - 1
+    places = [TopicPartition(record.topic, record.partition) for record in records]
+    ends = site.log.end(set(places))
+    return [ends[place] - 1 for place in places]
 
 
 def connect(settings: Settings, *, create: bool) -> Installation:
@@ -113,28 +126,45 @@ def _open(settings: Settings) -> Installation:
         raise
 
 
-def _hand_in(settings: Settings, record: Append) -> None:
-    """Put a request into the mailbox and wait until it is in the log; an interrupt or error withdraws it."""
+def _hand_in(settings: Settings, records: Sequence[Append]) -> None:
+    """Put requests into the mailbox and wait until they are in the log; an interrupt or error withdraws them."""
     mailbox = Mailbox(settings.data_dir)
-    request = mailbox.put(record)
+    requests: list[MailboxRequest] = []
     try:
-        _deliver(settings, mailbox, request)
+        requests.extend(mailbox.put(*some) for some in _portions(records))
+        _deliver(settings, mailbox, requests)
     except LogTaken as error:
-        if request.withdraw():
+        withdrawn = [request.withdraw() for request in requests]
+        if all(withdrawn):
             raise LogUnreachable(f"nothing was written, the request was not answered: {error}") from error
-        if request.waits:
+        if any(request.waits for request in requests):
             raise LogUnreachable(f"it may still be written, look again later: {error}") from error
     except BaseException:
-        request.withdraw()
+        for request in requests:
+            request.withdraw()
         raise
-    if request.refused:
+    if any(request.refused for request in requests):
         raise LogError(f"the log in {settings.data_dir} cannot take this: the process that has it logged why")
 
 
-def _deliver(settings: Settings, mailbox: Mailbox, request: MailboxRequest) -> None:
-    """Wait until the request is appended; append it here while no process has the log. Raise LogTaken."""
+def _portions(records: Sequence[Append]) -> Iterator[list[Append]]:
+    """Yield the records in portions, each of at most one record's limit in all."""
+    portion: list[Append] = []
+    size = 0
+    for record in records:
+        own = len(record.value or b"") + len(record.key or b"") + RECORD_OVERHEAD_BYTES
+        if portion and size + own > RECORD_LIMIT:
+            yield portion
+            portion, size = [], 0
+        portion.append(record)
+        size += own
+    yield portion
+
+
+def _deliver(settings: Settings, mailbox: Mailbox, requests: Sequence[MailboxRequest]) -> None:
+    """Wait until the requests are appended; append them here while no process has the log. Raise LogTaken."""
     deadline = time.monotonic() + PATIENCE_S
-    while request.waits:
+    while any(request.waits for request in requests):
         try:
             with closing(Installation(settings, write=True)) as site:
                 mailbox.empty(site.log)

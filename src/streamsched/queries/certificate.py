@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from msgspec import UNSET, UnsetType
+
 from streamsched.audit.report import Report
 from streamsched.audit.verify import verify
+from streamsched.domain import values
 from streamsched.domain.errors import Conflict
 from streamsched.domain.phases import ChildState
 from streamsched.domain.placeholders import encode
+from streamsched.domain.splitting import outside
 from streamsched.domain.task import Task
 from streamsched.installation.session import Session
 from streamsched.log.port import TopicPartition
@@ -29,8 +34,10 @@ class NotCertifiable(Conflict):
 class Content(Document, frozen=True):
     """What the digest is of: SHA-256 in hex, and numbers of children. It names no task, time, node or attempt.
 
-    ``template``, ``params`` and ``plan`` are of the JSON texts in the journal. ``results`` is of one line for each
-    child, in order of index: the JSON list of index, state, and the SHA-256 of its result's JSON text ("" if none).
+    ``template``, ``params`` and ``plan`` are of the JSON texts in the journal, ``pages`` of the lines that a split
+    child has found. ``results`` is of one line for each child, in order of index: the JSON list of index, state, and
+    the SHA-256 of its result's JSON text ("" if none). ``reduced`` is of the JSON text of the reduce's result; None
+    where no reduce has succeeded.
     """
 
     format: int
@@ -42,6 +49,8 @@ class Content(Document, frozen=True):
     failed: int
     cancelled: int
     results: str
+    reduced: str | None = None
+    pages: str | UnsetType = UNSET
 
 
 class Certificate(Document, frozen=True):
@@ -80,7 +89,7 @@ def certify(session: Session, task_id: str) -> Certificate:
 def certificate(view: View, task: Task, home: TopicPartition, *, position: int, report: Report) -> Certificate:
     """Make the certificate of a task from the view and the audit of its history up to ``position``."""
     content = _content(view, task)
-    faults = tuple(_faults(task, content, report))
+    faults = tuple(_faults(view, task, content, report))
     return Certificate(
         task_id=task.task_id,
         state=str(task.phase),
@@ -112,33 +121,69 @@ def _content(view: View, task: Task) -> Content:
     """Take the digests, of the children one by one."""
     counts: Counter[str] = Counter()
     results = sha256()
+    reduced = None
     for child, known in details_of(view, task, range(task.children)):
         found = task.state_of(child)
         state = CHILD_STATES[found]
-        counts[state] += 1
         result = known.result if known is not None and found is ChildState.SUCCEEDED else None
         digest = "" if result is None else _sha(result)
-        results.update(f'[{child},"{state}","{digest}"]\n'.encode())
+        if task.split <= child < task.work_end:
+            counts[state] += 1
+            results.update(f'[{task.index_of(child)},"{state}","{digest}"]\n'.encode())
+        elif child >= task.work_end and found is ChildState.SUCCEEDED:
+            reduced = digest
     return Content(
         format=1,
         template=_sha(task.request.template),
         params=_sha(task.request.params),
         plan=_sha(task.plan),
-        children=task.children,
+        children=task.work,
         succeeded=counts["succeeded"],
         failed=counts["failed"],
         cancelled=counts["cancelled"],
         results=results.hexdigest(),
+        reduced=reduced,
+        pages=_pages(view, task) if task.split else UNSET,
     )
 
 
-def _faults(task: Task, content: Content, report: Report) -> list[str]:
+def _pages(view: View, task: Task) -> str:
+    digest = sha256()
+    for line in _lines(view, task):
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
+
+
+def _lines(view: View, task: Task) -> Iterator[str]:
+    """Yield the entries that a split child has found, as they stand in the journal."""
+    for first in task.pages:
+        yield from (view.page(task, first) or "").split("\n")
+
+
+def _gap(view: View, task: Task) -> str:
+    """Return which entry does not adjoin the one before it, by what the splitter knows; empty where all do."""
+    before = None
+    try:
+        splitter = outside(task.template)
+        for number, line in enumerate(_lines(view, task)):
+            entry = values.read(line)
+            if not splitter.follows(before, entry):
+                return f"entry {number:,} of the split does not adjoin the one before it"
+            before = entry
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        return f"the pages of the split cannot be read ({type(error).__name__})"
+    return ""
+
+
+def _faults(view: View, task: Task, content: Content, report: Report) -> list[str]:
     found = []
     if not (report.tasks and report.ended):
         found.append("the journal has no longer the whole history of the task, so it cannot be checked")
-    counted = (content.succeeded, content.failed, content.cancelled)
-    if counted != (task.succeeded, task.failed, task.cancelled) or sum(counted) != task.children:
-        found.append(f"of {task.children:,} children {sum(counted):,} have an ending")
+    ended = content.succeeded + content.failed + content.cancelled
+    if ended != task.work or task.ended != task.children:
+        found.append(f"of {task.work:,} children {ended:,} have an ending")
+    if task.split and not task.fault and (gap := _gap(view, task)):
+        found.append(gap)
     return found
 
 

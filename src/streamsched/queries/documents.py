@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from operator import methodcaller
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, Final, Self
 
-from msgspec import Struct, to_builtins
+from msgspec import Meta, Struct, to_builtins
+
+from streamsched.domain.errors import InputError
 
 
 class Document(Struct, frozen=True):
-    """An answer. Its JSON has the fields in order; numbers whose type has ``shown`` are text there."""
+    """An answer. Its JSON has the fields in order; values whose type has ``shown`` are text there."""
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document."""
@@ -18,19 +20,42 @@ class Document(Struct, frozen=True):
         return document
 
 
-class Time(int):
-    """Milliseconds since the epoch; RFC 3339 in documents, in UTC with milliseconds."""
+Timestamp = Annotated[datetime, Meta(tz=True)]
+"""A field with a time: an aware ``datetime``; in JSON RFC 3339."""
 
-    schema: ClassVar[dict[str, Any]] = {"type": "string", "format": "date-time"}
+
+class Time(datetime):
+    """An aware ``datetime``, of whole milliseconds, in UTC; RFC 3339 in documents, with milliseconds."""
+
+    @classmethod
+    def at(cls, millis: int) -> Self:
+        """Return the time that is so many milliseconds after the epoch."""
+        return cls(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=millis)
 
     @classmethod
     def of(cls, millis: int | None) -> Self | None:
         """Return the time, or None for None."""
-        return None if millis is None else cls(millis)
+        return None if millis is None else cls.at(millis)
 
     def shown(self) -> str:
         """Return it as text."""
-        return rfc3339(self)
+        return rfc3339(millis_of(self))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND: Final = timedelta(milliseconds=1)
+Moment = datetime | int
+"""A time that a caller gives: an aware ``datetime``, or milliseconds since the epoch."""
+
+
+def millis_of(moment: Moment) -> int:
+    """Return milliseconds since the epoch. Raise InputError for a ``datetime`` without a zone."""
+    if not isinstance(moment, datetime):
+        return moment
+    if moment.utcoffset() is None:
+        remedy = "give one with a zone, such as datetime.now(UTC)"
+        raise InputError(f"the time {moment.isoformat()} has no zone", remedy)
+    return (moment - _EPOCH) // _MILLISECOND
 
 
 def rfc3339(millis: int) -> str:

@@ -15,7 +15,7 @@ from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion, evolve_schedule
 from streamsched.domain.tick import tick_id
-from streamsched.queries.documents import Document, Time
+from streamsched.queries.documents import Document, Time, Timestamp, millis_of
 
 OUTCOMES: Final = ("fired", "redriven", "skipped", "missed", "suppressed", "dropped", "waiting")
 
@@ -25,17 +25,17 @@ class Nominal(Time):
 
     def shown(self) -> str:
         """Return it as text."""
-        return utc(self)
+        return utc(millis_of(self))
 
 
 class Tick(Document, frozen=True, kw_only=True):
     """One time of a schedule. ``task_outcome`` is None until the task has ended."""
 
-    nominal: Nominal
+    nominal: Timestamp
     kind: str
     outcome: str
     reason: str
-    decided_at: Nominal
+    decided_at: Timestamp
     task_id: str | None
     task_outcome: str | None
 
@@ -50,12 +50,12 @@ class _Run:
     def ticks(self, since: int, until: int) -> Iterator[Tick]:
         """Yield the times in [since, until) one by one."""
         if not self.spans:
-            if since <= self.tick.nominal < until:
+            if since <= millis_of(self.tick.nominal) < until:
                 yield self.tick
             return
         for spec, first, last in self.spans:
             for nominal in spec.between(max(first, since), min(last + 1, until)):
-                yield replace(self.tick, nominal=Nominal(nominal))
+                yield replace(self.tick, nominal=Nominal.at(nominal))
 
 
 def ledger(events: Iterable[e.OfSchedule], *, since: int = 0, until: int = 1 << 62) -> Iterator[Tick]:
@@ -96,11 +96,11 @@ class _Book:
                 continue
             buffered = decided.outcome == "buffered"
             tick = Tick(
-                nominal=Nominal(decided.first),
+                nominal=Nominal.at(decided.first),
                 kind=decided.kind,
                 outcome="waiting" if buffered else decided.outcome,
                 reason=_reason(schedule, decided, event.at, waited=pending in self._waiting),
-                decided_at=Nominal(event.at),
+                decided_at=Nominal.at(event.at),
                 task_id=tick_id(schedule.schedule_id, *pending) if decided.outcome == "fired" else None,
                 task_outcome=None,
             )
@@ -122,11 +122,11 @@ class _Book:
             if decided.outcome == "left":
                 continue
             tick = Tick(
-                nominal=Nominal(decided.first),
+                nominal=Nominal.at(decided.first),
                 kind="backfill",
                 outcome=decided.outcome,
                 reason=f"asked for by backfill {event.backfill}",
-                decided_at=Nominal(event.at),
+                decided_at=Nominal.at(event.at),
                 task_id=tick_id(schedule.schedule_id, "tick", decided.first),
                 task_outcome=None,
             )

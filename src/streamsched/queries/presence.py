@@ -55,7 +55,7 @@ class Presence:
             self._site.pause(WATCH_S)
             self._read()
             present = self._present()
-        needed = None if task is None else task.requirement
+        needed = None if task is None else task.requirement(self._site.clock.now())
         absent = [role for role in ROLES if role not in _roles(present)]
         if absent:
             return self._start(absent, needed)
@@ -64,9 +64,9 @@ class Presence:
         able = [beat for beat in present if beat.role == "worker" and needed.met_by(beat.modules)]
         if task.idle and not any(beat.partitions for beat in able):
             if able:
-                return f"no worker that allows module {needed.module} owns a partition: there are too few partitions"
-            start = f"streamsched {'worker' if self._site.settings.brokers else 'up'} --allow {needed.module}"
-            return f"no worker allows module {needed.module}: start one with '{start}'"
+                return f"no worker that allows {needed.name} owns a partition: there are too few partitions"
+            start = f"streamsched {'worker' if self._site.settings.brokers else 'up'} {needed.option}"
+            return f"no worker allows {needed.name}: start one with '{start}'"
         return f"a child was given back, and is tried again: {task.refusal}" if task.refusal else ""
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ class Presence:
         if not self._site.settings.brokers:
             return f"no process works on {self._site.settings.where}: start 'streamsched up'"
         words = " and no ".join(absent)
-        allow = {"worker": f" --allow {needed.module}" if needed and needed.module else ""}
+        allow = {"worker": f" {needed.option}" if needed and needed.module else ""}
         start = " and ".join(f"'streamsched {role}{allow.get(role, '')}'" for role in absent)
         return f"no {words} was seen in the last {SEEN_S:g} s: start {start}"
 

@@ -5,34 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from itertools import islice
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Self
 
 from streamsched.audit.document import decoded
 from streamsched.domain import duration
 from streamsched.domain.backfill import Backfill
 from streamsched.domain.calendar import moment
+from streamsched.domain.calendar.zone import load
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import FOREVER, Schedule
-from streamsched.queries.documents import Document, Time
+from streamsched.queries.documents import Document, Time, Timestamp, millis_of
 
 SHOWN_TIMES: Final = 5
 """Next times in a status."""
 
 
 class LocalTime(Time):
-    """A time that documents show in the zone of its schedule."""
+    """A time in the zone of its schedule."""
 
-    zone: str
-
-    def __new__(cls, millis: int, zone: str) -> LocalTime:
-        """Make a time of this zone."""
-        self = super().__new__(cls, millis)
-        self.zone = zone
-        return self
+    @classmethod
+    def there(cls, millis: int, zone: str) -> Self:
+        """Return the time that is so many milliseconds after the epoch, in this zone."""
+        return cls.at(millis).astimezone(load(zone))
 
     def shown(self) -> str:
         """Return it as text."""
-        return moment.write(self, self.zone)
+        return moment.write(millis_of(self), str(self.tzinfo))
 
 
 class Duration(int):
@@ -56,16 +54,16 @@ class PolicyStatus(Document, frozen=True, kw_only=True, rename={"catchup_window_
 
 
 class BackfillStatus(Document, frozen=True, kw_only=True):
-    """A backfill. ``cursor``: the last time that it handled, in milliseconds since the epoch."""
+    """A backfill. ``cursor``: the last time that it handled."""
 
     number: int
     state: str
     reprocess: str
     max_active: int
-    asked_at: Time
+    asked_at: Timestamp
     asked_by: str
     note: str
-    cursor: Time | None
+    cursor: Timestamp | None
     counts: Mapping[str, int]
     running: tuple[str, ...]
 
@@ -76,7 +74,7 @@ class BackfillStatus(Document, frozen=True, kw_only=True):
 
 
 class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "next"}):
-    """A schedule. Times in milliseconds since the epoch; ``spec`` is as in its file."""
+    """A schedule; ``spec`` is as in its file."""
 
     schedule_id: str
     state: str
@@ -89,11 +87,11 @@ class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "nex
     params: Any
     priority: int
     zone: str
-    created_at: Time
-    changed_at: Time
+    created_at: Timestamp
+    changed_at: Timestamp
     changed_by: str
-    coming: tuple[LocalTime, ...]
-    """The next nominal times, also of a paused schedule."""
+    coming: tuple[Timestamp, ...]
+    """The next nominal times, in the schedule's zone, also of a paused schedule."""
     left: int | None
     counts: Mapping[str, int]
     running: tuple[str, ...]
@@ -111,7 +109,7 @@ class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "nex
     @property
     def coming_local(self) -> list[str]:
         """The next times as text, in the schedule's zone."""
-        return [at.shown() for at in self.coming]
+        return [moment.write(millis_of(at), self.zone) for at in self.coming]
 
 
 def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
@@ -131,10 +129,10 @@ def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
         params=decoded(body.params),
         priority=body.priority,
         zone=spec.home,
-        created_at=Time(schedule.created_at),
-        changed_at=Time(body.at),
+        created_at=Time.at(schedule.created_at),
+        changed_at=Time.at(body.at),
         changed_by=body.by,
-        coming=tuple(LocalTime(at, spec.home) for at in islice(coming, shown)),
+        coming=tuple(LocalTime.there(at, spec.home) for at in islice(coming, shown)),
         left=schedule.left,
         counts=dict(sorted(schedule.counts.items())),
         running=tuple(schedule.running),
@@ -152,7 +150,7 @@ def _backfill_status(backfill: Backfill) -> BackfillStatus:
         state=backfill.state,
         reprocess=request.reprocess,
         max_active=request.max_active,
-        asked_at=Time(request.at),
+        asked_at=Time.at(request.at),
         asked_by=request.by,
         note=backfill.note or request.note,
         cursor=Time.of(backfill.cursor),

@@ -13,6 +13,7 @@ from streamsched.domain.errors import NoSuchSchedule
 from streamsched.domain.schedule import Schedule
 from streamsched.installation.session import Session
 from streamsched.log.journal import JournalReader
+from streamsched.queries.documents import Moment, millis_of
 from streamsched.queries.ledger import Tick, ledger
 from streamsched.queries.schedule_status import ScheduleStatus, schedule_status
 
@@ -46,11 +47,12 @@ class Schedules:
         return [self.status_of(schedules[schedule_id]) for schedule_id in sorted(schedules)]
 
     def ticks(
-        self, schedule_id: str, *, since: int | None, until: int | None, last: int | None, outcome: str | None
+        self, schedule_id: str, *, since: Moment | None, until: Moment | None, last: int | None, outcome: str | None
     ) -> Iterator[Tick]:
         """Yield the decided times of a schedule, as ``Client.ticks`` does. Raise NoSuchSchedule."""
         self.need(schedule_id)
-        found = ledger(self.events(schedule_id), since=since or 0, until=1 << 62 if until is None else until)
+        begin, end = 0 if since is None else millis_of(since), 1 << 62 if until is None else millis_of(until)
+        found = ledger(self.events(schedule_id), since=begin, until=end)
         wanted = (tick for tick in found if outcome in (None, tick.outcome))
         return wanted if last is None else iter(deque(wanted, last))
 

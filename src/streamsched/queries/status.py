@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from streamsched.audit.document import decoded
 from streamsched.domain.phases import ChildState
 from streamsched.domain.task import ChildDetail, Task
-from streamsched.queries.documents import Document, Time
+from streamsched.queries.documents import Document, Time, Timestamp
 
 if TYPE_CHECKING:
     from streamsched.view.view import View
@@ -43,7 +43,7 @@ class ChildCounts(Document, frozen=True):
 
 
 class TaskStatus(Document, frozen=True):
-    """A task. Times in milliseconds since the epoch."""
+    """A task."""
 
     task_id: str
     template: str
@@ -54,9 +54,9 @@ class TaskStatus(Document, frozen=True):
     priority: int
     origin: str
     submitted_by: str
-    submitted_at: Time
-    started_at: Time | None
-    finished_at: Time | None
+    submitted_at: Timestamp
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
     params: Any
     children: ChildCounts
     void: int
@@ -64,6 +64,13 @@ class TaskStatus(Document, frozen=True):
     """Why nothing works on it now, with the remedy; empty if unknown."""
     reduce: str | UnsetType = UNSET
     """The state of its reduce, as a child's; absent where it has none."""
+    split: str | UnsetType = UNSET
+    """The state of its split child, as a child's; absent where it has none. ``children`` are those found so far."""
+
+    @property
+    def splitting(self) -> bool:
+        """Whether its split child may still find more children."""
+        return not self.done and self.split in ("waiting", "running")
 
     @property
     def done(self) -> bool:
@@ -72,7 +79,7 @@ class TaskStatus(Document, frozen=True):
 
 
 class ChildStatus(Document, frozen=True):
-    """A child. Times in milliseconds since the epoch; ``result`` is decoded."""
+    """A child, by its number inside its stage; ``result`` is decoded."""
 
     child: int
     state: str
@@ -80,8 +87,8 @@ class ChildStatus(Document, frozen=True):
     dispatches: int
     sequence: int
     worker: str | None
-    started_at: Time | None
-    finished_at: Time | None
+    started_at: Timestamp | None
+    finished_at: Timestamp | None
     reason: str | None
     error_type: str | None
     message: str | None
@@ -102,28 +109,29 @@ def status_of(task: Task) -> TaskStatus:
         priority=request.priority,
         origin=request.origin,
         submitted_by=request.by,
-        submitted_at=Time(request.at),
+        submitted_at=Time.at(request.at),
         started_at=Time.of(task.started_at),
         finished_at=Time.of(task.finished_at),
         params=decoded(request.params),
         children=_work_counts(task),
         void=task.void,
-        reduce=CHILD_STATES[task.state_of(task.work)] if task.work < task.children else UNSET,
+        reduce=CHILD_STATES[task.state_of(task.work_end)] if task.work_end < task.children else UNSET,
+        split=CHILD_STATES[task.state_of(0)] if task.split else UNSET,
     )
 
 
 def reduce_of(view: View, task: Task) -> ChildStatus | None:
     """Return the status of a task's reduce; None where it has none."""
-    if task.work == task.children:
+    if task.work_end == task.children:
         return None
-    state = CHILD_STATES[task.state_of(task.work)]
-    return _child(task, task.work, state, view.detail(task.task_id, task.work))
+    state = CHILD_STATES[task.state_of(task.work_end)]
+    return _child(task, task.work_end, state, view.detail(task.task_id, task.work_end))
 
 
 def _work_counts(task: Task) -> ChildCounts:
     """Count the work children alone."""
     waiting, running, succeeded, failed, cancelled = task.idle, task.live, task.succeeded, task.failed, task.cancelled
-    for child in range(task.work, task.children):
+    for child in (*range(task.split), *range(task.work_end, task.children)):
         state = CHILD_STATES[task.state_of(child)]
         waiting -= state == "waiting"
         running -= state == "running"
@@ -153,16 +161,16 @@ def details_of(view: View, task: Task, children: Iterable[int]) -> Iterator[tupl
 
 def _listed(task: Task, state: str | None) -> Iterator[int]:
     """Yield the children that may be in this state; never-dispatched ones in whole runs."""
-    yield from range(min(task.cells, task.work))
+    yield from range(task.split, min(task.cells, task.work_end))
     for tail, children in task.tail():
         if state in (None, CHILD_STATES[tail]):
-            yield from range(children.start, min(children.stop, task.work))
+            yield from range(max(task.split, children.start), min(children.stop, task.work_end))
 
 
 def _child(task: Task, child: int, state: str, known: ChildDetail | None) -> ChildStatus:
     detail = known or ChildDetail()
     return ChildStatus(
-        child=child,
+        child=task.index_of(child),
         state=state,
         attempt=detail.attempt if task.ordinal_of(child) else 0,
         dispatches=task.ordinal_of(child),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from typing import Final
 
@@ -126,15 +126,21 @@ class Tasks:
             yield _newest_last(view.active.values())
             next(changes)
 
-    def wait(self, task_id: str, timeout: float | None) -> TaskStatus:
-        """Wait until a task is done, and return its status. Raise TimeoutError, NoSuchTask."""
+    def wait(self, task_id: str, timeout: float | None, presence: Callable[[], Presence]) -> TaskStatus:
+        """Wait until a task is done, and return its status. Raise NoSuchTask; TimeoutError, with what is missing."""
         deadline = time.monotonic() + (timeout if timeout is not None else float("inf"))
         for status in self.follow(task_id, 0.1):
             if status.done:
                 return status
             if time.monotonic() >= deadline:
-                raise TimeoutError(f"task {task_id!r} is {status.state} after {timeout:g} s")
+                raise late(status, timeout or 0.0, self.missing(task_id, presence()))
         raise AssertionError("follow ends with a task that is done")
+
+
+def late(status: TaskStatus, timeout: float, missing: str) -> TimeoutError:
+    """Return the error of a wait that is over after ``timeout`` seconds, with what is missing to work on the task."""
+    why = f": {missing}" if missing else ""
+    return TimeoutError(f"task {status.task_id!r} is {status.state} after {timeout:g} s{why}")
 
 
 def _newest_last(tasks: Iterable[Task]) -> list[TaskStatus]:

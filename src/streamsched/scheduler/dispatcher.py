@@ -19,12 +19,13 @@ from zlib import crc32
 from msgspec import structs
 
 from streamsched.domain.events import ChildCreated, Release
-from streamsched.domain.options import NONE, REDUCE, Options, ReduceInput, write_options
+from streamsched.domain.options import REDUCE, Options, ReduceInput, options_of, write_options
 from streamsched.domain.routing import Requirement
-from streamsched.domain.splitting import ChildArguments, reduce_arguments
+from streamsched.domain.splitting import ChildArguments, reduce_arguments, split_options
 from streamsched.domain.task import ChildDetail, Task
-from streamsched.domain.template import ChildSpec, TemplateError
+from streamsched.domain.template import TemplateError
 from streamsched.runtime.identity import Identity
+from streamsched.scheduler.entries import Entries, Spent
 from streamsched.scheduler.routing import Route
 from streamsched.scheduler.workers import Capacity
 
@@ -51,14 +52,8 @@ def wanted_on(worker: Capacity, mean_ms: float | None, concurrency: int = 1) -> 
     return min(HELD, at_once * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
 
 
-def _options(spec: ChildSpec, options: Options) -> str | None:
-    """Write what a worker must know of a child beside its handler; None where that is nothing."""
-    if spec.uses_executors:
-        options = structs.replace(
-            options, setup=spec.setup or None, reuse=spec.reuse or None, memory=spec.memory_bytes or None,
-            concurrency=spec.concurrency if spec.concurrency > 1 else None,
-        )  # fmt: skip
-    return None if options == NONE else write_options(options)
+def _written(options: Options | None) -> str | None:
+    return None if options is None else write_options(options)
 
 
 class _Reach:
@@ -125,8 +120,9 @@ class Dispatcher:
     and the arguments of the first child. A task of a known kind need not run a few children first to be measured.
     """
 
-    def __init__(self, me: Identity) -> None:
+    def __init__(self, me: Identity, entries: Entries) -> None:
         self._me = me
+        self._entries = entries
         self._arguments: dict[str, tuple[ChildArguments, int]] = {}
         """By task, with the hash of its kind."""
         self._lengths: dict[int, float] = {}
@@ -148,6 +144,7 @@ class Dispatcher:
         if not workers or not tasks:
             return {}
         self._rounds += 1
+        self._entries.begin()
         workers = sorted(workers, key=self._lot)
         held = [sum(load.get(partition, 0) for partition in worker.partitions) / worker.slots for worker in workers]
         reaches: dict[Route | None, _Reach] = {}
@@ -157,11 +154,14 @@ class Dispatcher:
         for _, equals in groupby(ranked, key=lambda task: task.request.priority):
             queue = []
             for task in equals:
-                route = routes.get(task.requirement)
+                route = routes.get(task.requirement(now))
                 reach = reaches.get(route)
                 if reach is None:
                     reach = reaches[route] = _Reach(workers, held, route)
                 fresh = task.first_undispatched
+                if fresh and task.split and task.splits(now):  # alone: what its children require may be something else
+                    queue.append(_Turn(task, reach, [0], fresh, fresh))
+                    continue
                 queue.append(_Turn(task, reach, task.due_children(now, ROUND), fresh, max(fresh, task.bound)))
             turns += queue
             while queue and room > 0:
@@ -208,32 +208,43 @@ class Dispatcher:
         return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release], basis: int) -> Iterator[tuple[int, ChildCreated]]:
-        """Yield the partition and record of each child. Raise TemplateError where template and plan do not fit."""
-        arguments, options = self._of_stage(task, releases[0].first, basis)
+        """Yield the partition and record of each child, as far as the pages go that this round may read.
+
+        Raise TemplateError where template and plan do not fit.
+        """
+        paged = task.split and 0 < releases[0].first < task.work_end
+        if not paged:
+            arguments, options = self._of_stage(task, releases[0].first, basis)
         child_spec = task.spec_of(releases[0].first)
-        me, handler = self._me, child_spec.handler
+        me, handler = self._me, child_spec.code
         at, task_id = me.clock.now(), task.task_id
         timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.request.priority
         trace = task.request.traceparent
         for release in releases:
             for child in range(release.first, release.last + 1):
                 known = task.detail_of(child) if release.ordinal > 1 else _NEW
+                try:
+                    args, options = self._entries(task, child) if paged else (arguments(child), options)
+                except Spent:
+                    return
                 yield (
                     release.partition,
                     ChildCreated(
                         me.ids(), at, me.name, task_id, child, release.ordinal, known.attempt, handler,
-                        arguments(child), timeout, heartbeat, priority, known.sequence, known.state,
+                        args, timeout, heartbeat, priority, known.sequence, known.state,
                         known.recoveries, trace, options,
                     ),
                 )  # fmt: skip
 
     def _of_stage(self, task: Task, child: int, basis: int) -> tuple[Callable[[int], str], str | None]:
         """Return the arguments of the stage of a child, all whose children are released together, and its options."""
-        if child < task.work:
-            return self._arguments_of(task)[0], _options(task.template.child, Options())
+        if task.split and not child:
+            return lambda index: "{}", split_options(task.template, task.params(), task.plan)
+        if child < task.work_end:
+            return self._arguments_of(task)[0], _written(options_of(task.template.child))
         request, text = task.request, reduce_arguments(task.template, task.params())
-        results = ReduceInput(request.event_id.hex(), request.at, basis, 0, task.work)
-        return lambda index: text, _options(task.spec_of(child), Options(REDUCE, results))
+        results = ReduceInput(request.event_id.hex(), request.at, basis, int(task.split), task.work_end)
+        return lambda index: text, _written(options_of(task.spec_of(child), Options(REDUCE, results)))
 
     def learn(self, task: Task) -> None:
         """Keep for tasks of the same kind how long the children of this one took, which has ended."""
@@ -254,6 +265,8 @@ class Dispatcher:
         """Return the hash of the kind of a task's children; None where they cannot be made, or there are none."""
         if not task.work:
             return None
+        if task.split:
+            return hash((task.template.child.code, task.plan))
         try:
             return self._arguments_of(task)[1]
         except TemplateError:
@@ -262,6 +275,7 @@ class Dispatcher:
     def forget(self, task_id: str) -> None:
         """Forget what was kept for a task."""
         self._arguments.pop(task_id, None)
+        self._entries.forget(task_id)
 
     def _arguments_of(self, task: Task) -> tuple[ChildArguments, int]:
         found = self._arguments.get(task.task_id)
@@ -270,5 +284,5 @@ class Dispatcher:
             if made.children != task.work:
                 reason = f"its plan gives {made.children:,} children, not {task.work:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
-            found = self._arguments[task.task_id] = made, hash((task.template.child.handler, made(0)))
+            found = self._arguments[task.task_id] = made, hash((task.template.child.code, made(0)))
         return found

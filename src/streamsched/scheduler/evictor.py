@@ -7,6 +7,7 @@ waits for the broker does not delay the loop.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Final
 
 from streamsched.domain.events import NodeBeat
@@ -48,26 +49,22 @@ class Evictor:
 
     def step(self, timeout: float) -> int:
         """Read beats, waiting up to ``timeout`` seconds for some; evict silent nodes and return how many."""
-        evicted = 0
-        for record in self._reader.poll(READ, timeout):
-            silent = self._on_beat(record)
-            for beat in silent:
-                evicted += self._evict(beat)
-            if silent:
-                self._detector.excuse(self._clock.monotonic())
+        for record in self._reader.poll(READ, min(timeout, self._detector.wait(self._clock.monotonic()))):
+            self._note(record)
+        silent = self._detector.suspects(self._clock.monotonic())
+        evicted = sum(self._evict(beat) for beat in silent)
+        if silent:
+            self._detector.excuse(self._clock.monotonic())
         return evicted
 
     def close(self) -> None:
         """Release the reader."""
         self._reader.close()
 
-    def _on_beat(self, record: Record) -> list[NodeBeat]:
+    def _note(self, record: Record) -> None:
         node_id = (record.key or b"").decode(errors="replace")
-        try:
-            beat = self._event_reader.beat(record)
-        except Undecodable:
-            return []  # the loop reads it too, and logs it
-        return self._detector.on_beat(node_id, beat, self._clock.monotonic())
+        with suppress(Undecodable):  # the loop reads it too, and logs it
+            self._detector.on_beat(node_id, self._event_reader.beat(record), self._clock.monotonic())
 
     def _evict(self, dead: NodeBeat) -> bool:
         """Evict a node; return whether it worked."""

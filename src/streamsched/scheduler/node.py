@@ -83,7 +83,7 @@ class Scheduler:
         turn = CATCH_UP_S if self._journal.unready else self._ownership.turn
         wait = min(timeout, turn, self.heartbeats.until_due())
         if self._clock is Agreement.AGREES:
-            wait = min(decider.wait(now, wait) for decider in self._deciders.values())
+            wait = self.until_due(now, wait)
         read = self._journal.reader.poll(BATCH, wait)
         self._fold(read)
         decided = self._decide()
@@ -92,6 +92,10 @@ class Scheduler:
             self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL_S
             self.view.flush()
         return bool(read) or decided
+
+    def until_due(self, now: int, at_most: float) -> float:
+        """Return how many seconds may pass before there is something to decide."""
+        return min(decider.wait(now, at_most) for decider in self._deciders.values())
 
     def drain(self) -> None:
         """End the loop. May be called from a signal handler."""

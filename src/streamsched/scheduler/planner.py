@@ -32,6 +32,7 @@ def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused
         digest=made.digest,
         basis=basis,
         fan_in=int(task.template.reduce is not None),
+        split=made.split,
     )
 
 

@@ -6,7 +6,7 @@ looked at until an announcement changes, or the time of a shunned worker is over
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from streamsched.domain import events as e
@@ -97,17 +97,18 @@ class Routing:
         """Return the workers that sent a beat lately."""
         return list(self._workers.present(now))
 
-    def routes(self, tasks: Iterable[Task], workers: Sequence[Capacity], now: float) -> Mapping[Requirement, Route]:
+    def routes(
+        self, needs: Mapping[str, Requirement], workers: Sequence[Capacity], now: float
+    ) -> Mapping[Requirement, Route]:
         """Return which workers may take what these tasks require, and park runnable tasks that none may take."""
         present = frozenset(worker.node_id for worker in workers)
         routes: dict[Requirement, Route] = {}
-        for task in tasks:
-            requirement = task.requirement
+        for task_id, requirement in needs.items():
             route = routes.get(requirement)
             if route is None:
                 route = routes[requirement] = self._route(requirement, present, now)
-            if not route.nodes and task.task_id in self._runnable:
-                self._park(task.task_id, requirement, now)
+            if not route.nodes and task_id in self._runnable:
+                self._park(task_id, requirement, now)
         return routes
 
     def placed(self, requirement: Requirement, releases: Sequence[e.Release], route: Route, now: float) -> None:

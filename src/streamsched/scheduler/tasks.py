@@ -23,6 +23,7 @@ from streamsched.scheduler import aggregator
 from streamsched.scheduler.decider import Decider
 from streamsched.scheduler.decisions import Decision
 from streamsched.scheduler.dispatcher import Dispatcher, first_of
+from streamsched.scheduler.entries import Entries
 from streamsched.scheduler.planner import plan_task
 from streamsched.scheduler.routing import Routing
 from streamsched.view.view import View
@@ -54,7 +55,7 @@ class TaskDecider(Decider):
         self._topics = topics
         self._routing = Routing()
         self.learns = self._routing.learns
-        self._dispatcher = Dispatcher(me)
+        self._dispatcher = Dispatcher(me, Entries(view))
         self._ending: dict[str, None] = {}
         """Tasks that owe their terminal event."""
         self._end_at = 0.0
@@ -139,7 +140,8 @@ class TaskDecider(Decider):
         if not tasks:
             return
         workers = self._routing.present(moment)
-        routes = self._routing.routes(tasks.values(), workers, moment)
+        needs = {task_id: task.requirement(now) for task_id, task in tasks.items()}
+        routes = self._routing.routes(needs, workers, moment)
         load = Load(self._view.load)
         for partition, count in self.in_flight.reserved():
             load[partition] += count
@@ -152,13 +154,15 @@ class TaskDecider(Decider):
                 logger.error("task %s stands still: its children cannot be made: %s", task_id, error)
                 self._routing.drop(task_id)
                 continue
+            if not work:  # this round has read enough pages: the next one begins with it
+                continue
             taken = first_of(releases, len(work))
             before = decisions[task_id].events if task_id in decisions else ()
             decisions[task_id] = self._dispatched(task_id, before, taken, work)
             # Served tasks go to the end of the queue: they wait until this round was read back anyway.
             self._routing.drop(task_id)
-            if (route := routes[requirement := tasks[task_id].requirement]).trial:
-                self._routing.placed(requirement, taken, route, moment)
+            if (route := routes[needs[task_id]]).trial:
+                self._routing.placed(needs[task_id], taken, route, moment)
             left -= size
             if left <= 0:  # the next round begins with the others
                 return

@@ -7,6 +7,7 @@
 ``q`` task 00           its TaskRequested, as encoded in the journal
 ``c`` task 00 chunk     a piece of its table, as far as there are cells
 ``d`` task 00 child     what is known of one child
+``i`` task 00 child     the entries of the page that begins with this child
 ``a`` task              its journal partition, while it has no terminal event
 ``s`` schedule          its state, with its journal partition
 ======================  ==============================================
@@ -14,6 +15,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from heapq import heapify
@@ -36,9 +38,9 @@ from streamsched.view.store import Store
 Rows = dict[bytes, bytes | None]
 META: Final = b"m"
 _HEADER: Final = (
-    "phase", "redrive", "reason", "plan", "digest", "cursor", "children", "first_undispatched", "live", "stopping",
+    "phase", "redrive", "reason", "plan", "digest", "children", "first_undispatched", "live", "stopping",
     "succeeded", "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
-    "refusal", "work", "bound",
+    "refusal", "work", "work_end", "bound", "split", "fan_in", "pages",
 )  # fmt: skip
 _SCHEDULE: Final = (
     "version", "cursor", "note", "left", "running", "waiting", "triggers", "last_trigger", "last_outcome", "counts",
@@ -46,7 +48,7 @@ _SCHEDULE: Final = (
 )  # fmt: skip
 _schedule_values: Any = attrgetter(*_SCHEDULE)
 _header_values: Any = attrgetter(*_HEADER)
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(enc_hook=array.tobytes).encode
 _decode = msgspec.msgpack.Decoder().decode
 _decode_detail = msgspec.msgpack.Decoder(ChildDetail).decode
 
@@ -59,6 +61,11 @@ def position_key(partition: int) -> bytes:
 def task_key(kind: bytes, task_id: str) -> bytes:
     """Key (or prefix of the keys) of one kind of row of a task."""
     return kind + task_id.encode() + b"\0"
+
+
+def page_key(task_id: str, first: int) -> bytes:
+    """Key of the page of a task that begins with this child."""
+    return task_key(b"i", task_id) + first.to_bytes(4)
 
 
 def active_key(task_id: str) -> bytes:
@@ -79,6 +86,8 @@ def task_rows(task: Task, codec: Codec, *, new: bool) -> Rows:
     details = task.details
     for child in task.touched:
         rows[prefix + child.to_bytes(4)] = _encode(details[child])
+    for first, entries in task.new_pages.items():
+        rows[page_key(task_id, first)] = entries.encode()
     return rows
 
 
@@ -92,6 +101,7 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     for name, value in zip(_HEADER, _decode(header), strict=True):
         setattr(task, name, value)
     task.phase = Phase(task.phase)
+    task.pages = array("I", cast(bytes, task.pages))
     for _, piece in store.scan(task_key(b"c", task_id)):
         task.table.frombytes(piece)
     task.cells = len(task.table)
@@ -177,6 +187,8 @@ def explain(key: bytes, value: bytes) -> Row:
         told = {"schedule": rest.decode(errors="replace"), "journal partition": home, "versions": len(timeline)}
         told["backfill"] = None if backfill is None else backfill[1:]
         return Row("", None, {**told, **dict(zip(_SCHEDULE, values, strict=True))})
+    if kind == b"i":
+        return Row(task_id, number, {"entries": value.decode(errors="replace")})
     if kind == b"q":
         return Row(task_id, None, {"request": value.hex()})
     if kind == b"c":

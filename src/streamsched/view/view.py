@@ -12,7 +12,15 @@ from pathlib import Path
 from typing import Final, cast
 
 from streamsched.domain.backfill import TaskStanding
-from streamsched.domain.events import OF_SCHEDULE, Event, OfSchedule, PartitionReset, RecordSetAside, TaskRedriven
+from streamsched.domain.events import (
+    OF_SCHEDULE,
+    Event,
+    OfSchedule,
+    PartitionReset,
+    RecordSetAside,
+    TaskPlanProgressed,
+    TaskRedriven,
+)
 from streamsched.domain.evolve import evolve
 from streamsched.domain.phases import ChildState
 from streamsched.domain.schedule import Schedule, evolve_schedule
@@ -25,6 +33,7 @@ from streamsched.view.rows import (
     load_schedule,
     load_standing,
     load_task,
+    page_key,
     position_key,
     schedule_key,
     schedule_row,
@@ -32,7 +41,9 @@ from streamsched.view.rows import (
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
-FORMAT: Final = "streamsched view 6"
+FORMAT: Final = "streamsched view 7"
+PAGES: Final = 8 * 1024 * 1024
+"""Characters of pages that wait in memory for the next write; beyond, it is made at once."""
 logger = logging.getLogger(__name__)
 
 
@@ -40,6 +51,8 @@ class View:
     """Folded state of some or all partitions of the journal."""
 
     def __init__(self, store: Store, codec: Codec) -> None:
+        self._pages = 0
+        """Characters of pages that are not stored yet."""
         self._store = store
         self._codec = codec
         self._dirty: dict[str, Task] = {}
@@ -79,8 +92,10 @@ class View:
             return None
         task_id = getattr(event, "task_id", "")
         task = self.active.get(task_id) or self.task(task_id)
-        if isinstance(event, TaskRedriven) and task is not None and task.terminal:
-            task = self._recalled(task, everything=event.scope == "all")
+        if kind is TaskRedriven and task is not None and task.terminal:
+            task = self._recalled(task, everything=cast(TaskRedriven, event).scope == "all")
+        elif kind is TaskPlanProgressed:
+            self._pages += len(cast(TaskPlanProgressed, event).entries)
         return self._fold(task, event, partition)
 
     def _recalled(self, task: Task, *, everything: bool) -> Task | None:
@@ -89,7 +104,8 @@ class View:
         recalled = load_task(self._store, self._codec, task.task_id, self.load)
         if recalled is not None:
             for child, detail in load_details(self._store, task.task_id):
-                if everything or recalled.state_of(child) is not ChildState.SUCCEEDED or child >= recalled.work:
+                again = everything and child >= recalled.split
+                if again or recalled.state_of(child) is not ChildState.SUCCEEDED or child >= recalled.work_end:
                     recalled.details[child] = detail
         return recalled
 
@@ -102,10 +118,17 @@ class View:
             self._changed_schedules.add(schedule_id)
         return schedule
 
+    @property
+    def full(self) -> bool:
+        """Whether pages must be written before more is folded: ``moved`` does so."""
+        return self._pages > PAGES
+
     def moved(self, partition: int, position: int) -> None:
         """Note that the journal's partition has been folded up to this position."""
         self.positions[partition] = position
         self._moved.add(partition)
+        if self._pages > PAGES:
+            self.flush()
 
     def task(self, task_id: str) -> Task | None:
         """Return a task, in memory or in the store."""
@@ -126,6 +149,14 @@ class View:
         """Yield the stored details of a task's children in order, from child ``first`` on."""
         self.flush()
         return load_details(self._store, task_id, first)
+
+    def page(self, task: Task, first: int) -> str | None:
+        """Return the entries of a page, a line for each child; None where there is none."""
+        waiting = task.new_pages.get(first)
+        if waiting is not None:
+            return waiting
+        row = self._store.get(page_key(task.task_id, first))
+        return None if row is None else row.decode()
 
     def detail(self, task_id: str, child: int) -> ChildDetail | None:
         """Return the stored detail of one child."""
@@ -152,6 +183,7 @@ class View:
         self._new.clear()
         self._changed_schedules.clear()
         self._moved.clear()
+        self._pages = 0
 
     def close(self) -> bool:
         """Write what is left and close the store; return whether all could be written."""

@@ -16,7 +16,23 @@ class AsyncTransport(Transport, Protocol):
         """Return when the checkpoint of this number is durable, or a stop was asked for."""
 
 
-class AsyncChildContext(ChildContext):
+class _Awaited(ChildContext):
+    """What differs from a plain context."""
+
+    __slots__ = ()
+
+    def checkpoint(self, state: Any, *, wait: bool = False) -> Awaitable[None]:  # type: ignore[override]
+        """Keep ``state``, as ``ChildContext.checkpoint``; what it returns is to be awaited only with ``wait``."""
+        super().checkpoint(state)
+        return self._until(self._told[1]) if wait else _AT_ONCE
+
+    async def _until(self, number: int) -> None:
+        await cast("AsyncTransport", self._transport).until(number)
+        if self._stop:
+            raise StopChild
+
+
+class AsyncChildContext(_Awaited):
     """One attempt at one child, as its async handler sees it: ``await ctx.checkpoint(state, wait=True)``.
 
     ``AsyncChildContext(LocalTransport())`` serves a handler without any worker.
@@ -24,15 +40,12 @@ class AsyncChildContext(ChildContext):
 
     __slots__ = ()
 
-    def checkpoint(self, state: Any, *, wait: bool = False) -> Awaitable[None]:  # type: ignore[override]
-        """Keep ``state``, as ``ChildContext.checkpoint``; what it returns is to be awaited only with ``wait``."""
-        super().checkpoint(state)
-        return self._until(self._number) if wait else _AT_ONCE
 
-    async def _until(self, number: int) -> None:
-        await cast("AsyncTransport", self._transport).until(number)
-        if self._stop:
-            raise StopChild
+def make_async(context: ChildContext) -> None:
+    """Make a context one of an async handler; it remains of its class."""
+    if not isinstance(context, _Awaited):
+        kind = type(context)
+        context.__class__ = type(kind.__name__, (_Awaited, kind), {"__slots__": ()})
 
 
 class _AtOnce:

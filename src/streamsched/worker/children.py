@@ -20,7 +20,7 @@ from streamsched.worker.fitness import Fitness
 from streamsched.worker.intents import EndingKind, Outcome, StopIntent, outcome_of
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.pending import Child, ReadyQueue
-from streamsched.worker.progress import Unsaved
+from streamsched.worker.progress import NOTHING, Unsaved
 from streamsched.worker.recovery import Recovery
 from streamsched.worker.settlement import Settlement
 from streamsched.worker.timing import WorkerTiming
@@ -57,9 +57,7 @@ class Children:
         self._outcomes = outcomes
         self._settlement = settlement
         self._ready = ReadyQueue()
-        self._recovery = Recovery(
-            count=settlement.recover, fail=lambda child: settlement.ended(child, outcomes.worker_lost(child))
-        )
+        self._recovery = Recovery(count=settlement.recover, fail=self._lost)
         self._keys = count(1)
         self._wanted = StopIntent.NONE
         self._deadline = float("inf")
@@ -110,15 +108,16 @@ class Children:
             key = child.key = next(self._keys)
             child.next_checkpoint = now + self._timing.checkpoint
             self.running[key] = child
-            if child.unsaved.state is not None:
+            if child.unsaved is not NOTHING:
+                child.unsaved = child.unsaved.again()
                 self.unsaved.add(key)
             submitted.append(self._outcomes.job(child, key))
         self._pool.submit(submitted)
 
     def durable(self, child: Child, written: Unsaved) -> None:
-        """Release a handler that waited for its checkpoint."""
+        """Release a handler that waited for its checkpoint, and room for what it emits."""
         child.next_checkpoint = self._me.clock.monotonic() + self._timing.checkpoint
-        if child.key is not None and written.waits:
+        if child.key is not None and (written.waits or written.covered):
             self._pool.confirm(child.key, written.number)
 
     def recovered(self, child: Child) -> None:
@@ -209,18 +208,30 @@ class Children:
         child = self.running.get(news.key)
         if child is None:
             return
-        if isinstance(news, jobs.JobCheckpointed):
-            child.unsaved = child.unsaved.merge(Unsaved(news.state, news.number, news.wait))
-            self.unsaved.add(news.key)
+        if isinstance(news, jobs.REPORTS):
+            self._reported(child, news)
             return
         del self.running[news.key]
         child.key = None
-        if news.state is not None or child.unsaved.waits:
-            child.unsaved = child.unsaved.merge(Unsaved(news.state))
+        if news.state is not None or child.unsaved.records:
+            child.unsaved = child.unsaved.ended(news)
         why = None
         if type(news) is jobs.JobFailed and news.lack:
             why = self._fitness.lacked(child.work.task_id, child.work.handler, news.lack, news.message)
         self._resolve(child, _ENDINGS[type(news)] if why is None else EndingKind.LACKING, news, why)
+
+    def _lost(self, child: Child) -> None:
+        """Fail a child that takes down its workers, with its durable state and nothing else."""
+        child.unsaved = NOTHING
+        self._settlement.ended(child, self._outcomes.worker_lost(child))
+
+    def _reported(self, child: Child, news: jobs.JobEmitted | jobs.JobCheckpointed) -> None:
+        """Take in what a job has emitted, or a state."""
+        if isinstance(news, jobs.JobEmitted):
+            child.unsaved = child.unsaved.emitted(news.records)
+        else:
+            child.unsaved = child.unsaved.told(news.state, news.number, news.wait, news.covered)
+            self.unsaved.add(news.key)
 
     def _resolve(self, child: Child, ending: EndingKind, news: Any = None, why: Why | None = None) -> None:
         """Do with a child what the table says; ``news`` is of its job, if it had one."""

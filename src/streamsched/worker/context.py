@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from streamsched.domain import values
 from streamsched.worker.errors import StopChild
 from streamsched.worker.payload import write_state
 
+if TYPE_CHECKING:
+    from streamsched.worker.emit import Outbox
+
 T = TypeVar("T")
+EmittedHeaders = Mapping[str, bytes | str] | Iterable[tuple[str, bytes | str]] | None
 PAYLOAD_LIMIT: Final = 256 * 1024  # the same as in streamsched.log.topics, which is slow to import
 RESUME_EVERY_S: Final = 0.1
 _monotonic = time.monotonic
@@ -67,7 +71,8 @@ class LocalTransport:
         """Return at once."""
 
     async def until(self, number: int) -> None:
-        """Return at once."""
+        """Do as ``wait``."""
+        self.wait(number)
 
 
 class ChildContext:
@@ -77,7 +82,7 @@ class ChildContext:
     """
 
     __slots__ = (
-        "_done", "_limit", "_number", "_reported", "_saved", "_start", "_state", "_stop", "_transport",
+        "_done", "_finished", "_limit", "_outbox", "_reported", "_saved", "_start", "_stop", "_told", "_transport",
         "attempt", "child_index", "fencing_token", "handler", "stage", "task_id",
     )  # fmt: skip
 
@@ -104,9 +109,12 @@ class ChildContext:
         self._transport = transport
         self._limit = payload_limit
         self._start = state
-        self._state = b""
-        self._number = 0
+        self._told = (b"", 0, 0)
+        """The latest checkpoint: its state, its number, and how many records it covers. One tuple, stored at once: the
+        executor's other thread reads it while the handler goes on."""
         self._reported = 0
+        self._outbox: Outbox | None = None
+        self._finished = 0  # records that the finished elements of resume() have emitted
         self._stop = False
         self._done = -1  # elements that the caller of resume() has finished; -1: it was not called
         self._saved = -1
@@ -117,8 +125,8 @@ class ChildContext:
 
         Decoded anew at each call, so that changing it changes nothing.
         """
-        if self._number:
-            return values.read(self._state.decode())
+        if self._told[1]:
+            return values.read(self._told[0].decode())
         return None if self._start is None else values.read(self._start)
 
     @property
@@ -149,15 +157,34 @@ class ChildContext:
         """
         if self._done >= 0:
             raise RuntimeError("checkpoint() was called after resume(): use one of the two")
-        data = write_state(state, self._limit)
-        # The state before its number: a reader that reads the number first then finds a state at least as new.
-        self._state = data
-        self._number += 1
+        data, outbox = write_state(state, self._limit), self._outbox
+        self._told = (data, self._told[1] + 1, 0 if outbox is None else outbox.count)
         self._transport.heartbeat()
         if wait and not self._stop:
-            self._transport.wait(self._number)
+            self._transport.wait(self._told[1])
         if self._stop:
             raise StopChild
+
+    def emit(
+        self, topic: str, value: Any, key: str | bytes | None = None, headers: EmittedHeaders = None,
+        partition: int | None = None,
+    ) -> None:  # fmt: skip
+        """Write a record to ``topic``: it is there exactly once, whatever dies, when what covers it is durable.
+
+        That is the next ``checkpoint``, the end of the element of ``resume``, or the end of the handler: they are
+        written in one transaction. What none of them covers is never there: the next attempt emits it again.
+        ``value``: bytes, text (as UTF-8), None (a tombstone), or anything else of ``docs/values.md``, as JSON.
+        ``key``: bytes or text. ``headers``: a mapping or pairs of names and bytes or texts. ``partition``: by default
+        that of the key, as Kafka's own clients choose it; without a key one for each child. Blocks while 4 MiB or
+        20,000 records are not durable. Raises ``EmitRefused`` for a record that would not be taken,
+        ``EmitBufferFull`` where no checkpoint covers any of the records that wait.
+        """
+        outbox = self._outbox
+        if outbox is None:
+            from streamsched.worker.emit import Outbox  # late: most children emit nothing
+
+            outbox = self._outbox = Outbox(self, self._transport)
+        outbox.emit(topic, value, key, headers, partition)
 
     def resume(self, iterable: Iterable[T], every: int | None = None) -> Iterator[T]:
         """Iterate over what earlier attempts have not finished, with checkpoints on the way.
@@ -170,7 +197,7 @@ class ChildContext:
         """
         if self._done >= 0:
             raise RuntimeError("resume() was called before: a child has one loop that resumes")
-        if self._number:
+        if self._told[1]:
             raise RuntimeError("checkpoint() was called before resume(): use one of the two")
         if every is not None and every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
@@ -199,6 +226,8 @@ class ChildContext:
             yield item
             done += 1
             self._done = done
+            if self._outbox is not None:
+                self._finished = self._outbox.count
             if done >= count or self._stop or _monotonic() >= due:
                 if every is None or done >= count or self._stop:
                     self._save()
@@ -210,29 +239,42 @@ class ChildContext:
                 due = _monotonic() + RESUME_EVERY_S
 
     def _save(self) -> None:
-        self._state = b'{"resume":%d}' % self._done
+        self._told = (b'{"resume":%d}' % self._done, self._told[1] + 1, self._finished)
         self._saved = self._done
-        self._number += 1
 
     # --- for the executor ---
 
     def continue_with(self, transport: Transport) -> None:
         """Switch to another transport: a process that the handler forked must not report to the worker."""
         self._transport = transport
+        self._outbox = None
 
     def request_stop(self) -> None:
         """Ask the handler to stop at its next safe point; may be called from another thread."""
         self._stop = True
 
-    def unsaved(self, *, again: bool = False) -> tuple[str, int] | None:
-        """Return the latest checkpoint and its number, once, or ``again``."""
-        number = self._number
+    @property
+    def outbox(self) -> Outbox | None:
+        """What the handler has emitted; None: nothing so far."""
+        return self._outbox
+
+    @property
+    def covered(self) -> tuple[int, int]:
+        """The number of the latest checkpoint, and how many records it covers."""
+        return self._told[1:]
+
+    def unsaved(self, *, again: bool = False) -> tuple[str, int, int] | None:
+        """Return the latest checkpoint, its number and how many records it covers, once, or ``again``."""
+        state, number, covered = self._told
         if not number or (number == self._reported and not again):
             return None
         self._reported = number
-        return self._state.decode(), number
+        return state.decode(), number, covered
 
     def finish(self) -> None:
-        """Count what ``resume`` has seen since its last checkpoint: the attempt ends before its loop did."""
+        """Count what ``resume`` has seen since its last checkpoint: the attempt ends, or needs room for records.
+
+        The records of an element that is not finished are not covered: it is done again, and emits them again.
+        """
         if self._done > self._saved:
             self._save()

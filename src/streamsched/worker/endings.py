@@ -38,13 +38,15 @@ def raised(error: BaseException, *, begun: bool, may_stop: bool) -> Outcome:
     return Outcome(failure=errors.describe(error), lack=error.lack if lacks else "")  # type: ignore[attr-defined]
 
 
-def ending_of(key: int, began_at: int, ended_at: int, outcome: Outcome, state: str | None) -> Ending:
+def ending_of(
+    key: int, began_at: int, ended_at: int, outcome: Outcome, state: str | None, covered: int = 0
+) -> Ending:  # fmt: skip
     """Return how a job ended; times in milliseconds since the Unix epoch."""
     if outcome.failure is not None:
         return JobFailed(
             key=key, started_at=began_at, finished_at=ended_at, reason="error", state=state, lack=outcome.lack,
-            **outcome.failure._asdict(),
+            covered=covered, **outcome.failure._asdict(),
         )  # fmt: skip
     if outcome.stopped:
-        return JobStopped(key=key, started_at=began_at, finished_at=ended_at, state=state)
+        return JobStopped(key=key, started_at=began_at, finished_at=ended_at, state=state, covered=covered)
     return JobCompleted(key=key, started_at=began_at, finished_at=ended_at, result=outcome.result, state=state)

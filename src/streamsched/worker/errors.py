@@ -64,6 +64,17 @@ class HandlerNotFound(NonRetryable):
         self.lack = lack
 
 
+class CommandNotFound(HandlerNotFound):
+    """The program of a child is not on this worker, or cannot be started here."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, lack="import")
+
+
+class CommandFailed(ChildError):
+    """A program did not end well; its subclasses are named after its end, as ``Exit3`` and ``SignalSIGSEGV``."""
+
+
 class BadArguments(NonRetryable):
     """The arguments are not a JSON object, or not what the handler's annotations say."""
 
@@ -76,11 +87,21 @@ class PayloadTooLarge(NonRetryable):
     """A result or a state is larger than an event may carry."""
 
 
+class EmitRefused(NonRetryable):
+    """A record that cannot be written: its topic is not allowed or not there, or it is too large or not a record."""
+
+
+class EmitBufferFull(NonRetryable):
+    """Too much was emitted that no checkpoint covers."""
+
+
 class StopChild(BaseException):
     """Raised by calls of the context on a stop request. Not an ``Exception``, so that handlers do not catch it."""
 
 
-_WITHOUT_FRAMES: Final = (HandlerNotAllowed, BadArguments, ResultNotSerialisable)  # only frames of this package
+_WITHOUT_FRAMES: Final = (  # only frames of this package
+    HandlerNotAllowed, CommandNotFound, CommandFailed, BadArguments, ResultNotSerialisable,
+)  # fmt: skip
 
 
 class ErrorReport(NamedTuple):

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -27,7 +27,7 @@ from streamsched.worker import copies, descendants, errors, wire
 from streamsched.worker.context import ChildContext, LocalTransport, Transport
 from streamsched.worker.endings import Outcome, ending_of, raised, read_arguments
 from streamsched.worker.handlers import Handler
-from streamsched.worker.jobs import Job, JobCheckpointed, JobReturned
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
@@ -56,6 +56,7 @@ class Executor:
         self._output = output
         self._payload_limit = setup.payload_limit
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
+        self._allow = setup.allow
         self._preparation = Preparation(setup.allow, setup.reuse, output)
         self._known = self._preparation.known
         self._special = self._preparation.special
@@ -138,6 +139,9 @@ class Executor:
             if self._have_lanes().serve(job, width, self._began, wall):
                 self._leave()
             return
+        if context.outbox is not None:  # an ending outlives its process, records in its memory do not
+            context.outbox.close()
+            self.flush()
         took = _monotonic_ns() - self._began
         replace = self._preparation.tidy(took)
         replace = self._preparation.spent(job) or replace
@@ -151,9 +155,18 @@ class Executor:
             self.flush()
 
     def _outcome_of(self, context: ChildContext, job: Job) -> Outcome | None:
-        """Run the handler of a job; None where it is async, and so has not begun."""
+        """Run the handler or the program of a job; None where it is async, and so has not begun."""
         begun = False
         try:
+            if job.options is not None and (command := self._preparation.options_of(job).command) is not None:
+                from streamsched.worker.command import run_command  # late: few children need it
+
+                return Outcome(
+                    run_command(
+                        context, job.args, command.exit_codes, allow=self._allow, limit=self._payload_limit,
+                        write=self._output.write,
+                    )
+                )  # fmt: skip
             handler = self._known.get(job.handler)
             if handler is None:
                 handler = self._preparation.handler_of(job)
@@ -229,7 +242,8 @@ class Executor:
                 self._context = None
             elif self._lanes is not None:
                 del self._lanes.running[job.key]
-            ending = ending_of(job.key, began_at, ended_at, outcome, None if unsaved is None else unsaved[0])
+            state, _, covered = unsaved or (None, 0, 0)
+            ending = ending_of(job.key, began_at, ended_at, outcome, state, covered)
             item = wire.encode_item(ending)
             pushed = self._page.push(item)
         if not pushed:
@@ -327,6 +341,8 @@ class Executor:
             with self._lock:  # or the next job could begin in between, and believe it
                 if order.key == self._key:
                     self._confirmed = max(self._confirmed, order.number)
+                    if self._context is not None and self._context.outbox is not None:
+                        self._context.outbox.confirmed(order.number)
             with self._news:
                 self._news.notify_all()
         elif isinstance(order, wire.Stop):
@@ -366,20 +382,33 @@ class Executor:
     def _write(self, news: list[bytes] | None = None, *, waiting: bool = False, lane: Lane | None = None) -> None:
         """Send all news there is; the caller holds ``_writing``."""
         items = news or []
+        emitted: Iterable[JobEmitted] = ()
         self._flushed = now = _monotonic_ns()
         with self._lock:
             ended, count = self._page.pending()
-            if self._context is not None and (waiting or now - self._checkpointed >= self._checkpoint_tick):
-                unsaved = self._context.unsaved(again=waiting)
+            context, key = self._context, self._key
+            if context is not None and (waiting or now - self._checkpointed >= self._checkpoint_tick):
+                unsaved = context.unsaved(again=waiting)
                 if unsaved is not None:
                     self._checkpointed = now
-                    state, number = unsaved
-                    item = JobCheckpointed(key=self._key, state=state, number=number, wait=waiting)
+                    state, number, covered = unsaved
+                    item = JobCheckpointed(key=key, state=state, number=number, wait=waiting, covered=covered)
                     items.append(wire.encode_item(item))
+                    if context.outbox is not None:
+                        context.outbox.told(number, covered)
+            if context is not None and context.outbox is not None:
+                emitted = context.outbox.take(key)
             if self._lanes is not None:
                 items += self._lanes.unsaved(now, self._checkpoint_tick, lane)
-        if not (count or items):
-            return
+                emitted = [*emitted, *self._lanes.emitted()]
+        for part in emitted:  # before what covers them, behind the endings of other jobs
+            self._send(ended, count, [wire.encode_item(part)])
+            ended, count = b"", 0
+        if count or items:
+            self._send(ended, count, items)
+
+    def _send(self, ended: bytes, count: int, items: Sequence[bytes]) -> None:
+        """Send so many endings of the page, and other news."""
         self._link.send(wire.news_frame(ended + b"".join(items), count + len(items)))
         with self._lock:
             self._page.sent(len(ended), count)

@@ -9,7 +9,7 @@ from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
-from streamsched.domain.routing import EVERYTHING, allows
+from streamsched.domain.routing import COMMAND, EVERYTHING, allows, requirement_of
 from streamsched.worker.errors import BadArguments, HandlerNotAllowed, HandlerNotFound, describe
 
 Handler = Callable[..., Any]
@@ -54,6 +54,7 @@ class Handlers:
             raise HandlerNotAllowed(refusal(name, module_name, self._allow))
         module = self._import(name, module_name)
         handler: Handler | None = getattr(module, function, None)
+        handler = getattr(handler, "__streamsched_handler__", handler)  # of a job, its function
         if handler is None:  # perhaps an older copy of it
             raise HandlerNotFound(f"handler {name}: module {module_name} has no {function!r}", lack="import")
         if isinstance(handler, type) or not callable(handler):
@@ -120,7 +121,10 @@ def not_async(name: str) -> BadArguments:
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:
-    """Return the message for a handler whose module is not allowed."""
+    """Return the message for a handler whose module, or a program that, is not allowed."""
+    if handler.startswith(COMMAND):
+        needed, allowed = requirement_of(handler), ", ".join(allow) or "nothing"
+        return f"this worker allows {allowed}, but not {needed.name}; start it with {needed.option} to allow it"
     allowed = ", ".join(allow) or "no modules at all"
     return (
         f"handler {handler} is from module {module or '(unknown)'}, but this worker allows {allowed}; "

@@ -211,7 +211,7 @@ class Surroundings:
             time.tzset()
 
     def _what_cannot_be(self) -> str:
-        if descendants.has_children() and _end_processes():
+        if descendants.has_children() and end_processes():
             return "it left processes"
         deadline = time.monotonic() + _LAST_STEPS_S
         while _thread_count() > self._threads:
@@ -272,7 +272,7 @@ def _resources() -> list[tuple[int, int]] | None:
     return [resource.getrlimit(getattr(resource, name)) for name in names]
 
 
-def _end_processes() -> bool:
+def end_processes() -> bool:
     """End all that runs below; False if nothing of it still ran but the helpers of ``multiprocessing``.
 
     Those are told to end: they clear away what else would be left (shared memory), and are started anew when needed.

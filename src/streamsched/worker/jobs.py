@@ -8,7 +8,7 @@ only inside the worker that chose it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Final, Literal, Protocol
 
 import msgspec
 
@@ -26,6 +26,14 @@ Message = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
 Traceback = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
 Lack = Literal["", "module", "import", "version"]
 ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(max_length=16)]
+Topic = Annotated[str, msgspec.Meta(max_length=249)]
+Body = Annotated[bytes, msgspec.Meta(max_length=2 * 1024 * 1024)]
+HeaderName = Annotated[str, msgspec.Meta(max_length=1024)]
+Headers = Annotated[tuple[tuple[HeaderName, Body], ...], msgspec.Meta(max_length=1000)]
+Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
+
+PLAN: Final = ""
+"""The topic of the entries that a splitter finds: they become a page of their task's plan, in the journal."""
 
 
 class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -46,20 +54,56 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What its executor must know beside the handler (``domain.options``)."""
 
 
+RECORD_OVERHEAD: Final = 64
+"""Bytes that a record takes beside what is in it."""
+MOST_RECORDS: Final = 20_000
+MOST_BYTES: Final = 4 * 1024 * 1024
+"""What a job may have emitted that is not durable: records, and their bytes."""
+
+
+class Emitted(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A record that a handler emitted. Of an entry of the ``PLAN`` the partition is its place in the plan, from 0."""
+
+    topic: Topic
+    partition: Partition
+    key: Body | None
+    value: Body | None
+    headers: Headers = ()
+
+    @property
+    def size(self) -> int:
+        """Its bytes, as the bounds count them."""
+        size = RECORD_OVERHEAD + len(self.key or b"") + len(self.value or b"")
+        return size + sum(len(name) + len(value) for name, value in self.headers) if self.headers else size
+
+
+class JobEmitted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="emitted"):
+    """Records of a running job, in their order, each once. What covers them is sent behind them."""
+
+    key: Key
+    records: tuple[Emitted, ...]
+    state: ClassVar[None] = None
+
+
 class JobCheckpointed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="checkpointed"):
     """A running job's latest state. ``number`` counts up within the job, with gaps where states were skipped.
 
-    ``wait`` says that the handler stands still until ``Pool.confirm`` names this number, or a higher one.
+    ``wait`` says that the handler stands still until ``Pool.confirm`` names this number, or a higher one. ``covered``:
+    how many records this attempt had emitted before it.
     """
 
     key: Key
     state: Payload
     number: Number
     wait: bool
+    covered: Number = 0
 
 
 class JobCompleted(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="completed"):
-    """The handler returned. ``state``: its latest checkpoint, where no ``JobCheckpointed`` told of it yet."""
+    """The handler returned: that covers all that it emitted.
+
+    ``state``: its latest checkpoint, where no ``JobCheckpointed`` told of it yet.
+    """
 
     key: Key
     started_at: Time
@@ -71,9 +115,9 @@ class JobCompleted(msgspec.Struct, frozen=True, array_like=True, kw_only=True, g
 class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="failed"):
     """The attempt failed: the handler raised, broke a limit, or took its process down with it.
 
-    ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in
-    ``JobCompleted``, ``error_types`` as in ``Cause``. ``lack``: the handler did not even begin, for this worker cannot
-    run it (a code of ``events.Why``).
+    ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in ``JobCompleted``,
+    ``covered`` as in ``JobCheckpointed``, ``error_types`` as in ``Cause``. ``lack``: the handler did not even begin,
+    for this worker cannot run it (a code of ``events.Why``).
     """
 
     key: Key
@@ -88,18 +132,20 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     state: Payload | None
     error_types: ErrorTypes = ()
     lack: Lack = ""
+    covered: Number = 0
 
 
 class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="stopped"):
     """A stop was asked for: the job stopped at a safe point, or was killed at the end of the grace period.
 
-    ``state`` as in ``JobCompleted``; ``None`` means that what was told last still stands.
+    ``state`` and ``covered`` as in ``JobFailed``; no state means that what was told last still stands.
     """
 
     key: Key
     started_at: Time
     finished_at: Time
     state: Payload | None
+    covered: Number = 0
 
 
 class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="returned"):
@@ -113,7 +159,9 @@ class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc
     state: ClassVar[None] = None
 
 
-News = JobCheckpointed | JobCompleted | JobFailed | JobStopped | JobReturned
+News = JobEmitted | JobCheckpointed | JobCompleted | JobFailed | JobStopped | JobReturned
+REPORTS: Final = (JobEmitted, JobCheckpointed)
+"""News of a job that runs on."""
 Ending = JobCompleted | JobFailed | JobStopped | JobReturned
 
 
@@ -129,8 +177,8 @@ class Running(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Pool(Protocol):
     """Runs jobs somewhere. All calls come from one thread; only ``poll`` and ``close`` may take time.
 
-    Every submitted job gets exactly one ``Ending``, with any number of ``JobCheckpointed`` before it;
-    only a job that was named in ``kill`` gets none.
+    Every submitted job gets exactly one ``Ending``, with any number of ``REPORTS`` before it; only a job that was named
+    in ``kill`` gets none.
     """
 
     def room(self) -> int:

@@ -23,7 +23,7 @@ from streamsched.worker import copies, errors, traces, wire
 from streamsched.worker.async_context import AsyncChildContext
 from streamsched.worker.context import ChildContext
 from streamsched.worker.endings import Outcome, raised
-from streamsched.worker.jobs import Job, JobCheckpointed
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted
 from streamsched.worker.output import Output
 from streamsched.worker.page import CLOSING, IDLE, LANES, Page
 from streamsched.worker.payload import write_result
@@ -217,6 +217,9 @@ class Lanes:
             replace = self._preparation.tidy(took) or replace
         if replace:
             self._close()
+        if lane.context.outbox is not None:  # before the ending, which outlives this process
+            lane.context.outbox.close()
+            self.host.flush()
         self._output.end_voice(lane.voice)
         self.host.end(lane.job, lane.context, outcome, lane.began, lane.wall)
         self.page.end_lane(lane.place, took)
@@ -283,6 +286,8 @@ class Lanes:
                     lane.context.request_stop()
                 elif isinstance(order, wire.Confirm):
                     lane.confirmed = max(lane.confirmed, order.number)
+                    if lane.context.outbox is not None:
+                        lane.context.outbox.confirmed(order.number)
             self._loop.call_soon_threadsafe(lane.cancel if isinstance(order, wire.Cancel) else lane.news.set)
 
     def look(self, now: int) -> None:
@@ -310,7 +315,17 @@ class Lanes:
                 unsaved = lane.context.unsaved(again=waits)
                 if unsaved is not None:
                     lane.checkpointed = now
-                    yield wire.encode_item(JobCheckpointed(key=key, state=unsaved[0], number=unsaved[1], wait=waits))
+                    state, number, covered = unsaved
+                    item = JobCheckpointed(key=key, state=state, number=number, wait=waits, covered=covered)
+                    yield wire.encode_item(item)
+                    if lane.context.outbox is not None:
+                        lane.context.outbox.told(number, covered)
+
+    def emitted(self) -> Iterator[JobEmitted]:
+        """Yield the records that children have emitted and that are not sent; under the lock."""
+        for key, lane in self.running.items():
+            if lane.context.outbox is not None:
+                yield from lane.context.outbox.take(key)
 
 
 def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **more: Any) -> asyncio.Task[Any]:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from streamsched.domain.options import options_of
-from streamsched.worker import descendants
+from streamsched.domain.options import options_in
+from streamsched.worker import descendants, oom
 from streamsched.worker.kill_reason import KillReason
 from streamsched.worker.page import Current
 from streamsched.worker.process import ExecutorProcess
@@ -17,7 +17,6 @@ from streamsched.worker.process import ExecutorProcess
 LOOK_NS: Final = 200_000_000
 """Between two looks at one executor."""
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 _FAST: Final = Path(f"/proc/self/task/{os.getpid()}/children").exists()
 
 
@@ -25,7 +24,7 @@ class MemoryWatch:
     """What a pool knows of the memory of its executors."""
 
     def __init__(self) -> None:
-        self._kills = kills_for_memory()
+        self._kills = oom.kills()
 
     def judge(self, executor: ExecutorProcess, current: Current, now: int) -> KillReason | None:
         """Return why to kill an executor that has more memory than the job allows which runs there.
@@ -35,7 +34,7 @@ class MemoryWatch:
         job = executor.held.get(current.key)
         if job is None or job.options is None or now < executor.memory_look:
             return None
-        limit = options_of(job.options).memory
+        limit = options_in(job.options).memory
         if limit is None:
             return None
         executor.memory_look = now + LOOK_NS
@@ -48,9 +47,9 @@ class MemoryWatch:
 
     def note_death(self, executor: ExecutorProcess) -> None:
         """Note where the kernel killed an executor for want of memory, as its cgroup counts."""
-        if executor.was_killed and (kills := kills_for_memory()) > self._kills:
+        if executor.was_killed and (kills := oom.kills()) > self._kills:
             self._kills = kills
-            executor.starved = "the kernel killed its executor for want of memory, says memory.events of the cgroup"
+            executor.starved = "the kernel killed its executor for want of memory, as its cgroup counts"
 
 
 def used_bytes(pid: int, limit: int) -> int:
@@ -91,23 +90,3 @@ def _proportional(pid: int) -> int:
             if line.startswith(b"Pss:"):
                 return int(line.split()[1]) * 1024
     return 0
-
-
-def kills_for_memory() -> int:
-    """Return how many processes of this cgroup the kernel has killed for want of memory; 0 where that is not told."""
-    with suppress(OSError, ValueError):
-        folder = _own_cgroup()
-        for line in (folder / "memory.events").read_text(encoding="utf-8").splitlines() if folder is not None else ():
-            name, _, count = line.partition(" ")
-            if name == "oom_kill":
-                return int(count)
-    return 0
-
-
-def _own_cgroup() -> Path | None:
-    """Return the folder of this process's cgroup (version 2)."""
-    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
-        number, _, path = line.split(":", 2)
-        if number == "0":
-            return _CGROUPS / path.lstrip("/")
-    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from streamsched.domain import events as e
@@ -10,7 +11,7 @@ from streamsched.log.event_reader import blame
 from streamsched.log.port import Record
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import E, Identity
-from streamsched.worker.jobs import Job, JobCompleted, JobFailed, Running
+from streamsched.worker.jobs import Emitted, Job, JobCompleted, JobFailed, Running
 from streamsched.worker.pending import Child
 
 
@@ -43,10 +44,12 @@ class Outcomes:
 
     def completed(self, child: Child, news: JobCompleted) -> e.ChildCompleted:
         """Make the event of a handler that returned."""
-        work, shift = child.work, self._clock.shift_ms
+        work, shift, sequence = child.work, self._clock.shift_ms, child.sequence
+        if child.unsaved.records and child.unsaved.page:  # it stands before this event
+            sequence += 1
         return e.ChildCompleted(
             self._me.ids(), news.finished_at - shift, self._me.name, work.task_id, work.child, work.ordinal,
-            child.attempt, child.token, news.started_at - shift, child.sequence, news.result,
+            child.attempt, child.token, news.started_at - shift, sequence, news.result,
         )  # fmt: skip
 
     def failed(self, child: Child, news: JobFailed) -> e.ChildFailed:
@@ -103,6 +106,15 @@ class Outcomes:
         """Make the new resume point, without the work: for the journal."""
         sequence, state = child.latest
         return self._sign(e.ChildCheckpointed, child, sequence=sequence, state=state, recoveries=0, work=None)
+
+    def page(self, child: Child, entries: Sequence[Emitted]) -> e.TaskPlanProgressed:
+        """Make the event of what a splitter has found: children, and its new resume point."""
+        state = child.latest[1] or "null"
+        found = "\n".join([(entry.value or b"").decode() for entry in entries])
+        return self._sign(
+            e.TaskPlanProgressed, child, redrive=0, cursor=state, basis=0, sequence=child.sequence + 1,
+            first=1 + entries[0].partition, count=len(entries), entries=found,
+        )  # fmt: skip
 
     def continuation(self, child: Child, state: tuple[int, str | None], *, recoveries: int) -> e.ChildCheckpointed:
         """Make the record that replaces the child's record: it holds all that is needed to continue from this state."""

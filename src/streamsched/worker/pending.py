@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenStopping, Release, Work
 from streamsched.domain.ids import fencing_token
+from streamsched.domain.options import SPLIT, read_options
 from streamsched.log.port import Record
 from streamsched.runtime.tracker import Tracker
 from streamsched.worker.intents import StopIntent
@@ -88,6 +89,12 @@ class Child(Struct, eq=False, gc=False):
     def older_than(self, other: Child) -> bool:
         """Whether the other record of the same child is of a later dispatch or checkpoint."""
         return (self.work.ordinal, self.sequence) < (other.work.ordinal, other.sequence)
+
+    @property
+    def splits(self) -> bool:
+        """Whether it is a split child, which finds the others."""
+        options = None if self.work.options is None else read_options(self.work.options)
+        return options is not None and options.stage == SPLIT
 
     @property
     def latest(self) -> tuple[int, str | None]:

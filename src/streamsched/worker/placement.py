@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from streamsched.domain.options import Options, options_of
+from streamsched.domain.options import Options, options_in
 from streamsched.worker.jobs import Job
 from streamsched.worker.process import ExecutorProcess
 
@@ -45,7 +45,7 @@ class Placement:
         shares: dict[ExecutorProcess, list[Job]] = {}
         while self.waiting:
             job = self.waiting[0]
-            options, alone = options_of(job.options), (job.task_id, job.child) in self._suspects
+            options, alone = options_in(job.options), (job.task_id, job.child) in self._suspects
             able = [each for each in executors if _may_take(each, job, options, most(each), alone=alone)]
             if not able:
                 break

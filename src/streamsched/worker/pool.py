@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from streamsched.domain.options import options_of
+from streamsched.domain.options import options_in
 from streamsched.worker import cancelling, trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
@@ -133,7 +133,7 @@ class ExecutorPool:
         shares = self._placement.take(self._executors, lambda executor: self._most(executor, now, depth))
         for executor, share in shares.items():
             executor.recalled = -1
-            if not executor.told and any(options_of(job.options).reduce is not None for job in share):
+            if not executor.told and any(options_in(job.options).reduce is not None for job in share):
                 self._tell(executor)
             self._send(executor, wire.Begin(share))
 

@@ -43,9 +43,9 @@ class Preparation:
 
     def options_of(self, job: Job) -> Options:
         """Return what a job says beside its handler."""
-        from streamsched.domain.options import options_of  # late: few jobs have any
+        from streamsched.domain.options import options_in  # late: few jobs have any
 
-        return options_of(job.options)
+        return options_in(job.options)
 
     def handler_of(self, job: Job) -> Handler:
         """Return the handler of a job; import its module with the first."""

@@ -128,7 +128,7 @@ def _fold(
                     continue
                 view.apply(event, record.partition)
                 unwritten += 1
-            if unwritten >= FLUSH_EVERY:
+            if unwritten >= FLUSH_EVERY or view.full:
                 view.flush()
                 unwritten = 0
             stall.check()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
-from streamsched.domain.events import ChildCheckpointed, Event
+from streamsched.domain.events import ChildCheckpointed, ChildCompleted, Event
 from streamsched.log.port import Append, LogError, TransactionAborted, WriterFenced
 from streamsched.runtime import metrics
 from streamsched.runtime.ownership import Ownership
@@ -194,8 +194,15 @@ class Settlement:
 
     def _write_unsaved(self, transaction: Transaction, child: Child, outcome: Event | None = None) -> None:
         """Write what is unsaved of a child, as far as its outcome (None: a checkpoint) covers it. Nothing else does."""
-        if outcome is None or type(outcome) in CHECKPOINT_FIRST:
+        unsaved = child.unsaved
+        if unsaved.covered and (page := unsaved.page):
+            self._journal(transaction, child, self._outcomes.page(child, page))
+        elif unsaved.state is not None and (outcome is None or self._checkpoint_first(child, outcome)):
             self._journal(transaction, child, self._outcomes.checkpointed(child))
+
+    def _checkpoint_first(self, child: Child, outcome: Event) -> bool:
+        """Return whether the state is written beside the outcome: of a split child none moves the state."""
+        return type(outcome) in CHECKPOINT_FIRST or (child.splits and type(outcome) is not ChildCompleted)
 
     def _move(self, transaction: Transaction, child: Child, *, recoveries: int) -> None:
         """Append the child's record again, with the durable state: never one that the journal does not know."""
@@ -267,7 +274,7 @@ class Settlement:
         for child in ended:
             outcome = self._endings[child]
             if outcome is not None:
-                if child.unsaved.state is not None:
+                if child.unsaved is not NOTHING:
                     self._write_unsaved(transaction, child, outcome)
                 self._journal(transaction, child, outcome)
             transaction.settle(child)
@@ -297,7 +304,7 @@ class Settlement:
             self._on_recovered(child)
         for child in transaction.durable:
             child.sequence, child.state = child.latest
-            written, child.unsaved = child.unsaved, NOTHING
+            written, child.unsaved = child.unsaved, child.unsaved.saved()
             child.recoveries = 0
             self._checkpoints.pop(child, None)
             self._on_durable(child, written)

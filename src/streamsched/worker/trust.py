@@ -11,7 +11,7 @@ import time
 from typing import Final
 
 from streamsched.worker.cancelling import named
-from streamsched.worker.jobs import JobCheckpointed, JobReturned, News, Running
+from streamsched.worker.jobs import REPORTS, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, death_ending
 from streamsched.worker.page import CLOSING, IDLE, LANES, LEAVING, Current
 from streamsched.worker.process import ExecutorProcess
@@ -35,7 +35,7 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
             if key not in executor.dropped and key != executor.last_ended:
                 executor.fault = f"it reported a job that it does not hold, {key}"
                 break
-            if not isinstance(item, JobCheckpointed):
+            if not isinstance(item, REPORTS):
                 executor.dropped.discard(key)
                 executor.cancelled.pop(key, None)
             continue
@@ -46,12 +46,12 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
         elif key != next(iter(held)) and not (executor.asked_back or executor.lanes > 1):
             executor.fault = "it reported a job out of order"
             break
-        elif not isinstance(item, JobCheckpointed):
+        elif not isinstance(item, REPORTS):
             if item.finished_at > latest:
                 executor.fault = "it reported an ending in the future"
                 break
             executor.last_ended = key
-        believed.append(item if isinstance(item, JobCheckpointed) else _ended(executor, item))
+        believed.append(item if isinstance(item, REPORTS) else _ended(executor, item))
     return believed
 
 

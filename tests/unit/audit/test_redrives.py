@@ -16,9 +16,9 @@ from streamsched.domain import events as e
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.tick import tick_id
 from streamsched.log.adapter import LogAdapter
+from streamsched.testing.clock import VirtualClock
 from streamsched.worker import jobs
 from tests.support.audit_case import BEGIN_MS, RECORDS, TEMPLATE, Entry, History, ScriptedPool, nodes
-from tests.support.clock import VirtualClock
 
 Named = tuple[int, str, str]
 """What has to be named: invariant, schedule or task, place."""

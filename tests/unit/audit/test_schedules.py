@@ -21,10 +21,10 @@ from streamsched.domain.tick import tick_id
 from streamsched.log.adapter import LogAdapter
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from tests.support.audit_case import BEGIN_MS, CODEC, RECORDS, TEMPLATE, TOPICS, Entry, History, new_log
-from tests.support.clock import VirtualClock
 
 Named = tuple[int, str, str]
 """What has to be named: invariant, schedule or task, place."""

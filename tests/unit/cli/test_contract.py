@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -192,6 +193,63 @@ def test_try_of_a_handler_that_raises_shows_where(cli: Cli) -> None:
     assert "RuntimeError" in err
 
 
+REDUCED = """
+name: reduced
+split: {range: {first: 1, last: 5, size: 1}}
+child: {handler: "theirs:square", args: {n: "${child.first}"}}
+reduce: {handler: "theirs:total", args: {plus: 100}}
+"""
+SQUARES = """
+def square(ctx, n):
+    return (n * n,)
+
+
+def total(ctx, results, plus):
+    seen = [(result.index, result.value) for result in ctx.resume(results)]
+    print(ctx.stage, ctx.child_index, seen)
+    return {"sum": plus + sum(square for _, (square,) in seen), "missing": results.missing}
+"""
+
+
+@pytest.fixture
+def reduced(cli: Cli) -> Cli:
+    (cli.folder / "t.yaml").write_text(REDUCED)
+    (cli.folder / "theirs.py").write_text(SQUARES)
+    return cli
+
+
+def test_try_runs_a_reduce_behind_its_children(reduced: Cli) -> None:
+    done = reduced("try", "t.yaml", "--reduce", "3")
+    assert done.stdout.splitlines() == [
+        "reduce 0 [(0, [1]), (1, [4]), (2, [9])]",
+        '{"sum": 114, "missing": 2}',
+    ]
+    assert done.stderr.splitlines()[0] == 'child 0 of 5: theirs:square {"n":1}'
+    assert done.stderr.splitlines()[3] == 'reduce of 3 results, 2 missing: theirs:total {"plus":100}'
+    out = reduced("try", "t.yaml", "--reduce", "9", "--json").stdout
+    assert json.loads(out[out.index("{") :]) == {
+        "stage": "reduce", "results": 5, "missing": 0, "result": {"missing": 0, "sum": 155},
+    }  # fmt: skip
+
+
+def test_try_of_a_reduce_shows_what_failed(reduced: Cli) -> None:
+    (reduced.folder / "theirs.py").write_text(SQUARES.replace("print(", "raise ValueError("))
+    code, err = tried(reduced, "t.yaml", "--reduce", "1")
+    assert (code, err.splitlines()[-1]) == (1, "ValueError: ('reduce', 0, [(0, [1])])")
+    assert "src/streamsched" not in err
+    (reduced.folder / "theirs.py").write_text(SQUARES.replace("(n * n,)", "n / 0"))
+    code, err = tried(reduced, "t.yaml", "--reduce", "1")
+    assert (code, err.splitlines()[-1]) == (1, "ZeroDivisionError: division by zero")
+
+
+def test_try_of_a_reduce_needs_one(cli: Cli) -> None:
+    cli.template("count")
+    said = one_line(cli.here("try", "count.yaml", "--reduce", "1", code=2).stderr)
+    assert "count.yaml: the template has no reduce; add it (docs/template.md), or leave out --reduce" in said
+    said = one_line(cli.here("try", "count.yaml", "--reduce", "1", "--child", "1", code=2).stderr)
+    assert "give one of them" in said
+
+
 BROKEN = {
     "raises": ("    raise ValueError('its own')\n", "ValueError: its own"),
     "exits": ("    import sys; sys.exit(5)\n", "SystemExit: 5"),
@@ -207,7 +265,7 @@ def test_try_shows_the_handler_s_own_traceback(cli: Cli, what: str) -> None:
     (cli.folder / "theirs.py").write_text(
         "def handler(ctx): ...\n" if body is None else f"def handler(ctx, text):\n    print('printed')\n{body}"
     )
-    done, err = tried(cli)
+    done, err = tried(failing(cli), "fail.yaml")
     assert done == 1
     assert err.rstrip().splitlines()[-1].startswith(said)
     assert "src/streamsched" not in err
@@ -232,7 +290,7 @@ def test_try_shows_the_own_traceback_of_a_module_too(cli: Cli, what: str) -> Non
     text, said, code = IMPORTS[what]
     if text is not None:
         (cli.folder / "theirs.py").write_text(text)
-    done, err = tried(cli)
+    done, err = tried(failing(cli), "fail.yaml")
     assert done == code
     assert err.rstrip().splitlines()[-1].startswith(said)
     assert "src/streamsched" not in err
@@ -304,12 +362,17 @@ def test_plan_checks_annotations_on_request(cli: Cli) -> None:
     assert cli("plan", "t.yaml", "--check").stdout.splitlines()[-1].endswith('{"path":5}')
 
 
-def tried(cli: Cli) -> tuple[int, str]:
-    """Try the first child of a template whose handler is ``theirs:handler``."""
+def failing(cli: Cli) -> Cli:
+    """Write a template whose handler is ``theirs:handler``."""
     (cli.folder / "fail.yaml").write_text(
         "name: fail\nsplit: {list: {items: [1]}}\nchild: {handler: 'theirs:handler', args: {text: x}}\n"
     )
-    process = cli.start("try", "fail.yaml")
+    return cli
+
+
+def tried(cli: Cli, *arguments: str) -> tuple[int, str]:
+    """Try a template; returns the exit code and what is said of it."""
+    process = cli.start("try", *arguments)
     _, err = process.communicate(timeout=60)
     return process.returncode, err
 

@@ -15,7 +15,21 @@ from streamsched.queries.documents import Time
 from streamsched.queries.status import ChildCounts, TaskStatus
 
 RUNNING = TaskStatus(
-    "t", "job", "v", "running", "", 0, 0, "submit", "me", Time(0), Time(0), None, {}, ChildCounts(1, 0, 1, 0, 0, 0), 0
+    "t",
+    "job",
+    "v",
+    "running",
+    "",
+    0,
+    0,
+    "submit",
+    "me",
+    Time.at(0),
+    Time.at(0),
+    None,
+    {},
+    ChildCounts(1, 0, 1, 0, 0, 0),
+    0,
 )
 
 

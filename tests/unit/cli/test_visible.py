@@ -248,7 +248,15 @@ def test_a_terminal_shows_markup_and_escapes_as_they_are() -> None:
     counts = ChildCounts(total=1, waiting=1, running=0, succeeded=0, failed=0, cancelled=0)
     status = cast(
         TaskStatus,
-        SimpleNamespace(task_id="[red]a\x1b[31m", template="[b]t", state="running", children=counts, reduce=None),
+        SimpleNamespace(
+            task_id="[red]a\x1b[31m",
+            template="[b]t",
+            state="running",
+            children=counts,
+            reduce=None,
+            split=None,
+            splitting=False,
+        ),
     )
     console.print(_table([status]))
     assert "[red]a\\x1b[31m" in shown.getvalue()

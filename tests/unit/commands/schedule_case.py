@@ -12,9 +12,10 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.site import MemoryClient
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.support.clients import Disk, SimulatedClient, Site
+from tests.support.clients import Disk, Site
 from tests.support.worker_case import TestClock
 
 TEMPLATE = """\
@@ -44,9 +45,9 @@ class ScheduleCase:
         log.commit_initial(self.topics.scheduler_group, self.topics.journal(), INITIAL.encode())
         (folder / "job.yaml").write_text(TEMPLATE)
 
-    def client(self, name: str = "me") -> SimulatedClient:
+    def client(self, name: str = "me") -> MemoryClient:
         me = Identity(name, name, self.clock, EventIds())
-        return SimulatedClient(Site(self.cluster.connect(), self.topics, self.codec, me, Disk()))
+        return MemoryClient(Site(self.cluster.connect(), self.topics, self.codec, me, Disk()))
 
     def scheduler(self) -> Scheduler:
         return Scheduler(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -28,24 +28,24 @@ class Story:
         if children >= 0:
             self.tell(e.TaskPlanned, 0, children, "{}", "", 0)
 
-    def tell(self, cls: type[Any], *fields: Any, at: int = 1_000) -> Story:
+    def tell(self, cls: type[Any], *fields: Any, at: int = 1_000) -> Self:
         evolve(self.task, cls(ID, at, "worker", "task", *fields), self.load)
         return self
 
-    def dispatch(self, first: int, last: int, ordinal: int = 1, partition: int = 7) -> Story:
+    def dispatch(self, first: int, last: int, ordinal: int = 1, partition: int = 7) -> Self:
         return self.tell(e.ChildrenDispatched, (e.Release(first, last, ordinal, partition),), 0)
 
-    def complete(self, child: int, ordinal: int = 1) -> Story:
+    def complete(self, child: int, ordinal: int = 1) -> Self:
         return self.tell(e.ChildCompleted, child, ordinal, 1, 1, 900, 0, None)
 
-    def fail(self, child: int, ordinal: int = 1, **changed: Any) -> Story:
+    def fail(self, child: int, ordinal: int = 1, **changed: Any) -> Self:
         fields: dict[str, Any] = {
             "attempt": 1, "token": 1, "started_at": 900, "sequence": 0, "state": None, "reason": "error",
             "error_type": "Trouble", "message": "no", "traceback": "", "retryable": True, "delay": 0,
         }  # fmt: skip
         return self.tell(e.ChildFailed, child, ordinal, *(fields | changed).values())
 
-    def stop(self, child: int, ordinal: int = 1) -> Story:
+    def stop(self, child: int, ordinal: int = 1) -> Self:
         return self.tell(e.ChildrenStopping, (e.Release(child, child, ordinal, 7),), "enough", 0)
 
     def states(self) -> list[ChildState]:

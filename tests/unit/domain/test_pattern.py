@@ -21,7 +21,7 @@ from streamsched.files.template_file import load_template, prepare
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler import tasks
 from streamsched.scheduler.planner import plan_task
-from tests.support.clock import VirtualClock
+from streamsched.testing.clock import VirtualClock
 from tests.support.mini_cluster import MiniCluster
 
 LONG = 200_000

@@ -82,13 +82,13 @@ def test_each_stage_requires_its_own_module() -> None:
     )  # fmt: skip
     task = evolve(None, request(made), Load())
     assert task is not None
-    assert task.requirement == Requirement("jobs")
+    assert task.requirement(0) == Requirement("jobs")
     story = Story(-1)
     story.task = task
     story.tell(e.TaskPlanned, 0, 2, "{}", "", 0, 1)
-    assert task.requirement == Requirement("jobs")
+    assert task.requirement(0) == Requirement("jobs")
     story.dispatch(0, 1).complete(0).complete(1)
-    assert (task.requirement, task.requirement_of(1)) == (Requirement("sums"), Requirement("jobs"))
+    assert (task.requirement(0), task.requirement_of(1)) == (Requirement("sums"), Requirement("jobs"))
 
 
 def test_failures_are_judged_over_work_children_alone() -> None:

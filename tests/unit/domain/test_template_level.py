@@ -14,8 +14,9 @@ from streamsched.commands.backfills import WantedBackfill
 from streamsched.commands.request import make_request, want
 from streamsched.domain import events as e
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
+from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.grid import GridSplit
-from streamsched.domain.template import LEVEL, Param, Template, version
+from streamsched.domain.template import LEVEL, Command, Param, Template, version
 from streamsched.log.codec import UnknownSchema
 from tests.support.mini_cluster import TEMPLATE, MiniCluster
 from tests.support.samples import Sample
@@ -31,6 +32,8 @@ CALLING = Template(
 )
 WARM = Template(name="w", split=TEMPLATE.split, child=replace(TEMPLATE.child, setup="a:warm", memory_bytes=2**30))
 TOTAL = Template(name="t", split=TEMPLATE.split, child=TEMPLATE.child, reduce=GRID.child)
+PROGRAM = Template(name="p", split=TEMPLATE.split, child=TEMPLATE.child.__class__(command=Command(words=["./x"])))
+BY = Template(name="by", split=BySplit(function="a:pieces"), child=GRID.child)
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
 
@@ -50,18 +53,16 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL)]
-    assert (levels, LEVEL) == ([0, 1, 2, 3, 3], 3)
-    assert WARM.level == 3
-    assert set(json.loads(WARM.to_json())["child"]) == {
-        *json.loads(TEMPLATE.to_json())["child"],
-        "setup",
-        "memory_bytes",
-    }
+    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL, PROGRAM, BY, WARM)]
+    assert (levels, LEVEL) == ([0, 1, 2, 3, 3, 3, 3, 3], 3)
+    later = {"setup", "memory_bytes"}
+    assert set(json.loads(WARM.to_json())["child"]) == {*json.loads(TEMPLATE.to_json())["child"], *later}
     assert Template.from_json(WARM.to_json()) == WARM
     assert WARM.handlers == (TEMPLATE.child.handler, "a:warm")
     assert "reduce" not in json.loads(TEMPLATE.to_json())
     assert Template.from_json(TOTAL.to_json()) == TOTAL
+    assert "command" not in json.loads(TEMPLATE.to_json())["child"]
+    assert Template.from_json(PROGRAM.to_json()) == PROGRAM
 
 
 def test_a_request_of_the_former_language_is_written_as_before(mini: MiniCluster) -> None:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from streamsched.domain import events as e
-from streamsched.domain.bounds import CHILDREN_LIMIT, LAST_ORDINAL, LONGEST_MS, PAYLOAD_LIMIT, TIME_END
+from streamsched.domain.bounds import CHILDREN_LIMIT, LAST_ORDINAL, LONGEST_MS, PAGE_LIMIT, PAYLOAD_LIMIT, TIME_END
 from streamsched.domain.validation import validate
 
 WORK = e.ChildCreated(b"i", 1, "s", "task", 3, 1, 1, "m:f", "{}", 0, 0, 0, 0, None, 0, None)
@@ -16,10 +16,12 @@ CHECKPOINT = e.ChildCheckpointed(b"i", 1, "w", "task", 3, 1, 1, 7, 1, "5", 0, WO
 FAILED = e.ChildFailed(b"i", 1, "w", "task", 3, 1, 1, 7, 1, 0, None, "error", "E", "", "", True, None)
 RELEASE = e.Release(0, CHILDREN_LIMIT - 1, LAST_ORDINAL, 0)
 DISPATCHED = e.ChildrenDispatched(b"i", 1, "s", "task", (RELEASE,), 0)
+PLANNED = e.TaskPlanned(b"i", 1, "s", "task", 0, 0, "{}", "", 0, 0, True)
+PAGE = e.TaskPlanProgressed(b"i", 1, "w", "task", 0, "{}", 0, 0, 1, 1, 7, 1, 1, 2, '"a"\n"b"')
 DECIDED = e.TicksDecided(b"i", 1, "s", "often", TIME_END - 1, (e.Ticks("tick", 5, 5, 1, "fired"),), 0)
 
 
-@pytest.mark.parametrize("event", [WORK, CHECKPOINT, FAILED, DISPATCHED, DECIDED])
+@pytest.mark.parametrize("event", [WORK, CHECKPOINT, FAILED, DISPATCHED, PLANNED, PAGE, DECIDED])
 def test_what_streamsched_writes_has_no_flaw(event: e.Event) -> None:
     assert validate(event) is None
 
@@ -42,6 +44,12 @@ def test_what_streamsched_writes_has_no_flaw(event: e.Event) -> None:
         (DISPATCHED, {"releases": (replace(RELEASE, ordinal=0),)}, "releases.ordinal: 0 is not within 1..4095"),
         (DISPATCHED, {"releases": (replace(RELEASE, first=2, last=1),)}, "releases: 2..1 runs backwards"),
         (DISPATCHED, {"releases": (RELEASE, RELEASE)}, "20,000,000 children, more than a task can have"),
+        (PAGE, {"cursor": "x" * (PAYLOAD_LIMIT + 1)}, "cursor: 262,145 bytes"),
+        (PAGE, {"count": 20_001}, "count: 20001 is not within 0..20000"),
+        (PAGE, {"entries": "x" * (PAGE_LIMIT + 1)}, "entries: 1,228,801 bytes, the limit is 1,228,800"),
+        (PAGE, {"count": 3}, "2 entries, 3 by its count"),
+        (PLANNED, {"children": 1}, "children beside a split child"),
+        (PAGE, {"entries": ""}, "0 entries, 2 by its count"),
         (DECIDED, {"ticks": (e.Ticks("tick", 5, 5, 0, "fired"),)}, "ticks.count: 0 is not within 1.."),
     ],
 )

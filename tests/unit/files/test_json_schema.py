@@ -19,7 +19,7 @@ from streamsched.files.template_file import load_template
 from tests.support.json_schema import CHECKS, Checker
 from tests.unit.commands.schedule_case import TEMPLATE as JOB
 from tests.unit.domain.test_schedule_spec import WRONG as WRONG_TIMES
-from tests.unit.files.test_template_file import GOOD, LIST, WRONG
+from tests.unit.files.test_template_file import GOOD, LIST, PROGRAM, WRONG
 
 ROOT: Final = Path(__file__).parents[3]
 TEMPLATES: Final = Checker(json_schema("template"))
@@ -31,7 +31,12 @@ BEYOND: Final = {
     "dates: {start: 2024-02-30, end: 2025-01-01}", "dates: {start: 0024-01-01, end: 2025-01-01}",
     "dates: {start: 2024-01-01, end: 2025-01-01, zone: Europe/Berln}",
     'size: "${min(n, m)}"', 'size: "${max(n, files)}"', "${min(n, 2)}",
+    'by: jobs:pieces\n  args: {a: "${m}"}', "list: {items: [a]}\n  args: {a: 1}", "list: {items: [a]}\n  timeout: 1m",
+    "list: {items: [a]}\n  retry: {}", "files: {glob: a, count: 1, bytes: 1MB}", 'bytes: {files: "${m}"}',
     ".nan", "9223372036854775808", "²m:f",
+    'command: [""]', 'command: ["${n}"]', PROGRAM[1], f'command: ["{"x" * 999}"]', 'command: [x, "a\\0"]',
+    'command: [x]\n  env: {A: "${child.frst}"}', 'command: [x]\n  env: {STREAMSCHED_A: ""}',
+    'command: [x]\n  cwd: "${nn}"', 'command: ["x ${HOME}"]\n  shell: true', "  env: {A: b}\n  args:",
 }  # fmt: skip
 """What is written in the rows of wrong templates that only the reader finds: other fields, other words, other files."""
 BEYOND_TIMES: Final = re.compile(
@@ -66,7 +71,20 @@ GOOD_TEMPLATES: Final = [
     ("failure:\n", "reduce: {handler: 'a:b', setup: 'a:c', reuse: 1, memory: 0}\nfailure:\n"),
     ('size: "${chunk}"', 'size: "${ceil_div( n,chunk )}"'),
     LIST,
+    (PROGRAM[0], 'command: ["./x", "${child.first}", "${files}"]\n  env: {A: "${n}"}\n  cwd: "in/${n}"'),
+    (PROGRAM[0], 'handler:\n  command: ["x $HOME"]\n  shell: true\n  exit_codes: {"75": retry, "3": fail}'),
+    (PROGRAM[0], "handler: a:b\n  command:\n  env: {}\n  cwd: ''\n  shell: false\n  exit_codes: {}"),
     (LIST[0], 'list: {items: "${files}"}'),
+    (LIST[0], "list: '@list.txt'"),
+    (LIST[0], "list: {items: '@list.txt', size: '${n}'}"),
+    (LIST[0], "by: jobs:pieces\n  args: {n: '${n}'}\n  timeout: 5m\n  retry: {max_attempts: 2}"),
+    (LIST[0], "by: jobs:pieces\n  args:\n  retry:"),
+    (LIST[0], "lines: {file: '${n}.txt', size: 100, empty: true, verify: false}"),
+    (LIST[0], "files: {glob: 'in/**/*.png', count: '${chunk}'}"),
+    (LIST[0], "files: {glob: '${files}', bytes: 1.5 GiB}"),
+    (LIST[0], "files: {glob: [a, 's3://b/*'], bytes: 1000}"),
+    (LIST[0], "bytes: {files: [big.jsonl], size: 64MB, format: jsonl}"),
+    (LIST[0], "bytes: {files: a.csv, format: csv, one_line: true}"),
     (LIST[0], 'grid: {axes: {a: [1], b: {first: 1, last: "${n}"}, c: "${files}"}, size: "${n}"}'),
     (LIST[0], "dates: {start: 2024-01-01, end: 2025-01-01T06:00:00Z, every: week, zone: Europe/Berlin}"),
     (LIST[0], 'dates: {start: "${files}", end: "20${n}-01-01", every: "${n}", zone: "${n}"}'),

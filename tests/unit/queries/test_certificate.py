@@ -16,6 +16,10 @@ from hypothesis import strategies as st
 from streamsched.audit.report import Fault, Report
 from streamsched.audit.verify import verify
 from streamsched.domain import events as e
+from streamsched.domain.policy import RetryPolicy
+from streamsched.domain.splitters.by import BySplit
+from streamsched.domain.splitters.files import FilesSplit
+from streamsched.domain.template import ChildSpec, Template
 from streamsched.log.codec import Codec
 from streamsched.log.port import TopicPartition
 from streamsched.queries.certificate import Certificate, certificate
@@ -38,8 +42,8 @@ def compact(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def fact(cls: type[Any], *fields: Any, by: str = "me", task: str = "task") -> Any:
-    return cls(bytes(16), 1_000, by, task, *fields)
+def fact(cls: type[Any], *fields: Any, by: str = "me", task: str = "task", **more: Any) -> Any:
+    return cls(bytes(16), 1_000, by, task, *fields, **more)
 
 
 def completed(child: int, ordinal: int, result: str | None, by: str = "me") -> e.ChildCompleted:
@@ -52,10 +56,11 @@ def failed(child: int, *, retryable: bool, ordinal: int = 1) -> e.ChildFailed:
     )
 
 
-def certified(*events: e.Event, report: Report | None = None, children: int = 4) -> Certificate:
-    """Fold what becomes of a task of four children; return its certificate."""
+def certified(*events: e.Event, report: Report | None = None, children: int = 4, reduces: int = 0) -> Certificate:
+    """Fold what becomes of a task of four children, perhaps with a reduce; return its certificate."""
     view = View(MemoryStore(), Codec())
-    begun = (request(template()), fact(e.TaskPlanned, 0, children, PLAN, sha(PLAN), 0))
+    made = template(reduce=RetryPolicy() if reduces else None)
+    begun = (request(made), fact(e.TaskPlanned, 0, children, PLAN, sha(PLAN), 0, fan_in=reduces))
     for event in (*begun, fact(e.ChildrenDispatched, (e.Release(0, children - 1, 1, 3),), 0), *events):
         view.apply(event, 1)
     task = view.task("task")
@@ -75,12 +80,51 @@ def test_the_digests_can_be_made_by_hand() -> None:
     content = {
         "format": 1, "template": hashes[0], "params": hashes[1], "plan": hashes[2],
         "children": 4, "succeeded": 4, "failed": 0, "cancelled": 0,
-        "results": sha("".join(f"{line}\n" for line in lines)),
+        "results": sha("".join(f"{line}\n" for line in lines)), "reduced": None,
     }  # fmt: skip
     assert found.document()["content"] == content
     assert found.digest == sha(compact(content))
     assert (found.holds, found.faults, found.state) == (True, (), "succeeded")
     assert (found.topic, found.partition, found.position) == ("events", 1, 9)
+
+
+BY: Final = Template(name="t", split=BySplit(function="m:f"), child=ChildSpec(handler="m:g"))
+
+
+def paged(*lines: str, made: Template = BY) -> Certificate:
+    """Return the certificate of a task whose split child has found these entries."""
+    view = View(MemoryStore(), Codec())
+    count = len(lines)
+    for event in (
+        request(made),
+        fact(e.TaskPlanned, 0, 0, "{}", sha("{}"), 0, 0, True),
+        fact(e.ChildrenDispatched, (e.Release(0, 0, 1, 3),), 0),
+        fact(e.TaskPlanProgressed, 0, "1", 0, 0, 1, 1, 1 << 32, 1, 1, 1, lines[0]),
+        fact(e.TaskPlanProgressed, 0, "2", 0, 0, 1, 1, 1 << 32, 2, 2, count - 1, "\n".join(lines[1:])),
+        fact(e.ChildCompleted, 0, 1, 1, 1 << 32, 1_000, 2, None),
+        fact(e.ChildrenDispatched, (e.Release(1, count, 1, 3),), 0),
+        *(completed(child, 1, "1") for child in range(1, count + 1)),
+        fact(e.TaskSucceeded, 0, "", 0),
+    ):
+        view.apply(event, 1)
+    task = view.task("task")
+    assert task is not None
+    return certificate(view, task, HOME, position=9, report=Report(tasks=1, ended=1))
+
+
+def test_pages_are_in_it_however_they_were_cut() -> None:
+    found = paged('"a"', '"b"', '"c"')
+    assert (found.holds, found.content.children) == (True, 3)
+    assert found.content.pages == sha('"a"\n"b"\n"c"\n')
+    assert paged('"a"', '"b"', '"d"').digest != found.digest
+
+
+def test_entries_that_do_not_adjoin_are_named() -> None:
+    made = Template(name="t", split=FilesSplit(glob="*"), child=ChildSpec(handler="m:g"))
+    lines = [json.dumps({"weight": 1, "inputs": [{"path": path, "size": 1, "tag": ""}]}) for path in ("a", "b", "b")]
+    assert paged(*lines[:2], made=made).faults == ()
+    assert paged(*lines, made=made).faults == ("entry 2 of the split does not adjoin the one before it",)
+    assert paged("{}", "1", made=made).faults == ("the pages of the split cannot be read (KeyError)",)
 
 
 @given(order=st.permutations(range(4)), by=st.sampled_from(("me", "another")))
@@ -98,6 +142,17 @@ def test_a_retry_is_not_in_it() -> None:
 def test_each_result_is_in_it(child: int) -> None:
     other = [completed(each, 1, '"other"' if each == child else RESULTS[each]) for each in range(4)]
     assert certified(*other, fact(e.TaskSucceeded, 0, "", 0)).digest != certified(*succeeded()).digest
+
+
+def test_the_result_of_a_reduce_has_a_digest_of_its_own() -> None:
+    work = [completed(child, 1, RESULTS[child]) for child in range(4)]
+    dispatched = fact(e.ChildrenDispatched, (e.Release(4, 4, 1, 3),), 0)
+    found = certified(*work, dispatched, completed(4, 1, '"sum"'), fact(e.TaskSucceeded, 0, "", 0), reduces=1)
+    assert (found.holds, found.faults) == (True, ())
+    assert (found.content.children, found.content.succeeded, found.content.reduced) == (4, 4, sha('"sum"'))
+    assert found.content.results == certified(*succeeded()).content.results
+    unended = certified(*work, dispatched, reduces=1)
+    assert (unended.holds, unended.content.reduced) == (False, None)
 
 
 def test_a_task_that_failed_is_certified_as_one() -> None:

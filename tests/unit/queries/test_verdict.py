@@ -11,7 +11,8 @@ from streamsched.domain.task import Task
 from streamsched.log.port import TopicPartition
 from streamsched.queries import tasks
 from streamsched.runtime.identity import Identity
-from tests.support.clients import Disk, SimulatedClient, Site
+from streamsched.testing.site import MemoryClient
+from tests.support.clients import Disk, Site
 from tests.support.mini_cluster import MiniCluster
 
 
@@ -33,7 +34,7 @@ class Cluster(MiniCluster):
             self.worker.step(0.0)
             self.clock.advance(0.1)
         site = Site(self.cluster.connect("reader"), self.topics, self.codec, Identity("r", "r", self.clock), Disk())
-        self.client = SimulatedClient(site)
+        self.client = MemoryClient(site)
 
     def kinds(self) -> list[str]:
         """List the types of the events in the journal of the task."""

@@ -10,7 +10,7 @@ from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import TopicPartition
 from streamsched.runtime.beats import HANGING_AFTER_S, INTERVAL, NodeStatus, interval_of
 from streamsched.runtime.ownership import Ownership
-from tests.support.clock import VirtualClock
+from streamsched.testing.clock import VirtualClock
 from tests.unit.scheduler.test_evictor import TOPICS, Member
 
 CODEC = Codec()

@@ -11,10 +11,11 @@ from streamsched.domain import events as e
 from streamsched.log.port import Log, LogTime, TopicMismatch
 from streamsched.runtime.clock_check import SAY_AGAIN_S, Agreement, ClockCheck, LogClock
 from streamsched.runtime.identity import Identity
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker.node import Worker
-from tests.support.clock import MachineClock, VirtualClock
+from tests.support.clock import MachineClock
 from tests.support.mini_cluster import InstantPool, MiniCluster
 
 DAY = 86_400_000

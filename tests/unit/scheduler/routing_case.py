@@ -8,17 +8,21 @@ from collections.abc import Sequence
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.param import Param
+from streamsched.domain.routing import COMMAND, Requirement
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
-from streamsched.domain.template import ChildSpec, Template
+from streamsched.domain.template import ChildSpec, Command, Template
 
 ID = b"0123456789abcdef"
 
 
 def template_of(handler: str) -> Template:
+    """Make a template with a handler, or the program of ``$ PROGRAM``."""
+    program = handler.removeprefix(COMMAND)
+    is_program = program != handler
     return Template(
         name="t", params={"n": Param(type="integer")}, split=RangeSplit(first=1, last="${n}", size=1),
-        child=ChildSpec(handler=handler),
+        child=ChildSpec(command=Command(words=[program])) if is_program else ChildSpec(handler=handler),
     )  # fmt: skip
 
 
@@ -33,6 +37,10 @@ def task_of(task_id: str, handler: str, children: int = 10) -> Task:
     assert task is not None
     evolve(task, e.TaskPlanned(ID, 1_000, "me", task_id, 0, children, "{}", "", 0), task.load)
     return task
+
+
+def needs(*tasks: Task) -> dict[str, Requirement]:
+    return {task.task_id: task.requirement(0) for task in tasks}
 
 
 def beat_of(

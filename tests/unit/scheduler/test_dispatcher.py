@@ -10,17 +10,21 @@ from streamsched.domain.events import Release, TaskPlanned
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import plan
 from streamsched.domain.template import ChildSpec, Template
+from streamsched.log.codec import Codec
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.dispatcher import Dispatcher
+from streamsched.scheduler.entries import Entries
 from streamsched.scheduler.workers import Capacity
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
 from tests.unit.domain.test_evolve import Story
 
 WORKERS = [Capacity(f"w{number}", 4, (number,)) for number in range(3)]
 
 
 def dispatcher(name: str = "s") -> Dispatcher:
-    return Dispatcher(Identity(name, name, SystemClock()))
+    return Dispatcher(Identity(name, name, SystemClock()), Entries(View(MemoryStore(), Codec())))
 
 
 def placed(releases: tuple[Release, ...]) -> Counter[int]:

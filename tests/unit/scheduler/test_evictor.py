@@ -18,7 +18,7 @@ from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.scheduler.evictor import Evictor
-from tests.support.clock import VirtualClock
+from streamsched.testing.clock import VirtualClock
 from tests.unit.runtime.test_ownership import Owner, Site
 
 CODEC = Codec()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
 from random import Random
 
 import pytest
@@ -32,15 +33,19 @@ class Topic:
         self.told: list[tuple[float, str]] = []
 
     def read(self, *node_ids: str) -> None:
-        """Read one beat of each of these, now."""
+        """Read one beat of each of these, now, and look."""
         for node_id in node_ids:
-            for dead in self.detector.on_beat(node_id, beat(node_id), self.now):
-                self.evicted.append(dead.node_id)
-                self.told.append((self.now, dead.node_id))
+            self.detector.on_beat(node_id, beat(node_id), self.now)
+        self.look()
+
+    def look(self) -> None:
+        for dead in self.detector.suspects(self.now):
+            self.evicted.append(dead.node_id)
+            self.told.append((self.now, dead.node_id))
 
     def gone(self, node_id: str) -> None:
         """Read that a node is off the list."""
-        assert self.detector.on_beat(node_id, None, self.now) == []
+        self.detector.on_beat(node_id, None, self.now)
 
     def live(self, seconds: float, *, silent: Iterable[str] = (), every: float = INTERVAL) -> None:
         """Let all beat for so long but these."""
@@ -57,6 +62,41 @@ def test_a_silent_node_is_evicted_after_two_seconds_and_no_sooner() -> None:
     assert topic.evicted == []
     topic.live(INTERVAL, silent="a")
     assert topic.told == [(last + SILENCE_S, "a")]
+
+
+def test_between_two_own_beats_it_is_evicted_once_the_two_seconds_are_over() -> None:
+    topic = Topic("a", "b")
+    topic.live(5)
+    topic.now += 0.3
+    topic.read("a")
+    last = topic.now
+    topic.now -= 0.3
+    topic.live(SILENCE_S, silent="a")
+    assert topic.evicted == []
+    assert topic.detector.wait(topic.now) == pytest.approx(0.3)
+    topic.now = last + SILENCE_S - 0.01
+    topic.look()
+    assert topic.evicted == []
+    topic.now = last + SILENCE_S
+    topic.look()
+    assert topic.told == [(topic.now, "a")]
+    assert topic.detector.wait(topic.now) == inf
+
+
+def test_while_its_own_beat_is_late_no_node_is_evicted_between() -> None:
+    """Here the topic says nothing since 1.4 s after the node's last beat: it may hold up all beats."""
+    topic = Topic("a", "b")
+    topic.live(5)
+    topic.now += 0.1
+    topic.read("a")
+    topic.now -= 0.1
+    topic.live(SILENCE_S - INTERVAL, silent="a")
+    topic.now += 0.61
+    assert topic.detector.wait(topic.now) == inf
+    topic.look()
+    assert topic.evicted == []
+    topic.read("b", ME)
+    assert topic.evicted == ["a"]
 
 
 def test_a_node_that_beats_is_never_evicted() -> None:
@@ -258,6 +298,7 @@ def test_a_judge_busy_with_an_eviction_was_not_held_up() -> None:
     topic.live(SILENCE_S, silent="a")
     topic.now += 3.0
     topic.detector.excuse(topic.now)
+    topic.look()
     topic.read(*["b"] * 6, *[ME] * 6)
     topic.live(4 * INTERVAL, silent="a")
     assert "b" not in topic.evicted
@@ -303,9 +344,10 @@ class Trouble:
         if self.now < self.until["lagging"]:
             return
         for node in self.written[self.read :]:
-            for found in self.detector.on_beat(node, beat(node), self.now):
-                assert found.node_id in self.dead, f"{found.node_id} was alive at {self.now:.2f}"
-                assert self.now - self.dead[found.node_id] >= SILENCE_S - 1.5 * INTERVAL
+            self.detector.on_beat(node, beat(node), self.now)
+        for found in self.detector.suspects(self.now):
+            assert found.node_id in self.dead, f"{found.node_id} was alive at {self.now:.2f}"
+            assert self.now - self.dead[found.node_id] >= SILENCE_S - 1.5 * INTERVAL
         self.read = len(self.written)
 
 

@@ -7,16 +7,22 @@ import pytest
 from streamsched.domain import events as e
 from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.evolve import evolve
+from streamsched.domain.ids import EventIds
 from streamsched.domain.phases import ChildState
 from streamsched.domain.routing import PATTERNS_LIMIT, Requirement, allows, problem_of_pattern, requirement_of
+from streamsched.domain.splitting import plan
 from streamsched.domain.validation import validate
+from streamsched.log.codec import Codec
 from streamsched.runtime.backoff import Backoff
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.dispatcher import Dispatcher
+from streamsched.scheduler.entries import Entries
 from streamsched.scheduler.routing import Route, Routing
 from streamsched.scheduler.workers import STALE_S, Capacity
-from tests.unit.scheduler.routing_case import ID, beat_of, returned, task_of
+from streamsched.view.store import MemoryStore
+from streamsched.view.view import View
+from tests.unit.scheduler.routing_case import ID, beat_of, needs, returned, task_of
 
 M, OTHER = Requirement("m"), Requirement("other")
 
@@ -108,7 +114,7 @@ def test_a_child_that_came_back_from_its_last_dispatch_fails() -> None:
 
 def routes(routing: Routing, now: float, *handlers: str) -> dict[Requirement, Route]:
     tasks = [task_of(f"t{number}", handler) for number, handler in enumerate(handlers)]
-    return dict(routing.routes(tasks, routing.present(now), now))
+    return dict(routing.routes(needs(*tasks), routing.present(now), now))
 
 
 def test_children_go_where_they_may_run() -> None:
@@ -122,12 +128,35 @@ def test_children_go_where_they_may_run() -> None:
     }  # fmt: skip
 
 
+def test_programs_go_where_they_are_allowed() -> None:
+    routing = Routing()
+    routing.heard("a", beat_of("a", ["x", "$ ./y"]), 0.0)
+    routing.heard("b", beat_of("b", ["$ ./*"]), 0.0)
+    routing.heard("old", beat_of("old", None), 0.0)
+    assert routes(routing, 1.0, "$ ./x", "$ ./y", "x:f", "$ /bin/sh") == {
+        Requirement("$ ./x"): Route(frozenset({"b", "old"})), Requirement("$ ./y"): Route(frozenset({"a", "b", "old"})),
+        Requirement("x"): Route(frozenset({"a", "old"})), Requirement("$ /bin/sh"): Route(frozenset({"old"})),
+    }  # fmt: skip
+    assert validate(beat_of("b", ["$ ./*"])) is None
+    assert "names no program" in (validate(beat_of("b", ["$ *"])) or "")
+
+
+def test_the_work_of_a_program_names_it_and_holds_how_it_is_called() -> None:
+    task = task_of("t", "$ ./x", 2)
+    task.plan = plan(task.template, {"n": 2}).document
+    me = Identity("me", "me", SystemClock(), EventIds())
+    dispatcher = Dispatcher(me, Entries(View(MemoryStore(), Codec())))
+    made = [record for _, record in dispatcher.records(task, [e.Release(0, 1, 1, 0)], 0)]
+    assert {(record.handler, record.options) for record in made} == {("$ ./x", '{"command":{}}')}
+    assert made[0].args == '{"args":{},"cwd":"","env":{},"words":[]}'
+
+
 def test_a_task_that_nobody_can_run_is_parked_and_woken_by_an_announcement() -> None:
     routing, task = Routing(), task_of("t", "m:f")
     routing.heard("a", beat_of("a", ["other"]), 0.0)
     routing.want("t")
     assert list(routing.runnable(0.0)) == ["t"]
-    routing.routes([task], routing.present(0.0), 0.0)
+    routing.routes(needs(task), routing.present(0.0), 0.0)
     for moment in (1.0, 2.0):
         routing.heard("a", beat_of("a", ["other"]), moment)
         assert not routing.runnable(moment), "it costs nothing"
@@ -142,7 +171,7 @@ def test_a_worker_that_is_heard_again_after_a_silence_wakes_too() -> None:
     routing, task = Routing(), task_of("t", "m:f")
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     routing.want("t")
-    routing.routes([task], routing.present(STALE_S + 1), STALE_S + 1)
+    routing.routes(needs(task), routing.present(STALE_S + 1), STALE_S + 1)
     assert not routing.runnable(STALE_S + 1)
     routing.heard("a", beat_of("a", ["m"]), STALE_S + 2)
     assert list(routing.runnable(STALE_S + 2)) == ["t"]
@@ -151,7 +180,7 @@ def test_a_worker_that_is_heard_again_after_a_silence_wakes_too() -> None:
 def test_a_parked_task_that_ends_is_forgotten() -> None:
     routing, task = Routing(), task_of("t", "m:f")
     routing.want("t")
-    routing.routes([task], [], 0.0)
+    routing.routes(needs(task), [], 0.0)
     routing.drop("t")
     assert not list(routing._under)
     routing.heard("a", beat_of("a", ["m"]), 0.0)
@@ -188,7 +217,7 @@ def test_what_ends_a_shunning(news: str) -> None:
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     routing.learn(task, returned(task, "a"), 0.0)
     routing.want("t")
-    routing.routes([task], routing.present(1.0), 1.0)
+    routing.routes(needs(task), routing.present(1.0), 1.0)
     assert not routing.runnable(1.0)
     if news == "a new announcement":
         routing.heard("a", beat_of("a", ["m", "n"]), 1.0)
@@ -208,7 +237,7 @@ def test_a_parked_task_is_tried_again_when_the_time_is_over() -> None:
     routing.heard("a", beat_of("a", ["m"]), 0.0)
     routing.learn(task, returned(task, "a"), 0.0)
     routing.want("t")
-    routing.routes([task], routing.present(1.0), 1.0)
+    routing.routes(needs(task), routing.present(1.0), 1.0)
     routing.heard("a", beat_of("a", ["m"]), 4.9)
     assert not routing.runnable(4.9)
     assert list(routing.runnable(5.0)) == ["t"]
@@ -237,7 +266,7 @@ WORKERS = [Capacity(name, 4, (number,)) for number, name in enumerate("abc")]
 def placed(
     routes: dict[Requirement, Route], *handlers: str, load: dict[int, int] | None = None
 ) -> list[dict[int, int]]:
-    dispatcher = Dispatcher(Identity("s", "s", SystemClock()))
+    dispatcher = Dispatcher(Identity("s", "s", SystemClock()), Entries(View(MemoryStore(), Codec())))
     tasks = [task_of(f"t{number}", handler, 100) for number, handler in enumerate(handlers)]
     chosen = dispatcher.choose(tasks, WORKERS, {}, 0, routes)
     found = []

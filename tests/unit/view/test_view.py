@@ -41,6 +41,37 @@ def long_journal(children: int, ended: int) -> list[e.Event]:
     return [request(template()), planned, dispatched, *outcomes]
 
 
+PAGED = [
+    request(template()),
+    e.TaskPlanned(b"p" * 16, 1_000, "me", "task", 0, 0, "{}", "", 0, 0, True),
+    e.ChildrenDispatched(b"d" * 16, 1_000, "me", "task", (e.Release(0, 0, 1, 5),), 0),
+    e.TaskPlanProgressed(b"1" * 16, 1_000, "me", "task", 0, "1", 0, 0, 1, 1, 1, 1, 1, 2, "1\n2"),
+    e.TaskPlanProgressed(b"2" * 16, 1_000, "me", "task", 0, "2", 0, 0, 1, 1, 1, 2, 3, 1, '"\u00e9"'),
+]
+
+
+def test_pages_are_rows_of_their_own() -> None:
+    store = MemoryStore()
+    view = View(store, CODEC)
+    fold(view, PAGED)
+    waiting = view.active["task"]
+    assert (view.page(waiting, 1), view.page(waiting, 3), view.page(waiting, 2)) == ("1\n2", '"\u00e9"', None)
+    view.flush()
+    assert waiting.new_pages == {}
+    task = View(store, CODEC).active["task"]
+    assert (task.pages.tolist(), task.children, task.work, task.work_end) == ([1, 3], 4, 3, 4)
+    assert (view.page(task, 1), view.page(task, 3), view.page(task, 2)) == ("1\n2", '"\u00e9"', None)
+
+
+def test_pages_do_not_gather_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PAGES", 5)
+    view = View(MemoryStore(), CODEC)
+    fold(view, PAGED[:4])
+    assert view.active["task"].new_pages
+    fold(view, PAGED[4:], 4)
+    assert not view.active["task"].new_pages
+
+
 @pytest.mark.slow
 @pytest.mark.property
 @given(st.lists(journals(size=25), min_size=1, max_size=2), st.data())

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from streamsched.worker.jobs import Ending, Job, JobCheckpointed, News
+from streamsched.worker.jobs import REPORTS, Ending, Job, JobCheckpointed, JobEmitted, News
 from streamsched.worker.pool import ExecutorPool
 
 N = TypeVar("N")
@@ -62,13 +62,18 @@ class Case:
 
     def ending(self, job: Job) -> Ending | None:
         """Return the ending of a job, if it came."""
-        mine = [n for n in self.news if n.key == job.key and not isinstance(n, JobCheckpointed)]
+        mine = [n for n in self.news if n.key == job.key and not isinstance(n, REPORTS)]
         assert len(mine) <= 1, mine
         return mine[0] if mine else None
 
     def checkpoints(self, job: Job) -> list[JobCheckpointed]:
         """Return what a job checkpointed so far."""
         return [n for n in self.news if isinstance(n, JobCheckpointed) and n.key == job.key]
+
+    def emitted(self, job: Job) -> list[bytes | None]:
+        """Return the values that a job emitted so far."""
+        mine = [n for n in self.news if isinstance(n, JobEmitted) and n.key == job.key]
+        return [record.value for part in mine for record in part.records]
 
     def until(self, done: Callable[[], object]) -> None:
         """Poll until something is true."""

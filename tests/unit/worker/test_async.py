@@ -153,7 +153,7 @@ def test_each_has_its_own_limit_context_and_checkpoint(case: Case, tmp_path: Pat
     assert {ending.error_type for ending in case.endings(*short) if isinstance(ending, JobFailed)} == {"Timeout"}
     assert all(isinstance(ending, JobCompleted) for ending in case.run(*long))
     assert all(case.checkpoints(job) for job in long)
-    assert [ending.error_type for ending in case.run(*failing) if isinstance(ending, JobFailed)] == ["TypeError"]
+    assert [ending.error_type for ending in case.run(*failing) if isinstance(ending, JobFailed)] == ["BadArguments"]
     assert case.pool.pids() == pids
 
 

@@ -50,9 +50,9 @@ def test_a_checkpoint_is_a_copy_and_the_latest_wins(transport: Recorder) -> None
     ctx.checkpoint({"n": 2})
     state["n"] = 9
     assert ctx.last_checkpoint == {"n": 2}
-    assert ctx.unsaved() == ('{"n":2}', 2)
+    assert ctx.unsaved() == ('{"n":2}', 2, 0)
     assert ctx.unsaved() is None
-    assert ctx.unsaved(again=True) == ('{"n":2}', 2)
+    assert ctx.unsaved(again=True) == ('{"n":2}', 2, 0)
     assert transport.beats == 2
 
 
@@ -79,7 +79,7 @@ def test_a_stop_takes_the_state_first(transport: Recorder) -> None:
     assert ctx.should_stop
     with pytest.raises(StopChild):
         ctx.checkpoint({"n": 1}, wait=True)
-    assert ctx.unsaved() == ('{"n":1}', 1)
+    assert ctx.unsaved() == ('{"n":1}', 1, 0)
     assert transport.waited == []
 
 
@@ -114,10 +114,10 @@ def test_resume_counts_only_what_is_finished(transport: Recorder) -> None:
         told.append(ctx.unsaved())
         if i == 5:
             break
-    assert told == [None, None, ('{"resume":2}', 1), None, ('{"resume":4}', 2), None]
+    assert told == [None, None, ('{"resume":2}', 1, 0), None, ('{"resume":4}', 2, 0), None]
     assert (transport.done, transport.total) == (4, 10)
     ctx.finish()
-    assert ctx.unsaved() == ('{"resume":5}', 3)
+    assert ctx.unsaved() == ('{"resume":5}', 3, 0)
     assert ctx.last_checkpoint == {"resume": 5}
 
 
@@ -129,7 +129,7 @@ def test_resume_checkpoints_by_time(transport: Recorder, monkeypatch: pytest.Mon
     for _ in ctx.resume(iter(range(6))):
         told.append(ctx.unsaved())
         now += 0.05
-    assert told == [None, None, ('{"resume":2}', 1), None, ('{"resume":4}', 2), None]
+    assert told == [None, None, ('{"resume":2}', 1, 0), None, ('{"resume":4}', 2, 0), None]
     assert transport.total == 0
 
 
@@ -152,7 +152,7 @@ def test_resume_stops_between_two_elements(transport: Recorder) -> None:
             if i == 3:
                 ctx.request_stop()
     assert seen == [0, 1, 2, 3]
-    assert ctx.unsaved() == ('{"resume":4}', 1)
+    assert ctx.unsaved() == ('{"resume":4}', 1, 0)
 
 
 @pytest.mark.parametrize("state", ['{"n":1}', "5", '{"resume":"x"}', '{"resume":-1}', '{"resume":true}'])

@@ -19,11 +19,11 @@ from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker, WorkerTiming
-from tests.support.clock import VirtualClock
 
 CODEC = Codec()
 TOPICS = Topics(event_partitions=1, child_partitions=4)

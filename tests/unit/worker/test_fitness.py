@@ -50,6 +50,27 @@ def test_what_has_options_that_only_a_newer_version_knows_comes_back_and_waits(o
     assert "upgrade it" in event.why.detail
 
 
+@pytest.mark.parametrize("modules", [("m.*", "x"), ("$ ./y", "$ ./z/*"), ()])
+def test_a_program_that_is_not_allowed_here_comes_back(modules: tuple[str, ...]) -> None:
+    shop, pool = Shop(), ToldPool()
+    worker = shop.worker("w", pool, modules=modules)
+    shop.dispatch(0, 0, handler="$ ./x", options='{"command":{}}')
+    shop.turn(worker)
+    assert not pool.begun
+    (event,) = outcomes(shop)
+    assert event.why is not None
+    assert (event.why.code, event.why.begun) == ("module", False)
+    assert "but not command ./x; start it with --allow-command ./x to allow it" in event.why.detail
+
+
+@pytest.mark.parametrize("modules", [None, ("m", "$ ./x"), ("$ ./*",)])
+def test_a_program_that_is_allowed_starts(modules: tuple[str, ...] | None) -> None:
+    shop, pool = Shop(), ToldPool()
+    shop.dispatch(0, 0, handler="$ ./x", options='{"command":{}}')
+    shop.turn(shop.worker("w", pool, modules=modules))
+    assert [job.handler for job in pool.begun] == ["$ ./x"]
+
+
 @pytest.mark.parametrize("modules", [None, ("m",), ("other", "m")])
 def test_what_is_allowed_starts(modules: tuple[str, ...] | None) -> None:
     shop, pool = Shop(), ToldPool()
@@ -132,7 +153,7 @@ def test_a_child_that_is_to_stop_is_not_given_back() -> None:
     assert not shop.unsettled()
 
 
-@pytest.mark.parametrize("modules", [None, (), ("m", "p.*")])
+@pytest.mark.parametrize("modules", [None, (), ("m", "p.*"), ("m", "$ ./x", "$ ./t/*")])
 def test_beats_announce_what_the_worker_runs(modules: tuple[str, ...] | None) -> None:
     shop = Shop()
     shop.turn(shop.worker("w", ToldPool(), modules=modules))

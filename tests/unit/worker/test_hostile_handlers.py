@@ -43,7 +43,7 @@ def case(shared: Case) -> Case:
 
 def fails(case: Case, handler: str, **fields: object) -> JobFailed:
     """Run this beside an innocent job, which it does not touch, and another one afterwards."""
-    case.until(lambda: case.pool.room() == 2)
+    case.until(lambda: len(case.pool.pids()) == 2)  # room depends on how short the jobs before it were
     bad, beside = make_job(handler, **fields), make_job("slow", args={"seconds": 1.0})
     failed, fine = case.run(bad, beside)
     assert isinstance(fine, JobCompleted), fine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -31,9 +32,13 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Case, Pat
     out = tmp_path_factory.mktemp("isolation") / "out"
     with pytest.MonkeyPatch.context() as patch, out.open("ab") as sink:
         patch.chdir(HERE)
+        # A shell has what runs in the background ignore some, which executors would inherit.
+        before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGHUP, signal.SIGQUIT)}
         pool = ExecutorPool(1, allow=["isolation_handlers"], output_fd=sink.fileno())
         yield Case(pool), out
         pool.close()
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @pytest.fixture

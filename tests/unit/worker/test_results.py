@@ -12,12 +12,12 @@ from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.topics import Topics
 from streamsched.runtime.records import Records
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import results
 from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.results import Results, ResultsUnreadable, read_results
-from tests.support.clock import VirtualClock
 from tests.support.journals import request, template
 
 REQUEST = 7

@@ -11,10 +11,9 @@ import msgspec
 import pytest
 
 from streamsched.domain.options import Options, write_options
-from streamsched.worker import memory
+from streamsched.worker import oom
 from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, JobCompleted, JobFailed, JobReturned
-from streamsched.worker.memory import kills_for_memory
 from streamsched.worker.pool import ExecutorPool
 from tests.unit.worker.pool_case import Case, make_job
 
@@ -150,8 +149,8 @@ def test_a_kill_by_the_kernel_for_want_of_memory_is_named(
     pools: Pools, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 3\n")
-    monkeypatch.setattr(memory, "_own_cgroup", lambda: tmp_path)
-    assert kills_for_memory() == 3
+    monkeypatch.setattr(oom, "_counters", lambda own, root: [str(tmp_path / "memory.events")])
+    assert oom.kills() == 3
     case = pools()
     job = make_job("setup_handlers:grows", args={"megabytes": 1, "seconds": 60.0})
     case.pool.submit([job])

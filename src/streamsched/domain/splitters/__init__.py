@@ -8,13 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from streamsched.domain.splitters.by import BySplit
+from streamsched.domain.splitters.bytes import BytesSplit
 from streamsched.domain.splitters.dates import DatesSplit
+from streamsched.domain.splitters.files import FilesSplit
 from streamsched.domain.splitters.grid import GridSplit
+from streamsched.domain.splitters.lines import LinesSplit
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
 SPLITTERS: Final[Mapping[str, type[Splitter]]] = {
-    splitter.kind: splitter for splitter in (RangeSplit, ListSplit, GridSplit, DatesSplit)
+    splitter.kind: splitter
+    for splitter in (RangeSplit, ListSplit, GridSplit, DatesSplit, LinesSplit, FilesSplit, BytesSplit, BySplit)
 }
 """By the key under ``split`` in a template and in a plan."""

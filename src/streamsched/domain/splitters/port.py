@@ -46,6 +46,8 @@ class Splitter(ABC):
     kind: ClassVar[str]
     level: ClassVar[int] = 0
     """The oldest language of templates that has this splitter."""
+    outside: ClassVar[bool] = False
+    """Whether it must look outside: then it is an ``OutsideSplitter``, which has entries in place of a cut."""
     cut: ClassVar[Callable[..., Cut]]
     """``cut(wanted, **input)`` cuts what ``resolve`` made; ``wanted`` are the keys of the variables to be asked for.
 

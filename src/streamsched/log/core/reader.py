@@ -13,6 +13,8 @@ from streamsched.log.core.partitions import Partition
 from streamsched.log.port import PositionLost, TopicPartition
 
 _SLICE_S: Final = 0.02
+POLL_BYTES: Final = 16 * 1024 * 1024
+"""Bytes of records with which a poll ends, however few they are: those of pages are large."""
 
 
 class _Cursor:
@@ -25,8 +27,11 @@ class _Cursor:
         self.position = position
         self.chunk: Chunk | None = None
 
-    def take(self, limit: int) -> list[StoredRecord]:
-        """Read up to ``limit`` records; where there are fewer, continue to the last stable offset."""
+    def take(self, limit: int, room: int) -> tuple[list[StoredRecord], int]:
+        """Read up to ``limit`` records, until they have ``room`` bytes; return them, and what is left of it.
+
+        Where there are fewer, continue to the last stable offset.
+        """
         partition, position, stable = self.partition, self.position, self.partition.stable
         records: list[StoredRecord] = []
         chunk, self.chunk = self.chunk, None
@@ -43,13 +48,14 @@ class _Cursor:
                 begin = max(position, chunk.base)
                 position = min(chunk.next, begin + limit - len(records))
                 records += chunk.records(partition.name, partition.index, begin, position)
-                if len(records) == limit:
+                room -= chunk.size
+                if len(records) == limit or room <= 0:
                     self.chunk = chunk if position < chunk.next else None
                     self.position = position
-                    return records
+                    return records, room
             position = stable
         self.position = position
-        return records
+        return records, room
 
 
 class CoreReader:
@@ -113,9 +119,11 @@ class CoreReader:
         self._turn += 1
         turn = self._turn % len(ready)
         records: list[StoredRecord] = []
+        room = POLL_BYTES
         for cursor in ready[turn:] + ready[:turn]:
-            records += cursor.take(limit - len(records))
-            if len(records) >= limit:
+            taken, room = cursor.take(limit - len(records), room)
+            records += taken
+            if len(records) >= limit or room <= 0:
                 break
         return records
 
