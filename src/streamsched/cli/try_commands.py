@@ -38,8 +38,15 @@ SHOWN_CHILDREN: Final = 3
 
 
 def plan(
-    context: typer.Context, template: Template, param: Pairs = None, params: ParamsFile = None, as_json: Json = False
-) -> None:
+    context: typer.Context,
+    template: Template,
+    param: Pairs = None,
+    params: ParamsFile = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Import the handlers too, and hold the arguments against their annotations.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
     """Show how a task would be split, and write nothing.
 
     A splitter that looks into files or a topic, or is a function of yours, runs in this process.
@@ -47,6 +54,8 @@ def plan(
     prepared, arguments = _prepared(context, template, param or [], params)
     count = arguments.children
     shown = sorted({*range(min(SHOWN_CHILDREN, count)), *range(max(0, count - SHOWN_CHILDREN), count)})
+    if check:
+        _check(prepared, [arguments(child) for child in shown], template)
     if as_json:
         out_json({
             "template": prepared.template.name, "template_version": prepared.version,
@@ -54,7 +63,7 @@ def plan(
             **_code(prepared.template),
             "shown": [{"child": child, "args": values.read(arguments(child))} for child in shown],
         })  # fmt: skip
-        return
+        return 0
     out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
     out(f"parameters  {plain(prepared.params_json, 500)}")
     for name, code in _code(prepared.template).items():
@@ -68,6 +77,7 @@ def plan(
             out("      ...")
         out(f"{child:>9,}  {plain(_shown(prepared.template, arguments(child)))}")
         last = child
+    return 0
 
 
 def try_child(
@@ -89,7 +99,6 @@ def try_child(
     """
     kept = {"only": child or 0} if reduce is None else {"first": reduce}
     prepared, arguments = _prepared(context, template, param or [], params, **kept)
-    sys.path.insert(0, str(Path.cwd()))
     if reduce is not None:
         if child is not None:
             raise InputError("runs one child, and --reduce the first ones", "give one of them", source="--child")
@@ -129,11 +138,35 @@ def _try_reduce(prepared: Prepared, arguments: Children, most: int, template: Pa
     return 0
 
 
+def _check(prepared: Prepared, texts: list[str], template: Path) -> None:
+    """Import what a template names, and hold these arguments of children against the annotations. Raise InputError."""
+    from streamsched.domain.splitting import reduce_arguments
+    from streamsched.worker.errors import BadArguments
+    from streamsched.worker.local import checked
+
+    stages = [("child", prepared.template.child, texts)]
+    if prepared.template.reduce is not None:
+        text = reduce_arguments(prepared.template, values.read(prepared.params_json))
+        stages.append(("reduce", prepared.template.reduce, [text]))
+    for stage, spec, given in stages:
+        if spec.command is not None:
+            continue
+        function, _ = _function(spec.handler, template), spec.setup and _function(spec.setup, template)
+        for text in given:
+            try:
+                checked(function, values.read(text), spec.concurrency)
+            except BadArguments as error:
+                remedy = "correct the arguments in the template, or the annotation in the handler"
+                raise InputError(str(error), remedy, source=str(template), field=f"{stage}.args") from None
+
+
 def _function(handler: str, template: Path) -> Handler:
     """Import a handler. Raise InputError; typer.Exit where its module raised an error, which is shown."""
     from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound
     from streamsched.worker.handlers import Handlers
 
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
     try:
         return Handlers([handler.partition(":")[0]]).resolve(handler)
     except (HandlerNotFound, HandlerNotAllowed) as error:
@@ -156,32 +189,39 @@ def _runner(prepared: Prepared, arguments: Children, template: Path, as_json: bo
         return lambda child: _try_program(prepared, child, of, arguments(child), as_json)
     from streamsched.domain.splitting import ChildArguments
 
-    function = _function(handler, template)
+    function, spec = _function(handler, template), prepared.template.child
+    setup = _function(spec.setup, template) if spec.setup else None
 
     def run(child: int) -> Any:
         text = arguments(child)
         note(f"child {child}{of}: {handler} {plain(text)}")
         entries = None if isinstance(arguments, ChildArguments) else arguments
         named = {"handler": handler, "child_index": child}
-        return _attempt(f"child {child}", function, named, text, entries=entries)
+        return _attempt(
+            f"child {child}", function, named, text, setup=setup, concurrency=spec.concurrency, entries=entries
+        )
 
     return run
 
 
 def _attempt(
-    what: str, function: Handler, named: dict[str, Any], text: str, results: LocalResults | None = None,
-    entries: LocalEntries | None = None,
+    what: str, function: Handler, named: dict[str, Any], text: str, results: LocalResults | None = None, *,
+    setup: Handler | None = None, concurrency: int = 1, entries: LocalEntries | None = None,
 ) -> Any:  # fmt: skip
     """Call a handler and return its result as others will see it. Raise typer.Exit where it fails, which is shown."""
     from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
-    from streamsched.worker.errors import PayloadTooLarge, ResultNotSerialisable
-    from streamsched.worker.local import call
+    from streamsched.worker.errors import BadArguments, PayloadTooLarge, ResultNotSerialisable
+    from streamsched.worker.local import call, checked
     from streamsched.worker.payload import write_result
 
     context = ChildContext(LocalTransport(), task_id="try", **named)
     try:
+        given = checked(function, values.read(text), concurrency)
+    except BadArguments as error:
+        raise typer.Exit(complain(f"{what} fails: {type(error).__name__}: {error}", 1)) from None
+    try:
         with _opened(context, entries):
-            returned = call(function, context, values.read(text), results)
+            returned = call(function, context, given, results, setup=setup, check=False)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: on a worker it would fail the child

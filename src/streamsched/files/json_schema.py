@@ -30,9 +30,9 @@ from streamsched.domain.splitters.bytes import FORMATS
 from streamsched.domain.splitters.dates import EVERY, TIME
 from streamsched.domain.splitters.functions import PATTERN
 from streamsched.domain.splitters.topic import EARLIEST, LATEST, TOPIC_NAME
-from streamsched.domain.template import TEMPLATE_NAME
+from streamsched.domain.template import CONCURRENCY_LIMIT, LEAST_MEMORY, TEMPLATE_NAME
 from streamsched.files.schedule_file import POLICY, TASKS, TIMES
-from streamsched.files.template_model import TEMPLATE, duration_ms, list_of, tolerance
+from streamsched.files.template_model import TEMPLATE, duration_ms, list_of, size_bytes, tolerance
 
 Shape = dict[str, Any]
 KINDS: Final = ("template", "schedule")
@@ -99,6 +99,7 @@ _DURATION: Final = _any_of(
 )
 _COUNT: Final[Shape] = {"type": "integer", "minimum": 0}
 _MAY_COUNT: Final[Shape] = {"type": ["integer", "null"], "minimum": 0}
+_STAGES: Final = ("child", "reduce")
 _HANDLER: Final = r"^[^\s:./\\-]+(\.[^\s:./\\-]+)*:[^\s:./\\_-][^\s:./\\-]*$"
 
 
@@ -166,6 +167,9 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("split", "by"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}),
     ("child",): {"oneOf": [_given("handler", {"type": "string"}), _given("command", {"type": "array"})]},
     ("child", "handler"): {"pattern": _HANDLER},
+    **{(stage, "setup"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}) for stage in _STAGES},
+    **{(stage, "reuse"): _COUNT for stage in _STAGES},
+    ("child", "concurrency"): {"minimum": 1, "maximum": CONCURRENCY_LIMIT},
     ("child", "command"): {"minItems": 1},
     ("child", "exit_codes"): {"propertyNames": _whole(CODE)},
     ("child", "exit_codes", "*"): {"enum": [RETRY, FAIL]},
@@ -226,6 +230,9 @@ def _read_by(read: object, schema: Any, path: FieldPath) -> Shape:
     """Say what a function takes that makes a value plain."""
     if read is duration_ms:
         return _DURATION
+    if read is size_bytes:
+        numbers = _any_of({"const": 0}, {"type": "integer", "minimum": LEAST_MEMORY})
+        return _any_of(numbers, _whole(size.TEXT))
     if read is list_of:
         return _any_of(_IN_FILE, _plain(schema, path))
     if read is tolerance:

@@ -6,10 +6,8 @@ from bisect import bisect_right
 from collections import OrderedDict
 from typing import Final
 
-from msgspec.structs import replace
-
 from streamsched.domain import values
-from streamsched.domain.options import Options, options_of, write_options
+from streamsched.domain.options import NONE, Options, options_of, write_options
 from streamsched.domain.splitting import EntryArguments
 from streamsched.domain.task import Task
 from streamsched.domain.template import TemplateError
@@ -53,8 +51,8 @@ class Entries:
         except (ValueError, IndexError):
             reason = f"its page has no entry for child {task.index_of(child):,}"
             raise TemplateError(reason, "cancel it", template=task.template.name) from None
-        options = options_of(task.template.child) or Options()
-        return arguments(task.index_of(child), entry), write_options(replace(options, inputs=arguments.inputs(entry)))
+        options = options_of(task.template.child, Options(inputs=arguments.inputs(entry)))
+        return arguments(task.index_of(child), entry), write_options(options or NONE)
 
     def forget(self, task_id: str) -> None:
         """Forget what is kept for a task."""

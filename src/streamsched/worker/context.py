@@ -92,6 +92,10 @@ class LocalTransport:
     def wait(self, number: int) -> None:
         """Return at once."""
 
+    async def until(self, number: int) -> None:
+        """Do as ``wait``."""
+        self.wait(number)
+
 
 class ChildContext:
     """One attempt at one child, as its handler sees it.

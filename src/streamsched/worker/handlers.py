@@ -10,16 +10,16 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from streamsched.domain.routing import COMMAND, EVERYTHING, allows, requirement_of
-from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, describe
+from streamsched.worker.errors import BadArguments, HandlerNotAllowed, HandlerNotFound, describe
 
 Handler = Callable[..., Any]
 _YIELDS: Final = 0x20
 _LAZY: Final = {
     _YIELDS: ("a generator", "return a list"),
-    0x80: ("an async function", "write asyncio.run(...) in a plain function"),
-    0x200: ("an async generator", "write asyncio.run(...) in a plain function"),
+    0x200: ("an async generator", "write an async function that returns a list"),
 }
 """What only returns an object when it is called, by the flag of its code (as in ``inspect``), and what to do."""
+_ASYNC: Final = 0x80
 AGAIN_S: Final = 1.0
 """Seconds before a module that could not be imported is tried again, or as many as it took to fail."""
 
@@ -64,7 +64,7 @@ class Handlers:
         if isinstance(handler, type) or not callable(handler):
             what = "a class" if isinstance(handler, type) else f"a {type(handler).__name__}"
             raise HandlerNotFound(f"handler {name} is {what}, not a function")
-        body = handler.func if isinstance(handler, partial) else handler
+        body = body_of(handler)
         flags = body.__code__.co_flags if isinstance(body, FunctionType) else 0
         for flag, (what, remedy) in _LAZY.items():
             if flags & flag and not (yields and flag == _YIELDS):
@@ -95,6 +95,33 @@ class Handlers:
             raise HandlerNotFound(why, lack="import") from error
         self._failed.pop(module_name, None)
         return module
+
+
+def body_of(handler: Handler) -> Any:
+    """Return the function of a handler that is a ``partial``; else the handler."""
+    return handler.func if isinstance(handler, partial) else handler
+
+
+def function_of(handler: Handler) -> FunctionType | None:
+    """Return the function that is called: of an object the one that it stands for, or its ``__call__``."""
+    body = body_of(handler)
+    if not isinstance(body, FunctionType):
+        body = getattr(body, "__wrapped__", None) or type(body).__dict__.get("__call__")
+    return body if isinstance(body, FunctionType) else None
+
+
+def is_async(handler: Handler) -> bool:
+    """Return whether a handler is an ``async def``."""
+    function = function_of(handler)
+    return function is not None and bool(function.__code__.co_flags & _ASYNC)
+
+
+def not_async(name: str) -> BadArguments:
+    """Return the error of a plain handler that is to run beside others."""
+    return BadArguments(
+        f"child.concurrency is for async handlers, and {name} is a plain function: "
+        "write it as async def, or remove concurrency"
+    )
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:

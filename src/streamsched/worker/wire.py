@@ -67,6 +67,12 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     key: int
 
 
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
+    """Cancel the coroutine of this job, where it is async and runs."""
+
+    key: int
+
+
 class Recall(msgspec.Struct, frozen=True, array_like=True, tag="recall"):
     """Return these jobs where they have not begun; ``None``: all that have not."""
 
@@ -84,7 +90,7 @@ class Quit(msgspec.Struct, frozen=True, array_like=True, tag="quit"):
     """Finish what is held, then end."""
 
 
-Order = Journal | Begin | Stop | Recall | Confirm | Quit
+Order = Journal | Begin | Stop | Cancel | Recall | Confirm | Quit
 
 _encoder: Final = msgspec.msgpack.Encoder()
 encode_item: Final = _encoder.encode
