@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from streamsched.cli.exits import complain
-from streamsched.cli.options import Json, Pairs, ParamsFile, Template
+from streamsched.cli.options import Json, Pairs, ParamsFile, Template, settings_of
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values
 from streamsched.domain.command import call_of
@@ -22,9 +23,14 @@ if TYPE_CHECKING:
     from streamsched.domain.splitting import ChildArguments
     from streamsched.domain.template import Template as JobTemplate
     from streamsched.files.template_file import Prepared
+    from streamsched.worker.context import LocalTransport
     from streamsched.worker.handlers import Handler
+    from streamsched.worker.jobs import Emitted, TopicTold
     from streamsched.worker.local import LocalResults
 
+    Transports = Callable[[], LocalTransport]
+
+RECORD_LIMIT: Final = 2 * 1024 * 1024
 SHOWN_CHILDREN: Final = 3
 """Children shown at each end."""
 
@@ -58,6 +64,7 @@ def plan(template: Template, param: Pairs = None, params: ParamsFile = None, as_
 
 
 def try_child(
+    context: typer.Context,
     template: Template,
     param: Pairs = None,
     params: ParamsFile = None,
@@ -70,20 +77,22 @@ def try_child(
 ) -> int:
     """Run one child in this process, without a log: for a debugger. Or the reduce, behind the children that it reads.
 
-    The handler's output and its result go to stdout. Checkpoints are not kept. An error of the handler, or
-    of its module while that is imported, is shown with its own traceback, and the exit code is 1.
+    The handler's output and its result go to stdout. Checkpoints are not kept, and what it emits is shown on stderr
+    and not written. An error of the handler, or of its module while that is imported, is shown with its own traceback,
+    and the exit code is 1.
     """
     prepared, arguments = _prepared(template, param or [], params)
+    transport = partial(_transport, context)
     sys.path.insert(0, str(Path.cwd()))
     if reduce is not None:
         if child is not None:
             raise InputError("runs one child, and --reduce the first ones", "give one of them", source="--child")
-        return _try_reduce(prepared, arguments, reduce, template, as_json)
+        return _try_reduce(prepared, arguments, reduce, template, transport, as_json=as_json)
     child = child or 0
     if child >= prepared.plan.children:
         reason = f"there is no child {child}: the task has {prepared.plan.children:,}, counted from 0"
         raise InputError(reason, "choose another", source="--child")
-    result = _runner(prepared, arguments, template, as_json)(child)
+    result = _runner(prepared, arguments, template, transport, as_json=as_json)(child)
     if as_json:
         out_json({"child": child, "result": result})
     else:
@@ -91,7 +100,9 @@ def try_child(
     return 0
 
 
-def _try_reduce(prepared: Prepared, arguments: ChildArguments, most: int, template: Path, as_json: bool) -> int:
+def _try_reduce(
+    prepared: Prepared, arguments: ChildArguments, most: int, template: Path, transport: Transports, *, as_json: bool
+) -> int:
     """Run the first children, then the reduce over their results; the others count as missing."""
     from streamsched.domain.splitting import reduce_arguments
     from streamsched.worker.context import Result
@@ -101,12 +112,12 @@ def _try_reduce(prepared: Prepared, arguments: ChildArguments, most: int, templa
     if spec is None:
         remedy = "add it (docs/template.md), or leave out --reduce"
         raise InputError("the template has no reduce", remedy, source=str(template))
-    run, reducer = _runner(prepared, arguments, template, as_json), _function(spec.handler, template)
+    run, reducer = _runner(prepared, arguments, template, transport, as_json=as_json), _function(spec.handler, template)
     count = min(most, prepared.plan.children)
     results = LocalResults([Result(each, run(each)) for each in range(count)], prepared.plan.children - count)
     text = reduce_arguments(prepared.template, values.read(prepared.params_json))
     note(f"reduce of {count:,} results, {results.missing:,} missing: {spec.handler} {plain(text)}")
-    result = _attempt("the reduce", reducer, {"handler": spec.handler, "stage": "reduce"}, text, results)
+    result = _attempt("the reduce", reducer, {"handler": spec.handler, "stage": "reduce"}, text, transport, results)
     if as_json:
         out_json({"stage": "reduce", "results": count, "missing": results.missing, "result": result})
     else:
@@ -128,7 +139,9 @@ def _function(handler: str, template: Path) -> Handler:
         raise InputError(str(error), remedy, source=str(template)) from error
 
 
-def _runner(prepared: Prepared, arguments: ChildArguments, template: Path, as_json: bool) -> Callable[[int], Any]:
+def _runner(
+    prepared: Prepared, arguments: ChildArguments, template: Path, transport: Transports, *, as_json: bool
+) -> Callable[[int], Any]:
     """Return what runs one child and returns its result; it raises typer.Exit where the child fails, which is shown."""
     handler, children = prepared.template.child.handler, prepared.plan.children
     if prepared.template.child.command is not None:
@@ -138,21 +151,22 @@ def _runner(prepared: Prepared, arguments: ChildArguments, template: Path, as_js
     def run(child: int) -> Any:
         text = arguments(child)
         note(f"child {child} of {children:,}: {handler} {plain(text)}")
-        return _attempt(f"child {child}", function, {"handler": handler, "child_index": child}, text)
+        return _attempt(f"child {child}", function, {"handler": handler, "child_index": child}, text, transport)
 
     return run
 
 
 def _attempt(
-    what: str, function: Handler, named: dict[str, Any], text: str, results: LocalResults | None = None
+    what: str, function: Handler, named: dict[str, Any], text: str, transport: Transports,
+    results: LocalResults | None = None,
 ) -> Any:  # fmt: skip
     """Call a handler and return its result as others will see it. Raise typer.Exit where it fails, which is shown."""
-    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext
     from streamsched.worker.errors import PayloadTooLarge, ResultNotSerialisable
     from streamsched.worker.local import call
     from streamsched.worker.payload import write_result
 
-    context = ChildContext(LocalTransport(), task_id="try", **named)
+    context = ChildContext(transport(), task_id="try", **named)
     try:
         returned = call(function, context, values.read(text), results)
     except KeyboardInterrupt:
@@ -208,6 +222,25 @@ def _try_program(prepared: Prepared, child: int, text: str, as_json: bool) -> An
     except (ChildError, OSError) as error:
         raise typer.Exit(complain(f"child {child} fails: {type(error).__name__}: {error}", 1)) from None
     return None if kept is None else values.read(kept)
+
+
+def _transport(context: typer.Context) -> LocalTransport:
+    """Make the transport of one child: without a log a topic has one partition, and what is emitted is shown."""
+    from streamsched.worker.context import LocalTransport
+    from streamsched.worker.jobs import TopicTold
+    from streamsched.worker.outlet import refusal
+
+    def told(topic: str) -> TopicTold:
+        settings = settings_of(context)
+        return TopicTold(topic, 1, RECORD_LIMIT, refusal(topic, settings.emit, settings.prefix))
+
+    return LocalTransport(told=told, take=_show_record)
+
+
+def _show_record(record: Emitted) -> None:
+    key = "" if record.key is None else f", key {plain(record.key.decode(errors='replace'))}"
+    value = "a tombstone" if record.value is None else plain(record.value.decode(errors="replace"))
+    note(f"emits to {record.topic}{key}: {value}")
 
 
 def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:

@@ -28,7 +28,7 @@ from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.endings import ending_of, read_arguments
 from streamsched.worker.handlers import Handler, Handlers
 from streamsched.worker.isolation import Surroundings
-from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned, Lack
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned, Lack, TopicAsked, TopicTold
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
@@ -37,6 +37,8 @@ from streamsched.worker.streams import Capture
 
 if TYPE_CHECKING:
     from streamsched.domain.options import Options
+    from streamsched.worker.context import AnyOutbox
+    from streamsched.worker.emit import Directory
 
 TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
@@ -62,6 +64,7 @@ class Executor:
         self._pid = os.getpid()
         self._queue: deque[Job] = deque()
         self._journal: wire.Journal | None = None
+        self._directory: Directory | None = None
         self._context: ChildContext | None = None
         self._options: Options | None = None
         """Those of the running job, where it has any that are known."""
@@ -242,6 +245,27 @@ class Executor:
                 self._news.wait(0.1)
                 self.heartbeat()
 
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes what the handler emits; it is imported with the first record."""
+        from streamsched.worker.emit import Directory, Outbox
+
+        if self._directory is None:
+            self._directory = Directory(self._ask, self._waits)
+        return Outbox(context, self)
+
+    def topic(self, name: str) -> TopicTold:
+        """Ask the pool what a topic is."""
+        assert self._directory is not None  # noqa: S101 - the outbox asks
+        return self._directory.find(name)
+
+    def _ask(self, topic: str) -> None:
+        with self._writing:
+            self._write([wire.encode_item(TopicAsked(self._key, topic))])
+
+    def _waits(self) -> bool:
+        self.heartbeat()
+        return self._context is not None and not self._context.should_stop
+
     # --- the other thread: the link ---
 
     def _serve(self) -> None:
@@ -284,6 +308,9 @@ class Executor:
             self._recall(order.keys)
         elif isinstance(order, wire.Journal):
             self._journal = order
+        elif isinstance(order, TopicTold):
+            if self._directory is not None:
+                self._directory.told(order)
         elif isinstance(order, wire.Confirm):
             with self._lock:  # or the next job could begin in between, and believe it
                 if order.key == self._key:
