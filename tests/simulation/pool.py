@@ -219,7 +219,9 @@ class FakePool:
         elif fault.kind == AGAIN:
             self._end(jobs.JobReturned(key=run.job.key))
         elif fault.kind == ROGUE:
-            rogue = jobs.Emitted("streamsched.events" if fault.amount < 0.5 or run.splits else jobs.PLAN, 0, b"key", b"rogue")
+            rogue = jobs.Emitted(
+                "streamsched.events" if fault.amount < 0.5 or run.splits else jobs.PLAN, 0, b"key", b"rogue"
+            )
             self._news.append(jobs.JobEmitted(run.job.key, (rogue,)))
         else:
             self._end(self._failed(run, "error", "ExecutorDied"))

@@ -112,20 +112,16 @@ def refusal(topic: str, patterns: Sequence[str], prefix: str) -> str:
 
 def _fault_of_plan(entries: Sequence[Emitted]) -> str:
     """Return why entries cannot be pages of a plan."""
-    if len(entries) > PAGE_COUNT_LIMIT or sum(len(entry.value or b"") + 1 for entry in entries) > PAGE_LIMIT:
+    if len(entries) > PAGE_COUNT_LIMIT or sum([len(entry.value or b"") + 1 for entry in entries]) > PAGE_LIMIT:
         return f"it found {len(entries):,} children without a wait"
     for number, entry in enumerate(entries, entries[0].partition if entries else 0):
-        if entry.partition != number or entry.value is None or b"\n" in entry.value or not _is_text(entry.value):
+        if entry.partition != number or entry.value is None or b"\n" in entry.value:
             return f"its entry {number:,} of the plan cannot be one"
-    return ""
-
-
-def _is_text(value: bytes) -> bool:
     try:
-        value.decode()
+        b"".join([entry.value or b"" for entry in entries]).decode()
     except UnicodeDecodeError:
-        return False
-    return True
+        return "an entry of its plan is no text"
+    return ""
 
 
 def append_of(record: Emitted, traceparent: str | None) -> Append:

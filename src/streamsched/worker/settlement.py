@@ -59,7 +59,7 @@ class Settlement:
     def __len__(self) -> int:
         waiting = len(self._endings) + len(self._notes) + len(self._recoveries) + len(self._lone)
         if self._emission.holds(self._now):
-            return waiting + sum(not _emits(child) for child in self._checkpoints)
+            return waiting + sum(not child.unsaved.emits for child in self._checkpoints)
         return waiting + len(self._checkpoints) + len(self._emission.endings)
 
     @property
@@ -82,7 +82,7 @@ class Settlement:
         child.gone = True
         self._checkpoints.pop(child, None)
         self._recoveries.pop(child, None)
-        if child.unsaved.records and child.unsaved.emits:
+        if child.unsaved.emits:
             self._emission.endings[child] = outcome
         else:
             self._endings[child] = outcome
@@ -145,10 +145,10 @@ class Settlement:
     def _commit_emitted(self) -> None:
         """Write checkpoints and outcomes of children that emit, the others have landed: a marker may name both."""
         emission = self._emission
-        told = [child for child in self._checkpoints if child.unsaved.state is not None and _emits(child)]
+        told = [child for child in self._checkpoints if child.unsaved.state is not None and child.unsaved.emits]
         for child, refused in emission.refusals(told, self._now()):
             self._on_refused(child, refused)
-        batch = list(emission.batch([child for child in [*told, *emission.endings] if _emits(child)]))
+        batch = list(emission.batch([child for child in [*told, *emission.endings] if child.unsaved.emits]))
         while batch:
             transaction = Transaction(self._owned, emits=True)
             for child in batch:
@@ -265,7 +265,7 @@ class Settlement:
         """Renew a record: append it again, at the end of its partition, with what was told or counted since."""
         if child in self._recoveries:
             self._writing.recover(transaction, child)
-        elif child.unsaved.state is not None and child not in self._endings and not _emits(child):
+        elif child.unsaved.state is not None and child not in self._endings and not child.unsaved.emits:
             self._writing.advance(transaction, child)
         else:
             self._writing.move(transaction, child, recoveries=child.recoveries)
@@ -277,7 +277,7 @@ class Settlement:
     def _write_checkpoints(self, transaction: Transaction) -> None:
         renewed = set(transaction.durable)
         for child in self._checkpoints:
-            if child.unsaved.state is not None and child not in renewed and not _emits(child):
+            if child.unsaved.state is not None and child not in renewed and not child.unsaved.emits:
                 self._writing.advance(transaction, child)
 
     def _write_notes(self, transaction: Transaction) -> None:
@@ -343,8 +343,3 @@ class Settlement:
         self._crowded = {number for number in self._crowded if number not in points} | {
             number for number, point in points.items() if point.crowded
         }
-
-
-def _emits(child: Child) -> bool:
-    """Return whether what is unsaved of a child goes to topics of users too."""
-    return bool(child.unsaved.records) and child.unsaved.emits
