@@ -9,7 +9,9 @@ from typing import Any
 
 from streamsched.domain.options import SplitOptions
 from streamsched.domain.placeholders import encode
-from streamsched.worker.jobs import Emitted
+from streamsched.worker.context import ChildContext
+from streamsched.worker.emit import Outbox
+from streamsched.worker.jobs import Emitted, TopicTold
 from streamsched.worker.sources.inputs import no_log
 from streamsched.worker.sources.split import PLAN_LIMIT, PlanContext, run_split
 
@@ -37,6 +39,12 @@ class Worker:
         self.beats += 1
 
     def progress(self, done: float, total: float) -> None: ...
+
+    def outbox(self, context: ChildContext) -> Outbox:
+        return Outbox(context, self)
+
+    def topic(self, name: str) -> TopicTold:
+        return TopicTold(name, 1, 1_000_000, "")
 
     def wait(self, number: int) -> None:
         if self._waits == self.dies_at:

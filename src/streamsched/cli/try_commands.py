@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
     from streamsched.domain.template import Template as JobTemplate
     from streamsched.files.template_file import Prepared
     from streamsched.log.adapter import LogAdapter
-    from streamsched.worker.context import ChildContext
+    from streamsched.worker.context import ChildContext, LocalTransport
     from streamsched.worker.handlers import Handler
+    from streamsched.worker.jobs import Emitted, TopicTold
     from streamsched.worker.local import LocalResults
     from streamsched.worker.sources.local import LocalEntries
 
     Children = ChildArguments | LocalEntries
 
+    Transports = Callable[[], LocalTransport]
+
+RECORD_LIMIT: Final = 2 * 1024 * 1024
 SHOWN_CHILDREN: Final = 3
 """Children shown at each end."""
 
@@ -94,20 +99,22 @@ def try_child(
 ) -> int:
     """Run one child in this process, without a log: for a debugger. Or the reduce, behind the children that it reads.
 
-    The handler's output and its result go to stdout. Checkpoints are not kept. An error of the handler, or
-    of its module while that is imported, is shown with its own traceback, and the exit code is 1.
+    The handler's output and its result go to stdout. Checkpoints are not kept, and what it emits is shown on stderr
+    and not written. An error of the handler, or of its module while that is imported, is shown with its own traceback,
+    and the exit code is 1.
     """
     kept = {"only": child or 0} if reduce is None else {"first": reduce}
     prepared, arguments = _prepared(context, template, param or [], params, **kept)
+    transport = partial(_transport, context)
     if reduce is not None:
         if child is not None:
             raise InputError("runs one child, and --reduce the first ones", "give one of them", source="--child")
-        return _try_reduce(prepared, arguments, reduce, template, as_json)
+        return _try_reduce(prepared, arguments, reduce, template, transport, as_json=as_json)
     child = child or 0
     if child >= arguments.children:
         reason = f"there is no child {child}: the task has {arguments.children:,}, counted from 0"
         raise InputError(reason, "choose another", source="--child")
-    result = _runner(prepared, arguments, template, as_json)(child)
+    result = _runner(prepared, arguments, template, transport, as_json=as_json)(child)
     if as_json:
         out_json({"child": child, "result": result})
     else:
@@ -115,7 +122,9 @@ def try_child(
     return 0
 
 
-def _try_reduce(prepared: Prepared, arguments: Children, most: int, template: Path, as_json: bool) -> int:
+def _try_reduce(
+    prepared: Prepared, arguments: Children, most: int, template: Path, transport: Transports, *, as_json: bool
+) -> int:
     """Run the first children, then the reduce over their results; the others count as missing."""
     from streamsched.domain.splitting import reduce_arguments
     from streamsched.worker.context import Result
@@ -125,12 +134,12 @@ def _try_reduce(prepared: Prepared, arguments: Children, most: int, template: Pa
     if spec is None:
         remedy = "add it (docs/template.md), or leave out --reduce"
         raise InputError("the template has no reduce", remedy, source=str(template))
-    run, reducer = _runner(prepared, arguments, template, as_json), _function(spec.handler, template)
+    run, reducer = _runner(prepared, arguments, template, transport, as_json=as_json), _function(spec.handler, template)
     count = min(most, arguments.children)
     results = LocalResults([Result(each, run(each)) for each in range(count)], arguments.children - count)
     text = reduce_arguments(prepared.template, values.read(prepared.params_json))
     note(f"reduce of {count:,} results, {results.missing:,} missing: {spec.handler} {plain(text)}")
-    result = _attempt("the reduce", reducer, {"handler": spec.handler, "stage": "reduce"}, text, results)
+    result = _attempt("the reduce", reducer, {"handler": spec.handler, "stage": "reduce"}, text, transport, results)
     if as_json:
         out_json({"stage": "reduce", "results": count, "missing": results.missing, "result": result})
     else:
@@ -181,7 +190,9 @@ def _not_found(error: Exception, template: Path) -> InputError:
     return InputError(str(error), remedy, source=str(template))
 
 
-def _runner(prepared: Prepared, arguments: Children, template: Path, as_json: bool) -> Callable[[int], Any]:
+def _runner(
+    prepared: Prepared, arguments: Children, template: Path, transport: Transports, *, as_json: bool
+) -> Callable[[int], Any]:
     """Return what runs one child and returns its result; it raises typer.Exit where the child fails, which is shown."""
     handler = prepared.template.child.handler
     of = "" if prepared.plan.split else f" of {arguments.children:,}"
@@ -198,23 +209,25 @@ def _runner(prepared: Prepared, arguments: Children, template: Path, as_json: bo
         entries = None if isinstance(arguments, ChildArguments) else arguments
         named = {"handler": handler, "child_index": child}
         return _attempt(
-            f"child {child}", function, named, text, setup=setup, concurrency=spec.concurrency, entries=entries
-        )
+            f"child {child}", function, named, text, transport, setup=setup, concurrency=spec.concurrency,
+            entries=entries,
+        )  # fmt: skip
 
     return run
 
 
 def _attempt(
-    what: str, function: Handler, named: dict[str, Any], text: str, results: LocalResults | None = None, *,
-    setup: Handler | None = None, concurrency: int = 1, entries: LocalEntries | None = None,
+    what: str, function: Handler, named: dict[str, Any], text: str, transport: Transports,
+    results: LocalResults | None = None, *, setup: Handler | None = None, concurrency: int = 1,
+    entries: LocalEntries | None = None,
 ) -> Any:  # fmt: skip
     """Call a handler and return its result as others will see it. Raise typer.Exit where it fails, which is shown."""
-    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+    from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext
     from streamsched.worker.errors import BadArguments, PayloadTooLarge, ResultNotSerialisable
     from streamsched.worker.local import call, checked
     from streamsched.worker.payload import write_result
 
-    context = ChildContext(LocalTransport(), task_id="try", **named)
+    context = ChildContext(transport(), task_id="try", **named)
     try:
         given = checked(function, values.read(text), concurrency)
     except BadArguments as error:
@@ -285,6 +298,25 @@ def _try_program(prepared: Prepared, child: int, of: str, text: str, as_json: bo
     except (ChildError, OSError) as error:
         raise typer.Exit(complain(f"child {child} fails: {type(error).__name__}: {error}", 1)) from None
     return None if kept is None else values.read(kept)
+
+
+def _transport(context: typer.Context) -> LocalTransport:
+    """Make the transport of one child: without a log a topic has one partition, and what is emitted is shown."""
+    from streamsched.worker.context import LocalTransport
+    from streamsched.worker.jobs import TopicTold
+    from streamsched.worker.outlet import refusal
+
+    def told(topic: str) -> TopicTold:
+        settings = settings_of(context)
+        return TopicTold(topic, 1, RECORD_LIMIT, refusal(topic, settings.emit, settings.prefix))
+
+    return LocalTransport(told=told, take=_show_record)
+
+
+def _show_record(record: Emitted) -> None:
+    key = "" if record.key is None else f", key {plain(record.key.decode(errors='replace'))}"
+    value = "a tombstone" if record.value is None else plain(record.value.decode(errors="replace"))
+    note(f"emits to {record.topic}{key}: {value}")
 
 
 def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:

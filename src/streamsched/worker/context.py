@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -15,10 +15,9 @@ from streamsched.worker.errors import StopChild
 from streamsched.worker.payload import write_state
 
 if TYPE_CHECKING:
-    from streamsched.worker.emit import Outbox
+    from streamsched.worker.jobs import Emitted, EmittedHeaders, JobEmitted, TopicTold
 
 T = TypeVar("T")
-EmittedHeaders = Mapping[str, bytes | str] | Iterable[tuple[str, bytes | str]] | None
 PAYLOAD_LIMIT: Final = 256 * 1024  # the same as in streamsched.log.topics, which is slow to import
 RESUME_EVERY_S: Final = 0.1
 _monotonic = time.monotonic
@@ -35,6 +34,32 @@ class Transport(Protocol):
 
     def wait(self, number: int) -> None:
         """Return when the checkpoint of this number is durable, or a stop was asked for."""
+
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes the records that the handler of this context emits."""
+
+
+class AnyOutbox(Protocol):
+    """Takes records; ``count`` is how many of this attempt it has taken. The rest is for the executor (``emit.py``)."""
+
+    count: int
+
+    def emit(
+        self, topic: str, value: Any, key: str | bytes | None, headers: EmittedHeaders, partition: int | None
+    ) -> None:
+        """Take a record, as ``ChildContext.emit``."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+    def take(self, key: int) -> Iterator[JobEmitted]:
+        """Take out what was not sent yet."""
+
+    def told(self, number: int, covered: int) -> None:
+        """Note that a checkpoint was sent."""
+
+    def confirmed(self, number: int) -> None:
+        """Free the room of what a durable checkpoint covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +101,20 @@ class InputRecords(Seekable):
 
 
 class LocalTransport:
-    """For one child in the caller's process: checkpoints are durable at once, the last progress is kept."""
+    """For one child in the caller's process: checkpoints are durable at once, the last progress is kept.
 
-    def __init__(self) -> None:
+    So is what the handler emits, in ``emitted``, unless ``take`` gets it. ``told`` says what a topic is; by default it
+    has one partition.
+    """
+
+    def __init__(
+        self, *, told: Callable[[str], TopicTold] | None = None, take: Callable[[Emitted], None] | None = None
+    ) -> None:
         self.done = 0.0
         self.total = 0.0
+        self.emitted: list[Emitted] = []
+        self._told = told
+        self._take = take or self.emitted.append
 
     def heartbeat(self) -> None:
         """Do nothing."""
@@ -95,6 +129,18 @@ class LocalTransport:
     async def until(self, number: int) -> None:
         """Do as ``wait``."""
         self.wait(number)
+
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes what the handler emits."""
+        from streamsched.worker.emit import LocalOutbox
+
+        return LocalOutbox(context, self, self._take)
+
+    def topic(self, name: str) -> TopicTold:
+        """Say what a topic is."""
+        from streamsched.worker.jobs import TopicTold
+
+        return TopicTold(name, 1, 2 * 1024 * 1024, "") if self._told is None else self._told(name)
 
 
 class ChildContext:
@@ -135,7 +181,7 @@ class ChildContext:
         """The latest checkpoint: its state, its number, and how many records it covers. One tuple, stored at once: the
         executor's other thread reads it while the handler goes on."""
         self._reported = 0
-        self._outbox: Outbox | None = None
+        self._outbox: AnyOutbox | None = None
         self._finished = 0  # records that the finished elements of resume() have emitted
         self._stop = False
         self._done = -1  # elements that the caller of resume() has finished; -1: it was not called
@@ -205,9 +251,7 @@ class ChildContext:
         """
         outbox = self._outbox
         if outbox is None:
-            from streamsched.worker.emit import Outbox  # late: most children emit nothing
-
-            outbox = self._outbox = Outbox(self, self._transport)
+            outbox = self._outbox = self._transport.outbox(self)
         outbox.emit(topic, value, key, headers, partition)
 
     def resume(self, iterable: Iterable[T], every: int | None = None) -> Iterator[T]:
@@ -301,7 +345,7 @@ class ChildContext:
         self._stop = True
 
     @property
-    def outbox(self) -> Outbox | None:
+    def outbox(self) -> AnyOutbox | None:
         """What the handler has emitted; None: nothing so far."""
         return self._outbox
 

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -27,7 +27,7 @@ from streamsched.worker import copies, descendants, errors, wire
 from streamsched.worker.context import ChildContext, LocalTransport, Transport
 from streamsched.worker.endings import Outcome, ending_of, raised, read_arguments
 from streamsched.worker.handlers import Handler
-from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned, TopicAsked, TopicTold
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
@@ -37,6 +37,8 @@ from streamsched.worker.streams import Capture
 
 if TYPE_CHECKING:
     from streamsched.worker.async_context import AsyncChildContext
+    from streamsched.worker.context import AnyOutbox
+    from streamsched.worker.emit import Directory
     from streamsched.worker.lanes import Lane, Lanes
 
 TICK_S: Final = 0.020
@@ -68,6 +70,7 @@ class Executor:
         self._pid = os.getpid()
         self._queue: deque[Job] = deque()
         self._journal: wire.Journal | None = None
+        self._directory: Directory | None = None
         self._context: ChildContext | None = None
         self._key = -1
         self._began = 0
@@ -304,6 +307,32 @@ class Executor:
                 self._news.wait(0.1)
                 self.heartbeat()
 
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes what the handler emits; it is imported with the first record."""
+        from streamsched.worker.emit import Outbox
+
+        return Outbox(context, self)
+
+    def topic(self, name: str) -> TopicTold:
+        """Ask the pool what a topic is."""
+        return self.find_topic(name, self._key, self._waits)
+
+    def find_topic(self, name: str, key: int, waits: Callable[[], bool]) -> TopicTold:
+        """Ask the pool for a job; ``waits`` is called meanwhile, and says whether to go on waiting."""
+        from streamsched.worker.emit import Directory
+
+        if self._directory is None:
+            self._directory = Directory()
+        return self._directory.find(name, lambda topic: self._ask(key, topic), waits)
+
+    def _ask(self, key: int, topic: str) -> None:
+        with self._writing:
+            self._write([wire.encode_item(TopicAsked(key, topic))])
+
+    def _waits(self) -> bool:
+        self.heartbeat()
+        return self._context is not None and not self._context.should_stop
+
     # --- the other thread: the link ---
 
     def _serve(self) -> None:
@@ -349,6 +378,9 @@ class Executor:
             self._recall(order.keys)
         elif isinstance(order, wire.Journal):
             self._journal = order
+        elif isinstance(order, TopicTold):
+            if self._directory is not None:
+                self._directory.told(order)
         elif isinstance(order, wire.Confirm):
             with self._lock:  # or the next job could begin in between, and believe it
                 if order.key == self._key:

@@ -17,7 +17,7 @@ from streamsched.domain.options import Options
 from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
 from streamsched.worker.devices import Devices
-from streamsched.worker.jobs import Job, News
+from streamsched.worker.jobs import Job
 from streamsched.worker.kill_reason import KillReason, possible
 from streamsched.worker.output import remains
 from streamsched.worker.page import Current
@@ -64,6 +64,7 @@ class ExecutorProcess:
         self.deaf = False  # the selector does not watch it any more
         self.closed_at = 0  # when its link ended, monotonic nanoseconds
         self.told = False  # where the journal is
+        self.asked: list[str] = []  # topics that it asks about
         self.asked_back = False  # jobs may come back in any order
         self.last_ended = -1
         self.quiet_since = 0  # since when it holds jobs and runs none of them
@@ -148,9 +149,9 @@ class ExecutorProcess:
         except OSError:  # it is gone, or will be: reading tells
             self._out.clear()
 
-    def receive(self, now: int, reads: int = _READS_IN_A_TURN) -> list[News]:
+    def receive(self, now: int, reads: int = _READS_IN_A_TURN) -> list[wire.Said]:
         """Return what news can be read now, in so many reads; notes a fault, or the end of the link."""
-        news: list[News] = []
+        news: list[wire.Said] = []
         try:
             for _ in range(reads):
                 data = self._sock.recv(_READ)
@@ -248,7 +249,7 @@ class ExecutorProcess:
                 self._process.kill()
                 self._process.wait()
 
-    def drain(self, now: int) -> list[News]:
+    def drain(self, now: int) -> list[wire.Said]:
         """Return the news that a dead executor sent, and what it had no time to send; none after a fault."""
         news = [] if self.fault else self.receive(now, _READS_AT_THE_END)
         if not self.fault:

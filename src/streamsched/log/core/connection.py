@@ -19,10 +19,12 @@ from streamsched.log.port import (
     LogTime,
     LogUnreachable,
     PositionLost,
+    TopicFacts,
     TopicMismatch,
     TopicPartition,
     TopicSpec,
 )
+from streamsched.log.topics import RECORD_LIMIT
 
 
 class Connection:
@@ -40,6 +42,10 @@ class Connection:
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions."""
         return self._cluster.partition_count(topic)
+
+    def facts(self, topic: str) -> TopicFacts:
+        """Say how many partitions a topic has, and what it takes."""
+        return TopicFacts(self._cluster.partition_count(topic), RECORD_LIMIT)
 
     def topic_id(self, topic: str) -> str:
         """Return which topic of this name it is: here none is ever deleted."""

@@ -11,7 +11,7 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.port import Hanging, Listener, LogError, TopicPartition, TopicSpec
+from streamsched.log.port import Hanging, Listener, LogError, TopicFacts, TopicPartition, TopicSpec
 from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
@@ -67,6 +67,12 @@ class KafkaLog:
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
         return len(self._admin.topic(topic).partitions)
+
+    def facts(self, topic: str) -> TopicFacts:
+        """Say how many partitions a topic has, and what it takes. Raises ``TopicMismatch`` where there is none."""
+        from streamsched.log.kafka import topics
+
+        return topics.facts(self._admin, topic)
 
     def topic_id(self, topic: str) -> str:
         """Return the id of the topic of this name. Raises ``TopicMismatch`` for an unknown topic."""

@@ -18,9 +18,9 @@ from streamsched.domain.placeholders import encode
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.outside import OutsideSplitter
 from streamsched.domain.splitters.topic import TopicSplit
-from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, EmittedHeaders, Transport
+from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, Transport
 from streamsched.worker.errors import BadArguments, NonRetryable, PayloadTooLarge, StopChild
-from streamsched.worker.jobs import PLAN
+from streamsched.worker.jobs import PLAN, EmittedHeaders
 from streamsched.worker.payload import write_state
 from streamsched.worker.sources.errors import BadItem, PlanTooLarge, SplitChanged, TooManyChildren
 from streamsched.worker.sources.generators import GENERATORS
