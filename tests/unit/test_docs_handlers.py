@@ -13,7 +13,7 @@ from streamsched import ChildContext, LocalTransport
 from streamsched.testing import run_child
 
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
-INSIDE = {"request_stop", "unsaved", "finish", "continue_with", "covered", "outbox"}
+INSIDE = {"read_from", "request_stop", "unsaved", "finish", "continue_with", "covered", "outbox"}
 """For whoever runs the handler."""
 
 

@@ -382,13 +382,7 @@ class Executor:
             if self._directory is not None:
                 self._directory.told(order)
         elif isinstance(order, wire.Confirm):
-            with self._lock:  # or the next job could begin in between, and believe it
-                if order.key == self._key:
-                    self._confirmed = max(self._confirmed, order.number)
-                    if self._context is not None and self._context.outbox is not None:
-                        self._context.outbox.confirmed(order.number)
-            with self._news:
-                self._news.notify_all()
+            self._confirm(order)
         elif isinstance(order, wire.Stop):
             self._recall((order.key,))
             with self._lock:
@@ -401,6 +395,15 @@ class Executor:
             self._work.release()
         if self._lanes is not None:
             self._lanes.obey(order)
+
+    def _confirm(self, order: wire.Confirm) -> None:
+        with self._lock:  # or the next job could begin in between, and believe it
+            if order.key == self._key:
+                self._confirmed = max(self._confirmed, order.number)
+                if self._context is not None and self._context.outbox is not None:
+                    self._context.outbox.confirmed(order.number)
+        with self._news:
+            self._news.notify_all()
 
     def _recall(self, keys: Collection[int] | None) -> None:
         with self._lock:
