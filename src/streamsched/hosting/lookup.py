@@ -9,22 +9,23 @@ from contextlib import suppress
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.log.port import LogError, TopicFacts, TopicMismatch, TopicSpec
+from streamsched.log.topic_admin import TopicAdmin
 from streamsched.worker.outlet import Outlet
 
 
 def outlet(site: Installation) -> Outlet:
     """Build what says where the handlers of a node may write to."""
     settings = site.settings
-    look = TopicLookup(settings).begin if settings.brokers else lambda topic: lambda: _made(site, topic)
+    look = TopicLookup(settings).begin if settings.brokers else lambda topic: lambda: made(site.log, topic)
     return Outlet(patterns=settings.emit, prefix=settings.prefix, look=look, now=site.clock.monotonic)
 
 
-def _made(site: Installation, topic: str) -> TopicFacts:
-    """Make a topic of the embedded log where it is used first."""
+def made(log: TopicAdmin, topic: str) -> TopicFacts:
+    """Say what a topic is; make it where it is used first, in a log of one user's."""
     with suppress(TopicMismatch):
-        return site.log.facts(topic)
-    site.log.create_topics([TopicSpec(topic, 1, {})])
-    return site.log.facts(topic)
+        return log.facts(topic)
+    log.create_topics([TopicSpec(topic, 1, {})])
+    return log.facts(topic)
 
 
 class TopicLookup:

@@ -15,10 +15,11 @@ from streamsched.runtime.clock import Clock
 from streamsched.testing.context import CrashPoint, ObservedTransport, context_of
 from streamsched.testing.program import Ended, run_program
 from streamsched.worker import errors, jobs, local
-from streamsched.worker.context import PAYLOAD_LIMIT
+from streamsched.worker.context import PAYLOAD_LIMIT, AnyOutbox, ChildContext
 from streamsched.worker.endings import Outcome, ending_of, read_arguments
 from streamsched.worker.handlers import Handlers
 from streamsched.worker.kill_reason import death_ending
+from streamsched.worker.outlet import Outlet
 from streamsched.worker.payload import write_result
 from streamsched.worker.results import Results
 
@@ -41,12 +42,13 @@ class LocalPool:
 
     def __init__(
         self, *, slots: int, clock: Clock, crash_of: Callable[[jobs.Job, int | str], CrashPoint | None],
-        results_of: Callable[[jobs.Job, ReduceInput], Results],
+        results_of: Callable[[jobs.Job, ReduceInput], Results], outlet: Outlet,
     ) -> None:  # fmt: skip
         self._slots = slots
         self._clock = clock
         self._crash_of = crash_of
         self._results_of = results_of
+        self._outlet = outlet
         self._handlers = Handlers([EVERYTHING])
         self._waiting: deque[jobs.Job] = deque()
         self._runs: dict[int, _Run] = {}
@@ -67,7 +69,7 @@ class LocalPool:
             options = read_options(job.options or "{}")
             stage = WORK if options is None else options.stage
             crash = self._crash_of(job, job.child if stage == WORK else stage)
-            self._runs[job.key] = _Run(job, stage, partial(self._work, options), self._clock, crash)
+            self._runs[job.key] = _Run(job, stage, partial(self._work, options), self._clock, crash, self._outlet)
         for key, run in list(self._runs.items()):
             self._news += run.go_on()
             if run.ended:
@@ -96,7 +98,7 @@ class LocalPool:
     def confirm(self, key: int, number: int) -> None:
         """Report that this checkpoint is durable."""
         if key in self._runs:
-            self._runs[key].confirmed = number
+            self._runs[key].confirm(number)
 
     def running(self) -> list[jobs.Running]:
         """List what runs."""
@@ -127,9 +129,11 @@ class _Run(ObservedTransport):
     """One job in its thread. Either the thread runs or the pool's: each hands over to the other, and waits."""
 
     def __init__(
-        self, job: jobs.Job, stage: str, work: Callable[[_Run], Ended], clock: Clock, crash: CrashPoint | None
-    ) -> None:
+        self, job: jobs.Job, stage: str, work: Callable[[_Run], Ended], clock: Clock, crash: CrashPoint | None,
+        outlet: Outlet,
+    ) -> None:  # fmt: skip
         super().__init__(crash)
+        self._outlet = outlet
         self.job = job
         self.confirmed = 0
         self.ended = False
@@ -163,6 +167,12 @@ class _Run(ObservedTransport):
         if self._thread.ident:
             self.go_on()
 
+    def confirm(self, number: int) -> None:
+        """Hear that a checkpoint is durable."""
+        self.confirmed = number
+        if self.context.outbox is not None:
+            self.context.outbox.confirmed(number)
+
     def report(self) -> jobs.Running:
         """Tell how far it is."""
         done, total = self.progresses[-1] if self.progresses else (0.0, 0.0)
@@ -172,7 +182,7 @@ class _Run(ObservedTransport):
 
     def checkpointed(self, state: str, number: int) -> None:
         """Tell of a checkpoint, and let others go on."""
-        self._news = [jobs.JobCheckpointed(key=self.job.key, state=state, number=number, wait=False)]
+        self._tell(state, number, wait=False)
         if number % max(1, number // STOPS) == 0:
             self._stand_still()
 
@@ -181,8 +191,35 @@ class _Run(ObservedTransport):
         while self.confirmed < number and not self.context.should_stop:
             found = self.context.unsaved(again=True)
             if found is not None:
-                self._news = [jobs.JobCheckpointed(key=self.job.key, state=found[0], number=number, wait=True)]
+                self._tell(found[0], number, wait=True)
             self._stand_still()
+
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes the records that the handler emits."""
+        from streamsched.worker.emit import Outbox
+
+        return Outbox(context, self)
+
+    def topic(self, name: str) -> jobs.TopicTold:
+        """Say what a topic is."""
+        told = self._outlet.ask(name)
+        assert told is not None  # noqa: S101 - the log in memory answers at once
+        return told
+
+    def _tell(self, state: str, number: int, *, wait: bool) -> None:
+        """Tell the latest checkpoint, and what was emitted before it."""
+        covered = self.context.covered[1]
+        self._news = [news for news in self._news if isinstance(news, jobs.JobEmitted)]
+        self._tell_records()
+        self._news.append(
+            jobs.JobCheckpointed(key=self.job.key, state=state, number=number, wait=wait, covered=covered)
+        )
+        if self.context.outbox is not None:
+            self.context.outbox.told(number, covered)
+
+    def _tell_records(self) -> None:
+        if self.context.outbox is not None:
+            self._news += self.context.outbox.take(self.job.key)
 
     def _stand_still(self) -> None:
         self._pools.release()
@@ -203,6 +240,8 @@ class _Run(ObservedTransport):
             self.context.finish()
             stopped = isinstance(error, errors.StopChild) and self.context.should_stop
             failure = None if stopped else errors.describe(error.with_traceback(_handlers_frames(error)))
+        if not self.died:
+            self._tell_records()
         self._news.append(self._ending(failure, result, stopped=stopped))
         self.ended = True
         self._pools.release()
@@ -213,7 +252,8 @@ class _Run(ObservedTransport):
             return death_ending(None, key, self._started_at, now, "the test had it die")
         unsaved = self.context.unsaved()
         outcome = Outcome(result, failure, stopped=stopped)
-        return ending_of(key, self._started_at, now, outcome, unsaved[0] if unsaved else None)
+        state, _, covered = unsaved or (None, 0, 0)
+        return ending_of(key, self._started_at, now, outcome, state, covered)
 
 
 def _handlers_frames(error: BaseException) -> TracebackType | None:

@@ -16,6 +16,7 @@ from streamsched.testing.copies import run_in_copy
 from streamsched.worker.context import PAYLOAD_LIMIT, Result
 from streamsched.worker.errors import StopChild
 from streamsched.worker.handlers import Handlers
+from streamsched.worker.jobs import Emitted
 from streamsched.worker.local import LocalResults, call
 from streamsched.worker.payload import write_result, write_state
 
@@ -39,6 +40,8 @@ class ChildRun:
     """What was logged meanwhile, from INFO on."""
     state: Any = None
     """Where another attempt resumes: the last checkpoint, or what this one was given. Pass it on as ``resume``."""
+    emitted: list[Emitted] = field(default_factory=list)
+    """What it emitted, in order; of an attempt that died or stopped, only what its last checkpoint covers."""
     died: bool = False
     stopped: bool = False
     """Whether it was asked to stop, and did."""
@@ -107,6 +110,8 @@ class _Recorder(ObservedTransport):
         self._stop_after = stop_after
         self._leave = leave
         self.progresses = run.progress
+        self.emitted = run.emitted
+        self._take = run.emitted.append
 
     def live_through(self, work: Callable[[], Any]) -> ChildRun:
         """Do the work of the attempt, and return what became of it."""
@@ -119,6 +124,7 @@ class _Recorder(ObservedTransport):
                 run.result = values.read(write_result(returned, PAYLOAD_LIMIT) or "null")
                 self.reach("end")
         except BaseException as error:
+            del run.emitted[self.context.covered[1] :]
             if self.died:
                 run.result, run.died = None, True
             elif isinstance(error, StopChild) and self.context.should_stop:
@@ -134,6 +140,7 @@ class _Recorder(ObservedTransport):
     def dying(self) -> None:
         if self._leave is not None:
             self._run.result, self._run.died = None, True
+            del self._run.emitted[self.context.covered[1] :]
             self._leave(self._run)
 
     def checkpointed(self, state: str, number: int) -> None:
