@@ -118,12 +118,13 @@ def options_in(text: str | None) -> Options:
 
 def options_of(spec: ChildSpec, options: Options = NONE) -> Options | None:
     """Return the options of children, with what is known of them besides; None where they run a plain handler."""
+    many = spec.concurrency if spec.concurrency > 1 else None
+    if spec.command is None and not (spec.setup or spec.reuse or spec.memory_bytes or many):  # called for each child
+        return None if options is NONE else options
     command = None
     if spec.command is not None:
         command = msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions)
-    if command is not None or spec.uses_executors:
-        options = msgspec.structs.replace(
-            options, command=command, setup=spec.setup or None, reuse=spec.reuse or None,
-            memory=spec.memory_bytes or None, concurrency=spec.concurrency if spec.concurrency > 1 else None,
-        )  # fmt: skip
-    return None if options == NONE else options
+    return msgspec.structs.replace(
+        options, command=command, setup=spec.setup or None, concurrency=many, reuse=spec.reuse or None,
+        memory=spec.memory_bytes or None,
+    )  # fmt: skip

@@ -25,6 +25,8 @@ Check = Callable[[Any], Any]
 SHOWN: Final = 200
 """Characters of what came that a message shows."""
 DECORATORS: Final = 100
+"""Functions around a function, at most."""
+_ANYTHING: Final = (Any, object, "Any", "typing.Any", "object")
 _VAR_POSITIONAL: Final = 0x04
 _VAR_KEYWORDS: Final = 0x08
 
@@ -89,7 +91,11 @@ def arguments_of(handler: Any) -> Arguments | None:
     if function is None or not isinstance(annotations, dict):
         return None
     first = function.__code__.co_varnames[:1]
-    kept = {name: annotation for name, annotation in annotations.items() if name not in (*first, "return")}
+    kept = {
+        name: annotation
+        for name, annotation in annotations.items()
+        if name not in (*first, "return") and annotation not in _ANYTHING
+    }
     return Arguments(function, kept) if kept else None
 
 

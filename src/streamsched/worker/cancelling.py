@@ -16,6 +16,7 @@ from streamsched.worker.process import ExecutorProcess
 
 CANCEL_NS: Final = 1_000_000_000
 """In which a coroutine that was cancelled may end."""
+_LIMITS: Final = ("timeout", "heartbeat")
 
 
 def early(grace_ns: int) -> int:
@@ -23,34 +24,44 @@ def early(grace_ns: int) -> int:
     return min(CANCEL_NS, grace_ns // 2)
 
 
-def wants_cancel(executor: ExecutorProcess, current: Current, now: int, awake: int) -> bool:
-    """Return whether a child has to go from now on that runs in a lane, and note why and until when it may end."""
-    key = current.key
-    if key in executor.cancelled:
-        return False
-    if key in executor.dropped:
-        reason: KillReason | None = KillReason(key, "dropped")
-    elif (job := executor.held.get(key)) is None:
-        return False
-    else:
-        reason = judge(job, current, now, executor.stopping.get(key), awake)
-    if reason is None:
-        return False
-    executor.cancelled[key] = reason, now + CANCEL_NS
-    return True
+def judge_lanes(executor: ExecutorProcess, now: int, awake: int) -> tuple[list[int], KillReason | None]:
+    """Return which async jobs are to be cancelled from now on, and why their executor is to be killed, if it is.
 
-
-def overdue(executor: ExecutorProcess, now: int) -> KillReason | None:
-    """Return why to kill an executor: a child did not end that was cancelled, or one that blocks did not let it."""
+    A job that holds up the loop pays for the limits that others break meanwhile. What it held up counts as silent only
+    from then on.
+    """
     blocker = executor.page.blocker()
-    for reason, until in executor.cancelled.values():
-        blocks = blocker in executor.held and reason.reason in ("timeout", "heartbeat")
-        if now > until or (blocks and blocker == reason.key):
-            if blocks and blocker != reason.key:
-                return KillReason(
-                    blocker, "heartbeat", "it held up the event loop of its executor, until others broke their limits"
-                )
-            return reason
+    if blocker in executor.held:
+        executor.blocked_at = executor.blocked_at or now
+        executor.freed_at = now
+    else:
+        blocker, executor.blocked_at, awake = -1, 0, max(awake, executor.freed_at)
+    found: list[int] = []
+    for current in executor.look_at_lanes(now):
+        kill_reason = None if current.key in executor.cancelled else _reason_of(executor, current, now, awake)
+        if kill_reason is None:
+            continue
+        if blocker in (-1, current.key) or kill_reason.reason not in _LIMITS:
+            executor.cancelled[current.key] = kill_reason, now + CANCEL_NS
+            found.append(current.key)
+        elif now - executor.blocked_at > CANCEL_NS:
+            message = "it held up the event loop of its executor, until others broke their limits"
+            return found, KillReason(blocker, "heartbeat", message)
+    return found, _overdue(executor, now, blocker)
+
+
+def _reason_of(executor: ExecutorProcess, current: Current, now: int, awake: int) -> KillReason | None:
+    if current.key in executor.dropped:
+        return KillReason(current.key, "dropped")
+    job = executor.held.get(current.key)
+    return None if job is None else judge(job, current, now, executor.stopping.get(current.key), awake)
+
+
+def _overdue(executor: ExecutorProcess, now: int, blocker: int) -> KillReason | None:
+    """Return why a job did not have to be waited for that was cancelled: its time is over, or it hears nothing."""
+    for kill_reason, until in executor.cancelled.values():
+        if now > until or (blocker == kill_reason.key and kill_reason.reason in _LIMITS):
+            return kill_reason
     return None
 
 

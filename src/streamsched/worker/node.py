@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_S: Final = 0.05
 """Seconds after an aborted transaction before the next one: the group is served in between."""
+TOLD: Final = 200
+"""Running children of which a beat tells: with ``child.concurrency`` a worker may run thousands."""
 LONG_RUNNING_S: Final = 0.5
 """Seconds after which a running child is worth a ChildStarted."""
 
@@ -209,13 +211,14 @@ class Worker:
             logger.warning("cannot delete settled records of the work log now, will try again: %s", error)
 
     def _status(self) -> NodeStatus:
+        runs = self._pool.running()
         running = tuple(
             self._outcomes.running(child, item)
-            for item in self._pool.running()
+            for item in runs[:TOLD]
             if (child := self._children.running.get(item.key)) is not None
         )
         pending = sum(len(owned.children) for owned in self._owned.values())
-        free = max(0, self._slots - len(running))
+        free = max(0, self._slots - len(runs))
         metrics.CHILDREN_LIVE.set(pending)
         metrics.SLOTS.set(self._slots - free, "used")
         metrics.SLOTS.set(free, "free")

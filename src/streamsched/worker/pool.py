@@ -341,12 +341,13 @@ class ExecutorPool:
                 executor.kill(kill_reason)
 
     def _judge_lanes(self, executor: ExecutorProcess, now: int) -> None:
-        for current in executor.look_at_lanes(now):
-            if cancelling.wants_cancel(executor, current, now, self._awake):
-                self._send(executor, wire.Cancel(current.key))
-            self._recall_behind(executor, current, now)
-        if executor.cancelled and (kill_reason := cancelling.overdue(executor, now)) is not None:
+        keys, kill_reason = cancelling.judge_lanes(executor, now, self._awake)
+        for key in keys:
+            self._send(executor, wire.Cancel(key))
+        if kill_reason is not None:
             executor.kill(kill_reason)
+        elif executor.lanes == 1 and (current := executor.look(now)) is not None:
+            self._recall_behind(executor, current, now)
 
     def _judge(self, executor: ExecutorProcess, current: Current, now: int) -> None:
         if current.key in executor.dropped:

@@ -77,6 +77,8 @@ class ExecutorProcess:
         self.kind: tuple[str, str | None] = ("", None)  # handler and options of what it was given last
         self.setup = ""  # what it was given last of such
         self.alone = False  # what it holds is to run with nothing beside it
+        self.blocked_at = 0  # since when a job is seen that holds up its loop
+        self.freed_at = 0  # when that was seen last
         self.memory_look = 0  # when to look at its memory again, monotonic nanoseconds
         self.starved = ""  # the kernel killed it for want of memory: how that is known
         self.cancelled: dict[int, tuple[KillReason, int]] = {}

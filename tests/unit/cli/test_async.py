@@ -80,6 +80,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
         self._thread.join(20)
+        self._loop.close()
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ BEYOND: Final = {
     'size: "${min(n, m)}"', 'size: "${max(n, files)}"', "${min(n, 2)}",
     'by: jobs:pieces\n  args: {a: "${m}"}', "list: {items: [a]}\n  args: {a: 1}", "list: {items: [a]}\n  timeout: 1m",
     "list: {items: [a]}\n  retry: {}", "files: {glob: a, count: 1, bytes: 1MB}", 'bytes: {files: "${m}"}',
+    "command: [a]\n  concurrency: 5", "command: [a]\n  setup: a:b",
     ".nan", "9223372036854775808", "²m:f",
     'command: [""]', 'command: ["${n}"]', PROGRAM[1], f'command: ["{"x" * 999}"]', 'command: [x, "a\\0"]',
     'command: [x]\n  env: {A: "${child.frst}"}', 'command: [x]\n  env: {STREAMSCHED_A: ""}',

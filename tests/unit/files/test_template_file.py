@@ -41,6 +41,7 @@ child:
 failure:
   tolerate: 1%
 """
+HANDLER = "handler: package.module:function"
 LIST = ('range:\n    first: 1\n    last: "${n}"\n    size: "${chunk}"', "list: {items: [a, b], size: 2}")
 PROGRAM = ("handler: package.module:function", 'command: [x, "${m}"]')
 
@@ -68,6 +69,8 @@ WRONG = [
     wrong("handler:", "handlr:", 12, "child.handlr", "did you mean handler?"),
     wrong("backoff:", "back_of:", 20, "child.retry.back_of", "did you mean backoff?"),
     wrong("1%", "{count: 1, prcent: 2}", 22, "failure.tolerate.prcent", "did you mean percent?"),
+    wrong(HANDLER, "command: [a]\n  concurrency: 5", 13, "child.concurrency", "for a handler"),
+    wrong(HANDLER, "command: [a]\n  setup: a:b", 13, "child.setup", "for a handler", "remove it"),
     wrong("timeout: 10m", "concurrency: 0", 16, "child.concurrency", "at least 1"),
     wrong("timeout: 10m", "concurrency: 1001", 16, "child.concurrency", "at most 1000"),
     wrong("timeout: 10m", "setup: warm", 16, "child.setup", "write package.module:function"),

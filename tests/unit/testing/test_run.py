@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -12,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from streamsched import ChildContext, NonRetryable, PayloadTooLarge, Result
+from streamsched import AsyncChildContext, ChildContext, NonRetryable, PayloadTooLarge, Result
 from streamsched.testing import crash_after, run_child
+from streamsched.worker.errors import BadArguments
 
 
 def squares(ctx: ChildContext, numbers: list[int], factor: int = 1) -> dict[str, Any]:
@@ -133,3 +135,20 @@ def test_only_the_fixture_needs_pytest() -> None:
 def test_a_handler_has_a_name() -> None:
     run = run_child("streamsched.examples.numbers:print_numbers", {"first": 1, "last": 2})
     assert run.checkpoints[-1] == {"resume": 2}
+
+
+async def later(ctx: AsyncChildContext, path: Path) -> list[str]:
+    for step in range((ctx.last_checkpoint or 0) + 1, 4):
+        await asyncio.sleep(0)
+        await ctx.checkpoint(step, wait=True)
+    return [path.name]
+
+
+def test_an_async_handler_and_its_annotations() -> None:
+    assert run_child(later, {"path": "a/b"}).result == ["b"]
+    died = run_child(later, {"path": "a/b"}, crash=crash_after("checkpoint", 2))
+    assert (died.died, died.state) == (True, 2)
+    assert run_child(later, {"path": "a/b"}, resume=died.state).checkpoints == [3]
+    assert run_child(later, {"path": "a/b"}, stop_after=1).stopped
+    with pytest.raises(BadArguments, match="argument path: expected Path, and got 5"):
+        run_child(later, {"path": 5})

@@ -57,6 +57,17 @@ async def blocks(ctx: AsyncChildContext, seconds: float = 60.0, first: float = 0
     return "blocked"
 
 
+async def beats(ctx: AsyncChildContext, times: int) -> str:
+    for _ in range(times):
+        await asyncio.sleep(0.05)
+        ctx.heartbeat()
+    return "alive"
+
+
+async def either(ctx: AsyncChildContext, block: float, times: int) -> str:
+    return await (blocks(ctx, block) if block else beats(ctx, times))
+
+
 async def steps(ctx: AsyncChildContext, count: int, seconds: float) -> int:
     for _ in ctx.resume(range(count)):
         await asyncio.sleep(seconds)
