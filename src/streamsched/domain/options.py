@@ -95,6 +95,14 @@ def read_options(text: str) -> Options | None:
     return found if found.stage == WORK or own.get(found.stage) is not None else None
 
 
+def index_of(child: int, text: str | None) -> int:
+    """Return the number of a child inside its stage, as people count, by its options."""
+    options = None if text is None else read_options(text)
+    if options is None:
+        return child
+    return child - (options.inputs is not None) if options.stage == WORK else 0
+
+
 def options_of(spec: ChildSpec) -> Options | None:
     """Return the options of work children; None where they run a plain handler."""
     if spec.command is None:
