@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from streamsched.log.port import TopicMismatch as TopicMismatch
     from streamsched.queries.certificate import NotCertifiable as NotCertifiable
     from streamsched.task import Task as Task
+    from streamsched.worker.async_context import AsyncChildContext as AsyncChildContext
     from streamsched.worker.context import ChildContext as ChildContext
     from streamsched.worker.context import LocalTransport as LocalTransport
     from streamsched.worker.context import Result as Result
@@ -62,6 +63,7 @@ _HOMES = {
     "TopicMismatch": "log.port",
     "UnknownSchema": "log.codec",
     # What a handler is given, may raise, and may be handed.
+    "AsyncChildContext": "worker.async_context",
     "ChildContext": "worker.context",
     "LocalTransport": "worker.context",
     "Result": "worker.context",
@@ -74,10 +76,11 @@ _HOMES = {
 """Where each name is at home, below ``streamsched``. Imported late: every command and executor imports this package."""
 
 __all__ = [
-    "AsyncClient", "AsyncTask", "ChildContext", "ChildError", "Client", "InputError", "Job", "LocalTransport",
-    "LogError", "LogTaken", "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask", "NonRetryable",
-    "NotCertifiable", "NotRedrivable", "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict", "StopChild",
-    "Task", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "job", "plan", "request", "run",
+    "AsyncChildContext", "AsyncClient", "AsyncTask", "ChildContext", "ChildError", "Client", "InputError", "Job",
+    "LocalTransport", "LogError", "LogTaken", "LogUnreachable", "NoResult", "NoSuchSchedule", "NoSuchTask",
+    "NonRetryable", "NotCertifiable", "NotRedrivable", "PayloadTooLarge", "Result", "RetryAfter", "ScheduleConflict",
+    "StopChild", "Task", "TaskConflict", "TopicMismatch", "UnknownSchema", "__version__", "job", "plan", "request",
+    "run",
 ]  # fmt: skip
 
 

@@ -119,6 +119,7 @@ def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: Lo
     assert seen == [b"before"]
     assert reader.position(place) <= 2
     assert log.end([place])[place] >= 4
+    assert log.stable_end([place]) == {place: 2}
     assert log.held([place, node.place(1)], []) == {place: 2}
     with pytest.raises(LogUnreachable):
         log.committed(node.group, [place], stable=True, timeout=0.3)
@@ -128,6 +129,7 @@ def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: Lo
     until(harness, poll, what="the committed records")
     assert seen == [b"before", b"open", b"behind"]
     assert log.held([place], []) == {}
+    assert log.stable_end([place]) == log.end([place])
     assert stable(log, node.group, place) == Committed(1, "open")
 
 

@@ -178,9 +178,12 @@ def template(rng: Random, plan: Scenario) -> Template:
 
 
 def _code(lot: int) -> dict[str, Any]:
-    """Give one of three templates a program in place of the handler."""
+    """Give one of three templates a program in place of the handler, and others a use of executors."""
     program = Command(words=["made-up", "${child.index}"], exit_codes={"3": "fail"})
-    return {"command": program} if lot % 3 == 0 else {"handler": "made.up:handler"}
+    if lot % 3 == 0:
+        return {"command": program}
+    uses = {"concurrency": 3, "setup": "made.up:warm", "reuse": lot % 5} if lot % 4 == 0 else {}
+    return {"handler": "made.up:handler", **uses}
 
 
 def _reduce(lot: int) -> ChildSpec | None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import AllowCommand, DrainTimeout, Name, Reuse, Slots, settings_of, slots_or_cpus
+from streamsched.cli.options import (
+    AllowCommand,
+    DevicesOption,
+    DrainTimeout,
+    Name,
+    Reuse,
+    Slots,
+    devices_of,
+    settings_of,
+    slots_or_cpus,
+)
 from streamsched.cli.printing import note
 from streamsched.domain.errors import InputError
 from streamsched.domain.routing import problem_of_patterns
@@ -46,6 +56,7 @@ def worker(
         float, typer.Option(metavar="SECONDS", min=0, help="Least time between durable checkpoints of one child.")
     ] = 1.0,
     reuse: Reuse = 0,
+    devices: DevicesOption = None,
 ) -> int:  # fmt: skip
     """Run a worker, which runs children until it is stopped.
 
@@ -54,6 +65,7 @@ def worker(
     """
     _check_grace(grace_period, drain_timeout)
     modules, programs = allowed_modules(allow), allowed_programs(allow_command)
+    bound = devices_of(devices)
     settings = _node_settings(context, "worker", name)
     patterns = (*modules, *(programs or settings.allow_command))
     from streamsched.hosting.node import serve_worker
@@ -66,7 +78,7 @@ def worker(
         )
     timing = WorkerTiming(drain=drain_timeout, checkpoint=checkpoint_interval)
     slots = slots_or_cpus(slots)
-    serve_worker(settings, name=name, slots=slots, allow=patterns, timing=timing, reuse=reuse)
+    serve_worker(settings, name=name, slots=slots, allow=patterns, timing=timing, reuse=reuse, devices=bound)
     return 0
 
 

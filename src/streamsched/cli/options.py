@@ -24,6 +24,7 @@ from streamsched.domain.visible import visible
 if TYPE_CHECKING:
     from streamsched.client import Client
     from streamsched.installation.settings import Settings
+    from streamsched.worker.devices import Devices
 
 _NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -223,6 +224,12 @@ Reuse = Annotated[
     typer.Option("--reuse", metavar="N", min=0, envvar="STREAMSCHED_REUSE", show_default=False,
                  help="Replace an executor process after N children [default: 0, never]."),
 ]  # fmt: skip
+DevicesOption = Annotated[
+    str | None,
+    typer.Option("--devices", metavar="NAME=A,B", envvar="STREAMSCHED_DEVICES", show_default=False,
+                 help="Set an environment variable of each slot's handlers to one of these values, in turn "
+                 "(CUDA_VISIBLE_DEVICES=0,1)."),
+]  # fmt: skip
 AllowCommand = Annotated[
     list[str] | None,
     typer.Option("--allow-command", metavar="PROGRAM",
@@ -234,6 +241,18 @@ DrainTimeout = Annotated[
 ]
 Reason = Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")]
+
+
+def devices_of(text: str | None) -> Devices | None:
+    """Read which devices the slots have. Raise InputError."""
+    if text is None:
+        return None
+    from streamsched.worker.devices import Devices
+
+    try:
+        return Devices.parse(text)
+    except ValueError as error:
+        raise InputError(str(error), "write NAME=0,1, with a value for each slot", source="--devices") from None
 
 
 def slots_or_cpus(slots: int | None) -> int:

@@ -14,6 +14,7 @@ import typer
 
 from streamsched.cli.exits import INTERRUPTED
 from streamsched.cli.options import (
+    DevicesOption,
     Json,
     Pairs,
     ParamsFile,
@@ -24,6 +25,7 @@ from streamsched.cli.options import (
     Template,
     Wait,
     client_of,
+    devices_of,
     settings_of,
     slots_or_cpus,
 )
@@ -44,6 +46,7 @@ def run(
     priority: Priority = 0,
     slots: Slots = None,
     reuse: Reuse = 0,
+    devices: DevicesOption = None,
     as_json: Json = False,
 ) -> int:
     """Submit a task and work on it here until it is done.
@@ -57,7 +60,8 @@ def run(
     wanted = want(template, load_variables(template, param or [], params), task_id=task_id, priority=priority)
     from streamsched.hosting.run import Run
 
-    worker = Run(settings, slots=slots_or_cpus(slots), reuse=reuse, on_progress=FoldNotice())
+    bound = devices_of(devices)
+    worker = Run(settings, slots=slots_or_cpus(slots), reuse=reuse, devices=bound, on_progress=FoldNotice())
     try:
         submitted = worker.submit(wanted)
         before = worker.status(submitted.task_id)

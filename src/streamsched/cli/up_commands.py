@@ -8,7 +8,16 @@ from typing import Annotated
 
 import typer
 
-from streamsched.cli.options import AllowCommand, DrainTimeout, Reuse, Slots, settings_of, slots_or_cpus
+from streamsched.cli.options import (
+    AllowCommand,
+    DevicesOption,
+    DrainTimeout,
+    Reuse,
+    Slots,
+    devices_of,
+    settings_of,
+    slots_or_cpus,
+)
 from streamsched.cli.printing import note
 from streamsched.cli.progress import FoldNotice
 from streamsched.domain.errors import InputError
@@ -25,6 +34,7 @@ def up(
     allow_command: AllowCommand = None,
     drain_timeout: DrainTimeout = 30.0,
     reuse: Reuse = 0,
+    devices: DevicesOption = None,
 ) -> int:  # fmt: skip
     """Work on all tasks and schedules of the embedded log until stopped: a scheduler and a worker on this machine.
 
@@ -43,12 +53,13 @@ def up(
             "start 'streamsched scheduler' and 'streamsched worker', or leave --brokers out (and STREAMSCHED_BROKERS)",
         )
     patterns = (*allowed_modules(allow), *(allowed_programs(allow_command) or settings.allow_command))
-    slots = slots_or_cpus(slots)
+    slots, bound = slots_or_cpus(slots), devices_of(devices)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)  # nothing has begun while the journal is folded
     service = Run(
-        settings, slots=slots, command="up", allow=patterns, drain=drain_timeout, reuse=reuse, on_progress=FoldNotice()
-    )
+        settings, slots=slots, command="up", allow=patterns, drain=drain_timeout, reuse=reuse, devices=bound,
+        on_progress=FoldNotice(),
+    )  # fmt: skip
     try:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda number, frame: service.stop())

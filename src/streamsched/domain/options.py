@@ -5,6 +5,7 @@ The list of keys is closed. A worker that finds one that it does not know gives 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
@@ -67,15 +68,29 @@ class InputFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
-    """The stage of a child, and what belongs to it."""
+    """The stage of a child, and what belongs to it. ``inputs``: what a child of an entry reads, perhaps nothing."""
 
     stage: str = WORK
     reduce: ReduceInput | None = None
     command: CommandOptions | None = None
     split: SplitOptions | None = None
     inputs: tuple[InputFile, ...] | None = None
+    setup: str | None = None
+    """What runs once in an executor before its first child of this setup: ``package.module:function``."""
+    concurrency: Count | None = None
+    """How many children like it may run at once in an executor."""
+    reuse: Count | None = None
+    """After how many children its executor is replaced."""
+    memory: Offset | None = None
+    """Bytes that its executor, with all that runs below it, may have in memory."""
+
+    @property
+    def may_read_log(self) -> bool:
+        """Whether its executor must know where the log is: for results, or for the records of a topic."""
+        return self.reduce is not None or self.split is not None or self.inputs is not None
 
 
+NONE: Final = Options()
 _decode: Final = msgspec.json.Decoder(Options).decode
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
@@ -85,6 +100,7 @@ def write_options(options: Options) -> str:
     return _encode(options).decode()
 
 
+@lru_cache(maxsize=256)
 def read_options(text: str) -> Options | None:
     """Read options; None where another version made them, which this one does not know."""
     try:
@@ -95,16 +111,27 @@ def read_options(text: str) -> Options | None:
     return found if found.stage == WORK or own.get(found.stage) is not None else None
 
 
+def options_in(text: str | None) -> Options:
+    """Read the options of a job, which its worker has read before."""
+    return NONE if text is None else read_options(text) or NONE
+
+
 def index_of(child: int, text: str | None) -> int:
     """Return the number of a child inside its stage, as people count, by its options."""
-    options = None if text is None else read_options(text)
-    if options is None:
-        return child
-    return child - (options.inputs is not None) if options.stage == WORK else 0
+    options = options_in(text)
+    if options.stage != WORK:
+        return 0
+    return child if options.inputs is None else child - 1
 
 
-def options_of(spec: ChildSpec) -> Options | None:
-    """Return the options of work children; None where they run a plain handler."""
-    if spec.command is None:
-        return None
-    return Options(command=msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions))
+def options_of(spec: ChildSpec, options: Options = NONE) -> Options | None:
+    """Return the options of children, with what is known of them besides; None where they run a plain handler."""
+    command = None
+    if spec.command is not None:
+        command = msgspec.convert({"exit_codes": spec.command.exit_codes}, CommandOptions)
+    if command is not None or spec.uses_executors:
+        options = msgspec.structs.replace(
+            options, command=command, setup=spec.setup or None, reuse=spec.reuse or None,
+            memory=spec.memory_bytes or None, concurrency=spec.concurrency if spec.concurrency > 1 else None,
+        )  # fmt: skip
+    return None if options == NONE else options

@@ -27,10 +27,11 @@ PATTERN_LIMIT: Final = 1_000
 class Requirement(NamedTuple):
     """What a worker must have to run the children of a stage: the module of their handler, or ``$ PROGRAM``.
 
-    Empty: nothing.
+    Empty: nothing. ``setup``: the module of what runs before them, if that is another one.
     """
 
     module: str
+    setup: str = ""
 
     @property
     def name(self) -> str:
@@ -50,16 +51,19 @@ class Requirement(NamedTuple):
 
     def met_by(self, modules: Sequence[str] | None) -> bool:
         """Return whether a worker that announced these patterns may run it; one that announced none may run all."""
-        return modules is None or not self.module or allows(modules, self.module)
+        if modules is None or not self.module:
+            return True
+        return allows(modules, self.module) and (not self.setup or allows(modules, self.setup))
 
 
 ANYWHERE: Final = Requirement("")
 
 
 @lru_cache(maxsize=4096)
-def requirement_of(handler: str) -> Requirement:
-    """Return what the handler ``package.module:function``, or ``$ PROGRAM``, requires."""
-    return Requirement(handler if handler.startswith(COMMAND) else handler.partition(":")[0])
+def requirement_of(handler: str, setup: str = "") -> Requirement:
+    """Return what the handler ``package.module:function``, or ``$ PROGRAM``, and its setup require."""
+    module, before = handler if handler.startswith(COMMAND) else handler.partition(":")[0], setup.partition(":")[0]
+    return Requirement(module, before if before != module else "")
 
 
 def allows(patterns: Sequence[str], module: str) -> bool:

@@ -115,7 +115,10 @@ class Task(Table):
 
     def requirement_of(self, child: int) -> Requirement:
         """Return what a worker must have to run a child; where the template cannot be read, nothing."""
-        return ANYWHERE if self.fault else requirement_of(self.spec_of(child).code)
+        if self.fault:
+            return ANYWHERE
+        spec = self.spec_of(child)
+        return requirement_of(spec.code, spec.setup)
 
     def requirement(self, now: int) -> Requirement:
         """Return what a worker must have to run what is dispatched next; before a plan, what comes first."""

@@ -34,11 +34,20 @@ TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HANDLER_LIMIT: Final = 1_000
 REDUCE_LEVEL: Final = 3
 """The language that has a reduce."""
-LEVEL: Final = max(REDUCE_LEVEL, COMMAND_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values()))
+EXECUTOR_LEVEL: Final = 3
+"""The language that says of a stage how its executors are used."""
+CONCURRENCY_LIMIT: Final = 1_000
+LEAST_MEMORY: Final = 64 * 2**20
+"""Bytes that an executor needs for itself."""
+LEVEL: Final = max(
+    REDUCE_LEVEL, COMMAND_LEVEL, EXECUTOR_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values())
+)
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 _LATER: Final = {"reduce", "split_timeout_ms", "split_retry"}
 """Those that stand in the canonical JSON only where they are used."""
+_OF_EXECUTORS: Final = {"setup": "", "concurrency": 1, "reuse": 0, "memory_bytes": 0}
+"""How a stage uses its executors, at first: so it stands in the canonical JSON only where it is used."""
 
 
 def _check_handler(handler: object, path: FieldPath) -> None:
@@ -66,6 +75,14 @@ class ChildSpec:
     heartbeat_ms: int = 0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     command: Command | None = None
+    setup: str = ""
+    """What runs once in an executor before its first child of this setup."""
+    concurrency: int = 1
+    """How many children an executor runs at once."""
+    reuse: int = 0
+    """After how many children an executor is replaced."""
+    memory_bytes: int = 0
+    """What an executor may have in memory, with all that runs below it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", kept(self.args, ("child", "args")))
@@ -74,6 +91,26 @@ class ChildSpec:
     def code(self) -> str:
         """What it runs, in one text: the handler, or ``$ PROGRAM``."""
         return self.handler if self.command is None else self.command.code
+
+    @property
+    def uses_executors(self) -> bool:
+        """Whether it says how its executors are used."""
+        return any(getattr(self, name) != default for name, default in _OF_EXECUTORS.items())
+
+    def check_use(self) -> None:
+        """Refuse a use of executors that cannot be. Raise TemplateError."""
+        if self.setup != "":
+            _check_handler(self.setup, ("child", "setup"))
+        check_whole(self.concurrency, ("child", "concurrency"), 1, CONCURRENCY_LIMIT)
+        check_whole(self.reuse, ("child", "reuse"), 0)
+        check_whole(self.memory_bytes, ("child", "memory"), 0, 2**62)
+        if 0 < self.memory_bytes < LEAST_MEMORY:
+            reason = f"is {self.memory_bytes:,} bytes, and a process alone needs some {LEAST_MEMORY // 2**20} MiB"
+            raise TemplateError(reason, "give more", path=("child", "memory"))
+        for name in ("setup", "concurrency") if self.command is not None else ():
+            if getattr(self, name) != _OF_EXECUTORS[name]:
+                reason = "is for a handler, and has no meaning for a program"
+                raise TemplateError(reason, "remove it", path=("child", name))
 
     @property
     def filled(self) -> dict[str, Any]:
@@ -133,6 +170,9 @@ class Template:
                 if self.reduce.command is not None:
                     raise TemplateError("a program cannot reduce", "write a handler", path=("child", "command"))
                 self._check_stage(self.reduce, set(self.params), "reduce")
+                if self.reduce.concurrency != 1:
+                    reason = "has no meaning for a reduce: there is only one"
+                    raise TemplateError(reason, "remove it", path=("child", "concurrency"))
 
     def _check_split(self) -> None:
         split, path = self.split, ("split", "timeout")
@@ -157,6 +197,7 @@ class Template:
             _check_length(child.code, ("child", "command"))
         check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
         check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
+        child.check_use()
         if not isinstance(child.args, dict):
             reason = "must be an object of named arguments"
             raise TemplateError(reason, "write {name: value}", path=("child", "args"))
@@ -165,9 +206,9 @@ class Template:
 
     @property
     def handlers(self) -> tuple[str, ...]:
-        """The handlers of all stages, or ``$ PROGRAM`` in place of one."""
-        stages = (self.child, self.splitting, self.reduce)
-        return tuple(stage.code for stage in stages if stage is not None and stage.code)
+        """The handlers of all stages, or ``$ PROGRAM`` in place of one, and their setups."""
+        stages = [stage for stage in (self.child, self.splitting, self.reduce) if stage is not None]
+        return tuple(code for stage in stages for code in (stage.code, stage.setup) if code)
 
     @property
     def splitting(self) -> ChildSpec | None:
@@ -182,6 +223,7 @@ class Template:
         """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
         calls = any(functions.has_call(getattr(self.split, each.name)) for each in fields(self.split))
         own = REDUCE_LEVEL if self.reduce is not None else 1 if self.failure.on == RUN_ALL else 0
+        own = max(own, EXECUTOR_LEVEL) if self.child.uses_executors else own
         return max(self.split.level, own, functions.LEVEL if calls else 0, COMMAND_LEVEL if self.child.command else 0)
 
     def to_json(self) -> str:
@@ -334,6 +376,7 @@ def of_stage(stage: str) -> Iterator[None]:
 def _written(spec: ChildSpec) -> dict[str, Any]:
     """Return what a stage is in JSON: of what came later only what is used."""
     later = {"handler": spec.handler, "command": spec.command}
+    later |= {name: getattr(spec, name) != default for name, default in _OF_EXECUTORS.items()}
     return {name: value for name, value in asdict(spec).items() if later.get(name, True)}
 
 

@@ -82,6 +82,8 @@ class _Reading:
         """Return the document. Raise InputError, TemplateError."""
         options, function = self._options, self._function
         handler = import_path(function)
+        if "handler" in options.child:
+            raise TemplateError("is the function itself", "remove it", path=("child", "handler"))
         functions = [(function, _named(function, "the context"))]
         args = self._filled(functions[0][1])
         reduce = None if options.reduce is None else dict(_reduce_fields(options.reduce))
@@ -229,7 +231,7 @@ def _typed(annotation: Any, name: str) -> dict[str, Any]:
             return {**_typed(type(allowed[0]), name), "enum": allowed}
     kind = _kind(annotation)
     if kind is None:
-        _refuse_type(name, f"{_shown(annotation)} is not a type that a variable can have")
+        _refuse_type(name, _unfit(annotation))
     entries = get_args(annotation)
     items = _kind(entries[0]) if kind == "array" and entries else None
     return {"type": kind} if items is None else {"type": kind, "items": items}
@@ -244,10 +246,11 @@ def _kind(annotation: Any) -> str | None:
     return next((kind for base, kind in _TYPES if issubclass(origin, base)), None)
 
 
-def _shown(annotation: Any) -> str:
+def _unfit(annotation: Any) -> str:
     if annotation is Any:
-        return "what has no annotation"
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+        return "has no type"
+    shown = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return f"{shown} is not a type that a variable can have"
 
 
 def _refuse_type(name: str, reason: str) -> NoReturn:

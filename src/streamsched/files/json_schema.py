@@ -29,9 +29,10 @@ from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.bytes import FORMATS
 from streamsched.domain.splitters.dates import EVERY, TIME
 from streamsched.domain.splitters.functions import PATTERN
-from streamsched.domain.template import TEMPLATE_NAME
+from streamsched.domain.splitters.topic import EARLIEST, LATEST, TOPIC_NAME
+from streamsched.domain.template import CONCURRENCY_LIMIT, LEAST_MEMORY, TEMPLATE_NAME
 from streamsched.files.schedule_file import POLICY, TASKS, TIMES
-from streamsched.files.template_model import TEMPLATE, duration_ms, list_of, tolerance
+from streamsched.files.template_model import TEMPLATE, duration_ms, list_of, size_bytes, tolerance
 
 Shape = dict[str, Any]
 KINDS: Final = ("template", "schedule")
@@ -98,6 +99,7 @@ _DURATION: Final = _any_of(
 )
 _COUNT: Final[Shape] = {"type": "integer", "minimum": 0}
 _MAY_COUNT: Final[Shape] = {"type": ["integer", "null"], "minimum": 0}
+_STAGES: Final = ("child", "reduce")
 _HANDLER: Final = r"^[^\s:./\\-]+(\.[^\s:./\\-]+)*:[^\s:./\\_-][^\s:./\\-]*$"
 
 
@@ -130,6 +132,7 @@ _FILLED: Final[Shape] = {"type": "string", "minLength": 1}
 _IN_FILE: Final[Shape] = {"type": "string", "pattern": "^@."}
 _PATHS: Final = _any_of(_FILLED, {"type": "array", "items": _FILLED, "minItems": 1})
 _BYTES: Final = _any_of(_SIZE, _whole(size.TEXT))
+_MOMENT: Final[Shape] = {**_whole(RFC_3339), "format": "date-time"}
 _TIME: Final = _any_of(_whole(TIME), _HOLDS_PLACEHOLDER)
 _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("name",): _whole(TEMPLATE_NAME),
@@ -157,9 +160,16 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("split", "bytes", "files"): _PATHS,
     ("split", "bytes", "size"): _BYTES,
     ("split", "bytes", "format"): {"enum": list(FORMATS)},
+    ("split", "topic", "name"): _any_of(_whole(TOPIC_NAME), _HOLDS_PLACEHOLDER),
+    ("split", "topic", "from"): _any_of({"const": EARLIEST}, _MOMENT, _HOLDS_PLACEHOLDER),
+    ("split", "topic", "to"): _any_of({"const": LATEST}, _MOMENT, _HOLDS_PLACEHOLDER),
+    ("split", "topic", "size"): _SIZE,
     ("split", "by"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}),
     ("child",): {"oneOf": [_given("handler", {"type": "string"}), _given("command", {"type": "array"})]},
     ("child", "handler"): {"pattern": _HANDLER},
+    **{(stage, "setup"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}) for stage in _STAGES},
+    **{(stage, "reuse"): _COUNT for stage in _STAGES},
+    ("child", "concurrency"): {"minimum": 1, "maximum": CONCURRENCY_LIMIT},
     ("child", "command"): {"minItems": 1},
     ("child", "exit_codes"): {"propertyNames": _whole(CODE)},
     ("child", "exit_codes", "*"): {"enum": [RETRY, FAIL]},
@@ -220,6 +230,9 @@ def _read_by(read: object, schema: Any, path: FieldPath) -> Shape:
     """Say what a function takes that makes a value plain."""
     if read is duration_ms:
         return _DURATION
+    if read is size_bytes:
+        numbers = _any_of({"const": 0}, {"type": "integer", "minimum": LEAST_MEMORY})
+        return _any_of(numbers, _whole(size.TEXT))
     if read is list_of:
         return _any_of(_IN_FILE, _plain(schema, path))
     if read is tolerance:
@@ -230,8 +243,8 @@ def _read_by(read: object, schema: Any, path: FieldPath) -> Shape:
 def _of_splitter(kind: str, name: str) -> Shape:
     """Say what the annotation of a splitter's field says."""
     splitter = SPLITTERS[kind]
-    (field,) = (each for each in dataclasses.fields(splitter) if each.name == name)
-    hint, default = get_type_hints(splitter)[name], {"default": field.default}
+    (field,) = (each for each in dataclasses.fields(splitter) if each.metadata.get("alias", each.name) == name)
+    hint, default = get_type_hints(splitter)[field.name], {"default": field.default}
     shape = _integer() if hint == int | str else msgspec.json.schema(hint)
     return {**shape, **({} if field.default is dataclasses.MISSING else default)}
 
@@ -249,7 +262,6 @@ _CALENDAR: Final = _object({field.name: _value_of(field) for field in FIELDS})
 _INTERVAL: Final = _any_of(
     {"type": "string"}, {"type": "number", "minimum": 1}, _object({"every": _DURATION, "phase": _DURATION}, ["every"])
 )
-_MOMENT: Final[Shape] = {**_whole(RFC_3339), "format": "date-time"}
 _OF_SCHEDULE: Final[Mapping[str, Shape]] = {
     "cron": _some({"type": "string"}),
     "calendars": _some(_CALENDAR),

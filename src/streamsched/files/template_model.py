@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as core
 
-from streamsched.domain import duration
+from streamsched.domain import duration, size
 from streamsched.domain.command import Command
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
@@ -38,6 +38,14 @@ def duration_ms(value: object) -> int:
         remedy = "write 500ms, 30s, 10m, 1h30m or a number of seconds, at most 3650d; 0 means none"
         raise TemplateError(f"{value!r} is not a duration", remedy)
     return milliseconds
+
+
+def size_bytes(value: object) -> int:
+    """Read a size: ``2GB``, ``512MiB``, or a number of bytes. Raise TemplateError."""
+    found = size.read(value)
+    if found is None:
+        raise TemplateError(f"{value!r} is not a size", "write 512MiB, 2GB or a number of bytes")
+    return found
 
 
 def tolerance(value: Any) -> object:
@@ -94,7 +102,11 @@ _PARAM: Final[Fields] = {
 }
 _SPLITTERS: Final[dict[str, Fields]] = {
     kind: {
-        field.name: core.typed_dict_field(_ANY, required=field.default is dataclasses.MISSING)
+        field.name: core.typed_dict_field(
+            _ANY,
+            required=field.default is dataclasses.MISSING,
+            validation_alias=field.metadata.get("alias", field.name),
+        )
         for field in dataclasses.fields(splitter)
         if not field.metadata.get("hidden")
     }
@@ -122,6 +134,9 @@ _STAGE: Final[Fields] = {
     "timeout_ms": _field(_DURATION, 0, alias="timeout"),
     "heartbeat_ms": _field(_DURATION, 0, alias="heartbeat"),
     "retry": _may_be_empty(_object(_RETRY)),
+    "setup": _field(core.nullable_schema(_TEXT), None),
+    "reuse": _field(_WHOLE, 0),
+    "memory_bytes": _field(_before(size_bytes, _WHOLE), 0, alias="memory"),
 }
 _TEXTS: Final = core.dict_schema(_TEXT, _TEXT, strict=True)
 _COMMAND: Final[Fields] = {
@@ -135,6 +150,7 @@ _CHILD: Final[Fields] = {
     "command": _field(core.nullable_schema(core.list_schema(_TEXT, strict=True)), None),
     **_COMMAND,
     **_STAGE,
+    "concurrency": _field(_WHOLE, 1),
 }
 _REDUCE: Final[Fields] = {"handler": _field(_TEXT), **_STAGE}
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
@@ -196,8 +212,11 @@ def _template(found: dict[str, Any]) -> Template:
 
 def _stage(name: str, fields: dict[str, Any]) -> ChildSpec:
     with of_stage(name):
-        rest = {key: fields[key] for key in _STAGE}
-        return ChildSpec(**{**rest, **_code(fields), "retry": RetryPolicy(**rest["retry"])})
+        rest = {key: fields[key] for key in (*_STAGE, "concurrency") if key in fields}
+        if rest["setup"] is not None:
+            _check_handler(rest["setup"], ("child", "setup"))
+        rest |= {"setup": rest["setup"] or "", "retry": RetryPolicy(**rest["retry"])}
+        return ChildSpec(**{**rest, **_code(fields)})
 
 
 def _code(fields: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation, node_name
 from streamsched.log.port import CannotEvict
 from streamsched.runtime.service import Service, serve
+from streamsched.worker.devices import Devices
 from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
 
@@ -60,7 +61,14 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
 
 
 def serve_worker(
-    settings: Settings, *, name: str | None, slots: int, allow: Sequence[str], timing: WorkerTiming, reuse: int
+    settings: Settings,
+    *,
+    name: str | None,
+    slots: int,
+    allow: Sequence[str],
+    timing: WorkerTiming,
+    reuse: int,
+    devices: Devices | None = None,
 ) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
@@ -71,8 +79,9 @@ def serve_worker(
             site.log.check_broker()
         site.discover().check_sizes()
         pool = ExecutorPool(
-            slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, journal=partial(wiring.journal, site)
-        )
+            slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, plan_limit=settings.plan_limit,
+            journal=partial(wiring.journal, site), devices=devices,
+        )  # fmt: skip
         worker = wiring.worker(site, pool, slots, name, timing, modules=allow)
         signals.pass_to(worker.drain)
         ready = f"worker {name} ready: {slots} slots for {', '.join(allow) or 'nothing'}"

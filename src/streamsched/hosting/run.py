@@ -36,6 +36,7 @@ from streamsched.runtime.service import serve
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View
+from streamsched.worker.devices import Devices
 from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
 
@@ -82,6 +83,7 @@ class Run:
         allow: Sequence[str] = (),
         drain: float = WorkerTiming().drain,
         reuse: int = 0,
+        devices: Devices | None = None,
         on_progress: Progress = lambda done, total: None,
     ) -> None:
         """Open the log and fold its journal.
@@ -92,6 +94,7 @@ class Run:
             command: the name of the nodes, also in messages to other processes of this folder.
             allow: patterns of modules and programs that may run; by default all that templates in this log name.
             reuse: children after which an executor is replaced; 0: never.
+            devices: those of the slots.
             drain: seconds that running children have to stop.
             on_progress: called with the numbers of folded records and of all.
 
@@ -99,6 +102,7 @@ class Run:
         """
         self._slots = slots
         self._reuse = reuse
+        self._devices = devices
         self._command = command
         self._allow = allow
         self._drain = drain
@@ -238,7 +242,8 @@ class Run:
         try:
             pool = ExecutorPool(
                 self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse,
-                journal=partial(wiring.journal, self._site),
+                plan_limit=self._site.settings.plan_limit, journal=partial(wiring.journal, self._site),
+                devices=self._devices,
             )  # fmt: skip
         finally:
             os.close(output)
@@ -258,9 +263,9 @@ class Run:
                 handlers.update(Template.from_json(schedule.now.body.template).handlers)
         names = {requirement_of(handler).module for handler in handlers}
         task = self._view.active.get(task_id)
-        own = "" if task is None else requirement_of(task.template.child.code).module
+        own = set() if task is None else {requirement_of(handler).module for handler in task.template.handlers}
         known = sorted(
-            (name for name in names if problem_of_pattern(name) is None), key=lambda name: (name != own, name)
+            (name for name in names if problem_of_pattern(name) is None), key=lambda name: (name not in own, name)
         )
         return known[:PATTERNS_LIMIT]
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from streamsched.domain import size
 from streamsched.domain.errors import InputError
 from streamsched.domain.routing import COMMAND, problem_of_pattern
 from streamsched.log.secrets import KafkaSettings, is_secret
@@ -24,7 +25,7 @@ DEFAULT_DATA_DIR: Final = Path(".streamsched")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _KAFKA: Final = "STREAMSCHED_KAFKA_"
 _SECRET_BYTES: Final = 64 * 1024
-_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions", "allow_command")
+_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions", "allow_command", "plan_limit")
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class Settings:
     child_partitions: int = 64
     allow_command: tuple[str, ...] = ()
     """Patterns (``domain.routing``) of the programs that a worker may run, where its command line names none."""
+    plan_limit: int = 256 * 1024 * 1024
+    """Bytes that all entries of a split child may have: it runs on a worker with this setting."""
     kafka: Mapping[str, str] = field(default_factory=KafkaSettings)
     executors: Mapping[str, str] = field(default_factory=KafkaSettings)
     """What stands in place of settings of ``kafka`` where handlers run, which only read."""
@@ -208,6 +211,13 @@ def programs(value: object, source: str) -> tuple[str, ...]:
     return tuple(COMMAND + name for name in found)
 
 
+def _plan_limit(value: object, source: str) -> int:
+    found = size.read(int(value) if isinstance(value, str) and value.isdigit() and len(value) < 19 else value)
+    if found is None or not 1 <= found < 1 << 62:
+        raise InputError(f"invalid size {value!r}", "write 256MiB or 1GB", source=source)
+    return found
+
+
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -215,4 +225,5 @@ def _text(value: object) -> str:
 _CHECKS: Final = {
     "brokers": _brokers, "data_dir": _data_dir, "prefix": _prefix, "child_partitions": _child_partitions,
     "allow_command": programs,
+    "plan_limit": _plan_limit,
 }  # fmt: skip

@@ -287,6 +287,9 @@ class Log(Protocol):
     def end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Return the high watermark: beyond every record written so far, committed or not."""
 
+    def stable_end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the last stable offset: every transaction below it has ended."""
+
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
         """Return the position of the first record not older than ``time``, else the end."""
 

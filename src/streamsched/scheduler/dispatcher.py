@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Final
 from zlib import crc32
 
-from msgspec.structs import replace
+from msgspec import structs
 
 from streamsched.domain.events import ChildCreated, Release
 from streamsched.domain.options import REDUCE, Options, ReduceInput, options_of, write_options
@@ -44,11 +44,16 @@ KINDS: Final = 1_000
 _NEW: Final = ChildDetail()
 
 
-def wanted_on(worker: Capacity, mean_ms: float | None) -> int:
+def wanted_on(worker: Capacity, mean_ms: float | None, concurrency: int = 1) -> int:
     """Return how many children a worker should hold that take so long on average; None: not known."""
+    at_once = worker.slots * concurrency
     if mean_ms is None or mean_ms > LONG_MS:
-        return worker.slots
-    return min(HELD, worker.slots * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
+        return at_once
+    return min(HELD, at_once * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
+
+
+def _written(options: Options | None) -> str | None:
+    return None if options is None else write_options(options)
 
 
 class _Reach:
@@ -103,7 +108,7 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
     for release in releases:
         if children > 0:
             last = min(release.last, release.first + children - 1)
-            kept.append(release if last == release.last else replace(release, last=last))
+            kept.append(release if last == release.last else structs.replace(release, last=last))
             children -= last - release.first + 1
     return tuple(kept)
 
@@ -176,6 +181,7 @@ class Dispatcher:
     def _turn(self, turn: _Turn, limit: int) -> int:
         """Place up to ``limit`` children of one task, always on the worker that holds least for its slots."""
         before, mean_ms = turn.taken, self._mean_ms(turn.task) if limit and turn.left else None
+        concurrency = 1 if turn.task.fault else turn.task.template.child.concurrency
         workers, held, heap, trial = turn.reach.workers, turn.reach.held, turn.reach.heap, turn.reach.trial
         others = len(heap)
         while heap and turn.left and turn.taken - before < limit:
@@ -184,7 +190,7 @@ class Dispatcher:
                 heapreplace(heap, (held[number], number))
                 continue
             worker = workers[number]
-            room = wanted_on(worker, mean_ms) - int(share * worker.slots)
+            room = wanted_on(worker, mean_ms, concurrency) - int(share * worker.slots)
             if room <= 0:
                 if turn.task.live + turn.taken >= turn.reach.slots:
                     break
@@ -235,11 +241,10 @@ class Dispatcher:
         if task.split and not child:
             return lambda index: "{}", split_options(task.template, task.params(), task.plan)
         if child < task.work_end:
-            options = options_of(task.template.child)
-            return self._arguments_of(task)[0], None if options is None else write_options(options)
+            return self._arguments_of(task)[0], _written(options_of(task.template.child))
         request, text = task.request, reduce_arguments(task.template, task.params())
         results = ReduceInput(request.event_id.hex(), request.at, basis, int(task.split), task.work_end)
-        return lambda index: text, write_options(Options(REDUCE, results))
+        return lambda index: text, _written(options_of(task.spec_of(child), Options(REDUCE, results)))
 
     def learn(self, task: Task) -> None:
         """Keep for tasks of the same kind how long the children of this one took, which has ended."""

@@ -16,7 +16,7 @@ from streamsched.testing.context import CrashPoint, ObservedTransport, context_o
 from streamsched.testing.program import Ended, run_program
 from streamsched.worker import errors, jobs, local
 from streamsched.worker.context import PAYLOAD_LIMIT
-from streamsched.worker.endings import ending_of, read_arguments
+from streamsched.worker.endings import Outcome, ending_of, read_arguments
 from streamsched.worker.handlers import Handlers
 from streamsched.worker.kill_reason import death_ending
 from streamsched.worker.payload import write_result
@@ -212,10 +212,8 @@ class _Run(ObservedTransport):
         if self.died:
             return death_ending(None, key, self._started_at, now, "the test had it die")
         unsaved = self.context.unsaved()
-        return ending_of(
-            key, self._started_at, now, failure=failure, lack="", stopped=stopped, result=result,
-            state=unsaved[0] if unsaved else None,
-        )  # fmt: skip
+        outcome = Outcome(result, failure, stopped=stopped)
+        return ending_of(key, self._started_at, now, outcome, unsaved[0] if unsaved else None)
 
 
 def _handlers_frames(error: BaseException) -> TracebackType | None:

@@ -31,6 +31,8 @@ class ChildRun:
     """What it returned, as others will read it."""
     checkpoints: list[Any] = field(default_factory=list)
     """The states of the checkpoints that it took, in order."""
+    waited: int = 0
+    """How many of these were certainly durable: those up to the last one with ``wait=True``."""
     progress: list[tuple[float, float]] = field(default_factory=list)
     """How far it said that it is, in order: done and total."""
     log: list[str] = field(default_factory=list)
@@ -124,6 +126,10 @@ class _Recorder(ObservedTransport):
             else:
                 raise
         return run
+
+    def wait(self, number: int) -> None:
+        self.live()
+        self._run.waited = len(self._run.checkpoints)
 
     def dying(self) -> None:
         if self._leave is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -46,10 +46,32 @@ class Result:
 
 
 class Seekable:
-    """What can go on behind its first elements at once, as the results of a reduce."""
+    """What can go on behind its first elements at once, as the results of a reduce.
+
+    ``word`` names a place in it, in the states of ``resume``.
+    """
+
+    word = "resume"
 
     def seek(self, done: int) -> None:
-        """Go on behind the first ``done`` elements."""
+        """Go on at a place: behind the first ``done`` elements."""
+        raise NotImplementedError
+
+    def place(self, done: int) -> int:
+        """Return the place behind the element at ``done``, which was the last one."""
+        return done + 1
+
+
+class InputRecords(Seekable):
+    """What ``ChildContext.records`` returns: an iterator over records. At ``offset`` the next one starts."""
+
+    word = "offset"
+    offset: int
+
+    def __iter__(self) -> InputRecords:
+        return self
+
+    def __next__(self) -> Any:
         raise NotImplementedError
 
 
@@ -70,6 +92,10 @@ class LocalTransport:
     def wait(self, number: int) -> None:
         """Return at once."""
 
+    async def until(self, number: int) -> None:
+        """Do as ``wait``."""
+        self.wait(number)
+
 
 class ChildContext:
     """One attempt at one child, as its handler sees it.
@@ -78,8 +104,8 @@ class ChildContext:
     """
 
     __slots__ = (
-        "_done", "_finished", "_limit", "_outbox", "_reported", "_saved", "_start", "_stop", "_told", "_transport",
-        "attempt", "child_index", "fencing_token", "handler", "stage", "task_id",
+        "_done", "_finished", "_limit", "_outbox", "_reported", "_saved", "_source", "_start", "_stop", "_told",
+        "_transport", "_word", "attempt", "child_index", "fencing_token", "handler", "stage", "task_id",
     )  # fmt: skip
 
     def __init__(
@@ -114,6 +140,8 @@ class ChildContext:
         self._stop = False
         self._done = -1  # elements that the caller of resume() has finished; -1: it was not called
         self._saved = -1
+        self._word = "resume"  # what it calls a place in its states
+        self._source: Callable[[int | None], InputRecords] | None = None
 
     @property
     def last_checkpoint(self) -> Any:
@@ -198,7 +226,8 @@ class ChildContext:
         if every is not None and every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
         state = self.last_checkpoint
-        done = 0 if state is None else state.get("resume") if isinstance(state, dict) else None
+        self._word = iterable.word if isinstance(iterable, Seekable) else "resume"
+        done = 0 if state is None else state.get(self._word) if isinstance(state, dict) else None
         if type(done) is not int or done < 0:
             raise ValueError("the last checkpoint was not taken by resume(): use last_checkpoint to continue from it")
         self._done = self._saved = done
@@ -206,6 +235,7 @@ class ChildContext:
 
     def _steps(self, iterable: Iterable[T], done: int, every: int | None) -> Iterator[T]:
         rest: Iterable[T]
+        place = iterable.place if isinstance(iterable, Seekable) else None
         if isinstance(iterable, range):
             rest = cast("Iterable[T]", iterable[done:])
         elif isinstance(iterable, Sequence):
@@ -217,17 +247,17 @@ class ChildContext:
             rest = islice(iterable, done, None)
         total = len(iterable) if isinstance(iterable, Sized) else 0
         # With ``every`` the time only says when to tell that the child is alive.
-        count, due = done + (every or inf), _monotonic() + RESUME_EVERY_S
-        for item in rest:
+        count, due = every or inf, _monotonic() + RESUME_EVERY_S
+        for number, item in enumerate(rest, 1):
             yield item
-            done += 1
+            done = done + 1 if place is None else place(done)
             self._done = done
             if self._outbox is not None:
                 self._finished = self._outbox.count
-            if done >= count or self._stop or _monotonic() >= due:
-                if every is None or done >= count or self._stop:
+            if number >= count or self._stop or _monotonic() >= due:
+                if every is None or number >= count or self._stop:
                     self._save()
-                    count = done + (every or inf)
+                    count = number + (every or inf)
                 self._transport.progress(done, total)
                 self._transport.heartbeat()
                 if self._stop:
@@ -235,10 +265,31 @@ class ChildContext:
                 due = _monotonic() + RESUME_EVERY_S
 
     def _save(self) -> None:
-        self._told = (b'{"resume":%d}' % self._done, self._told[1] + 1, self._finished)
+        self._told = (b'{"%s":%d}' % (self._word.encode(), self._done), self._told[1] + 1, self._finished)
         self._saved = self._done
 
+    def records(self) -> InputRecords:
+        """Return an iterator over the records that start in the child's range, where its task is split by ``bytes``.
+
+        It begins at the ``offset`` of the last checkpoint. Take one in the loop, with what you have made of the records
+        so far: ``ctx.checkpoint({"offset": records.offset, ...})``. Or let ``ctx.resume(ctx.records())`` take them.
+        Raises ``input_changed`` where the file is not as it was when the task was split, ``BadRecord`` in the loop.
+        """
+        if self._source is None:
+            raise RuntimeError("this child has no records: its task is not split by bytes")
+        state = self.last_checkpoint
+        offset = state.get("offset") if isinstance(state, dict) else None
+        if state is not None and (type(offset) is not int):
+            raise ValueError(
+                'the last checkpoint has no "offset": write ctx.checkpoint({"offset": records.offset, ...})'
+            )
+        return self._source(offset)
+
     # --- for the executor ---
+
+    def read_from(self, source: Callable[[int | None], InputRecords]) -> None:
+        """Let ``records`` read from there."""
+        self._source = source
 
     def continue_with(self, transport: Transport) -> None:
         """Switch to another transport: a process that the handler forked must not report to the worker."""

@@ -76,7 +76,7 @@ class CommandFailed(ChildError):
 
 
 class BadArguments(NonRetryable):
-    """The arguments are not a JSON object."""
+    """The arguments are not a JSON object, or not what the handler's annotations say."""
 
 
 class ResultNotSerialisable(NonRetryable):

@@ -50,9 +50,10 @@ class Fitness:
         return Why("module", refusal(handler, requirement.module, self.modules), self._me.node_id, 0, False)
 
     def unknown(self, work: ChildCreated) -> Why | None:
-        """Return why a child with options cannot run here: a newer version made them; None where it can."""
-        if read_options(work.options or "") is not None:
-            return None
+        """Return why a child with options cannot run here: a newer version made them, or its setup; None: it can."""
+        options = read_options(work.options or "")
+        if options is not None:
+            return None if options.setup is None else self.lack(work.task_id, options.setup)
         detail = f"this worker does not know the options {(work.options or '')[:200]}: upgrade it"
         return self.lacked(work.task_id, work.handler, "version", detail)
 

@@ -10,15 +10,16 @@ from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from streamsched.domain.routing import COMMAND, EVERYTHING, allows, requirement_of
-from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound, describe
+from streamsched.worker.errors import BadArguments, HandlerNotAllowed, HandlerNotFound, describe
 
 Handler = Callable[..., Any]
+_YIELDS: Final = 0x20
 _LAZY: Final = {
-    0x20: ("a generator", "return a list"),
-    0x80: ("an async function", "write asyncio.run(...) in a plain function"),
-    0x200: ("an async generator", "write asyncio.run(...) in a plain function"),
+    _YIELDS: ("a generator", "return a list"),
+    0x200: ("an async generator", "write an async function that returns a list"),
 }
 """What only returns an object when it is called, by the flag of its code (as in ``inspect``), and what to do."""
+_ASYNC: Final = 0x80
 AGAIN_S: Final = 1.0
 """Seconds before a module that could not be imported is tried again, or as many as it took to fail."""
 
@@ -33,18 +34,21 @@ class Handlers:
 
     def __init__(self, allow: Sequence[str]) -> None:
         self._allow = tuple(allow)
-        self._found: dict[str, Handler] = {}
+        self._found: dict[tuple[str, bool], Handler] = {}
         self._failed: dict[str, tuple[float, str]] = {}
         """Until when a module is not tried again, and why."""
 
-    def resolve(self, name: str) -> Handler:
-        """Return the handler of this name, or raise ``HandlerNotAllowed`` or ``HandlerNotFound``."""
-        handler = self._found.get(name)
+    def resolve(self, name: str, *, yields: bool = False) -> Handler:
+        """Return the handler of this name, or raise ``HandlerNotAllowed`` or ``HandlerNotFound``.
+
+        With ``yields`` it may be a generator: a function that splits.
+        """
+        handler = self._found.get((name, yields))
         if handler is None:
-            handler = self._found[name] = self._find(name)
+            handler = self._found[name, yields] = self._find(name, yields)
         return handler
 
-    def _find(self, name: str) -> Handler:
+    def _find(self, name: str, yields: bool) -> Handler:
         module_name, colon, function = name.partition(":")
         if not (colon and function.isidentifier() and all(p.isidentifier() for p in module_name.split("."))):
             raise HandlerNotFound(f"{name!r} does not name a handler: write package.module:function")
@@ -60,10 +64,10 @@ class Handlers:
         if isinstance(handler, type) or not callable(handler):
             what = "a class" if isinstance(handler, type) else f"a {type(handler).__name__}"
             raise HandlerNotFound(f"handler {name} is {what}, not a function")
-        body = handler.func if isinstance(handler, partial) else handler
+        body = body_of(handler)
         flags = body.__code__.co_flags if isinstance(body, FunctionType) else 0
         for flag, (what, remedy) in _LAZY.items():
-            if flags & flag:
+            if flags & flag and not (yields and flag == _YIELDS):
                 raise HandlerNotFound(f"handler {name} is {what}, whose body would not run: {remedy}")
         home = getattr(body, "__module__", None)
         home = home if isinstance(home, str) else ""
@@ -91,6 +95,33 @@ class Handlers:
             raise HandlerNotFound(why, lack="import") from error
         self._failed.pop(module_name, None)
         return module
+
+
+def body_of(handler: Handler) -> Any:
+    """Return the function of a handler that is a ``partial``; else the handler."""
+    return handler.func if isinstance(handler, partial) else handler
+
+
+def function_of(handler: Handler) -> FunctionType | None:
+    """Return the function that is called: of an object the one that it stands for, or its ``__call__``."""
+    body = body_of(handler)
+    if not isinstance(body, FunctionType):
+        body = getattr(body, "__wrapped__", None) or type(body).__dict__.get("__call__")
+    return body if isinstance(body, FunctionType) else None
+
+
+def is_async(handler: Handler) -> bool:
+    """Return whether a handler is an ``async def``."""
+    function = function_of(handler)
+    return function is not None and bool(function.__code__.co_flags & _ASYNC)
+
+
+def not_async(name: str) -> BadArguments:
+    """Return the error of a plain handler that is to run beside others."""
+    return BadArguments(
+        f"child.concurrency is for async handlers, and {name} is a plain function: "
+        "write it as async def, or remove concurrency"
+    )
 
 
 def refusal(handler: str, module: str, allow: Sequence[str]) -> str:

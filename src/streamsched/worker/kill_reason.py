@@ -7,7 +7,7 @@ from typing import Literal
 
 from streamsched.domain.bounds import TIME_END
 from streamsched.worker.jobs import Job, JobFailed, JobStopped, News, Reason
-from streamsched.worker.page import Current
+from streamsched.worker.page import PREPARING, Current
 
 AHEAD_NS = 1_000_000_000
 """How far ahead of the pool's clock a time on a page may be, nanoseconds: it was read a moment later."""
@@ -17,11 +17,12 @@ AHEAD_NS = 1_000_000_000
 class KillReason:
     """Why the pool killed an executor: for this job, which broke a limit, did not stop, or is not wanted.
 
-    ``protocol``: for no job yet, but because its link or its page cannot be from our own code.
+    ``protocol``: for no job yet, but because its link or its page cannot be from our own code. ``oom``: it has more
+    memory than a job allows; the key is -1 where it could be any of several.
     """
 
     key: int
-    reason: Literal["timeout", "heartbeat", "stopped", "dropped", "protocol"]
+    reason: Literal["timeout", "heartbeat", "stopped", "dropped", "protocol", "oom"]
     message: str = ""
 
 
@@ -29,12 +30,15 @@ def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int 
     """Return whether the running job has to go; times in nanoseconds of the monotonic clock.
 
     Silence counts from ``awake`` on, when the judge itself was back: where a whole node was frozen, so were its jobs.
+    Both limits count from the end of a setup that ran before the job; it may itself take as long as an attempt.
     """
     if stop_by is not None and now >= stop_by:
         return KillReason(job.key, "stopped")
-    if job.timeout_ms and now - current.started > job.timeout_ms * 1_000_000:
+    if job.timeout_ms and now - max(current.started, current.prepared) > job.timeout_ms * 1_000_000:
         return KillReason(job.key, "timeout", f"the attempt ran longer than {job.timeout_ms / 1000:g} s")
-    if job.heartbeat_ms and now - max(current.beat, awake) > job.heartbeat_ms * 1_000_000:
+    if current.prepared == PREPARING:
+        return None
+    if job.heartbeat_ms and now - max(current.beat, current.prepared, awake) > job.heartbeat_ms * 1_000_000:
         limit = f"{job.heartbeat_ms / 1000:g} s"
         return KillReason(job.key, "heartbeat", f"no heartbeat or checkpoint for {limit}")
     return None
@@ -43,7 +47,8 @@ def judge(job: Job, current: Current, now: int, stop_by: int | None, awake: int 
 def possible(current: Current, now: int) -> bool:
     """Return whether these times can be those of a running job: with others it would evade its limits."""
     latest = now + AHEAD_NS
-    return 0 < current.started <= latest and 0 < current.beat <= latest and 0 < current.started_at < TIME_END
+    sound = 0 < current.started <= latest and 0 < current.beat <= latest and 0 < current.started_at < TIME_END
+    return sound and PREPARING <= current.prepared <= latest
 
 
 def death_ending(kill_reason: KillReason | None, key: int, started_at: int, ended_at: int, cause: str) -> News:
@@ -60,6 +65,8 @@ def death_ending(kill_reason: KillReason | None, key: int, started_at: int, ende
             reason, error_type, message = "timeout", "Timeout", kill_reason.message
         elif kill_reason.reason == "heartbeat":
             reason, error_type, message = "heartbeat", "HeartbeatLost", kill_reason.message
+        elif kill_reason.reason == "oom":
+            error_type, message = "oom", kill_reason.message
         elif kill_reason.reason == "protocol":
             error_type = "ProtocolError"
             message = f"the handler broke the link between its executor and the worker: {kill_reason.message}"

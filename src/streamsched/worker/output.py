@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Final
 
 from streamsched.worker.sink import Sink
+from streamsched.worker.voices import PREFIX_BYTES, VOICE, Voice, new_key, prefix_of
 
 CHUNK_BYTES: Final = 4096  # a pipe takes so much at once: lines of executors do not mix; also the longest line
 TEXT_BYTES: Final = 64 * 1024
 MEMORY_BYTES: Final = 8 + TEXT_BYTES  # a word that says what part of the text is not written yet, then the text
-PREFIX_BYTES: Final = 512
 PIECE: Final = 16 * 1024  # characters or bytes of a large write that are copied at once
 _SHORT: Final = CHUNK_BYTES - PREFIX_BYTES - 4  # a line below it fits into a chunk
 _ROOMY: Final = TEXT_BYTES - CHUNK_BYTES  # below it there is room for a line
@@ -50,6 +50,7 @@ class Output:
         self._threads = -1  # not counted yet
         self._ours: frozenset[int] = frozenset()
         self._left: dict[int, bytes] = {}  # threads that ended children left behind, with the prefix of their child
+        self._speaker = _ident
         self._prepare(memory)
 
     def _prepare(self, memory: memoryview | None) -> None:
@@ -83,7 +84,7 @@ class Output:
     def write(self, data: bytes, stream: int = 0) -> None:
         """Take bytes of ``stream`` 0 or 1; any thread may."""
         with self._lock:
-            self._accept(_ident() + stream, data)  # idents are addresses, and even
+            self._accept(self._speaker() + stream, data)  # idents are addresses, and even
 
     def write_text(self, stream: int, text: str) -> int:
         """Take text, and return its length. A third of ``write``'s time, where it is short and has one line at most."""
@@ -101,7 +102,7 @@ class Output:
         except UnicodeEncodeError:
             data = text.encode("utf-8", "backslashreplace")
         size = len(data)
-        key = _ident() + stream
+        key = self._speaker() + stream
         with self._lock:
             if not self._state:
                 self._state = _BUSY
@@ -235,11 +236,43 @@ class Output:
         return self._started
 
     def _prefix(self) -> bytes:
-        task_id, child, attempt = self._who
-        if not task_id:  # before the first child
-            return b""
-        name = task_id if task_id.isprintable() else ascii(task_id)[1:-1]
-        return f"{name[: PREFIX_BYTES // 4]}[{child}]#{attempt} ".encode()
+        return prefix_of(*self._who)
+
+    # --- of several children in one thread ---
+
+    def voice(self, task_id: str, child: int | str, attempt: int) -> Voice:
+        """Return what to set as ``VOICE`` where a child runs that shares its thread."""
+        self._speaker = self._of_voice
+        return Voice(prefix_of(task_id, child, attempt))
+
+    def end_voice(self, voice: Voice) -> None:
+        """Write what a child has printed; a last line without an end gets one."""
+        keys = set(voice.keys.values())
+
+        def end() -> None:
+            if self._line and self._key & ~1 in keys:
+                self._append(b"\n")
+            self._write_lines()
+            self._ended -= keys | {key + 1 for key in keys}
+
+        if self._end:
+            self._alone(end)
+        voice.keys.clear()
+        for key in keys:
+            self._left.pop(key, None)
+
+    def _of_voice(self) -> int:
+        """Return what stands for this thread, or for the child that runs in it just now."""
+        voice, ident = VOICE.get(), _ident()
+        if voice is None:
+            return ident
+        key = voice.keys.get(ident)
+        if key is None:
+            key = voice.keys[ident] = new_key()
+            self._left[key] = voice.prefix
+        return key
+
+    # --- inside, under the lock ---
 
     def _append(self, data: bytes) -> None:
         end = self._end + len(data)

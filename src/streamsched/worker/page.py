@@ -23,11 +23,20 @@ STARTING: Final = -2
 IDLE: Final = -1
 LEAVING: Final = -3
 """It runs nothing any more, and ends by itself."""
+LANES: Final = -4
+"""Async children run, each in a lane of its own."""
+CLOSING: Final = -5
+"""As ``LANES``; nothing begins any more, and what has not begun is returned."""
+MOST_LANES: Final = 1_000
 SPILL: Final = 1024 * 1024  # room for the largest ending: a result and a state of 256 KiB each
 _SPILL_AT: Final = 4096
 _TEXT_AT: Final = _SPILL_AT + SPILL
-_SIZE: Final = _TEXT_AT + MEMORY_BYTES
-_KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING, _PID = range(10)
+_LANES_AT: Final = _TEXT_AT + MEMORY_BYTES
+_LANE_WORDS: Final = 6  # a key plus one, 0 where the lane is free, then the fields of ``Current`` behind its key
+_SIZE: Final = _LANES_AT + 8 * _LANE_WORDS * MOST_LANES
+_KEY, _STARTED, _STARTED_AT, _BEAT, _DONE, _TOTAL, _FINISHED, _BUSY, _PENDING, _PID, _BLOCKER, _PREPARED = range(12)
+PREPARING: Final = -1
+"""A setup runs, before the first child of its executor that names it."""
 _PENDING_FIELD: Final = 24  # bits of each offset in the word of what is pending; the rest is the count
 _MASK: Final = (1 << _PENDING_FIELD) - 1
 _COUNT_BITS: Final = 15
@@ -53,7 +62,10 @@ def create() -> int:
 
 
 class Current(NamedTuple):
-    """The job that runs now. ``started_at`` is milliseconds since the Unix epoch."""
+    """The job that runs now. ``started_at`` is milliseconds since the Unix epoch.
+
+    ``prepared``: when the setup of its executor had ended, ``PREPARING`` before; 0: there was none.
+    """
 
     key: int
     started: int
@@ -61,6 +73,7 @@ class Current(NamedTuple):
     beat: int
     done: float
     total: float
+    prepared: int = 0
 
 
 class Page:
@@ -71,14 +84,18 @@ class Page:
         self._bytes = memoryview(self._map)
         self._ints = self._bytes[:_SPILL_AT].cast("q")
         self._floats = self._bytes[:_SPILL_AT].cast("d")
-        self.text = self._bytes[_TEXT_AT:]
+        self.text = self._bytes[_TEXT_AT:_LANES_AT]
         """What was printed and is not written yet: see ``output``."""
+        self._lanes = self._bytes[_LANES_AT:].cast("q")
+        self._lane_floats = self._bytes[_LANES_AT:].cast("d")
 
     def close(self) -> None:
         """Give the memory back."""
         self._ints.release()
         self._floats.release()
         self.text.release()
+        self._lanes.release()
+        self._lane_floats.release()
         self._bytes.release()
         self._map.close()
 
@@ -116,6 +133,37 @@ class Page:
         self._floats[_DONE] = done
         self._floats[_TOTAL] = total
 
+    def begin_lane(self, lane: int, key: int, now: int, at: int) -> None:
+        """Publish that this job runs in a lane; the rest as ``begin``."""
+        first, ints = lane * _LANE_WORDS, self._lanes
+        ints[first + 1] = ints[first + 3] = now
+        ints[first + 2] = at
+        self.progress_lane(lane, 0.0, 0.0)
+        ints[first] = key + 1
+
+    def end_lane(self, lane: int, took: int) -> None:
+        """Publish that the job of a lane is over; its ending has been pushed before."""
+        self._lanes[lane * _LANE_WORDS] = 0
+        self._ints[_FINISHED] += 1
+        self._ints[_BUSY] += took
+
+    def beat_lane(self, lane: int, now: int) -> None:
+        """Record a sign of life of the job of a lane."""
+        self._lanes[lane * _LANE_WORDS + 3] = now
+
+    def progress_lane(self, lane: int, done: float, total: float) -> None:
+        """Record how far the job of a lane is."""
+        self._lane_floats[lane * _LANE_WORDS + 4] = done
+        self._lane_floats[lane * _LANE_WORDS + 5] = total
+
+    def block(self, key: int) -> None:
+        """Publish which job holds up all others, as its coroutine does not await; -1: none."""
+        self._ints[_BLOCKER] = key + 1
+
+    def prepare(self, now: int) -> None:
+        """Publish that a setup begins (``PREPARING``), or has ended."""
+        self._ints[_PREPARED] = now
+
     def push(self, item: bytes) -> bool:
         """Keep one encoded item until it is sent; refuse if there is no room."""
         word = self._ints[_PENDING]
@@ -148,7 +196,7 @@ class Page:
     # --- for the pool ---
 
     def state(self) -> int:
-        """Return the key of the running job, ``IDLE``, ``STARTING`` or ``LEAVING``."""
+        """Return the key of the running job, ``IDLE``, ``STARTING``, ``LEAVING``, ``LANES`` or ``CLOSING``."""
         return self._ints[_KEY]
 
     def pid(self) -> int:
@@ -161,8 +209,25 @@ class Page:
         key = ints[_KEY]
         if key < 0:
             return None
-        found = Current(key, ints[_STARTED], ints[_STARTED_AT], ints[_BEAT], floats[_DONE], floats[_TOTAL])
+        times = ints[_STARTED], ints[_STARTED_AT], ints[_BEAT]
+        found = Current(key, *times, floats[_DONE], floats[_TOTAL], ints[_PREPARED])
         return found if ints[_KEY] == key else None
+
+    def lanes(self, count: int) -> list[Current]:
+        """Return what runs in the first ``count`` lanes, but for what changed while this looked."""
+        ints, floats, found, prepared = self._lanes, self._lane_floats, [], self._ints[_PREPARED]
+        for first in range(0, min(count, MOST_LANES) * _LANE_WORDS, _LANE_WORDS):
+            key = ints[first]
+            if key > 0:
+                started, at, beat = ints[first + 1 : first + 4]
+                done, total = floats[first + 4 : first + 6]
+                if ints[first] == key:
+                    found.append(Current(key - 1, started, at, beat, done, total, prepared))
+        return found
+
+    def blocker(self) -> int:
+        """Return the key of the job that holds up all others; -1: none does."""
+        return self._ints[_BLOCKER] - 1
 
     def finished(self) -> tuple[int, int]:
         """Return how many jobs ended here, and how long they ran altogether."""

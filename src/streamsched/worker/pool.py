@@ -14,12 +14,16 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from streamsched.worker import trust, wire
+from streamsched.domain.options import options_in
+from streamsched.worker import cancelling, trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
+from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, judge
+from streamsched.worker.memory import MemoryWatch
 from streamsched.worker.page import LEAVING, Current
+from streamsched.worker.placement import Placement
 from streamsched.worker.process import ExecutorConfig, ExecutorProcess
 from streamsched.worker.progress import merged
 from streamsched.worker.remains import Remains
@@ -43,22 +47,24 @@ class ExecutorPool:
     child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated. The pool
     keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
     between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
-    only when one of them left behind what cannot be restored. ``clock`` must be the monotonic clock
-    of the machine, in nanoseconds. ``journal`` is asked where it is, for the first job that reads it. On Linux
-    executors die with the *thread* that made them: use a pool in the thread that lives longest.
+    only when one of them left behind what cannot be restored. ``plan_limit``: bytes that all entries of a split child
+    may have. ``clock`` must be the monotonic clock of the machine, in nanoseconds. ``journal`` is asked where it is,
+    for the first job that reads it. ``devices``: those of the slots. On Linux executors die with the *thread* that made
+    them: use a pool in the thread that lives longest.
     """
 
     def __init__(
         self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
         checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
-        clock: Callable[[], int] = time.monotonic_ns, journal: Callable[[], wire.Journal] | None = None,
+        plan_limit: int = 256 * 1024 * 1024, clock: Callable[[], int] = time.monotonic_ns,
+        journal: Callable[[], wire.Journal] | None = None, devices: Devices | None = None,
     ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._config = ExecutorConfig(
             allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
-            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse,
-            output_path=None if output_path is None else str(output_path.absolute()),
+            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse, plan_limit=plan_limit,
+            output_path=None if output_path is None else str(output_path.absolute()), devices=devices,
         )  # fmt: skip
         self._remains = Remains(output_fd, self._config.output_path)
         self._slots = slots
@@ -71,6 +77,8 @@ class ExecutorPool:
         """Executors that were replaced, and until when they may end by themselves."""
         self._news: list[News] = []
         self._depth = Depth()
+        self._placement = Placement()
+        self._memory = MemoryWatch()
         self._failures = 0
         self._start_at = 0
         self._looked = clock()
@@ -84,20 +92,31 @@ class ExecutorPool:
         """Return how many more jobs would be welcome: about 20 ms of work for each executor."""
         now = self._clock()
         depth = self._depth.at(now)
+        if self._placement.waiting:
+            return 0
         room = 0
         for executor in self._executors:
-            if not executor.dying:
-                most = 1 if self._is_long(executor, now) else depth
-                room += max(0, most - len(executor.held))
+            if executor.takes:
+                room += max(0, self._most(executor, now, depth) - len(executor.held))
         return room
+
+    def _most(self, executor: ExecutorProcess, now: int, depth: int) -> int:
+        """Return how many jobs an executor should hold."""
+        if executor.shares:
+            return 1 if executor.alone or self._depth.is_careful(now) else executor.lanes
+        return 1 if self._is_long(executor, now) else depth
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Give these jobs to the executors that hold the fewest, in one message each."""
         now = self._clock()
+        if self._placement.concerns(jobs, self._executors):
+            self._placement.waiting += jobs
+            self._place(now)
+            return
         loads = [
             (len(executor.held) + (DEPTH if self._is_long(executor, now) else 0), place)
             for place, executor in enumerate(self._executors)
-            if not executor.dying
+            if executor.takes
         ]
         if not loads:
             self._news += [JobReturned(key=job.key) for job in jobs]
@@ -105,19 +124,28 @@ class ExecutorPool:
         for place, share in share_out(jobs, loads).items():
             executor = self._executors[place]
             executor.held.update((job.key, job) for job in share)
+            executor.recalled, executor.lanes, executor.alone = -1, 1, False
+            self._send(executor, wire.Begin(share))
+
+    def _place(self, now: int) -> None:
+        """Send what waits for an executor of its own choice, as far as there is one."""
+        depth = self._depth.at(now)
+        shares = self._placement.take(self._executors, lambda executor: self._most(executor, now, depth))
+        for executor, share in shares.items():
             executor.recalled = -1
-            for job in share:
-                if job.options is not None and not executor.told:
-                    self._tell(executor)
+            if not executor.told and any(options_in(job.options).may_read_log for job in share):
+                self._tell(executor)
             self._send(executor, wire.Begin(share))
 
     def stop(self, key: int, grace: float) -> None:
         """Ask a job to stop at its next safe point; kill it after ``grace`` seconds."""
+        self._news += [JobReturned(key=each) for each in self._placement.remove({key})]
         executor = self._holder(key)
         if executor is not None:
             if key not in executor.stopping:
                 self._ask_back(executor, wire.Stop(key))
-            deadline = self._clock() + round(grace * 1e9)
+            left = round(grace * 1e9)
+            deadline = self._clock() + left - (cancelling.early(left) if executor.has_lanes else 0)
             executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
 
     def confirm(self, key: int, number: int) -> None:
@@ -130,6 +158,7 @@ class ExecutorPool:
         """Drop these jobs at once, without news."""
         unwanted = set(keys)
         self._news = [news for news in self._news if news.key not in unwanted]
+        self._placement.remove(unwanted)
         for executor in self._executors:
             mine = unwanted & executor.held.keys()
             if not mine:
@@ -143,6 +172,8 @@ class ExecutorPool:
                 executor.kill(KillReason(running, "dropped"))
             else:
                 self._ask_back(executor, wire.Recall(frozenset(mine)))
+                if executor.has_lanes:
+                    self._judge_lanes(executor, self._clock())
 
     # --- news out ---
 
@@ -151,7 +182,12 @@ class ExecutorPool:
         deadline = self._clock() + round(timeout * 1e9)
         while True:
             left = 0.0 if self._news else max(0.0, (deadline - self._clock()) / 1e9)
-            if self._start_at or self._leaving or any(e.held or e.dying or e.dropped for e in self._executors):
+            if (
+                self._start_at
+                or self._leaving
+                or self._placement.waiting
+                or any(e.held or e.dying or e.dropped for e in self._executors)
+            ):
                 left = min(left, SLICE_S)
             if any(e.dying for e in self._executors):
                 left = min(left, 0.002)
@@ -164,6 +200,8 @@ class ExecutorPool:
                 self._watch(executor, now)
             self._see_off(now)
             self._start()
+            if self._placement.waiting:
+                self._place(now)
             if self._news or now >= deadline:
                 news, self._news = self._news, []
                 return merged(news)
@@ -171,12 +209,11 @@ class ExecutorPool:
     def running(self) -> list[Running]:
         """List the jobs that run now, with their progress."""
         now = self._clock()
-        found = (trust.running(executor, now) for executor in self._executors)
-        return [running for running in found if running is not None]
+        return [running for executor in self._executors for running in trust.running(executor, now)]
 
     def busy(self) -> int:
         """Count the jobs that are held."""
-        return sum(len(executor.held) for executor in self._executors)
+        return sum(len(executor.held) for executor in self._executors) + len(self._placement.waiting)
 
     def pids(self) -> list[int]:
         """List the process ids of the executors that live."""
@@ -187,6 +224,7 @@ class ExecutorPool:
         if self._closed:
             return
         self._closed = True
+        self._placement.waiting.clear()
         deadline = self._clock() + round(grace * 1e9)
         for executor in self._executors:
             for key in list(executor.held):
@@ -283,7 +321,20 @@ class ExecutorPool:
         if trust.is_lost(executor, current, now, self._awake):
             executor.kill(None)
         elif current is not None:
-            self._judge(executor, current, now)
+            if executor.has_lanes:
+                self._judge_lanes(executor, now)
+            else:
+                self._judge(executor, current, now)
+            if (kill_reason := self._memory.judge(executor, current, now)) is not None:
+                executor.kill(kill_reason)
+
+    def _judge_lanes(self, executor: ExecutorProcess, now: int) -> None:
+        for current in executor.look_at_lanes(now):
+            if cancelling.wants_cancel(executor, current, now, self._awake):
+                self._send(executor, wire.Cancel(current.key))
+            self._recall_behind(executor, current, now)
+        if executor.cancelled and (kill_reason := cancelling.overdue(executor, now)) is not None:
+            executor.kill(kill_reason)
 
     def _judge(self, executor: ExecutorProcess, current: Current, now: int) -> None:
         if current.key in executor.dropped:
@@ -298,8 +349,13 @@ class ExecutorPool:
             if executor.suspect == job.key:
                 executor.kill(kill_reason)
             executor.suspect = job.key
-        if len(executor.held) > 1 and executor.recalled != job.key and now - current.started > RECALL_NS:
-            executor.recalled = job.key
+        self._recall_behind(executor, current, now)
+
+    def _recall_behind(self, executor: ExecutorProcess, current: Current, now: int) -> None:
+        """Ask back what waits behind a job that turned out to be long."""
+        waits = len(executor.held) > executor.lanes
+        if waits and executor.recalled != current.key and now - current.started > RECALL_NS:
+            executor.recalled = current.key
             self._ask_back(executor, wire.Recall(None))
 
     def _replace(self, executor: ExecutorProcess, now: int) -> None:
@@ -329,11 +385,16 @@ class ExecutorPool:
         self._deafen(executor)
         self._executors.remove(executor)
         self._news += trust.believe(executor, executor.drain(now))
+        self._memory.note_death(executor)
+        beside = [executor.held[each.key] for each in trust.in_lanes(executor, now)]
         ending = trust.blame(executor, now, careful=self._depth.is_careful(now))
         if ending is not None:
             self._news.append(ending)
+        elif executor.kill_reason is not None and executor.kill_reason.reason == "oom":
+            self._placement.suspect(beside)
         elif executor.fault or (executor.held and executor.ready and executor.kill_reason is None):
             self._depth.be_careful(now)
+            self._placement.suspect(beside if len(beside) > 1 else ())
         self._news += [JobReturned(key=key) for key in executor.held]
         cause = executor.cause()
         self._remains.write(executor.remains())
@@ -351,6 +412,7 @@ class ExecutorPool:
             return
         self._start_at = 0
         while len(self._executors) < self._slots:
-            executor = ExecutorProcess(self._config)
+            slots = {executor.slot for executor in self._executors}
+            executor = ExecutorProcess(self._config, next(slot for slot in range(self._slots) if slot not in slots))
             self._executors.append(executor)
             self._selector.register(executor, selectors.EVENT_READ)

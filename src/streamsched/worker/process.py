@@ -13,8 +13,10 @@ from typing import Final
 
 import msgspec
 
+from streamsched.domain.options import Options
 from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
+from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, News
 from streamsched.worker.kill_reason import KillReason, possible
 from streamsched.worker.output import remains
@@ -39,7 +41,9 @@ class ExecutorConfig:
     checkpoint_tick: float
     payload_limit: int
     reuse: int
+    plan_limit: int
     output_path: str | None = None
+    devices: Devices | None = None
 
 
 class ExecutorProcess:
@@ -48,7 +52,8 @@ class ExecutorProcess:
     It runs its jobs in the order in which they were given: the first one held is the one that runs, or is to run next.
     """
 
-    def __init__(self, config: ExecutorConfig) -> None:
+    def __init__(self, config: ExecutorConfig, slot: int = 0) -> None:
+        self.slot = slot
         self.held: dict[int, Job] = {}
         self.dropped: set[int] = set()
         self.stopping: dict[int, int] = {}  # deadlines of the grace period, monotonic nanoseconds
@@ -62,10 +67,19 @@ class ExecutorProcess:
         self.asked_back = False  # jobs may come back in any order
         self.last_ended = -1
         self.quiet_since = 0  # since when it holds jobs and runs none of them
+        self.prepared = 0  # when its setup had ended: once
         self.seen = (-1, 0)  # the running job, and when its page says that it began
         self.recalled = -1  # the running job behind which nothing waits any more
         self.suspect = -1  # the running job that was seen once beyond a limit
         self.measured = (0, 0)
+        self.lanes = 1  # how many of its jobs may run at once
+        self.kind: tuple[str, str | None] = ("", None)  # handler and options of what it was given last
+        self.setup = ""  # what it was given last of such
+        self.alone = False  # what it holds is to run with nothing beside it
+        self.memory_look = 0  # when to look at its memory again, monotonic nanoseconds
+        self.starved = ""  # the kernel killed it for want of memory: how that is known
+        self.cancelled: dict[int, tuple[KillReason, int]] = {}
+        """Why async jobs were cancelled, and until when they may end."""
         self._out = bytearray()
         self._frames = wire.Frames(wire.MAX_NEWS)
         self._ordered_at: float | None = None
@@ -77,6 +91,7 @@ class ExecutorProcess:
         setup = wire.Setup(
             link=theirs.fileno(), page=fd, allow=config.allow, checkpoint_tick=config.checkpoint_tick,
             payload_limit=config.payload_limit, output_path=config.output_path, reuse=config.reuse,
+            plan_limit=config.plan_limit,
         )  # fmt: skip
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)
@@ -93,7 +108,7 @@ class ExecutorProcess:
                     f"{theirs.fileno()},{fd}",
                     msgspec.json.encode(setup).decode(),
                 ],
-                env=_environment(),
+                env=_environment() | ({} if config.devices is None else config.devices.environment(slot)),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if config.output_fd is None else config.output_fd,
                 stderr=config.output_fd,
@@ -155,15 +170,50 @@ class ExecutorProcess:
             self.fault = str(broken)
         return news
 
+    @property
+    def takes(self) -> bool:
+        """Whether it may be given jobs: it is not about to leave, and not killed, nor perhaps for a cancelled job."""
+        return not (self.dying or self.cancelled or self.page.state() == pages.CLOSING)
+
+    @property
+    def shares(self) -> bool:
+        """Whether it holds jobs that run beside others like them, or alone."""
+        return bool(self.held) and (self.lanes > 1 or self.alone)
+
+    def take(self, job: Job, options: Options, *, alone: bool) -> None:
+        """Hold a job; it is sent later."""
+        self.held[job.key] = job
+        self.lanes, self.kind, self.alone = options.concurrency or 1, (job.handler, job.options), alone
+        self.setup = options.setup or self.setup
+
+    @property
+    def has_lanes(self) -> bool:
+        """Whether async jobs run."""
+        return self.page.state() in (pages.LANES, pages.CLOSING)
+
+    def look_at_lanes(self, now: int) -> list[Current]:
+        """Return the async jobs that run; notes a fault where the page says what cannot be."""
+        found = self.page.lanes(self.lanes)
+        if not all(possible(each, now) or possible(each, time.monotonic_ns()) for each in found):
+            self.fault = self.fault or "its page has impossible times"
+            return []
+        return found
+
     def look(self, now: int) -> Current | None:
         """Return what runs, unless nothing does; notes a fault where the page says what cannot be."""
         current = self.page.current()
         if current is None:
-            return None
+            return next(iter(self.look_at_lanes(now)), None) if self.has_lanes else None
         if self.seen[0] != current.key:
             self.seen = (current.key, current.started)
         # The clock once more: this process may have been frozen since it was asked.
-        if self.seen[1] != current.started or not (possible(current, now) or possible(current, time.monotonic_ns())):
+        again = self.prepared > 0 and self.prepared != current.prepared
+        self.prepared = current.prepared
+        if (
+            again
+            or self.seen[1] != current.started
+            or not (possible(current, now) or possible(current, time.monotonic_ns()))
+        ):
             self.fault = self.fault or "its page has impossible times"
             return None
         return current
@@ -223,6 +273,11 @@ class ExecutorProcess:
             name = f"signal {-code}"
         hint = ", perhaps for want of memory" if -code == signal.SIGKILL else ""
         return f"the executor process was killed by {name}{hint}"
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether it was killed by a signal that nobody here has sent."""
+        return self._process.returncode == -signal.SIGKILL and self._ordered_at is None
 
     @property
     def lost_link(self) -> bool:

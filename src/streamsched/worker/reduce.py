@@ -8,42 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from contextvars import copy_context
 from pathlib import Path
 from shutil import rmtree
-from typing import TYPE_CHECKING
 
-from streamsched.domain.options import Options, ReduceInput
+from streamsched.domain.options import ReduceInput
 from streamsched.log.codec import Codec
 from streamsched.log.topics import Topics
 from streamsched.view.store import RocksStore
 from streamsched.view.view import View
-from streamsched.worker.context import ChildContext
-from streamsched.worker.endings import read_arguments
-from streamsched.worker.errors import NonRetryable, StopChild
-from streamsched.worker.handlers import Handler
-from streamsched.worker.jobs import Job
+from streamsched.worker.logs import open_log
 from streamsched.worker.results import Results, read_results
 from streamsched.worker.wire import Journal
-
-if TYPE_CHECKING:
-    from streamsched.log.adapter import LogAdapter
-
-
-def run_reduce(
-    handler: Handler, context: ChildContext, job: Job, options: Options | None, journal: Journal | None
-) -> object:
-    """Run a reduce over the results of its task. Reading them counts as being alive, and is a safe point."""
-
-    def alive() -> None:
-        context.heartbeat()
-        if context.should_stop:
-            raise StopChild
-
-    if options is None or options.reduce is None or journal is None:
-        raise NonRetryable(f"this worker does not know how to run a child with {job.options}")
-    with results_of(journal, job.task_id, options.reduce, alive) as results:
-        return copy_context().run(handler, context, results, **read_arguments(job))
 
 
 @contextmanager
@@ -51,22 +26,12 @@ def results_of(journal: Journal, task_id: str, wanted: ReduceInput, alive: Calla
     """Read the results of a task; ``alive`` is called meanwhile. Raise ResultsUnreadable, LogError, StoreUnusable."""
     codec, topics = Codec(), Topics(journal.prefix, event_partitions=journal.partitions)
     with _scratch(Path(journal.scratch)) as folder, closing(RocksStore(folder)) as store:
-        with closing(_open(journal)) as log:
+        with closing(open_log(journal)) as log:
             view = View(store, codec)
             results = read_results(
                 view, log=log, topics=topics, codec=codec, task_id=task_id, wanted=wanted, alive=alive
             )
         yield results
-
-
-def _open(journal: Journal) -> LogAdapter:
-    if journal.brokers:
-        from streamsched.log.kafka.log import KafkaLog
-
-        return KafkaLog(journal.brokers, journal.kafka)
-    from streamsched.log.embedded import EmbeddedLog
-
-    return EmbeddedLog(Path(journal.folder), read_only=True)
 
 
 @contextmanager

@@ -10,9 +10,10 @@ import math
 import time
 from typing import Final
 
+from streamsched.worker.cancelling import named
 from streamsched.worker.jobs import REPORTS, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, death_ending
-from streamsched.worker.page import IDLE, LEAVING, Current
+from streamsched.worker.page import CLOSING, IDLE, LANES, LEAVING, Current
 from streamsched.worker.process import ExecutorProcess
 
 AHEAD_MS: Final = 60_000
@@ -36,12 +37,13 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
                 break
             if not isinstance(item, REPORTS):
                 executor.dropped.discard(key)
+                executor.cancelled.pop(key, None)
             continue
         if isinstance(item, JobReturned):
-            if not executor.asked_back and executor.page.state() != LEAVING:
+            if not executor.asked_back and executor.page.state() not in (CLOSING, LEAVING):
                 executor.fault = "it returned a job that was not asked back"
                 break
-        elif key != next(iter(held)) and not executor.asked_back:
+        elif key != next(iter(held)) and not (executor.asked_back or executor.lanes > 1):
             executor.fault = "it reported a job out of order"
             break
         elif not isinstance(item, REPORTS):
@@ -49,20 +51,28 @@ def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
                 executor.fault = "it reported an ending in the future"
                 break
             executor.last_ended = key
-        if not isinstance(item, REPORTS):
-            del held[key]
-            if executor.stopping:
-                executor.stopping.pop(key, None)
-            executor.asked_back = executor.asked_back and bool(held)
-        believed.append(item)
+        believed.append(item if isinstance(item, REPORTS) else _ended(executor, item))
     return believed
 
 
-def running(executor: ExecutorProcess, now: int) -> Running | None:
-    """Return the job that runs there, with its progress."""
+def _ended(executor: ExecutorProcess, item: News) -> News:
+    del executor.held[item.key]
+    if executor.stopping:
+        executor.stopping.pop(item.key, None)
+    executor.asked_back = executor.asked_back and bool(executor.held)
+    return named(executor, item) if executor.cancelled else item
+
+
+def running(executor: ExecutorProcess, now: int) -> list[Running]:
+    """Return the jobs that run there, with their progress."""
     current = executor.look(now)
-    if current is None or current.key not in executor.held:
-        return None
+    if current is None:
+        return []
+    found = in_lanes(executor, now) if executor.has_lanes else [current]
+    return [_running(each) for each in found if each.key in executor.held]
+
+
+def _running(current: Current) -> Running:
     sound = math.isfinite(current.done) and math.isfinite(current.total)
     done, total = (current.done, current.total) if sound else (0.0, 0.0)
     return Running(key=current.key, started_at=current.started_at, done=done, total=total)
@@ -85,7 +95,7 @@ def is_lost(executor: ExecutorProcess, current: Current | None, now: int, awake:
     Silence counts from ``awake`` on.
     """
     owes = executor.held or executor.dropped
-    if executor.ready and executor.page.state() < IDLE and executor.page.state() != LEAVING:
+    if executor.ready and (state := executor.page.state()) < IDLE and state not in (LEAVING, LANES, CLOSING):
         executor.fault = executor.fault or "its page has an impossible state"
     elif not (executor.ready and owes) or (current is not None and current.key in executor.held):
         executor.quiet_since = 0
@@ -102,6 +112,8 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
     ``careful``: that happened a short while ago. If the only job of an executor dies again then, that job is to blame.
     """
     held, kill_reason, current = executor.held, executor.kill_reason, executor.look(now)
+    ran = in_lanes(executor, now) if executor.has_lanes else [] if current is None else [current]
+    ran = [each for each in ran if each.key in held]
     if not held:
         return None
     first, named = next(iter(held)), executor.page.state()
@@ -110,19 +122,27 @@ def blame(executor: ExecutorProcess, now: int, *, careful: bool) -> News | None:
     pays = None
     if executor.fault:
         pays, kill_reason = (first if alone else None), KillReason(first, "protocol", executor.fault)
-    elif current is not None and current.key in held:
-        if kill_reason is None or kill_reason.key == current.key:  # or it began before the kill
-            pays = current.key
+    elif ran:
+        to_blame = [each.key for each in ran if kill_reason is None or kill_reason.key == each.key]
+        pays = to_blame[0] if len(to_blame) == 1 else None  # else it began before the kill, or could be any
     elif alone and careful and kill_reason is None and executor.ready:
         pays = first
     if pays is None:
         return None
     started_at = ended_at = time.time_ns() // 1_000_000
-    if current is not None and current.key == pays:
-        started_at = current.started_at
-        ended_at = started_at + (now - current.started) // 1_000_000
+    for current in ran:
+        if current.key == pays:
+            started_at = current.started_at
+            ended_at = started_at + (now - current.started) // 1_000_000
+    if kill_reason is None and executor.starved:
+        kill_reason = KillReason(pays, "oom", executor.starved)
     del held[pays]
     return death_ending(kill_reason, pays, started_at, ended_at, executor.cause())
+
+
+def in_lanes(executor: ExecutorProcess, now: int) -> list[Current]:
+    """Return the async jobs that run there, or ran when it died."""
+    return [each for each in executor.look_at_lanes(now) if each.key in executor.held] if executor.has_lanes else []
 
 
 def _fault_of_death(executor: ExecutorProcess, first: int, named: int) -> str:

@@ -38,6 +38,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     payload_limit: int
     output_path: str | None = None
     reuse: int = 0
+    plan_limit: int = 256 * 1024 * 1024
 
 
 class Journal(msgspec.Struct, frozen=True, array_like=True, tag="journal"):
@@ -66,6 +67,12 @@ class Stop(msgspec.Struct, frozen=True, array_like=True, tag="stop"):
     key: int
 
 
+class Cancel(msgspec.Struct, frozen=True, array_like=True, tag="cancel"):
+    """Cancel the coroutine of this job, where it is async and runs."""
+
+    key: int
+
+
 class Recall(msgspec.Struct, frozen=True, array_like=True, tag="recall"):
     """Return these jobs where they have not begun; ``None``: all that have not."""
 
@@ -83,7 +90,7 @@ class Quit(msgspec.Struct, frozen=True, array_like=True, tag="quit"):
     """Finish what is held, then end."""
 
 
-Order = Journal | Begin | Stop | Recall | Confirm | Quit
+Order = Journal | Begin | Stop | Cancel | Recall | Confirm | Quit
 
 _encoder: Final = msgspec.msgpack.Encoder()
 encode_item: Final = _encoder.encode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -296,6 +297,69 @@ def test_try_shows_the_own_traceback_of_a_module_too(cli: Cli, what: str) -> Non
     assert "importlib" not in err
     if code == 1:
         assert f'File "{cli.folder}/theirs.py", line 1' in err
+
+
+THEIRS = """
+import asyncio
+from pathlib import Path
+LOADED = []
+async def warm():
+    await asyncio.sleep(0)
+    LOADED.append("warm")
+def plainly():
+    LOADED.append("plain")
+async def later(ctx, path: Path):
+    await ctx.checkpoint({"a": 1}, wait=True)
+    return [path.name, *LOADED]
+async def breaks(ctx, path):
+    raise ValueError("its own")
+def now(ctx, path: Path):
+    return [path.name, *LOADED]
+def wrong(ctx, path: "Unknown"):
+    return path
+"""
+TRIED = [
+    ("handler: theirs:later", 0, '["b"]'),
+    ("handler: theirs:later, setup: theirs:warm, concurrency: 5, reuse: 5, memory: 1GB", 0, '["b", "warm"]'),
+    ("handler: theirs:later, setup: theirs:plainly", 0, '["b", "plain"]'),
+    ("handler: theirs:now, setup: theirs:warm", 0, '["b", "warm"]'),
+    ("handler: theirs:now, setup: theirs:plainly", 0, '["b", "plain"]'),
+    ("handler: theirs:breaks", 1, "ValueError: its own"),
+    ("handler: theirs:now, setup: theirs:missing", 2, "module theirs has no 'missing'"),
+    ("handler: theirs:now, concurrency: 5", 1, "BadArguments: child.concurrency is for async handlers"),
+    ("handler: theirs:wrong", 1, "WrongAnnotation: parameter path is annotated Unknown"),
+]
+
+
+@pytest.mark.parametrize(("child", "code", "says"), TRIED)
+def test_try_does_as_workers_do(cli: Cli, child: str, code: int, says: str) -> None:
+    (cli.folder / "theirs.py").write_text(THEIRS)
+    child = re.sub(r"(theirs:\w+)", r"'\1'", child)
+    body = f"name: t\nsplit: {{list: {{items: [a/b]}}}}\nchild: {{{child}, args: {{path: '${{child.item}}'}}}}\n"
+    (cli.folder / "t.yaml").write_text(body)
+    process = cli.start("try", "t.yaml")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, says in out + err) == (code, True), out + err
+    assert "src/streamsched" not in err
+
+
+def test_plan_checks_annotations_on_request(cli: Cli) -> None:
+    (cli.folder / "theirs.py").write_text(THEIRS)
+    template = (
+        "name: t\nsplit: {list: {items: [a, 5]}}\nchild: {handler: 'theirs:NAME', args: {path: '${child.item}'}}\n"
+    )
+    (cli.folder / "t.yaml").write_text(template.replace("NAME", "now"))
+    assert cli("plan", "t.yaml").returncode == 0
+    wrong = cli.start("plan", "t.yaml", "--check")
+    _, err = wrong.communicate(timeout=60)
+    assert wrong.returncode == 2
+    assert "t.yaml: child.args: argument path: expected Path, and got 5: a path is a text" in err
+    (cli.folder / "t.yaml").write_text(template.replace("NAME", "wrong"))
+    wrong = cli.start("plan", "t.yaml", "--check")
+    assert "parameter path is annotated Unknown" in wrong.communicate(timeout=60)[1]
+    assert wrong.returncode == 2
+    (cli.folder / "t.yaml").write_text(template.replace("NAME", "breaks"))
+    assert cli("plan", "t.yaml", "--check").stdout.splitlines()[-1].endswith('{"path":5}')
 
 
 def failing(cli: Cli) -> Cli:

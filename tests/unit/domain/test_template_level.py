@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ CALLING = Template(
     split=GridSplit(axes={"a": {"first": 1, "last": "${max(n, 5)}"}}),
     child=TEMPLATE.child.__class__(handler="a:b"),
 )
+WARM = Template(name="w", split=TEMPLATE.split, child=replace(TEMPLATE.child, setup="a:warm", memory_bytes=2**30))
 TOTAL = Template(name="t", split=TEMPLATE.split, child=TEMPLATE.child, reduce=GRID.child)
 PROGRAM = Template(name="p", split=TEMPLATE.split, child=TEMPLATE.child.__class__(command=Command(words=["./x"])))
 BY = Template(name="by", split=BySplit(function="a:pieces"), child=GRID.child)
@@ -51,8 +53,12 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL, PROGRAM, BY)]
-    assert (levels, LEVEL) == ([0, 1, 2, 3, 3, 3, 3], 3)
+    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL, PROGRAM, BY, WARM)]
+    assert (levels, LEVEL) == ([0, 1, 2, 3, 3, 3, 3, 3], 3)
+    later = {"setup", "memory_bytes"}
+    assert set(json.loads(WARM.to_json())["child"]) == {*json.loads(TEMPLATE.to_json())["child"], *later}
+    assert Template.from_json(WARM.to_json()) == WARM
+    assert WARM.handlers == (TEMPLATE.child.handler, "a:warm")
     assert "reduce" not in json.loads(TEMPLATE.to_json())
     assert Template.from_json(TOTAL.to_json()) == TOTAL
     assert "command" not in json.loads(TEMPLATE.to_json())["child"]

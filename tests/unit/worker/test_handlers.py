@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import functools
 import sys
 from pathlib import Path
 
 import pytest
 
 from streamsched.worker import errors, traces
-from streamsched.worker.handlers import Handlers
+from streamsched.worker.handlers import Handlers, is_async
 
 
 def test_a_handler_is_found_once() -> None:
@@ -78,10 +79,9 @@ def test_modules_that_do_not_give_the_handler(
         ("def __f(ctx): ...", "__f", "private"),
         ("f = object()", "f", "is a object, not a function"),
         ("f = [1]", "f", "is a list, not a function"),
-        ("async def f(ctx): ...", "f", r"is an async function, whose body would not run: write asyncio\.run"),
-        ("async def f(ctx): yield 1", "f", r"is an async generator, .*: write asyncio\.run"),
+        ("async def f(ctx): yield 1", "f", r"is an async generator, .*: write an async function that returns a list"),
         ("def f(ctx): yield 1", "f", "is a generator, whose body would not run: return a list"),
-        ("import functools\nasync def g(ctx, x): ...\nf = functools.partial(g, x=1)", "f", "is an async function"),
+        ("import functools\nasync def g(ctx, x): yield x\nf = functools.partial(g, x=1)", "f", "is an async generator"),
     ],
 )
 def test_what_is_no_handler_whoever_runs_it(
@@ -192,3 +192,17 @@ def test_an_error_that_cannot_be_shown() -> None:
         telling = errors.describe(error)
     assert telling.error_type == "BrokenError"
     assert "cannot be shown" in telling.message
+
+
+def test_which_handlers_are_async() -> None:
+    async def coroutine(ctx: object, x: int) -> None: ...
+
+    class Callable:
+        async def __call__(self, ctx: object) -> None: ...
+
+    assert is_async(coroutine)
+    assert is_async(functools.partial(coroutine, x=1))
+    assert is_async(Callable())
+    assert not is_async(print)
+    assert not is_async(lambda ctx: coroutine(ctx, 1))
+    assert not is_async(functools.partial(print))

@@ -133,6 +133,12 @@ class Connection:
         self._cluster.refresh()
         return {place: self._cluster.partition(*place).end for place in partitions}
 
+    def stable_end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the last stable offsets."""
+        self._step("end")
+        self._cluster.refresh()
+        return {place: self._cluster.partition(*place).stable for place in partitions}
+
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
         """Return the positions of the first records not older than ``time``."""
         self._step("position_at")

@@ -48,7 +48,8 @@ class KafkaLog:
         # What one part does alone is that part's own method.
         admin, positions, appender = self._admin, self._positions, self._appender
         self.brokers, self.delete_before = admin.brokers, admin.delete_before
-        self.start, self.end, self.position_at = admin.start, admin.end, admin.position_at
+        self.start, self.end, self.stable_end = admin.start, admin.end, admin.stable_end
+        self.position_at = admin.position_at
         self.members, self.committed = positions.members, positions.committed
         self.commit_initial = positions.commit_initial
         self.append, self.post, self.time = appender.append, appender.post, appender.time
