@@ -116,6 +116,14 @@ def options_in(text: str | None) -> Options:
     return NONE if text is None else read_options(text) or NONE
 
 
+def index_of(child: int, text: str | None) -> int:
+    """Return the number of a child inside its stage, as people count, by its options."""
+    options = options_in(text)
+    if options.stage != WORK:
+        return 0
+    return child if options.inputs is None else child - 1
+
+
 def options_of(spec: ChildSpec, options: Options = NONE) -> Options | None:
     """Return the options of children, with what is known of them besides; None where they run a plain handler."""
     many = spec.concurrency if spec.concurrency > 1 else None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamsched.domain import events as e
+from streamsched.domain.options import index_of
 from streamsched.domain.validation import validate
 from streamsched.log.event_reader import blame
 from streamsched.log.port import AppendRefused, Record
@@ -39,7 +40,8 @@ class Outcomes:
         """Return how far it is, for a heartbeat."""
         work = child.work
         return e.RunningChild(
-            work.task_id, work.child, child.attempt, self.right(job.started_at), job.done, job.total
+            work.task_id, index_of(work.child, work.options), child.attempt, self.right(job.started_at), job.done,
+            job.total,
         )  # fmt: skip
 
     def completed(self, child: Child, news: JobCompleted) -> e.ChildCompleted:
