@@ -239,7 +239,9 @@ class Job(Generic[P, R]):
         return document_of(cast(FunctionType, self._function), Options(**self._options))
 
     def _checked(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Refuse variables of the template that the methods cannot be given. Raise InputError."""
+        """Return variables as JSON; refuse those that the methods cannot be given. Raise InputError."""
+        from streamsched.files.function import as_json
+
         for name in _OPTIONS:
             if name in self.template.params:
                 from streamsched.domain.errors import InputError
@@ -248,7 +250,7 @@ class Job(Generic[P, R]):
                 raise InputError(
                     f"variable {name} has the name of an option here", remedy, source=f"job {self.__name__}"
                 )
-        return params
+        return {name: as_json(value) for name, value in params.items()}
 
 
 @contextmanager

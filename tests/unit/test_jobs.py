@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import msgspec
 import pytest
 
 import streamsched
@@ -326,6 +329,70 @@ def test_what_its_split_finds_is_planned_and_tried_here(tmp_path: Path, monkeypa
         amounts.plan(inputs=["b.jsonl"])
     (tmp_path / "list.txt").write_text("a\nb\n")
     assert (listed.plan().children, named.plan().children) == (1, 2)
+
+
+class Mode(Enum):
+    FAST = "fast"
+    GOOD = "good"
+
+
+@dataclasses.dataclass
+class Box:
+    width: int
+    at: date = date(2024, 1, 2)
+
+
+class Point(msgspec.Struct):
+    x: int
+
+
+@streamsched.job(split=ranges(1, 1, 1))
+def made(
+    ctx: ChildContext,
+    number: int,
+    box: Box,
+    point: Point,
+    folder: Path = Path("in"),
+    day: date = date(2024, 1, 1),
+    at: datetime = datetime(2024, 1, 1, tzinfo=UTC),
+    limit: timedelta = timedelta(minutes=10),
+    mode: Mode = Mode.GOOD,
+    share: Decimal = Decimal("0.1"),
+    some: frozenset[int] = frozenset({1}),
+    boxes: Sequence[Box] = (Box(1),),
+) -> None: ...
+
+
+def test_a_function_among_the_fields_of_child_is_named() -> None:
+    document = streamsched.job(split=ONE, setup=plain, reuse=5)(plain)._document.value
+    assert isinstance(document, dict)
+    assert document["child"] == {
+        "handler": f"{HERE}:plain",
+        "args": {"it": "${it}"},
+        "setup": f"{HERE}:plain",
+        "reuse": 5,
+    }
+
+
+def test_what_executors_make_of_json_is_declared_and_given_as_json() -> None:
+    declared = {name: param.to_dict() for name, param in made.template.params.items()}
+    assert declared == {
+        "box": {"type": "object"},
+        "point": {"type": "object"},
+        "folder": {"type": "string", "default": "in"},
+        "day": {"type": "string", "default": "2024-01-01"},
+        "at": {"type": "string", "default": "2024-01-01T00:00:00Z"},
+        "limit": {"type": "string", "default": "PT600S"},
+        "mode": {"type": "string", "enum": ["fast", "good"], "default": "good"},
+        "share": {"type": "string", "default": "0.1"},
+        "some": {"type": "array", "items": "integer", "default": [1]},
+        "boxes": {"type": "array", "items": "object", "default": [{"width": 1, "at": "2024-01-02"}]},
+    }
+    given = made.request(box=Box(2), point=Point(3), day=date(2025, 1, 1), mode=Mode.FAST).prepared
+    assert '"box":{"at":"2024-01-02","width":2}' in given.params_json
+    assert '"day":"2025-01-01"' in given.params_json
+    with pytest.raises(InputError, match=r"variable folder.*base64"):
+        made.request(box=Box(2), point=Point(3), folder=b"in")
 
 
 def local() -> Callable[..., None]:

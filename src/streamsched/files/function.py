@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from types import FunctionType, NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
+import msgspec
 import yaml
 
 from streamsched.domain.errors import InputError
@@ -24,8 +30,12 @@ _BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KE
 _BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _TYPES: Final = (
     (bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (Mapping, "object"), (Sequence, "array"),
+    (Set, "array"), (date, "string"), (time, "string"), (timedelta, "string"), (UUID, "string"), (Decimal, "string"),
+    (PurePath, "string"),
 )  # fmt: skip
 """The first that a class is derived from is its type: a bool is an int, a string is a sequence."""
+_FIELDS: Final = ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__")
+"""What classes have whose objects are made from a JSON object: dataclasses, msgspec's structs, pydantic's models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,8 +167,24 @@ class _Reading:
                 if each.default is None:
                     remedy = f"give it another default, or leave it out of the variables: args={{{each.name!r}: None}}"
                     raise TemplateError("null is not a value", remedy, path=("params", each.name, "default"))
-                derived["default"] = plain(each.default)
+                derived["default"] = as_json(each.default)
             self._declared[each.name] = derived | said
+
+
+def as_json(value: Any) -> Any:
+    """Return what an executor makes this value from: a date's text, a dataclass's fields. JSON stays as it is."""
+    try:
+        return msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview), enc_hook=_made)
+    except (TypeError, ValueError):
+        return value  # the template, or its variables, say what is wrong with it
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(value)
 
 
 def import_path(function: FunctionType) -> str:
@@ -254,8 +280,9 @@ def _typed(annotation: Any, name: str) -> dict[str, Any]:
         members = [each for each in get_args(annotation) if each is not NoneType]
         if len(members) == 1:
             return _typed(members[0], name)
-    if get_origin(annotation) is Literal:
-        allowed = list(get_args(annotation))
+    is_enum = isinstance(annotation, type) and issubclass(annotation, Enum)
+    if is_enum or get_origin(annotation) is Literal:
+        allowed = [as_json(each) for each in (annotation if is_enum else get_args(annotation))]
         if len({type(each) for each in allowed}) == 1:
             return {**_typed(type(allowed[0]), name), "enum": allowed}
     kind = _kind(annotation)
@@ -272,6 +299,8 @@ def _kind(annotation: Any) -> str | None:
         return "array"
     if not isinstance(origin, type) or issubclass(origin, bytes | bytearray | memoryview):
         return None
+    if any(hasattr(origin, fields) for fields in _FIELDS):
+        return "object"
     return next((kind for base, kind in _TYPES if issubclass(origin, base)), None)
 
 
