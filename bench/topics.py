@@ -28,13 +28,14 @@ LIMIT_S: Final = 900.0
 def topic_to_topic(bench: Bench) -> Iterator[Figures]:
     """Copy 1,000,000 records (a fifth of them in a quick run) through 200 children, undisturbed and with kills."""
     records = 200_000 if bench.quick else 1_000_000
-    options = ("--emit", "copy-*")
-    with bench.site(workers=WORKERS, slots=SLOTS, options=options) as site:
+    with bench.new_site(
+        bench.broker.address, WORKERS, SLOTS, environment={"STREAMSCHED_EMIT_TOPICS": "copy-*"}
+    ) as site:
         source = f"{site.settings.prefix}-source"
         _fill(site, source, records)
         for repetition in range(bench.repeats):
-            quiet, _ = _copy(site, source, f"copy-{site.settings.prefix}-{repetition}", records, ())
-            killed, kills = _copy(site, source, f"copy-{site.settings.prefix}-{repetition}k", records, options)
+            quiet, _ = _copy(site, source, f"copy-{site.settings.prefix}-{repetition}", records, kill=False)
+            killed, kills = _copy(site, source, f"copy-{site.settings.prefix}-{repetition}k", records, kill=True)
             yield {
                 "records_per_s": records / quiet, "killed_records_per_s": records / killed, "kills": kills,
                 "seconds": quiet, "killed_seconds": killed,
@@ -60,8 +61,8 @@ def _make(site: Site, topic: str) -> None:
         made.result(30)
 
 
-def _copy(site: Site, source: str, target: str, records: int, restart: tuple[str, ...]) -> tuple[float, int]:
-    """Run the task; with ``restart``, kill two workers and start two with these options, again and again."""
+def _copy(site: Site, source: str, target: str, records: int, *, kill: bool) -> tuple[float, int]:
+    """Run the task; with ``kill``, kill two workers and start two others, again and again."""
     _make(site, target)
     kills = 0
     with site.client() as client:
@@ -75,8 +76,8 @@ def _copy(site: Site, source: str, target: str, records: int, restart: tuple[str
             except TimeoutError:
                 if time.monotonic() - begun > LIMIT_S:
                     raise BenchError(f"not done in {LIMIT_S:.0f} s") from None
-            if restart:
-                kills += _kill_two(site, restart)
+            if kill:
+                kills += _kill_two(site)
         seconds = time.monotonic() - begun
     if status.state != "succeeded":
         raise BenchError(f"the task is {status.state}: {status.reason}")
@@ -84,14 +85,14 @@ def _copy(site: Site, source: str, target: str, records: int, restart: tuple[str
     return seconds, kills
 
 
-def _kill_two(site: Site, options: tuple[str, ...]) -> int:
+def _kill_two(site: Site) -> int:
     victims = [node for node in site.nodes if node.role == "worker"][:2]
     for node in victims:
         kill_tree(node)
         node.process.wait(10)
         site.nodes.remove(node)
     for _ in victims:
-        site.start("worker", "--slots", str(SLOTS), *ALLOW, *options)
+        site.start("worker", "--slots", str(SLOTS), *ALLOW)
     return len(victims)
 
 

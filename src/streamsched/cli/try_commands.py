@@ -306,8 +306,9 @@ def _transport(context: typer.Context) -> LocalTransport:
     from streamsched.worker.jobs import TopicTold
     from streamsched.worker.outlet import refusal
 
+    settings = settings_of(context)
+
     def told(topic: str) -> TopicTold:
-        settings = settings_of(context)
         return TopicTold(topic, 1, RECORD_LIMIT, refusal(topic, settings.emit, settings.prefix))
 
     return LocalTransport(told=told, take=_show_record)

@@ -105,8 +105,11 @@ def refusal(topic: str, patterns: Sequence[str], prefix: str) -> str:
     if topic.startswith(f"{prefix}."):
         return f"topic {topic!r} is of streamsched's own, with the prefix {prefix!r}"
     if not any(fnmatchcase(topic, pattern) for pattern in patterns):
-        allowed = ", ".join(patterns) or "none"
-        return f"this worker lets no handler write to topic {topic!r}: [emit] topics of its settings are {allowed}"
+        allowed = f"those are {', '.join(patterns)}" if patterns else "there are none"
+        return (
+            f"handlers here may not write to topic {topic!r}: name it in the worker's setting [emit] topics, or in "
+            f"STREAMSCHED_EMIT_TOPICS ({allowed})"
+        )
     return ""
 
 

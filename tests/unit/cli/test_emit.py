@@ -128,7 +128,8 @@ def test_a_topic_that_is_not_allowed_is_named_with_the_setting(cli: Cli) -> None
     run(cli, "refused")
     (name, message) = json.loads(cli.here("results", "task", "--json").stdout.splitlines()[0])["result"]
     assert name == "EmitRefused"
-    assert "lets no handler write to topic 'elsewhere': [emit] topics of its settings are out, made-*" in message
+    assert "may not write to topic 'elsewhere': name it in the worker's setting [emit] topics" in message
+    assert "(those are out, made-*)" in message
 
 
 def test_topics_are_made_written_and_read(cli: Cli) -> None:

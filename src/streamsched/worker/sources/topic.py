@@ -115,7 +115,8 @@ class SpanRecords(InputRecords):
             raise
 
     def seek(self, done: int) -> None:
-        """Go on at this offset."""
+        """Go on at this offset; before the span, at its start: ``resume`` begins at 0."""
+        done = max(done, self._span.start)
         self._check(done)
         self.offset = done
         self._batch = iter(())

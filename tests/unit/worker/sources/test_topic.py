@@ -14,6 +14,7 @@ from streamsched.domain.options import InputFile
 from streamsched.domain.splitters.topic import TopicSplit
 from streamsched.log.memory import MemoryLog
 from streamsched.log.port import Append, TopicPartition, TopicSpec
+from streamsched.worker.context import ChildContext, LocalTransport
 from streamsched.worker.errors import NonRetryable
 from streamsched.worker.sources.errors import CompactedTopic, InputChanged, InputEmpty, InputMissing, SourceGone
 from streamsched.worker.sources.topic import Bounds, SpanRecords, TopicRecord, _time, freeze, spans
@@ -143,6 +144,25 @@ def test_another_topic_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
         read(log, entry)
     with pytest.raises(InputMissing, match="orders"):
         read(MemoryLog(), entry)
+
+
+def test_each_child_resumes_within_its_own_span() -> None:
+    log = made([25])
+    seen: list[int] = []
+    for entry in spans("orders", 10, freeze(log, WANTED)):
+        (span,) = msgspec.convert(entry["inputs"], tuple[InputFile, ...])
+        state = None
+        for attempt in (1, 2):
+            context = ChildContext(LocalTransport(), attempt=attempt, state=state)
+            context.read_from(lambda offset, span=span: SpanRecords(log, span, offset, lambda: None))  # type: ignore[misc]
+            for taken, record in enumerate(context.resume(context.records(), every=1)):
+                seen.append(record.offset)
+                if attempt == 1 and taken == 3:
+                    break
+            context.finish()
+            told = context.unsaved(again=True)
+            state = told and told[0]
+    assert seen == [0, 1, 2, 3, *range(3, 10), 10, 11, 12, 13, *range(13, 20), 20, 21, 22, 23, 23, 24]
 
 
 def test_the_reading_is_alive_and_can_be_stopped() -> None:
