@@ -26,7 +26,7 @@ LIMIT_S: Final = 900.0
 
 
 def topic_to_topic(bench: Bench) -> Iterator[Figures]:
-    """Copy 1,000,000 records (a fifth of them in a quick run) through 200 children, undisturbed and with kills."""
+    """Copy 1,000,000 records (200,000 in a quick run) through 200 children, undisturbed and with kills."""
     records = 200_000 if bench.quick else 1_000_000
     with bench.new_site(
         bench.broker.address, WORKERS, SLOTS, environment={"STREAMSCHED_EMIT_TOPICS": "copy-*"}
