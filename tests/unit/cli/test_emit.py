@@ -14,6 +14,7 @@ from tests.support.cli import Cli
 pytestmark = pytest.mark.slow
 
 HANDLERS = """
+import asyncio
 import os
 import signal
 
@@ -42,6 +43,14 @@ def large(ctx, n):
     for number in ctx.resume(range(n), every=1):
         for _ in range(3):
             ctx.emit("out", bytes(1_000_000))
+
+
+async def parallel(ctx, n):
+    for number in ctx.resume(range(n), every=9):
+        ctx.emit("out", {"child": ctx.child_index, "n": number})
+        await asyncio.sleep(0)
+        if number == n // 2 and ctx.attempt == 1 and ctx.child_index == 1:
+            raise ValueError("no")
 
 
 def full(ctx, n):
@@ -75,9 +84,9 @@ def cli(tmp_path: Path) -> Cli:
     return found
 
 
-def run(cli: Cli, handler: str, *more: str, code: int = 0) -> str:
+def run(cli: Cli, handler: str, *more: str, code: int = 0, child: str = "") -> str:
     template = cli.folder / f"{handler}.yaml"
-    template.write_text(TEMPLATE.format(handler=handler))
+    template.write_text(TEMPLATE.format(handler=handler).replace("retry:", f"{child}retry:"))
     return cli("run", template, "--slots", "2", "--task-id", "task", *more, code=code).stderr
 
 
@@ -101,6 +110,13 @@ def test_what_a_checkpoint_covers_is_written_once_though_each_child_fails(cli: C
     values = [record["value"] for record in consumed(cli)]
     assert values.count("the end") == 3
     found = [json.loads(value) for value in values if value != "the end"]
+    for child in range(3):
+        assert [each["n"] for each in found if each["child"] == child] == list(range(100))
+
+
+def test_async_handlers_of_one_executor_emit_each_for_itself(cli: Cli) -> None:
+    run(cli, "parallel", child="concurrency: 3, ")
+    found = [json.loads(record["value"]) for record in consumed(cli)]
     for child in range(3):
         assert [each["n"] for each in found if each["child"] == child] == list(range(100))
 
