@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import pickle
 import subprocess
@@ -24,6 +25,7 @@ from streamsched.domain.template import version
 from streamsched.files.template_file import load_template
 from streamsched.split import Split, by, bytes_, dates, files, grid, items, lines, range_, ranges, topic
 from streamsched.testing import Cluster, run_child
+from streamsched.worker.errors import BadArguments
 from streamsched.worker.handlers import Handlers
 
 if TYPE_CHECKING:
@@ -361,6 +363,26 @@ def made(
     some: frozenset[int] = frozenset({1}),
     boxes: Sequence[Box] = (Box(1),),
 ) -> None: ...
+
+
+warmed: list[str] = []
+
+
+def warm() -> None:
+    warmed.append("warm")
+
+
+@streamsched.job(split=ranges(1, 5, 1), setup=warm, concurrency=5, memory="1GB")
+async def awaited(ctx: ChildContext, number: int, box: Box, day: date = date(2024, 1, 1)) -> list[Any]:
+    await asyncio.sleep(0)
+    return [number, box.width, box.at.isoformat(), day.year, *warmed]
+
+
+def test_a_child_that_is_tried_gets_what_an_executor_makes_of_its_arguments() -> None:
+    assert awaited.template.child.setup == f"{HERE}:warm"
+    assert awaited.try_child(3, box=Box(7)) == [4, 7, "2024-01-02", 2024, "warm"]
+    with pytest.raises(BadArguments, match="argument day: expected date, and got"):
+        awaited.try_child(3, box=Box(7), day="soon")
 
 
 def test_a_function_among_the_fields_of_child_is_named() -> None:
