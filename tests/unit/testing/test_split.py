@@ -81,9 +81,7 @@ def test_what_is_split_outside_is_covered(numbers: Path) -> None:
     assert_covers(job, part=lambda args: args["lines"], whole=lines)
     with pytest.raises(AssertionError, match=r"a gap: .* is in no child"):
         assert_covers(job, part=lambda args: args["lines"][1:], whole=lines)
-    with pytest.raises(
-        ValueError, match=r"what split\.lines has to cover .*: give part= and whole="
-    ):
+    with pytest.raises(ValueError, match=r"what split\.lines has to cover .*: give part= and whole="):
         assert_covers(job)
     assert_covers(OWN, {"n": 5}, part=lambda args: [args["item"]["n"]], whole=range(5))
     assert_covers(pieces, {"count": 5}, part=lambda entry: [entry["n"]], whole=range(5))
