@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal, Protocol, Self
 
@@ -192,8 +193,8 @@ class Cluster:
 
     # --- what happens to it -----------------------------------------------------------------------------------------
 
-    def crash(self, task: AnyTask, point: CrashPoint, *, child: int | Literal["reduce"] = 0) -> None:
-        """Let the next attempt at a child, or at the reduce, die at this point with its process: it counts.
+    def crash(self, task: AnyTask, point: CrashPoint, *, child: int | Literal["split", "reduce"] = 0) -> None:
+        """Let the next attempt at a child, a split child or the reduce die at this point with its process: it counts.
 
         What runs the cluster raises AssertionError where an attempt never comes to its point.
         """
@@ -238,7 +239,7 @@ class Cluster:
         )  # fmt: skip
         pool = LocalPool(
             slots=slots or self._slots, clock=self.clock, crash_of=self._crash_of, results_of=self._results_of,
-            outlet=outlet,
+            open_log=partial(self._log.connect, "executor"), outlet=outlet,
         )  # fmt: skip
         worker = Worker(
             log=log, topics=self._topics, codec=self._codec, pool=pool, me=me, slots=slots or self._slots,

@@ -143,7 +143,7 @@ class _Recorder(ObservedTransport):
             del self._run.emitted[self.context.covered[1] :]
             self._leave(self._run)
 
-    def checkpointed(self, state: str, number: int) -> None:
+    def checkpointed(self, state: str, number: int, covered: int) -> None:
         self._run.state = values.read(state)
         self._run.checkpoints.append(values.read(state))
         if len(self._run.checkpoints) == self._stop_after:
