@@ -13,7 +13,7 @@ import msgspec
 from streamsched.domain.bounds import Count, Offset, Time
 
 if TYPE_CHECKING:
-    from streamsched.domain.template import ChildSpec
+    from streamsched.domain.child_spec import ChildSpec
 
 WORK: Final = "work"
 REDUCE: Final = "reduce"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from hashlib import sha256
@@ -13,12 +12,21 @@ from typing import Any, Final
 from streamsched.domain import pattern as patterns
 from streamsched.domain import values
 from streamsched.domain.bounds import LONGEST_MS
+from streamsched.domain.child_spec import (
+    ChildSpec,
+    check_handler,
+    check_length,
+    of_stage,
+    read_retry,
+    read_spec,
+    written,
+)
 from streamsched.domain.command import LEVEL as COMMAND_LEVEL
 from streamsched.domain.command import Command
 from streamsched.domain.param import FIELDS, Param
-from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept, references
+from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
-from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, suggest
+from streamsched.domain.refusal import TemplateError, check_whole, suggest
 from streamsched.domain.splitters import SPLITTERS, functions
 from streamsched.domain.splitters.outside import FileSplitter, OutsideSplitter
 from streamsched.domain.splitters.port import Splitter
@@ -29,16 +37,11 @@ __all__ = [
     "complete_params", "read_params", "read_template", "resolve_params", "version",
 ]  # fmt: skip
 
-_HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
-HANDLER_LIMIT: Final = 1_000
 REDUCE_LEVEL: Final = 3
 """The language that has a reduce."""
 EXECUTOR_LEVEL: Final = 3
 """The language that says of a stage how its executors are used."""
-CONCURRENCY_LIMIT: Final = 1_000
-LEAST_MEMORY: Final = 64 * 2**20
-"""Bytes that an executor needs for itself."""
 LEVEL: Final = max(
     REDUCE_LEVEL, COMMAND_LEVEL, EXECUTOR_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values())
 )
@@ -46,82 +49,6 @@ LEVEL: Final = max(
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
 _LATER: Final = {"reduce", "split_timeout_ms", "split_retry"}
 """Those that stand in the canonical JSON only where they are used."""
-_OF_EXECUTORS: Final = {"setup": "", "concurrency": 1, "reuse": 0, "memory_bytes": 0}
-"""How a stage uses its executors, at first: so it stands in the canonical JSON only where it is used."""
-
-
-def _check_handler(handler: object, path: FieldPath) -> None:
-    if not isinstance(handler, str) or not _HANDLER.fullmatch(handler):
-        raise TemplateError(f"{handler!r} is not an import path", "write package.module:function", path=path)
-    _check_length(handler, path)
-
-
-def _check_length(code: str, path: FieldPath) -> None:
-    if len(code) > HANDLER_LIMIT:
-        reason = f"has {len(code):,} characters, the limit is {HANDLER_LIMIT:,}"
-        raise TemplateError(reason, "give it a shorter name", path=path)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """What the children of a stage run: an importable handler or a program, with its arguments and limits.
-
-    Milliseconds; 0 is no limit. Exactly one of ``handler`` and ``command`` is given.
-    """
-
-    handler: str = ""
-    args: dict[str, Any] = field(default_factory=dict)
-    timeout_ms: int = 0
-    heartbeat_ms: int = 0
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
-    command: Command | None = None
-    setup: str = ""
-    """What runs once in an executor before its first child of this setup."""
-    concurrency: int = 1
-    """How many children an executor runs at once."""
-    reuse: int = 0
-    """After how many children an executor is replaced."""
-    memory_bytes: int = 0
-    """What an executor may have in memory, with all that runs below it."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "args", kept(self.args, ("child", "args")))
-
-    @property
-    def code(self) -> str:
-        """What it runs, in one text: the handler, or ``$ PROGRAM``."""
-        return self.handler if self.command is None else self.command.code
-
-    @property
-    def uses_executors(self) -> bool:
-        """Whether it says how its executors are used."""
-        return any(getattr(self, name) != default for name, default in _OF_EXECUTORS.items())
-
-    def check_use(self) -> None:
-        """Refuse a use of executors that cannot be. Raise TemplateError."""
-        if self.setup != "":
-            _check_handler(self.setup, ("child", "setup"))
-        check_whole(self.concurrency, ("child", "concurrency"), 1, CONCURRENCY_LIMIT)
-        check_whole(self.reuse, ("child", "reuse"), 0)
-        check_whole(self.memory_bytes, ("child", "memory"), 0, 2**62)
-        if 0 < self.memory_bytes < LEAST_MEMORY:
-            reason = f"is {self.memory_bytes:,} bytes, and a process alone needs some {LEAST_MEMORY // 2**20} MiB"
-            raise TemplateError(reason, "give more", path=("child", "memory"))
-        for name in ("setup", "concurrency") if self.command is not None else ():
-            if getattr(self, name) != _OF_EXECUTORS[name]:
-                reason = "is for a handler, and has no meaning for a program"
-                raise TemplateError(reason, "remove it", path=("child", name))
-
-    @property
-    def filled(self) -> dict[str, Any]:
-        """What the values of a child are filled into: its arguments, for a program with all that it is called with."""
-        return self.args if self.command is None else {"args": self.args, **self.command.lowered()}
-
-    def references(self) -> Iterator[tuple[FieldPath, str]]:
-        """Name every variable in it, with its path."""
-        yield from references(self.args, ("child", "args"))
-        if self.command is not None:
-            yield from self.command.references()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -184,17 +111,17 @@ class Template:
             return
         check_whole(self.split_timeout_ms, path, 0, LONGEST_MS)
         if split.handler != "":
-            _check_handler(split.handler, ("split", split.kind))
+            check_handler(split.handler, ("split", split.kind))
 
     def _check_stage(self, child: ChildSpec, known: Collection[str], stage: str, where: str = "") -> None:
         if child.command is None:
-            _check_handler(child.handler, ("child", "handler"))
+            check_handler(child.handler, ("child", "handler"))
         elif child.handler:
             reason = "handler and command are both given"
             raise TemplateError(reason, "keep one of them", path=("child", "command"))
         else:
             child.command.check()
-            _check_length(child.code, ("child", "command"))
+            check_length(child.code, ("child", "command"))
         check_whole(child.timeout_ms, ("child", "timeout"), 0, LONGEST_MS)
         check_whole(child.heartbeat_ms, ("child", "heartbeat"), 0, LONGEST_MS)
         child.check_use()
@@ -232,11 +159,11 @@ class Template:
             "name": self.name,
             "params": {name: param.to_dict() for name, param in self.params.items()},
             "split": {self.split.kind: asdict(self.split)},
-            "child": _written(self.child),
+            "child": written(self.child),
             "failure": self.failure.to_dict(),
         }
         if self.reduce is not None:
-            body["reduce"] = _written(self.reduce)
+            body["reduce"] = written(self.reduce)
         if self.split_timeout_ms:
             body["split_timeout_ms"] = self.split_timeout_ms
         if self.split_retry is not None:
@@ -255,11 +182,11 @@ class Template:
                 name=body["name"],
                 params={name: _param(fields) for name, fields in body["params"].items()},
                 split=SPLITTERS[kind](**split),
-                child=_stage(body["child"]),
+                child=read_spec(body["child"]),
                 failure=FailurePolicy(**body["failure"]),
-                reduce=_stage(body["reduce"]) if "reduce" in body else None,
+                reduce=read_spec(body["reduce"]) if "reduce" in body else None,
                 split_timeout_ms=body.get("split_timeout_ms", 0),
-                split_retry=_retry(body["split_retry"]) if "split_retry" in body else None,
+                split_retry=read_retry(body["split_retry"]) if "split_retry" in body else None,
             )
         except TemplateError:
             raise
@@ -362,31 +289,6 @@ def complete_params(template: Template, given: Mapping[str, object]) -> dict[str
             raise TemplateError(fault, f"give it {param.wanted()}", template=template.name, variable=name)
         resolved[name] = value
     return resolved
-
-
-@contextmanager
-def of_stage(stage: str) -> Iterator[None]:
-    """Give the errors of a stage's fields the path of that stage: those of a ChildSpec say ``child``."""
-    try:
-        yield
-    except TemplateError as error:
-        raise TemplateError(error.reason, error.remedy, path=(stage, *error.path[1:])) from None
-
-
-def _written(spec: ChildSpec) -> dict[str, Any]:
-    """Return what a stage is in JSON: of what came later only what is used."""
-    later = {"handler": spec.handler, "command": spec.command}
-    later |= {name: getattr(spec, name) != default for name, default in _OF_EXECUTORS.items()}
-    return {name: value for name, value in asdict(spec).items() if later.get(name, True)}
-
-
-def _stage(fields: Mapping[str, Any]) -> ChildSpec:
-    command = Command(**fields["command"]) if "command" in fields else None
-    return ChildSpec(**{**fields, "retry": _retry(fields["retry"]), "command": command})
-
-
-def _retry(fields: Mapping[str, Any]) -> RetryPolicy:
-    return RetryPolicy(**{**fields, "non_retryable": tuple(fields["non_retryable"])})
 
 
 def _param(fields: Mapping[str, Any]) -> Param:

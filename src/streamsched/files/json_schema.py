@@ -19,6 +19,7 @@ from streamsched.domain.calendar.fields import DAY_OF_WEEK, FIELDS, Field
 from streamsched.domain.calendar.moment import RFC_3339
 from streamsched.domain.calendar.pattern import DayMatch
 from streamsched.domain.calendar.zone import Fold, Gap
+from streamsched.domain.child_spec import CONCURRENCY_LIMIT, LEAST_MEMORY
 from streamsched.domain.command import CODE, FAIL, RETRY
 from streamsched.domain.overlap import CATCHUP_LIMIT, RUNS_LIMIT, Overlap
 from streamsched.domain.param import TYPES, TYPES_OF
@@ -30,7 +31,7 @@ from streamsched.domain.splitters.bytes import FORMATS
 from streamsched.domain.splitters.dates import EVERY, TIME
 from streamsched.domain.splitters.functions import PATTERN
 from streamsched.domain.splitters.topic import EARLIEST, LATEST, TOPIC_NAME
-from streamsched.domain.template import CONCURRENCY_LIMIT, LEAST_MEMORY, TEMPLATE_NAME
+from streamsched.domain.template import TEMPLATE_NAME
 from streamsched.files.schedule_file import POLICY, TASKS, TIMES
 from streamsched.files.template_model import TEMPLATE, duration_ms, list_of, size_bytes, tolerance
 

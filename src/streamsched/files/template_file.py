@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from streamsched.domain import values
+from streamsched.domain.child_spec import of_stage
 from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import FieldPath, TemplateError, dotted
 from streamsched.domain.splitters.outside import FileSplitter
 from streamsched.domain.splitting import ChildArguments, Plan, plan
-from streamsched.domain.template import Template, of_stage, resolve_params, version
+from streamsched.domain.template import Template, resolve_params, version
 from streamsched.files.source import FILE_LIMIT_BYTES, Document, read_document
 from streamsched.files.template_model import MISSING, build
 from streamsched.log.topics import PAYLOAD_LIMIT

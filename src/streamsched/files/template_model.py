@@ -10,6 +10,7 @@ from pydantic_core import SchemaValidator, ValidationError
 from pydantic_core import core_schema as core
 
 from streamsched.domain import duration, size
+from streamsched.domain.child_spec import ChildSpec, of_stage
 from streamsched.domain.command import Command
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
@@ -18,7 +19,7 @@ from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.lines import LinesSplit
 from streamsched.domain.splitters.port import Splitter
-from streamsched.domain.template import ChildSpec, Template, check_patterns, of_stage
+from streamsched.domain.template import Template, check_patterns
 
 MISSING: Final = "is missing"
 _EXPECTED: Final = {
