@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from streamsched.worker.async_context import AsyncChildContext as AsyncChildContext
     from streamsched.worker.context import ChildContext as ChildContext
     from streamsched.worker.context import LocalTransport as LocalTransport
-    from streamsched.worker.context import Result as Result
     from streamsched.worker.errors import ChildError as ChildError
     from streamsched.worker.errors import NonRetryable as NonRetryable
     from streamsched.worker.errors import PayloadTooLarge as PayloadTooLarge
     from streamsched.worker.errors import RetryAfter as RetryAfter
     from streamsched.worker.errors import StopChild as StopChild
+    from streamsched.worker.seekable import Result as Result
 
 _HOMES = {
     "AsyncClient": "aio",
@@ -66,7 +66,7 @@ _HOMES = {
     "AsyncChildContext": "worker.async_context",
     "ChildContext": "worker.context",
     "LocalTransport": "worker.context",
-    "Result": "worker.context",
+    "Result": "worker.seekable",
     "ChildError": "worker.errors",
     "NonRetryable": "worker.errors",
     "PayloadTooLarge": "worker.errors",

@@ -127,8 +127,8 @@ def _try_reduce(
 ) -> int:
     """Run the first children, then the reduce over their results; the others count as missing."""
     from streamsched.domain.splitting import reduce_arguments
-    from streamsched.worker.context import Result
     from streamsched.worker.local import LocalResults
+    from streamsched.worker.seekable import Result
 
     spec = prepared.template.reduce
     if spec is None:

@@ -13,12 +13,13 @@ from streamsched.domain import values
 from streamsched.domain.routing import EVERYTHING
 from streamsched.testing.context import CrashPoint, ObservedTransport, context_of
 from streamsched.testing.copies import run_in_copy
-from streamsched.worker.context import PAYLOAD_LIMIT, Result
+from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.errors import StopChild
 from streamsched.worker.handlers import Handlers
 from streamsched.worker.jobs import Emitted
 from streamsched.worker.local import LocalResults, call
 from streamsched.worker.payload import write_result, write_state
+from streamsched.worker.seekable import Result
 
 AnyHandler = Callable[..., Any] | str
 """A handler, or its name as a template gives it: ``package.module:function``."""

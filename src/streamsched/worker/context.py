@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
 from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 from streamsched.domain import values
 from streamsched.worker.errors import StopChild
 from streamsched.worker.payload import write_state
+from streamsched.worker.seekable import InputRecords, Seekable
 
 if TYPE_CHECKING:
     from streamsched.worker.jobs import Emitted, EmittedHeaders, JobEmitted, TopicTold
@@ -60,44 +60,6 @@ class AnyOutbox(Protocol):
 
     def confirmed(self, number: int) -> None:
         """Free the room of what a durable checkpoint covers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a work child has returned, as its task's reduce gets it; ``index`` is its index."""
-
-    index: int
-    value: Any
-
-
-class Seekable:
-    """What can go on behind its first elements at once, as the results of a reduce.
-
-    ``word`` names a place in it, in the states of ``resume``.
-    """
-
-    word = "resume"
-
-    def seek(self, done: int) -> None:
-        """Go on at a place: behind the first ``done`` elements."""
-        raise NotImplementedError
-
-    def place(self, done: int) -> int:
-        """Return the place behind the element at ``done``, which was the last one."""
-        return done + 1
-
-
-class InputRecords(Seekable):
-    """What ``ChildContext.records`` returns: an iterator over records. At ``offset`` the next one starts."""
-
-    word = "offset"
-    offset: int
-
-    def __iter__(self) -> InputRecords:
-        return self
-
-    def __next__(self) -> Any:
-        raise NotImplementedError
 
 
 class LocalTransport:

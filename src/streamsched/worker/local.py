@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamsched.worker.arguments import arguments_of
-from streamsched.worker.context import ChildContext, Result, Seekable
+from streamsched.worker.context import ChildContext
 from streamsched.worker.handlers import is_async, not_async
+from streamsched.worker.seekable import Result, Seekable
 
 
 def checked(handler: Callable[..., Any], arguments: Mapping[str, Any], concurrency: int = 1) -> Mapping[str, Any]:

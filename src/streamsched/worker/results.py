@@ -22,7 +22,7 @@ from streamsched.log.port import Log, TopicPartition
 from streamsched.log.scan import StallDetector
 from streamsched.log.topics import Topics
 from streamsched.view.view import View
-from streamsched.worker.context import Result, Seekable
+from streamsched.worker.seekable import Result, Seekable
 
 BATCH: Final = 2_000
 FLUSH_EVERY: Final = 20_000

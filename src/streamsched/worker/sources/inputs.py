@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from streamsched.domain.options import InputFile
 from streamsched.domain.splitters.topic import FORMAT
-from streamsched.worker.context import ChildContext, InputRecords
+from streamsched.worker.context import ChildContext
+from streamsched.worker.seekable import InputRecords
 from streamsched.worker.sources.errors import InputMissing
 from streamsched.worker.sources.records import RangeRecords, check_inputs, filled
 

@@ -10,8 +10,8 @@ from streamsched.domain import values
 from streamsched.domain.options import InputFile
 from streamsched.domain.placeholders import encode, inside, text_of
 from streamsched.domain.splitters.lines import ITEM, ITEM_INSIDE, ITEMS, ITEMS_INSIDE
-from streamsched.worker.context import InputRecords
 from streamsched.worker.errors import BadArguments, NonRetryable
+from streamsched.worker.seekable import InputRecords
 from streamsched.worker.sources.errors import BadRecord, InputMissing
 from streamsched.worker.sources.storage import BOM, BUFFER, reading, storage_of, verify
 

@@ -15,8 +15,8 @@ from streamsched.domain.splitters.topic import EARLIEST, FORMAT, LATEST
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import Headers, Log, PositionLost, Record, TopicMismatch, TopicPartition, TopicSpec
 from streamsched.log.scan import StallDetector
-from streamsched.worker.context import InputRecords
 from streamsched.worker.errors import NonRetryable
+from streamsched.worker.seekable import InputRecords
 from streamsched.worker.sources.errors import (
     CompactedTopic,
     InputChanged,
