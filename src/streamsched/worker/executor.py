@@ -39,7 +39,8 @@ if TYPE_CHECKING:
     from streamsched.worker.async_context import AsyncChildContext
     from streamsched.worker.context import AnyOutbox
     from streamsched.worker.emit import Directory
-    from streamsched.worker.lanes import Lane, Lanes
+    from streamsched.worker.lane import Lane
+    from streamsched.worker.lanes import Lanes
 
 TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000

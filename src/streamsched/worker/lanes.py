@@ -11,129 +11,27 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
-from contextvars import ContextVar, copy_context
-from typing import Any, Final, Protocol
-from weakref import WeakSet
+from contextvars import copy_context
+from typing import Any, Final
 
 from streamsched.domain.options import WORK
 from streamsched.worker import copies, errors, traces, wire
-from streamsched.worker.async_context import AsyncChildContext
-from streamsched.worker.context import AnyOutbox, ChildContext
 from streamsched.worker.endings import Outcome, raised
-from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, TopicTold
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted
+from streamsched.worker.lane import LANE, Host, Lane, end_all, make_task
 from streamsched.worker.output import Output
 from streamsched.worker.page import CLOSING, IDLE, LANES, Page
 from streamsched.worker.payload import write_result
 from streamsched.worker.preparation import Preparation
-from streamsched.worker.voices import VOICE, Voice
+from streamsched.worker.voices import VOICE
 
 FLUSH_S: Final = 0.002
 """Seconds that an ending waits for others, so that they are told together."""
 BLOCKED_NS: Final = 100_000_000
 """After so long without an await a coroutine is said to hold up the others."""
-LEFT_S: Final = 1.0
-"""Seconds that tasks have to end which a child left behind, when they are cancelled."""
-WAIT_S: Final = 0.1
-"""Between two signs of life of a child that waits for its checkpoint."""
 _monotonic_ns = time.monotonic_ns
-
-
-class Host(Protocol):
-    """What an executor does for its lanes."""
-
-    def given(self, context: ChildContext, job: Job) -> AbstractContextManager[tuple[Job, tuple[Any, ...]]]:
-        """Return the job with its arguments filled in, and what its handler gets behind the context."""
-
-    def context_of(self, job: Job, lane: Lane) -> AsyncChildContext:
-        """Make the context of a job."""
-
-    def take_like(self, job: Job) -> Job | None:
-        """Take the job that waits first, if it is of the same kind."""
-
-    def find_topic(self, name: str, key: int, waits: Callable[[], bool]) -> TopicTold:
-        """Ask the pool for a job what a topic is."""
-
-    def end(self, job: Job, context: ChildContext, outcome: Outcome, began: int, wall: int) -> None:
-        """Keep the ending of a job until it is sent."""
-
-    def give_back(self) -> None:
-        """Return all that has not begun."""
-
-    def flush(self, lane: Lane | None = None) -> None:
-        """Send what there is to tell, and the latest checkpoint of this lane."""
-
-
-class Lane:
-    """One async child that runs. Also the transport of its context."""
-
-    def __init__(self, lanes: Lanes, job: Job, place: int, began: int, wall: int) -> None:
-        self._lanes = lanes
-        self.job = job
-        self.place = place
-        self.began = began
-        self.wall = wall
-        self.checkpointed = 0
-        self.confirmed = 0
-        self.cancelled = False
-        self.inside = False  # its handler runs
-        self.task: asyncio.Task[None] | None = None
-        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
-        """Its own, and those that it made."""
-        self.news = asyncio.Event()
-        self.context: AsyncChildContext
-        self.voice: Voice
-
-    def heartbeat(self) -> None:
-        """Touch the page."""
-        self._lanes.page.beat_lane(self.place, _monotonic_ns())
-
-    def progress(self, done: float, total: float) -> None:
-        """Write into the page."""
-        self._lanes.page.progress_lane(self.place, done, total)
-
-    def wait(self, number: int) -> None:
-        """Wait without giving way to others; for code that cannot await."""
-        self._lanes.host.flush(self)
-        while self.confirmed < number and not self.context.should_stop:
-            time.sleep(0.001)
-            self.heartbeat()
-
-    async def until(self, number: int) -> None:
-        """Send the checkpoint now, and wait for its confirmation or a stop; waiting counts as being alive."""
-        self._lanes.host.flush(self)
-        while self.confirmed < number and not self.context.should_stop:
-            self.heartbeat()
-            self.news.clear()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self.news.wait(), WAIT_S)
-
-    def outbox(self, context: ChildContext) -> AnyOutbox:
-        """Make what takes what the handler emits."""
-        from streamsched.worker.emit import Outbox
-
-        return Outbox(context, self)
-
-    def topic(self, name: str) -> TopicTold:
-        """Ask the pool what a topic is, once in a while; nobody else runs until it has answered."""
-        return self._lanes.host.find_topic(name, self.job.key, self._waits)
-
-    def _waits(self) -> bool:
-        self.heartbeat()
-        return not self.context.should_stop
-
-    def cancel(self) -> None:
-        """Cancel its coroutine, once."""
-        if not self.cancelled:
-            self.cancelled = True
-            self.context.request_stop()
-            if self.inside and self.task is not None:
-                self.task.cancel()
-
-
-_LANE: Final[ContextVar[Lane | None]] = ContextVar("lane", default=None)
 
 
 class Lanes:
@@ -152,7 +50,7 @@ class Lanes:
         self._payload_limit = limit
         self._pid = os.getpid()
         self._loop = asyncio.new_event_loop()
-        self._loop.set_task_factory(_make_task)
+        self._loop.set_task_factory(make_task)
         self._threads: ThreadPoolExecutor
         self._have_threads()
         self._kind: Job
@@ -203,7 +101,7 @@ class Lanes:
             self._close()
 
     def _begin(self, job: Job, began: int, wall: int) -> None:
-        lane = Lane(self, job, self._free.pop(0), began, wall)
+        lane = Lane(self.host, self.page, job, self._free.pop(0), began, wall)
         with self._lock:
             context = lane.context = self.host.context_of(job, lane)
             self.running[job.key] = lane
@@ -213,7 +111,7 @@ class Lanes:
         self.page.begin_lane(lane.place, job.key, began, (wall + began) // 1_000_000)
         variables = copy_context()
         variables.run(VOICE.set, lane.voice)
-        variables.run(_LANE.set, lane)
+        variables.run(LANE.set, lane)
         lane.task = self._loop.create_task(self._run(lane), context=variables)
 
     def _fill(self) -> None:
@@ -229,7 +127,7 @@ class Lanes:
         outcome = await self._outcome_of(lane)
         if os.getpid() != self._pid:
             copies.end(None)
-        replace = not await _end_all(lane)
+        replace = not await end_all(lane)
         took = _monotonic_ns() - lane.began
         if len(self.running) == 1:
             self._have_threads()
@@ -344,24 +242,3 @@ class Lanes:
         for key, lane in self.running.items():
             if lane.context.outbox is not None:
                 yield from lane.context.outbox.take(key)
-
-
-def _make_task(loop: asyncio.AbstractEventLoop, coro: Any, **more: Any) -> asyncio.Task[Any]:
-    """Make a task that is known to be its child's."""
-    task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **more)
-    context = more.get("context")
-    lane = _LANE.get() if context is None else context.get(_LANE)
-    if lane is not None:
-        lane.tasks.add(task)
-    return task
-
-
-async def _end_all(lane: Lane) -> bool:
-    """Cancel what a child left running; return whether all of it ended."""
-    left = {task for task in lane.tasks if task is not lane.task and not task.done()}
-    if not left:
-        return True
-    for task in left:
-        task.cancel()
-    _, still = await asyncio.wait(left, timeout=LEFT_S)
-    return not still
