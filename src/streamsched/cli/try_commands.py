@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -13,27 +12,23 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from streamsched.cli.exits import complain
+from streamsched.cli.looking import code_of, command_line, function_of, prepared_of, show_error
 from streamsched.cli.options import Json, Pairs, ParamsFile, Template, settings_of
 from streamsched.cli.printing import note, out, out_json, plain, whole
 from streamsched.domain import values
-from streamsched.domain.command import call_of
-from streamsched.domain.errors import InputError, StreamschedError
-from streamsched.domain.routing import COMMAND, EVERYTHING
+from streamsched.domain.errors import InputError
+from streamsched.domain.routing import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamsched.domain.splitting import ChildArguments
-    from streamsched.domain.template import Template as JobTemplate
+    from streamsched.cli.looking import Children
     from streamsched.files.template_file import Prepared
-    from streamsched.log.adapter import LogAdapter
     from streamsched.worker.context import ChildContext, LocalTransport
     from streamsched.worker.handlers import Handler
     from streamsched.worker.jobs import Emitted, TopicTold
     from streamsched.worker.local import LocalResults
     from streamsched.worker.sources.local import LocalEntries
-
-    Children = ChildArguments | LocalEntries
 
     Transports = Callable[[], LocalTransport]
 
@@ -56,7 +51,7 @@ def plan(
 
     A splitter that looks into files or a topic, or is a function of yours, runs in this process.
     """
-    prepared, arguments = _prepared(context, template, param or [], params)
+    prepared, arguments = prepared_of(context, template, param or [], params)
     count = arguments.children
     shown = sorted({*range(min(SHOWN_CHILDREN, count)), *range(max(0, count - SHOWN_CHILDREN), count)})
     if check:
@@ -65,13 +60,13 @@ def plan(
         out_json({
             "template": prepared.template.name, "template_version": prepared.version,
             "params": values.read(prepared.params_json), "children": count, "digest": prepared.plan.digest,
-            **_code(prepared.template),
+            **code_of(prepared.template),
             "shown": [{"child": child, "args": values.read(arguments(child))} for child in shown],
         })  # fmt: skip
         return 0
     out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
     out(f"parameters  {plain(prepared.params_json, 500)}")
-    for name, code in _code(prepared.template).items():
+    for name, code in code_of(prepared.template).items():
         out(f"{name:<11} {plain(code)}")
     if prepared.template.reduce is not None:
         out(f"reduce      {prepared.template.reduce.handler}")
@@ -80,7 +75,7 @@ def plan(
     for child in shown:
         if child > last + 1:
             out("      ...")
-        out(f"{child:>9,}  {plain(_shown(prepared.template, arguments(child)))}")
+        out(f"{child:>9,}  {plain(command_line(prepared.template, arguments(child)))}")
         last = child
     return 0
 
@@ -104,7 +99,7 @@ def try_child(
     and the exit code is 1.
     """
     kept = {"only": child or 0} if reduce is None else {"first": reduce}
-    prepared, arguments = _prepared(context, template, param or [], params, **kept)
+    prepared, arguments = prepared_of(context, template, param or [], params, **kept)
     transport = partial(_transport, context)
     if reduce is not None:
         if child is not None:
@@ -134,7 +129,10 @@ def _try_reduce(
     if spec is None:
         remedy = "add it (docs/template.md), or leave out --reduce"
         raise InputError("the template has no reduce", remedy, source=str(template))
-    run, reducer = _runner(prepared, arguments, template, transport, as_json=as_json), _function(spec.handler, template)
+    run, reducer = (
+        _runner(prepared, arguments, template, transport, as_json=as_json),
+        function_of(spec.handler, template),
+    )
     count = min(most, arguments.children)
     results = LocalResults([Result(each, run(each)) for each in range(count)], arguments.children - count)
     text = reduce_arguments(prepared.template, values.read(prepared.params_json))
@@ -160,34 +158,13 @@ def _check(prepared: Prepared, texts: list[str], template: Path) -> None:
     for stage, spec, given in stages:
         if spec.command is not None:
             continue
-        function, _ = _function(spec.handler, template), spec.setup and _function(spec.setup, template)
+        function, _ = function_of(spec.handler, template), spec.setup and function_of(spec.setup, template)
         for text in given:
             try:
                 checked(function, values.read(text), spec.concurrency)
             except BadArguments as error:
                 remedy = "correct the arguments in the template, or the annotation in the handler"
                 raise InputError(str(error), remedy, source=str(template), field=f"{stage}.args") from None
-
-
-def _function(handler: str, template: Path) -> Handler:
-    """Import a handler. Raise InputError; typer.Exit where its module raised an error, which is shown."""
-    from streamsched.worker.errors import HandlerNotAllowed, HandlerNotFound
-    from streamsched.worker.handlers import Handlers
-
-    if (here := str(Path.cwd())) not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        return Handlers([handler.partition(":")[0]]).resolve(handler)
-    except (HandlerNotFound, HandlerNotAllowed) as error:
-        raise _not_found(error, template) from error
-
-
-def _not_found(error: Exception, template: Path) -> InputError:
-    """Return what to raise for a handler that is not there. Raise typer.Exit where its module raised, as shown."""
-    if (failed := _failed_import(error)) is not None:
-        raise typer.Exit(_show(*failed)) from None
-    remedy = "correct the handler's name, or start where its module can be imported"
-    return InputError(str(error), remedy, source=str(template))
 
 
 def _runner(
@@ -200,8 +177,8 @@ def _runner(
         return lambda child: _try_program(prepared, child, of, arguments(child), as_json)
     from streamsched.domain.splitting import ChildArguments
 
-    function, spec = _function(handler, template), prepared.template.child
-    setup = _function(spec.setup, template) if spec.setup else None
+    function, spec = function_of(handler, template), prepared.template.child
+    setup = function_of(spec.setup, template) if spec.setup else None
 
     def run(child: int) -> Any:
         text = arguments(child)
@@ -238,7 +215,7 @@ def _attempt(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: on a worker it would fail the child
-        raise typer.Exit(_show(error, 2)) from None
+        raise typer.Exit(show_error(error, 2)) from None
     try:
         kept = write_result(returned, PAYLOAD_LIMIT)
     except (PayloadTooLarge, ResultNotSerialisable) as error:
@@ -256,22 +233,6 @@ def _opened(context: ChildContext, entries: LocalEntries | None) -> AbstractCont
     return opened(context, "{}", inputs, lambda: None, entries.open_log) if inputs else nullcontext()
 
 
-def _code(template: JobTemplate) -> dict[str, str]:
-    """Return what the children run, by the name of its field."""
-    spec = template.child
-    return {"handler": spec.handler} if spec.command is None else {"command": spec.code.removeprefix(COMMAND)}
-
-
-def _shown(template: JobTemplate, text: str) -> str:
-    """Return the arguments of a child; for a program the command line, as a shell reads it."""
-    if template.child.command is None:
-        return text
-    call = call_of(template.child.code, text)
-    given = [f"{name}={shlex.quote(value)}" for name, value in call.env.items()]
-    line = " ".join([*given, shlex.join([call.program, *call.words])])
-    return f"{line}  (in {call.cwd})" if call.cwd else line
-
-
 def _try_program(prepared: Prepared, child: int, of: str, text: str, as_json: bool) -> Any:
     """Run the program of one child and return its result. Raise typer.Exit where it fails, which is said."""
     from streamsched.worker import descendants
@@ -280,7 +241,7 @@ def _try_program(prepared: Prepared, child: int, of: str, text: str, as_json: bo
     from streamsched.worker.errors import ChildError
 
     spec = prepared.template.child
-    note(f"child {child}{of}: {plain(_shown(prepared.template, text))}")
+    note(f"child {child}{of}: {plain(command_line(prepared.template, text))}")
     descendants.adopt()
     streams = (sys.stderr.buffer if as_json else sys.stdout.buffer, sys.stderr.buffer)
 
@@ -318,83 +279,3 @@ def _show_record(record: Emitted) -> None:
     key = "" if record.key is None else f", key {plain(record.key.decode(errors='replace'))}"
     value = "a tombstone" if record.value is None else plain(record.value.decode(errors="replace"))
     note(f"emits to {record.topic}{key}: {value}")
-
-
-def _failed_import(error: BaseException) -> tuple[BaseException, int] | None:
-    """Return what the handler's module raised, and how many frames lie above it; ``None``: there is no such module."""
-    cause = error.__cause__
-    if cause is None:
-        return None
-    above, frames = 0, cause.__traceback__
-    while frames is not None and ("importlib" in frames.tb_frame.f_code.co_filename or above == 0):
-        above, frames = above + 1, frames.tb_next
-    return None if frames is None and isinstance(cause, ModuleNotFoundError) else (cause, above)
-
-
-def _show(error: BaseException, above: int) -> int:
-    """Print the error with its own traceback, without so many frames that lie above it; returns the exit code."""
-    from streamsched.worker import traces
-
-    frames = traces.frames_of(error)
-    for _ in range(above):
-        frames = frames.tb_next if frames is not None else None
-    sys.stdout.flush()
-    for line in traces.trace_of(error, frames).rstrip("\n").split("\n"):
-        note(line)
-    return 1
-
-
-def _prepared(
-    context: typer.Context, template: Path, pairs: list[str], file: Path | None, **kept: int
-) -> tuple[Prepared, Children]:
-    from streamsched.files.params_input import load_params
-    from streamsched.files.template_file import load_template, prepare
-
-    loaded = load_template(template)
-    prepared = prepare(loaded, load_params(loaded, pairs, file), template)
-    if not prepared.plan.split:
-        return prepared, prepared.arguments()
-    return prepared, _entries(prepared, template, _opens(context), **kept)
-
-
-def _entries(
-    prepared: Prepared, template: Path, open_log: Callable[[], LogAdapter], **kept: int
-) -> LocalEntries:  # fmt: skip
-    """Split here. Raise InputError; typer.Exit where the user's function raised, which is shown."""
-    from streamsched.worker.errors import BadArguments, HandlerNotAllowed, HandlerNotFound, PayloadTooLarge
-    from streamsched.worker.sources.errors import SourceError
-    from streamsched.worker.sources.local import LocalEntries
-
-    params, kind = values.read(prepared.params_json), prepared.template.split.kind
-    try:
-        return LocalEntries(prepared.template, params, prepared.plan.document, open_log=open_log, **kept)
-    except (HandlerNotFound, HandlerNotAllowed) as error:
-        raise _not_found(error, template) from error
-    except (SourceError, PayloadTooLarge, BadArguments) as error:
-        raise InputError(str(error), "nothing was written", source=str(template), field=f"split.{kind}") from error
-    except (KeyboardInterrupt, StreamschedError):
-        raise
-    except BaseException as error:
-        if kind != "by":
-            reason = f"{type(error).__name__}: {error}"
-            raise InputError(reason, "nothing was written", source=str(template), field=f"split.{kind}") from error
-        raise typer.Exit(_show(error, _own_frames(error))) from None
-
-
-def _opens(context: typer.Context) -> Callable[[], LogAdapter]:
-    """Return what opens the log, for reading a topic."""
-
-    def opened() -> LogAdapter:
-        from streamsched.installation.site import Installation
-
-        return Installation(settings_of(context)).log
-
-    return opened
-
-
-def _own_frames(error: BaseException) -> int:
-    """Count the frames of streamsched that called the user's code."""
-    own, frames, here = 0, error.__traceback__, str(Path(__file__).parents[1])
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(here):
-        own, frames = own + 1, frames.tb_next
-    return own if frames is not None else 0
