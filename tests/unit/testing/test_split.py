@@ -34,6 +34,18 @@ def total(ctx: ChildContext, factor: int = 1) -> int:
     return int(found)
 
 
+def write(ctx: ChildContext, item: dict[str, int]) -> None:
+    """Emit some records."""
+    for number in ctx.resume(range(10)):
+        ctx.emit("numbers", {"n": 10 * item["n"] + number})
+
+
+def copy(ctx: ChildContext) -> None:
+    """Copy the records of a span to another topic."""
+    for record in ctx.resume(ctx.records()):
+        ctx.emit("copies", record.value)
+
+
 def template(split: dict[str, Any], handler: str = "double", args: dict[str, Any] | None = None) -> dict[str, Any]:
     child = {"handler": f"{__name__}:{handler}", "args": {"item": "${child.item}"} if args is None else args}
     return {"name": "t", "params": {"n": {"type": "integer", "default": 7}}, "split": split, "child": child}
@@ -73,6 +85,21 @@ def test_records_of_ranges_of_a_file(cluster: Cluster, numbers: Path) -> None:
     results = cluster.results(task)
     assert len(results) > 4
     assert sum(results) == sum(range(100))
+
+
+def test_from_topic_to_topic_each_record_once(cluster: Cluster) -> None:
+    written = cluster.submit({**OWN, "child": {"handler": f"{__name__}:write", "args": {"item": "${child.item}"}}})
+    cluster.crash(written, crash_after("checkpoint", 4), child=2)
+    cluster.results(written)
+    split = {"topic": {"name": "numbers", "from": "earliest", "to": "latest", "size": 20}}
+    copied = cluster.submit(template(split, "copy", {}))
+    cluster.run_until_checkpoint(copied, 3, child=1)
+    cluster.kill_worker()
+    cluster.add_worker()
+    cluster.run_until(copied)
+    for topic in ("numbers", "copies"):
+        values = sorted(json.loads(record.value or b"")["n"] for record in cluster.emitted(topic))
+        assert values == list(range(70))
 
 
 def test_what_is_split_outside_is_covered(numbers: Path) -> None:
