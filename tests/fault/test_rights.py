@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
+    AclBindingFilter,
     AclOperation,
     AclPermissionType,
     AdminClient,
@@ -15,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from tests.fault.test_emit import TEMPLATE
 from tests.fault.test_eviction import kill_tree
 from tests.support import brokers
 from tests.support.nodes import until
@@ -52,24 +56,35 @@ def guarded(tmp_path: Path) -> Iterator[tuple[Broker, str]]:
     broker.stop()
 
 
+def granted(broker: Broker, prefix: str, rights: Sequence[tuple[Any, Any]]) -> AdminClient:
+    """Let the node do this to what begins with the prefix."""
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    grant = [
+        AclBinding(kind, prefix, ResourcePatternType.PREFIXED, "User:node", "*", right, AclPermissionType.ALLOW)
+        for kind, right in rights
+    ]
+    for answer in admin.create_acls(grant).values():
+        answer.result(30)
+    return admin
+
+
+def named_options(named: str, folder: Path) -> tuple[str, ...]:
+    """Return the options of a node that has the name."""
+    config = folder / "settings.toml"
+    config.write_text(
+        f'brokers = "{named}"\n[kafka]\n"security.protocol" = "SASL_PLAINTEXT"\n"sasl.mechanism" = "PLAIN"\n'
+        '"sasl.username" = "node"\n"sasl.password" = "secret"\n[emit]\ntopics = ["out-*"]\n'
+    )
+    return ("--config", str(config), "--brokers", named)
+
+
 def test_a_dead_worker_is_evicted_though_its_group_may_not_be_looked_into(
     guarded: tuple[Broker, str], tmp_path: Path
 ) -> None:
     broker, named = guarded
     site = Site(tmp_path, broker.address)
-    grant = [
-        AclBinding(kind, site.prefix, ResourcePatternType.PREFIXED, "User:node", "*", right, AclPermissionType.ALLOW)
-        for kind, right in ALLOWED
-    ]
-    admin = AdminClient({"bootstrap.servers": broker.address})
-    for answer in admin.create_acls(grant).values():
-        answer.result(30)
-    config = tmp_path / "settings.toml"
-    config.write_text(
-        f'brokers = "{named}"\n[kafka]\n"security.protocol" = "SASL_PLAINTEXT"\n"sasl.mechanism" = "PLAIN"\n'
-        '"sasl.username" = "node"\n"sasl.password" = "secret"\n'
-    )
-    options = ("--config", str(config), "--brokers", named)
+    granted(broker, site.prefix, ALLOWED)
+    options = named_options(named, tmp_path)
     try:
         site.start("scheduler", *options, name="s1")
         doomed = site.start(*WORKER, *options, name="w1")
@@ -84,5 +99,43 @@ def test_a_dead_worker_is_evicted_though_its_group_may_not_be_looked_into(
         assert said.count("are not looked for") == 1, said
         assert "__consumer_offsets" in said
         assert "will start again" not in said, said
+    finally:
+        site.end()
+
+
+def test_a_right_to_a_topic_that_is_taken_away_fails_what_emits_there_and_no_worker(
+    guarded: tuple[Broker, str], tmp_path: Path
+) -> None:
+    broker, named = guarded
+    site = Site(tmp_path, broker.address)
+    granted(broker, site.prefix, ALLOWED)
+    write = (ResourceType.TOPIC, AclOperation.WRITE)
+    admin = granted(broker, "out-", [write, (ResourceType.TOPIC, AclOperation.DESCRIBE_CONFIGS)])
+    options = named_options(named, tmp_path)
+    template = tmp_path / "emits.yaml"
+    template.write_text(TEMPLATE.format(topic="out-x"))
+
+    def status() -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(site.nodes.run("status", "job", "--json").stdout)
+        return found
+
+    try:
+        assert site.nodes.run("topic", "create", "out-x").returncode == 0
+        site.start("scheduler", *options, name="s1")
+        worker = site.start(*WORKER, *options, name="w1")
+        submitted = site.nodes.run("submit", str(template), "--task-id", "job", "-p", "children=1", "-p", "seconds=1")
+        assert submitted.returncode == 0, submitted.stderr
+        until(lambda: status()["children"]["running"] == 1, 60, site.nodes.said)
+        until(lambda: bool(site.nodes.run("topic", "consume", "out-x").stdout), 60, site.nodes.said)
+        kind, right = write
+        gone = AclBindingFilter(
+            kind, "out-", ResourcePatternType.PREFIXED, "User:node", "*", right, AclPermissionType.ALLOW
+        )
+        for answer in admin.delete_acls([gone]).values():
+            answer.result(30)
+        until(lambda: status()["state"] == "failed", 90, site.nodes.said)
+        failed = json.loads(site.nodes.run("children", "job", "--json").stdout.splitlines()[0])
+        assert failed["error_type"] == "EmitRefused", failed
+        assert worker.is_running(), site.nodes.said()
     finally:
         site.end()
