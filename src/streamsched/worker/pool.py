@@ -8,6 +8,7 @@ other.
 from __future__ import annotations
 
 import os
+import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,7 +21,6 @@ from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, judge
-from streamsched.worker.links import Links
 from streamsched.worker.memory import MemoryWatch
 from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.placement import Placement
@@ -69,7 +69,9 @@ class ExecutorPool:
         self._remains = Remains(output_fd, self._config.output_path)
         self._slots = slots
         self._clock = clock
-        self._links = Links(journal)
+        self._journal = journal
+        self._known: wire.Journal | None = None
+        self._selector = selectors.DefaultSelector()
         self._executors: list[ExecutorProcess] = []
         self._leaving: list[tuple[int, ExecutorProcess]] = []
         """Executors that were replaced, and until when they may end by themselves."""
@@ -123,7 +125,7 @@ class ExecutorPool:
             executor = self._executors[place]
             executor.held.update((job.key, job) for job in share)
             executor.recalled, executor.lanes, executor.alone = -1, 1, False
-            self._links.send(executor, wire.Begin(share))
+            self._send(executor, wire.Begin(share))
 
     def _place(self, now: int) -> None:
         """Send what waits for an executor of its own choice, as far as there is one."""
@@ -132,8 +134,8 @@ class ExecutorPool:
         for executor, share in shares.items():
             executor.recalled = -1
             if not executor.told and any(options_in(job.options).reduce is not None for job in share):
-                self._links.tell(executor)
-            self._links.send(executor, wire.Begin(share))
+                self._tell(executor)
+            self._send(executor, wire.Begin(share))
 
     def stop(self, key: int, grace: float) -> None:
         """Ask a job to stop at its next safe point; kill it after ``grace`` seconds."""
@@ -141,7 +143,7 @@ class ExecutorPool:
         executor = self._holder(key)
         if executor is not None:
             if key not in executor.stopping:
-                self._links.ask_back(executor, wire.Stop(key))
+                self._ask_back(executor, wire.Stop(key))
             left = round(grace * 1e9)
             deadline = self._clock() + left - (cancelling.early(left) if executor.has_lanes else 0)
             executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
@@ -150,7 +152,7 @@ class ExecutorPool:
         """Report to a job that this checkpoint is durable."""
         executor = self._holder(key)
         if executor is not None:
-            self._links.send(executor, wire.Confirm(key, number))
+            self._send(executor, wire.Confirm(key, number))
 
     def kill(self, keys: Iterable[int]) -> None:
         """Drop these jobs at once, without news."""
@@ -169,7 +171,7 @@ class ExecutorPool:
             if running in mine:
                 executor.kill(KillReason(running, "dropped"))
             else:
-                self._links.ask_back(executor, wire.Recall(frozenset(mine)))
+                self._ask_back(executor, wire.Recall(frozenset(mine)))
                 if executor.has_lanes:
                     self._judge_lanes(executor, self._clock())
 
@@ -243,7 +245,7 @@ class ExecutorPool:
             executor.close()
         self._executors.clear()
         self._leaving.clear()
-        self._links.close()
+        self._selector.close()
         self._remains.close()
         if self._config.output_fd is not None:
             os.close(self._config.output_fd)
@@ -257,10 +259,50 @@ class ExecutorPool:
     def _holder(self, key: int) -> ExecutorProcess | None:
         return next((e for e in self._executors if key in e.held), None)
 
+    def _send(self, executor: ExecutorProcess, order: wire.Order) -> None:
+        if not executor.dying:
+            executor.send(order)
+            self._listen(executor)
+
+    def _tell(self, executor: ExecutorProcess) -> None:
+        """Tell an executor where the journal is."""
+        if self._known is None and self._journal is not None:
+            self._known = self._journal()
+        if self._known is not None:
+            self._send(executor, self._known)
+        executor.told = True
+
+    def _ask_back(self, executor: ExecutorProcess, order: wire.Order) -> None:
+        executor.asked_back = True
+        self._send(executor, order)
+
+    def _listen(self, executor: ExecutorProcess) -> None:
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if executor.backlog else 0)
+        if self._selector.get_key(executor).events != events:
+            self._selector.modify(executor, events)
+
     def _exchange(self, timeout: float) -> None:
-        for executor in self._links.readable(timeout):
-            self._news += trust.believe(executor, executor.receive(self._clock()))
-            self._depth.learn(*trust.measure(executor))
+        for key, events in self._selector.select(timeout):
+            executor = key.fileobj
+            assert isinstance(executor, ExecutorProcess)  # noqa: S101 - nothing else is registered
+            if executor.dying:
+                self._deafen(executor)  # it is read once more when it is gone
+                continue
+            if events & selectors.EVENT_WRITE:
+                executor.push()
+            if events & selectors.EVENT_READ:
+                self._news += trust.believe(executor, executor.receive(self._clock()))
+                self._depth.learn(*trust.measure(executor))
+            if executor.closed_at:
+                executor.dying = True
+                self._deafen(executor)
+            else:
+                self._listen(executor)
+
+    def _deafen(self, executor: ExecutorProcess) -> None:
+        if not executor.deaf:
+            executor.deaf = True
+            self._selector.unregister(executor)
 
     # --- limits and deaths ---
 
@@ -289,7 +331,7 @@ class ExecutorPool:
     def _judge_lanes(self, executor: ExecutorProcess, now: int) -> None:
         keys, kill_reason = cancelling.judge_lanes(executor, now, self._awake)
         for key in keys:
-            self._links.send(executor, wire.Cancel(key))
+            self._send(executor, wire.Cancel(key))
         if kill_reason is not None:
             executor.kill(kill_reason)
         elif executor.lanes == 1 and (current := executor.look(now)) is not None:
@@ -315,7 +357,7 @@ class ExecutorPool:
         waits = len(executor.held) > executor.lanes
         if waits and executor.recalled != current.key and now - current.started > RECALL_NS:
             executor.recalled = current.key
-            self._links.ask_back(executor, wire.Recall(None))
+            self._ask_back(executor, wire.Recall(None))
 
     def _replace(self, executor: ExecutorProcess, now: int) -> None:
         """Take the place of an executor that runs nothing any more; it has some seconds to end by itself."""
@@ -325,7 +367,7 @@ class ExecutorPool:
         if executor.fault:
             executor.kill(None)
             return
-        self._links.deafen(executor)
+        self._deafen(executor)
         self._executors.remove(executor)
         self._news += [JobReturned(key=key) for key in executor.held]
         executor.held.clear()
@@ -341,7 +383,7 @@ class ExecutorPool:
                 executor.kill(None)
 
     def _reap(self, executor: ExecutorProcess, now: int) -> None:
-        self._links.deafen(executor)
+        self._deafen(executor)
         self._executors.remove(executor)
         self._news += trust.believe(executor, executor.drain(now))
         self._memory.note_death(executor)
@@ -374,4 +416,4 @@ class ExecutorPool:
             slots = {executor.slot for executor in self._executors}
             executor = ExecutorProcess(self._config, next(slot for slot in range(self._slots) if slot not in slots))
             self._executors.append(executor)
-            self._links.add(executor)
+            self._selector.register(executor, selectors.EVENT_READ)
