@@ -19,6 +19,7 @@ from bench import (
     startup,
     takeover,
     throughput,
+    topics,
 )
 from bench.cluster import Bench
 from bench.figures import Figures
@@ -50,6 +51,7 @@ CASES: Final[dict[str, Case]] = {
     "recovery_busy": Case(partial(recovery.recovery, busy=True), quick=False),
     "two_killed": Case(recovery.two_killed, quick=False),
     "hand_over": Case(recovery.hand_over, quick=False),
+    "topic_to_topic": Case(topics.topic_to_topic, quick=False),
     "takeover": Case(takeover.takeover, quick=False),
     "schedules_10000": Case(partial(schedules.lateness, schedules=10_000), quick=False),
     "schedule_week": Case(schedules.week),

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -205,10 +205,14 @@ class Bench:
             yield site
 
     @contextmanager
-    def new_site(self, address: str, workers: int = 1, slots: int = 2, options: tuple[str, ...] = ()) -> Iterator[Site]:
+    def new_site(
+        self, address: str, workers: int = 1, slots: int = 2, options: tuple[str, ...] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator[Site]:  # fmt: skip
         """Give a new installation on this broker; nothing has run there yet."""
         self._sites += 1
         site = Site(address, self.folder / f"bench-{self._sites}")
+        site.environment.update(environment or {})
         installation = Installation(site.settings)
         installation.create_topics()
         installation.close()

@@ -36,3 +36,12 @@ def stay(ctx: ChildContext, folder: str, seconds: float, every: float, slow: flo
                 ctx.checkpoint({}, wait=wait)
         finally:
             file.write(f"stopped {time.monotonic()} {os.getpid()}\n")
+
+
+def copy(ctx: ChildContext, target: str) -> dict[str, int]:
+    """Emit each record of a span of a topic, in upper case, to another topic."""
+    copied = 0
+    for record in ctx.resume(ctx.records()):
+        ctx.emit(target, (record.value or b"").upper(), key=record.key)
+        copied += 1
+    return {"copied_by_this_attempt": copied}

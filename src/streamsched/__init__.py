@@ -9,9 +9,9 @@ if TYPE_CHECKING:
     from streamsched.aio import AsyncClient as AsyncClient
     from streamsched.aio import AsyncTask as AsyncTask
     from streamsched.client import Client as Client
+    from streamsched.commands.plan import plan as plan
     from streamsched.commands.redrive import NotRedrivable as NotRedrivable
     from streamsched.commands.request import TaskConflict as TaskConflict
-    from streamsched.commands.request import prepare_any as plan
     from streamsched.commands.request import want as request
     from streamsched.commands.schedules import ScheduleConflict as ScheduleConflict
     from streamsched.domain.errors import InputError as InputError
@@ -45,7 +45,7 @@ _HOMES = {
     "Job": "jobs",
     "Task": "task",
     "job": "jobs",
-    "plan": "commands.request:prepare_any",
+    "plan": "commands.plan:plan",
     "request": "commands.request:want",
     "run": "hosting.run",
     # What Client and run raise.

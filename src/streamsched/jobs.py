@@ -9,12 +9,11 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
 from functools import cached_property, update_wrapper
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
 
-from streamsched.split import Split
+from streamsched.split import Span, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Fields = Mapping[str, Any]
-Span = timedelta | float | str
-"""A span of time: a ``timedelta``, seconds, or a text such as ``10m``."""
 _OPTIONS: Final = ("task_id", "priority", "client", "slots", "data_dir", "child", "schedule_id")
 """What the methods of a job take beside the task's variables."""
 
@@ -63,7 +60,7 @@ def job(
         failure: the fields of ``failure``.
         reduce: the function of ``reduce``, or its fields.
         schedule: the fields of ``schedule`` in a template's file, for ``Job.create_schedule``.
-        child: any other field of ``child``.
+        child: any other field of ``child``; ``setup`` may be a function.
 
     What is wrong raises InputError when the job is first used, not when its module is imported.
     """
@@ -89,6 +86,8 @@ class Job(Generic[P, R]):
         self.__streamsched_handler__ = function
         self._function = cast("Callable[P, R]", function)
         self._options = options
+        self._templates: dict[str, Template] = {}
+        """By the working folder in which it was made."""
         update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -101,12 +100,15 @@ class Job(Generic[P, R]):
     def __reduce__(self) -> str:
         return self.__name__  # a copy by pickle is the job that its module has
 
-    @cached_property
+    @property
     def template(self) -> Template:
-        """The template. Raise InputError, with all that is wrong with the function and the options."""
-        from streamsched.files.template_file import template_in
+        """The template, with files of the working folder. Raise InputError for what is wrong with the job."""
+        here = os.getcwd()  # noqa: PTH109 - pathlib is not worth its import here
+        if here not in self._templates:
+            from streamsched.files.template_file import template_in
 
-        return template_in(self._document, self._document.value)
+            self._templates = {here: template_in(self._document, self._document.value)}
+        return self._templates[here]
 
     @property
     def version(self) -> str:
@@ -124,9 +126,9 @@ class Job(Generic[P, R]):
 
     def plan(self, **params: Any) -> Prepared:
         """Return what the task would be, with the number of its children. Raise InputError."""
-        from streamsched.commands.request import prepare_any
+        from streamsched.commands.plan import plan
 
-        return prepare_any(self.template, self._checked(params))
+        return plan(self.template, self._checked(params))
 
     def request(self, *, task_id: str | None = None, priority: int = 0, **params: Any) -> Wanted:
         """Return a request for ``Client.submit_many``. Raise InputError."""
@@ -182,19 +184,29 @@ class Job(Generic[P, R]):
 
         Checkpoints are not kept. Raise InputError, what the function raises, and what its result does.
         """
+        from streamsched.commands.plan import find, open_log
+        from streamsched.commands.request import prepare_any
         from streamsched.domain import values
         from streamsched.domain.errors import InputError
         from streamsched.worker.context import PAYLOAD_LIMIT, ChildContext, LocalTransport
+        from streamsched.worker.handlers import Handlers
         from streamsched.worker.local import call
         from streamsched.worker.payload import write_result
+        from streamsched.worker.sources.inputs import opened
+        from streamsched.worker.sources.local import LocalEntries
 
-        prepared = self.plan(**params)
-        if not 0 <= child < prepared.children:
-            reason = f"there is no child {child}: the task has {prepared.children:,}, counted from 0"
+        prepared = prepare_any(self.template, self._checked(params))
+        arguments = find(prepared, max(child, 0)) if prepared.plan.split else prepared.arguments()
+        if not 0 <= child < arguments.children:
+            reason = f"there is no child {child}: the task has {arguments.children:,}, counted from 0"
             raise InputError(reason, "choose another")
-        handler = prepared.template.child.handler
-        ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=handler)
-        kept = write_result(call(self._function, ctx, values.read(prepared.arguments()(child))), PAYLOAD_LIMIT)
+        spec = prepared.template.child
+        ctx = ChildContext(LocalTransport(), task_id="try", child_index=child, handler=spec.handler)
+        inputs = arguments.inputs(child) if isinstance(arguments, LocalEntries) else ()
+        setup = Handlers([spec.setup.partition(":")[0]]).resolve(spec.setup) if spec.setup else None
+        with opened(ctx, "{}", inputs, lambda: None, open_log):
+            returned = call(self._function, ctx, values.read(arguments(child)), setup=setup)
+        kept = write_result(returned, PAYLOAD_LIMIT)
         return None if kept is None else values.read(kept)
 
     def create_schedule(
@@ -227,7 +239,9 @@ class Job(Generic[P, R]):
         return document_of(cast(FunctionType, self._function), Options(**self._options))
 
     def _checked(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Refuse variables of the template that the methods cannot be given. Raise InputError."""
+        """Return variables as JSON; refuse those that the methods cannot be given. Raise InputError."""
+        from streamsched.files.function import as_json
+
         for name in _OPTIONS:
             if name in self.template.params:
                 from streamsched.domain.errors import InputError
@@ -236,7 +250,7 @@ class Job(Generic[P, R]):
                 raise InputError(
                     f"variable {name} has the name of an option here", remedy, source=f"job {self.__name__}"
                 )
-        return params
+        return {name: as_json(value) for name, value in params.items()}
 
 
 @contextmanager

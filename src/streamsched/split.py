@@ -6,16 +6,20 @@ of the template, and a text may hold placeholders, as in ``ranges(1, "${n}", siz
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from os import PathLike, fspath
 from typing import Any
 
+Span = timedelta | float | str
+"""A span of time: a ``timedelta``, seconds, or a text such as ``10m``."""
 Whole = int | str
 """An integer, or the placeholder of one."""
 When = date | str
 """A date, a ``datetime``, or a text."""
+AnyPath = str | PathLike[str]
+"""A path, a pattern, or a URL; relative ones are those of the working folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,13 @@ class Split:
     """What stands under ``split:`` in a template.
 
     ``main`` is the variable of a child for the first parameter of a function that has none of a variable's name.
+    ``beside`` are fields that stand beside the splitter.
     """
 
     kind: str
     fields: Mapping[str, Any]
     main: str = ""
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def given(self) -> dict[str, Any]:
         """Return the fields that were given, as plain data."""
@@ -35,7 +41,10 @@ class Split:
 
     def document(self) -> dict[str, Any]:
         """Return what stands under ``split:``."""
-        return {self.kind: self.given()}
+        given, beside = self.given(), {name: plain(each) for name, each in self.beside.items() if each is not None}
+        if self.kind == "by":
+            return {"by": given["function"], "args": given.get("args", {}), **beside}
+        return {self.kind: given, **beside}
 
 
 def ranges(first: Whole, last: Whole, size: Whole) -> Split:
@@ -64,6 +73,86 @@ def dates(start: When, end: When, *, every: str | None = None, zone: str | None 
     """Cut ``start <= time < end`` into units: ``hour``, ``day`` (the default), ``week`` or ``month``."""
     fields = {"start": start, "end": end, "every": every, "zone": zone}
     return Split("dates", fields, "start" if every == "hour" else "date")
+
+
+def files(
+    glob: AnyPath | Sequence[AnyPath],
+    *,
+    count: Whole | None = None,
+    bytes: Whole | None = None,
+    empty: bool | None = None,
+    verify: bool | None = None,
+    timeout: Span | None = None,
+    retry: Mapping[str, Any] | None = None,
+) -> Split:
+    """Find files by a pattern, a folder or a list of them: ``count`` (1) in each child, or as many as have ``bytes``.
+
+    ``timeout`` and ``retry`` are those of the child that looks for them, here and in the functions below.
+    """
+    fields = {"glob": glob, "count": count, "bytes": bytes, "empty": empty, "verify": verify}
+    return Split("files", fields, "items", {"timeout": timeout, "retry": retry})
+
+
+def lines(
+    file: AnyPath,
+    *,
+    size: Whole | None = None,
+    empty: bool | None = None,
+    verify: bool | None = None,
+    timeout: Span | None = None,
+    retry: Mapping[str, Any] | None = None,
+) -> Split:
+    """Cut the lines of a file of any size, without empty ones, into chunks of ``size`` (1)."""
+    fields = {"file": file, "size": size, "empty": empty, "verify": verify}
+    return Split("lines", fields, "item" if size in (None, 1) else "items", {"timeout": timeout, "retry": retry})
+
+
+def bytes_(
+    files: AnyPath | Sequence[AnyPath],
+    *,
+    size: Whole | None = None,
+    format: str | None = None,
+    one_line: bool | None = None,
+    empty: bool | None = None,
+    verify: bool | None = None,
+    timeout: Span | None = None,
+    retry: Mapping[str, Any] | None = None,
+) -> Split:
+    """Cut files of records (``text``, ``jsonl`` or ``csv``) into ranges of ``size`` bytes, for ``ctx.records()``."""
+    fields = {"files": files, "size": size, "format": format, "one_line": one_line, "empty": empty, "verify": verify}
+    return Split("bytes", fields, "", {"timeout": timeout, "retry": retry})
+
+
+def topic(
+    name: str,
+    *,
+    begin: When | None = None,
+    end: When | None = None,
+    size: Whole | None = None,
+    empty: bool | None = None,
+    timeout: Span | None = None,
+    retry: Mapping[str, Any] | None = None,
+) -> Split:
+    """Cut the records of a topic into spans of ``size`` (10,000) offsets, for ``ctx.records()``.
+
+    ``begin`` and ``end`` are ``from`` and ``to`` of a template: ``earliest``, ``latest``, or a time with a zone.
+    """
+    fields = {"name": name, "from": begin, "to": end, "size": size, "empty": empty}
+    return Split("topic", fields, "", {"timeout": timeout, "retry": retry})
+
+
+def by(
+    function: Callable[..., Iterable[Any]] | str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    timeout: Span | None = None,
+    retry: Mapping[str, Any] | None = None,
+) -> Split:
+    """Make a child of each item that a function of yours yields, called with a context and ``args``.
+
+    Its parameters that ``args`` does not name get the task's variables of their names.
+    """
+    return Split("by", {"function": function, "args": args}, "item", {"timeout": timeout, "retry": retry})
 
 
 def _axis(axis: Any) -> Any:

@@ -7,10 +7,13 @@ import pytest
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import (
     Append,
+    AppendRefused,
     Committed,
     LogUnreachable,
     OutcomeUnknown,
     RecordTooLarge,
+    TopicFacts,
+    TopicMismatch,
     TopicPartition,
     TransactionAborted,
     WriterFenced,
@@ -80,9 +83,34 @@ def test_large_records(harness: Harness, log: LogAdapter, node: Node) -> None:
 
 def test_a_record_too_large_is_refused_and_the_writer_goes_on(harness: Harness, log: LogAdapter, node: Node) -> None:
     with pytest.raises(RecordTooLarge):
-        node.write(1, b"before", b"x" * (3 * MEGABYTE))
+        node.writer.commit([Append(node.topic, 1, None, b"x" * (3 * MEGABYTE))], {}, node.member)
     node.write(1, b"after")
     assert values(read(harness, log, {node.place(1): 0}, 1)) == [b"after"]
+
+
+@pytest.mark.parametrize("what", ["too large", "no such partition"])
+def test_a_tracked_append_that_can_never_be_written_is_named(
+    harness: Harness, log: LogAdapter, node: Node, what: str
+) -> None:
+    refused = {
+        "too large": Append(node.topic, 1, None, b"x" * (3 * MEGABYTE), (), True),
+        "no such partition": Append(node.topic, 99, None, b"x", (), True),
+    }[what]
+    before = Append(node.topic, 1, None, b"before", (), True)
+    with pytest.raises(AppendRefused) as raised:
+        node.writer.commit([before, refused, before], {node.place(1): Committed(7, "never")}, node.member)
+    assert (raised.value.index, raised.value.missing) == (1, what != "too large")
+    node.log.fence(node.writer.transactional_id)
+    node.writer = node.log.writer(harness.name("writer"))
+    node.write(1, b"after", position=1)
+    assert values(read(harness, log, {node.place(1): 0}, 1)) == [b"after"]
+    assert stable(log, node.group, node.place(1)).position == 1
+
+
+def test_what_is_known_of_a_topic(harness: Harness, log: LogAdapter, topic: str) -> None:
+    assert log.facts(topic) == TopicFacts(4, 2 * 1024 * 1024)
+    with pytest.raises(TopicMismatch):
+        log.facts(harness.name("nowhere"))
 
 
 def test_a_commit_without_membership_is_refused(harness: Harness, log: LogAdapter, node: Node, group: str) -> None:
@@ -119,6 +147,7 @@ def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: Lo
     assert seen == [b"before"]
     assert reader.position(place) <= 2
     assert log.end([place])[place] >= 4
+    assert log.stable_end([place]) == {place: 2}
     assert log.held([place, node.place(1)], []) == {place: 2}
     with pytest.raises(LogUnreachable):
         log.committed(node.group, [place], stable=True, timeout=0.3)
@@ -128,6 +157,7 @@ def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: Lo
     until(harness, poll, what="the committed records")
     assert seen == [b"before", b"open", b"behind"]
     assert log.held([place], []) == {}
+    assert log.stable_end([place]) == log.end([place])
     assert stable(log, node.group, place) == Committed(1, "open")
 
 

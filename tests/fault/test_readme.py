@@ -23,7 +23,7 @@ def test_the_readme_on_kafka(tmp_path: Path) -> None:
     where = {"STREAMSCHED_BROKERS": broker().address, "STREAMSCHED_PREFIX": prefix}
     (many,) = blocks("Many nodes on Kafka")
     assert "succeeded: 20 of 20 done" in shell(tmp_path, many.replace("1000000", "20000"), **where)
-    client = blocks("In Python", "python")[2].replace("127.0.0.1:9092", broker().address)
+    client = blocks("In Python", "python")[-1].replace("127.0.0.1:9092", broker().address)
     said = shell(
         tmp_path,
         "\n".join([NODES, *blocks("Your own work"), f"python3 - <<'END'\n{client}END", *blocks("Schedules")]),

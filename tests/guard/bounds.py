@@ -46,8 +46,16 @@ SPLIT_WRITES: Final = {
 }  # fmt: skip
 SPLIT_CALLS: Final = {
     "calls a child: scheduler":                 Bound(109, 120),
-    "calls a child: worker":                    Bound(108, 119),
+    "calls a child: worker":                    Bound(114.3, 119),
     "calls a child: fold":                      Bound(42.2, 46),
+}  # fmt: skip
+
+# One task of 10,000 children that emit 10 records each, to one topic, on the same log: what it writes and calls of the
+# worker, beside what the records are. A second transaction in each turn, and no call for each record but what makes it.
+EMITS: Final = {
+    "transactions of workers that emit":        Bound(20, 23),
+    "partitions a transaction that emits":      Bound(3, 3.3),
+    "calls a record: worker":                   Bound(10.7, 11.8),
 }  # fmt: skip
 
 # Real nodes on a real broker, without a task: how often all threads of a role are woken in a second.

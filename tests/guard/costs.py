@@ -29,11 +29,14 @@ LIMIT: Final = 60.0
 class Costs:
     """What is counted from the request of a task until its end, and until a client has folded it."""
 
-    def __init__(self, template: Path = TEMPLATES / "noop.yaml", params: Mapping[str, object] = NOOP) -> None:
+    def __init__(
+        self, template: Path = TEMPLATES / "noop.yaml", params: Mapping[str, object] = NOOP, emits: int = 0
+    ) -> None:
+        """Live through the task; each child emits so many records."""
         self._wanted = want(template, params, task_id="job")
         self.figures: dict[str, float] = {}
         self.calls = {who: Calls() for who in ("scheduler", "worker", "fold")}
-        mini = MiniCluster(EVENT_PARTITIONS, CHILD_PARTITIONS, room=IN_A_TURN)
+        mini = MiniCluster(EVENT_PARTITIONS, CHILD_PARTITIONS, room=IN_A_TURN, emits=emits)
         mini.turn(100)  # until every partition is claimed, and the scheduler has heard so
         topics = [TopicPartition(spec.name, n) for spec in mini.topics.specs() for n in range(spec.partitions)]
         begun = mini.log.end(topics)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guard.bounds import CALLS, SPLIT_CALLS, SPLIT_WRITES, WRITES, check
+from tests.guard.bounds import CALLS, EMITS, SPLIT_CALLS, SPLIT_WRITES, WRITES, check
 from tests.guard.costs import CHILDREN, Costs
 
 ON_ONE_VERSION = pytest.mark.skipif(
@@ -54,3 +54,24 @@ def test_what_is_written_with_a_split_child(split_costs: Costs, figure: str) -> 
 @pytest.mark.parametrize("figure", SPLIT_CALLS)
 def test_what_is_called_with_a_split_child(split_costs: Costs, figure: str) -> None:
     check(figure, SPLIT_CALLS[figure], split_costs.figures[figure], split_costs.callers(figure.rpartition(" ")[2]))
+
+
+RECORDS = 10
+
+
+@pytest.fixture(scope="module")
+def emitting(costs: Costs) -> tuple[Costs, dict[str, float]]:
+    found = Costs(emits=RECORDS)
+    more = found.figures["calls a child: worker"] - costs.figures["calls a child: worker"]
+    return found, {
+        "transactions of workers that emit": found.figures["transactions of workers"],
+        "partitions a transaction that emits": found.figures["partitions a transaction of workers"],
+        "calls a record: worker": more / RECORDS,
+    }
+
+
+@ON_ONE_VERSION
+@pytest.mark.parametrize("figure", EMITS)
+def test_what_emitting_costs(emitting: tuple[Costs, dict[str, float]], figure: str) -> None:
+    costs, figures = emitting
+    check(figure, EMITS[figure], figures[figure], costs.callers("worker"))

@@ -14,6 +14,7 @@ from tests.simulation.checker_backfill import Asked
 from tests.simulation.checker_schedule import ScheduleModel
 from tests.simulation.checker_task import ENDS, TaskModel
 from tests.simulation.checker_work import Dispatch, WorkModel
+from tests.simulation.emits import Span
 from tests.simulation.evidence import Committed, Exhibits, Kept, Lost, Started, Stopped, decisions
 
 EARLY_MS = 60_000
@@ -26,6 +27,7 @@ class Verdict:
 
     faults: list[str] = field(default_factory=list)
     completed: dict[str, int] = field(default_factory=dict)
+    spans: dict[tuple[str, int, int], Span] = field(default_factory=dict)
 
 
 class JournalModel:
@@ -202,6 +204,11 @@ def check(shown: Exhibits) -> Verdict:
     _told(shown, journal, faults)
     verdict.completed = {
         task_id: sum(child.ending == "completed" for child in task.children) for task_id, task in journal.tasks.items()
+    }
+    verdict.spans = {
+        (task_id, child, ordinal): span
+        for task_id, task in journal.tasks.items()
+        for (child, ordinal), span in task.spans.items()
     }
     return verdict
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from streamsched.domain import events as e
 from tests.simulation.checker_work import Dispatch
+from tests.simulation.emits import Span
 from tests.simulation.evidence import Kept, Started
 
 Range = TypeVar("Range", e.Release, e.Span)
@@ -76,6 +77,8 @@ class TaskModel:
         """Its work children at each of them: all, completed, failed, cancelled."""
         self.dispatched: set[int] = set()
         """Redrives in which anything was dispatched."""
+        self.spans: dict[tuple[int, int], Span] = {}
+        """Which units of work each dispatch has made durable."""
         self._created = created
         self._outcomes = outcomes
         self._faults = faults
@@ -272,8 +275,11 @@ class TaskModel:
             given = (created.partition, work.attempt, work.sequence, work.state)
             if given != (release.partition, child.attempt, child.sequence, child.state):
                 self._fault(f"child {index} created as {work} in {created.partition}, not as {child}")
-            if self._splits and self._is_work(index) and json.loads(work.args) != {"first": index - 1}:
+            args = json.loads(work.args)
+            if self._splits and self._is_work(index) and args.get("args", args)["first"] != index - 1:
                 self._fault(f"child {index} created with {work.args}, not with the entry of its page")
+        if not self._is_split(index):
+            self.spans[index, release.ordinal] = Span(child.progress, child.progress)
         child.ordinal, child.partition, child.dispatched_at = release.ordinal, release.partition, offset
         child.live, child.stopping = True, False
 
@@ -356,6 +362,8 @@ class TaskModel:
         child.live, child.ended_at = False, offset
         if poison:
             self._excused.add((event.child, event.ordinal))
+            if span := self.spans.get((event.child, event.ordinal)):
+                self.spans[event.child, event.ordinal] = span._replace(excused=True)
         else:
             self._attempt(event.child, child, event)
         if self._is_split(event.child) and event.sequence != child.sequence and not poison:
@@ -371,6 +379,7 @@ class TaskModel:
         match event:
             case e.ChildCompleted():
                 child.ending, child.result = "completed", event.result
+                self._reach(event.child, child, 3 if event.child >= self._work_end else int(event.result or "0"))
                 if event.child >= self._work_end:
                     self._reduced(event)
                 if event.sequence != child.sequence:
@@ -469,11 +478,17 @@ class TaskModel:
 
     def _advance(self, index: int, child: Child, sequence: int, state: str | None) -> None:
         before = child.progress
+        if state is not None:
+            self._reach(index, child, int(json.loads(state)))
         same = (sequence, state) == (child.sequence, child.state)
         child.state = state
         if not same and (sequence != child.sequence + 1 or child.progress < before):
             self._fault(f"child {index} came from {child.sequence} ({before}) to {sequence} ({child.progress})")
         child.sequence = sequence
+
+    def _reach(self, index: int, child: Child, units: int) -> None:
+        if span := self.spans.get((index, child.ordinal)):  # of a split child pages tell
+            self.spans[index, child.ordinal] = span._replace(end=units)
 
     def _close(self, offset: int, why: str) -> None:
         if self._closed_at is None and self.end is None:

@@ -55,9 +55,15 @@ OF_MODULES: Final = ("worker without the module", "import fails on a worker")
 """Workers that cannot run what there is."""
 UNKNOWN: Final = ("newer record in the journal", "newer record set aside")
 """Records of an unknown schema that somebody sets aside."""
+EMITS: Final = "topic is sick"
+"""Only where this may strike do handlers emit."""
+ROGUE: Final = "handler sends what it may not"
+AGAIN: Final = "job comes back though it began"
+OF_TOPICS: Final = (EMITS, "topic is gone", ROGUE, AGAIN)
+"""What befalls the topics of users, and what handlers try to write."""
 LATER: Final = (
     "cancelled around a commit", "member lost inside a commit", *OF_SCHEDULES, *BACKFILLS, *REDRIVES,
-    *OF_MODULES, *UNKNOWN, "clock goes far off",
+    *OF_MODULES, *UNKNOWN, "clock goes far off", *OF_TOPICS,
 )  # fmt: skip
 """Kinds that were added later: each has dice of its own in a scenario, so that earlier seeds tell what they told."""
 TURNS: Final[Mapping[str, float]] = {
@@ -94,6 +100,8 @@ TURNS: Final[Mapping[str, float]] = {
     "worker without the module": 0.003,
     "import fails on a worker": 0.004,
     REDUCED: 0.003,
+    EMITS: 0.004,
+    "topic is gone": 0.002,
 }
 """Faults between two steps: how likely at each turn."""
 BIRTHS: Final[Mapping[str, float]] = {
@@ -111,6 +119,8 @@ POOLS: Final[Mapping[str, tuple[str, float]]] = {
     "executor dies": (UNIT, 0.015),
     PAGED: (STAGE, 0.3),
     TORN: (PAGE, 0.3),
+    ROGUE: (UNIT, 0.01),
+    AGAIN: (UNIT, 0.05),
 }
 """Faults of handlers and executors: at the start of a job, or at each unit of its work."""
 ELSEWHERE: Final = frozenset({TURN, JOB, STAGE, PAGE, UNIT, *BIRTHS})

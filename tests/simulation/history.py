@@ -11,7 +11,7 @@ from streamsched.scheduler.node import Scheduler
 from streamsched.view.rows import explain
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
-from tests.simulation import actions, routing
+from tests.simulation import actions, emits, routing
 from tests.simulation.checker import check
 from tests.simulation.evidence import Exhibits, Kept
 from tests.simulation.faults import Fault
@@ -68,6 +68,8 @@ def judge(world: World) -> list[str]:
     )  # fmt: skip
     verdict = check(shown)
     faults += verdict.faults
+    if world.places is not None:
+        faults += emits.check(emits.read(world.outside), verdict.spans)
     for task_id, completed in verdict.completed.items():
         task = truth.task(task_id)
         if task is None or task.succeeded != completed:

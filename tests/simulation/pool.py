@@ -10,7 +10,8 @@ from typing import Protocol
 
 from streamsched.testing.clock import VirtualClock
 from streamsched.worker import jobs
-from tests.simulation.faults import JOB, UNIT, Fault
+from streamsched.worker.progress import merged
+from tests.simulation.faults import AGAIN, JOB, ROGUE, UNIT, Fault
 from tests.support.clock import MachineClock
 
 
@@ -32,6 +33,9 @@ class Surroundings(Protocol):
     def results(self, job: jobs.Job) -> list[tuple[int, object]] | None:
         """Return the results that a reduce reads; None for any other job."""
 
+    def record(self, job: jobs.Job, number: int) -> jobs.Emitted | None:
+        """Return what a job emits in a unit of its work; None: nothing."""
+
     def stopped(self, job: jobs.Job, units: int) -> None:
         """Hear that a job stopped at a safe point, after telling of this many units."""
 
@@ -44,6 +48,8 @@ class _Run:
     units: int
     done: int
     told: int
+    emitted: int = 0
+    """Units of work whose records were emitted: perhaps one more than are done."""
     next_at: float = 0.0
     started_at: int | None = None
     number: int = 0
@@ -55,6 +61,8 @@ class _Run:
     begun: int = 0
     """The units that were done before this attempt."""
     splits: bool = False
+    hopeless: bool = False
+    """It fails for good, whatever happens."""
     imports: bool = False
     """Its handler's module is being imported, in vain."""
 
@@ -81,9 +89,13 @@ class FakePool:
             done = 0 if job.state is None else int(json.loads(job.state))
             entries = self._faults.entries(job)
             args = json.loads(job.args)
-            first = args.get("args", args).get("first", 2)  # those of a program lie deeper
+            args = args.get("args", args)  # those of a program lie deeper
+            first, fails = args.get("first", 2), args.get("fails", 0)
             units = 1 + first % 5 if entries is None else entries
-            self._runs[job.key] = _Run(job, units=units, done=done, told=done, begun=done, splits=entries is not None)
+            self._runs[job.key] = _Run(
+                job, units=units, done=done, told=done, begun=done, emitted=done, splits=entries is not None,
+                hopeless=fails > 0 and first % fails == fails - 1,
+            )  # fmt: skip
 
     def poll(self, timeout: float) -> list[jobs.News]:
         if self._runs:
@@ -92,7 +104,7 @@ class FakePool:
             self._true.advance(timeout)
             self._go_on()
         news, self._news = self._news, []
-        return news
+        return merged(news)
 
     def stop(self, key: int, grace: float) -> None:
         run = self._runs.get(key)
@@ -168,10 +180,13 @@ class FakePool:
             self._end(self._failed(run, "error", "HandlerNotFound", lack="import"))
             return
         rng = self._rng
-        run.next_at += rng.uniform(0.001, 0.2)
+        run.next_at += rng.uniform(0.001, 0.2) * (5 if run.splits else 1)
         run.done += self._find(key, run) if run.splits else 1
+        self._emit(run)
         dice = rng.random()
-        if run.done >= run.units:
+        if run.hopeless and run.done >= run.units:
+            self._end(self._failed(run, "error", "Hopeless", 1.0))
+        elif run.done >= run.units and not (run.splits and dice < 0.8):  # a splitter looks for more, in vain
             self._end(
                 jobs.JobCompleted(
                     key=key, started_at=run.started_at or 0, finished_at=self._clock.now(),
@@ -193,9 +208,6 @@ class FakePool:
                 )
             )
 
-    def _covered(self, run: _Run) -> int:
-        return run.done - run.begun if run.splits else 0
-
     def _find(self, key: int, run: _Run) -> int:
         """Find a few entries, perhaps none; return how many."""
         found = range(run.done, min(run.units, run.done + self._rng.choice((0, 0, 1, 1, 2, 3))))
@@ -210,11 +222,31 @@ class FakePool:
             run.next_at = now
         elif fault.kind == "handler fails":
             self._end(self._failed(run, "error", "Trouble", fault.amount))
+        elif fault.kind == AGAIN:
+            self._end(jobs.JobReturned(key=run.job.key))
+        elif fault.kind == ROGUE:
+            rogue = jobs.Emitted(
+                "streamsched.events" if fault.amount < 0.5 or run.splits else jobs.PLAN, 0, b"key", b"rogue"
+            )
+            self._news.append(jobs.JobEmitted(run.job.key, (rogue,)))
         else:
             self._end(self._failed(run, "error", "ExecutorDied"))
             for key, other in list(self._runs.items()):
                 if other.started_at is None:
                     self._end(jobs.JobReturned(key=key))
+
+    def _emit(self, run: _Run) -> None:
+        """Emit the records of what is done; now and then that of the unit after it, which is under way."""
+        ahead = run.done < run.units and (run.done + run.job.child) % 3 == 0
+        numbers = range(run.emitted, run.done + ahead)
+        records = tuple(record for n in numbers if (record := self._faults.record(run.job, n)) is not None)
+        run.emitted = max(run.emitted, run.done + ahead)
+        if records:
+            self._news.append(jobs.JobEmitted(run.job.key, records))
+
+    def _covered(self, run: _Run) -> int:
+        """Count the records that its state covers."""
+        return run.done - run.begun if run.splits or self._faults.record(run.job, 0) is not None else 0
 
     def _stopped(self, run: _Run, state: str | None) -> jobs.JobStopped:
         if not run.imports:

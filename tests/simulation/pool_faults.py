@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from streamsched.domain import events as e
-from streamsched.domain.options import WORK, Options, read_options
+from streamsched.domain.options import REDUCE, SPLIT, Options, read_options
 from streamsched.log.codec import Codec
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.results import read_results
+from tests.simulation.emits import record_of
 from tests.simulation.evidence import Started, Stopped
-from tests.simulation.faults import JOB, PAGE, STAGE, Fault
+from tests.simulation.faults import AGAIN, JOB, OF_TOPICS, PAGE, STAGE, Fault
 from tests.simulation.nodes import Crash, Node
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 
 CODEC = Codec()
+STRIKES: Final = {SPLIT: 1, REDUCE: 4}
+"""How often the dice are thrown for a job of a stage: few histories come to a reduce."""
 
 
 class PoolFaults:
@@ -31,6 +34,8 @@ class PoolFaults:
         self._world = world
         self._node = node
         self._who = f"{node.name}/pool"
+        self._back: set[tuple[str, int]] = set()
+        """Children that go on here from what was told of them and is not durable."""
 
     def strike(self, place: str, task_id: str, child: int) -> Fault | None:
         """Tell what strikes here; a job that takes its worker down once does so each time."""
@@ -44,6 +49,8 @@ class PoolFaults:
         if fault.kind == "handler takes its worker down":
             world.deadly.add((task_id, child))
             return self.strike(place, task_id, child)
+        if fault.kind == AGAIN:
+            self._back.add((task_id, child))
         world.happens(fault.kind, f"{node.name}: {fault.kind}: child {child} of {task_id}")
         return fault
 
@@ -57,14 +64,19 @@ class PoolFaults:
         if not node.able:
             world.faults.append(f"{node.name} runs child {job.child} of {job.task_id}, which it does not allow")
         world.check_transactions(node)
+        if (job.task_id, job.child) in self._back:
+            self._back.discard((job.task_id, job.child))
+            return
         world.evidence.append(
             Started(world.ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
         )
 
-        if _options(job).stage != WORK and world.chaos:
+        stage = _options(job).stage
+        for _ in range(STRIKES.get(stage, 0) if world.chaos else 0):
             fault = world.dice.throw(f"{node.name}/stages", STAGE)
             if fault is not None:
                 self._cancel(job.task_id, fault)
+                break
 
     def _cancel(self, task_id: str, fault: Fault) -> None:
         """Have a task cancelled in a moment, and redriven later."""
@@ -72,7 +84,7 @@ class PoolFaults:
 
         rng = Random(fault.amount)
         self._world.happens(fault.kind, f"{self._node.name}: {task_id} is to be cancelled, and redriven")
-        actions.cancel(self._world, task_id, rng.randrange(40))
+        actions.cancel(self._world, task_id, rng.randrange(20))
         actions.redrive(self._world, task_id, rng.randrange(60, 200), rng)
 
     def entries(self, job: jobs.Job) -> int | None:
@@ -92,10 +104,17 @@ class PoolFaults:
         )  # fmt: skip
         return [(result.index, result.value) for result in found]
 
+    def record(self, job: jobs.Job, number: int) -> jobs.Emitted | None:
+        """Return what a job emits, where handlers emit."""
+        return None if self._world.places is None or self.entries(job) is not None else record_of(job, number)
+
     def stopped(self, job: jobs.Job, units: int) -> None:
         """Note that a job stopped at a safe point."""
         world, node = self._world, self._node
-        world.evidence.append(Stopped(world.ends(), node.name, node.hurt, job.task_id, job.child, job.token, units))
+        # A hand-over does not wait for a topic that is in trouble.
+        waits = self.record(job, 0) is not None and any(world.happened[kind] for kind in OF_TOPICS)
+        hurt = -1 if waits else node.hurt
+        world.evidence.append(Stopped(world.ends(), node.name, hurt, job.task_id, job.child, job.token, units))
 
 
 class TearingCodec:

@@ -32,25 +32,27 @@ def begin(world: World) -> None:
 def check(world: World) -> list[str]:
     """Tell which children were sent where they could not run, though that was known."""
     faults: list[str] = []
-    first: dict[str, int] = {}
+    first: dict[tuple[str, str], int] = {}
     owner: dict[int, str] = {}
-    created: dict[tuple[str, int, int], tuple[int, int]] = {}
+    created: dict[tuple[str, int, int], tuple[int, int, str]] = {}
+    """By dispatch: where it went, when, and the module or the program that it takes."""
     for partition, records in enumerate(world.archive.work):
         for record in records:
             event = record.event
             if isinstance(event, e.ChildCreated):
-                created[event.task_id, event.child, event.ordinal] = partition, event.at
+                code = event.handler.partition(":")[0]
+                created[event.task_id, event.child, event.ordinal] = partition, event.at, code
     for records in world.archive.journal:
         for record in records:
             event = record.event
             if isinstance(event, e.ChildReturned) and event.why is not None:
-                partition, _ = created[event.task_id, event.child, event.ordinal]
+                partition, _, code = created[event.task_id, event.child, event.ordinal]
                 owner[partition] = event.by
-                first[event.by] = min(event.at, first.get(event.by, event.at))
+                first[event.by, code] = min(event.at, first.get((event.by, code), event.at))
                 if event.why.code == "module":
                     faults.append(f"{event.by} got child {event.child} of {event.task_id}, and announced otherwise")
-    for (task_id, child, ordinal), (partition, at) in created.items():
-        since = at - first.get(owner.get(partition, ""), at)
+    for (task_id, child, ordinal), (partition, at, code) in created.items():
+        since = at - first.get((owner.get(partition, ""), code), at)
         if (
             LEARNT_MS < since < SHUNNED_MS and at < world.healed_at
         ):  # from then on imports work there, and it has run some

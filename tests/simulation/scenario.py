@@ -22,7 +22,18 @@ from streamsched.scheduler import aggregator, dispatcher, entries, journal, sche
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow, view
 from streamsched.worker import reading, settlement
-from tests.simulation.faults import BACKFILLS, KINDS, LATER, OF_SCHEDULES, PAGED, REDRIVES, REDUCED, TORN
+from tests.simulation.faults import (
+    BACKFILLS,
+    EMITS,
+    KINDS,
+    LATER,
+    OF_SCHEDULES,
+    OF_TOPICS,
+    PAGED,
+    REDRIVES,
+    REDUCED,
+    TORN,
+)
 
 BESIDE_BACKFILLS: Final = "read by schedulers beside backfills"
 OF_PAGES: Final[Mapping[str, int]] = {"pages opened": 1, "pages in memory": 10}
@@ -81,6 +92,7 @@ def scenario(seed: int) -> Scenario:
     rng = Random(f"{seed}/scenario")
     share = rng.choice((0.0, *[0.3] * 6, *[0.6] * 7, *[0.9] * 6))
     schedules = Random(f"{seed}/schedules").choice(SCHEDULES)
+    emits = Random(f"{seed}/{EMITS}").random() < share
     plan = Scenario(
         tasks=rng.choice((1, 2, 2, 3)),
         children=20,
@@ -90,6 +102,7 @@ def scenario(seed: int) -> Scenario:
             for kind in KINDS
             if (Random(f"{seed}/{kind}") if kind in LATER else rng).random() < share
             and (schedules or kind not in (*OF_SCHEDULES, *BACKFILLS))
+            and (kind == EMITS or kind not in OF_TOPICS or emits)
         ),
         factor=rng.choice((1.0, 2.0, 4.0)),
         journal_partitions=rng.choice((1, 2, 2)),
@@ -147,9 +160,12 @@ def template(rng: Random, plan: Scenario) -> Template:
     failure = rng.choice(
         (FailurePolicy(), FailurePolicy(count=2), FailurePolicy(percent=30), FailurePolicy(percent=100))
     )
+    args: dict[str, object] = {"first": "${child.first}"}
     splits = PAGED in plan.kinds and int(final * 100_000) % 3 > 0
-    if splits and int(final * 1_000_000) % 3 > 0:
-        failure = FailurePolicy(percent=20)
+    if splits:
+        args = {"first": "${child.item}"}
+    if splits and int(final * 1_000_000) % 3 > 0:  # a quarter of the children fail, most before the seal
+        failure, args = FailurePolicy(percent=20), {**args, "fails": 4}
     return Template(
         name="history",
         params={"n": Param(type="integer", minimum=0)},
@@ -161,7 +177,7 @@ def template(rng: Random, plan: Scenario) -> Template:
         else None,
         child=ChildSpec(
             **_code(int(final * 100_000)),
-            args={"first": "${child.item}" if splits else "${child.first}"},
+            args=args,
             retry=RetryPolicy(
                 max_attempts=attempts,
                 initial_interval_ms=interval,

@@ -42,10 +42,11 @@ from streamsched.testing.clock import VirtualClock
 from streamsched.testing.site import MemoryClient
 from streamsched.view.view import View
 from streamsched.worker.node import Worker, WorkerTiming
+from tests.simulation import emits
 from tests.simulation.archive import Archive, MemoCodec
 from tests.simulation.checker_work import settled_in
 from tests.simulation.evidence import Committed, Evidence, Kept, Lost, Submit, Told, decisions
-from tests.simulation.faults import TURN, Dice, Fault
+from tests.simulation.faults import EMITS, TURN, Dice, Fault
 from tests.simulation.nodes import MODULE, PROGRAM, Action, Crash, Node
 from tests.simulation.pool import FakePool
 from tests.simulation.pool_faults import PoolFaults, TearingCodec
@@ -130,6 +131,8 @@ class World:
                 number = self.cluster.partition(*place).number
                 key = group_key(group, number, place.partition)
                 self._places[key] = (worker_group, place.partition, self.cluster.store.get(key))
+        self.places = emits.make_topics(self.cluster, self.outside) if EMITS in plan.kinds else None
+        """Where handlers emit: the partitions of all topics."""
         self.archive = Archive(self.outside, self.topics, CODEC)
         self.me = Identity(OUTSIDE, OUTSIDE, self.clock, EventIds(b"-outside"))
 
@@ -313,6 +316,7 @@ class World:
                 log=node.log, topics=self.topics, codec=cast(Codec, TearingCodec(self, node, CODEC)), pool=pool, me=me,
                 slots=slots,
                 pause=partial(self._pause, node), timing=TIMING, modules=node.modules,
+                outlet=emits.outlet(self.topics.prefix, node.clock, self.places),
             )  # fmt: skip
         node.disk = self._disk(node)
         if node.role == "reader":
@@ -492,6 +496,8 @@ class World:
         self.chaos = False
         self.healed_at = self.clock.now()
         self.tell("healing")
+        if self.places is not None:
+            self.places.mend()
         for node in self.nodes:
             node.clock.mend()
             node.fails_imports = False

@@ -13,7 +13,8 @@ from streamsched.log.core.store import group_key
 from streamsched.log.port import Append, Headers, LogError, TopicPartition
 from streamsched.runtime.identity import Identity
 from tests.simulation import actions
-from tests.simulation.faults import BACKFILLS, REDRIVES, REDUCED, Fault
+from tests.simulation.emits import TOPICS
+from tests.simulation.faults import BACKFILLS, EMITS, REDRIVES, REDUCED, Fault
 from tests.simulation.nodes import Node
 from tests.simulation.routing import ELSEWHERE
 from tests.simulation.world import CODEC, JUMPS, World
@@ -117,6 +118,21 @@ def _far_off(world: World, fault: Fault) -> None:
         world.happens(fault.kind, f"the clock of {node.name} goes wrong by {ms} ms")
         node.clock.jump(ms)
         actions.mend_clock(world, node, rng.randrange(150))
+
+
+def _trouble_topic(world: World, fault: Fault) -> None:
+    """Let a topic of users be sick, or gone, or let it be well again."""
+    places = world.places
+    if places is None:
+        return
+    topic = list(TOPICS)[int(fault.amount * 10) % len(TOPICS)]
+    kept = places.sick if fault.kind == EMITS else places.gone
+    if kept:
+        kept.clear()
+        world.tell("the topics are well again")
+    else:
+        kept.add(topic)
+        world.happens(fault.kind, f"{fault.kind}: {topic}")
 
 
 # --- people ---------------------------------------------------------------------------------------------------------
@@ -411,4 +427,6 @@ _INJECT: Final[dict[str, Callable[[World, Fault], None]]] = {
     "task redriven by two": _redrive_by_two,
     "task redriven blindly": _redrive_blindly,
     REDUCED: _reduce_anew,
+    EMITS: _trouble_topic,
+    "topic is gone": _trouble_topic,
 }

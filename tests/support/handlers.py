@@ -26,6 +26,14 @@ def steps(ctx: ChildContext, count: int, seconds: float, folder: str, *, wait: b
     return {"steps": count}
 
 
+def emits(ctx: ChildContext, topic: str, count: int, seconds: float) -> None:
+    """Emit ``count`` records, some of them in each of so many seconds."""
+    for number in ctx.resume(range(count)):
+        ctx.emit(topic, {"child": ctx.child_index, "n": number}, key=f"{ctx.child_index}-{number}")
+        if number % 50 == 0:
+            time.sleep(seconds)
+
+
 def counted(ctx: ChildContext, count: int, seconds: float, folder: str) -> dict[str, int]:
     """Do as ``steps``, and leave a line each time that it begins."""
     with (Path(folder) / f"begun-{ctx.child_index}").open("a") as begun:

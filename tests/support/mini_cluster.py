@@ -13,7 +13,7 @@ from streamsched.domain.template import ChildSpec, RetryPolicy, Template
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.event_reader import EventReader
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import Record, TopicPartition
+from streamsched.log.port import Record, TopicPartition, TopicSpec
 from streamsched.log.topics import Topics
 from streamsched.runtime.commit_metadata import INITIAL, decode_metadata, decode_ranges
 from streamsched.runtime.identity import Identity
@@ -25,6 +25,7 @@ from streamsched.view.store import MemoryStore, Store
 from streamsched.view.view import View
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker
+from streamsched.worker.outlet import CLOSED, Outlet
 
 TEMPLATE = Template(
     name="t",
@@ -40,8 +41,9 @@ PAGE = 5_000
 class InstantPool:
     """Completes every job at once, so many of them in each turn of its worker; a splitter finds a page in each."""
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, emits: int = 0) -> None:
         self._room = room
+        self._records = tuple(jobs.Emitted("out", 0, b"key", b"%d" % number) for number in range(emits))
         self._news: list[jobs.News] = []
         self._splits: dict[int, tuple[int, int]] = {}
         """By key of its job, how many entries a splitter has found, and of how many."""
@@ -56,6 +58,8 @@ class InstantPool:
                 self._splits[job.key] = int(job.state or 0), json.loads(split["input"])["args"]["n"]
                 self._split(job.key)
                 continue
+            if self._records:
+                self._news.append(jobs.JobEmitted(job.key, self._records))
             self._news.append(jobs.JobCompleted(key=job.key, started_at=1, finished_at=1, result="1", state=None))
 
     def _split(self, key: int) -> None:
@@ -95,7 +99,7 @@ class InstantPool:
 class MiniCluster:
     """One log, and the nodes that live on it: a scheduler, and a worker that runs ``room`` children in each turn."""
 
-    def __init__(self, event_partitions: int = 2, child_partitions: int = 2, *, room: int = 10) -> None:
+    def __init__(self, event_partitions: int = 2, child_partitions: int = 2, *, room: int = 10, emits: int = 0) -> None:
         self.topics = Topics(event_partitions=event_partitions, child_partitions=child_partitions)
         self.codec = Codec()
         self.clock = VirtualClock()
@@ -113,10 +117,21 @@ class MiniCluster:
         self._born = 0
         self.scheduler = self.new_scheduler(self.view)
         self.worker = Worker(
-            log=self.cluster.connect("worker"), topics=self.topics, codec=self.codec, pool=InstantPool(room),
-            me=Identity("w", "w", self.clock), slots=2, pause=self.clock.advance,
+            log=self.cluster.connect("worker"), topics=self.topics, codec=self.codec, pool=InstantPool(room, emits),
+            me=Identity("w", "w", self.clock), slots=2, pause=self.clock.advance, outlet=self._outlet(emits),
         )  # fmt: skip
         self.turn(30)
+
+    def _outlet(self, emits: int) -> Outlet:
+        if not emits:
+            return CLOSED
+        self.log.create_topics([TopicSpec("out", 1, {})])
+        outlet = Outlet(
+            patterns=["out"], prefix=self.topics.prefix, look=lambda topic: lambda: self.log.facts(topic),
+            now=self.clock.monotonic,
+        )  # fmt: skip
+        outlet.ask("out")
+        return outlet
 
     def new_scheduler(self, view: View) -> Scheduler:
         """Make a scheduler; whoever has it steps it."""

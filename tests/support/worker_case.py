@@ -8,13 +8,14 @@ from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
-from streamsched.log.port import Append, Record, TopicPartition
+from streamsched.log.port import Append, Record, TopicPartition, TopicSpec
 from streamsched.log.topics import Topics
 from streamsched.runtime.commit_metadata import INITIAL, decode_metadata, decode_ranges
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.node import Worker
+from streamsched.worker.outlet import CLOSED, Outlet
 
 
 class TestClock:
@@ -107,21 +108,27 @@ class Shop:
             hook()
 
     def worker(
-        self, name: str, pool: ToldPool, *, modules: Sequence[str] | None = None, own: frozenset[str] = frozenset()
+        self,
+        name: str,
+        pool: ToldPool,
+        *,
+        modules: Sequence[str] | None = None,
+        own: frozenset[str] = frozenset(),
+        outlet: Outlet = CLOSED,
     ) -> Worker:
         return Worker(
             log=self.cluster.connect(name), topics=self.topics, codec=self.codec, pool=pool,
             me=Identity(name, name, self.clock, EventIds()), slots=pool.slots, pause=self.clock.advance,
-            modules=modules, own=own,
+            modules=modules, own=own, outlet=outlet,
         )  # fmt: skip
 
     def dispatch(self, first: int, last: int, partition: int = 0, **changed: int | str) -> None:
         """Write the dispatches of these children, each in a transaction of its own."""
         for child in range(first, last + 1):
             work = self.me.sign(
-                e.ChildCreated, task_id="task", child=child, args="{}", state=None, traceparent=None,
+                e.ChildCreated, task_id="task", child=child, args="{}", state=None,
                 **({"handler": "m:f", "ordinal": 1, "attempt": 1, "timeout": 0, "heartbeat": 0, "priority": 0,
-                    "sequence": 0, "recoveries": 0} | changed),
+                    "sequence": 0, "recoveries": 0, "traceparent": None} | changed),
             )  # fmt: skip
             self.write(self.records.work(work, "task", partition))
 
@@ -133,6 +140,21 @@ class Shop:
             for worker in workers:
                 worker.step(0.0)
             self.clock.advance(0.06)
+
+    def outlet(self, *topics: str, partitions: int = 1) -> Outlet:
+        """Make these topics, and let handlers write to them."""
+        self.log.create_topics([TopicSpec(topic, partitions, {}) for topic in topics])
+        outlet = Outlet(
+            patterns=topics, prefix=self.topics.prefix, look=lambda topic: lambda: self.log.facts(topic),
+            now=self.clock.monotonic,
+        )  # fmt: skip
+        for topic in topics:
+            outlet.ask(topic)
+        return outlet
+
+    def values(self, topic: str, partition: int = 0) -> list[bytes | None]:
+        """Return what a topic has."""
+        return [record.value for record in self._read([TopicPartition(topic, partition)])]
 
     def released(self, partition: int = 0) -> bool:
         place = TopicPartition(self.topics.children, partition)

@@ -13,7 +13,7 @@ from streamsched import ChildContext, LocalTransport
 from streamsched.testing import run_child
 
 TEXT = (Path(__file__).parents[2] / "docs" / "handlers.md").read_text()
-INSIDE = {"request_stop", "unsaved", "finish", "continue_with"}
+INSIDE = {"read_from", "request_stop", "unsaved", "finish", "continue_with", "covered", "outbox"}
 """For whoever runs the handler."""
 
 
@@ -36,14 +36,19 @@ def test_its_examples_run(tmp_path: Path) -> None:
     found["test_copy"](tmp_path)
     assert run_child(found["convert"], {"paths": ["a", "b"]}).result == {"converted": 2}
     assert run_child(found["convert"], {"paths": ["a", "b"]}, resume={"resume": 1}).result == {"converted": 1}
+    emits = LocalTransport()
+    found["price"](ChildContext(emits), [{"id": 7, "pieces": 2}])
+    assert [(record.topic, record.key, record.value) for record in emits.emitted] == [
+        ("prices", b"7", b'{"order":7,"price":6}')
+    ]
 
 
 def test_every_path_and_command_that_it_names_is_there() -> None:
-    from streamsched.cli.app import COMMANDS
+    from streamsched.cli.app import COMMANDS, GROUPS
 
     for path in re.findall(r"\]\((\w+\.md)\)", TEXT):
         assert (Path(__file__).parents[2] / "docs" / path).is_file(), path
-    assert set(re.findall(r"`streamsched (\w+)", TEXT)) <= set(COMMANDS)
+    assert set(re.findall(r"`streamsched (\w+)", TEXT)) <= {*COMMANDS, *GROUPS}
 
 
 def test_stop_passes_except_exception() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
+import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -17,7 +20,8 @@ from tests.support.readme import blocks, shell
 
 TEXT = (Path(__file__).parents[2] / "docs" / "python.md").read_text()
 FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", TEXT, re.DOTALL))
-SALES, USE, CLIENT = blocks("In Python", "python")
+PHOTOS, PHOTOS_USE, ORDERS, ORDERS_USE, SALES, USE, CLIENT = blocks("In Python", "python")
+OWN = {"photos.py": PHOTOS, "twice.py": PHOTOS_USE, "orders.py": ORDERS, "countries.py": ORDERS_USE}
 LINES_LIMIT = 20
 
 
@@ -27,7 +31,7 @@ def own_lines(*texts: str) -> int:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name, text in {**FILES, "sales.py": SALES, "use.py": USE, "client.py": CLIENT}.items():
+    for name, text in {**FILES, **OWN, "sales.py": SALES, "use.py": USE, "client.py": CLIENT}.items():
         (tmp_path / name).write_text(text)
     return tmp_path
 
@@ -51,6 +55,32 @@ def test_a_backfill_over_dates_is_twenty_lines(folder: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_folder_of_images_is_twenty_lines(folder: Path) -> None:
+    (folder / "photos" / "old").mkdir(parents=True)
+    for number in range(300):
+        path = folder / "photos" / ("old" if number % 3 else "") / f"{number:03}.png"
+        path.write_bytes(b"\x89PNG\r\n" + str(number % 299).encode() * 1000)
+    assert own_lines(PHOTOS, PHOTOS_USE) <= LINES_LIMIT
+    first, last = folder / "photos" / "000.png", folder / "photos" / "old" / "299.png"
+    assert shell(folder, "python3 twice.py") == f"{[[str(first), str(last)]]}\n"
+
+
+@pytest.mark.slow
+def test_a_large_jsonl_is_twenty_lines(folder: Path) -> None:
+    (folder / "orders").mkdir()
+    wanted: Counter[str] = Counter()
+    for year in (2024, 2025):
+        with (folder / "orders" / f"{year}.jsonl").open("w") as file:
+            for number in range(20_000):
+                country = ("de", "fr", "\u00e9")[number % 3]
+                wanted[country] += number
+                file.write(json.dumps({"country": country, "amount": number, "note": "x" * (number % 40)}) + "\n")
+    (folder / "orders.py").write_text(ORDERS.replace("64MB", "64kB"))
+    assert own_lines(ORDERS, ORDERS_USE) <= LINES_LIMIT
+    assert ast.literal_eval(shell(folder, "python3 countries.py")) == wanted
+
+
+@pytest.mark.slow
 def test_type_checkers_take_it(folder: Path) -> None:
     (folder / "wrong.py").write_text(
         "from pictures import resize\nfrom streamsched import AsyncClient, ChildContext, LocalTransport\n"
@@ -65,7 +95,7 @@ def test_type_checkers_take_it(folder: Path) -> None:
         "    dates('2024-01-01', 5)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(folder / "cache"), *FILES,
+        [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", str(folder / "cache"), *FILES, *OWN,
          "sales.py", "use.py", "client.py", "wrong.py"],
         cwd=folder, capture_output=True, text=True, timeout=280, check=False,
     )  # fmt: skip

@@ -11,6 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 
 JOBS = """
+from datetime import date
+
 from streamsched import job
 from streamsched.split import ranges
 
@@ -29,9 +31,9 @@ def square(ctx, number, fails: int = 0):
     return number * number
 
 
-@job(split=ranges(1, 3, size=1))
-def told(ctx, number):
-    return ctx.handler
+@job(split=ranges(1, 3, size=1), concurrency=3)
+async def told(ctx, number, day: date = date(2024, 1, 2)):
+    return f"{ctx.handler} {day.year}"
 """
 
 
@@ -48,6 +50,7 @@ def script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
 def test_a_script_runs_its_jobs_and_again_finds_them_done(tmp_path: Path) -> None:
     text = """
 import os
+from datetime import date
 from squares import square, told
 
 path = os.environ.get("PYTHONPATH")
@@ -56,13 +59,13 @@ for first in (True, False):
         assert task.first == first
         status = task.status()
         print(status.state, status.children.failed, task.result(), status.started_at <= status.finished_at)
-with told.run() as task:
+with told.run(day=date(2025, 1, 1)) as task:
     print([child.result for child in task.results()], square.template.reduce.handler)
 print(os.environ.get("PYTHONPATH") == path)
 """
     done = script(tmp_path, text)
     assert done.stdout.splitlines() == [f"succeeded 1 {sum(n * n for n in range(1, 21)) - 9 + 7} True"] * 2 + [
-        "['squares:told', 'squares:told', 'squares:told'] squares:total",
+        "['squares:told 2025', 'squares:told 2025', 'squares:told 2025'] squares:total",
         "True",
     ], done.stderr
 

@@ -47,7 +47,7 @@ def test_your_own_work_and_its_schedule(folder: Path) -> None:
     said = shell(folder, own)
     assert "state     succeeded" in said
     assert gzip.decompress((folder / "in" / "b.log.gz").read_bytes()) == (folder / "in" / "b.log").read_bytes()
-    client = blocks("In Python", "python")[2].replace('brokers="127.0.0.1:9092"', 'data_dir=".streamsched"')
+    client = blocks("In Python", "python")[-1].replace('brokers="127.0.0.1:9092"', 'data_dir=".streamsched"')
     (commands,) = blocks("Schedules")
     said = shell(folder, f"streamsched up --slots 2 &\npython3 - <<'END'\n{client}END\n{commands}")
     assert "0 {'files': 2}" in said

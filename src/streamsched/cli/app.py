@@ -72,6 +72,16 @@ TOPICS: Commands = {
     "repair": ("topics_commands:repair", "streamsched --brokers localhost:9092 topics repair"),
 }
 
+TOPIC: Commands = {
+    "create": ("topic_commands:create", "streamsched topic create orders --partitions 3"),
+    "produce": (
+        "topic_commands:produce",
+        "streamsched topic produce orders < lines.txt\n"
+        "streamsched topic produce orders --key-separator : < keyed.txt\n"
+        "streamsched topic consume orders --json | streamsched topic produce copies --json",
+    ),
+    "consume": ("topic_commands:consume", "streamsched topic consume orders\nstreamsched topic consume orders --json"),
+}
 AUDIT: Commands = {
     "verify": (
         "audit_commands:verify",
@@ -135,6 +145,7 @@ DEAD_LETTER_COMMANDS: Commands = {
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
     "topics": ("The topics on the broker.", TOPICS),
+    "topic": ("Topics of your own, which handlers read and emit to.", TOPIC),
     "schedule": ("Schedules: times at which tasks are made.", SCHEDULE),
     "audit": ("The history, checked against the guarantees.", AUDIT),
 }

@@ -493,7 +493,7 @@ class ChildYielded(WorkerEvent, frozen=True, gc=False):
 
 
 class RunningChild(Struct, frozen=True, gc=False):
-    """What a beat tells of one running child: progress as its handler gave it."""
+    """What a beat tells of one running child, by its number inside its stage: progress as its handler gave it."""
 
     task_id: str
     child: Child

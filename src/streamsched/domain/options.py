@@ -68,7 +68,7 @@ class InputFile(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=Tru
 
 
 class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True, omit_defaults=True):
-    """The stage of a child, and what belongs to it."""
+    """The stage of a child, and what belongs to it. ``inputs``: what a child of an entry reads, perhaps nothing."""
 
     stage: str = WORK
     reduce: ReduceInput | None = None
@@ -83,6 +83,11 @@ class Options(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=True,
     """After how many children its executor is replaced."""
     memory: Offset | None = None
     """Bytes that its executor, with all that runs below it, may have in memory."""
+
+    @property
+    def may_read_log(self) -> bool:
+        """Whether its executor must know where the log is: for results, or for the records of a topic."""
+        return self.reduce is not None or self.split is not None or self.inputs is not None
 
 
 NONE: Final = Options()
@@ -109,6 +114,14 @@ def read_options(text: str) -> Options | None:
 def options_in(text: str | None) -> Options:
     """Read the options of a job, which its worker has read before."""
     return NONE if text is None else read_options(text) or NONE
+
+
+def index_of(child: int, text: str | None) -> int:
+    """Return the number of a child inside its stage, as people count, by its options."""
+    options = options_in(text)
+    if options.stage != WORK:
+        return 0
+    return child if options.inputs is None else child - 1
 
 
 def options_of(spec: ChildSpec, options: Options = NONE) -> Options | None:

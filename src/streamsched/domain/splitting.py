@@ -47,6 +47,7 @@ def plan(template: Template, params: Mapping[str, object]) -> Plan:
         document = encode({split.kind: split.resolve(params)})
         children = 0 if split.outside else _checked(ChildArguments(template, params, document), split)
         if split.outside:
+            outside(template).check_input(_fields(document, split), _Form(template, params).holes)
             split_options(template, params, document)
         reduce_arguments(template, params)
     except TemplateError as error:

@@ -109,7 +109,7 @@ class Task(Table):
     def spec_of(self, child: int) -> ChildSpec:
         """Return what the template says of the stage of a child."""
         template = self.template
-        if self.split and not child and template.splitting is not None:
+        if template.splitting is not None and (not child if self.split else child < 0):
             return template.splitting
         return template.child if child < self.work_end or template.reduce is None else template.reduce
 

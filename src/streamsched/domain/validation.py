@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from streamsched.domain import events as e
 from streamsched.domain.backfill import PARTS_LIMIT, Reprocess
-from streamsched.domain.bounds import CHILDREN_LIMIT
+from streamsched.domain.bounds import TABLE_LIMIT
 
 Test = Callable[[Any], str | None]
 """Returns what is wrong with a value, or None."""
@@ -52,7 +52,7 @@ def _page(event: e.TaskPlanProgressed) -> str | None:
 def _total(event: e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled) -> str | None:
     spans = event.spans if isinstance(event, e.ChildrenCancelled) else event.releases
     total = sum([span.last - span.first + 1 for span in spans])
-    return f"{total:,} children, more than a task can have" if total > CHILDREN_LIMIT else None
+    return f"{total:,} children, more than a task can have" if total > TABLE_LIMIT else None
 
 
 def _body(body: e.ScheduleSet | e.BackfillPart) -> str | None:

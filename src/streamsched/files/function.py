@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from datetime import date, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import PurePath
 from types import FunctionType, NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Final, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from uuid import UUID
 
+import msgspec
 import yaml
 
 from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import CHILD, kept, references
-from streamsched.domain.refusal import TemplateError, dotted
+from streamsched.domain.refusal import FieldPath, TemplateError, dotted
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.files.source import Document, is_other
 from streamsched.split import Split, plain
 
 Fields = Mapping[str, Any]
+_Function = tuple[FunctionType, list[inspect.Parameter]]
 _BY_NAME: Final = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _BY_PLACE: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _TYPES: Final = (
     (bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (Mapping, "object"), (Sequence, "array"),
+    (Set, "array"), (date, "string"), (time, "string"), (timedelta, "string"), (UUID, "string"), (Decimal, "string"),
+    (PurePath, "string"),
 )  # fmt: skip
 """The first that a class is derived from is its type: a bool is an int, a string is a sequence."""
+_FIELDS: Final = ("__dataclass_fields__", "__struct_fields__", "__pydantic_fields__")
+"""What classes have whose objects are made from a JSON object: dataclasses, msgspec's structs, pydantic's models."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +86,10 @@ class _Reading:
     def __init__(self, function: FunctionType, options: Options) -> None:
         self._function = function
         self._options = options
-        self._split = options.split.document()
+        self._makers: list[_Function] = []
+        self._split = options.split
+        if callable(options.split.fields.get("function")):
+            self._split = self._by(options.split)
         self._args: dict[str, Any] = plain(options.args)
         self._declared = {name: _declared(name, said) for name, said in options.params.items()}
 
@@ -82,32 +97,53 @@ class _Reading:
         """Return the document. Raise InputError, TemplateError."""
         options, function = self._options, self._function
         handler = import_path(function)
+        if "handler" in options.child:
+            raise TemplateError("is the function itself", "remove it", path=("child", "handler"))
         functions = [(function, _named(function, "the context"))]
         args = self._filled(functions[0][1])
         reduce = None if options.reduce is None else dict(_reduce_fields(options.reduce))
         if reduce is not None and callable(reduce.get("handler")):
-            reducer = _plain_function(reduce["handler"])
-            functions.append((reducer, _named(reducer, "the context", "the results")))
-            filled = {each.name: f"${{{each.name}}}" for each in functions[1][1]}
-            reduce |= {"handler": import_path(reducer), "args": filled | dict(reduce.get("args", {}))}
-        used = {name for _, name in references([self._split, args, plain(reduce)], ())}
-        for each, parameters in functions:
+            reducer = _plain_function(reduce["handler"], ("reduce", "handler"))
+            self._makers.append((reducer, _named(reducer, "the context", "the results")))
+            reduce |= {"handler": import_path(reducer), "args": _of_task(self._makers[-1], reduce.get("args"))}
+        split = self._split.document()
+        used = {name for _, name in references([split, args, plain(reduce)], ())}
+        for each, parameters in [*functions, *self._makers]:
             self._declare(each, parameters, used)
         document = {
             "name": options.name or function.__name__,
             "params": self._declared,
-            "split": self._split,
-            "child": _without_empty({"handler": handler, "args": args, **plain(options.child)}),
+            "split": split,
+            "child": _without_empty({"handler": handler, "args": args, **self._child()}),
             "reduce": reduce and _without_empty(plain(reduce)),
             "failure": plain(options.failure),
             "schedule": plain(options.schedule),
         }
         return _without_empty(document)
 
+    def _by(self, split: Split) -> Split:
+        """Return ``split.by`` with the name of its function in place of it."""
+        maker = _plain_function(split.fields["function"], ("split", "by"))
+        self._makers.append((maker, _named(maker, "the context")))
+        named = {"function": import_path(maker), "args": _of_task(self._makers[-1], split.fields["args"])}
+        return replace(split, fields=named)
+
+    def _child(self) -> dict[str, Any]:
+        """Return the other fields of ``child``; a function is named."""
+        return {
+            name: import_path(_plain_function(value, ("child", name)))
+            if callable(value) and not isinstance(value, type)
+            else plain(value)
+            for name, value in self._options.child.items()
+        }
+
     def _filled(self, parameters: Collection[inspect.Parameter]) -> dict[str, Any]:
         """Return the arguments of a child: as given, by the names of its variables, of the task's variables."""
-        split = self._options.split
-        variables = {name.removeprefix("point."): name for name in SPLITTERS[split.kind](**split.given()).variables}
+        split = self._split
+        kind, given = SPLITTERS[split.kind], split.given()
+        fields = {each.name: each.metadata.get("alias", each.name) for each in dataclasses.fields(kind)}
+        splitter = kind(**{name: given[said] for name, said in fields.items() if said in given})
+        variables = {name.removeprefix("point."): name for name in splitter.variables}
         names = [each.name for each in parameters]
         takes_all = any(each.kind is inspect.Parameter.VAR_KEYWORD for each in _all(self._function))
         for name in self._args:
@@ -131,8 +167,24 @@ class _Reading:
                 if each.default is None:
                     remedy = f"give it another default, or leave it out of the variables: args={{{each.name!r}: None}}"
                     raise TemplateError("null is not a value", remedy, path=("params", each.name, "default"))
-                derived["default"] = plain(each.default)
+                derived["default"] = as_json(each.default)
             self._declared[each.name] = derived | said
+
+
+def as_json(value: Any) -> Any:
+    """Return what an executor makes this value from: a date's text, a dataclass's fields. JSON stays as it is."""
+    try:
+        return msgspec.to_builtins(value, builtin_types=(bytes, bytearray, memoryview), enc_hook=_made)
+    except (TypeError, ValueError):
+        return value  # the template, or its variables, say what is wrong with it
+
+
+def _made(value: Any) -> Any:
+    if isinstance(value, PurePath):
+        return str(value)
+    if hasattr(value, "model_dump"):
+        return value.model_dump(mode="json")
+    raise TypeError(value)
 
 
 def import_path(function: FunctionType) -> str:
@@ -168,10 +220,15 @@ def _refusal(function: FunctionType, reason: str, remedy: str) -> InputError:
     return InputError(f"the function {reason}", remedy, source=_source(function))
 
 
-def _plain_function(function: object) -> FunctionType:
+def _plain_function(function: object, path: FieldPath) -> FunctionType:
     if isinstance(function, FunctionType):
         return function
-    raise TemplateError(f"{function!r} is not a function", "give a function of a module", path=("reduce", "handler"))
+    raise TemplateError(f"{function!r} is not a function", "give a function of a module", path=path)
+
+
+def _of_task(of: _Function, args: Fields | None) -> dict[str, Any]:
+    """Return arguments as given, and for other parameters the task's variables of their names."""
+    return {each.name: f"${{{each.name}}}" for each in of[1]} | dict(args or {})
 
 
 def _all(function: FunctionType) -> list[inspect.Parameter]:
@@ -223,13 +280,14 @@ def _typed(annotation: Any, name: str) -> dict[str, Any]:
         members = [each for each in get_args(annotation) if each is not NoneType]
         if len(members) == 1:
             return _typed(members[0], name)
-    if get_origin(annotation) is Literal:
-        allowed = list(get_args(annotation))
+    is_enum = isinstance(annotation, type) and issubclass(annotation, Enum)
+    if is_enum or get_origin(annotation) is Literal:
+        allowed = [as_json(each) for each in (annotation if is_enum else get_args(annotation))]
         if len({type(each) for each in allowed}) == 1:
             return {**_typed(type(allowed[0]), name), "enum": allowed}
     kind = _kind(annotation)
     if kind is None:
-        _refuse_type(name, f"{_shown(annotation)} is not a type that a variable can have")
+        _refuse_type(name, _unfit(annotation))
     entries = get_args(annotation)
     items = _kind(entries[0]) if kind == "array" and entries else None
     return {"type": kind} if items is None else {"type": kind, "items": items}
@@ -241,13 +299,16 @@ def _kind(annotation: Any) -> str | None:
         return "array"
     if not isinstance(origin, type) or issubclass(origin, bytes | bytearray | memoryview):
         return None
+    if any(hasattr(origin, fields) for fields in _FIELDS):
+        return "object"
     return next((kind for base, kind in _TYPES if issubclass(origin, base)), None)
 
 
-def _shown(annotation: Any) -> str:
+def _unfit(annotation: Any) -> str:
     if annotation is Any:
-        return "what has no annotation"
-    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
+        return "has no type"
+    shown = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    return f"{shown} is not a type that a variable can have"
 
 
 def _refuse_type(name: str, reason: str) -> NoReturn:

@@ -29,6 +29,7 @@ from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.bytes import FORMATS
 from streamsched.domain.splitters.dates import EVERY, TIME
 from streamsched.domain.splitters.functions import PATTERN
+from streamsched.domain.splitters.topic import EARLIEST, LATEST, TOPIC_NAME
 from streamsched.domain.template import CONCURRENCY_LIMIT, LEAST_MEMORY, TEMPLATE_NAME
 from streamsched.files.schedule_file import POLICY, TASKS, TIMES
 from streamsched.files.template_model import TEMPLATE, duration_ms, list_of, size_bytes, tolerance
@@ -131,6 +132,7 @@ _FILLED: Final[Shape] = {"type": "string", "minLength": 1}
 _IN_FILE: Final[Shape] = {"type": "string", "pattern": "^@."}
 _PATHS: Final = _any_of(_FILLED, {"type": "array", "items": _FILLED, "minItems": 1})
 _BYTES: Final = _any_of(_SIZE, _whole(size.TEXT))
+_MOMENT: Final[Shape] = {**_whole(RFC_3339), "format": "date-time"}
 _TIME: Final = _any_of(_whole(TIME), _HOLDS_PLACEHOLDER)
 _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("name",): _whole(TEMPLATE_NAME),
@@ -158,6 +160,10 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("split", "bytes", "files"): _PATHS,
     ("split", "bytes", "size"): _BYTES,
     ("split", "bytes", "format"): {"enum": list(FORMATS)},
+    ("split", "topic", "name"): _any_of(_whole(TOPIC_NAME), _HOLDS_PLACEHOLDER),
+    ("split", "topic", "from"): _any_of({"const": EARLIEST}, _MOMENT, _HOLDS_PLACEHOLDER),
+    ("split", "topic", "to"): _any_of({"const": LATEST}, _MOMENT, _HOLDS_PLACEHOLDER),
+    ("split", "topic", "size"): _SIZE,
     ("split", "by"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}),
     ("child",): {"oneOf": [_given("handler", {"type": "string"}), _given("command", {"type": "array"})]},
     ("child", "handler"): {"pattern": _HANDLER},
@@ -237,8 +243,8 @@ def _read_by(read: object, schema: Any, path: FieldPath) -> Shape:
 def _of_splitter(kind: str, name: str) -> Shape:
     """Say what the annotation of a splitter's field says."""
     splitter = SPLITTERS[kind]
-    (field,) = (each for each in dataclasses.fields(splitter) if each.name == name)
-    hint, default = get_type_hints(splitter)[name], {"default": field.default}
+    (field,) = (each for each in dataclasses.fields(splitter) if each.metadata.get("alias", each.name) == name)
+    hint, default = get_type_hints(splitter)[field.name], {"default": field.default}
     shape = _integer() if hint == int | str else msgspec.json.schema(hint)
     return {**shape, **({} if field.default is dataclasses.MISSING else default)}
 
@@ -256,7 +262,6 @@ _CALENDAR: Final = _object({field.name: _value_of(field) for field in FIELDS})
 _INTERVAL: Final = _any_of(
     {"type": "string"}, {"type": "number", "minimum": 1}, _object({"every": _DURATION, "phase": _DURATION}, ["every"])
 )
-_MOMENT: Final[Shape] = {**_whole(RFC_3339), "format": "date-time"}
 _OF_SCHEDULE: Final[Mapping[str, Shape]] = {
     "cron": _some({"type": "string"}),
     "calendars": _some(_CALENDAR),

@@ -102,7 +102,11 @@ _PARAM: Final[Fields] = {
 }
 _SPLITTERS: Final[dict[str, Fields]] = {
     kind: {
-        field.name: core.typed_dict_field(_ANY, required=field.default is dataclasses.MISSING)
+        field.name: core.typed_dict_field(
+            _ANY,
+            required=field.default is dataclasses.MISSING,
+            validation_alias=field.metadata.get("alias", field.name),
+        )
         for field in dataclasses.fields(splitter)
         if not field.metadata.get("hidden")
     }

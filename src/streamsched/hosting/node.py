@@ -78,11 +78,14 @@ def serve_worker(
         if "group.protocol" in settings.kafka:  # costs a worker 7 MB; a scheduler always checks
             site.log.check_broker()
         site.discover().check_sizes()
+        from streamsched.hosting import lookup  # late: a scheduler has no use for it
+
+        outlet = lookup.outlet(site)
         pool = ExecutorPool(
-            slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, journal=partial(wiring.journal, site),
-            devices=devices,
+            slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, plan_limit=settings.plan_limit,
+            journal=partial(wiring.journal, site), devices=devices, outlet=outlet,
         )  # fmt: skip
-        worker = wiring.worker(site, pool, slots, name, timing, modules=allow)
+        worker = wiring.worker(site, pool, slots, name, timing, modules=allow, outlet=outlet)
         signals.pass_to(worker.drain)
         ready = f"worker {name} ready: {slots} slots for {', '.join(allow) or 'nothing'}"
         _serve(worker, [], line=line, group=site.topics.worker_group, ready=ready)

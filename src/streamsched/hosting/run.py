@@ -25,7 +25,7 @@ from streamsched.commands.request import (
 from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, problem_of_pattern, requirement_of
 from streamsched.domain.template import Template
-from streamsched.hosting import wiring
+from streamsched.hosting import lookup, wiring
 from streamsched.installation.mailbox import Mailbox
 from streamsched.installation.settings import Settings, load_settings
 from streamsched.installation.site import Progress, user_name
@@ -237,19 +237,21 @@ class Run:
     def _worker(self, task_id: str) -> Worker:
         """Build the worker. What it may not run fails if it is of its own task; else it waits for another worker."""
         allow = self._allow or self._named(task_id)
+        outlet = lookup.outlet(self._site)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
             pool = ExecutorPool(
                 self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse,
-                journal=partial(wiring.journal, self._site), devices=self._devices,
+                plan_limit=self._site.settings.plan_limit, journal=partial(wiring.journal, self._site),
+                devices=self._devices, outlet=outlet,
             )  # fmt: skip
         finally:
             os.close(output)
         modules = None if EVERYTHING in allow else allow
         return wiring.worker(
             self._site, pool, self._slots, self._command, WorkerTiming(drain=self._drain), modules=modules,
-            own=frozenset({task_id}),
+            own=frozenset({task_id}), outlet=outlet,
         )  # fmt: skip
 
     def _named(self, task_id: str) -> Sequence[str]:

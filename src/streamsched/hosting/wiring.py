@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from streamsched.view.view import View
     from streamsched.worker.jobs import Pool
     from streamsched.worker.node import Worker, WorkerTiming
+    from streamsched.worker.outlet import Outlet
     from streamsched.worker.wire import Journal
 
 
@@ -63,11 +64,14 @@ def worker(
     *,
     modules: Sequence[str] | None = None,
     own: frozenset[str] = frozenset(),
+    outlet: Outlet | None = None,
 ) -> Worker:
-    """Build a worker node around a pool; ``modules`` and ``own`` are as in ``Worker``."""
+    """Build a worker node around a pool; ``modules``, ``own`` and ``outlet`` (also the pool's) are as in ``Worker``."""
     from streamsched.worker.node import Worker, WorkerTiming
+    from streamsched.worker.outlet import CLOSED
 
     return Worker(
         log=site.log, topics=site.topics, codec=site.codec, pool=pool, me=site.identity("worker", name), slots=slots,
         pause=site.pause, timing=timing or WorkerTiming(), modules=modules, own=own,
+        outlet=outlet or CLOSED,
     )  # fmt: skip

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from streamsched.domain import size
 from streamsched.domain.errors import InputError
 from streamsched.domain.routing import COMMAND, problem_of_pattern
 from streamsched.log.secrets import KafkaSettings, is_secret
@@ -23,8 +24,10 @@ from streamsched.log.secrets import KafkaSettings, is_secret
 DEFAULT_DATA_DIR: Final = Path(".streamsched")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _KAFKA: Final = "STREAMSCHED_KAFKA_"
+_EMIT: Final = "STREAMSCHED_EMIT_TOPICS"
 _SECRET_BYTES: Final = 64 * 1024
-_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions", "allow_command")
+_TOPICS: Final = re.compile(r"[A-Za-z0-9._*-]{1,249}")
+_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions", "allow_command", "plan_limit")
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +42,13 @@ class Settings:
     child_partitions: int = 64
     allow_command: tuple[str, ...] = ()
     """Patterns (``domain.routing``) of the programs that a worker may run, where its command line names none."""
+    plan_limit: int = 256 * 1024 * 1024
+    """Bytes that all entries of a split child may have: it runs on a worker with this setting."""
     kafka: Mapping[str, str] = field(default_factory=KafkaSettings)
     executors: Mapping[str, str] = field(default_factory=KafkaSettings)
     """What stands in place of settings of ``kafka`` where handlers run, which only read."""
+    emit: tuple[str, ...] = ()
+    """Topics that handlers may write to: names, with ``*`` for any characters."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kafka", KafkaSettings(self.kafka))
@@ -77,6 +84,8 @@ def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os
             values[key], sources[key] = environ[name], name
         if given.get(key) is not None:
             values[key], sources[key] = given[key], f"--{key.replace('_', '-')}"
+    if environ.get(_EMIT):
+        values["emit"] = _topics(environ[_EMIT].split(","), _EMIT, "")
     for key, check in _CHECKS.items():
         if key in values:
             values[key] = check(values[key], sources[key])
@@ -99,8 +108,8 @@ def _read(config: Path) -> dict[str, Any]:
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError(reason, "give a readable TOML file (docs/settings.md)", source=str(config)) from error
     for key in values:
-        if key not in (*_KEYS, "kafka"):
-            remedy = f"there are {', '.join(_KEYS)} and the table [kafka]"
+        if key not in (*_KEYS, "kafka", "emit"):
+            remedy = f"there are {', '.join(_KEYS)} and the tables [kafka] and [emit]"
             raise InputError("is an unknown setting", remedy, source=str(config), field=key)
     table = values.get("kafka", {})
     executors = table.pop("executors", {}) if isinstance(table, dict) else {}
@@ -108,7 +117,23 @@ def _read(config: Path) -> dict[str, Any]:
         **values,
         "kafka": _kafka(table, config, "kafka"),
         "executors": _kafka(executors, config, "kafka.executors"),
+        "emit": _emit(values.get("emit", {}), config),
     }
+
+
+def _emit(table: object, config: Path) -> tuple[str, ...]:
+    """Check the table of what handlers may write to."""
+    if not isinstance(table, dict) or table.keys() - {"topics"}:
+        raise InputError("must be a table with topics", 'write topics = ["NAME"]', source=str(config), field="emit")
+    return _topics(table.get("topics", []), str(config), "emit.topics")
+
+
+def _topics(names: object, source: str, field: str) -> tuple[str, ...]:
+    """Check names of topics, or patterns of names."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and _TOPICS.fullmatch(name) for name in names):
+        remedy = "list names of topics: letters, digits, '.', '_', '-', and '*' for any characters"
+        raise InputError(f"invalid topics {str(names)[:200]}", remedy, source=source, field=field)
+    return tuple(names)
 
 
 def _kafka(table: object, config: Path, name: str) -> dict[str, str]:
@@ -208,6 +233,13 @@ def programs(value: object, source: str) -> tuple[str, ...]:
     return tuple(COMMAND + name for name in found)
 
 
+def _plan_limit(value: object, source: str) -> int:
+    found = size.read(int(value) if isinstance(value, str) and value.isdigit() and len(value) < 19 else value)
+    if found is None or not 1 <= found < 1 << 62:
+        raise InputError(f"invalid size {value!r}", "write 256MiB or 1GB", source=source)
+    return found
+
+
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -215,4 +247,5 @@ def _text(value: object) -> str:
 _CHECKS: Final = {
     "brokers": _brokers, "data_dir": _data_dir, "prefix": _prefix, "child_partitions": _child_partitions,
     "allow_command": programs,
+    "plan_limit": _plan_limit,
 }  # fmt: skip

@@ -97,6 +97,16 @@ class TopicSpec(NamedTuple):
     min_insync: int = 0
 
 
+class TopicFacts(NamedTuple):
+    """What is known of a topic: its partitions, and the bytes of the largest record that it takes.
+
+    128 bytes of these are for the record itself, and 12 for each header, whose name counts four bytes a character.
+    """
+
+    partitions: int
+    limit_bytes: int
+
+
 class Hanging(NamedTuple):
     """A transaction that was decided and never ended in one partition: readers stand still there, at ``position``.
 
@@ -148,6 +158,18 @@ class OutcomeUnknown(LogError):
 
 class RecordTooLarge(LogError):
     """A record exceeds what the topic takes; nothing was written."""
+
+
+class AppendRefused(LogError):
+    """The log refuses a tracked append of a transaction, the one with this ``index``; nothing was written.
+
+    Index -1: it does not say which. ``missing``: its topic or a right is missing now. The writer is unusable.
+    """
+
+    def __init__(self, message: str, index: int, *, missing: bool = False) -> None:
+        super().__init__(message)
+        self.index = index
+        self.missing = missing
 
 
 class PositionLost(LogError):
@@ -242,6 +264,7 @@ class Writer(Protocol):
             TransactionAborted: nothing was written; the writer can be used again.
             WriterFenced: nothing was written and nothing ever will be by this writer.
             OutcomeUnknown: it may have been written; the writer is unusable.
+            AppendRefused: a tracked append can never be written; nothing was, and the writer is unusable.
             RecordTooLarge: nothing was written.
         """
 
@@ -286,6 +309,9 @@ class Log(Protocol):
 
     def end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Return the high watermark: beyond every record written so far, committed or not."""
+
+    def stable_end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the last stable offset: every transaction below it has ended."""
 
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
         """Return the position of the first record not older than ``time``, else the end."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from streamsched.log.port import TopicPartition, TopicSpec
+from streamsched.log.port import TopicFacts, TopicPartition, TopicSpec
 
 
 class TopicAdmin(Protocol):
@@ -22,6 +22,9 @@ class TopicAdmin(Protocol):
 
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
+
+    def facts(self, topic: str) -> TopicFacts:
+        """Say how many partitions a topic has, and what it takes. Raises ``TopicMismatch`` where there is none."""
 
     def create_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """Create the topics that are missing and return their names; existing ones are checked.

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from streamsched.log.coordination import Coordination
 from streamsched.log.port import (
     Append,
+    AppendRefused,
     Committed,
     Log,
     LogError,
@@ -159,6 +160,7 @@ class Ownership:
 
         Raises:
             TransactionAborted: nothing was written; decide again after the next poll.
+            AppendRefused: nothing was written, and never will be with this append.
             WriterFenced: nothing was written, and all claims are dropped; the partition handler was called.
 
         """
@@ -175,6 +177,9 @@ class Ownership:
         begun = self._clock.monotonic()
         try:
             offsets = self._transactions.commit(appends, positions, self._member)
+        except AppendRefused:
+            self._transactions.abandon()  # what it has open may look as if it could be aborted, and never is
+            raise
         except OutcomeUnknown as error:
             logger.warning("outcome of a transaction unknown, reading the committed position: %s", error)
             offsets = self._witness(commits, error)

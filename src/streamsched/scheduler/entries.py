@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from streamsched.domain import values
-from streamsched.domain.options import Options, options_of, write_options
+from streamsched.domain.options import NONE, Options, options_of, write_options
 from streamsched.domain.splitting import EntryArguments
 from streamsched.domain.task import Task
 from streamsched.domain.template import TemplateError
@@ -32,7 +32,8 @@ class Entries:
 
     def __init__(self, view: View) -> None:
         self._view = view
-        self._arguments: dict[str, EntryArguments] = {}
+        self._arguments: dict[str, tuple[EntryArguments, Options]] = {}
+        """By task, with the options that all its work children have."""
         self._pages: OrderedDict[tuple[str, int], list[str]] = OrderedDict()
         """The lines of pages, by task and first child, the one that was used last at the end."""
         self._size = 0
@@ -44,16 +45,16 @@ class Entries:
 
     def __call__(self, task: Task, child: int) -> tuple[str, str]:
         """Return the arguments and the options of a child. Raise Spent; TemplateError where there are none."""
-        arguments = self._arguments.get(task.task_id)
-        if arguments is None:
-            arguments = EntryArguments(task.template, task.params(), task.plan)
-            self._arguments[task.task_id] = arguments
+        found = self._arguments.get(task.task_id)
+        if found is None:
+            made = EntryArguments(task.template, task.params(), task.plan)
+            found = self._arguments[task.task_id] = made, options_of(task.template.child) or NONE
+        arguments, options = found
         try:
             entry = values.read(self._line(task, child))
         except (ValueError, IndexError):
             reason = f"its page has no entry for child {task.index_of(child):,}"
             raise TemplateError(reason, "cancel it", template=task.template.name) from None
-        options = options_of(task.template.child) or Options()
         return arguments(task.index_of(child), entry), write_options(replace(options, inputs=arguments.inputs(entry)))
 
     def forget(self, task_id: str) -> None:

@@ -73,13 +73,17 @@ class ObservedTransport(LocalTransport):
         found = self.context.unsaved()
         if found is not None:
             self._checkpoints += 1
-            self.checkpointed(found[0], found[1])
+            self.checkpointed(*found)
             self.reach("checkpoint", self._checkpoints)
 
     def progress(self, done: float, total: float) -> None:
         """Keep how far the child is."""
         self.live()
         self.progresses.append((done, total))
+
+    async def until(self, number: int) -> None:
+        """Wait as a plain handler does: nothing runs beside an async one."""
+        self.wait(number)
 
     def reach(self, where: Where, number: int = 1) -> None:
         """Die, if this is the point. Raise ChildDied."""
@@ -96,12 +100,12 @@ class ObservedTransport(LocalTransport):
         if self.died:
             raise ChildDied
 
-    def checkpointed(self, state: str, number: int) -> None:
-        """Take a checkpoint: JSON, and its number."""
+    def checkpointed(self, state: str, number: int, covered: int) -> None:
+        """Take a checkpoint: JSON, its number, and how many emitted records it covers."""
         raise NotImplementedError
 
 
-def context_of(transport: ObservedTransport, **fields: Any) -> ChildContext:
+def context_of(transport: ObservedTransport, kind: type[ChildContext] = LocalContext, **fields: Any) -> ChildContext:
     """Make the context of a child that reports to ``transport``; ``fields`` are those of ``ChildContext``."""
-    transport.context = context = LocalContext(transport, **fields)
+    transport.context = context = kind(transport, **fields)
     return context

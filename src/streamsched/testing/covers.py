@@ -7,14 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product, zip_longest
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from zoneinfo import ZoneInfo
 
 from streamsched.commands.request import AnyTemplate, prepare_any
 from streamsched.domain import values
+from streamsched.domain.bounds import CHILDREN_LIMIT
+from streamsched.domain.splitting import ChildArguments
 from streamsched.files.template_file import Prepared
 from streamsched.testing.context import ObservedTransport, context_of
 from streamsched.worker.local import call
+
+if TYPE_CHECKING:
+    from streamsched.worker.sources.local import LocalEntries
 
 Parts = Sequence[Iterable[Any]]
 """What each child works on, by its index."""
@@ -69,11 +74,21 @@ def _of_template(prepared: Prepared, part: Part | None, whole: Iterable[Any] | N
     if whole is None and kind is not None:
         whole = kind.whole(cut)
     if part is not None:
-        arguments = prepared.arguments()
-        return [part(values.read(arguments(child))) for child in range(prepared.children)], whole or ()
+        arguments = _arguments_of(prepared)
+        return [part(values.read(arguments(child))) for child in range(arguments.children)], whole or ()
     assert kind is not None  # noqa: S101 - checked above
     variables = split.cut(kind.variables, **cut).variables
     return [kind.part(variables(child)) for child in range(prepared.children)], whole or ()
+
+
+def _arguments_of(prepared: Prepared) -> ChildArguments | LocalEntries:
+    """Return the arguments of all children; a splitter that looks outside is run for that."""
+    if not prepared.plan.split:
+        return prepared.arguments()
+    from streamsched.worker.sources.local import LocalEntries  # late: few look outside
+
+    params = values.read(prepared.params_json)
+    return LocalEntries(prepared.template, params, prepared.plan.document, first=CHILDREN_LIMIT)
 
 
 def _of_splitter(
@@ -94,7 +109,7 @@ def _entries(split: Callable[..., Iterable[Any]], args: Mapping[str, Any]) -> li
 
 
 class _Deaf(ObservedTransport):
-    def checkpointed(self, state: str, number: int) -> None: ...
+    def checkpointed(self, state: str, number: int, covered: int) -> None: ...
 
 
 class _Nothing:

@@ -28,7 +28,9 @@ def assert_effects_idempotent(
 
     The child is run undisturbed. Then it dies at its start, right after each checkpoint, and at its end; another
     attempt resumes from that checkpoint, and in a run of its own from the one before, as if the child had died a moment
-    earlier. That finds what is done twice, and what a checkpoint covers though it is not done yet.
+    earlier. Where it died at its end, another one resumes from the last checkpoint with ``wait=True``, or begins anew:
+    the others are written once a second. That finds what is done twice, and what a checkpoint covers though it is not
+    done yet.
 
     Args:
         handler: a function, or its name.
@@ -50,7 +52,7 @@ def assert_effects_idempotent(
     wanted = outside.taken()
     if wanted == outside.begun:
         raise ValueError("an undisturbed run changes nothing that effects() returns: let it return what a handler does")
-    for point, kept in _deaths(len(undisturbed.checkpoints), points):
+    for point, kept in _deaths(undisturbed, points):
         outside.reset()
         where = f"after it died after {point} and resumed from {f'checkpoint {kept}' if kept else 'the beginning'}"
         again = _died_and_resumed(handler, args, point, kept, more, where, fork=fork)
@@ -77,8 +79,9 @@ def _died_and_resumed(
         raise
 
 
-def _deaths(checkpoints: int, points: int) -> Iterator[tuple[CrashPoint, int]]:
-    """Yield where a run with so many checkpoints dies, and the number of the checkpoint that is durable then."""
+def _deaths(run: ChildRun, points: int) -> Iterator[tuple[CrashPoint, int]]:
+    """Yield where a child with this undisturbed run dies, and the number of the checkpoint that is durable then."""
+    checkpoints = len(run.checkpoints)
     yield crash_after("start"), 0
     tried = min(checkpoints, max(1, points))
     for each in range(tried):
@@ -86,8 +89,8 @@ def _deaths(checkpoints: int, points: int) -> Iterator[tuple[CrashPoint, int]]:
         yield crash_after("checkpoint", number), number
         yield crash_after("checkpoint", number), number - 1
     yield crash_after("end"), checkpoints
-    if checkpoints:
-        yield crash_after("end"), 0
+    if checkpoints > run.waited:
+        yield crash_after("end"), run.waited
 
 
 class _Outside:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
 from typing import Any, Final, Literal, Protocol, Self
 
 from streamsched.commands.request import AnyTemplate, Params
 from streamsched.domain.ids import EventIds
 from streamsched.domain.options import ReduceInput
+from streamsched.hosting.lookup import made
 from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
 from streamsched.log.memory import MemoryCluster
+from streamsched.log.port import Record, TopicMismatch, TopicPartition
+from streamsched.log.scan import records
 from streamsched.log.topics import Topics
 from streamsched.queries.status import ChildStatus, TaskStatus, status_of
 from streamsched.runtime.commit_metadata import INITIAL
@@ -29,6 +34,7 @@ from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 from streamsched.worker.jobs import Job
 from streamsched.worker.node import Worker, WorkerTiming
+from streamsched.worker.outlet import Outlet
 from streamsched.worker.results import Results, read_results
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -165,6 +171,14 @@ class Cluster:
         self._succeed(task)
         return self.client.result(_id_of(task))
 
+    def emitted(self, topic: str) -> list[Record]:
+        """Return the records that handlers have emitted to a topic, in the order of each partition; none: no topic."""
+        log = self._log.connect("test")
+        with suppress(TopicMismatch):
+            places = [TopicPartition(topic, number) for number in range(log.partitions(topic))]
+            return list(records(log, log.start(places), log.end(places)))
+        return []
+
     def children(self, task: AnyTask) -> list[ChildStatus]:
         """Return the statuses of a task's children, in order. ``sequence`` is how often a child has checkpointed."""
         return list(self.client.children(_id_of(task)))
@@ -179,8 +193,8 @@ class Cluster:
 
     # --- what happens to it -----------------------------------------------------------------------------------------
 
-    def crash(self, task: AnyTask, point: CrashPoint, *, child: int | Literal["reduce"] = 0) -> None:
-        """Let the next attempt at a child, or at the reduce, die at this point with its process: it counts.
+    def crash(self, task: AnyTask, point: CrashPoint, *, child: int | Literal["split", "reduce"] = 0) -> None:
+        """Let the next attempt at a child, a split child or the reduce die at this point with its process: it counts.
 
         What runs the cluster raises AssertionError where an attempt never comes to its point.
         """
@@ -219,12 +233,17 @@ class Cluster:
     def add_worker(self, *, slots: int | None = None, modules: Sequence[str] | None = None) -> str:
         """Start a worker, and return its name. ``modules``: patterns of what it runs; by default everything."""
         log, me = self._join("worker")
+        outlet = Outlet(
+            patterns=["*"], prefix=self._topics.prefix, look=lambda topic: lambda: made(log, topic),
+            now=self.clock.monotonic,
+        )  # fmt: skip
         pool = LocalPool(
-            slots=slots or self._slots, clock=self.clock, crash_of=self._crash_of, results_of=self._results_of
-        )
+            slots=slots or self._slots, clock=self.clock, crash_of=self._crash_of, results_of=self._results_of,
+            open_log=partial(self._log.connect, "executor"), outlet=outlet,
+        )  # fmt: skip
         worker = Worker(
             log=log, topics=self._topics, codec=self._codec, pool=pool, me=me, slots=slots or self._slots,
-            pause=self.clock.advance, timing=TIMING, modules=modules,
+            pause=self.clock.advance, timing=TIMING, modules=modules, outlet=outlet,
         )  # fmt: skip
         self._workers.append(_WorkerNode(me.name, worker, pool))
         return me.name

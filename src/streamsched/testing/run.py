@@ -16,6 +16,7 @@ from streamsched.testing.copies import run_in_copy
 from streamsched.worker.context import PAYLOAD_LIMIT, Result
 from streamsched.worker.errors import StopChild
 from streamsched.worker.handlers import Handlers
+from streamsched.worker.jobs import Emitted
 from streamsched.worker.local import LocalResults, call
 from streamsched.worker.payload import write_result, write_state
 
@@ -31,12 +32,16 @@ class ChildRun:
     """What it returned, as others will read it."""
     checkpoints: list[Any] = field(default_factory=list)
     """The states of the checkpoints that it took, in order."""
+    waited: int = 0
+    """How many of these were certainly durable: those up to the last one with ``wait=True``."""
     progress: list[tuple[float, float]] = field(default_factory=list)
     """How far it said that it is, in order: done and total."""
     log: list[str] = field(default_factory=list)
     """What was logged meanwhile, from INFO on."""
     state: Any = None
     """Where another attempt resumes: the last checkpoint, or what this one was given. Pass it on as ``resume``."""
+    emitted: list[Emitted] = field(default_factory=list)
+    """What it emitted, in order; of an attempt that died or stopped, only what its last checkpoint covers."""
     died: bool = False
     stopped: bool = False
     """Whether it was asked to stop, and did."""
@@ -105,6 +110,8 @@ class _Recorder(ObservedTransport):
         self._stop_after = stop_after
         self._leave = leave
         self.progresses = run.progress
+        self.emitted = run.emitted
+        self._take = run.emitted.append
 
     def live_through(self, work: Callable[[], Any]) -> ChildRun:
         """Do the work of the attempt, and return what became of it."""
@@ -117,6 +124,7 @@ class _Recorder(ObservedTransport):
                 run.result = values.read(write_result(returned, PAYLOAD_LIMIT) or "null")
                 self.reach("end")
         except BaseException as error:
+            del run.emitted[self.context.covered[1] :]
             if self.died:
                 run.result, run.died = None, True
             elif isinstance(error, StopChild) and self.context.should_stop:
@@ -125,12 +133,17 @@ class _Recorder(ObservedTransport):
                 raise
         return run
 
+    def wait(self, number: int) -> None:
+        self.live()
+        self._run.waited = len(self._run.checkpoints)
+
     def dying(self) -> None:
         if self._leave is not None:
             self._run.result, self._run.died = None, True
+            del self._run.emitted[self.context.covered[1] :]
             self._leave(self._run)
 
-    def checkpointed(self, state: str, number: int) -> None:
+    def checkpointed(self, state: str, number: int, covered: int) -> None:
         self._run.state = values.read(state)
         self._run.checkpoints.append(values.read(state))
         if len(self._run.checkpoints) == self._stop_after:

@@ -13,12 +13,15 @@ from itertools import count
 from typing import Any, Final
 
 from streamsched.domain.events import Why
+from streamsched.log.port import AppendRefused
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import WorkerState, transition
 from streamsched.worker import jobs
 from streamsched.worker.fitness import Fitness
 from streamsched.worker.intents import EndingKind, Outcome, StopIntent, outcome_of
+from streamsched.worker.kill_reason import protocol_error
 from streamsched.worker.outcomes import Outcomes
+from streamsched.worker.outlet import Outlet
 from streamsched.worker.pending import Child, ReadyQueue
 from streamsched.worker.progress import NOTHING, Unsaved
 from streamsched.worker.recovery import Recovery
@@ -49,8 +52,10 @@ class Children:
         fitness: Fitness,
         outcomes: Outcomes,
         settlement: Settlement,
+        outlet: Outlet,
     ) -> None:
         self._me = me
+        self._outlet = outlet
         self._pool = pool
         self._timing = timing
         self._fitness = fitness
@@ -214,7 +219,11 @@ class Children:
         del self.running[news.key]
         child.key = None
         if news.state is not None or child.unsaved.records:
-            child.unsaved = child.unsaved.ended(news)
+            unsaved = child.unsaved.ended(news)
+            if unsaved.fault:
+                self._break(child, news.key, unsaved.fault)
+                return
+            child.unsaved = unsaved
         why = None
         if type(news) is jobs.JobFailed and news.lack:
             why = self._fitness.lacked(child.work.task_id, child.work.handler, news.lack, news.message)
@@ -225,13 +234,39 @@ class Children:
         child.unsaved = NOTHING
         self._settlement.ended(child, self._outcomes.worker_lost(child))
 
-    def _reported(self, child: Child, news: jobs.JobEmitted | jobs.JobCheckpointed) -> None:
-        """Take in what a job has emitted, or a state."""
+    def refused(self, child: Child, error: AppendRefused) -> None:
+        """Fail a child of which the log refuses a record, with its durable state, whatever else was to become of it."""
+        logger.warning("child %d of %s fails: %s", child.work.child, child.work.task_id, error)
+        if child.key is not None:
+            self._pool.kill([child.key])
+            del self.running[child.key]
+            child.key = None
+        self._settlement.take_back(child)
+        child.unsaved = NOTHING
+        self._settlement.ended(child, self._outcomes.refused(child, error))
+
+    def _reported(self, child: Child, news: jobs.News) -> None:
+        """Take in what a job has emitted, or a state; end it where our own code would not have said so."""
         if isinstance(news, jobs.JobEmitted):
-            child.unsaved = child.unsaved.emitted(news.records)
+            unsaved = child.unsaved.emitted(news.records)
+            fault = self._outlet.fault(unsaved, news.records, splits=child.splits)
         else:
-            child.unsaved = child.unsaved.told(news.state, news.number, news.wait, news.covered)
+            assert isinstance(news, jobs.JobCheckpointed)  # noqa: S101 - the pool answers other questions
+            unsaved = child.unsaved.told(news.state, news.number, news.wait, news.covered)
+            fault = unsaved.fault
             self.unsaved.add(news.key)
+        if fault:
+            self._pool.kill([news.key])
+            del self.running[news.key]
+            child.key = None
+            self._break(child, news.key, fault)
+        else:
+            child.unsaved = unsaved
+
+    def _break(self, child: Child, key: int, fault: str) -> None:
+        """Fail an attempt whose executor said what our own code does not say."""
+        now = self._me.clock.now()
+        self._resolve(child, EndingKind.FAILED, protocol_error(fault, key, now, now))
 
     def _resolve(self, child: Child, ending: EndingKind, news: Any = None, why: Why | None = None) -> None:
         """Do with a child what the table says; ``news`` is of its job, if it had one."""

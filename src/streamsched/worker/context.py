@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import islice
 from math import inf
@@ -15,10 +15,9 @@ from streamsched.worker.errors import StopChild
 from streamsched.worker.payload import write_state
 
 if TYPE_CHECKING:
-    from streamsched.worker.emit import Outbox
+    from streamsched.worker.jobs import Emitted, EmittedHeaders, JobEmitted, TopicTold
 
 T = TypeVar("T")
-EmittedHeaders = Mapping[str, bytes | str] | Iterable[tuple[str, bytes | str]] | None
 PAYLOAD_LIMIT: Final = 256 * 1024  # the same as in streamsched.log.topics, which is slow to import
 RESUME_EVERY_S: Final = 0.1
 _monotonic = time.monotonic
@@ -36,6 +35,32 @@ class Transport(Protocol):
     def wait(self, number: int) -> None:
         """Return when the checkpoint of this number is durable, or a stop was asked for."""
 
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes the records that the handler of this context emits."""
+
+
+class AnyOutbox(Protocol):
+    """Takes records; ``count`` is how many of this attempt it has taken. The rest is for the executor (``emit.py``)."""
+
+    count: int
+
+    def emit(
+        self, topic: str, value: Any, key: str | bytes | None, headers: EmittedHeaders, partition: int | None
+    ) -> None:
+        """Take a record, as ``ChildContext.emit``."""
+
+    def close(self) -> None:
+        """Take no more."""
+
+    def take(self, key: int) -> Iterator[JobEmitted]:
+        """Take out what was not sent yet."""
+
+    def told(self, number: int, covered: int) -> None:
+        """Note that a checkpoint was sent."""
+
+    def confirmed(self, number: int) -> None:
+        """Free the room of what a durable checkpoint covers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -46,19 +71,50 @@ class Result:
 
 
 class Seekable:
-    """What can go on behind its first elements at once, as the results of a reduce."""
+    """What can go on behind its first elements at once, as the results of a reduce.
+
+    ``word`` names a place in it, in the states of ``resume``.
+    """
+
+    word = "resume"
 
     def seek(self, done: int) -> None:
-        """Go on behind the first ``done`` elements."""
+        """Go on at a place: behind the first ``done`` elements."""
+        raise NotImplementedError
+
+    def place(self, done: int) -> int:
+        """Return the place behind the element at ``done``, which was the last one."""
+        return done + 1
+
+
+class InputRecords(Seekable):
+    """What ``ChildContext.records`` returns: an iterator over records. At ``offset`` the next one starts."""
+
+    word = "offset"
+    offset: int
+
+    def __iter__(self) -> InputRecords:
+        return self
+
+    def __next__(self) -> Any:
         raise NotImplementedError
 
 
 class LocalTransport:
-    """For one child in the caller's process: checkpoints are durable at once, the last progress is kept."""
+    """For one child in the caller's process: checkpoints are durable at once, the last progress is kept.
 
-    def __init__(self) -> None:
+    So is what the handler emits, in ``emitted``, unless ``take`` gets it. ``told`` says what a topic is; by default it
+    has one partition.
+    """
+
+    def __init__(
+        self, *, told: Callable[[str], TopicTold] | None = None, take: Callable[[Emitted], None] | None = None
+    ) -> None:
         self.done = 0.0
         self.total = 0.0
+        self.emitted: list[Emitted] = []
+        self._told = told
+        self._take = take or self.emitted.append
 
     def heartbeat(self) -> None:
         """Do nothing."""
@@ -74,6 +130,18 @@ class LocalTransport:
         """Do as ``wait``."""
         self.wait(number)
 
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes what the handler emits."""
+        from streamsched.worker.emit import LocalOutbox
+
+        return LocalOutbox(context, self, self._take)
+
+    def topic(self, name: str) -> TopicTold:
+        """Say what a topic is."""
+        from streamsched.worker.jobs import TopicTold
+
+        return TopicTold(name, 1, 2 * 1024 * 1024, "") if self._told is None else self._told(name)
+
 
 class ChildContext:
     """One attempt at one child, as its handler sees it.
@@ -82,8 +150,8 @@ class ChildContext:
     """
 
     __slots__ = (
-        "_done", "_finished", "_limit", "_outbox", "_reported", "_saved", "_start", "_stop", "_told", "_transport",
-        "attempt", "child_index", "fencing_token", "handler", "stage", "task_id",
+        "_done", "_finished", "_limit", "_outbox", "_reported", "_saved", "_source", "_start", "_stop", "_told",
+        "_transport", "_word", "attempt", "child_index", "fencing_token", "handler", "stage", "task_id",
     )  # fmt: skip
 
     def __init__(
@@ -113,11 +181,13 @@ class ChildContext:
         """The latest checkpoint: its state, its number, and how many records it covers. One tuple, stored at once: the
         executor's other thread reads it while the handler goes on."""
         self._reported = 0
-        self._outbox: Outbox | None = None
+        self._outbox: AnyOutbox | None = None
         self._finished = 0  # records that the finished elements of resume() have emitted
         self._stop = False
         self._done = -1  # elements that the caller of resume() has finished; -1: it was not called
         self._saved = -1
+        self._word = "resume"  # what it calls a place in its states
+        self._source: Callable[[int | None], InputRecords] | None = None
 
     @property
     def last_checkpoint(self) -> Any:
@@ -181,9 +251,7 @@ class ChildContext:
         """
         outbox = self._outbox
         if outbox is None:
-            from streamsched.worker.emit import Outbox  # late: most children emit nothing
-
-            outbox = self._outbox = Outbox(self, self._transport)
+            outbox = self._outbox = self._transport.outbox(self)
         outbox.emit(topic, value, key, headers, partition)
 
     def resume(self, iterable: Iterable[T], every: int | None = None) -> Iterator[T]:
@@ -202,7 +270,8 @@ class ChildContext:
         if every is not None and every < 1:
             raise ValueError(f"every must be at least 1, not {every}")
         state = self.last_checkpoint
-        done = 0 if state is None else state.get("resume") if isinstance(state, dict) else None
+        self._word = iterable.word if isinstance(iterable, Seekable) else "resume"
+        done = 0 if state is None else state.get(self._word) if isinstance(state, dict) else None
         if type(done) is not int or done < 0:
             raise ValueError("the last checkpoint was not taken by resume(): use last_checkpoint to continue from it")
         self._done = self._saved = done
@@ -210,6 +279,7 @@ class ChildContext:
 
     def _steps(self, iterable: Iterable[T], done: int, every: int | None) -> Iterator[T]:
         rest: Iterable[T]
+        place = iterable.place if isinstance(iterable, Seekable) else None
         if isinstance(iterable, range):
             rest = cast("Iterable[T]", iterable[done:])
         elif isinstance(iterable, Sequence):
@@ -221,17 +291,17 @@ class ChildContext:
             rest = islice(iterable, done, None)
         total = len(iterable) if isinstance(iterable, Sized) else 0
         # With ``every`` the time only says when to tell that the child is alive.
-        count, due = done + (every or inf), _monotonic() + RESUME_EVERY_S
-        for item in rest:
+        count, due = every or inf, _monotonic() + RESUME_EVERY_S
+        for number, item in enumerate(rest, 1):
             yield item
-            done += 1
+            done = done + 1 if place is None else place(done)
             self._done = done
             if self._outbox is not None:
                 self._finished = self._outbox.count
-            if done >= count or self._stop or _monotonic() >= due:
-                if every is None or done >= count or self._stop:
+            if number >= count or self._stop or _monotonic() >= due:
+                if every is None or number >= count or self._stop:
                     self._save()
-                    count = done + (every or inf)
+                    count = number + (every or inf)
                 self._transport.progress(done, total)
                 self._transport.heartbeat()
                 if self._stop:
@@ -239,10 +309,31 @@ class ChildContext:
                 due = _monotonic() + RESUME_EVERY_S
 
     def _save(self) -> None:
-        self._told = (b'{"resume":%d}' % self._done, self._told[1] + 1, self._finished)
+        self._told = (b'{"%s":%d}' % (self._word.encode(), self._done), self._told[1] + 1, self._finished)
         self._saved = self._done
 
+    def records(self) -> InputRecords:
+        """Return an iterator over the records that start in the child's range, where its task is split by ``bytes``.
+
+        It begins at the ``offset`` of the last checkpoint. Take one in the loop, with what you have made of the records
+        so far: ``ctx.checkpoint({"offset": records.offset, ...})``. Or let ``ctx.resume(ctx.records())`` take them.
+        Raises ``input_changed`` where the file is not as it was when the task was split, ``BadRecord`` in the loop.
+        """
+        if self._source is None:
+            raise RuntimeError("this child has no records: its task is not split by bytes")
+        state = self.last_checkpoint
+        offset = state.get("offset") if isinstance(state, dict) else None
+        if state is not None and (type(offset) is not int):
+            raise ValueError(
+                'the last checkpoint has no "offset": write ctx.checkpoint({"offset": records.offset, ...})'
+            )
+        return self._source(offset)
+
     # --- for the executor ---
+
+    def read_from(self, source: Callable[[int | None], InputRecords]) -> None:
+        """Let ``records`` read from there."""
+        self._source = source
 
     def continue_with(self, transport: Transport) -> None:
         """Switch to another transport: a process that the handler forked must not report to the worker."""
@@ -254,7 +345,7 @@ class ChildContext:
         self._stop = True
 
     @property
-    def outbox(self) -> Outbox | None:
+    def outbox(self) -> AnyOutbox | None:
         """What the handler has emitted; None: nothing so far."""
         return self._outbox
 

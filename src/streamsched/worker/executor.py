@@ -8,7 +8,6 @@ they are sent, so that a kill loses none. The process ends when its pool closes 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import faulthandler
 import gc
 import os
@@ -17,9 +16,10 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import copy_context
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import msgspec
 
@@ -27,7 +27,7 @@ from streamsched.worker import copies, descendants, errors, wire
 from streamsched.worker.context import ChildContext, LocalTransport, Transport
 from streamsched.worker.endings import Outcome, ending_of, raised, read_arguments
 from streamsched.worker.handlers import Handler
-from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, JobReturned, TopicAsked, TopicTold
 from streamsched.worker.link import Link
 from streamsched.worker.output import Output
 from streamsched.worker.page import LEAVING, Page
@@ -37,11 +37,14 @@ from streamsched.worker.streams import Capture
 
 if TYPE_CHECKING:
     from streamsched.worker.async_context import AsyncChildContext
+    from streamsched.worker.context import AnyOutbox
+    from streamsched.worker.emit import Directory
     from streamsched.worker.lanes import Lane, Lanes
 
 TICK_S: Final = 0.020
 FLUSH_AFTER_NS: Final = 2_000_000
-WORK: Final = "work"  # as in domain.options, which few executors import
+WORK: Final = "work"  # as in domain.options, which few executors import, and so the next
+SPLIT: Final = "split"
 FLUSH_COUNT: Final = 96  # endings, so that the pool can send more before this executor has run dry
 _monotonic_ns = time.monotonic_ns
 C = TypeVar("C", bound=ChildContext)
@@ -55,6 +58,7 @@ class Executor:
         self._page = page
         self._output = output
         self._payload_limit = setup.payload_limit
+        self._plan_limit = setup.plan_limit
         self._checkpoint_tick = round(setup.checkpoint_tick * 1e9)
         self._allow = setup.allow
         self._preparation = Preparation(setup.allow, setup.reuse, output)
@@ -66,6 +70,7 @@ class Executor:
         self._pid = os.getpid()
         self._queue: deque[Job] = deque()
         self._journal: wire.Journal | None = None
+        self._directory: Directory | None = None
         self._context: ChildContext | None = None
         self._key = -1
         self._began = 0
@@ -120,17 +125,21 @@ class Executor:
             return job
 
     def _context_of(self, kind: type[C], job: Job, transport: Transport) -> C:
-        stage = WORK if job.options is None else self._preparation.options_of(job).stage
+        stage, index = WORK, job.child
+        if job.options is not None:
+            from streamsched.worker.stages import place_of  # late: few children have options
+
+            own, stage, index = place_of(job, self._preparation.options_of(job))
+            kind = cast("type[C]", own) if own is not ChildContext else kind
         return kind(
-            transport, task_id=job.task_id, child_index=job.child if stage == WORK else 0, attempt=job.attempt,
-            fencing_token=job.token, handler=job.handler, state=job.state, payload_limit=self._payload_limit,
-            stage=stage,
+            transport, task_id=job.task_id, child_index=index, attempt=job.attempt, fencing_token=job.token,
+            handler=job.handler, state=job.state, payload_limit=self._payload_limit, stage=stage,
         )  # fmt: skip
 
     def _run(self, job: Job, wall: int) -> None:
         context, output = self._context, self._output
         assert context is not None  # noqa: S101 - _next made it
-        output.begin(job.task_id, job.child if context.stage == WORK else context.stage, job.attempt)
+        output.begin(job.task_id, context.child_index if context.stage == WORK else context.stage, job.attempt)
         outcome = self._outcome_of(context, job)
         if os.getpid() != self._pid:
             copies.end(None)
@@ -158,15 +167,12 @@ class Executor:
         """Run the handler or the program of a job; None where it is async, and so has not begun."""
         begun = False
         try:
-            if job.options is not None and (command := self._preparation.options_of(job).command) is not None:
-                from streamsched.worker.command import run_command  # late: few children need it
-
-                return Outcome(
-                    run_command(
-                        context, job.args, command.exit_codes, allow=self._allow, limit=self._payload_limit,
-                        write=self._output.write,
-                    )
-                )  # fmt: skip
+            if job.options is not None and context.stage == SPLIT:
+                split = self._preparation.splitter_of(job, self._plan_limit, self._journal)
+                begun = True
+                return Outcome(write_result(copy_context().run(split, context), self._payload_limit))
+            if job.options is not None and self._preparation.options_of(job).command is not None:
+                return Outcome(self._run_program(context, job))
             handler = self._known.get(job.handler)
             if handler is None:
                 handler = self._preparation.handler_of(job)
@@ -178,9 +184,8 @@ class Executor:
             elif job.handler in self._preparation.asynchronous:
                 return None
             else:
-                arguments = self._preparation.arguments_of(job)
-                with self.given(context, job) as given:
-                    value = copy_context().run(handler, context, *given, **arguments)
+                with self.given(context, job) as (filled, more):
+                    value = copy_context().run(handler, context, *more, **self._preparation.arguments_of(filled))
             return Outcome(write_result(value, self._payload_limit))
         except BaseException as error:  # SystemExit and KeyboardInterrupt too: the process is not the handler's
             if os.getpid() != self._pid:
@@ -188,6 +193,16 @@ class Executor:
             context.finish()
             stops = issubclass(type(error), errors.StopChild) and context.should_stop
             return raised(error, begun=begun, may_stop=stops)
+
+    def _run_program(self, context: ChildContext, job: Job) -> str | None:
+        from streamsched.worker.command import run_command  # late: few children need it
+
+        command = self._preparation.options_of(job).command
+        codes = {} if command is None else command.exit_codes
+        with self.given(context, job) as (filled, _):
+            return run_command(
+                context, filled.args, codes, allow=self._allow, limit=self._payload_limit, write=self._output.write
+            )
 
     def _run_alone(self, function: Handler) -> BaseException | None:
         return self._have_lanes().run(function)
@@ -213,13 +228,13 @@ class Executor:
             self._context = None
         return made
 
-    def given(self, context: ChildContext, job: Job) -> contextlib.AbstractContextManager[tuple[Any, ...]]:
-        """Return what a handler gets behind its context: a reduce the results of its task."""
-        if context.stage == WORK:
-            return contextlib.nullcontext(())
-        from streamsched.worker.reduce import results_for  # late: its imports are dear
+    def given(self, context: ChildContext, job: Job) -> AbstractContextManager[tuple[Job, tuple[Any, ...]]]:
+        """Return the job with its arguments filled in, and what its handler gets behind the context."""
+        if job.options is None:
+            return nullcontext((job, ()))
+        from streamsched.worker.stages import given  # late: few children have options
 
-        return results_for(self._journal, job, context)
+        return given(context, job, self._preparation.options_of(job), self._journal)
 
     def take_like(self, job: Job) -> Job | None:
         """Take the job that waits first, if it is of the same kind."""
@@ -262,7 +277,7 @@ class Executor:
 
     def _forked(self) -> None:
         """Let go in the copy of all that is the executor's: nothing of it may reach the worker."""
-        with contextlib.suppress(OSError):
+        with suppress(OSError):
             self._link.close()
         self._page = Page(-1)
         if self._context is not None:
@@ -291,6 +306,32 @@ class Executor:
             while self._confirmed < number and not context.should_stop:
                 self._news.wait(0.1)
                 self.heartbeat()
+
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes what the handler emits; it is imported with the first record."""
+        from streamsched.worker.emit import Outbox
+
+        return Outbox(context, self)
+
+    def topic(self, name: str) -> TopicTold:
+        """Ask the pool what a topic is."""
+        return self.find_topic(name, self._key, self._waits)
+
+    def find_topic(self, name: str, key: int, waits: Callable[[], bool]) -> TopicTold:
+        """Ask the pool for a job; ``waits`` is called meanwhile, and says whether to go on waiting."""
+        from streamsched.worker.emit import Directory
+
+        if self._directory is None:
+            self._directory = Directory()
+        return self._directory.find(name, lambda topic: self._ask(key, topic), waits)
+
+    def _ask(self, key: int, topic: str) -> None:
+        with self._writing:
+            self._write([wire.encode_item(TopicAsked(key, topic))])
+
+    def _waits(self) -> bool:
+        self.heartbeat()
+        return self._context is not None and not self._context.should_stop
 
     # --- the other thread: the link ---
 
@@ -337,14 +378,11 @@ class Executor:
             self._recall(order.keys)
         elif isinstance(order, wire.Journal):
             self._journal = order
+        elif isinstance(order, TopicTold):
+            if self._directory is not None:
+                self._directory.told(order)
         elif isinstance(order, wire.Confirm):
-            with self._lock:  # or the next job could begin in between, and believe it
-                if order.key == self._key:
-                    self._confirmed = max(self._confirmed, order.number)
-                    if self._context is not None and self._context.outbox is not None:
-                        self._context.outbox.confirmed(order.number)
-            with self._news:
-                self._news.notify_all()
+            self._confirm(order)
         elif isinstance(order, wire.Stop):
             self._recall((order.key,))
             with self._lock:
@@ -357,6 +395,15 @@ class Executor:
             self._work.release()
         if self._lanes is not None:
             self._lanes.obey(order)
+
+    def _confirm(self, order: wire.Confirm) -> None:
+        with self._lock:  # or the next job could begin in between, and believe it
+            if order.key == self._key:
+                self._confirmed = max(self._confirmed, order.number)
+                if self._context is not None and self._context.outbox is not None:
+                    self._context.outbox.confirmed(order.number)
+        with self._news:
+            self._news.notify_all()
 
     def _recall(self, keys: Collection[int] | None) -> None:
         with self._lock:
@@ -425,7 +472,7 @@ def main(text: str) -> None:
     page.born(os.getpid())
     os.close(setup.page)
     os.set_inheritable(setup.link, False)
-    with contextlib.suppress(FileNotFoundError):  # it may have been deleted
+    with suppress(FileNotFoundError):  # it may have been deleted
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
     faulthandler.enable(2)
     output = Capture(setup.output_path, page.text)

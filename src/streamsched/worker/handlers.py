@@ -13,8 +13,9 @@ from streamsched.domain.routing import COMMAND, EVERYTHING, allows, requirement_
 from streamsched.worker.errors import BadArguments, HandlerNotAllowed, HandlerNotFound, describe
 
 Handler = Callable[..., Any]
+_YIELDS: Final = 0x20
 _LAZY: Final = {
-    0x20: ("a generator", "return a list"),
+    _YIELDS: ("a generator", "return a list"),
     0x200: ("an async generator", "write an async function that returns a list"),
 }
 """What only returns an object when it is called, by the flag of its code (as in ``inspect``), and what to do."""
@@ -33,18 +34,21 @@ class Handlers:
 
     def __init__(self, allow: Sequence[str]) -> None:
         self._allow = tuple(allow)
-        self._found: dict[str, Handler] = {}
+        self._found: dict[tuple[str, bool], Handler] = {}
         self._failed: dict[str, tuple[float, str]] = {}
         """Until when a module is not tried again, and why."""
 
-    def resolve(self, name: str) -> Handler:
-        """Return the handler of this name, or raise ``HandlerNotAllowed`` or ``HandlerNotFound``."""
-        handler = self._found.get(name)
+    def resolve(self, name: str, *, yields: bool = False) -> Handler:
+        """Return the handler of this name, or raise ``HandlerNotAllowed`` or ``HandlerNotFound``.
+
+        With ``yields`` it may be a generator: a function that splits.
+        """
+        handler = self._found.get((name, yields))
         if handler is None:
-            handler = self._found[name] = self._find(name)
+            handler = self._found[name, yields] = self._find(name, yields)
         return handler
 
-    def _find(self, name: str) -> Handler:
+    def _find(self, name: str, yields: bool) -> Handler:
         module_name, colon, function = name.partition(":")
         if not (colon and function.isidentifier() and all(p.isidentifier() for p in module_name.split("."))):
             raise HandlerNotFound(f"{name!r} does not name a handler: write package.module:function")
@@ -63,7 +67,7 @@ class Handlers:
         body = body_of(handler)
         flags = body.__code__.co_flags if isinstance(body, FunctionType) else 0
         for flag, (what, remedy) in _LAZY.items():
-            if flags & flag:
+            if flags & flag and not (yields and flag == _YIELDS):
                 raise HandlerNotFound(f"handler {name} is {what}, whose body would not run: {remedy}")
         home = getattr(body, "__module__", None)
         home = home if isinstance(home, str) else ""

@@ -7,7 +7,7 @@ only inside the worker that chose it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, ClassVar, Final, Literal, Protocol
 
 import msgspec
@@ -30,6 +30,8 @@ Topic = Annotated[str, msgspec.Meta(max_length=249)]
 Body = Annotated[bytes, msgspec.Meta(max_length=2 * 1024 * 1024)]
 HeaderName = Annotated[str, msgspec.Meta(max_length=1024)]
 Headers = Annotated[tuple[tuple[HeaderName, Body], ...], msgspec.Meta(max_length=1000)]
+EmittedHeaders = Mapping[str, bytes | str] | Iterable[tuple[str, bytes | str]] | None
+"""Headers as handlers give them."""
 Partition = Annotated[int, msgspec.Meta(ge=0, lt=1 << 31)]
 
 PLAN: Final = ""
@@ -54,8 +56,9 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What its executor must know beside the handler (``domain.options``)."""
 
 
-RECORD_OVERHEAD: Final = 64
-"""Bytes that a record takes beside what is in it."""
+RECORD_OVERHEAD: Final = 128
+HEADER_OVERHEAD: Final = 12
+"""Bytes that a record, and a header, take beside what is in them."""
 MOST_RECORDS: Final = 20_000
 MOST_BYTES: Final = 4 * 1024 * 1024
 """What a job may have emitted that is not durable: records, and their bytes."""
@@ -74,7 +77,9 @@ class Emitted(msgspec.Struct, frozen=True, array_like=True, gc=False):
     def size(self) -> int:
         """Its bytes, as the bounds count them."""
         size = RECORD_OVERHEAD + len(self.key or b"") + len(self.value or b"")
-        return size + sum(len(name) + len(value) for name, value in self.headers) if self.headers else size
+        if self.headers:
+            size += sum(4 * len(name) + len(value) + HEADER_OVERHEAD for name, value in self.headers)
+        return size
 
 
 class JobEmitted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="emitted"):
@@ -83,6 +88,23 @@ class JobEmitted(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="em
     key: Key
     records: tuple[Emitted, ...]
     state: ClassVar[None] = None
+
+
+class TopicAsked(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="asked"):
+    """A running job asks about a topic. Its pool answers, and tells no one."""
+
+    key: Key
+    topic: Topic
+    state: ClassVar[None] = None
+
+
+class TopicTold(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="topic"):
+    """What a topic is, for one who asked: its partitions and the bytes of its largest record, or why it is refused."""
+
+    topic: str
+    partitions: int
+    limit: int
+    problem: str
 
 
 class JobCheckpointed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="checkpointed"):
@@ -160,7 +182,7 @@ class JobReturned(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc
 
 
 News = JobEmitted | JobCheckpointed | JobCompleted | JobFailed | JobStopped | JobReturned
-REPORTS: Final = (JobEmitted, JobCheckpointed)
+REPORTS: Final = (JobEmitted, JobCheckpointed, TopicAsked)
 """News of a job that runs on."""
 Ending = JobCompleted | JobFailed | JobStopped | JobReturned
 

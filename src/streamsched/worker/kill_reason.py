@@ -68,9 +68,17 @@ def death_ending(kill_reason: KillReason | None, key: int, started_at: int, ende
         elif kill_reason.reason == "oom":
             error_type, message = "oom", kill_reason.message
         elif kill_reason.reason == "protocol":
-            error_type = "ProtocolError"
-            message = f"the handler broke the link between its executor and the worker: {kill_reason.message}"
+            return protocol_error(kill_reason.message, key, started_at, ended_at)
     return JobFailed(
         key=key, started_at=started_at, finished_at=ended_at, reason=reason, error_type=error_type, message=message,
         traceback="", retryable=True, delay_ms=None, state=None,
+    )  # fmt: skip
+
+
+def protocol_error(fault: str, key: int, started_at: int, ended_at: int) -> JobFailed:
+    """Return the ending of a job whose executor did what our own code does not do."""
+    return JobFailed(
+        key=key, started_at=started_at, finished_at=ended_at, reason="error", error_type="ProtocolError",
+        message=f"the handler broke the link between its executor and the worker: {fault}", traceback="",
+        retryable=True, delay_ms=None, state=None,
     )  # fmt: skip

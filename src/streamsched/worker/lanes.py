@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar, copy_context
@@ -21,9 +21,9 @@ from weakref import WeakSet
 from streamsched.domain.options import WORK
 from streamsched.worker import copies, errors, traces, wire
 from streamsched.worker.async_context import AsyncChildContext
-from streamsched.worker.context import ChildContext
+from streamsched.worker.context import AnyOutbox, ChildContext
 from streamsched.worker.endings import Outcome, raised
-from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted
+from streamsched.worker.jobs import Job, JobCheckpointed, JobEmitted, TopicTold
 from streamsched.worker.output import Output
 from streamsched.worker.page import CLOSING, IDLE, LANES, Page
 from streamsched.worker.payload import write_result
@@ -44,14 +44,17 @@ _monotonic_ns = time.monotonic_ns
 class Host(Protocol):
     """What an executor does for its lanes."""
 
-    def given(self, context: ChildContext, job: Job) -> AbstractContextManager[tuple[Any, ...]]:
-        """Return what a handler gets behind its context."""
+    def given(self, context: ChildContext, job: Job) -> AbstractContextManager[tuple[Job, tuple[Any, ...]]]:
+        """Return the job with its arguments filled in, and what its handler gets behind the context."""
 
     def context_of(self, job: Job, lane: Lane) -> AsyncChildContext:
         """Make the context of a job."""
 
     def take_like(self, job: Job) -> Job | None:
         """Take the job that waits first, if it is of the same kind."""
+
+    def find_topic(self, name: str, key: int, waits: Callable[[], bool]) -> TopicTold:
+        """Ask the pool for a job what a topic is."""
 
     def end(self, job: Job, context: ChildContext, outcome: Outcome, began: int, wall: int) -> None:
         """Keep the ending of a job until it is sent."""
@@ -106,6 +109,20 @@ class Lane:
             self.news.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self.news.wait(), WAIT_S)
+
+    def outbox(self, context: ChildContext) -> AnyOutbox:
+        """Make what takes what the handler emits."""
+        from streamsched.worker.emit import Outbox
+
+        return Outbox(context, self)
+
+    def topic(self, name: str) -> TopicTold:
+        """Ask the pool what a topic is, once in a while; nobody else runs until it has answered."""
+        return self._lanes.host.find_topic(name, self.job.key, self._waits)
+
+    def _waits(self) -> bool:
+        self.heartbeat()
+        return not self.context.should_stop
 
     def cancel(self) -> None:
         """Cancel its coroutine, once."""
@@ -190,7 +207,9 @@ class Lanes:
         with self._lock:
             context = lane.context = self.host.context_of(job, lane)
             self.running[job.key] = lane
-        lane.voice = self._output.voice(job.task_id, job.child if context.stage == WORK else context.stage, job.attempt)
+        lane.voice = self._output.voice(
+            job.task_id, context.child_index if context.stage == WORK else context.stage, job.attempt
+        )
         self.page.begin_lane(lane.place, job.key, began, (wall + began) // 1_000_000)
         variables = copy_context()
         variables.run(VOICE.set, lane.voice)
@@ -237,9 +256,8 @@ class Lanes:
                 raise errors.StopChild
             handler = self._preparation.handler_of(lane.job)
             begun = True
-            arguments = self._preparation.arguments_of(lane.job)
-            with self.host.given(context, lane.job) as given:
-                value = await handler(context, *given, **arguments)
+            with self.host.given(context, lane.job) as (filled, more):
+                value = await handler(context, *more, **self._preparation.arguments_of(filled))
             lane.inside = False
             return Outcome(write_result(value, self._payload_limit))
         except BaseException as error:  # SystemExit and KeyboardInterrupt too

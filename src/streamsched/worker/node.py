@@ -28,6 +28,7 @@ from streamsched.worker import jobs
 from streamsched.worker.children import Children
 from streamsched.worker.fitness import Fitness
 from streamsched.worker.outcomes import Outcomes
+from streamsched.worker.outlet import CLOSED, Outlet
 from streamsched.worker.pending import OwnedPartition
 from streamsched.worker.progress import merged
 from streamsched.worker.reading import Reading
@@ -52,12 +53,13 @@ class Worker:
     def __init__(
         self, *, log: LogAdapter, topics: Topics, codec: Codec, pool: jobs.Pool, me: Identity, slots: int,
         pause: Callable[[float], None], timing: WorkerTiming = DEFAULT, modules: Sequence[str] | None = None,
-        own: frozenset[str] = frozenset(),
+        own: frozenset[str] = frozenset(), outlet: Outlet = CLOSED,
     ) -> None:  # fmt: skip
         """Build it from the ports of ``log`` and the node's parts.
 
         ``modules``: patterns of the modules it may run (``domain.routing``); None allows all. ``own``: tasks that only
         this worker runs: their children fail where they cannot run here. ``pause`` sleeps for so many seconds.
+        ``outlet``: the topics that handlers may write to.
         """
         self._log = log
         self._topics = topics
@@ -87,10 +89,13 @@ class Worker:
             ownership=self._ownership, records=records, outcomes=self._outcomes, owned=self._owned,
             on_durable=lambda child, written: self._children.durable(child, written),
             on_recovered=lambda child: self._children.recovered(child),
+            on_refused=lambda child, error: self._children.refused(child, error), now=me.clock.monotonic,
+            outlet=outlet,
         )  # fmt: skip
         self._children = Children(
-            me=me, pool=pool, timing=timing, fitness=self._fitness, outcomes=self._outcomes, settlement=self._settlement
-        )
+            me=me, pool=pool, timing=timing, fitness=self._fitness, outcomes=self._outcomes,
+            settlement=self._settlement, outlet=outlet,
+        )  # fmt: skip
         self._reading = Reading(
             log=log, topics=topics, codec=codec, me=me, owned=self._owned, outcomes=self._outcomes,
             settlement=self._settlement, ask_group=self._ownership.poll, children=self._children,

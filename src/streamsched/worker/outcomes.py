@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamsched.domain import events as e
+from streamsched.domain.options import index_of
 from streamsched.domain.validation import validate
 from streamsched.log.event_reader import blame
-from streamsched.log.port import Record
+from streamsched.log.port import AppendRefused, Record
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import E, Identity
 from streamsched.worker.jobs import Emitted, Job, JobCompleted, JobFailed, Running
@@ -39,7 +40,8 @@ class Outcomes:
         """Return how far it is, for a heartbeat."""
         work = child.work
         return e.RunningChild(
-            work.task_id, work.child, child.attempt, self.right(job.started_at), job.done, job.total
+            work.task_id, index_of(work.child, work.options), child.attempt, self.right(job.started_at), job.done,
+            job.total,
         )  # fmt: skip
 
     def completed(self, child: Child, news: JobCompleted) -> e.ChildCompleted:
@@ -69,6 +71,14 @@ class Outcomes:
             reason="worker_lost", error_type="WorkerLost", traceback="", retryable=False, delay=None,
             message=f"its worker died {child.recoveries + child.inherited} times while it ran, "
             "the last time with nothing beside it",
+        )  # fmt: skip
+
+    def refused(self, child: Child, error: AppendRefused) -> e.ChildFailed:
+        """Fail it: the log refuses what it emitted. What was told and not written is as if it had never been."""
+        return self._sign(
+            e.ChildFailed, child, started_at=self._me.clock.now(), sequence=child.sequence, state=child.state,
+            reason="error", error_type="EmitRefused", traceback="", retryable=error.missing, delay=None,
+            message=str(error)[:1000],
         )  # fmt: skip
 
     def poisoned(self, record: Record, reason: str) -> e.ChildFailed | None:

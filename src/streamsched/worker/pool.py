@@ -22,6 +22,7 @@ from streamsched.worker.devices import Devices
 from streamsched.worker.jobs import Job, JobReturned, News, Running
 from streamsched.worker.kill_reason import KillReason, judge
 from streamsched.worker.memory import MemoryWatch
+from streamsched.worker.outlet import CLOSED, Outlet
 from streamsched.worker.page import LEAVING, Current
 from streamsched.worker.placement import Placement
 from streamsched.worker.process import ExecutorConfig, ExecutorProcess
@@ -47,23 +48,23 @@ class ExecutorPool:
     child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated. The pool
     keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
     between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
-    only when one of them left behind what cannot be restored. ``clock`` must be the monotonic clock
-    of the machine, in nanoseconds. ``journal`` is asked where it is, for the first job that reads it.
-    ``devices``: those of the slots. On Linux executors die with the *thread* that made them: use a pool in the thread
-    that lives longest.
+    only when one of them left behind what cannot be restored. ``plan_limit``: bytes that all entries of a split child
+    may have. ``clock`` must be the monotonic clock of the machine, in nanoseconds. ``journal`` is asked where it is,
+    for the first job that reads it. ``devices``: those of the slots. ``outlet``: the topics that handlers may write to.
+    On Linux executors die with the *thread* that made them: use a pool in the thread that lives longest.
     """
 
     def __init__(
         self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
         checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
-        clock: Callable[[], int] = time.monotonic_ns, journal: Callable[[], wire.Journal] | None = None,
-        devices: Devices | None = None,
+        plan_limit: int = 256 * 1024 * 1024, clock: Callable[[], int] = time.monotonic_ns,
+        journal: Callable[[], wire.Journal] | None = None, devices: Devices | None = None, outlet: Outlet = CLOSED,
     ) -> None:  # fmt: skip
         if slots < 1:
             raise ValueError(f"a pool needs at least one slot, not {slots}")
         self._config = ExecutorConfig(
             allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
-            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse,
+            checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse, plan_limit=plan_limit,
             output_path=None if output_path is None else str(output_path.absolute()), devices=devices,
         )  # fmt: skip
         self._remains = Remains(output_fd, self._config.output_path)
@@ -71,6 +72,7 @@ class ExecutorPool:
         self._clock = clock
         self._journal = journal
         self._known: wire.Journal | None = None
+        self._outlet = outlet
         self._selector = selectors.DefaultSelector()
         self._executors: list[ExecutorProcess] = []
         self._leaving: list[tuple[int, ExecutorProcess]] = []
@@ -133,7 +135,7 @@ class ExecutorPool:
         shares = self._placement.take(self._executors, lambda executor: self._most(executor, now, depth))
         for executor, share in shares.items():
             executor.recalled = -1
-            if not executor.told and any(options_in(job.options).reduce is not None for job in share):
+            if not executor.told and any(options_in(job.options).may_read_log for job in share):
                 self._tell(executor)
             self._send(executor, wire.Begin(share))
 
@@ -198,6 +200,8 @@ class ExecutorPool:
             self._looked = now
             for executor in list(self._executors):
                 self._watch(executor, now)
+                if executor.asked:
+                    self._answer(executor)
             self._see_off(now)
             self._start()
             if self._placement.waiting:
@@ -271,6 +275,14 @@ class ExecutorPool:
         if self._known is not None:
             self._send(executor, self._known)
         executor.told = True
+
+    def _answer(self, executor: ExecutorProcess) -> None:
+        """Tell an executor of the topics that it asks about, as far as that is known."""
+        told = {topic: self._outlet.ask(topic) for topic in executor.asked}
+        executor.asked = [topic for topic, order in told.items() if order is None]
+        for order in told.values():
+            if order is not None:
+                self._send(executor, order)
 
     def _ask_back(self, executor: ExecutorProcess, order: wire.Order) -> None:
         executor.asked_back = True

@@ -15,6 +15,7 @@ from streamsched.worker.page import PREPARING, Page
 
 if TYPE_CHECKING:
     from streamsched.domain.options import Options
+    from streamsched.worker.wire import Journal
 
 
 class Preparation:
@@ -50,6 +51,14 @@ class Preparation:
     def handler_of(self, job: Job) -> Handler:
         """Return the handler of a job; import its module with the first."""
         return self.known.get(job.handler) or self._know(job.handler)
+
+    def splitter_of(self, job: Job, plan_limit: int, journal: Journal | None) -> Handler:
+        """Return what runs a split child: the user's function that it names, or one of our own."""
+        from streamsched.worker.stages import splitter
+
+        function = self._handlers.resolve(job.handler, yields=True) if job.handler else None
+        self.note()
+        return splitter(self.options_of(job), function, plan_limit, journal)
 
     def arguments_of(self, job: Job) -> dict[str, Any]:
         """Return the arguments of a job, as the annotations of its handler say. Raise BadArguments."""

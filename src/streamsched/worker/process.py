@@ -17,7 +17,7 @@ from streamsched.domain.options import Options
 from streamsched.worker import guardian, wire
 from streamsched.worker import page as pages
 from streamsched.worker.devices import Devices
-from streamsched.worker.jobs import Job, News
+from streamsched.worker.jobs import Job
 from streamsched.worker.kill_reason import KillReason, possible
 from streamsched.worker.output import remains
 from streamsched.worker.page import Current
@@ -41,6 +41,7 @@ class ExecutorConfig:
     checkpoint_tick: float
     payload_limit: int
     reuse: int
+    plan_limit: int
     output_path: str | None = None
     devices: Devices | None = None
 
@@ -63,6 +64,7 @@ class ExecutorProcess:
         self.deaf = False  # the selector does not watch it any more
         self.closed_at = 0  # when its link ended, monotonic nanoseconds
         self.told = False  # where the journal is
+        self.asked: list[str] = []  # topics that it asks about
         self.asked_back = False  # jobs may come back in any order
         self.last_ended = -1
         self.quiet_since = 0  # since when it holds jobs and runs none of them
@@ -92,6 +94,7 @@ class ExecutorProcess:
         setup = wire.Setup(
             link=theirs.fileno(), page=fd, allow=config.allow, checkpoint_tick=config.checkpoint_tick,
             payload_limit=config.payload_limit, output_path=config.output_path, reuse=config.reuse,
+            plan_limit=config.plan_limit,
         )  # fmt: skip
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)
@@ -148,9 +151,9 @@ class ExecutorProcess:
         except OSError:  # it is gone, or will be: reading tells
             self._out.clear()
 
-    def receive(self, now: int, reads: int = _READS_IN_A_TURN) -> list[News]:
+    def receive(self, now: int, reads: int = _READS_IN_A_TURN) -> list[wire.Said]:
         """Return what news can be read now, in so many reads; notes a fault, or the end of the link."""
-        news: list[News] = []
+        news: list[wire.Said] = []
         try:
             for _ in range(reads):
                 data = self._sock.recv(_READ)
@@ -248,7 +251,7 @@ class ExecutorProcess:
                 self._process.kill()
                 self._process.wait()
 
-    def drain(self, now: int) -> list[News]:
+    def drain(self, now: int) -> list[wire.Said]:
         """Return the news that a dead executor sent, and what it had no time to send; none after a fault."""
         news = [] if self.fault else self.receive(now, _READS_AT_THE_END)
         if not self.fault:

@@ -33,20 +33,27 @@ class Unsaved(Struct, frozen=True, gc=False):
     records: tuple[Emitted, ...] = ()
     base: int = 0
     covered: int = 0
+    size: int = 0
+    """Bytes of the records."""
+    emits: bool = False
+    """Whether some of them go to topics, and not into the plan."""
 
     def emitted(self, records: tuple[Emitted, ...]) -> Unsaved:
         """Add what the attempt emitted."""
-        return replace(self, records=self.records + records)
+        size = self.size + sum([record.size for record in records])
+        emits = self.emits or {record.topic for record in records} != {PLAN}
+        return replace(self, records=self.records + records, size=size, emits=emits)
 
     def told(self, state: str, number: int, waits: bool, covered: int) -> Unsaved:
         """Return what is unsaved after a later state of the attempt: it stands for all before it."""
-        return Unsaved(state, number, waits, self.records, self.base, self.base + covered)
+        base, records = self.base, self.records
+        return Unsaved(state, number, waits, records, base, base + covered, self.size, self.emits)
 
     def ended(self, news: Ending) -> Unsaved:
         """Return what is unsaved when the attempt is over: a handler that returned has covered all that it emitted."""
         if isinstance(news, JobCompleted):
             state = self.state if news.state is None else news.state
-            return Unsaved(state, 0, False, self.records, self.base, len(self.records))
+            return Unsaved(state, 0, False, self.records, self.base, len(self.records), self.size, self.emits)
         if isinstance(news, JobReturned) or news.state is None:
             return self
         return self.told(news.state, 0, False, news.covered)
@@ -54,12 +61,15 @@ class Unsaved(Struct, frozen=True, gc=False):
     def again(self) -> Unsaved:
         """Return what is unsaved when another attempt begins here, from the latest state: the rest is emitted again."""
         kept = self.records[: self.covered]
-        return Unsaved(self.state, 0, False, kept, len(kept), len(kept))
+        size = sum([record.size for record in kept])
+        return Unsaved(self.state, 0, False, kept, len(kept), len(kept), size, self.emits and bool(kept))
 
     @property
-    def sound(self) -> bool:
-        """Whether the state covers what there is."""
-        return 0 <= self.covered <= len(self.records)
+    def fault(self) -> str:
+        """Why an executor of ours cannot have said so; empty: it can."""
+        if 0 <= self.covered <= len(self.records):
+            return ""
+        return f"its checkpoint covers {self.covered - self.base:,} records, not those that it emitted"
 
     @property
     def page(self) -> list[Emitted]:
@@ -70,7 +80,10 @@ class Unsaved(Struct, frozen=True, gc=False):
         """Return what is unsaved when the state is durable, with the records that it covers."""
         if not self.records and not self.base:
             return NOTHING
-        return Unsaved(records=self.records[self.covered :], base=self.base - self.covered)
+        left, base = self.records[self.covered :], self.base - self.covered
+        if not left:
+            return Unsaved(base=base)
+        return Unsaved(records=left, base=base, size=sum([record.size for record in left]), emits=self.emits)
 
 
 NOTHING: Final = Unsaved()

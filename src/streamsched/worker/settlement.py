@@ -1,7 +1,8 @@
 """Settling: outcomes and checkpoints of a worker become one transaction with the positions of its partitions.
 
 A child leaves the pending set only here: its record is settled in the transaction that writes its outcome, or that
-appends the continuation which takes its place. What was settled for a transaction that aborted is restored.
+appends the continuation which takes its place. What was settled for a transaction that aborted is restored. Children
+that emit are written in a transaction of their own, behind that of the others (``emission.py``).
 """
 
 from __future__ import annotations
@@ -10,16 +11,19 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import islice
 from typing import Final
 
-from streamsched.domain.events import ChildCheckpointed, ChildCompleted, Event
-from streamsched.log.port import Append, LogError, TransactionAborted, WriterFenced
+from streamsched.domain.events import Event
+from streamsched.log.port import Append, AppendRefused, LogError, TransactionAborted, WriterFenced
 from streamsched.runtime import metrics
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import CommitPoint
+from streamsched.worker.emission import Emission
 from streamsched.worker.outcomes import Outcomes
+from streamsched.worker.outlet import Outlet
 from streamsched.worker.pending import Child, Item, OwnedPartition
-from streamsched.worker.progress import CHECKPOINT_FIRST, NOTHING, Unsaved
+from streamsched.worker.progress import NOTHING, Unsaved
 from streamsched.worker.transaction import RecordId, Transaction
+from streamsched.worker.writing import Writing
 
 BATCH: Final = 1_000
 """Outcomes, or counts of recoveries, in one transaction."""
@@ -35,13 +39,16 @@ class Settlement:
     def __init__(
         self, *, ownership: Ownership, records: Records, outcomes: Outcomes, owned: Mapping[int, OwnedPartition],
         on_durable: Callable[[Child, Unsaved], None], on_recovered: Callable[[Child], None],
+        on_refused: Callable[[Child, AppendRefused], None], now: Callable[[], float], outlet: Outlet,
     ) -> None:  # fmt: skip
         self._ownership = ownership
-        self._records = records
-        self._outcomes = outcomes
+        self._writing = Writing(records, outcomes)
         self._owned = owned
         self._on_durable = on_durable
         self._on_recovered = on_recovered
+        self._on_refused = on_refused
+        self._now = now
+        self._emission = Emission(outlet)
         self._endings: dict[Child, Event | None] = {}
         self._notes: list[tuple[Child, Event]] = []
         self._checkpoints: dict[Child, None] = {}
@@ -50,7 +57,10 @@ class Settlement:
         self._crowded: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._endings) + len(self._notes) + len(self._checkpoints) + len(self._recoveries) + len(self._lone)
+        waiting = len(self._endings) + len(self._notes) + len(self._recoveries) + len(self._lone)
+        if self._emission.holds(self._now):
+            return waiting + sum(not child.unsaved.emits for child in self._checkpoints)
+        return waiting + len(self._checkpoints) + len(self._emission.endings)
 
     @property
     def full(self) -> bool:
@@ -72,7 +82,14 @@ class Settlement:
         child.gone = True
         self._checkpoints.pop(child, None)
         self._recoveries.pop(child, None)
-        self._endings[child] = outcome
+        if child.unsaved.emits:
+            self._emission.endings[child] = outcome
+        else:
+            self._endings[child] = outcome
+
+    def take_back(self, child: Child) -> None:
+        """Write no outcome of a child: another one stands for it."""
+        self._emission.endings.pop(child, None)
 
     def note(self, child: Child, event: Event) -> None:
         """Write an event for information."""
@@ -99,11 +116,19 @@ class Settlement:
         self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
         self._lone = {record: entry for record, entry in self._lone.items() if record[0] not in gone}
         self._crowded -= gone
+        self._emission.drop(gone)
 
     # --- write ------------------------------------------------------------------------------------------------------
 
     def commit(self) -> bool:
-        """Write one transaction of what was collected; False if that has to be tried again later."""
+        """Write what was collected in one transaction, and another one of what emits; False: try again later."""
+        if not self._commit_rest():
+            return False
+        if (self._emission.endings or self._checkpoints) and not self._emission.holds(self._now):
+            self._commit_emitted()
+        return True
+
+    def _commit_rest(self) -> bool:
         transaction = Transaction(self._owned)
         self._renew(transaction)
         self._write_recoveries(transaction)
@@ -116,6 +141,35 @@ class Settlement:
         if self._tight(transaction):
             return self._write_with_room(transaction)
         return self._write(transaction)
+
+    def _commit_emitted(self) -> None:
+        """Write checkpoints and outcomes of children that emit, the others have landed: a marker may name both."""
+        emission = self._emission
+        told = [child for child in self._checkpoints if child.unsaved.state is not None and child.unsaved.emits]
+        for child, refused in emission.refusals(told, self._now()):
+            self._on_refused(child, refused)
+        batch = list(emission.batch([child for child in [*told, *emission.endings] if child.unsaved.emits]))
+        while batch:
+            transaction = Transaction(self._owned, emits=True)
+            for child in batch:
+                if child not in emission.endings:
+                    self._writing.advance(transaction, child)
+            self._write_endings(transaction, [child for child in batch if child in emission.endings])
+            if not (tight := self._tight(transaction)):
+                break
+            self._crowded.update(tight)  # the next transaction of the others makes room
+            transaction.restore()
+            del batch[len(batch) // 2 :]
+        else:
+            return
+        try:
+            if self._write(transaction):
+                emission.written()
+            else:
+                emission.failed(batch, self._now(), "the transaction was aborted")
+        except AppendRefused as refused:
+            if blamed := emission.refused(batch, transaction.emitter(refused.index)):
+                self._on_refused(blamed, refused)
 
     def _write_with_room(self, transaction: Transaction) -> bool:
         """Write what leaves too many isolated settlements behind, with room made for it: the oldest records move up.
@@ -182,39 +236,6 @@ class Settlement:
     def _commit_points(self, partitions: Iterable[int]) -> dict[int, CommitPoint]:
         return {number: self._owned[number].tracker.commit_point() for number in partitions}
 
-    def _journal(self, transaction: Transaction, child: Child, event: Event) -> None:
-        work = child.work
-        transaction.appends.append(self._records.journal(event, work.task_id, work.traceparent))
-
-    def _advance(self, transaction: Transaction, child: Child) -> None:
-        """Make the child's latest state durable: in the journal, and as its record."""
-        self._write_unsaved(transaction, child)
-        self._replace(transaction, child, self._outcomes.continuation(child, child.latest, recoveries=0))
-        transaction.durable.append(child)
-
-    def _write_unsaved(self, transaction: Transaction, child: Child, outcome: Event | None = None) -> None:
-        """Write what is unsaved of a child, as far as its outcome (None: a checkpoint) covers it. Nothing else does."""
-        unsaved = child.unsaved
-        if unsaved.covered and (page := unsaved.page):
-            self._journal(transaction, child, self._outcomes.page(child, page))
-        elif unsaved.state is not None and (outcome is None or self._checkpoint_first(child, outcome)):
-            self._journal(transaction, child, self._outcomes.checkpointed(child))
-
-    def _checkpoint_first(self, child: Child, outcome: Event) -> bool:
-        """Return whether the state is written beside the outcome: of a split child none moves the state."""
-        return type(outcome) in CHECKPOINT_FIRST or (child.splits and type(outcome) is not ChildCompleted)
-
-    def _move(self, transaction: Transaction, child: Child, *, recoveries: int) -> None:
-        """Append the child's record again, with the durable state: never one that the journal does not know."""
-        durable = (child.sequence, child.state)
-        self._replace(transaction, child, self._outcomes.continuation(child, durable, recoveries=recoveries))
-
-    def _replace(self, transaction: Transaction, child: Child, event: ChildCheckpointed) -> None:
-        """Append the record that takes the place of the child's record, and settle the old one."""
-        work = child.work
-        append = self._records.work(event, work.task_id, child.partition, work.traceparent, track=True)
-        transaction.settle(child, [(append, child)])
-
     def _renew(self, transaction: Transaction) -> None:
         """Move up the oldest records of partitions that are crowded, or that reach back too far."""
         for number, partition in self._owned.items():
@@ -243,40 +264,37 @@ class Settlement:
     def _move_up(self, transaction: Transaction, child: Child) -> None:
         """Renew a record: append it again, at the end of its partition, with what was told or counted since."""
         if child in self._recoveries:
-            self._recover(transaction, child)
-        elif child.unsaved.state is not None and child not in self._endings:
-            self._advance(transaction, child)
+            self._writing.recover(transaction, child)
+        elif child.unsaved.state is not None and child not in self._endings and not child.unsaved.emits:
+            self._writing.advance(transaction, child)
         else:
-            self._move(transaction, child, recoveries=child.recoveries)
+            self._writing.move(transaction, child, recoveries=child.recoveries)
 
     def _write_recoveries(self, transaction: Transaction) -> None:
         for child in islice(self._recoveries, BATCH):
-            self._recover(transaction, child)
-
-    def _recover(self, transaction: Transaction, child: Child) -> None:
-        self._move(transaction, child, recoveries=child.recoveries + 1)
-        transaction.recovered.append(child)
+            self._writing.recover(transaction, child)
 
     def _write_checkpoints(self, transaction: Transaction) -> None:
         renewed = set(transaction.durable)
         for child in self._checkpoints:
-            if child.unsaved.state is not None and child not in renewed:
-                self._advance(transaction, child)
+            if child.unsaved.state is not None and child not in renewed and not child.unsaved.emits:
+                self._writing.advance(transaction, child)
 
     def _write_notes(self, transaction: Transaction) -> None:
         for child, event in self._notes:
-            self._journal(transaction, child, event)
+            self._writing.journal(transaction, child, event)
             transaction.partitions.add(child.partition)
         transaction.notes = len(self._notes)
 
     def _write_endings(self, transaction: Transaction, ended: Iterable[Child]) -> None:
         """Write outcomes, and settle their records, with them the stop markers that name nothing else any more."""
+        endings = self._emission.endings if transaction.emits else self._endings
         for child in ended:
-            outcome = self._endings[child]
+            outcome = endings[child]
             if outcome is not None:
                 if child.unsaved is not NOTHING:
-                    self._write_unsaved(transaction, child, outcome)
-                self._journal(transaction, child, outcome)
+                    self._writing.unsaved(transaction, child, outcome)
+                self._writing.journal(transaction, child, outcome)
             transaction.settle(child)
             transaction.ended.append(child)
             for marker in child.markers:
@@ -314,10 +332,11 @@ class Settlement:
             self._notes = [(child, event) for child, event in self._notes if child not in ended]
         for record in transaction.lone:
             self._lone.pop(record, None)
-        outcomes = (outcome for child in transaction.ended if (outcome := self._endings[child]))
+        endings = self._emission.endings if transaction.emits else self._endings
+        outcomes = (outcome for child in transaction.ended if (outcome := endings[child]))
         metrics.CHILDREN_ENDED.tally(type(event).__name__.removeprefix("Child").lower() for event in outcomes)
         for child in transaction.ended:
-            del self._endings[child]
+            del endings[child]
             self._owned[child.partition].forget(child)
             for marker in child.markers:
                 marker.waiting -= 1

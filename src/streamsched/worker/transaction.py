@@ -27,6 +27,10 @@ class Transaction:
     closing: dict[StopMarker, int] = field(default_factory=dict)
     """Children that a stop marker will still wait for."""
     notes: int = 0
+    emits: bool = False
+    """Whether its outcomes are of children that emit."""
+    emitted: list[tuple[int, Child]] = field(default_factory=list)
+    """From which append on there are records that a child has emitted; in rising order."""
     lone: list[RecordId] = field(default_factory=list)
 
     def settle(self, item: Item, successors: Iterable[tuple[Append, Child]] = ()) -> None:
@@ -37,6 +41,11 @@ class Transaction:
         number, offset = item.partition, item.offset
         self.settled.setdefault(number, {})[offset] = self.owned[number].tracker.settle(offset)
         self.partitions.add(number)
+
+    def emitter(self, index: int) -> Child | None:
+        """Return the child that emitted the append of this index; None where it is none of these."""
+        found = [child for first, child in self.emitted if first <= index]
+        return found[-1] if found else None
 
     def restore(self) -> None:
         """Take back what was settled: nothing was written."""

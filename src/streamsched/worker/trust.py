@@ -11,10 +11,11 @@ import time
 from typing import Final
 
 from streamsched.worker.cancelling import named
-from streamsched.worker.jobs import REPORTS, JobReturned, News, Running
+from streamsched.worker.jobs import REPORTS, JobReturned, News, Running, TopicAsked
 from streamsched.worker.kill_reason import KillReason, death_ending
 from streamsched.worker.page import CLOSING, IDLE, LANES, LEAVING, Current
 from streamsched.worker.process import ExecutorProcess
+from streamsched.worker.wire import Said
 
 AHEAD_MS: Final = 60_000
 """How far ahead of this clock an ending may lie: the clock may have been set back since."""
@@ -23,36 +24,49 @@ QUIET_NS: Final = 30_000_000_000
 _MOST_AT_ONCE: Final = 1 << 24
 """Jobs that one executor can have ended between two looks."""
 
+_MOST_ASKED: Final = 100
+"""Topics that one executor may ask about before it hears of the first."""
 
-def believe(executor: ExecutorProcess, news: list[News]) -> list[News]:
+
+def believe(executor: ExecutorProcess, news: list[Said]) -> list[News]:
     """Return the news of jobs that it holds, up to the first that cannot be true: that is its fault."""
     held = executor.held
     latest = time.time_ns() // 1_000_000 + AHEAD_MS
     believed: list[News] = []
     for item in news:
-        key = item.key
+        key, ends = item.key, not isinstance(item, REPORTS)
         if key not in held:  # dropped, or told twice: sent just before a kill and still on the page
             if key not in executor.dropped and key != executor.last_ended:
                 executor.fault = f"it reported a job that it does not hold, {key}"
                 break
-            if not isinstance(item, REPORTS):
+            if ends:
                 executor.dropped.discard(key)
                 executor.cancelled.pop(key, None)
             continue
-        if isinstance(item, JobReturned):
-            if not executor.asked_back and executor.page.state() not in (CLOSING, LEAVING):
-                executor.fault = "it returned a job that was not asked back"
-                break
-        elif key != next(iter(held)) and not (executor.asked_back or executor.lanes > 1):
-            executor.fault = "it reported a job out of order"
+        if fault := _fault_of(executor, item, latest):
+            executor.fault = fault
             break
-        elif not isinstance(item, REPORTS):
-            if item.finished_at > latest:
-                executor.fault = "it reported an ending in the future"
-                break
-            executor.last_ended = key
-        believed.append(item if isinstance(item, REPORTS) else _ended(executor, item))
+        if isinstance(item, TopicAsked):
+            executor.asked.append(item.topic)
+            continue
+        believed.append(_ended(executor, item) if ends else item)
     return believed
+
+
+def _fault_of(executor: ExecutorProcess, item: Said, latest: int) -> str:
+    """Return why this cannot be true of a job that it holds; notes what has ended."""
+    if isinstance(item, JobReturned):
+        back = executor.asked_back or executor.page.state() in (CLOSING, LEAVING)
+        return "" if back else "it returned a job that was not asked back"
+    if item.key != next(iter(executor.held)) and not (executor.asked_back or executor.lanes > 1):
+        return "it reported a job out of order"
+    if isinstance(item, TopicAsked):
+        return "it asks about topics without end" if len(executor.asked) >= _MOST_ASKED else ""
+    if not isinstance(item, REPORTS):
+        if item.finished_at > latest:
+            return "it reported an ending in the future"
+        executor.last_ended = item.key
+    return ""
 
 
 def _ended(executor: ExecutorProcess, item: News) -> News:

@@ -13,7 +13,7 @@ import msgspec
 
 from streamsched.domain import values
 from streamsched.worker.context import PAYLOAD_LIMIT
-from streamsched.worker.jobs import Job, JobCompleted, News
+from streamsched.worker.jobs import Job, JobCompleted, News, TopicAsked, TopicTold
 
 _LENGTH: Final = struct.Struct(">I")
 _HEAD: Final = struct.Struct(">IBI")  # length, then the head of a msgpack array of up to 2**32 items
@@ -38,6 +38,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     payload_limit: int
     output_path: str | None = None
     reuse: int = 0
+    plan_limit: int = 256 * 1024 * 1024
 
 
 class Journal(msgspec.Struct, frozen=True, array_like=True, tag="journal"):
@@ -89,12 +90,13 @@ class Quit(msgspec.Struct, frozen=True, array_like=True, tag="quit"):
     """Finish what is held, then end."""
 
 
-Order = Journal | Begin | Stop | Cancel | Recall | Confirm | Quit
+Order = Journal | Begin | Stop | Cancel | Recall | Confirm | TopicTold | Quit
+Said = News | TopicAsked
 
 _encoder: Final = msgspec.msgpack.Encoder()
 encode_item: Final = _encoder.encode
 decode_order: Final = msgspec.msgpack.Decoder(Order).decode
-_decode_news: Final = msgspec.msgpack.Decoder(list[News]).decode
+_decode_news: Final = msgspec.msgpack.Decoder(list[Said]).decode
 _check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
 
 
@@ -109,7 +111,7 @@ def news_frame(items: bytes, count: int) -> bytes:
     return _HEAD.pack(len(items) + 5, _ARRAY, count) + items
 
 
-def decode_news(body: bytes) -> list[News]:
+def decode_news(body: bytes) -> list[Said]:
     """Decode the news of one frame.
 
     Raises:
@@ -132,7 +134,7 @@ READY: Final = news_frame(b"", 0)
 """What an executor says before anything else."""
 
 
-def news_items(items: bytes, count: int) -> list[News]:
+def news_items(items: bytes, count: int) -> list[Said]:
     """Decode items that never were framed; raises as ``decode_news``."""
     return decode_news(news_frame(items, count)[_LENGTH.size :])
 

@@ -10,6 +10,7 @@ import pytest
 
 from streamsched.domain import size
 from streamsched.domain.bounds import PAYLOAD_LIMIT
+from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import encode
 from streamsched.domain.refusal import TemplateError, dotted
 from streamsched.domain.splitters import SPLITTERS
@@ -94,6 +95,10 @@ def test_a_list_in_a_file_is_cut_by_lines() -> None:
     )
     with pytest.raises(Exception, match="chunks of size 1"):
         template({"list": {"items": "@list.txt", "size": 2}}, {"x": "${child.item}"})
+    dynamic = template({"lines": {"file": "list.txt", "size": "${n}"}}, {"x": "<${child.item}>"})
+    with pytest.raises(TemplateError, match="chunks of size 1, the size is 5"):
+        plan(dynamic, {"n": 5})
+    assert plan(dynamic, {"n": 1}).split
 
 
 def test_a_template_has_one_version_wherever_it_lies(tmp_path: Path) -> None:
@@ -213,3 +218,60 @@ def test_sizes() -> None:
     texts = ("64MB", "1.5 GiB", "500kB", "12", "7B", "1 KiB", "0.5KB")
     assert [*map(size.read, texts)] == [64 * 10**6, 3 * 2**29, 500_000, 12, 7, 1024, 500]
     assert [size.read(each) for each in (9, True, "MB", "-1MB", "1 PB", "1e3", "", None, "1.MB")] == [9] + [None] * 8
+
+
+def offsets(partition: int, start: int, end: int, of: int, tag: str = "id") -> Entry:
+    at = {"path": f"orders/{partition}", "size": of, "tag": tag, "start": start, "end": end, "format": "topic"}
+    return {"inputs": [at], "weight": end - start}
+
+
+def test_the_bounds_of_a_topic_are_names_or_times() -> None:
+    assert resolved({"topic": {"name": "orders"}})["topic"] == {
+        "name": "orders", "begin": "earliest", "end": "latest", "size": 10_000, "empty": False,
+    }  # fmt: skip
+    given = {"name": "${name}.x", "from": "1970-01-01T00:00:01Z", "to": "1970-01-01T01:00:02+01:00", "size": "${n}"}
+    assert resolved({"topic": given})["topic"] == {
+        "name": "64kB.x", "begin": 1000, "end": 2000, "size": 5, "empty": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "where"),
+    [
+        ({"name": "a/b"}, "name"),
+        ({"name": ".."}, "name"),
+        ({"name": ""}, "name"),
+        ({"name": "a" * 250}, "name"),
+        ({"name": "a", "from": "latest"}, "from"),
+        ({"name": "a", "from": "2026-01-31"}, "from"),
+        ({"name": "a", "to": "earliest"}, "to"),
+        ({"name": "a", "to": 5}, "to"),
+        ({"name": "a", "from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z"}, "to"),
+        ({"name": "a", "size": 0}, "size"),
+        ({"name": "a", "empty": "yes"}, "empty"),
+        ({"name": "${m}"}, "name"),
+        ({"name": "${name}/"}, "name"),
+    ],
+)
+def test_a_topic_that_cannot_be_is_refused(given: dict[str, Any], where: str) -> None:
+    with pytest.raises((TemplateError, InputError)) as caught:
+        resolved({"topic": given})
+    assert f"split.topic.{where}" in str(caught.value)
+
+
+def test_a_span_of_offsets_gives_arguments() -> None:
+    names = ("topic", "partition", "start", "end", "size")
+    args = {name: f"${{child.{name}}}" for name in names} | {"text": "<${child.topic}>"}
+    found = filled({"topic": {"name": "orders"}}, args, offsets(3, 10, 25, 100))
+    assert found == {"topic": "orders", "partition": 3, "start": 10, "end": 25, "size": 15, "text": "<orders>"}
+
+
+def test_spans_of_offsets_adjoin() -> None:
+    follows = outside(template({"topic": {"name": "orders"}})).follows
+    first = offsets(0, 5, 10, 20)
+    assert follows(None, first)
+    assert follows(first, offsets(0, 10, 20, 20))
+    assert follows(offsets(0, 10, 20, 20), offsets(2, 0, 4, 4))
+    for wrong in (offsets(0, 11, 20, 20), offsets(0, 9, 20, 20), offsets(1, 0, 5, 5), offsets(0, 10, 20, 20, "new")):
+        assert not follows(first, wrong)
+    assert not follows(offsets(2, 10, 20, 20), offsets(1, 0, 4, 4))

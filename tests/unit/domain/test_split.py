@@ -11,6 +11,11 @@ from streamsched.domain.bounds import LAST_ORDINAL
 from streamsched.domain.owed import Action, owed
 from streamsched.domain.phases import ChildState, Phase
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.routing import Requirement
+from streamsched.domain.splitters.by import BySplit
+from streamsched.domain.task import Task
+from streamsched.domain.template import ChildSpec, Template
+from tests.support.journals import request
 from tests.unit.domain.test_evolve import ONCE, Story
 
 PLAN = '{"by":{}}'
@@ -197,3 +202,19 @@ def test_a_redrive_whose_split_child_cannot_be_dispatched_any_more_is_void() -> 
     story.dispatch(1, 1).complete(1).fail(0)
     story.ended(e.TaskFailed).task.table[0] |= LAST_ORDINAL << 4
     assert story.redrive().task.phase is Phase.FAILED
+
+
+def test_a_task_requires_what_its_splitter_does_before_its_plan_and_while_that_is_due() -> None:
+    made = Template(
+        name="t", split=BySplit(function="cuts:pieces"), child=ChildSpec(handler="jobs:work"),
+        split_retry=RetryPolicy(max_attempts=2),
+    )  # fmt: skip
+    story = Story(-1)
+    story.task = Task(request(made), story.load)
+    assert story.task.requirement(0) == Requirement("cuts")
+    story.tell(e.TaskPlanned, 0, 0, PLAN, "", 0, 0, True)
+    assert story.task.requirement(0) == Requirement("cuts")
+    story.dispatch(0, 0).tell(e.TaskPlanProgressed, 0, "1", 0, 0, 1, 1, 1, 1, 1, 1, "1")
+    assert story.task.requirement(0) == Requirement("jobs")
+    story.fail(0, delay=500)
+    assert [story.task.requirement(now) for now in (0, 9_999)] == [Requirement("jobs"), Requirement("cuts")]

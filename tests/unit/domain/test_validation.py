@@ -26,6 +26,12 @@ def test_what_streamsched_writes_has_no_flaw(event: e.Event) -> None:
     assert validate(event) is None
 
 
+def test_a_task_of_the_most_children_can_be_cancelled_as_a_whole() -> None:
+    """Those of all stages in one event: the split child, the work children, the reduce."""
+    whole = e.ChildrenCancelled(b"i", 1, "s", "task", (e.Span(0, CHILDREN_LIMIT + 1),), "", 0)
+    assert validate(whole) is None
+
+
 @pytest.mark.parametrize(
     ("event", "changes", "said"),
     [

@@ -130,7 +130,7 @@ WRONG = [
     # splitters
     wrong("  range:", "  ranje:", 7, "split.ranje", "unknown splitter ranje", "did you mean range?"),
     wrong("split:\n", "split:\n  list: {items: [1]}\n", 6, "split", "two splitters", "keep one"),
-    wrong(LIST[0], "{}", 6, "split", "there is no splitter", "range, list, grid, dates, lines, files, bytes or by"),
+    wrong(LIST[0], "{}", 6, "split", "there is no splitter", "range, list, grid, dates, lines, files, bytes, topic"),
     wrong(LIST[0], "list: {items: \"${n}\"}", 7, "split.list.items", "type integer, not array"),
     wrong(LIST[0], "list: {items: \"x${n}\"}", 7, "split.list.items", "a list or one placeholder"),
     wrong(LIST[0], "grid: {axes: {}}", 7, "split.grid.axes", "at least one axis", "name: [a, b]"),

@@ -47,6 +47,13 @@ def fails(ctx: ChildContext, first: int, last: int) -> None:
         raise RetryAfter(3_600)
 
 
+def emits(ctx: ChildContext, first: int, last: int) -> None:
+    """Emit each number, and one more at the end."""
+    for number in ctx.resume(range(first, last + 1)):
+        ctx.emit("out", number, key=str(ctx.child_index))
+    ctx.emit("out", "end", key=str(ctx.child_index))
+
+
 def total(ctx: ChildContext, results: Iterator[Result]) -> dict[str, int]:
     """Add up."""
     attempts.append((ctx.child_index, ctx.attempt, ctx.last_checkpoint))
@@ -248,3 +255,27 @@ def test_the_client_waits_on_the_clusters_time(cluster: Cluster) -> None:
     submitted = cluster.client.submit(template())
     assert cluster.client.wait(submitted.task_id).state == "succeeded"
     assert cluster.results(submitted) == [[1, 10], [11, 20], [21, 30]]
+
+
+def test_what_a_handler_emits_is_there_once_though_its_worker_is_killed(cluster: Cluster) -> None:
+    task = cluster.submit(template("emits"), {"n": 12})
+    cluster.run_until_checkpoint(task, 2)
+    cluster.kill_worker()
+    cluster.add_worker()
+    cluster.run_until(task)
+    found: dict[bytes | None, list[bytes | None]] = {}
+    for record in cluster.emitted("out"):
+        found.setdefault(record.key, []).append(record.value)
+    assert found == {
+        b"0": [b"%d" % number for number in range(1, 11)] + [b"end"],
+        b"1": [b"11", b"12", b"end"],
+    }
+    assert cluster.emitted("nowhere") == []
+
+
+def test_of_a_child_that_died_only_what_its_checkpoint_covers_was_emitted() -> None:
+    args = {"first": 1, "last": 5}
+    died = run_child(emits, args, crash=crash_after("checkpoint", 3))
+    assert [record.value for record in died.emitted] == [b"1", b"2", b"3"]
+    again = run_child(emits, args, resume=died.state, attempt=2)
+    assert [record.value for record in again.emitted] == [b"4", b"5", b"end"]

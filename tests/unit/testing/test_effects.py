@@ -78,6 +78,20 @@ def test_what_is_doubled_and_what_is_lost_is_named_with_its_point() -> None:
         assert_effects_idempotent(keeps_the_attempt, ITEMS, effects=lambda: rows)
 
 
+def looks_at_the_last(ctx: ChildContext, items: list[str], wait: bool) -> None:
+    """Send each item, unless it was sent last."""
+    for number in range(ctx.last_checkpoint or 0, len(items)):
+        if sent[-1:] != items[number : number + 1]:
+            sent.append(items[number])
+        ctx.checkpoint(number + 1, wait=wait)
+
+
+def test_what_was_waited_for_is_not_repeated() -> None:
+    assert_effects_idempotent(looks_at_the_last, {**ITEMS, "wait": True}, effects=lambda: sent)
+    with pytest.raises(AssertionError, match="after its end and resumed from the beginning: 'a', 'b', 'c' doubled"):
+        assert_effects_idempotent(looks_at_the_last, {**ITEMS, "wait": False}, effects=lambda: sent)
+
+
 def test_another_result_is_found() -> None:
     with pytest.raises(AssertionError, match="resumed from checkpoint 1: it returned 2, and undisturbed 3"):
         assert_effects_idempotent(counts_its_own, ITEMS, effects=lambda: rows)

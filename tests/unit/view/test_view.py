@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -266,3 +267,24 @@ class FullDisk:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._db, name)
+
+
+def test_pages_of_64_mib_are_folded_in_bounded_memory(tmp_path: Path) -> None:
+    view = View(RocksStore(tmp_path / "view"), CODEC)
+    fold(view, PAGED[:3])
+    item = '"' + "x" * 1_000 + '"'
+    entries = "\n".join([item] * 1_000)
+    tracemalloc.start()
+    for number in range(64):
+        page = e.TaskPlanProgressed(
+            number.to_bytes(16), 1_000, "me", "task", 0, "1", 0, 0, 1, 1, 1, number + 1, 1 + 1_000 * number, 1_000,
+            entries[:-1] + '"',
+        )  # fmt: skip
+        fold(view, [page], 3 + number)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    task = view.active["task"]
+    assert (task.work, len(task.pages)) == (64_000, 64)
+    assert peak < 24 << 20, f"{peak >> 20} MiB"
+    assert (view.page(task, 63_001) or "").count("\n") == 999
+    view.close()

@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 from streamsched.worker.context import ChildContext
-from streamsched.worker.emit import FRAME_BYTES
+from streamsched.worker.emit import FRAME_BYTES, Outbox
 from streamsched.worker.errors import EmitBufferFull, EmitRefused, StopChild
-from streamsched.worker.jobs import MOST_BYTES, MOST_RECORDS, PLAN, Emitted
+from streamsched.worker.jobs import MOST_BYTES, MOST_RECORDS, PLAN, Emitted, TopicTold
+
+TOPICS = {
+    "one": TopicTold("one", 1, 10_000, ""),
+    "three": TopicTold("three", 3, 2_000_000, ""),
+}
 
 
 class Link:
@@ -25,26 +30,33 @@ class Link:
     def wait(self, number: int) -> None:
         self.waited.append(number)
         assert self.context is not None
-        assert self.context.outbox is not None
         if self.stops:
             self.context.request_stop()
             return
         told = self.context.unsaved(again=True)
         assert told is not None
-        self.context.outbox.told(*told[1:])
-        self.context.outbox.confirmed(number)
+        self.box.told(*told[1:])
+        self.box.confirmed(number)
+
+    def topic(self, name: str) -> TopicTold:
+        return TOPICS.get(name) or TopicTold(name, 0, 0, f"there is no topic {name}")
+
+    def outbox(self, context: ChildContext) -> Outbox:
+        self.context, self.box = context, Outbox(context, self)
+        return self.box
 
 
 def splitter(link: Link | None = None, state: str | None = None) -> ChildContext:
-    link = link or Link()
-    context = ChildContext(link, stage="split", state=state)
-    link.context = context
-    return context
+    return ChildContext(link or Link(), stage="split", state=state)
 
 
 def taken(context: ChildContext) -> list[tuple[Emitted, ...]]:
-    assert context.outbox is not None
-    return [part.records for part in context.outbox.take(1)]
+    return [part.records for part in box(context).take(1)]
+
+
+def box(context: ChildContext) -> Outbox:
+    assert isinstance(context._outbox, Outbox)
+    return context._outbox
 
 
 def test_entries_of_the_plan_are_numbered_from_what_the_state_counts() -> None:
@@ -70,8 +82,7 @@ def test_an_element_of_resume_covers_what_it_emitted_when_it_is_finished() -> No
         context.emit(PLAN, b"a")
         context.emit(PLAN, b"b")
     assert context.unsaved() == ('{"resume":2}', 1, 4)
-    assert context.outbox is not None
-    assert context.outbox.count == 8
+    assert box(context).count == 8
     context.finish()  # it raised in the fourth
     assert context.unsaved() == ('{"resume":3}', 2, 6)
 
@@ -121,8 +132,7 @@ def test_a_stop_ends_the_wait_for_room() -> None:
 def test_nothing_is_taken_behind_the_end_of_the_handler() -> None:
     context = splitter()
     context.emit(PLAN, b"a")
-    assert context.outbox is not None
-    context.outbox.close()
+    box(context).close()
     with pytest.raises(EmitRefused, match="the child has ended"):
         context.emit(PLAN, b"b")
 

@@ -28,6 +28,7 @@ from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import CommitPoint
 from streamsched.worker import jobs
 from streamsched.worker.outcomes import Outcomes
+from streamsched.worker.outlet import CLOSED
 from streamsched.worker.pending import Child, OwnedPartition, StopMarker, Unreadable, child_of
 from streamsched.worker.progress import Unsaved
 from streamsched.worker.settlement import Settlement
@@ -78,6 +79,7 @@ class Desk:
         self.settlement = Settlement(
             ownership=cast(Ownership, self.log), records=Records(CODEC, TOPICS), outcomes=OUTCOMES,
             owned={0: self.owned}, on_durable=lambda child, written: None, on_recovered=lambda child: None,
+            on_refused=lambda child, error: None, now=lambda: 0.0, outlet=CLOSED,
         )  # fmt: skip
 
     def behind(self, children: int) -> list[Child]:

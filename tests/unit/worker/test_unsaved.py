@@ -36,6 +36,7 @@ def entries(first: int, end: int) -> tuple[Emitted, ...]:
 
 
 FIVE = entries(0, 5)
+EACH = FIVE[0].size
 
 
 def test_a_later_state_stands_for_all_before_it() -> None:
@@ -46,8 +47,8 @@ def test_a_later_state_stands_for_all_before_it() -> None:
 
 def test_a_state_covers_so_many_of_the_records_before_it() -> None:
     told = NOTHING.emitted(FIVE).told("1", 1, waits=False, covered=2)
-    assert told == Unsaved("1", 1, False, FIVE, 0, 2)
-    assert told.saved() == Unsaved(records=FIVE[2:], base=-2)
+    assert told == Unsaved("1", 1, False, FIVE, 0, 2, 5 * EACH)
+    assert told.saved() == Unsaved(records=FIVE[2:], base=-2, size=3 * EACH)
     later = told.saved().emitted(entries(5, 6)).told("2", 2, waits=False, covered=6)
     assert (later.records, later.covered) == (entries(2, 6), 4)
     assert later.saved() == Unsaved(base=-6), "what the attempt counts from is kept"
@@ -74,7 +75,7 @@ def test_what_an_ending_covers(ending: jobs.Ending, state: str, covered: int) ->
 def test_another_attempt_here_keeps_what_was_covered_and_counts_from_there() -> None:
     told = NOTHING.emitted(FIVE).told("1", 1, waits=True, covered=2)
     again = told.again()
-    assert again == Unsaved("1", 0, False, FIVE[:2], 2, 2)
+    assert again == Unsaved("1", 0, False, FIVE[:2], 2, 2, 2 * EACH)
     more = again.emitted(entries(2, 4)).told("2", 1, waits=False, covered=1)
     assert (more.records, more.covered) == (entries(0, 4), 3)
     assert NOTHING.emitted(FIVE).again() == NOTHING, "without a state all is emitted again"

@@ -17,9 +17,20 @@ from streamsched.domain.splitters.lines import LinesSplit
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
+from streamsched.domain.splitters.topic import TopicSplit
 
 SPLITTERS: Final[Mapping[str, type[Splitter]]] = {
     splitter.kind: splitter
-    for splitter in (RangeSplit, ListSplit, GridSplit, DatesSplit, LinesSplit, FilesSplit, BytesSplit, BySplit)
+    for splitter in (
+        RangeSplit,
+        ListSplit,
+        GridSplit,
+        DatesSplit,
+        LinesSplit,
+        FilesSplit,
+        BytesSplit,
+        TopicSplit,
+        BySplit,
+    )
 }
 """By the key under ``split`` in a template and in a plan."""

@@ -5,7 +5,7 @@ The lines are not in the journal: an entry is a range of bytes, and the executor
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,6 +56,12 @@ class LinesSplit(FileSplitter):
             raise TemplateError(f"{file[:100]!r} is not a path", "give another", path=_FILE)
         size = resolve_integer(self.size, params, _SIZE, 1)
         return {"file": self.located(file), "size": size, "empty": self.empty, "verify": self.verify}
+
+    def check_input(self, given: Input, wanted: Collection[str]) -> None:
+        """Refuse ``child.item`` where a variable gives another size than 1."""
+        if given["size"] != 1 and {"item", "item~"}.intersection(wanted):
+            reason = f"child.item is for chunks of size 1, the size is {given['size']}"
+            raise TemplateError(reason, "use ${child.items}", path=("child", "args"))
 
     @classmethod
     def entry_variables(cls, entry: Any) -> Mapping[str, object]:

@@ -6,7 +6,7 @@ An entry is plain JSON, one for each child. It stands in a page of the journal, 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
@@ -14,7 +14,7 @@ from streamsched.domain import size
 from streamsched.domain.placeholders import check_known, parse, references, text_of, whole
 from streamsched.domain.refusal import FieldPath, TemplateError
 from streamsched.domain.splitters.functions import call_of
-from streamsched.domain.splitters.port import Params, Splitter, check_integer, resolve_integer
+from streamsched.domain.splitters.port import Input, Params, Splitter, check_integer, resolve_integer
 
 PARTS_LIMIT: Final = 1_000
 """Paths and patterns that one template names; a pattern may stand for any number of files."""
@@ -31,6 +31,9 @@ class OutsideSplitter(Splitter):
     def handler(self) -> str:
         """The user's function that yields the entries; empty: streamsched has it, and any worker."""
         return ""
+
+    def check_input(self, given: Input, wanted: Collection[str]) -> None:
+        """Refuse an input of ``resolve`` for children of which these variables are wanted. Raise TemplateError."""
 
     @classmethod
     @abstractmethod

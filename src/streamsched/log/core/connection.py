@@ -19,10 +19,12 @@ from streamsched.log.port import (
     LogTime,
     LogUnreachable,
     PositionLost,
+    TopicFacts,
     TopicMismatch,
     TopicPartition,
     TopicSpec,
 )
+from streamsched.log.topics import RECORD_LIMIT
 
 
 class Connection:
@@ -40,6 +42,10 @@ class Connection:
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions."""
         return self._cluster.partition_count(topic)
+
+    def facts(self, topic: str) -> TopicFacts:
+        """Say how many partitions a topic has, and what it takes."""
+        return TopicFacts(self._cluster.partition_count(topic), RECORD_LIMIT)
 
     def topic_id(self, topic: str) -> str:
         """Return which topic of this name it is: here none is ever deleted."""
@@ -132,6 +138,12 @@ class Connection:
         self._step("end")
         self._cluster.refresh()
         return {place: self._cluster.partition(*place).end for place in partitions}
+
+    def stable_end(self, partitions: Collection[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the last stable offsets."""
+        self._step("end")
+        self._cluster.refresh()
+        return {place: self._cluster.partition(*place).stable for place in partitions}
 
     def position_at(self, partitions: Collection[TopicPartition], time: int) -> Mapping[TopicPartition, int]:
         """Return the positions of the first records not older than ``time``."""

@@ -8,7 +8,7 @@ from typing import Final
 from streamsched.log.core.chunks import CHUNK_BYTES, Chunk, Item, encode_chunk, pack
 from streamsched.log.core.partitions import Partition
 from streamsched.log.core.store import Store, chunk_key
-from streamsched.log.port import Append, RecordTooLarge, TopicMismatch, TopicPartition
+from streamsched.log.port import Append, AppendRefused, LogError, RecordTooLarge, TopicMismatch, TopicPartition
 from streamsched.log.topics import RECORD_LIMIT
 
 Pair = tuple[bytes, bytes]
@@ -60,14 +60,18 @@ class Batch:
             packed = pack(item)
             size = len(packed)
             if size > RECORD_LIMIT:
-                raise RecordTooLarge(
-                    f"a record of {size} bytes for {topic}-{number} exceeds the limit of {RECORD_LIMIT}; "
-                    "keep large data elsewhere and pass a reference to it"
+                raise _refused(
+                    append,
+                    index,
+                    RecordTooLarge(
+                        f"a record of {size} bytes for {topic}-{number} exceeds the limit of {RECORD_LIMIT}; "
+                        "keep large data elsewhere and pass a reference to it"
+                    ),
                 )
             place = (topic, number)
             draft = drafts.get(place)
             if draft is None:
-                draft = drafts[place] = Draft(_known(partitions, topic, number))
+                draft = drafts[place] = Draft(_known(partitions, append, index))
             if append.track or track_all:
                 tracked.append((index, draft, draft.count + len(draft.items)))
             draft.items.append(item)
@@ -167,8 +171,14 @@ class Coordinator:
         return any(not places.isdisjoint(txn.places) for txn in self._open.values())
 
 
-def _known(partitions: Mapping[TopicPartition, Partition], topic: str, number: int) -> Partition:
-    partition = partitions.get(TopicPartition(topic, number))
+def _known(partitions: Mapping[TopicPartition, Partition], append: Append, index: int) -> Partition:
+    partition = partitions.get(TopicPartition(append.topic, append.partition))
     if partition is None:
-        raise TopicMismatch(f"there is no partition {topic}-{number}; run `streamsched topics create`")
+        message = f"there is no partition {append.topic}-{append.partition}; run `streamsched topics create`"
+        raise _refused(append, index, TopicMismatch(message))
     return partition
+
+
+def _refused(append: Append, index: int, error: LogError) -> LogError:
+    """Return what to raise of an append that is refused: which one it is, where it asks for that."""
+    return AppendRefused(str(error), index, missing=isinstance(error, TopicMismatch)) if append.track else error

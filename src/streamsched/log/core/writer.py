@@ -12,6 +12,7 @@ from streamsched.log.core.store import group_key
 from streamsched.log.core.transactions import Batch, Pair, Transaction
 from streamsched.log.port import (
     Append,
+    AppendRefused,
     Committed,
     Member,
     OutcomeUnknown,
@@ -64,7 +65,7 @@ class CoreWriter:
             self._step("commit.offsets")
             self._step("commit.before_end")
             self._check()
-        except (TransactionAborted, RecordTooLarge, TopicMismatch):
+        except (TransactionAborted, RecordTooLarge, TopicMismatch, AppendRefused):
             if coordinator.current(self._id, self._epoch):  # else what is open is a successor's
                 coordinator.abort(self._id)
             raise

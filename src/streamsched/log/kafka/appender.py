@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import REQUEST_LIMIT_S, ClientSettings, make
-from streamsched.log.kafka.produce import check_sizes, produce
+from streamsched.log.kafka.produce import Refused, check_sizes, produce
 from streamsched.log.port import Append, LogTime, LogUnreachable, TopicMismatch
 
 
@@ -39,12 +39,12 @@ class Appender:
         check_sizes(appends)
         producer = self._ready()
         offsets: dict[int, int] = {}
-        refused: list[KafkaError] = []
+        refused: list[Refused] = []
         try:
             produce(producer, [replace(each, track=True) for each in appends], offsets, refused)
             producer.flush(REQUEST_LIMIT_S + 2)  # each record gives up by itself before that
         except KafkaException as failure:
-            refused.append(errors.cause(failure))
+            refused.append((0, errors.cause(failure)))
         except BufferError as failure:
             self.close()
             raise LogUnreachable(f"cannot append: {failure}") from None
@@ -53,7 +53,7 @@ class Appender:
         self.close()
         doing = f"append to topic {appends[0].topic}"
         if refused:
-            raise errors.translate(refused[0], doing, self._settings.brokers, self._settings.trouble)
+            raise errors.translate(refused[0][1], doing, self._settings.brokers, self._settings.trouble)
         raise LogUnreachable(f"cannot {doing}: no answer in time from {self._settings.brokers}; check the brokers")
 
     def post(self, append: Append) -> None:

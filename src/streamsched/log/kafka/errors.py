@@ -55,6 +55,19 @@ _NOT_ALLOWED: Final = frozenset(
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     )
 )
+_REFUSALS: Final = (
+    _TOO_LARGE
+    | _NO_TOPIC
+    | {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.INVALID_MSG,
+        KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.UNSUPPORTED_COMPRESSION_TYPE,
+    }
+)
 _PASSING: Final = frozenset((KafkaError._MAX_POLL_EXCEEDED, KafkaError._PARTITION_EOF))  # noqa: SLF001
 
 
@@ -71,6 +84,16 @@ def timed_out(error: Any) -> bool:
 def unanswered(error: Any) -> bool:
     """Return whether asking again later may help: there was no answer, or the broker is not ready."""
     return error.code() in _UNANSWERED or bool(error.retriable())
+
+
+def refuses(error: Any) -> bool:
+    """Return whether a record will never be written as things are, for what it is or where it goes."""
+    return error.code() in _REFUSALS
+
+
+def missing(error: Any) -> bool:
+    """Return whether a topic or a right is missing, which may be there again later."""
+    return no_such_topic(error) or not_allowed(error)
 
 
 def of_state(error: Any) -> bool:

@@ -11,7 +11,7 @@ from streamsched.log.kafka.config import ClientSettings
 from streamsched.log.kafka.positions import Positions
 from streamsched.log.kafka.reader import KafkaReader
 from streamsched.log.kafka.watchdog import Watchdog
-from streamsched.log.port import Hanging, Listener, LogError, TopicPartition, TopicSpec
+from streamsched.log.port import Hanging, Listener, LogError, TopicFacts, TopicPartition, TopicSpec
 from streamsched.log.secrets import KafkaSettings
 
 # What only nodes and some commands use is imported by its method: every command opens a log.
@@ -48,7 +48,8 @@ class KafkaLog:
         # What one part does alone is that part's own method.
         admin, positions, appender = self._admin, self._positions, self._appender
         self.brokers, self.delete_before = admin.brokers, admin.delete_before
-        self.start, self.end, self.position_at = admin.start, admin.end, admin.position_at
+        self.start, self.end, self.stable_end = admin.start, admin.end, admin.stable_end
+        self.position_at = admin.position_at
         self.members, self.committed = positions.members, positions.committed
         self.commit_initial = positions.commit_initial
         self.append, self.post, self.time = appender.append, appender.post, appender.time
@@ -66,6 +67,12 @@ class KafkaLog:
     def partitions(self, topic: str) -> int:
         """Count the topic's partitions. Raises ``TopicMismatch`` where there is no such topic."""
         return len(self._admin.topic(topic).partitions)
+
+    def facts(self, topic: str) -> TopicFacts:
+        """Say how many partitions a topic has, and what it takes. Raises ``TopicMismatch`` where there is none."""
+        from streamsched.log.kafka import topics
+
+        return topics.facts(self._admin, topic)
 
     def topic_id(self, topic: str) -> str:
         """Return the id of the topic of this name. Raises ``TopicMismatch`` for an unknown topic."""

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, MutableMapping, MutableSequence, Sequence
 from typing import Any, Final
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 
+from streamsched.log.kafka import errors
 from streamsched.log.kafka.config import REQUEST_LIMIT_S
-from streamsched.log.port import Append, RecordTooLarge
+from streamsched.log.port import Append, AppendRefused, RecordTooLarge
 from streamsched.log.topics import RECORD_LIMIT
 
+Refused = tuple[int, KafkaError]
+"""Which of the appends was not written, and why."""
 _BATCH_OVERHEAD: Final = 128
 _LIGHT: Final = RECORD_LIMIT // 2
 """Bytes below which only headers could make a record too large: the client itself refuses that."""
@@ -19,22 +22,23 @@ _HEADER_OVERHEAD: Final = 12
 
 
 def check_sizes(appends: Sequence[Append]) -> None:
-    """Raise ``RecordTooLarge`` where a record exceeds what a topic takes."""
-    for append in appends:
+    """Raise ``RecordTooLarge`` where a record exceeds what a topic takes; ``AppendRefused`` where it is tracked."""
+    for index, append in enumerate(appends):
         size = len(append.value or b"") + len(append.key or b"") + _BATCH_OVERHEAD
         if size < _LIGHT:
             continue
         for name, value in append.headers:
             size += len(name) * 4 + len(value) + _HEADER_OVERHEAD  # a character takes at most 4 bytes
         if size > RECORD_LIMIT:
-            raise RecordTooLarge(f"a record of {size} bytes for topic {append.topic} exceeds {RECORD_LIMIT} bytes")
+            said = f"a record of {size} bytes for topic {append.topic} exceeds {RECORD_LIMIT} bytes"
+            raise AppendRefused(said, index) if append.track else RecordTooLarge(said)
 
 
 def produce(
     producer: Producer,
     appends: Sequence[Append],
     offsets: MutableMapping[int, int],
-    refused: MutableSequence[KafkaError],
+    refused: MutableSequence[Refused],
 ) -> None:
     """Queue the records; delivery reports bring offsets or errors of tracked ones. Raises BufferError when full."""
     for index, append in enumerate(appends):
@@ -57,15 +61,19 @@ def produce(
                 if time.monotonic() > deadline:
                     raise
                 producer.poll(0.05)
+            except KafkaException as failure:
+                if append.track:
+                    refused.append((index, errors.cause(failure)))
+                raise
 
 
 def _delivery_callback(
-    index: int, offsets: MutableMapping[int, int], refused: MutableSequence[KafkaError]
+    index: int, offsets: MutableMapping[int, int], refused: MutableSequence[Refused]
 ) -> Callable[[Any, Any], None]:
     def delivered(error: Any, message: Any) -> None:
         if error is None:
             offsets[index] = message.offset()
         else:
-            refused.append(error)
+            refused.append((index, error))
 
     return delivered

@@ -14,7 +14,8 @@ from confluent_kafka.admin import ConfigResource, NewTopic  # type: ignore[attr-
 from streamsched.log.kafka import errors
 from streamsched.log.kafka.admin import Admin, sending
 from streamsched.log.kafka.config import REQUEST_LIMIT_S
-from streamsched.log.port import LogUnreachable, TopicMismatch, TopicSpec
+from streamsched.log.port import LogUnreachable, TopicFacts, TopicMismatch, TopicSpec
+from streamsched.log.topics import RECORD_LIMIT
 
 
 def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
@@ -38,6 +39,18 @@ def create(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
 def check(admin: Admin, specs: Sequence[TopicSpec]) -> list[str]:
     """Return every difference between the topics and what they must be, in words."""
     return _differences(admin, specs, _partitions(admin, specs))
+
+
+def facts(admin: Admin, topic: str) -> TopicFacts:
+    """Say how many partitions a topic has, and what it takes. Raises ``TopicMismatch`` where there is none."""
+    partitions = len(admin.topic(topic).partitions)
+    limit = int(_settings(admin, topic)["max.message.bytes"].value)
+    return TopicFacts(partitions, min(limit, RECORD_LIMIT))
+
+
+def _settings(admin: Admin, topic: str) -> Any:
+    request = sending("describe_configs", [ConfigResource(ConfigResource.Type.TOPIC, topic)])
+    return admin.ask(f"read the settings of topic {topic}", request)[0]
 
 
 def _create(topic: Any, client: Any, *, request_timeout: float) -> Mapping[str, Future[Any]]:
@@ -87,9 +100,7 @@ def _differences(admin: Admin, specs: Sequence[TopicSpec], counts: Mapping[str, 
             continue
         if counts[spec.name] != spec.partitions:
             wrong.append(f"topic {spec.name} has {counts[spec.name]} partitions, not {spec.partitions}")
-        resource = ConfigResource(ConfigResource.Type.TOPIC, spec.name)
-        request = sending("describe_configs", [resource])
-        settings = admin.ask(f"read the settings of topic {spec.name}", request)[0]
+        settings = _settings(admin, spec.name)
         for name, value in spec.config.items():
             actual = settings[name].value if name in settings else "unknown to the broker"
             if actual != value:

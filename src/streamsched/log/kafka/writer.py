@@ -14,9 +14,10 @@ from streamsched.log.kafka import errors
 from streamsched.log.kafka.call_with_timeout import SLICE_S, CallWithTimeout
 from streamsched.log.kafka.config import ClientSettings, make
 from streamsched.log.kafka.member import GroupMember
-from streamsched.log.kafka.produce import check_sizes, produce
+from streamsched.log.kafka.produce import Refused, check_sizes, produce
 from streamsched.log.port import (
     Append,
+    AppendRefused,
     Committed,
     LogError,
     Member,
@@ -65,12 +66,13 @@ class KafkaWriter:
         group = _group_of(member) if positions else None
         places = [Place(*place, at.position, metadata=at.metadata) for place, at in positions.items()]
         offsets: dict[int, int] = {}
+        refused: list[Refused] = []
         deadline = time.monotonic() + self._limit
         self._producer.poll(0)
         self._check_cut()
         try:
             self._producer.begin_transaction()
-            produce(self._producer, appends, offsets, [])
+            produce(self._producer, appends, offsets, refused)
             if group is not None:  # while the records are on their way
                 self._send_positions(places, group, deadline)
             while self._producer.flush(SLICE_S):
@@ -81,12 +83,16 @@ class KafkaWriter:
             # SystemError: a log line of the client, forwarded while it raises "fenced", trips over that exception.
             self._give_up(str(failure))
         except KafkaException as failure:
-            self._abort(self._first_error(errors.cause(failure)), deadline)
+            error = self._first_error(errors.cause(failure))
+            self._check_refused(appends, refused, error)
+            self._abort(error, deadline)
+        self._check_refused(appends, refused)
         try:
             _insist(lambda: self._producer.commit_transaction(_left(deadline)), deadline)
         except KafkaException as failure:
             error = errors.cause(failure)
             if not error.fatal() and error.txn_requires_abort():
+                self._check_refused(appends, refused, error)
                 self._abort(error, deadline)
             # Even "fenced": the end may have been written, its answer lost, and the id taken over since.
             self._give_up(error.str(), offsets)
@@ -125,6 +131,21 @@ class KafkaWriter:
             except KafkaException as failure:
                 return errors.cause(failure)
         return error
+
+    def _check_refused(self, appends: Sequence[Append], refused: Sequence[Refused], error: Any = None) -> None:
+        """Raise ``AppendRefused`` where a tracked append is why nothing can be written.
+
+        A broker refuses a whole batch, and for a topic or a right that is missing the whole transaction: then it does
+        not say which append is to blame.
+        """
+        found = [each for each in refused if errors.refuses(each[1])]
+        if not found and error is not None and errors.missing(error) and any(append.track for append in appends):
+            found = [(-1, error)]
+        if found:
+            index, why = found[0] if len(found) == 1 else (-1, found[0][1])
+            self._drop(why.str())
+            topic = "a topic" if index < 0 else f"topic {appends[index].topic}"
+            raise AppendRefused(f"{topic} refuses a record: {why.str()}", index, missing=errors.missing(why))
 
     def _abort(self, error: Any, deadline: float) -> NoReturn:
         """Abort what cannot be committed and raise what the caller must know; nothing was written."""
