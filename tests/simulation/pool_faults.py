@@ -111,9 +111,9 @@ class PoolFaults:
     def stopped(self, job: jobs.Job, units: int) -> None:
         """Note that a job stopped at a safe point."""
         world, node = self._world, self._node
-        # A hand-over does not wait for a topic that is in trouble.
-        waits = self.record(job, 0) is not None and any(world.happened[kind] for kind in OF_TOPICS)
-        hurt = -1 if waits else node.hurt
+        # A hand-over does not wait for a topic that is in trouble, nor for a second where what emits was not written.
+        troubled = node.hurt or any(world.happened[kind] for kind in OF_TOPICS)
+        hurt = -1 if troubled and self.record(job, 0) is not None else node.hurt
         world.evidence.append(Stopped(world.ends(), node.name, hurt, job.task_id, job.child, job.token, units))
 
 
