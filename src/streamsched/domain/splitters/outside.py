@@ -64,8 +64,24 @@ class OutsideSplitter(Splitter):
         return True
 
 
+class InputSplitter(OutsideSplitter):
+    """A splitter whose entries say what their children read, as ``inputs``, and how much that is, as ``weight``."""
+
+    @classmethod
+    def entry_weight(cls, entry: Any) -> int:
+        """Return what the generator has given it."""
+        weight: int = entry["weight"]
+        return weight
+
+    @classmethod
+    def entry_inputs(cls, entry: Any) -> Sequence[Mapping[str, object]]:
+        """Return what it reads."""
+        inputs: Sequence[Mapping[str, object]] = entry["inputs"]
+        return inputs
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FileSplitter(OutsideSplitter):
+class FileSplitter(InputSplitter):
     """A splitter of files. Relative paths are those of ``folder``, where the template was read.
 
     ``empty``: that there is nothing to do is no error. ``verify``: an executor looks whether its files are those of the
@@ -83,18 +99,6 @@ class FileSplitter(OutsideSplitter):
             if not isinstance(getattr(self, name), bool):
                 path: FieldPath = ("split", self.kind, name)
                 raise TemplateError("must be true or false", "write true or false", path=path)
-
-    @classmethod
-    def entry_weight(cls, entry: Any) -> int:
-        """Return what the generator has given it."""
-        weight: int = entry["weight"]
-        return weight
-
-    @classmethod
-    def entry_inputs(cls, entry: Any) -> Sequence[Mapping[str, object]]:
-        """Return its files."""
-        inputs: Sequence[Mapping[str, object]] = entry["inputs"]
-        return inputs
 
     def located(self, path: str) -> str:
         """Return a path as workers are to open it: absolute, or a URL."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from streamsched.domain.placeholders import check_known, encode, inside, references, text_of
 from streamsched.domain.refusal import FieldPath, TemplateError
-from streamsched.domain.splitters.outside import OutsideSplitter, resolve_text
+from streamsched.domain.splitters.outside import InputSplitter, resolve_text
 from streamsched.domain.splitters.port import Input, Params, check_integer, resolve_integer
 
 EARLIEST: Final = "earliest"
@@ -23,7 +23,7 @@ _REMEDY: Final = "write {0}, or a time such as 2026-01-31T06:00:00Z"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TopicSplit(OutsideSplitter):
+class TopicSplit(InputSplitter):
     """What the partitions of ``name`` hold from ``begin`` up to ``end``, in spans of ``size`` offsets.
 
     ``begin`` is ``earliest``, ``end`` is ``latest`` (what is committed when the split child looks), or either is a
@@ -91,18 +91,6 @@ class TopicSplit(OutsideSplitter):
             "topic": encode(topic), "topic~": inside(text_of(topic), ("child", "args")), "partition": int(partition),
             "start": start, "end": end, "size": end - start,
         }  # fmt: skip
-
-    @classmethod
-    def entry_weight(cls, entry: Any) -> int:
-        """Return how many offsets it has."""
-        weight: int = entry["weight"]
-        return weight
-
-    @classmethod
-    def entry_inputs(cls, entry: Any) -> Sequence[Mapping[str, object]]:
-        """Return its span."""
-        inputs: Sequence[Mapping[str, object]] = entry["inputs"]
-        return inputs
 
     @classmethod
     def follows(cls, before: Any, entry: Any) -> bool:
