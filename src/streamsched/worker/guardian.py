@@ -61,9 +61,9 @@ def main() -> None:
 
 def _run(setup: str) -> None:
     os.setsid()  # or a script's `kill 0` would strike the worker, and a prompt for a password its terminal
-    from streamsched.worker import executor  # late: a guardian is to stay small
+    from streamsched.worker import starting  # late: a guardian is to stay small
 
-    executor.main(setup)
+    starting.main(setup)
 
 
 def _guard(executor: int) -> int:

@@ -35,14 +35,14 @@ def test_a_confirmation_never_reaches_the_job_after_the_one_that_it_was_for() ->
     setup = wire.Setup(link=0, page=0, allow=(), checkpoint_tick=0.05, payload_limit=1000)
     executor = Executor(setup, Link(theirs), page, Output(Sink(2)))
     first, second = make_job(), make_job()
-    executor._obey(wire.Begin([first, second]))
+    executor._listener.obey(wire.Begin([first, second]))
     executor._next(0)
     key = KeyAtTheLastMoment(first.key)
     key.meanwhile = threading.Thread(target=executor._next, args=(0,))
-    executor._obey(wire.Confirm(key, 7))
+    executor._listener.obey(wire.Confirm(key, 7))
     key.meanwhile.join()
     assert page.state() == second.key
-    assert executor._confirmed == 0
+    assert executor._desk.confirmed == 0
     ours.close()
     theirs.close()
     page.close()
