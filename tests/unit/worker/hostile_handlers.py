@@ -56,7 +56,7 @@ def _completed(key: Any, **more: Any) -> list[Any]:
 
 
 def frames(ctx: ChildContext, what: str, stay: float = 30.0) -> str:
-    mine = ctx._transport._key  # type: ignore[attr-defined]
+    mine = ctx._transport._desk.key  # type: ignore[attr-defined]
     now = time.time_ns() // 1_000_000
     failed = ["failed", mine, now, now, "error", "E", "m", "", True, None, None]
     sent = {
@@ -94,7 +94,7 @@ def cut_and_die(ctx: ChildContext) -> None:
 
 
 def flood(ctx: ChildContext) -> None:
-    mine = ctx._transport._key  # type: ignore[attr-defined]
+    mine = ctx._transport._desk.key  # type: ignore[attr-defined]
     frame = _frame(_pack([["checkpointed", mine, "1", 1, False]])) * 1000
     while True:
         _write(frame)
@@ -124,7 +124,7 @@ def close_object(ctx: ChildContext) -> None:
 
 
 def page(ctx: ChildContext, what: str) -> None:  # noqa: C901 - many ways to do it
-    found = ctx._transport._page  # type: ignore[attr-defined]
+    found = ctx._transport._desk.page  # type: ignore[attr-defined]
     mine = found.state()
     if what == "ones":
         found._bytes[:] = b"\xff" * len(found._bytes)
