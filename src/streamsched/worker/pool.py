@@ -8,28 +8,27 @@ other.
 from __future__ import annotations
 
 import os
-import selectors
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from streamsched.domain.options import options_in
-from streamsched.worker import cancelling, trust, wire
+from streamsched.worker import cancelling, enforcing, trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.devices import Devices
+from streamsched.worker.exchange import Exchange
 from streamsched.worker.jobs import Job, JobReturned, News, Running
-from streamsched.worker.kill_reason import KillReason, judge
+from streamsched.worker.kill_reason import KillReason
 from streamsched.worker.memory import MemoryWatch
 from streamsched.worker.outlet import CLOSED, Outlet
-from streamsched.worker.page import LEAVING, Current
+from streamsched.worker.page import LEAVING
 from streamsched.worker.placement import Placement
 from streamsched.worker.process import ExecutorConfig, ExecutorProcess
 from streamsched.worker.progress import merged
 from streamsched.worker.remains import Remains
 
-RECALL_NS: Final = 100_000_000  # what waits behind a job that turned out this long is recalled
 SLICE_S: Final = 0.020  # seconds between two looks at the pages
 BLIND_NS: Final = 2_000_000_000  # after so long without a look the jobs were frozen too, perhaps
 START_ATTEMPTS: Final = 5
@@ -70,15 +69,12 @@ class ExecutorPool:
         self._remains = Remains(output_fd, self._config.output_path)
         self._slots = slots
         self._clock = clock
-        self._journal = journal
-        self._known: wire.Journal | None = None
-        self._outlet = outlet
-        self._selector = selectors.DefaultSelector()
         self._executors: list[ExecutorProcess] = []
         self._leaving: list[tuple[int, ExecutorProcess]] = []
         """Executors that were replaced, and until when they may end by themselves."""
         self._news: list[News] = []
         self._depth = Depth()
+        self._exchange = Exchange(self._depth, clock, journal, outlet)
         self._placement = Placement()
         self._memory = MemoryWatch()
         self._failures = 0
@@ -127,7 +123,7 @@ class ExecutorPool:
             executor = self._executors[place]
             executor.held.update((job.key, job) for job in share)
             executor.recalled, executor.lanes, executor.alone = -1, 1, False
-            self._send(executor, wire.Begin(share))
+            self._exchange.send(executor, wire.Begin(share))
 
     def _place(self, now: int) -> None:
         """Send what waits for an executor of its own choice, as far as there is one."""
@@ -136,8 +132,8 @@ class ExecutorPool:
         for executor, share in shares.items():
             executor.recalled = -1
             if not executor.told and any(options_in(job.options).may_read_log for job in share):
-                self._tell(executor)
-            self._send(executor, wire.Begin(share))
+                self._exchange.tell(executor)
+            self._exchange.send(executor, wire.Begin(share))
 
     def stop(self, key: int, grace: float) -> None:
         """Ask a job to stop at its next safe point; kill it after ``grace`` seconds."""
@@ -145,7 +141,7 @@ class ExecutorPool:
         executor = self._holder(key)
         if executor is not None:
             if key not in executor.stopping:
-                self._ask_back(executor, wire.Stop(key))
+                self._exchange.ask_back(executor, wire.Stop(key))
             left = round(grace * 1e9)
             deadline = self._clock() + left - (cancelling.early(left) if executor.has_lanes else 0)
             executor.stopping[key] = min(deadline, executor.stopping.get(key, deadline))
@@ -154,7 +150,7 @@ class ExecutorPool:
         """Report to a job that this checkpoint is durable."""
         executor = self._holder(key)
         if executor is not None:
-            self._send(executor, wire.Confirm(key, number))
+            self._exchange.send(executor, wire.Confirm(key, number))
 
     def kill(self, keys: Iterable[int]) -> None:
         """Drop these jobs at once, without news."""
@@ -173,9 +169,9 @@ class ExecutorPool:
             if running in mine:
                 executor.kill(KillReason(running, "dropped"))
             else:
-                self._ask_back(executor, wire.Recall(frozenset(mine)))
+                self._exchange.ask_back(executor, wire.Recall(frozenset(mine)))
                 if executor.has_lanes:
-                    self._judge_lanes(executor, self._clock())
+                    enforcing.enforce_in_lanes(executor, self._exchange, self._clock(), self._awake)
 
     # --- news out ---
 
@@ -193,7 +189,7 @@ class ExecutorPool:
                 left = min(left, SLICE_S)
             if any(e.dying for e in self._executors):
                 left = min(left, 0.002)
-            self._exchange(left)
+            self._news += self._exchange.turn(left)
             now = self._clock()
             if now - self._looked > BLIND_NS:
                 self._awake = now
@@ -201,7 +197,7 @@ class ExecutorPool:
             for executor in list(self._executors):
                 self._watch(executor, now)
                 if executor.asked:
-                    self._answer(executor)
+                    self._exchange.answer(executor)
             self._see_off(now)
             self._start()
             if self._placement.waiting:
@@ -249,7 +245,7 @@ class ExecutorPool:
             executor.close()
         self._executors.clear()
         self._leaving.clear()
-        self._selector.close()
+        self._exchange.close()
         self._remains.close()
         if self._config.output_fd is not None:
             os.close(self._config.output_fd)
@@ -262,59 +258,6 @@ class ExecutorPool:
 
     def _holder(self, key: int) -> ExecutorProcess | None:
         return next((e for e in self._executors if key in e.held), None)
-
-    def _send(self, executor: ExecutorProcess, order: wire.Order) -> None:
-        if not executor.dying:
-            executor.send(order)
-            self._listen(executor)
-
-    def _tell(self, executor: ExecutorProcess) -> None:
-        """Tell an executor where the journal is."""
-        if self._known is None and self._journal is not None:
-            self._known = self._journal()
-        if self._known is not None:
-            self._send(executor, self._known)
-        executor.told = True
-
-    def _answer(self, executor: ExecutorProcess) -> None:
-        """Tell an executor of the topics that it asks about, as far as that is known."""
-        told = {topic: self._outlet.ask(topic) for topic in executor.asked}
-        executor.asked = [topic for topic, order in told.items() if order is None]
-        for order in told.values():
-            if order is not None:
-                self._send(executor, order)
-
-    def _ask_back(self, executor: ExecutorProcess, order: wire.Order) -> None:
-        executor.asked_back = True
-        self._send(executor, order)
-
-    def _listen(self, executor: ExecutorProcess) -> None:
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if executor.backlog else 0)
-        if self._selector.get_key(executor).events != events:
-            self._selector.modify(executor, events)
-
-    def _exchange(self, timeout: float) -> None:
-        for key, events in self._selector.select(timeout):
-            executor = key.fileobj
-            assert isinstance(executor, ExecutorProcess)  # noqa: S101 - nothing else is registered
-            if executor.dying:
-                self._deafen(executor)  # it is read once more when it is gone
-                continue
-            if events & selectors.EVENT_WRITE:
-                executor.push()
-            if events & selectors.EVENT_READ:
-                self._news += trust.believe(executor, executor.receive(self._clock()))
-                self._depth.learn(*trust.measure(executor))
-            if executor.closed_at:
-                executor.dying = True
-                self._deafen(executor)
-            else:
-                self._listen(executor)
-
-    def _deafen(self, executor: ExecutorProcess) -> None:
-        if not executor.deaf:
-            executor.deaf = True
-            self._selector.unregister(executor)
 
     # --- limits and deaths ---
 
@@ -334,42 +277,11 @@ class ExecutorPool:
             executor.kill(None)
         elif current is not None:
             if executor.has_lanes:
-                self._judge_lanes(executor, now)
+                enforcing.enforce_in_lanes(executor, self._exchange, now, self._awake)
             else:
-                self._judge(executor, current, now)
+                enforcing.enforce(executor, self._exchange, current, now, self._awake)
             if (kill_reason := self._memory.judge(executor, current, now)) is not None:
                 executor.kill(kill_reason)
-
-    def _judge_lanes(self, executor: ExecutorProcess, now: int) -> None:
-        keys, kill_reason = cancelling.judge_lanes(executor, now, self._awake)
-        for key in keys:
-            self._send(executor, wire.Cancel(key))
-        if kill_reason is not None:
-            executor.kill(kill_reason)
-        elif executor.lanes == 1 and (current := executor.look(now)) is not None:
-            self._recall_behind(executor, current, now)
-
-    def _judge(self, executor: ExecutorProcess, current: Current, now: int) -> None:
-        if current.key in executor.dropped:
-            executor.kill(KillReason(current.key, "dropped"))
-            return
-        job = executor.held.get(current.key)
-        if job is None:
-            return  # its ending is here already
-        kill_reason = judge(job, current, now, executor.stopping.get(job.key), self._awake)
-        if kill_reason is not None:
-            # Seen twice: the first look may have fallen between two jobs.
-            if executor.suspect == job.key:
-                executor.kill(kill_reason)
-            executor.suspect = job.key
-        self._recall_behind(executor, current, now)
-
-    def _recall_behind(self, executor: ExecutorProcess, current: Current, now: int) -> None:
-        """Ask back what waits behind a job that turned out to be long."""
-        waits = len(executor.held) > executor.lanes
-        if waits and executor.recalled != current.key and now - current.started > RECALL_NS:
-            executor.recalled = current.key
-            self._ask_back(executor, wire.Recall(None))
 
     def _replace(self, executor: ExecutorProcess, now: int) -> None:
         """Take the place of an executor that runs nothing any more; it has some seconds to end by itself."""
@@ -379,7 +291,7 @@ class ExecutorPool:
         if executor.fault:
             executor.kill(None)
             return
-        self._deafen(executor)
+        self._exchange.deafen(executor)
         self._executors.remove(executor)
         self._news += [JobReturned(key=key) for key in executor.held]
         executor.held.clear()
@@ -395,7 +307,7 @@ class ExecutorPool:
                 executor.kill(None)
 
     def _reap(self, executor: ExecutorProcess, now: int) -> None:
-        self._deafen(executor)
+        self._exchange.deafen(executor)
         self._executors.remove(executor)
         self._news += trust.believe(executor, executor.drain(now))
         self._memory.note_death(executor)
@@ -428,4 +340,4 @@ class ExecutorPool:
             slots = {executor.slot for executor in self._executors}
             executor = ExecutorProcess(self._config, next(slot for slot in range(self._slots) if slot not in slots))
             self._executors.append(executor)
-            self._selector.register(executor, selectors.EVENT_READ)
+            self._exchange.add(executor)
