@@ -6,7 +6,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -123,6 +124,17 @@ def refuse_undecodable(context: Any) -> None:
 def enable_keyboard_interrupt() -> None:
     """Make an interrupt raise KeyboardInterrupt, once the command is imported."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Let an interrupt end the process: during imports Python could lose KeyboardInterrupt."""
+    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if raises:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    yield
+    if raises:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -26,6 +26,7 @@ from streamsched.cli.options import (
     Wait,
     client_of,
     devices_of,
+    importing,
     settings_of,
     slots_or_cpus,
 )
@@ -55,10 +56,12 @@ def run(
     command with the same --task-id continues where it was. What handlers print goes to output.log in the data folder.
     """
     settings = settings_of(context)
-    from streamsched.commands.request import want
+    with importing():
+        from streamsched.commands.request import want
 
     wanted = want(template, load_variables(template, param or [], params), task_id=task_id, priority=priority)
-    from streamsched.hosting.run import Run
+    with importing():
+        from streamsched.hosting.run import Run
 
     bound = devices_of(devices)
     worker = Run(settings, slots=slots_or_cpus(slots), reuse=reuse, devices=bound, on_progress=FoldNotice())

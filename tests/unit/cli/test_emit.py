@@ -145,7 +145,7 @@ def test_a_topic_that_is_not_allowed_is_named_with_the_setting(cli: Cli) -> None
     (name, message) = json.loads(cli.here("results", "task", "--json").stdout.splitlines()[0])["result"]
     assert name == "EmitRefused"
     assert "may not write to topic 'elsewhere': name it in the worker's setting [emit] topics" in message
-    assert "(those are out, made-*)" in message
+    assert "(those are out, made-*, streamsched.*)" in message
 
 
 def test_topics_are_made_written_and_read(cli: Cli) -> None:
