@@ -10,11 +10,42 @@ from streamsched.domain.calendar.moment import write as utc
 ENVELOPE: Final = frozenset({"event_id", "at", "by", "task_id", "basis", "redrive", "request", "reason"})
 
 
-def event_text(event: Any) -> str:
-    """Return what an event says, and who wrote it."""
+class ChildNames:
+    """What the children of each task are called: by their number inside their stage, as everywhere but in the events.
+
+    Those count through all stages of a task: split child, work children, reduce.
+    """
+
+    def __init__(self) -> None:
+        self._stages: dict[str, tuple[int, int]] = {}
+        """By task: the first work child, and the end of the work children as far as it is known."""
+
+    def note(self, event: Any) -> None:
+        """Take note of how many children there are."""
+        name = type(event).__name__
+        if name == "TaskPlanned":
+            self._stages.setdefault(event.task_id, (int(event.split), event.split + event.children))
+        elif name == "TaskPlanProgressed":
+            first, end = self._stages.get(event.task_id, (1, 0))
+            self._stages[event.task_id] = first, max(end, event.first + event.count)
+
+    def of(self, task_id: str, first: int, last: int) -> str:
+        """Return what the children from ``first`` to ``last`` are called."""
+        begin, end = self._stages.get(task_id, (0, 1 << 62))
+        if first == last:
+            return "split" if first < begin else f"child {first - begin}" if first < end else "reduce"
+        return f"children {max(0, first - begin)} to {last - begin}"
+
+
+def event_text(event: Any, names: ChildNames) -> str:
+    """Return what an event says, and who wrote it. Give the events of a task in order, with the same ``names``."""
+    names.note(event)
     name = type(event).__name__
-    text_of = _TEXTS.get(name, _child if name.startswith("Child") else _others)
-    text = text_of(event)
+    if name in _TEXTS:
+        text = _TEXTS[name](event)
+    else:
+        of_children = _OF_CHILDREN.get(name, _child if name.startswith("Child") else None)
+        text = _others(event) if of_children is None else of_children(event, names)
     reason = getattr(event, "reason", "")
     if reason and name != "ChildFailed":
         text = f"{text}, because {reason}" if text else f"because {reason}"
@@ -31,47 +62,45 @@ def _planned(event: Any) -> str:
     return f"{found}: {event.plan}"
 
 
-def _page(event: Any) -> str:
-    return f"{_child(event)}, {event.count:,} children from {event.first} on"
+def _page(event: Any, names: ChildNames) -> str:
+    found = names.of(event.task_id, event.first, event.first + event.count - 1)
+    return f"{_child(event, names)}, finds {found}"
 
 
-def _releases(event: Any) -> str:
+def _releases(event: Any, names: ChildNames) -> str:
     return ", ".join(
-        f"{_children(release)} of partition {release.partition} (dispatch {release.ordinal})"
-        for release in event.releases
+        f"{names.of(event.task_id, each.first, each.last)} of partition {each.partition} (dispatch {each.ordinal})"
+        for each in event.releases
     )
 
 
-def _spans(event: Any) -> str:
-    return ", ".join(map(_children, event.spans))
+def _spans(event: Any, names: ChildNames) -> str:
+    return ", ".join(names.of(event.task_id, span.first, span.last) for span in event.spans)
 
 
-def _children(span: Any) -> str:
-    return f"child {span.first}" if span.first == span.last else f"children {span.first} to {span.last}"
-
-
-def _child(event: Any) -> str:
-    text = f"child {event.child}, dispatch {event.ordinal}, attempt {event.attempt}"
+def _child(event: Any, names: ChildNames) -> str:
+    text = f"{names.of(event.task_id, event.child, event.child)}, dispatch {event.ordinal}, attempt {event.attempt}"
     if getattr(event, "sequence", 0):
         text += f", checkpoint {event.sequence}"
     return text
 
 
-def _completed(event: Any) -> str:
-    return f"{_child(event)}, {event.at - event.started_at} ms, result {event.result}"
+def _completed(event: Any, names: ChildNames) -> str:
+    return f"{_child(event, names)}, {event.at - event.started_at} ms, result {event.result}"
 
 
-def _checkpointed(event: Any) -> str:
-    return f"{_child(event)}, state {event.state}"
+def _checkpointed(event: Any, names: ChildNames) -> str:
+    return f"{_child(event, names)}, state {event.state}"
 
 
-def _failed(event: Any) -> str:
+def _failed(event: Any, names: ChildNames) -> str:
     final = "" if event.retryable else ", not to be retried"
-    return f"{_child(event)}, {event.reason}: {event.error_type}: {event.message}{final}"
+    return f"{_child(event, names)}, {event.reason}: {event.error_type}: {event.message}{final}"
 
 
-def _returned(event: Any) -> str:
-    return _child(event) if event.why is None else f"{_child(event)}, {event.why.code}: {event.why.detail}"
+def _returned(event: Any, names: ChildNames) -> str:
+    why = "" if event.why is None else f", {event.why.code}: {event.why.detail}"
+    return f"{_child(event, names)}{why}"
 
 
 def _schedule_set(event: Any) -> str:
@@ -140,6 +169,8 @@ _TEXTS: Final[dict[str, Callable[[Any], str]]] = {
     "TaskRequested": _requested,
     "TaskRedriven": _redriven,
     "TaskPlanned": _planned,
+}
+_OF_CHILDREN: Final[dict[str, Callable[[Any, ChildNames], str]]] = {
     "TaskPlanProgressed": _page,
     "ChildrenDispatched": _releases,
     "ChildrenStopping": _releases,

@@ -53,8 +53,9 @@ def _find(client: Client, name: str) -> None:
 
 def _print(client: Client, task: str | None, position: int | None, moment: int | None, *, as_json: bool) -> None:
     from streamsched.audit.document import entry
-    from streamsched.cli.event_text import event_text
+    from streamsched.cli.event_text import ChildNames, event_text
 
+    names = ChildNames()
     if not as_json:
         out(LINE.format("TIME", "PLACE", "TASK OR SCHEDULE", "EVENT", "DETAILS"))
     for record, event in client.history(task, until_position=position, until_time=moment):
@@ -64,7 +65,7 @@ def _print(client: Client, task: str | None, position: int | None, moment: int |
             out(_line(record, "?", "(undecodable)", str(event)))
         else:
             about = str(getattr(event, "schedule_id", "") or getattr(event, "task_id", "-"))
-            out(_line(record, about, type(event).__name__, event_text(event)))
+            out(_line(record, about, type(event).__name__, event_text(event, names)))
 
 
 def _line(record: Record, task: str, event: str, details: str) -> str:
