@@ -192,9 +192,9 @@ def _print(report: Report, what: str = "") -> None:
     for told in report.notes:
         note(told)
     for count, about in (
-        (report.void, "events without effect: late or repeated ones"),
-        (report.unreadable, "records of the journal that cannot be read: 'streamsched dead-letters' shows them"),
-        (report.unjudged, "decisions not judged: their basis lies too far back"),
+        (report.void, "without effect: late or repeated events"),
+        (report.unreadable, "unreadable records of the journal: 'streamsched dead-letters' shows them"),
+        (report.unjudged, "not judged: decisions whose basis lies too far back"),
     ):
         if count:
             note(f"{count:,} {about}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeVar, get_args
@@ -54,7 +55,7 @@ class LocalContext(ChildContext):
         return super()._steps(iterable, done, every or 1)
 
 
-class ObservedTransport(LocalTransport):
+class ObservedTransport(LocalTransport, ABC):
     """The transport of one attempt at a child: it sees each checkpoint when it is taken, and lets the child die."""
 
     def __init__(self, crash: CrashPoint | None) -> None:
@@ -100,9 +101,9 @@ class ObservedTransport(LocalTransport):
         if self.died:
             raise ChildDied
 
+    @abstractmethod
     def checkpointed(self, state: str, number: int, covered: int) -> None:
         """Take a checkpoint: JSON, its number, and how many emitted records it covers."""
-        raise NotImplementedError
 
 
 def context_of(transport: ObservedTransport, kind: type[ChildContext] = LocalContext, **fields: Any) -> ChildContext:

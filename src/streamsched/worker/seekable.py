@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +15,17 @@ class Result:
     value: Any
 
 
-class Seekable:
-    """What can go on behind its first elements at once, as the results of a reduce.
+class Seekable(ABC):
+    """What can continue behind its first elements at once, as the results of a reduce.
 
     ``word`` names a place in it, in the states of ``resume``.
     """
 
     word = "resume"
 
+    @abstractmethod
     def seek(self, done: int) -> None:
-        """Go on at a place: behind the first ``done`` elements."""
-        raise NotImplementedError
+        """Continue at a place: behind the first ``done`` elements."""
 
     def place(self, done: int) -> int:
         """Return the place behind the element at ``done``, which was the last one."""
@@ -40,5 +41,5 @@ class InputRecords(Seekable):
     def __iter__(self) -> InputRecords:
         return self
 
-    def __next__(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def __next__(self) -> Any: ...
