@@ -34,8 +34,8 @@ class PoolFaults:
         self._world = world
         self._node = node
         self._who = f"{node.name}/pool"
-        self._back: set[tuple[str, int]] = set()
-        """Children that go on here from what was told of them and is not durable."""
+        self._back: dict[tuple[str, int], tuple[int, str | None] | None] = {}
+        """Children that continue here from a state that is not durable: token and state, once they have begun again."""
 
     def strike(self, place: str, task_id: str, child: int) -> Fault | None:
         """Tell what strikes here; a job that takes its worker down once does so each time."""
@@ -50,7 +50,7 @@ class PoolFaults:
             world.deadly.add((task_id, child))
             return self.strike(place, task_id, child)
         if fault.kind == AGAIN:
-            self._back.add((task_id, child))
+            self._back[task_id, child] = None
         world.happens(fault.kind, f"{node.name}: {fault.kind}: child {child} of {task_id}")
         return fault
 
@@ -64,8 +64,7 @@ class PoolFaults:
         if not node.able:
             world.faults.append(f"{node.name} runs child {job.child} of {job.task_id}, which it does not allow")
         world.check_transactions(node)
-        if (job.task_id, job.child) in self._back:
-            self._back.discard((job.task_id, job.child))
+        if self._is_back(job):
             return
         world.evidence.append(
             Started(world.ends(), node.name, job.task_id, job.child, job.attempt, job.token, job.sequence, job.state)
@@ -77,6 +76,18 @@ class PoolFaults:
             if fault is not None:
                 self._cancel(job.task_id, fault)
                 break
+
+    def _is_back(self, job: jobs.Job) -> bool:
+        """Return whether a job came back here and continues from a state that is not durable, also a second time."""
+        child = job.task_id, job.child
+        if child not in self._back:
+            return False
+        if self._back[child] is None:
+            self._back[child] = job.token, job.state
+        elif self._back[child] != (job.token, job.state):
+            del self._back[child]
+            return False
+        return True
 
     def _cancel(self, task_id: str, fault: Fault) -> None:
         """Have a task cancelled in a moment, and redriven later."""
