@@ -32,9 +32,10 @@ class ChildNames:
     def of(self, task_id: str, first: int, last: int) -> str:
         """Return what the children from ``first`` to ``last`` are called."""
         begin, end = self._stages.get(task_id, (0, 1 << 62))
-        if first == last:
-            return "split" if first < begin else f"child {first - begin}" if first < end else "reduce"
-        return f"children {max(0, first - begin)} to {last - begin}"
+        low, high = max(first, begin) - begin, min(last, end - 1) - begin
+        work = f"child {low}" if low == high else f"children {low} to {high}"
+        names = (first < begin and "split", low <= high and work, last >= end and "reduce")
+        return ", ".join(name for name in names if name)
 
 
 def event_text(event: Any, names: ChildNames) -> str:

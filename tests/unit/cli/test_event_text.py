@@ -50,5 +50,17 @@ def test_without_a_split_child_numbers_are_those_of_the_events() -> None:
     ]  # fmt: skip
 
 
+def test_a_range_that_crosses_stages_names_each() -> None:
+    def cancelled(split: bool, first: int, last: int) -> str:
+        planned = fact(e.TaskPlanned, 0, 0 if split else 3, "{}", "", 0, fan_in=1, split=split)
+        pages = [page(1, 3)] if split else []
+        return texts(planned, *pages, fact(e.ChildrenCancelled, (e.Span(first, last),), "", 0))[-1]
+
+    assert cancelled(False, 1, 3) == "children 1 to 2, reduce"
+    assert cancelled(False, 2, 3) == "child 2, reduce"
+    assert cancelled(True, 0, 4) == "split, children 0 to 2, reduce"
+    assert cancelled(True, 0, 1) == "split, child 0"
+
+
 def test_a_history_that_begins_later_keeps_the_numbers_of_the_events() -> None:
     assert texts(started(5))[0].startswith("child 5,")
