@@ -8,7 +8,7 @@ HISTORIES ?= 10000
 FIRST ?= 1
 ROUNDS ?= 20
 
-.PHONY: help setup demo broker test test-fast mutants soak chaos lint schemas options format bench bench-quick clean
+.PHONY: help setup demo broker test test-fast mutants soak chaos lint schemas options openapi ui pictures format bench bench-quick clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
@@ -55,6 +55,19 @@ schemas: $(READY) ## write the schemas of new events, and of events with new fie
 
 options: $(READY) ## write the options of all commands into docs/settings.md
 	@$(BIN)/python -m tools.options
+
+openapi: $(READY) ## write the document of the HTTP API into schemas/openapi.json
+	@$(BIN)/python -m tools.openapi
+
+ui: ui/node_modules/.ready ## build the pages of the server into src/streamsched/ui (needs Node)
+	@cd ui && npm run --silent check && npm run --silent build
+
+ui/node_modules/.ready: ui/package.json
+	cd ui && npm install --no-package-lock --no-audit --no-fund
+	@touch $@
+
+pictures: $(READY) ## make the pictures in docs/pictures, from a real run (needs Chromium and Playwright for Python)
+	@$(BIN)/python -m tools.pictures
 
 format: $(READY) ## format the code
 	$(BIN)/ruff check --fix .

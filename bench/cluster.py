@@ -64,8 +64,12 @@ class Node:
 
     def await_ready(self) -> None:
         """Return when the node has joined its group."""
+        self.await_said(b" ready")
+
+    def await_said(self, words: bytes) -> None:
+        """Return when it has written this."""
         limit = time.monotonic() + READY_LIMIT
-        while b" ready" not in self._said.read_bytes():
+        while words not in self._said.read_bytes():
             if self.process.poll() is not None or time.monotonic() > limit:
                 raise BenchError(f"{self.role} did not start: {self.said()}")
             time.sleep(0.002)

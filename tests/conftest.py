@@ -24,6 +24,7 @@ _MARKS: Final[dict[str, tuple[str, ...]]] = {
     "poison": ("unit",),
     "property": ("property", "slow"),
     "simulation": ("simulation",),
+    "ui": ("unit", "slow"),
     "unit": ("unit",),
 }
 """The marks of every test in a folder; a broker elsewhere than in ``kafka`` is marked at the test."""

@@ -261,8 +261,13 @@ class Broker:
         self._process = None
 
     def pause(self) -> None:
-        """Freeze it: connections stay open and nothing is answered."""
-        self._started().send_signal(signal.SIGSTOP)
+        """Freeze it: connections stay open and nothing is answered.
+
+        Returns when it stands still: until every thread has taken the signal, some may still answer.
+        """
+        process = self._started()
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Thaw it."""

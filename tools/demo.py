@@ -32,11 +32,21 @@ def main() -> int:
     else:
         task_id = f"demo-{time.strftime('%Y%m%d-%H%M%S')}"
     command = [*STREAMSCHED, "run", "examples/print-numbers.yaml", "-p", "n=1000000", "--task-id", task_id]
+    command += ["--http", "127.0.0.1:0"]
     print(f"$ streamsched {' '.join(command[3:])}", flush=True)
-    try:
-        return subprocess.run(command, cwd=ROOT, check=False).returncode
-    except KeyboardInterrupt:
-        return 130
+    code = finished(subprocess.Popen(command, cwd=ROOT))
+    if not code:
+        print("All of it, with its page, is still there: .venv/bin/streamsched up --ui", flush=True)
+    return code
+
+
+def finished(run: subprocess.Popen[bytes]) -> int:
+    """Wait for a run; Ctrl-C, which it gets too, is its own to deal with."""
+    while True:
+        try:
+            return run.wait()
+        except KeyboardInterrupt:
+            continue
 
 
 if __name__ == "__main__":

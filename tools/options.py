@@ -57,12 +57,11 @@ def _names(parameter: Any) -> str:
 
 
 def _default(parameter: Any) -> str:
-    """Say from which variable of the environment it is taken, and what it is by itself."""
-    environment = f" [env: {parameter.envvar}]" if parameter.envvar else ""
+    """Return what an option is by itself, where its help does not say so."""
     if parameter.is_flag or parameter.default in (None, "", ()) or not parameter.show_default:
-        return environment
+        return ""
     value = f"{parameter.default:g}" if isinstance(parameter.default, float) else parameter.default
-    return f"{environment} Default: {value}."
+    return f" Default: {value}."
 
 
 def written(document: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import wraps
 from itertools import islice
 from pathlib import Path
@@ -16,8 +16,12 @@ from streamsched.installation.settings import load_settings
 from streamsched.queries.tasks import late
 
 if TYPE_CHECKING:
-    from streamsched.commands.redrive import Redriven
-    from streamsched.commands.request import AnyTemplate, Params, Wanted
+    import builtins
+
+    from streamsched.commands.redrive import Redriven, RedrivePreview
+    from streamsched.commands.request import Wanted
+    from streamsched.queries.failures import FailureStatus
+    from streamsched.queries.logs import LogLine
     from streamsched.queries.status import ChildStatus, TaskStatus
     from streamsched.task import Task
 
@@ -49,6 +53,16 @@ def _iterated(
     return call
 
 
+def _task(
+    method: Callable[Concatenate[Client, P], Task],
+) -> Callable[Concatenate[AsyncClient, P], Coroutine[Any, Any, AsyncTask]]:
+    @wraps(method)
+    async def call(self: AsyncClient, /, *args: P.args, **kwargs: P.kwargs) -> AsyncTask:
+        return AsyncTask(self, await self.call(lambda client: method(client, *args, **kwargs)))
+
+    return call
+
+
 class AsyncClient:
     """A connection to one installation, as ``Client``. Use it as an async context manager, in one event loop.
 
@@ -63,9 +77,10 @@ class AsyncClient:
         data_dir: Path | str | None = None,
         prefix: str | None = None,
         config: Path | str | None = None,
+        url: str | None = None,
     ) -> None:
         path = Path(config) if config else None
-        self._settings = load_settings(path, brokers=brokers, data_dir=data_dir, prefix=prefix)
+        self._settings = load_settings(path, brokers=brokers, data_dir=data_dir, prefix=prefix, server=url)
         self._thread = ThreadPoolExecutor(1, "streamsched-client")
         self._client: Client | None = None
 
@@ -85,17 +100,17 @@ class AsyncClient:
     @property
     def embedded(self) -> bool:
         """Whether this is the embedded log."""
-        return not self._settings.brokers
+        return self._settings.embedded
 
     async def call(self, function: Callable[[Client], R]) -> R:
         """Call a function with the client, in the thread of the client."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: function(self._opened()))
 
-    async def each(self, make: Callable[[Client], Iterator[R]]) -> AsyncIterator[R]:
-        """Iterate over what a function makes of the client, in the thread of the client."""
+    async def each(self, make: Callable[[Client], Iterator[R]], together: int = TOGETHER) -> AsyncGenerator[R]:
+        """Iterate over what a function makes of the client, in the thread of the client, so many entries at once."""
         iterator = await self.call(make)
         try:
-            while some := await self.call(lambda _: list(islice(iterator, TOGETHER))):
+            while some := await self.call(lambda _: list(islice(iterator, together))):
                 for entry in some:
                     yield entry
         finally:
@@ -114,35 +129,14 @@ class AsyncClient:
 
     # --- tasks ------------------------------------------------------------------------------------------------------
 
-    async def submit(
-        self,
-        template: AnyTemplate,
-        params: Params = None,
-        *,
-        task_id: str | None = None,
-        priority: int = 0,
-        origin: str = "submit",
-    ) -> AsyncTask:
-        """Request a task, as ``Client.submit``."""
-        return AsyncTask(
-            self,
-            await self.call(
-                lambda client: client.submit(template, params, task_id=task_id, priority=priority, origin=origin)
-            ),
-        )
-
-    async def submit_many(self, wanted: Iterable[Wanted], *, origin: str = "submit") -> list[AsyncTask]:
+    async def submit_many(self, wanted: Iterable[Wanted], *, origin: str = "submit") -> builtins.list[AsyncTask]:
         """Request tasks, as ``Client.submit_many``."""
         requests = list(wanted)
         made = await self.call(lambda client: client.submit_many(requests, origin=origin))
         return [AsyncTask(self, task) for task in made]
 
-    async def task(self, task_id: str, *, first: bool = False) -> AsyncTask:
-        """Return a handle of a task; whether it exists is not looked at."""
-        return AsyncTask(self, await self.call(lambda client: client.task(task_id, first=first)))
-
     async def follow(self, task_id: str, interval: float = LOOK_S) -> AsyncIterator[TaskStatus]:
-        """Yield the status of a task now and each ``interval`` seconds, until it is done."""
+        """Yield the status of a task now and each ``interval`` seconds, until it has ended."""
         while True:
             status = await self._now(task_id)
             yield status
@@ -150,14 +144,14 @@ class AsyncClient:
                 return
             await asyncio.sleep(interval)
 
-    async def follow_active(self, interval: float = LOOK_S) -> AsyncIterator[list[TaskStatus]]:
+    async def follow_active(self, interval: float = LOOK_S) -> AsyncIterator[builtins.list[TaskStatus]]:
         """Yield the statuses of all active tasks now and each ``interval`` seconds, for ever."""
         while True:
             yield await self.call(lambda client: next(client.follow_active()))
             await asyncio.sleep(interval)
 
     async def wait(self, task_id: str, timeout: float | None = None) -> TaskStatus:
-        """Wait until a task is done and return its status. Raise NoSuchTask; TimeoutError after ``timeout`` seconds."""
+        """Wait until a task has ended; returns its status. Raise NoSuchTask; TimeoutError after ``timeout`` seconds."""
         loop = asyncio.get_running_loop()
         end = loop.time() + (float("inf") if timeout is None else timeout)
         while not (status := await self._now(task_id)).done:
@@ -169,15 +163,40 @@ class AsyncClient:
     async def _now(self, task_id: str) -> TaskStatus:
         return await self.call(lambda client: next(client.follow(task_id)))
 
+    submit = _task(Client.submit)
+    task = _task(Client.task)
     halted = _awaited(Client.halted)
     cancel = _awaited(Client.cancel)
+    pause = _awaited(Client.pause)
+    resume = _awaited(Client.resume)
+    set_limits = _awaited(Client.set_limits)
     redrive = _awaited(Client.redrive)
     status = _awaited(Client.status)
     missing = _awaited(Client.missing)
+    why = _awaited(Client.why)
     tasks = _awaited(Client.tasks)
+    list = _awaited(Client.list)
     children = _iterated(Client.children)
+    child = _awaited(Client.child)
+    arguments = _awaited(Client.arguments)
+    attempts = _iterated(Client.attempts)
     results = _iterated(Client.results)
     result = _awaited(Client.result)
+    failures = _awaited(Client.failures)
+    scaling = _awaited(Client.scaling)
+    report = _awaited(Client.report)
+
+    async def logs(self, task_id: str, child: str | None = None, *, follow: bool = False) -> AsyncIterator[LogLine]:
+        """Yield what the handlers of a task have printed, as ``Client.logs``."""
+        parts = self.each(lambda client: client._reach.log_parts(task_id, child, follow=follow), 1)  # noqa: SLF001
+        async with aclosing(parts):
+            async for part in parts:
+                for line in part:
+                    yield line
+                if not part:
+                    await asyncio.sleep(LOOK_S)
+
+    task_ids = _awaited(Client.task_ids)
     certify = _awaited(Client.certify)
 
     # --- schedules and the installation -----------------------------------------------------------------------------
@@ -197,7 +216,6 @@ class AsyncClient:
     nodes = _awaited(Client.nodes)
     history = _iterated(Client.history)
     rebuild = _awaited(Client.rebuild)
-    topic = _awaited(Client.topic)
     dead_letters = _iterated(Client.dead_letters)
     dead_letter = _awaited(Client.dead_letter)
     set_aside = _awaited(Client.set_aside)
@@ -219,25 +237,54 @@ class AsyncTask:
         return await self._client.status(self.task_id)
 
     async def wait(self, timeout: float | None = None) -> TaskStatus:
-        """Wait until the task is done and return its status. Raise NoSuchTask; TimeoutError after so many seconds."""
+        """Wait until the task has ended and return its status. Raise NoSuchTask; TimeoutError after so many seconds."""
         return await self._client.wait(self.task_id, timeout)
 
-    def children(self, state: str | None = None) -> AsyncIterator[ChildStatus]:
-        """Yield the children in order, those in ``state`` if it is given. Raise NoSuchTask."""
-        return self._client.children(self.task_id, state)
+    def children(self, state: str | None = None, *, where: str | None = None) -> AsyncIterator[ChildStatus]:
+        """Yield the children in order, those in ``state`` and those that meet the selector ``where``.
 
-    def results(self) -> AsyncIterator[ChildStatus]:
-        """Yield the children that succeeded, in order, with their results. Raise NoSuchTask."""
-        return self._client.results(self.task_id)
+        Raise NoSuchTask, SelectorError.
+        """
+        return self._client.children(self.task_id, state, where=where)
+
+    def results(self, *, where: str | None = None) -> AsyncIterator[ChildStatus]:
+        """Yield the children that succeeded (and meet ``where``), in order, with their results. Raise NoSuchTask."""
+        return self._client.results(self.task_id, where=where)
 
     async def result(self) -> Any:
         """Return what the reduce has returned. Raise NoSuchTask; NoResult without one that succeeded."""
         return await self._client.result(self.task_id)
 
-    async def cancel(self, reason: str = "") -> TaskStatus:
-        """Request the cancellation, unless the task is done; returns its status before that. Raise NoSuchTask."""
-        return await self._client.cancel(self.task_id, reason)
+    async def failures(self) -> list[FailureStatus]:
+        """Return the failures by their causes, those with the most attempts first. Raise NoSuchTask."""
+        return await self._client.failures(self.task_id)
 
-    async def redrive(self, *, everything: bool = False, restart: bool = False, reason: str = "") -> Redriven:
-        """Run the children that did not succeed again, or all of them, as ``Client.redrive``."""
-        return await self._client.redrive(self.task_id, everything=everything, restart=restart, reason=reason)
+    async def cancel(self, reason: str = "", *, kill: bool = False) -> TaskStatus:
+        """Request the cancellation, unless the task has ended, as ``Task.cancel``. Raise NoSuchTask."""
+        return await self._client.cancel(self.task_id, reason, kill=kill)
+
+    async def pause(self, *, now: bool = False, reason: str = "") -> TaskStatus:
+        """Hold the task, as ``Task.pause``. Raise NoSuchTask, NotHoldable."""
+        return await self._client.pause(self.task_id, now=now, reason=reason)
+
+    async def resume(self, *, reason: str = "") -> TaskStatus:
+        """End the hold; returns the status after that. Raise NoSuchTask, NotHoldable."""
+        return await self._client.resume(self.task_id, reason=reason)
+
+    async def set_limits(self, *, reason: str = "", **limits: object) -> TaskStatus:
+        """Replace the limits that are named, as ``Task.set_limits``. Raise NoSuchTask, InputError, NotChangeable."""
+        return await self._client.set_limits(self.task_id, reason=reason, **limits)
+
+    async def redrive(
+        self, *, where: str | None = None, everything: bool = False, restart: bool = False, reason: str = ""
+    ) -> Redriven:
+        """Run the children that did not succeed (and meet ``where``) again, or all, as ``Client.redrive``."""
+        return await self._client.redrive(
+            self.task_id, where=where, everything=everything, restart=restart, reason=reason
+        )
+
+    async def preview_redrive(self, *, where: str | None = None, everything: bool = False) -> RedrivePreview:
+        """Return how many children ``redrive`` would run again, and of which states; nothing is written."""
+        return await self._client.call(
+            lambda client: client.task(self.task_id).preview_redrive(where=where, everything=everything)
+        )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Fields = Mapping[str, Any]
-_OPTIONS: Final = ("task_id", "priority", "client", "slots", "data_dir", "child", "schedule_id")
+_OPTIONS: Final = ("task_id", "priority", "labels", "client", "slots", "data_dir", "child", "schedule_id")
 """What the methods of a job take beside the task's variables."""
 
 
@@ -44,6 +44,12 @@ def job(
     retry: Fields | None = None,
     failure: Fields | None = None,
     reduce: Callable[..., Any] | Fields | None = None,
+    queue: str | None = None,
+    deadline: Span | None = None,
+    parallelism: int | None = None,
+    rate: str | None = None,
+    fairness: Fields | None = None,
+    labels: Mapping[str, str] | None = None,
     schedule: Fields | None = None,
     **child: Any,
 ) -> Callable[[Callable[P, R]], Job[P, R]]:
@@ -59,18 +65,26 @@ def job(
         retry: the fields of ``child.retry``.
         failure: the fields of ``failure``.
         reduce: the function of ``reduce``, or its fields.
+        queue: as ``queue``: whose workers run its tasks.
+        deadline: as ``deadline``: how long a task may take.
+        parallelism: as ``parallelism``: how many children may run at once.
+        rate: as ``rate``: how many children may begin in a time, such as ``100/s``.
+        fairness: the fields of ``fairness``.
+        labels: as ``labels``: what its tasks are found by.
         schedule: the fields of ``schedule`` in a template's file, for ``Job.create_schedule``.
-        child: any other field of ``child``; ``setup`` may be a function.
+        child: any other field of ``child``, such as ``needs``; ``setup`` may be a function.
 
     What is wrong raises InputError when the job is first used, not when its module is imported.
     """
     if not isinstance(split, Split):
         raise TypeError(f"split= takes what a function of streamsched.split returns, not {split!r}")
-    given = {"timeout": timeout, "heartbeat": heartbeat, "retry": retry, **child}
     options = {
-        "split": split, "name": name, "args": args or {}, "params": params or {},
-        "child": {field: value for field, value in given.items() if value is not None},
-        "failure": failure, "reduce": reduce, "schedule": schedule,
+        "split": split, "name": name, "args": args or {}, "params": params or {}, "reduce": reduce,
+        "child": {"timeout": timeout, "heartbeat": heartbeat, "retry": retry, **child},
+        "others": {
+            "failure": failure, "queue": queue, "deadline": deadline, "parallelism": parallelism, "rate": rate,
+            "fairness": fairness, "labels": labels, "schedule": schedule,
+        },
     }  # fmt: skip
     return lambda function: Job(function, options)
 
@@ -130,20 +144,33 @@ class Job(Generic[P, R]):
 
         return plan(self.template, self._checked(params))
 
-    def request(self, *, task_id: str | None = None, priority: int = 0, **params: Any) -> Wanted:
+    def request(
+        self,
+        *,
+        task_id: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        **params: Any,
+    ) -> Wanted:
         """Return a request for ``Client.submit_many``. Raise InputError."""
         from streamsched.commands.request import want
 
-        return want(self.template, self._checked(params), task_id=task_id, priority=priority)
+        return want(self.template, self._checked(params), task_id=task_id, priority=priority, labels=labels)
 
     def submit(
-        self, *, task_id: str | None = None, priority: int = 0, client: Client | None = None, **params: Any
+        self,
+        *,
+        task_id: str | None = None,
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        client: Client | None = None,
+        **params: Any,
     ) -> Task:
         """Request a task with these variables, as ``Client.submit`` does.
 
-        Without a client the task has one of its own, made from the environment and ``streamsched.toml``.
+        Without a client the task has one of its own, made from the environment.
         """
-        wanted = self.request(task_id=task_id, priority=priority, **params)
+        wanted = self.request(task_id=task_id, priority=priority, labels=labels, **params)
         if client is not None:
             return client.submit_many([wanted])[0]
         from streamsched.client import Client
@@ -160,15 +187,16 @@ class Job(Generic[P, R]):
         *,
         task_id: str | None = None,
         priority: int = 0,
+        labels: Mapping[str, str] | None = None,
         slots: int = 1,
         data_dir: Path | str | None = None,
         **params: Any,
     ) -> Task:
-        """Submit a task and work on it in this process until it is done, as ``streamsched.run`` does.
+        """Submit a task and work on it in this process until it has ended, as ``streamsched.run`` does.
 
         The handler runs in processes that import its module, from where this one did.
         """
-        wanted = self.request(task_id=task_id, priority=priority, **params)
+        wanted = self.request(task_id=task_id, priority=priority, labels=labels, **params)
         from streamsched.client import Client
         from streamsched.hosting.run import work_on
         from streamsched.installation.settings import load_settings

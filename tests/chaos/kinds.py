@@ -1,24 +1,25 @@
-"""The kinds of fault. Each strikes a busy installation and returns the seconds until work went on, where that is meant.
+"""The kinds of fault. Each strikes a busy installation and returns after how many seconds work went on, or None.
 
-Work goes on when a new durable record shows it: of a child that the struck worker held, by a later owner; of a task
-that the struck scheduler decided for, by another one; of each schedule, by another one; any record at all, made after a
-struck broker answers again.
+A new durable record shows that work goes on:
+
+- after a worker was struck: a record of a child that it held, by a later owner;
+- after a scheduler was struck: a decision of another one, about a task or about each schedule that it decided for;
+- after a broker was struck: any record, once the broker answers again.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import IsolationLevel, TopicPartition
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
-
 from streamsched.log.topics import Topics
+from tests.chaos.ends import stays_open
 from tests.chaos.node import Node
 from tests.chaos.schedules import TWO_MINUTES, kill_schedulers
 from tests.chaos.site import SPARE, Setting, Site, Stuck
@@ -29,20 +30,18 @@ from tools.broker import Broker
 Strike = Callable[[Site], float | None]
 AFTER_TAKEOVER: Final = 2.0
 """Seconds that a frozen node stays frozen after others have taken over."""
-FREEZES: Final = 40
-"""How often a worker is frozen, too shortly to be missed, until it is in a transaction."""
 DISK: Final = 8 * 1024 * 1024
-BORNE: Final = 20
-"""Seconds by which a scheduler's clock may be wrong, and less than the minute that two may differ."""
-BROKER_AWAY: Final = 13.0
-"""Seconds without a broker: longer than a transaction may take, and than a session."""
+TOLERATED_S: Final = 20
+"""By how much a scheduler's clock is wrong in rounds in which it goes on deciding: a minute is allowed."""
+BROKER_AWAY_S: Final = 13.0
+"""How long a broker is away: longer than a transaction may take, and than a session."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault. ``prepare`` starts those nodes that have to be special before all others.
+    """A kind of fault, and what it needs: ``cluster``, several brokers; ``disks``, small disks.
 
-    ``cluster``: it needs several brokers. ``disks``: it needs small disks.
+    ``prepare`` starts nodes of its own, before the ordinary ones are started.
     """
 
     name: str
@@ -69,25 +68,29 @@ def kill_worker(*, whole: bool) -> Strike:
     return strike
 
 
+def in_transactions(site: Site) -> None:
+    """Start a worker that can be held in a transaction."""
+    path = [str(Path(__file__).parent / "hold"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    site.start_worker(env={"PYTHONPATH": os.pathsep.join(path), "CHAOS_HOLD": str(_hold(site))})
+
+
 def kill_worker_in_transaction(site: Site) -> float:
-    """Kill all of a worker while a transaction of its own is open: it is frozen, and let go again, until one is."""
-    victim, _ = _worker(site, site.workload.hot.task_id)
+    """Kill all of a worker while a transaction of its own is open: its records are written, and their end is not."""
+    victim = site.workers()[0]
     site.killed.add(victim.name)
-    for freeze in range(FREEZES):
-        site.notes["frozen before"] = freeze
-        victim.strike(signal.SIGSTOP, whole=True)
-        held = site.watch.held(victim.name)
-        if _left_open(site):
-            begun = time.monotonic()
-            victim.strike(signal.SIGKILL, whole=True)
-            return _taken_over(site, begun, held)
-        victim.strike(signal.SIGCONT, whole=True)
-        time.sleep(0.1 + 0.1 * site.random.random())
-    raise Stuck(f"{victim.name} was frozen {FREEZES} times, and never in a transaction")
+    _hold(site).touch()
+    site.until(_hold(site).with_suffix(".held").exists, f"{victim.name} is in a transaction")
+    if not stays_open(site.broker.address, f"{site.prefix}."):
+        raise Stuck(f"{victim.name} is held in a transaction, and none is open")
+    held = site.watch.held(victim.name)
+    site.notes |= {"victim": victim.name, "held": len(held)}
+    begun = time.monotonic()
+    victim.strike(signal.SIGKILL, whole=True)
+    return _taken_over(site, begun, held)
 
 
 def freeze_worker(*, whole: bool, to_the_end: bool = False) -> Strike:
-    """Freeze a worker until others took over, or until all is done, and thaw the zombie."""
+    """Freeze a worker until others have taken over, or until all is done; then thaw the zombie."""
 
     def strike(site: Site) -> float:
         victim, held = _worker(site)
@@ -104,7 +107,7 @@ def freeze_worker(*, whole: bool, to_the_end: bool = False) -> Strike:
 
 
 def freeze_worker_for(seconds: float) -> Strike:
-    """Freeze a worker for a moment: whether it loses its partitions or not, its children go on."""
+    """Freeze a worker for so long: whether or not it loses its partitions, its children go on."""
 
     def strike(site: Site) -> float:
         victim, held = _worker(site)
@@ -131,7 +134,7 @@ def drain_worker(signals: int) -> Strike:
 
 
 def kill_executor(site: Site) -> float:
-    """Kill a process in which a child runs."""
+    """Kill an executor in which a child runs."""
     victim, held = _worker(site)
     folder = site.nodes.folder / "notes"
     noted = [process for process in victim.executors() if list(folder.glob(f"*/{process.pid}.txt"))]
@@ -158,7 +161,7 @@ def kill_scheduler(*, whole: bool) -> Strike:
 
 
 def freeze_scheduler(site: Site) -> float:
-    """Freeze a scheduler until another took over, and thaw the zombie."""
+    """Freeze a scheduler until another has taken over; then thaw the zombie."""
     victim, task_id = site.decider()
     begun = time.monotonic()
     victim.strike(signal.SIGSTOP, whole=True)
@@ -187,9 +190,9 @@ def kill_broker(site: Site) -> float:
 
 
 def stop_broker(site: Site) -> float:
-    """Stop the broker in order, for longer than a transaction may take."""
+    """Shut the broker down in order, for longer than a transaction may take."""
     site.lone.stop()
-    time.sleep(BROKER_AWAY)
+    time.sleep(BROKER_AWAY_S)
     site.lone.start()
     return _anything(site)
 
@@ -207,7 +210,7 @@ def freeze_broker_for(seconds: float) -> Strike:
 
 
 def kill_leader(choose: Callable[[Site], Broker]) -> Strike:
-    """Kill one of several brokers; it comes back when work goes on without it."""
+    """Kill one of several brokers, and start it again once work goes on without it."""
 
     def strike(site: Site) -> float:
         victim = choose(site)
@@ -233,7 +236,7 @@ def _worker_coordinator(site: Site) -> Broker:
 
 
 def come_and_go(site: Site) -> None:
-    """Add and stop workers and schedulers while the group is still about the ones before."""
+    """Start and stop workers and schedulers while their groups still rebalance."""
     for _ in range(2):
         added = [site.start_worker(), site.start_scheduler()]
         time.sleep(site.random.random())
@@ -244,15 +247,15 @@ def come_and_go(site: Site) -> None:
 
 
 def clocks_apart(site: Site) -> None:
-    """Start workers whose clocks are hours apart, and schedulers that are as far apart as is borne."""
-    for number, wrong_by in enumerate((BORNE, -BORNE)):
+    """Start workers whose clocks are hours apart, and schedulers whose clocks differ as much as is tolerated."""
+    for number, wrong_by in enumerate((TOLERATED_S, -TOLERATED_S)):
         site.start_scheduler(env=_clock(site, f"scheduler-{number}", wrong_by).env)
     for number, wrong_by in enumerate((2 * HOUR, -2 * HOUR, 0)):
         site.start_worker(env=_clock(site, f"worker-{number}", wrong_by).env)
 
 
 def clocks_jump(site: Site) -> float:
-    """Turn the clocks of a worker and of a scheduler by a day, one on and one back, and set the latter right again."""
+    """Set the clocks of a worker and a scheduler a day forward and a day back; then set the scheduler's right."""
     victim, held = _worker(site)
     decider, _ = site.decider()
     days = site.random.sample((24 * HOUR, -24 * HOUR), 2)
@@ -267,7 +270,7 @@ def clocks_jump(site: Site) -> float:
 
 
 def kill_among_wrong_clocks(site: Site) -> float | None:
-    """Kill a worker whose clock, and its successors' clocks, are hours apart."""
+    """Kill a worker whose clock is hours apart from its successors'."""
     seconds = kill_worker(whole=True)(site)
     _check_clocks(site)
     return seconds
@@ -278,7 +281,7 @@ def _clock(site: Site, name: str, wrong_by: float) -> Clock:
 
 
 def _check_clocks(site: Site) -> None:
-    """The clocks were wrong, as their nodes said, and yet no event bears a time that is."""
+    """Check that nodes noticed their wrong clocks, and that the times of all events are right nevertheless."""
     assert any("the clock of this machine is" in said for said in site.nodes.said_by_each()), "none said so"
     now = time.time() * 1000
     wrong = max(abs(now - seen.event.at) for seen in site.watch.seen) // 1000
@@ -287,7 +290,7 @@ def _check_clocks(site: Site) -> None:
 
 
 def on_small_disks(site: Site) -> None:
-    """Start a scheduler and a worker whose data and log are on a disk of their own each."""
+    """Start a scheduler and a worker, each with its data and its log file on a small disk of its own."""
     for number, start in enumerate((site.start_scheduler, site.start_worker)):
         disk = SmallDisk(site.nodes.folder / f"disk-{number}", DISK)
         site.cleanup.callback(disk.unmount)
@@ -297,24 +300,29 @@ def on_small_disks(site: Site) -> None:
 
 
 def fill_disks(site: Site) -> float:
-    """Fill the disks of a scheduler, with its view, and of a worker."""
+    """Fill these disks: the scheduler can no longer write its view."""
     for disk in site.disks:
         disk.fill()
     return _anything(site)
 
 
-# --- what is asked --------------------------------------------------------------------------------------------------
+# --- whether work goes on -------------------------------------------------------------------------------------------
 
 
-def _worker(site: Site, task_id: str = "") -> tuple[Node, dict[ChildKey, int]]:
-    victim = site.busiest(task_id)
+def _hold(site: Site) -> Path:
+    """Return the file that holds a worker in its next transaction while it is there."""
+    return site.nodes.folder / "hold"
+
+
+def _worker(site: Site) -> tuple[Node, dict[ChildKey, int]]:
+    victim = site.busiest()
     held = site.watch.held(victim.name)
     site.notes |= {"victim": victim.name, "held": len(held)}
     return victim, held
 
 
 def _taken_over(site: Site, since: float, held: Mapping[ChildKey, int]) -> float:
-    """Wait for a durable word on one of these children by a later owner."""
+    """Wait for a record of one of these children by a later owner."""
 
     def later(event: Any) -> bool:
         child = (getattr(event, "task_id", ""), getattr(event, "child", -1))
@@ -324,7 +332,7 @@ def _taken_over(site: Site, since: float, held: Mapping[ChildKey, int]) -> float
 
 
 def _go_on(site: Site, since: float, held: Mapping[ChildKey, int]) -> float:
-    """Wait for a durable word on one of these children by whomever."""
+    """Wait for a record of one of these children, by whatever owner."""
 
     def word(event: Any) -> bool:
         return (getattr(event, "task_id", ""), getattr(event, "child", -1)) in held and hasattr(event, "token")
@@ -348,36 +356,15 @@ def _anything(site: Site) -> float:
     return site.recovered(since, lambda event: event.at >= now, "work goes on")
 
 
-def _left_open(site: Site) -> bool:
-    """Tell whether a transaction stays open: a partition whose stable end stands still below its end."""
-    admin = AdminClient({"bootstrap.servers": site.broker.address, "log_level": 0})
-    places = [
-        TopicPartition(name, partition)
-        for name, topic in admin.list_topics(timeout=10).topics.items()
-        if name.startswith(f"{site.prefix}.")
-        for partition in topic.partitions
-    ]
-    before = _ends(admin, places, IsolationLevel.READ_COMMITTED)
-    time.sleep(0.2)  # a live worker commits several times meanwhile
-    after = _ends(admin, places, IsolationLevel.READ_COMMITTED)
-    ends = _ends(admin, places, IsolationLevel.READ_UNCOMMITTED)
-    return any(before[place] == after[place] < ends[place] for place in places)
-
-
-def _ends(admin: AdminClient, places: Sequence[TopicPartition], isolation: IsolationLevel) -> dict[TopicPartition, int]:
-    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-    asked = admin.list_offsets(dict.fromkeys(places, latest), isolation_level=isolation)
-    return {place: answer.result(10).offset for place, answer in asked.items()}
-
-
 ROOMY: Final = Setting(SPARE)
+"""Workers have free slots, so that it is seen how soon others continue what a struck one ran."""
 
 KINDS: Final = {
     kind.name: kind
     for kind in (
         Kind("worker-node-killed", kill_worker(whole=False), setting=ROOMY),
         Kind("worker-killed", kill_worker(whole=True), setting=ROOMY),
-        Kind("worker-killed-in-transaction", kill_worker_in_transaction, setting=ROOMY),
+        Kind("worker-killed-in-transaction", kill_worker_in_transaction, prepare=in_transactions, setting=ROOMY),
         Kind("worker-frozen", freeze_worker(whole=True), setting=ROOMY),
         Kind("worker-node-frozen", freeze_worker(whole=False), setting=ROOMY),
         Kind("worker-thawed-after-the-end", freeze_worker(whole=True, to_the_end=True), setting=ROOMY),
@@ -393,7 +380,7 @@ KINDS: Final = {
         Kind("schedule-schedulers-killed", kill_schedulers(TWO_MINUTES)),
         Kind("broker-killed", kill_broker),
         Kind("broker-stopped-13s", stop_broker),
-        Kind("broker-frozen-13s", freeze_broker_for(BROKER_AWAY)),
+        Kind("broker-frozen-13s", freeze_broker_for(BROKER_AWAY_S)),
         Kind("broker-frozen-3s", freeze_broker_for(3)),
         Kind("leader-killed", kill_leader(_journal_leader), cluster=True),
         Kind("coordinator-killed", kill_leader(_worker_coordinator), cluster=True),

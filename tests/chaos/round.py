@@ -16,13 +16,13 @@ from tests.support.evidence import Violation
 from tools.broker import Broker
 from tools.cluster import Cluster
 
-CALM_BEFORE: Final = 0.6
-"""Up to so many seconds pass before a busy installation is struck."""
+CALM_S: Final = 0.6
+"""A busy installation is struck after so many seconds at most."""
 
 
 @dataclass
 class Result:
-    """What a round has shown. ``folder`` is kept where a promise was broken."""
+    """What a round has shown. ``folder`` is kept if a promise was broken."""
 
     kind: str
     protocol: str
@@ -48,7 +48,7 @@ def play(kind: Kind, broker: Broker | Cluster, folder: Path, *, protocol: str, s
         setting = replace(kind.setting, protocol=protocol)
         with site(broker, folder, setting=setting, random=random, prepare=kind.prepare) as here:
             result.notes = here.notes
-            time.sleep(random.random() * CALM_BEFORE)
+            time.sleep(random.random() * CALM_S)
             for violation in _strike_and_judge(kind, here, result):
                 result.violations.append(violation)  # one by one: the next may fail
     except (Stuck, AssertionError) as stuck:  # a topic that does not come to its end, too

@@ -34,18 +34,18 @@ template:
 
 
 @dataclass(frozen=True)
-class WorkerTiming:
-    """For how many seconds schedulers are killed, one every so many, and for how many there is none after that."""
+class Kills:
+    """For how many seconds schedulers are killed, every how many one, and for how many there is none after that."""
 
     seconds: int
     every: int
     away: int
 
 
-TWO_MINUTES: Final = WorkerTiming(seconds=120, every=15, away=30)
+TWO_MINUTES: Final = Kills(seconds=120, every=15, away=30)
 
 
-def kill_schedulers(timing: WorkerTiming) -> Callable[[Site], float]:
+def kill_schedulers(timing: Kills) -> Callable[[Site], float]:
     """Kill all of a scheduler that decides, while another one stands by, in turn; then all of them.
 
     Returns the longest time until every schedule went on after one of them was killed.

@@ -69,12 +69,12 @@ child:
 
 
 class Stuck(Exception):
-    """Something did not come to pass within its bound."""
+    """Something did not happen within its bound."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """In what surroundings a round takes place."""
+    """What a round starts with."""
 
     workload: Workload = FULL
     protocol: str = "classic"
@@ -84,9 +84,9 @@ class Setting:
 
 @dataclass
 class Site:
-    """What a kind of fault has in its hands.
+    """One installation, for a fault to strike.
 
-    ``killed`` are the nodes that need not exit with 0. ``judges`` are asked at the end, with the whole journal.
+    Nodes in ``killed`` need not exit with 0. ``judges`` are called at the end with the whole journal.
     """
 
     broker: Broker | Cluster
@@ -150,7 +150,7 @@ class Site:
         return [node for node in self.started if node.name.startswith("scheduler") and node.running]
 
     def busiest(self, task_id: str = "") -> Node:
-        """Choose the worker that holds the most children, of this task first of all."""
+        """Return the worker that holds the most children of this task, or of all tasks."""
 
         def held(node: Node) -> tuple[int, int, float]:
             children = self.watch.held(node.name)
@@ -159,7 +159,7 @@ class Site:
         return max(self.workers(), key=held)
 
     def decider(self) -> tuple[Node, str]:
-        """Choose a task that goes on, and the scheduler that decides for it."""
+        """Choose a task that has not ended; return the scheduler that decides for it, and its id."""
         tasks = [job.task_id for job in self.workload.jobs if not self.watch.ended(job.task_id)]
         task_id = self.random.choice(tasks)
         return self.node(self.watch.decider(task_id) or ""), task_id
@@ -212,7 +212,7 @@ class Site:
         )
 
     def stop(self) -> Iterator[Violation]:
-        """Drain what still runs; each has to exit with 0."""
+        """Drain the nodes that still run; each has to exit with 0."""
         running = [node for node in self.started if node.name not in self.killed]
         for node in running:
             if node.running:
@@ -228,7 +228,7 @@ class Site:
                     yield Violation("exit", f"{node.name} exited with {code}")
 
     def judge(self) -> Iterator[Violation]:
-        """Hold the jobs against the promises, from topics and files."""
+        """Check the promises by what is in the topics and in the files that handlers wrote."""
         journal = read_topic(self.broker.address, f"{self.prefix}.events")
         for job in self.workload.jobs:
             notes = read_notes(self.nodes.folder / "notes" / job.task_id)
@@ -238,7 +238,7 @@ class Site:
         yield from self._audit()
 
     def _audit(self) -> Iterator[Violation]:
-        """Have the product audit the topics too, and the view of every scheduler."""
+        """Run the audit of streamsched, too, over the topics and the view of every scheduler."""
         views = [["--view", str(view)] for view in self.nodes.folder.glob("data-*/views/*/*/scheduler-*/")]
         for options in views or [[]]:
             done = self.nodes.run("audit", "verify", *options)
@@ -250,7 +250,7 @@ class Site:
 def site(
     broker: Broker | Cluster, folder: Path, *, setting: Setting, random: Random, prepare: Callable[[Site], None]
 ) -> Iterator[Site]:
-    """Start nodes and jobs, and give them when every worker has its hands full; what still runs then is killed."""
+    """Start nodes and jobs, and yield the site once every worker is busy; at the end kill what still runs."""
     nodes = Nodes(broker.address, folder)
     nodes.env["STREAMSCHED_PREFIX"] = folder.name
     nodes.env["STREAMSCHED_CHILD_PARTITIONS"] = str(PARTITIONS)
@@ -297,7 +297,7 @@ def _submit(here: Site, job: Job, seconds: float, *, wait: bool) -> None:
 
 
 def delete_topics(broker: Broker | Cluster, prefix: str) -> None:
-    """Delete a round's topics, so that the broker stays small; what is not deleted in time is left."""
+    """Delete a round's topics, so that the broker stays small; leave what is not deleted in time."""
     admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
     names = [name for name in admin.list_topics(timeout=10).topics if name.startswith(f"{prefix}.")]
     for done in admin.delete_topics(names).values():

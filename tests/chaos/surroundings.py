@@ -17,7 +17,7 @@ _BLOCK: Final = 4096
 
 
 class Clock:
-    """The wall clock of one node: real time and so many seconds, which may change at any moment."""
+    """The wall clock of one node: real time plus some seconds, which may change at any moment."""
 
     def __init__(self, file: Path, seconds: float) -> None:
         self._file = file
@@ -25,18 +25,18 @@ class Clock:
 
     @property
     def env(self) -> dict[str, str]:
-        """Give what makes a node, and the executors below it, go by this clock."""
+        """The environment in which a node and its executors use this clock."""
         path = [str(Path(__file__).parent / "clock"), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {"PYTHONPATH": os.pathsep.join(path), "CHAOS_CLOCK": str(self._file)}
 
     def set(self, seconds: float) -> None:
-        """Let it be wrong by so many seconds from now on."""
+        """Make it wrong by so many seconds from now on."""
         with self._file.open("r+b" if self._file.exists() else "wb") as file:
             file.write(struct.pack("q", int(seconds * _NS)))
 
 
 class SmallDisk:
-    """A file system in memory of so many bytes, to be filled. Mounting one takes root.
+    """A file system in memory with room for so many bytes. Only root may mount one.
 
     Raises:
         PermissionError: this user may not.
@@ -52,7 +52,7 @@ class SmallDisk:
 
     @classmethod
     def possible(cls) -> bool:
-        """Tell whether this user may mount one."""
+        """Return whether this user may mount one."""
         with tempfile.TemporaryDirectory() as folder:
             try:
                 cls(Path(folder) / "disk", _BLOCK).unmount()
@@ -71,5 +71,5 @@ class SmallDisk:
                     raise
 
     def unmount(self) -> None:
-        """Take it away, whoever still holds a file of it."""
+        """Unmount it, even if files on it are still open."""
         self._libc.umount2(str(self.folder).encode(), 2)  # MNT_DETACH

@@ -14,7 +14,7 @@ COUNTED = {"lost": ("lost", "stuck"), "doubled": ("doubled", "late"), "repeated"
 
 
 def summary(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Give one row for each kind in each surroundings: rounds, violations, recovery in seconds."""
+    """Return one row for each kind and group protocol: rounds, violations, recovery in seconds."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         surroundings = f"{result.protocol}, stock" if result.stock else result.protocol

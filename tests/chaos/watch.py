@@ -66,11 +66,11 @@ class JournalWatch:
         self._consumer.close()
 
     def first(self, since: float, meant: Callable[[Any], bool]) -> float | None:
-        """Tell when the first such event was seen after a time, if one was."""
+        """Return when the first such event was seen after a time, or None."""
         return next((seen.at for seen in list(self.seen) if seen.at > since and meant(seen.event)), None)
 
     def held(self, node: str) -> dict[ChildKey, int]:
-        """List the children whose last word, not an outcome, is this node's, with the token it had."""
+        """Return the children whose latest event is this node's and no outcome, with the token in it."""
         last: dict[ChildKey, Any] = {}
         for event in self._of_children():
             last[event.task_id, event.child] = event
@@ -81,20 +81,20 @@ class JournalWatch:
         }
 
     def tokens(self) -> dict[ChildKey, int]:
-        """Give the latest token of each child."""
+        """Return the latest token of each child."""
         return {(event.task_id, event.child): event.token for event in self._of_children()}
 
     def decider(self, task_id: str) -> str | None:
-        """Name the scheduler that made the task's latest decision."""
+        """Return the name of the scheduler that made the task's latest decision."""
         made = [s.event for s in list(self.seen) if isinstance(s.event, DECISIONS) and s.event.task_id == task_id]
         return made[-1].by if made else None
 
     def ended(self, task_id: str) -> bool:
-        """Tell whether the task has its terminal event."""
+        """Return whether the task has its terminal event."""
         return any(isinstance(seen.event, TERMINAL) and seen.event.task_id == task_id for seen in list(self.seen))
 
     def write(self, file: Path, since: float) -> None:
-        """Write down what was seen, with the seconds since some moment, for whoever looks into a broken promise."""
+        """Write down what was seen, with its time in seconds after ``since``: a trace for those who debug a round."""
         file.write_text("".join(f"{seen.at - since:9.3f} {seen.event}\n" for seen in list(self.seen)))
 
     def _of_children(self) -> list[Any]:

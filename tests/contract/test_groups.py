@@ -8,7 +8,7 @@ import pytest
 
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.port import Append, Committed, LogError, TopicPartition, TransactionAborted, WriterFenced
-from tests.support.log_harness import Harness, until
+from tests.support.log_harness import Harness, RemoteMember, until
 from tests.support.log_node import Node, read, stable, values
 
 Join = Callable[[], Node]
@@ -92,8 +92,8 @@ def test_a_transaction_counts_until_the_hand_over_is_done(harness: Harness, log:
         assert stable(new.log, new.group, new.place(partition)).metadata == f"released by {old_id}"
 
 
-def test_a_dead_member_is_given_up_by_the_group(harness: Harness, join: Join, group: str, topic: str) -> None:
-    node, doomed = join(), harness.remote_member(group, topic)
+def share_and_kill(harness: Harness, node: Node, doomed: RemoteMember) -> None:
+    """Let two members share the partitions; then one dies."""
 
     def shared() -> bool:
         node.serve()
@@ -102,6 +102,11 @@ def test_a_dead_member_is_given_up_by_the_group(harness: Harness, join: Join, gr
 
     until(harness, shared)
     doomed.kill()
+
+
+def test_a_dead_member_is_given_up_by_the_group(harness: Harness, join: Join, group: str, topic: str) -> None:
+    node, doomed = join(), harness.remote_member(group, topic)
+    share_and_kill(harness, node, doomed)
     waited = harness.session_timeout + 30.0
 
     def inherited() -> bool:
@@ -114,14 +119,7 @@ def test_a_dead_member_is_given_up_by_the_group(harness: Harness, join: Join, gr
 
 def test_a_dead_member_can_be_evicted(harness: Harness, log: LogAdapter, join: Join, group: str, topic: str) -> None:
     node, doomed = join(), harness.remote_member(group, topic)
-
-    def shared() -> bool:
-        node.serve()
-        doomed.serve()
-        return len(node.partitions) == len(doomed.partitions) == 2
-
-    until(harness, shared)
-    doomed.kill()
+    share_and_kill(harness, node, doomed)
     log.evict(group, doomed.member_id)
     node.settle(4)
     log.evict(group, doomed.member_id)

@@ -34,7 +34,9 @@ def test_nothing_is_decided_until_the_clock_agrees(nodes: Nodes, tmp_path: Path,
     until(lambda: states() == {"wrong clock"}, 60, nodes.said)
     told = f"86400 s {'ahead of' if wrong_ns > 0 else 'behind'} the log's: nothing is decided until they agree"
     assert told in nodes.said_by(scheduler)
-    assert json.loads(nodes.run("status", "job", "--json").stdout)["state"] == "requested"
+    status = json.loads(nodes.run("status", "job", "--json").stdout)
+    assert status["state"] == "requested"
+    assert f"is 86,400 s {'ahead of' if wrong_ns > 0 else 'behind'} the log's, and it decides nothing" in status["why"]
 
     with clock.open("r+b") as file:  # in place: the processes have mapped it
         file.write(struct.pack("q", 0))

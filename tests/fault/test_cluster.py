@@ -40,7 +40,7 @@ def test_one_of_three_is_lost_and_comes_back(cluster: Cluster, nodes: Nodes, tmp
     notes = tmp_path / "notes"
     notes.mkdir()
     template = tmp_path / "task.yaml"
-    template.write_text(TEMPLATE.format(handler="steps"))
+    template.write_text(TEMPLATE.format(handler="steps", seconds=0.1))
     nodes.start("scheduler")
     both = [nodes.start(*WORKER) for _ in range(2)]
     given = {"children": JOB.children, "steps": JOB.steps, "folder": notes}

@@ -65,7 +65,7 @@ def test_kills_drains_and_joins(nodes: Nodes, tmp_path: Path) -> None:
     assert workers[1].wait(40) == 0, nodes.said()
     status = _status(nodes, "job")
     assert status["children"] == {
-        "total": CHILDREN, "waiting": 0, "running": 0, "succeeded": CHILDREN, "failed": 0, "cancelled": 0,
+        "total": CHILDREN, "waiting": 0, "queued": 0, "running": 0, "succeeded": CHILDREN, "failed": 0, "cancelled": 0,
     }  # fmt: skip
     prefix = nodes.env["STREAMSCHED_PREFIX"]
     journal = read_topic(nodes.env["STREAMSCHED_BROKERS"], f"{prefix}.events")

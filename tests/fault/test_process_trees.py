@@ -14,11 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.needs import LINUX
 from tests.support.nodes import ROOT, Nodes, until
 
-pytestmark = [
-    pytest.mark.kafka, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")
-]  # fmt: skip
+pytestmark = [pytest.mark.kafka, LINUX]
 
 TEMPLATE = """
 name: leaves

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -27,8 +29,8 @@ def folder(nodes: Nodes, name: str, source: str | None) -> dict[str, str]:
     return {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def submit(nodes: Nodes, task_id: str) -> None:
-    (nodes.folder / "t.yaml").write_text(TEMPLATE)
+def submit(nodes: Nodes, task_id: str, template: str = TEMPLATE) -> None:
+    (nodes.folder / "t.yaml").write_text(template)
     done = nodes.run("submit", str(nodes.folder / "t.yaml"), "--task-id", task_id)
     assert done.returncode == 0, done.stderr
 
@@ -50,11 +52,14 @@ def until_succeeded(nodes: Nodes, task_id: str) -> None:
     assert audit.returncode == 0, audit.stdout + audit.stderr
 
 
-def worker(nodes: Nodes, name: str, *allow: str, env: dict[str, str]) -> None:
+def worker(
+    nodes: Nodes, name: str, *allow: str, env: dict[str, str], place: Sequence[str] = ()
+) -> subprocess.Popen[bytes]:
     """Start a worker; it is ready when this returns."""
     modules = [word for module in allow for word in ("--allow", module)]
-    started = nodes.start("worker", "--slots", "1", "--name", name, *modules, env=env)
+    started = nodes.start("worker", "--slots", "1", "--name", name, *modules, *place, env=env)
     until(lambda: "ready" in nodes.said_by(started), 60, nodes.said)
+    return started
 
 
 def test_children_run_only_where_they_are_allowed(nodes: Nodes) -> None:
@@ -106,3 +111,52 @@ def test_what_cannot_be_imported_just_now_runs_when_it_can(nodes: Nodes) -> None
     folder(nodes, "late", GOOD)
     until_succeeded(nodes, "late")
     assert ran_on(nodes, "late") == [("a", 1)] * 12
+
+
+def test_children_run_where_the_module_the_queue_and_the_label_are(nodes: Nodes) -> None:
+    nodes.start("scheduler")
+    env = folder(nodes, "good", GOOD)
+    worker(nodes, "no-module", "other", env=env, place=("--queue", "gpu", "--label", "zone=a"))
+    worker(nodes, "no-label", "jobs", env={**env, "STREAMSCHED_QUEUE": "gpu default"})
+    placed = TEMPLATE.replace("child: {", "child: {needs: {zone: a}, ") + "queue: gpu\n"
+    submit(nodes, "placed", placed)
+    submit(nodes, "queued", TEMPLATE + "queue: gpu\n")
+    submit(nodes, "plain")
+    until_succeeded(nodes, "queued")
+    until_succeeded(nodes, "plain")
+    assert {name for task in ("queued", "plain") for name, _ in ran_on(nodes, task)} == {"no-label"}
+    says = "no worker that allows module jobs and serves the queue gpu has the label zone=a: start one with "
+    until(lambda: says in status(nodes, "placed")["why"], 30, nodes.said)
+    assert status(nodes, "placed")["why"].endswith("'streamsched worker --allow jobs --queue gpu --label zone=a'")
+    worker(nodes, "whole", "jobs", env=env, place=("--queue", "gpu", "--label", "zone=a"))
+    until_succeeded(nodes, "placed")
+    assert ran_on(nodes, "placed") == [("whole", 1)] * 12
+    shown = {row["name"]: row for row in map(json.loads, nodes.run("nodes", "--json").stdout.splitlines())}
+    assert (shown["whole"]["queues"], shown["whole"]["labels"]) == (["gpu"], {"zone": "a"})
+    assert (shown["no-label"]["queues"], shown["no-label"]["labels"]) == (["gpu", "default"], {})
+
+
+def test_all_workers_are_replaced_by_those_of_another_version_under_load(nodes: Nodes) -> None:
+    nodes.start("scheduler")
+    slow = "import time\ndef work(ctx):\n    time.sleep(0.2)\n    return {version}\n"
+    envs = {version: folder(nodes, f"v{version}", slow.format(version=version)) for version in (1, 2)}
+    any_version = TEMPLATE.replace("last: 12", "last: 60")
+    text = {n: any_version.replace("child: {", f'child: {{needs: {{version: "{n}"}}, ') for n in (1, 2)}
+    old = [worker(nodes, f"old-{n}", "jobs", env=envs[1], place=("--label", "version=1")) for n in range(2)]
+    submit(nodes, "first", text[1])
+    submit(nodes, "any", any_version)
+    until(lambda: status(nodes, "first")["children"]["succeeded"] > 5, 60, nodes.said)
+    for n in range(2):
+        worker(nodes, f"new-{n}", "jobs", env=envs[2], place=("--label", "version=2"))
+    submit(nodes, "second", text[2])
+    until(lambda: status(nodes, "first")["state"] == "succeeded", 60, nodes.said)
+    for process in old:
+        process.terminate()
+    until(lambda: all(process.poll() == 0 for process in old), 60, nodes.said)
+    until_succeeded(nodes, "second")
+    until_succeeded(nodes, "any")
+    assert [attempt for _, attempt in ran_on(nodes, "any")] == [1] * 60
+    for task_id, version, name in (("first", 1, "old"), ("second", 2, "new")):
+        assert all(worker.startswith(name) and attempt == 1 for worker, attempt in ran_on(nodes, task_id))
+        found = [json.loads(line) for line in nodes.run("results", task_id, "--json").stdout.splitlines()]
+        assert [row["result"] for row in found] == [version] * 60

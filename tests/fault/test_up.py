@@ -39,7 +39,7 @@ class Machine:
     def submit(self, children: int, steps: int, handler: str = "steps") -> None:
         """Submit the task."""
         self._job = Job("job", children, steps)
-        self._template.write_text(TEMPLATE.format(handler=handler))
+        self._template.write_text(TEMPLATE.format(handler=handler, seconds=0.1))
         given = {"children": children, "steps": steps, "folder": self.notes}
         options = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
         done = self.nodes.run("submit", str(self._template), *options, "--task-id", "job")

@@ -22,8 +22,10 @@ from streamsched.queries.dead_letters import (
     whole_dead_letter_document,
 )
 from streamsched.queries.documents import Document
+from streamsched.queries.failures import failures_of
 from streamsched.queries.ledger import ledger
 from streamsched.queries.nodes import node_document
+from streamsched.queries.scaling import scaling
 from streamsched.queries.schedule_status import schedule_status
 from streamsched.queries.status import children_of, status_of
 from streamsched.view.store import MemoryStore
@@ -40,7 +42,7 @@ TEMPLATE: Final = (
 PARAMS: Final = '{"big":1180591620717411303424,"deep":[{"a":null}],"n":5,"text":"\\ud800 ä\\u202e"}'
 SPEC: Final = '{"cron":["0 12 * * *"],"zone":"Europe/Berlin"}'
 POLICY: Final = '{"catchup_window_ms":5400000,"limited_runs":9,"overlap":"buffer_all"}'
-SELDOM: Final = ("reduce", "split", "pages")
+SELDOM: Final = ("reduce", "split", "pages", "group", "limits")
 """Fields that are absent where they have nothing to say."""
 NUMBER: Final = iter(range(1 << 30))
 
@@ -109,18 +111,20 @@ def documents() -> Iterator[tuple[str, Document]]:
         assert task is not None
         yield "task", status_of(task)
         yield from (("child", child) for child in children_of(view, task))
+        yield from (("failures", group) for group in failures_of(task))
     schedule = view.schedules["s"]
     yield "schedule", schedule_status(schedule, NOON + 260_000_100)
     yield from (("tick", tick) for tick in ledger(schedule_events("s")))
     wanted = WantedBackfill(start=NOON - 90_000_000, end=NOON + 3_600_000, reprocess="all")
-    parts = parts_of(schedule, lambda: schedule_events("s"), wanted, NOON + 260_000_100)
-    yield from (("backfill step", step) for step in preview(schedule, parts, wanted, view.standing))
+    parts = parts_of(schedule.now, lambda: schedule_events("s"), wanted, NOON + 260_000_100)
+    yield from (("backfill step", step) for step in preview("s", parts, wanted, view.standing))
     yield from (("node", node_document(beat, age)) for beat, age in beats())
     for entry, origin in letters():
         yield "letter", dead_letter_document(entry)
         yield "whole letter", whole_dead_letter_document(entry, origin)
     task = view.task("t")
     assert task is not None
+    yield "scaling", scaling([task], NOON + 3_000, 2.0)
     report = Report(events=7, notes=["it is told"])
     report.add(Fault(3, 1, "one", "another"), "t", "events-0-3")
     yield "certificate", certificate(view, task, TopicPartition("events", 0), position=9, report=report)
@@ -152,7 +156,7 @@ def fits(value: Any, schema: dict[str, Any], known: dict[str, Any]) -> bool:
 def test_a_schema_tells_the_fields_of_each_document_and_their_types() -> None:
     kinds = {type(document) for _, document in documents()}
     _, known = msgspec.json.schema_components(kinds, schema_hook=attrgetter("schema"))
-    assert len(kinds) == 9
+    assert len(kinds) == 11
     for _, document in documents():
         text = json.loads(json.dumps(document.document()))
         assert fits(text, known[type(document).__name__], known), text

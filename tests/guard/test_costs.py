@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from streamsched.runtime import metrics
+from streamsched.runtime.totals import Totals
 from tests.guard.bounds import CALLS, EMITS, SPLIT_CALLS, SPLIT_WRITES, WRITES, check
 from tests.guard.costs import CHILDREN, Costs
 
@@ -27,6 +29,16 @@ def costs() -> Costs:
 
 
 @pytest.fixture(scope="module")
+def watched_costs() -> Costs:
+    """Live through the same with a sink of metrics, as with --http-port."""
+    metrics.use(Totals())
+    try:
+        return Costs()
+    finally:
+        metrics.use(None)
+
+
+@pytest.fixture(scope="module")
 def split_costs(tmp_path_factory: pytest.TempPathFactory) -> Costs:
     """Live through a task whose split child finds as many children, in pages of 5,000."""
     template: Path = tmp_path_factory.mktemp("split") / "by.yaml"
@@ -43,6 +55,13 @@ def test_what_is_written(costs: Costs, figure: str) -> None:
 @pytest.mark.parametrize("figure", CALLS)
 def test_what_is_called(costs: Costs, figure: str) -> None:
     check(figure, CALLS[figure], costs.figures[figure], costs.callers(figure.rpartition(" ")[2]))
+
+
+@ON_ONE_VERSION
+@pytest.mark.parametrize("who", ["scheduler", "worker"])
+def test_metrics_add_at_most_three_percent_to_what_is_called(costs: Costs, watched_costs: Costs, who: str) -> None:
+    figure = f"calls a child: {who}"
+    assert watched_costs.figures[figure] <= 1.03 * costs.figures[figure], watched_costs.callers(who)
 
 
 @pytest.mark.parametrize("figure", SPLIT_WRITES)

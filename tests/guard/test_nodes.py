@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -18,6 +17,7 @@ from tests.guard.bounds import BATCHES, WAKES, check
 from tests.guard.costs import CHILDREN
 from tests.support.brokers import broker
 from tests.support.evidence import read_topic
+from tests.support.needs import LINUX
 
 pytestmark = pytest.mark.kafka
 IDLE: Final = 6.0
@@ -49,7 +49,7 @@ def woken(site: Site) -> dict[str, float]:
     return {f"wakes a second: {role}": (number - before[role]) / seconds for role, number in after.items()}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the wakes of each thread")
+@LINUX
 @pytest.mark.parametrize("figure", WAKES)
 def test_nodes_without_a_task(woken: dict[str, float], figure: str) -> None:
     check(figure, WAKES[figure], woken[figure])

@@ -145,4 +145,4 @@ def test_three_brokers_hold_three_copies_and_one_copy_is_warned_of(cluster: Clus
     assert made.stdout.splitlines()[-1] == "replication factor 1, min.insync.replicas 1 (3 brokers)"
     checked = nodes.run("topics", "check")
     assert checked.returncode == 0
-    assert checked.stdout.count("warning: topic lonely.") == 5
+    assert checked.stdout.count("warning: topic lonely.") == 6

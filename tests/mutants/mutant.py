@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ ROOT: Final = Path(__file__).parents[2]
 PATCHES: Final = Path(__file__).parent / "patches"
 HISTORIES: Final = 500
 """Within so many histories a mutant has to be caught, from seed 1 on."""
+CAUGHT: Final = Path(__file__).parent / "caught.json"
+"""The seed that caught each mutant when all were tried last: it is tried first, which is all that most of them cost."""
 
 
 class Misfit(Exception):
@@ -65,6 +67,21 @@ def try_out(
         yield from zip(
             chosen, pool.map(lambda mutant: trial(mutant.patch, first=first, histories=histories), chosen), strict=True
         )
+
+
+def catch(mutant: Mutant) -> Trial:
+    """Try the history that caught a mutant last, then those from seed 1 on."""
+    seed = json.loads(CAUGHT.read_text()).get(mutant.name)
+    tried = None if seed is None else trial(mutant.patch, first=seed, histories=1)
+    return trial(mutant.patch, first=1, histories=HISTORIES) if tried is None or tried.seed is None else tried
+
+
+def note(caught: Mapping[str, int]) -> None:
+    """Keep the seeds that caught these mutants; forget those of mutants that are gone."""
+    there = {mutant.name for mutant in mutants()}
+    known = {**json.loads(CAUGHT.read_text()), **caught}
+    kept = {name: seed for name, seed in sorted(known.items()) if name in there}
+    CAUGHT.write_text(json.dumps(kept, indent=0) + "\n")
 
 
 def trial(patch: Path | None, *, first: int, histories: int) -> Trial:

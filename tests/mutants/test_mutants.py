@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutants.mutant import HISTORIES, PATCHES, Misfit, Mutant, apply, mutants, trial
+from tests.mutants.mutant import HISTORIES, PATCHES, Misfit, Mutant, apply, catch, mutants, trial
 
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("mutant", mutants(), ids=lambda mutant: mutant.name)
 def test_every_mutant_is_caught(mutant: Mutant) -> None:
-    tried = trial(mutant.patch, first=1, histories=HISTORIES)
+    tried = catch(mutant)
     assert tried.seed is not None, f"{HISTORIES} histories did not notice: {mutant.breaks}"
 
 

@@ -102,6 +102,14 @@ class Corpus:
             self._request(task_id),
             e.TaskCancelRequested(*common, task_id, 0, "r"),
             e.TimerFired(*common, task_id, 1),
+            e.TaskPaused(*common, task_id, 0, True, False, "r"),
+            e.TaskLimitsChanged(
+                *common, task_id, 0, 5, e.Rate(3, 10_000), 1, 2, e.Tolerance(1, 2.5), 1_700_000_001_000, "r"
+            ),
+            e.TaskRedriven(
+                *common, task_id, 1, "failed", False, "", "r", e.Selector(1, (e.Clause("group", "=", ("g",)),))
+            ),
+            e.ChildrenSelected(*common, task_id, 1, 2, (e.Span(0, 1),), 1),
             e.TaskPlanned(*common, task_id, 0, 3, '{"range":{"first":0,"last":2,"size":1}}', "0" * 64, 1),
             e.TaskPlanProgressed(*common, task_id, 0, "{}", 1),
             e.TaskRefused(*common, task_id, b"1" * 16, "no", 1),
@@ -207,7 +215,27 @@ class Corpus:
             "heartbeat": (-1, *TOO_LARGE),
             "delay": (-1, *TOO_LARGE),
             "due": (-1, *TOO_LARGE),
-            "cause": (e.Cause(("E",) * 17), e.Cause(("E" * 1_001,))),
+            "parallelism": NUMBERS,
+            "weight": (0, *NUMBERS),
+            "deadline": (-1, *TOO_LARGE),
+            "upto": NUMBERS,
+            "rate": (e.Rate(-1, 1), e.Rate(2**31, 1), e.Rate(1, -1), e.Rate(1, 2**62), e.Rate(2**62, 1)),
+            "tolerate": (
+                e.Tolerance(-1, None),
+                e.Tolerance(2**40, None),
+                e.Tolerance(None, -0.5),
+                e.Tolerance(None, 100.5),
+                e.Tolerance(None, float("nan")),
+                e.Tolerance(None, float("inf")),
+            ),
+            "cause": (
+                e.Cause(("E",) * 17),
+                e.Cause(("E" * 1_001,)),
+                e.Cause(exit_code=1 << 32),
+                e.Cause(fingerprint="f" * 65),
+                e.Cause(frames=("f",) * 17),
+                e.Cause(frames=("f" * 2_001,)),
+            ),
         }
         for make, event in self._each():
             for name, values in wrong.items():

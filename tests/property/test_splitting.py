@@ -25,13 +25,8 @@ from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import ChildArguments, Plan, plan
-from streamsched.domain.template import (
-    ChildSpec,
-    Param,
-    Template,
-    TemplateError,
-    resolve_params,
-)
+from streamsched.domain.template import ChildSpec, Param, Template, TemplateError
+from streamsched.domain.variables import resolve_params
 
 RANGE = Template(
     name="range",

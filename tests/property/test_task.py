@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from hypothesis import given, settings
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
-from streamsched.domain.owed import owed
-from streamsched.domain.phases import CLOSING, TERMINAL, TRANSITIONS, ChildState, Phase
+from streamsched.domain.owed import Action, owed
+from streamsched.domain.phases import CLOSING, LIVE, OPEN, TERMINAL, TRANSITIONS, ChildState, Phase, Told
 from streamsched.domain.task import Load, Task
 from tests.support.journals import journals
 
-LIVE = (ChildState.RUNNING, ChildState.STOPPING)
 ENDED = (ChildState.SUCCEEDED, ChildState.FAILED, ChildState.CANCELLED)
 FOREVER = 1 << 60
 
@@ -27,7 +28,10 @@ def snapshot(task: Task) -> object:
         "bound",
         "first_undispatched",
         "live",
-        "stopping",
+        "told",
+        "hold",
+        "hold_reason",
+        "kill",
         "succeeded",
         "failed",
         "cancelled",
@@ -42,12 +46,19 @@ def recount(task: Task) -> None:
     assert task.children == task.work_end + (task.fan_in if task.sealed and task.plan else 0)
     assert task.pages.tolist() == sorted(set(task.pages))
     assert task.live == sum(state in LIVE for state in states)
-    assert task.stopping == states.count(ChildState.STOPPING)
+    assert task.told[1:] == [sum(LIVE.get(state, 0) >= level for state in states) for level in list(Told)[1:]]
+    assert not task.hold or task.phase in OPEN
+    assert not (task.kill and task.phase not in CLOSING)
     assert task.succeeded == states.count(ChildState.SUCCEEDED)
     assert task.failed == states.count(ChildState.FAILED)
     assert task.cancelled == states.count(ChildState.CANCELLED)
+    known = [(task.detail_of(child), state) for child, state in enumerate(states)]
+    assert all(detail.final for detail, state in known if state is ChildState.FAILED)
+    ended = Counter(detail.group for detail, _ in known if detail.final)
+    assert {key: group.ended for key, group in task.failures.items() if group.ended} == ended
     assert list(task.live_children()) == [child for child, state in enumerate(states) if state in LIVE]
     assert sum(task.live_chunks.values()) == task.live
+    assert sorted(task.begun_children()) == list(filter(task.has_begun, task.live_children()))
     for partition in range(3):
         there = [child for child in task.live_children() if task.partition_of(child) == partition]
         assert task.load[partition] == len(there)
@@ -72,9 +83,10 @@ def speaks(task: Task) -> None:
     if task.phase in TERMINAL:
         assert action is None
     elif task.phase is Phase.RUNNING:
-        assert action is not None or task.live
+        assert action is not None or task.live or task.hold
+        assert action is not Action.DISPATCH or not task.hold
     elif task.phase in CLOSING:
-        assert action is not None or (task.live and task.live == task.stopping)
+        assert action is not None or (task.live and task.live == task.told[task.wanted])
     else:
         assert action is not None
 

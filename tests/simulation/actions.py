@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from functools import partial
 from random import Random
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from streamsched.commands.backfills import WantedBackfill
+from streamsched.commands.hold import NotHoldable
+from streamsched.commands.limits import NotChangeable
 from streamsched.commands.redrive import NotRedrivable
 from streamsched.commands.request import TaskConflict
 from streamsched.commands.schedules import ScheduleConflict
@@ -15,6 +17,7 @@ from streamsched.domain import events as e
 from streamsched.domain.backfill import Reprocess
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.domain.schedule import Schedule
+from streamsched.domain.selector import parse
 from streamsched.log.port import TopicPartition
 from streamsched.testing.site import MemoryClient
 from tests.simulation.evidence import Submit
@@ -42,9 +45,9 @@ def submit(world: World, task_id: str, delay: int, *, children: int) -> None:
     def act(client: MemoryClient) -> None:
         try:
             told = client.submit(made, params, task_id=task_id, priority=priority)
-            world.submits.append(Submit(task_id, client._session.me.name, told.first))
+            world.submits.append(Submit(task_id, client.session.me.name, told.first))
         except TaskConflict:
-            world.submits.append(Submit(task_id, client._session.me.name, None))
+            world.submits.append(Submit(task_id, client.session.me.name, None))
 
     world.send(delay, f"submits {task_id} with {children}", act, repeated=True)
 
@@ -54,8 +57,7 @@ def set_aside(world: World, place: TopicPartition, offset: int, delay: int) -> N
 
     def act(client: MemoryClient) -> None:
         try:
-            work_log = place.topic == world.topics.children
-            client.set_aside(place.partition, offset, "a fault", work_log=work_log)
+            client.set_aside(place.partition, offset, "a fault", topic=place.topic)
         except InputError:
             if place.topic == world.topics.events:
                 raise  # it is settled and gone: that can only be in the work log
@@ -79,16 +81,75 @@ def submit_unchecked(world: World, task_id: str) -> None:
     world.outside.append([world.records.journal(event, task_id)])
 
 
-def cancel(world: World, task_id: str, delay: int = 0) -> None:
+def cancel(world: World, task_id: str, delay: int = 0, *, kill: bool = False) -> None:
     """Let somebody ask for the end of a task."""
 
     def act(client: MemoryClient) -> None:
         try:
-            client.cancel(task_id)
+            client.cancel(task_id, kill=kill)
         except NoSuchTask:
             return
 
-    world.send(delay, f"cancels {task_id}", act)
+    world.send(delay, f"{'terminates' if kill else 'cancels'} {task_id}", act)
+
+
+def pause(world: World, task_id: str, rng: Random, delay: int = 0) -> None:
+    """Let somebody pause a task, and somebody resume it later, at any rate, if it was paused in this redrive."""
+    now, rest = rng.random() < 0.5, rng.randrange(1, 200)
+    ahead = rng.choice((0, 0, 0, 0, -1, 1))
+
+    def hold(client: MemoryClient) -> None:
+        try:
+            client.pause(task_id, now=now)
+        except (NoSuchTask, NotHoldable):
+            return
+
+    def hold_blindly(client: MemoryClient) -> None:
+        world.archive.read()
+        if task_id in world.archive.requested:
+            event = client.session.me.sign(
+                e.TaskPaused, task_id=task_id, redrive=max(0, world.archive.redrives[task_id] + ahead), paused=True,
+                now=now, reason="",
+            )  # fmt: skip
+            client.session.site.log.append([world.records.journal(event, task_id)])
+
+    def let_go(client: MemoryClient) -> None:
+        world.archive.read()
+        if (task_id, world.archive.redrives[task_id]) not in world.archive.paused:
+            return
+        try:
+            client.resume(task_id)
+        except (NoSuchTask, NotHoldable):
+            return
+
+    how = f"{', now' if now else ''}{f', as of a redrive {ahead} ahead' if ahead else ''}"
+    world.send(delay, f"pauses {task_id}{how}", hold_blindly if ahead else hold)
+    world.send(delay + rest, f"resumes {task_id}", let_go, repeated=True)
+    world.last.append((f"resumes {task_id} in the end", let_go))  # the pause may land later than that
+
+
+def set_limits(world: World, task_id: str, rng: Random) -> None:
+    """Let somebody change limits of a task, whatever they are."""
+    choices: dict[str, tuple[object, ...]] = {
+        "parallelism": (1, 2, 5, "none"), "rate": ("1/s", "5/s", "40/s", "none"), "priority": (-1, 0, 1, 5),
+        "tolerate": (0, 2, "30%", "100%"), "deadline": ("1s", "3s", "30s", "none"),
+    }  # fmt: skip
+    limits: dict[str, Any] = {
+        name: rng.choice(choices[name]) for name in rng.sample(sorted(choices), rng.randint(1, 3))
+    }
+    change_limits(world, task_id, limits)
+
+
+def change_limits(world: World, task_id: str, limits: dict[str, Any], delay: int = 0) -> None:
+    """Let somebody set these limits of a task."""
+
+    def act(client: MemoryClient) -> None:
+        try:
+            client.set_limits(task_id, **limits)
+        except (NoSuchTask, NotChangeable):
+            return
+
+    world.send(delay, f"sets {limits} of {task_id}", act)
 
 
 def look(world: World, task_id: str, delay: int) -> None:
@@ -101,7 +162,7 @@ def look(world: World, task_id: str, delay: int) -> None:
         except NoSuchTask:
             return
         if len(children) < status.children.total:
-            world.faults.append(f"{client._session.me.name} saw {len(children)} children of {status.children.total}")
+            world.faults.append(f"{client.session.me.name} saw {len(children)} children of {status.children.total}")
 
     world.send(delay, f"looks at {task_id}", act)
 
@@ -150,32 +211,57 @@ def delete_schedule(world: World, schedule_id: str) -> None:
 
 def redrive(world: World, task_id: str, delay: int, rng: Random) -> None:
     """Let somebody have a task go on that has ended by then."""
-    everything, restart = rng.random() < 0.4, rng.random() < 0.3
+    everything, restart, where = rng.random() < 0.4, rng.random() < 0.3, selector(rng)
+    wait = rng.randrange(4, 40)
 
     def act(client: MemoryClient) -> None:
         if _often(world, task_id):
             return
         try:
-            client.redrive(task_id, everything=everything, restart=restart)
-            world.claims[client._session.me.name] = True
+            client.redrive(task_id, where=where, everything=everything, restart=restart)
+            world.claims[client.session.me.name] = True
+            if where is not None:
+                world.send(wait, "has a scheduler killed", lambda client: _kill_scheduler(world))
         except (NoSuchTask, NotRedrivable):
-            world.claims[client._session.me.name] = False
+            world.claims[client.session.me.name] = False
 
     how = f"{'all' if everything else 'what failed'} of {task_id}{', from the beginning' if restart else ''}"
+    how += f", where {where}" if where else ""
     world.send(delay, f"redrives {how}", act)
+
+
+def _kill_scheduler(world: World) -> None:
+    """End one without a word, while a task may select, unless the trouble is over."""
+    ready = [node for node in world.nodes if node.role == "scheduler" and not node.busy]
+    if ready and world.chaos:
+        world.happens("killed", f"{ready[0].name} is killed")
+        world.die(ready[0])
+
+
+def selector(rng: Random) -> str | None:
+    """Draw which children a redrive means; None: all of them."""
+    if rng.random() < 0.5:
+        return None
+    first = rng.randint(0, 4)
+    clauses = [
+        f"index={first}..{first + rng.randint(0, 6)}", rng.choice(("state=failed", "state=cancelled|failed")),
+        "attempts>=1",
+    ]  # fmt: skip
+    return " and ".join(rng.sample(clauses, rng.randint(1, 3)))
 
 
 def redrive_blindly(world: World, task_id: str, rng: Random) -> None:
     """Let somebody redrive a task without a look at it, past the client: as the next number, or as another."""
     ahead, scope, restart = rng.choice((-1, 0, 1, 1, 1, 2)), rng.choice(("failed", "all")), rng.random() < 0.3
+    where = selector(rng)
 
     def act(client: MemoryClient) -> None:
         if not _often(world, task_id):
-            event = client._session.me.sign(
+            event = client.session.me.sign(
                 e.TaskRedriven, task_id=task_id, redrive=max(0, world.archive.redrives[task_id] + ahead), scope=scope,
-                restart=restart, origin="", reason="",
+                restart=restart, origin="", reason="", selector=None if where is None else parse(where),
             )  # fmt: skip
-            client._session.site.log.append([world.records.journal(event, task_id)])
+            client.session.site.log.append([world.records.journal(event, task_id)])
 
     world.send(0, f"redrives {task_id}, {scope}, {ahead} ahead", act)
 
@@ -199,8 +285,8 @@ def backfill(world: World, schedule_id: str, delay: int, rng: Random) -> None:
         known = _backfillable(world, schedule_id)
         if known is None:
             return
-        cast(MachineClock, client._session.me.clock).jump(ahead)
-        now = client._session.me.clock.now()
+        cast(MachineClock, client.session.me.clock).jump(ahead)
+        now = client.session.me.clock.now()
         start = known.created_at - 3_000 if before is None else now - length - before
         try:
             wanted = WantedBackfill(
@@ -208,9 +294,9 @@ def backfill(world: World, schedule_id: str, delay: int, rng: Random) -> None:
                 newest_first=newest_first, as_of_now=as_of_now,
             )  # fmt: skip
             client.backfill(schedule_id, wanted)
-            world.claims[client._session.me.name] = True
+            world.claims[client.session.me.name] = True
         except (NoSuchSchedule, InputError):
-            world.claims[client._session.me.name] = False
+            world.claims[client.session.me.name] = False
 
     order = "backwards" if newest_first else "forwards"
     world.send(delay, f"backfills {schedule_id}: {reprocess}, {order}, {max_active} at once", act)
@@ -224,18 +310,11 @@ def backfill_stale(world: World, schedule_id: str, rng: Random) -> None:
         known = _backfillable(world, schedule_id)
         if known is None:
             return
-        body, now = known.now.body, client._session.me.clock.now()
+        body, now = known.now.body, client.session.me.clock.now()
         part = e.BackfillPart(
-            now - 3_000,
-            now,
-            body.spec,
-            body.template_name,
-            body.template_version,
-            body.template,
-            body.params,
-            0,
+            now - 3_000, now, body.spec, body.template_name, body.template_version, body.template, body.params, 0,
             body.level,
-        )
+        )  # fmt: skip
         _tell(
             world, client, e.BackfillRequested, schedule_id, backfill=max(1, known.backfills + ahead),
             reprocess="missing", max_active=1, newest_first=False, parts=(part,), note="",
@@ -264,5 +343,5 @@ def cancel_backfill(world: World, schedule_id: str) -> None:
 
 
 def _tell(world: World, client: MemoryClient, cls: type[e.Event], schedule_id: str, **fields: object) -> None:
-    event = client._session.me.sign(cls, schedule_id=schedule_id, **fields)
-    client._session.site.log.append([world.records.journal(event, schedule_id)])
+    event = client.session.me.sign(cls, schedule_id=schedule_id, **fields)
+    client.session.site.log.append([world.records.journal(event, schedule_id)])

@@ -57,7 +57,13 @@ class Archive:
         """How often a task came to its end."""
         self.redrives: Counter[str] = Counter()
         """How often each task was let go on."""
+        self.failing: set[str] = set()
+        """Tasks of which an attempt has failed."""
+        self.paused: set[tuple[str, int]] = set()
+        """Tasks that somebody has paused, and in which redrive; they may go on since."""
         self.requested: set[str] = set()
+        self.unplanned: set[str] = set()
+        """Those of them that have neither a plan nor an end."""
         self.ticking: list[str] = []
         """Tasks of schedules."""
         self.schedules: dict[str, Schedule] = {}
@@ -77,12 +83,20 @@ class Archive:
                     self.work[record.partition].append(kept)
 
     def _take(self, event: e.Event) -> None:
+        if isinstance(event, e.TaskPlanned | TERMINAL):
+            self.unplanned.discard(event.task_id)
         if isinstance(event, TERMINAL):
             self.ended[event.task_id] = event
             self.ends += 1
         elif isinstance(event, e.TaskRedriven):
             self._redriven(event)
+        elif isinstance(event, e.ChildFailed):
+            self.failing.add(event.task_id)
+        elif isinstance(event, e.TaskPaused) and event.paused:
+            self.paused.add((event.task_id, event.redrive))
         elif isinstance(event, e.TaskRequested):
+            if event.task_id not in self.requested:
+                self.unplanned.add(event.task_id)
             self.requested.add(event.task_id)
             if event.origin.startswith("schedule "):
                 self.ticking.append(event.task_id)

@@ -23,10 +23,11 @@ EARLY_MS = 60_000
 
 @dataclass
 class Verdict:
-    """Faults found, and how many children of each task completed."""
+    """Faults found, and of each task how many children completed, and how attempts failed."""
 
     faults: list[str] = field(default_factory=list)
     completed: dict[str, int] = field(default_factory=dict)
+    failures: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
     spans: dict[tuple[str, int, int], Span] = field(default_factory=dict)
 
 
@@ -202,6 +203,7 @@ def check(shown: Exhibits) -> Verdict:
     _submits(shown, journal, faults)
     _claims(shown, journal, faults)
     _told(shown, journal, faults)
+    verdict.failures = {task_id: task.failures() for task_id, task in journal.tasks.items()}
     verdict.completed = {
         task_id: sum(child.ending == "completed" for child in task.children) for task_id, task in journal.tasks.items()
     }

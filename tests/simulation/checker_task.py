@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from streamsched.domain import events as e
+from tests.simulation.checker_hold import CANCEL, MODES, HoldModel
+from tests.simulation.checker_language import level_of
+from tests.simulation.checker_limits import LimitsModel
 from tests.simulation.checker_work import Dispatch
 from tests.simulation.emits import Span
 from tests.simulation.evidence import Kept, Started
@@ -18,7 +21,8 @@ Outcome = e.ChildCompleted | e.ChildFailed | e.ChildCancelled | e.ChildReturned
 Told = Outcome | e.ChildCheckpointed | e.TaskPlanProgressed | e.ChildStarted | e.ChildYielded
 Terminal = e.TaskSucceeded | e.TaskFailed | e.TaskCancelled
 Decision = (
-    e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | Terminal
+    e.TaskPlanned | e.TimerFired | e.TaskRefused | e.ChildrenSelected | e.ChildrenDispatched | e.ChildrenStopping
+    | e.ChildrenCancelled | Terminal
 )  # fmt: skip
 ENDS: dict[type[e.Event], str] = {e.TaskSucceeded: "succeeded", e.TaskFailed: "failed", e.TaskCancelled: "cancelled"}
 
@@ -40,8 +44,24 @@ class Child:
     failed_at: int = 0
     """Sequence of its last failure."""
     token: int = 0
-    stopping: bool = False
+    told: int = 0
+    """The highest mode of a stop marker that names its dispatch."""
     result: str | None = None
+    group: str = ""
+    """What its last failure is grouped by."""
+    final: bool = False
+    """Whether that failure ended it, and it was not dispatched since."""
+    anew: bool = False
+    """Whether its next dispatch begins from nothing."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was told to end, so that it is not dispatched again."""
+        return self.told >= CANCEL
+
+    def was_live(self, basis: int) -> bool:
+        """Tell whether it was live at a position, as far as its last dispatch tells."""
+        return 0 <= self.dispatched_at < basis and (self.live or self.ended_at >= basis)
 
     @property
     def progress(self) -> int:
@@ -77,6 +97,8 @@ class TaskModel:
         """Its work children at each of them: all, completed, failed, cancelled."""
         self.dispatched: set[int] = set()
         """Redrives in which anything was dispatched."""
+        self._attempts: Counter[str] = Counter()
+        """Failed attempts by what they are grouped by."""
         self.spans: dict[tuple[int, int], Span] = {}
         """Which units of work each dispatch has made durable."""
         self._created = created
@@ -84,18 +106,27 @@ class TaskModel:
         self._faults = faults
         body: dict[str, Any] = json.loads(request.template)
         self._tolerate: dict[str, Any] = body["failure"]
+        self._limits = LimitsModel(body, request, self._fault)
         self._stages: tuple[dict[str, Any], ...] = (body["child"], *([body["reduce"]] if "reduce" in body else []))
         self._splits = int("by" in body["split"])
         """The number of split children."""
         self._split_retry: dict[str, Any] = body.get("split_retry", body["child"]["retry"])
         self._wanted: int = json.loads(request.params)["n"]
+        if request.by != "outside" and request.level != level_of(body):
+            self._fault(f"requested with a template of level {request.level}, which needs {level_of(body)}")
         self._sealed = False
         """Whether all work children are known, so that the reduce has its place."""
         self._planned = False
         self._failed = 0
+        """Failed work children of this redrive."""
+        self._selector: e.Selector | None = None
+        self._judged = self._select_end = self._left = 0
+        """Where its selection stands and ends; children that it left out and that count in the end."""
+        self._everything = self._restart = self._tolerated = False
         self._opened_at = -1
         """Offset of what let it go on last."""
         self._closed_at: int | None = None
+        self._hold = HoldModel()
         self._why = ""
         self._decided: tuple[int, int, type[e.Event] | None] = (-1, 0, None)
         self._excused: set[tuple[int, int]] = set()
@@ -121,14 +152,23 @@ class TaskModel:
     def _is_split(self, index: int) -> bool:
         return index < self._splits
 
+    def failures(self) -> dict[str, tuple[int, int]]:
+        """Tell of each group of failures how many attempts, and how many children that have failed now, are in it."""
+        ended = Counter(child.group for child in self.children if child.final)
+        return {group: (attempts, ended[group]) for group, attempts in self._attempts.items()}
+
     def see(self, offset: int, event: e.Event) -> None:
         """Take the next event."""
         if isinstance(event, Decision):
             self._decide(offset, event)
         match event:
             case e.TaskCancelRequested():
-                if event.redrive == self.redrive:
-                    self._close(offset, "cancelled")
+                self._cancel_asked(offset, event)
+            case e.TaskPaused():
+                if event.redrive == self.redrive and self._closed_at is None and self.end is None:
+                    self._hold.pause(offset, event)
+            case e.TaskLimitsChanged():
+                self._change_limits(offset, event)
             case e.PartitionReset():
                 self._reset(offset, event.partition)
             case e.ChildCheckpointed() | e.TaskPlanProgressed():
@@ -139,6 +179,12 @@ class TaskModel:
                     self._attempt(event.child, child, event)
             case e.ChildCompleted() | e.ChildFailed() | e.ChildCancelled() | e.ChildReturned():
                 self._outcome(offset, event)
+
+    def _cancel_asked(self, offset: int, event: e.TaskCancelRequested) -> None:
+        if event.redrive == self.redrive and self.end is None:
+            self._close(offset, "cancelled")
+            if event.kill:
+                self._hold.kill(offset)
 
     def is_torn(self, index: int) -> bool:
         """Tell whether the worker of this child may be ahead of the journal, which lacks a page."""
@@ -180,19 +226,78 @@ class TaskModel:
         wanted = (e.TaskSucceeded, e.TaskFailed, e.TaskCancelled) if left else (e.TaskFailed, e.TaskCancelled)
         if event.redrive != self.redrive + 1 or not isinstance(self.end, wanted):
             return False
+        if event.selector is not None and not self.work:
+            return False
+        self._limits.redrive(offset)
+        self._hold.go_on(offset)
+        self._tolerated = isinstance(self.end, e.TaskSucceeded)
         self.redrive = event.redrive
-        self._opened_at, self._closed_at, self._why, self._failed = offset, None, "", 0
+        self._opened_at, self._closed_at, self._why, self._failed, self._left = offset, None, "", 0, 0
+        self._everything, self._restart, self._selector = everything, event.restart, event.selector
+        self._judged, self._select_end = self._splits, self._work_end
         work = self.work
-        anew = any(everything or child.ending != "completed" for child in work)
+        selects = event.selector is not None
+        anew = selects or any(everything or child.ending != "completed" for child in work)
         for index, child in enumerate(self.children):
             succeeded, outdated = child.ending == "completed", anew and index >= self._work_end
+            if selects and self._is_work(index):
+                continue
             if succeeded and ((not everything and not outdated) or self._is_split(index)):
                 continue
-            child.ending, child.stopping, child.ended_at = None, False, offset
-            child.attempt, child.failed_at = 1, child.sequence
-            if (succeeded or event.restart or outdated) and not self._is_split(index):
+            self._revive(offset, index, child)
+            if outdated:
                 child.state = None
         self._close_when_done(offset)
+        return True
+
+    def _revive(self, offset: int, index: int, child: Child) -> None:
+        """Let an ended child run again; a work child that never does so keeps what it had."""
+        if not self._is_split(index):
+            if child.ending == "completed" or (self._restart and not self._is_work(index)):
+                child.state = None
+            child.anew = self._restart
+        child.ending, child.told, child.ended_at = None, 0, offset
+        child.final = child.final and self._is_work(index)
+        child.attempt, child.failed_at = 1, child.sequence
+
+    def _select(self, offset: int, event: e.ChildrenSelected) -> None:
+        """Judge the children of a part of a selection, which is void where the task closes meanwhile."""
+        if self._closed_at is not None:
+            return
+        if self._selector is None or event.redrive != self.redrive:
+            self._fault(f"{event} where nothing is selected in redrive {self.redrive}")
+            return
+        if not self._judged < event.upto <= self._select_end:
+            self._fault(f"{event} judges no more children than up to {self._judged} of {self._select_end}")
+        meant = [index for index in range(self._judged, event.upto) if self._is_meant(index)]
+        if meant != [index for index, _ in _each(event.spans)]:
+            self._fault(f"{event}, where {meant} are meant by {self._selector}")
+        for index in meant:
+            self._revive(offset, index, self.children[index])
+        self._judged = event.upto
+        if self._judged == self._select_end:
+            self._selector = None
+            self._left = sum(
+                child.ending == "failed" or (child.ending == "cancelled" and not self._tolerated) for child in self.work
+            )
+            self._close_when_done(offset)
+
+    def _is_meant(self, index: int) -> bool:
+        """Ask the kinds of clauses that people of a history use: a range of indexes, states, attempts from 1 on."""
+        child = self.children[index]
+        if self._selector is None or child.ending is None or (child.ending == "completed" and not self._everything):
+            return False
+        for clause in self._selector.clauses:
+            (text, *_) = clause.values
+            if clause.field == "index":
+                first, last = map(int, text.split(".."))
+                meets = first <= index - self._splits <= last
+            elif clause.field == "state":
+                meets = {"completed": "succeeded"}.get(child.ending, child.ending) in clause.values
+            else:
+                meets = child.ordinal > 0
+            if not meets:
+                return False
         return True
 
     # --- decisions --------------------------------------------------------------------------------------------------
@@ -213,25 +318,72 @@ class TaskModel:
     def _act_on(self, offset: int, event: Decision) -> None:
         basis = event.basis
         closed = self._closed_at is not None and self._closed_at < basis
-        if closed == isinstance(event, e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched):
+        early = e.TaskPlanned | e.TimerFired | e.TaskRefused | e.ChildrenSelected | e.ChildrenDispatched
+        self._judge_time(offset, event, closed=closed)
+        if closed == isinstance(event, early) and not self._obeys_hold(event):
             self._fault(f"{_name(event)} at {offset} was not owed at {basis}: closed at {self._closed_at}")
         match event:
             case e.TaskPlanned():
                 self._plan(offset, event)
+            case e.TimerFired():
+                self._time_out(offset, event)
             case e.TaskRefused():
                 self._refuse(event)
+            case e.ChildrenSelected():
+                self._select(offset, event)
             case e.ChildrenDispatched():
-                self.dispatched.add(self.redrive)
-                for index, release in _each(event.releases):
-                    self._dispatch(offset, basis, index, release)
+                self._dispatched(offset, event)
             case e.ChildrenStopping():
-                for index, release in _each(event.releases):
-                    self._stop(basis, index, release)
+                self._stop_all(offset, event)
             case e.ChildrenCancelled():
+                self._judge_told(offset, basis)
                 for index, _ in _each(event.spans):
                     self._cancel(offset, basis, index)
             case e.TaskSucceeded() | e.TaskFailed() | e.TaskCancelled():
                 self._end(basis, event)
+
+    def _judge_time(self, offset: int, event: Decision, *, closed: bool) -> None:
+        """Ask whether a decision was made that comes after that of a timer."""
+        late = isinstance(event, e.ChildrenSelected | e.ChildrenDispatched) or (not closed and self._obeys_hold(event))
+        if late and self._limits.is_over(event):
+            self._fault(f"{_name(event)} at {offset}, decided at {event.basis} and {event.at}, when its time was over")
+
+    def _time_out(self, offset: int, event: e.TimerFired) -> None:
+        if self._limits.fire(event) and self._planned:
+            self._close(offset, "failed")
+
+    def _obeys_hold(self, event: Decision) -> bool:
+        """Return whether a decision tells live children what a pause wants of them."""
+        return isinstance(event, e.ChildrenStopping) and self._hold.held_at(event.basis)
+
+    def _judge_told(self, offset: int, basis: int) -> None:
+        """Ask whether all live children were told what is wanted of them, which comes before the rest is cancelled."""
+        for index, child in enumerate(self.children):
+            if child.was_live(basis) and child.told < self._hold.at(basis):
+                self._fault(
+                    f"the rest cancelled at {offset}, decided at {basis}, before child {index} was told: {child}"
+                )
+
+    def _dispatched(self, offset: int, event: e.ChildrenDispatched) -> None:
+        if self._hold.held_at(event.basis):
+            self._fault(f"{_name(event)} at {offset} was decided at {event.basis}, when the task was paused")
+        if self._selector is not None:
+            self._fault(f"{_name(event)} at {offset} while it selects")
+        self.dispatched.add(self.redrive)
+        live = sum(child.was_live(event.basis) for child in self.work)
+        self._limits.dispatch(event, live, sum(self._is_work(index) for index, _ in _each(event.releases)))
+        for index, release in _each(event.releases):
+            self._dispatch(offset, event.basis, index, release)
+
+    def _change_limits(self, offset: int, event: e.TaskLimitsChanged) -> None:
+        """Take limits that people have set, and judge the failures so far by another tolerance."""
+        if event.redrive != self.redrive or self.end is not None:
+            return
+        self._limits.change(offset, event)
+        if event.tolerate is not None:
+            self._tolerate |= {"count": event.tolerate.count, "percent": event.tolerate.percent}
+            if self._planned and self._too_many() and self._tolerate.get("on") != "run_all":
+                self._close(offset, "failed")
 
     def _refuse(self, event: e.TaskRefused) -> None:
         if self._planned or event.request != self.request.event_id:
@@ -246,6 +398,7 @@ class TaskModel:
             self._fault(f"planned for redrive {event.redrive} in {self.redrive}")
         if event.split != self._splits or event.children != (0 if self._splits else self._wanted):
             self._fault(f"planned as {event} for {self.request.params}")
+        self._limits.plan(offset, event)
         self._planned = True
         self._sealed = not self._splits
         if event.fan_in != len(self._stages) - 1:
@@ -260,6 +413,8 @@ class TaskModel:
             return
         if child.live or child.ending or child.ended_at >= basis:
             self._fault(f"child {index} dispatched at {offset}, decided at {basis}: {child}")
+        if child.anew:
+            child.anew, child.state = False, None
         if self._is_split(index) and child.progress != len(self.children) - 1:
             self._fault(f"the split child goes on from {child.progress} with {len(self.children) - 1} children")
         before = self.work
@@ -272,8 +427,9 @@ class TaskModel:
             self._fault(f"child {index} dispatched with ordinal {release.ordinal} and never created")
         else:
             work = created.event
-            given = (created.partition, work.attempt, work.sequence, work.state)
-            if given != (release.partition, child.attempt, child.sequence, child.state):
+            given = (created.partition, work.attempt, work.sequence, work.state, work.priority)
+            priority = self._limits.at("priority", basis)
+            if given != (release.partition, child.attempt, child.sequence, child.state, priority):
                 self._fault(f"child {index} created as {work} in {created.partition}, not as {child}")
             args = json.loads(work.args)
             if self._splits and self._is_work(index) and args.get("args", args)["first"] != index - 1:
@@ -281,20 +437,32 @@ class TaskModel:
         if not self._is_split(index):
             self.spans[index, release.ordinal] = Span(child.progress, child.progress)
         child.ordinal, child.partition, child.dispatched_at = release.ordinal, release.partition, offset
-        child.live, child.stopping = True, False
+        child.live, child.told, child.final = True, 0, False
 
-    def _stop(self, basis: int, index: int, release: e.Release) -> None:
+    def _stop_all(self, offset: int, event: e.ChildrenStopping) -> None:
+        level = self._hold.at(event.basis)
+        if event.mode != MODES[level]:
+            self._fault(f"{event} at {offset}, where {MODES[level] or 'nothing'} was wanted")
+        for index, release in _each(event.releases):
+            self._stop(event.basis, index, release, MODES.index(event.mode))
+
+    def _stop(self, basis: int, index: int, release: e.Release, level: int) -> None:
         child = self.children[index]
         current = child.ordinal == release.ordinal and child.partition == release.partition
-        if not current or child.stopping or child.dispatched_at >= basis or not (child.live or child.ended_at >= basis):
+        if (
+            not current
+            or child.told >= level
+            or child.dispatched_at >= basis
+            or not (child.live or child.ended_at >= basis)
+        ):
             self._fault(f"child {index} told to stop {release}, decided at {basis}: {child}")
-        child.stopping = child.live
+        child.told = level if child.live else 0
 
     def _cancel(self, offset: int, basis: int, index: int) -> None:
         child = self.children[index]
         if child.live or child.ending or child.ended_at >= basis:
             self._fault(f"child {index} cancelled, decided at {basis}: {child}")
-        child.ending = "cancelled"
+        child.ending, child.anew = "cancelled", False
         child.ended_at = offset
 
     def _end(self, basis: int, event: Terminal) -> None:
@@ -399,6 +567,8 @@ class TaskModel:
                 child.ending = "cancelled"
             case e.ChildReturned():
                 self._keep(child, event)
+                if event.why is not None and not event.why.begun and self._is_work(event.child):
+                    self._limits.refund()
                 child.ending = "cancelled" if child.stopping else None
 
     def _keep(self, child: Child, event: e.ChildFailed | e.ChildCancelled | e.ChildReturned) -> None:
@@ -407,29 +577,51 @@ class TaskModel:
             self._advance(event.child, child, event.sequence, event.state)
 
     def _fail(self, offset: int, child: Child, event: e.ChildFailed) -> None:
-        sequence = child.sequence if self._is_split(event.child) else event.sequence
+        poison = event.reason == "poison"
+        child.group = (event.cause.fingerprint if event.cause is not None else "") or event.error_type
+        self._attempts[child.group] += 1
+        sequence = child.sequence if self._is_split(event.child) or poison else event.sequence
+        number = child.attempt if poison else event.attempt
         progressed = sequence > child.failed_at
         is_work = self._is_work(event.child)
         retry = self._stages[event.child >= self._work_end]["retry"]
         if self._is_split(event.child):
             retry = self._split_retry
-        attempt = 1 if progressed and retry["reset_on_progress"] else event.attempt
+        attempt = 1 if progressed and retry["reset_on_progress"] else number
         child.failed_at = sequence
         most = retry["max_attempts"]
         types = () if event.cause is None else event.cause.error_types
         names = {event.error_type, *types, *(name.split(".")[-1] for name in types)}
-        again = event.retryable and names.isdisjoint(retry["non_retryable"])
+        do = self._rule(event, names) if is_work else ""
+        again = do == "retry" if do else event.retryable and names.isdisjoint(retry["non_retryable"])
         if again and (most == 0 or attempt < most):
             child.ending = "cancelled" if child.stopping else None
             child.attempt = event.attempt if child.stopping else attempt + 1
             return
-        child.ending = "failed"
-        if not is_work:
+        if do == "skip":
+            child.ending = "cancelled"
+            return
+        child.ending, child.final = "failed", True
+        if not is_work or do == "fail_task":
             self._close(offset, "failed")
+        if not is_work:
             return
         self._failed += 1
         if self._too_many() and self._tolerate.get("on") != "run_all":
             self._close(offset, "failed")
+
+    def _rule(self, event: e.ChildFailed, names: set[str]) -> str:
+        """Tell what the first rule that holds for a failure does; empty where none does."""
+        code = None if event.cause is None else event.cause.exit_code
+        for rule in self._tolerate.get("rules", ()):
+            if (
+                rule.get("error", event.error_type) in names
+                and rule.get("message", "") in event.message
+                and rule.get("reason", event.reason) == event.reason
+                and rule.get("exit_code", code) == code
+            ):
+                return str(rule["do"])
+        return ""
 
     def _reduced(self, event: e.ChildCompleted) -> None:
         """Hold what a reduce returned, which is what it has read, against the results that stand."""
@@ -442,19 +634,20 @@ class TaskModel:
 
     def _close_when_done(self, offset: int) -> None:
         """Close it where every child has ended, or all but the reduce and too many of them have failed."""
-        if self._planned and self._sealed and all(child.ending for child in self.work):
-            if self._too_many():
+        if self._selector is None and self._planned and self._sealed and all(child.ending for child in self.work):
+            if self._too_many(self._left):
                 self._close(offset, "failed")
             elif all(child.ending for child in self.children):
                 self._close(offset, "succeeded")
 
-    def _too_many(self) -> bool:
+    def _too_many(self, left: int = 0) -> bool:
+        failed = self._failed + left
         count, percent = self._tolerate["count"], self._tolerate["percent"]
         if count is None and percent is None:
-            return self._failed > 0
-        if count is not None and self._failed > count:
+            return failed > 0
+        if count is not None and failed > count:
             return True
-        return percent is not None and self._sealed and self._failed * 100 > percent * len(self.work)
+        return percent is not None and self._sealed and failed * 100 > percent * len(self.work)
 
     def _reset(self, offset: int, partition: int) -> None:
         for index, child in enumerate(self.children):
@@ -492,7 +685,8 @@ class TaskModel:
 
     def _close(self, offset: int, why: str) -> None:
         if self._closed_at is None and self.end is None:
-            self._closed_at, self._why = offset, why
+            self._closed_at, self._why, self._selector = offset, why, None
+            self._hold.close(offset)
 
     def _child(self, index: int) -> Child | None:
         return self.children[index] if 0 <= index < len(self.children) else None

@@ -51,7 +51,12 @@ PAGED: Final = "task cancelled while it splits or reduces"
 TORN: Final = "page cannot be read"
 """What a worker writes as a page of a split child is rubbish: it is set aside by all."""
 REDRIVES: Final = ("task redriven", "task redriven by two", "task redriven blindly", REDUCED, PAGED, TORN)
-OF_MODULES: Final = ("worker without the module", "import fails on a worker")
+PLACED: Final = "worker of another queue"
+"""Only where this may strike do templates name queues, and need labels."""
+PAUSED: Final = "task paused"
+LIMITED: Final = "limits set"
+"""Only where this may strike do templates have limits."""
+OF_MODULES: Final = ("worker without the module", "import fails on a worker", PLACED)
 """Workers that cannot run what there is."""
 UNKNOWN: Final = ("newer record in the journal", "newer record set aside")
 """Records of an unknown schema that somebody sets aside."""
@@ -63,7 +68,7 @@ OF_TOPICS: Final = (EMITS, "topic is gone", ROGUE, AGAIN)
 """What befalls the topics of users, and what handlers try to write."""
 LATER: Final = (
     "cancelled around a commit", "member lost inside a commit", *OF_SCHEDULES, *BACKFILLS, *REDRIVES,
-    *OF_MODULES, *UNKNOWN, "clock goes far off", *OF_TOPICS,
+    *OF_MODULES, *UNKNOWN, "clock goes far off", *OF_TOPICS, LIMITED,
 )  # fmt: skip
 """Kinds that were added later: each has dice of its own in a scenario, so that earlier seeds tell what they told."""
 TURNS: Final[Mapping[str, float]] = {
@@ -75,6 +80,9 @@ TURNS: Final[Mapping[str, float]] = {
     "evicted by another node": 0.001,
     "clock jumps": 0.002,
     "cancel": 0.0015,
+    "task terminated": 0.0007,
+    PAUSED: 0.003,
+    LIMITED: 0.006,
     "submitted again": 0.0015,
     "submitted again, otherwise": 0.0008,
     "poison in the work log": 0.001,
@@ -99,6 +107,7 @@ TURNS: Final[Mapping[str, float]] = {
     "task redriven blindly": 0.0008,
     "worker without the module": 0.003,
     "import fails on a worker": 0.004,
+    PLACED: 0.006,
     REDUCED: 0.003,
     EMITS: 0.004,
     "topic is gone": 0.002,

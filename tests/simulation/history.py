@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from random import Random
 from typing import Final
 
 from streamsched.audit.verify import verify
 from streamsched.domain import events as e
+from streamsched.domain.task import Task
+from streamsched.scheduler.decider import REFUSALS
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.rows import explain
 from streamsched.view.store import MemoryStore
@@ -14,7 +18,7 @@ from streamsched.view.view import View
 from tests.simulation import actions, emits, routing
 from tests.simulation.checker import check
 from tests.simulation.evidence import Exhibits, Kept
-from tests.simulation.faults import Fault
+from tests.simulation.faults import PAUSED, Fault
 from tests.simulation.scenario import Scenario
 from tests.simulation.world import CODEC, World
 from tests.simulation.world_faults import inject
@@ -22,7 +26,8 @@ from tests.support.clients import Disk, Reader
 
 FOLLOWING: Final = 2_000
 """Turns in which every node has to come to the end of the journal, once nothing is added."""
-
+AT_ONCE: Final = 0.2
+"""How likely somebody pauses a task at once, where tasks are paused: it may have no plan yet."""
 TRANSACTIONS_END: Final = 11.0
 """Seconds after which no transaction of a dead node holds anything back."""
 
@@ -43,7 +48,11 @@ def live(world: World) -> None:
             actions.submit_unchecked(world, task_id)
             continue
         children = min(plan.children, rng.choice((0, 1, 2, 3, 5, 8, 8, 12, 20, 20, 20)))
-        actions.submit(world, task_id, rng.randrange(0, 60), children=children)
+        delay = rng.randrange(0, 60)
+        actions.submit(world, task_id, delay, children=children)
+        lot = Random(f"{task_id}/{delay}/{children}")
+        if PAUSED in plan.kinds and lot.random() < AT_ONCE:
+            actions.pause(world, task_id, lot, delay)
         if rng.random() < 0.3:
             actions.look(world, task_id, rng.randrange(60, 300))
     for number in range(plan.schedules):
@@ -58,7 +67,7 @@ def judge(world: World) -> list[str]:
     world.archive.read()
     truth = View(MemoryStore(), CODEC)
     rows = _fold(truth, world.archive.journal)
-    faults = world.faults + _views(world, rows)
+    faults = world.faults + _refused(world.archive.journal) + _views(world, rows)
     archive = world.archive
     archive.read()
     shown = Exhibits(
@@ -74,6 +83,9 @@ def judge(world: World) -> list[str]:
         task = truth.task(task_id)
         if task is None or task.succeeded != completed:
             faults.append(f"{task_id}: the fold counts {task and task.succeeded} successes, not {completed}")
+        groups = {key: (group.attempts, group.ended) for key, group in task.failures.items()} if task else {}
+        if groups != verdict.failures[task_id]:
+            faults.append(f"{task_id}: the fold groups failures as {groups}, not as {verdict.failures[task_id]}")
     for positions, found in world.snapshots[:2]:
         cut = [
             [record for record in records if record.offset < positions.get(number, 0)]
@@ -81,6 +93,7 @@ def judge(world: World) -> list[str]:
         ]
         if _fold(View(MemoryStore(), CODEC), cut) != found:
             faults.append(f"a view at {positions} is not the fold of the journal up to there")
+    faults += routing.misplaced(world)
     if not world.plan.kinds:
         faults += routing.check(world)
     return faults + audited(world)
@@ -106,6 +119,24 @@ def _fold(view: View, journal: Sequence[Sequence[Kept]]) -> dict[bytes, bytes]:
                 view.moved(record.partition, record.offset + 1)
     view.flush()
     return disk.rows()
+
+
+def _refused(journal: Sequence[Sequence[Kept]]) -> list[str]:
+    """Find what stood still: so many decisions about it in a row had no effect that more of them had to wait."""
+    view = View(MemoryStore(), CODEC)
+    voids, in_a_row = Counter[str](), Counter[str]()
+    faults = []
+    for record in (record for records in journal for record in records):
+        state = view.apply(record.event, record.partition) if isinstance(record.event, e.Event) else None
+        if state is None:
+            continue
+        key = state.task_id if isinstance(state, Task) else state.schedule_id
+        if getattr(record.event, "basis", 0):  # it is a decision
+            in_a_row[key] = in_a_row[key] + 1 if state.void > voids[key] else 0
+            if in_a_row[key] == REFUSALS:
+                faults.append(f"{key} stood still: {REFUSALS} decisions had no effect, the last one {record.event}")
+        voids[key] = state.void
+    return faults
 
 
 def _views(world: World, rows: dict[bytes, bytes]) -> list[str]:

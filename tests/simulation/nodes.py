@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from streamsched.domain.routing import allows
+from streamsched.domain.routing import PLAIN, Place, allows
 from streamsched.log.core import Connection
 from streamsched.scheduler.evictor import Evictor
 from streamsched.scheduler.node import Scheduler
@@ -43,6 +43,10 @@ class Node:
     draining: bool = False
     modules: tuple[str, ...] | None = None
     """Of a worker: what it allows; None announces nothing and allows all."""
+    place: Place = PLAIN
+    """Of a worker: the queues that it serves, and its labels."""
+    elsewhere: bool = False
+    """Of a worker: whether it serves or has less than there is to serve or have."""
     fails_imports: bool = False
     """Of a worker: whether none of its executors can import a handler."""
     calls: int = 0
@@ -53,6 +57,11 @@ class Node:
     @property
     def able(self) -> bool:
         """Whether it can run what there is to run; other nodes than workers can do what they are for."""
+        return self.allowing and not self.elsewhere
+
+    @property
+    def allowing(self) -> bool:
+        """Whether it allows the code of all there is to run, and can import it."""
         return not self.fails_imports and (self.modules is None or allows(self.modules, MODULE))
 
 

@@ -259,14 +259,17 @@ class FakePool:
     def _failed(
         self, run: _Run, reason: jobs.Reason, error_type: str, amount: float = 0.0, lack: jobs.Lack = ""
     ) -> jobs.JobFailed:
-        """Fail a job; how much ``amount`` says: for good, or to be tried again at once, or later."""
+        """Fail a job; how much ``amount`` says: for good, or to be tried again at once or later, and its words."""
+        number, raised = int(amount * 100) % 5, error_type == "Trouble"
         return jobs.JobFailed(
             key=run.job.key, started_at=run.started_at or 0, finished_at=self._clock.now(), reason=reason,
-            error_type=error_type, message="made up", traceback="", retryable=amount < 0.9,
+            error_type=error_type, message=f"made up, number {number}", traceback="", retryable=amount < 0.9,
             delay_ms=0 if 0.6 < amount < 0.9 else None,
             state=str(run.done) if amount * 10 % 1 < 0.5 and not lack else None,
-            error_types=("made.up.Trouble", "made.up.Base", "Exception") if error_type == "Trouble" else (),
+            error_types=("made.up.Trouble", "made.up.Base", "Exception") if raised else (),
             lack=lack, covered=self._covered(run),
+            exit_code=(3, 75)[number % 2] if raised and run.job.handler.startswith("$") else None,
+            fingerprint=f"{number:x}" if raised else "", frames=(f"up.py:{number} in made",) if raised else (),
         )  # fmt: skip
 
     def _end(self, news: jobs.Ending) -> None:

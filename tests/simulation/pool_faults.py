@@ -61,7 +61,7 @@ class PoolFaults:
     def started(self, job: jobs.Job) -> None:
         """Note that a job runs."""
         world, node = self._world, self._node
-        if not node.able:
+        if not node.allowing:
             world.faults.append(f"{node.name} runs child {job.child} of {job.task_id}, which it does not allow")
         world.check_transactions(node)
         if self._is_back(job):

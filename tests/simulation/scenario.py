@@ -11,14 +11,17 @@ from types import ModuleType
 from typing import Any, Final
 
 from streamsched.domain import backfill, ticking
+from streamsched.domain.events import Rate
+from streamsched.domain.failure_rules import FailureRule
 from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.param import Param
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.routing import PLAIN, Pair, Place
 from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Command, Template
 from streamsched.runtime import tracker
-from streamsched.scheduler import aggregator, dispatcher, entries, journal, schedules, tasks
+from streamsched.scheduler import aggregator, entries, journal, schedules, selecting, tasks, turns
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow, view
 from streamsched.worker import reading, settlement
@@ -27,14 +30,26 @@ from tests.simulation.faults import (
     EMITS,
     KINDS,
     LATER,
+    LIMITED,
     OF_SCHEDULES,
     OF_TOPICS,
     PAGED,
+    PLACED,
     REDRIVES,
     REDUCED,
     TORN,
 )
 
+QUEUE: Final = "gpu"
+ZONE: Final = ("zone", "a")
+DISK: Final = ("disk", "large")
+FULL: Final = Place(("", QUEUE), (ZONE, DISK))
+"""Where a worker stands that can run whatever templates ask for."""
+LESSER: Final = (
+    PLAIN, Place((QUEUE,)), Place(("", QUEUE)), Place((), (ZONE, DISK)), Place((QUEUE,), (ZONE,)),
+    Place(("", QUEUE), (DISK, ("zone", "b"))),
+)  # fmt: skip
+"""Where others stand."""
 BESIDE_BACKFILLS: Final = "read by schedulers beside backfills"
 OF_PAGES: Final[Mapping[str, int]] = {"pages opened": 1, "pages in memory": 10}
 """Limits of pages; some histories with a split child have both."""
@@ -43,10 +58,11 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     "spread": (settlement, "SPREAD", (5, 20, 100)),
     "renewed": (settlement, "RENEWED", (1, 3)),
     "outcomes": (settlement, "BATCH", (1, 3)),
-    "round": (dispatcher, "ROUND", (2, 7)),
-    "turn": (dispatcher, "TURN", (1, 3)),
-    "held": (dispatcher, "HELD", (2, 5)),
+    "round": (turns, "ROUND", (2, 7)),
+    "turn": (turns, "TURN", (1, 3)),
+    "held": (turns, "HELD", (2, 5)),
     "ranges": (aggregator, "RANGES", (1, 2)),
+    "selected": (selecting, "CHILDREN", (1, 3)),
     "read by workers": (reading, "READ", (1, 5)),
     "held by workers": (reading, "HELD", (3,)),
     "read by schedulers": (scheduler_node, "BATCH", (3, 20)),
@@ -67,6 +83,20 @@ SCHEDULES: Final = (*[0] * 7, 1, 1, 2)
 """How many schedules histories have."""
 FINAL: Final = ((), (), (), (), ("made.up.Base",), ("Base", "other.Trouble"))
 """What may name the errors of handlers that are not tried again."""
+RULES: Final[tuple[tuple[Mapping[str, Any], ...], ...]] = (
+    ({"error": "Base", "message": "number 1", "do": "skip"}, {"error": "made.up.Base", "do": "retry"}),
+    ({"exit_code": 3, "do": "skip"}, {"error": "ExecutorDied", "do": "fail"}, {"error": "Base", "do": "retry"}),
+    (
+        {"reason": "timeout", "do": "skip"},
+        {"reason": "worker_lost", "do": "retry"},
+        {"message": "number 2", "do": "fail"},
+    ),
+    ({"message": "number 3", "do": "fail_task"}, {"error": "Exception", "do": "skip"}),
+    ({"reason": "poison", "do": "retry"}, {"error": "Hopeless", "do": "skip"}, {"error": "Trouble", "do": "fail"}),
+)
+"""Failure rules of templates; in most the first that matches decides otherwise than the last."""
+SELECTS_SLOWLY: Final = 0.4
+"""How likely it is, where tasks are redriven, that a selection takes a decision for each child."""
 READS_LITTLE: Final = 0.7
 """How likely it is, where there are backfills, that partitions are folded far apart: these look across them."""
 
@@ -85,6 +115,11 @@ class Scenario:
     slots: int
     limits: Mapping[str, int]
     schedules: int = 0
+
+    @property
+    def placed(self) -> bool:
+        """Whether templates name queues, and need labels."""
+        return PLACED in self.kinds or not self.kinds
 
 
 def scenario(seed: int) -> Scenario:
@@ -115,6 +150,8 @@ def scenario(seed: int) -> Scenario:
         },
         schedules=schedules,
     )
+    if "task redriven" in plan.kinds and Random(f"{seed}/selects").random() < SELECTS_SLOWLY:
+        plan = replace(plan, limits={**plan.limits, "selected": 1})
     if PAGED in plan.kinds and seed % 2:
         plan = replace(plan, limits={**plan.limits, **OF_PAGES})
     if "backfill" in plan.kinds and Random(f"{seed}/reads little").random() < READS_LITTLE:
@@ -166,8 +203,14 @@ def template(rng: Random, plan: Scenario) -> Template:
         args = {"first": "${child.item}"}
     if splits and int(final * 1_000_000) % 3 > 0:  # a quarter of the children fail, most before the seal
         failure, args = FailurePolicy(percent=20), {**args, "fails": 4}
+    code, ruled = _code(int(final * 100_000)), int(final * 10_000_000) % 10
+    if ruled < len(RULES):
+        rules = [FailureRule(**rule) for rule in RULES[ruled] if "command" in code or "exit_code" not in rule]
+        failure, attempts = replace(failure, rules=tuple(rules)), 3 if attempts in (0, 1) else attempts
+    lot = int(final * 10_000_000) if plan.placed else 0
     return Template(
         name="history",
+        queue=("", QUEUE)[lot % 2],
         params={"n": Param(type="integer", minimum=0)},
         split=BySplit(function="made.up:pieces", args={"n": "${n}"})
         if splits
@@ -176,18 +219,35 @@ def template(rng: Random, plan: Scenario) -> Template:
         if splits
         else None,
         child=ChildSpec(
-            **_code(int(final * 100_000)),
+            **code,
+            needs=((), (ZONE,), (DISK, ZONE))[lot // 2 % 3],
             args=args,
+            timeout_ms=60_000 if ruled < len(RULES) else 0,
             retry=RetryPolicy(
                 max_attempts=attempts,
                 initial_interval_ms=interval,
                 reset_on_progress=reset,
-                non_retryable=("ExecutorDied",) if final < 0.2 else FINAL[int(final * 100) % len(FINAL)],
+                non_retryable=_final(final) if ruled >= len(RULES) else (),
             ),
         ),
         failure=replace(failure, on=RUN_ALL) if int(final * 1_000) % 3 == 0 else failure,
-        reduce=_reduce(int(final * 10_000)) if REDUCED in plan.kinds else None,
+        reduce=_reduce(int(final * 10_000), ((), (DISK,))[lot // 6 % 2]) if REDUCED in plan.kinds else None,
+        **(_limits(int(final * 100_000_000)) if LIMITED in plan.kinds else {}),
     )
+
+
+def _limits(lot: int) -> dict[str, Any]:
+    """Give some templates limits; most deadlines come while there is trouble."""
+    return {
+        "deadline_ms": (0, 0, 2_000, 5_000, 20_000)[lot % 5],
+        "parallelism": (0, 0, 1, 3)[lot // 5 % 4],
+        "rate": (None, None, Rate(2, 1_000), Rate(20, 1_000))[lot // 20 % 4],
+    }
+
+
+def _final(lot: float) -> tuple[str, ...]:
+    """Name errors that are not tried again."""
+    return ("ExecutorDied",) if lot < 0.2 else FINAL[int(lot * 100) % len(FINAL)]
 
 
 def _code(lot: int) -> dict[str, Any]:
@@ -199,12 +259,12 @@ def _code(lot: int) -> dict[str, Any]:
     return {"handler": "made.up:handler", **uses}
 
 
-def _reduce(lot: int) -> ChildSpec | None:
+def _reduce(lot: int, needs: tuple[Pair, ...]) -> ChildSpec | None:
     """Give two of three templates a reduce, which is tried again in its own way."""
     if lot % 3 == 0:
         return None
     retry = RetryPolicy(max_attempts=(1, 3, 0)[lot // 3 % 3], initial_interval_ms=50, reset_on_progress=lot % 4 == 0)
-    return ChildSpec(handler="made.up:total", retry=retry)
+    return ChildSpec(handler="made.up:total", retry=retry, needs=needs)
 
 
 def times(rng: Random) -> tuple[str, str]:

@@ -8,7 +8,7 @@ others go on, and thaws as a zombie. Nothing here looks into the nodes: what the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from random import Random
 from typing import Final, cast
@@ -17,7 +17,9 @@ import msgspec
 from msgspec.structs import replace
 
 from streamsched.domain import events as e
+from streamsched.domain.errors import NoSuchTask
 from streamsched.domain.ids import EventIds
+from streamsched.domain.routing import PLAIN, Place
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.template import Template
 from streamsched.log.codec import Codec
@@ -32,6 +34,7 @@ from streamsched.log.port import (
     TransactionAborted,
 )
 from streamsched.log.topics import Topics
+from streamsched.queries.status import TaskStatus
 from streamsched.runtime.commit_metadata import INITIAL, decode_metadata
 from streamsched.runtime.eviction import evict
 from streamsched.runtime.identity import Identity
@@ -50,7 +53,7 @@ from tests.simulation.faults import EMITS, TURN, Dice, Fault
 from tests.simulation.nodes import MODULE, PROGRAM, Action, Crash, Node
 from tests.simulation.pool import FakePool
 from tests.simulation.pool_faults import PoolFaults, TearingCodec
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import FULL, Scenario
 from tests.support.clients import Disk, Reader, Site
 from tests.support.clock import MachineClock
 
@@ -59,6 +62,8 @@ TIMING: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 OUTSIDE: Final = "outside"
 HEALING: Final = 12_000
 """Turns without faults within which one more task has to reach its end, or all is over."""
+LAST: Final = 300
+"""Turns after the trouble until that is done."""
 SELDOM: Final = '{"interval":[{"every":"3600s","phase":"0s"}]}'
 DEPTH: Final = 3
 """Nodes that may stand still inside each other's steps."""
@@ -99,12 +104,16 @@ class World:
         self.turns = 0
         self.tasks: list[str] = []
         self.actions: list[Action] = []
+        self.last: list[tuple[str, Callable[[MemoryClient], None]]] = []
+        """What is done some time after all trouble is over."""
         self.story: list[str] = []
         self.happened: Counter[str] = Counter()
         self.faults: list[str] = []
         self.evidence: list[Evidence] = []
         self.submits: list[Submit] = []
         self.told: set[Told] = set()
+        self.stood: dict[str, Place] = {}
+        """Where each worker stands or stood."""
         self.torn: set[str] = set()
         """Tasks of which a page was written that cannot be read."""
         self.claims: dict[str, bool] = {}
@@ -187,14 +196,25 @@ class World:
 
     def _cancel(self, node: Node, step: str, fault: Fault) -> None:
         """Let a request arrive between a decision, or an outcome, and its landing or its being read."""
-        known = [task_id for task_id in self.tasks if task_id in self.children]
+        self.archive.read()
+        unplanned = [task_id for task_id in self.tasks if task_id in self.archive.unplanned]
+        known = unplanned or [task_id for task_id in self.tasks if task_id in self.children]
         if known:
             task_id = known[int(fault.amount * len(known)) % len(known)]
             self.happens(fault.kind, f"{task_id} is cancelled at {step} of {node.name}")
-            self.archive.read()
             redrive = self.archive.redrives[task_id]
             asked = self.me.sign(e.TaskCancelRequested, task_id=task_id, redrive=redrive, reason="around a commit")
             self.outside.append([self.records.journal(asked, task_id)])
+        if unplanned:  # somebody looks before the plan lands
+            self.send(0, f"looks at {task_id}", partial(self._look, task_id))
+            self._freeze(node, step, fault)
+
+    def _look(self, task_id: str, client: MemoryClient) -> None:
+        try:
+            self._note_told([client.status(task_id)])
+        except NoSuchTask:
+            if not client.session.follower.halts:
+                raise
 
     def _freeze(self, node: Node, step: str, fault: Fault) -> None:
         if self._depth >= DEPTH:
@@ -281,10 +301,11 @@ class World:
 
     # --- nodes ------------------------------------------------------------------------------------------------------
 
-    def start(self, role: str, modules: tuple[str, ...] | None = None) -> None:
+    def start(self, role: str, modules: tuple[str, ...] | None = None, place: Place | None = None) -> None:
         """Start one process; it may die of a fault before it is up. A worker allows ``modules``, if they are given.
 
         Else it allows the module of every handler, and every program; one in two, as an older one, announces nothing.
+        Without a ``place`` it serves every queue and has every label that there may be.
         """
         if role in self.closed:
             return
@@ -293,6 +314,8 @@ class World:
         clock = MachineClock(self.clock, skew_ms=0, began=self.rng.uniform(0, 1e6))
         allowed = modules if modules or self._born % 2 else (MODULE, PROGRAM)
         node = Node(name, role, self.cluster.connect(name), clock, modules=allowed if role == "worker" else None)
+        node.place, node.elsewhere = place or (FULL if self.plan.placed else PLAIN), place is not None
+        self.stood[name] = node.place
         if fault := self._strikes(name, "clock is off"):
             clock.jump(JUMPS[int(fault.amount * len(JUMPS))])
             self.happens(fault.kind, f"{name}: its clock is off")
@@ -315,7 +338,7 @@ class World:
             return Worker(
                 log=node.log, topics=self.topics, codec=cast(Codec, TearingCodec(self, node, CODEC)), pool=pool, me=me,
                 slots=slots,
-                pause=partial(self._pause, node), timing=TIMING, modules=node.modules,
+                pause=partial(self._pause, node), timing=TIMING, modules=node.modules, place=node.place,
                 outlet=emits.outlet(self.topics.prefix, node.clock, self.places),
             )  # fmt: skip
         node.disk = self._disk(node)
@@ -433,7 +456,8 @@ class World:
                 machine.step(self.tasks)
                 self.faults += machine.faults
                 machine.faults.clear()
-                self._note_told(machine)
+                self._note_told(machine.done)
+                machine.done.clear()
             elif machine is not None:
                 busy = machine.step(self.rng.choice((0.0, 0.01)))
                 if node.evictor is not None and self.rng.random() < 0.3 and node.evictor.step(0.0):
@@ -446,12 +470,12 @@ class World:
 
         return step
 
-    def _note_told(self, reader: Reader) -> None:
-        for status in reader.done:
+    def _note_told(self, seen: Iterable[TaskStatus]) -> None:
+        for status in seen:
             counts = status.children
             children = (counts.total, counts.succeeded, counts.failed, counts.cancelled)
-            self.told.add(Told(status.task_id, status.redrive, status.state, children))
-        reader.done.clear()
+            if status.done:
+                self.told.add(Told(status.task_id, status.redrive, status.state, children))
 
     def _run(self, node: Node, act: Callable[[], None]) -> bool:
         """Let a process do something; tells whether it came to its end."""
@@ -501,6 +525,8 @@ class World:
         for node in self.nodes:
             node.clock.mend()
             node.fails_imports = False
+        for name, act in self.last:
+            self.send(LAST, name, act, repeated=True)
         waited, ended = 0, 0
         while waited < HEALING:
             self.turn()

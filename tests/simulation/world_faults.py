@@ -14,9 +14,10 @@ from streamsched.log.port import Append, Headers, LogError, TopicPartition
 from streamsched.runtime.identity import Identity
 from tests.simulation import actions
 from tests.simulation.emits import TOPICS
-from tests.simulation.faults import BACKFILLS, EMITS, REDRIVES, REDUCED, Fault
+from tests.simulation.faults import BACKFILLS, EMITS, LIMITED, PAUSED, PLACED, REDRIVES, REDUCED, Fault
 from tests.simulation.nodes import Node
 from tests.simulation.routing import ELSEWHERE
+from tests.simulation.scenario import LESSER
 from tests.simulation.world import CODEC, JUMPS, World
 from tests.support.clients import Disk, Site
 
@@ -70,6 +71,14 @@ def _join_without(world: World, fault: Fault) -> None:
     if sum(node.role == "worker" for node in world.nodes) < NODES // 2:
         world.happens(fault.kind, "a worker joins that does not allow the module")
         world.start("worker", ELSEWHERE)
+
+
+def _join_elsewhere(world: World, fault: Fault) -> None:
+    """Let a worker join that serves fewer queues, or has other labels; it inherits what is not for it."""
+    if sum(node.role == "worker" for node in world.nodes) < NODES // 2:
+        place = LESSER[int(fault.amount * len(LESSER))]
+        world.happens(fault.kind, f"a worker joins at {place}")
+        world.start("worker", place=place)
 
 
 def _fail_imports(world: World, fault: Fault) -> None:
@@ -148,6 +157,38 @@ def _cancel(world: World, fault: Fault) -> None:
     if task_id is not None:
         world.happens(fault.kind, f"{task_id} is to be cancelled")
         actions.cancel(world, task_id)
+
+
+def _terminate(world: World, fault: Fault) -> None:
+    """Terminate a task; perhaps it is redriven, and fails with children that run then."""
+    task_id, rng = _task(world, fault.amount), Random(fault.amount)
+    if task_id is not None:
+        world.happens(fault.kind, f"{task_id} is to be terminated")
+        actions.cancel(world, task_id, kill=True)
+        if rng.random() < 0.7:
+            delay = rng.randrange(40, 150)
+            actions.redrive(world, task_id, delay, rng)
+            actions.change_limits(world, task_id, {"deadline": "20ms"}, delay + rng.randrange(5, 60))
+
+
+def _pause(world: World, fault: Fault) -> None:
+    task_id = _task(world, fault.amount)
+    if task_id is not None:
+        world.happens(fault.kind, f"{task_id} is to be paused")
+        actions.pause(world, task_id, Random(fault.amount))
+
+
+def _set_limits(world: World, fault: Fault) -> None:
+    """Set limits of a task; now and then no failure is tolerated any more of one that goes on with some."""
+    world.archive.read()
+    failing = sorted(world.archive.failing - world.archive.ended.keys())
+    if failing and fault.amount * 97 % 1 < 0.3:
+        failed = failing[int(fault.amount * len(failing))]
+        world.happens(fault.kind, f"no failure of {failed} is to be tolerated any more")
+        actions.change_limits(world, failed, {"tolerate": 0})
+    elif (task_id := _task(world, fault.amount)) is not None:
+        world.happens(fault.kind, f"limits of {task_id} are to be set")
+        actions.set_limits(world, task_id, Random(fault.amount))
 
 
 def _submit_again(world: World, fault: Fault) -> None:
@@ -399,12 +440,16 @@ _INJECT: Final[dict[str, Callable[[World, Fault], None]]] = {
     "node joins": _join,
     "worker without the module": _join_without,
     "import fails on a worker": _fail_imports,
+    PLACED: _join_elsewhere,
     "drain": _drain,
     "drain again": _drain_again,
     "evicted by another node": _evict,
     "clock jumps": _jump,
     "clock goes far off": _far_off,
     "cancel": _cancel,
+    "task terminated": _terminate,
+    PAUSED: _pause,
+    LIMITED: _set_limits,
     "submitted again": _submit_again,
     "submitted again, otherwise": _submit_otherwise,
     "poison in the work log": _poison_work,

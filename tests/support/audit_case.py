@@ -16,8 +16,10 @@ from msgspec import structs
 from streamsched.audit.report import Violation
 from streamsched.audit.verify import Report, verify
 from streamsched.domain import events as e
+from streamsched.domain.fairness import Fairness
 from streamsched.domain.ids import EventIds
 from streamsched.domain.param import Param
+from streamsched.domain.phases import Told
 from streamsched.domain.policy import FailurePolicy, RetryPolicy
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.template import ChildSpec, Template
@@ -51,6 +53,7 @@ TEMPLATE: Final = Template(
         retry=RetryPolicy(initial_interval_ms=0),
     ),
     failure=FailurePolicy(count=2),
+    fairness=Fairness(key="all"),  # so that they fill the worker as one
 )  # fmt: skip
 BEGIN_MS = 1_000_000.0
 
@@ -181,7 +184,7 @@ def live() -> LogAdapter:
         event = client.sign(
             e.TaskRequested, task_id=task_id, template_name="made-up", template_version="1",
             template=TEMPLATE.to_json(), params=json.dumps({"n": children}), priority=0, origin="test",
-            traceparent=None,
+            traceparent=None, level=TEMPLATE.level,
         )  # fmt: skip
         log.append([RECORDS.journal(event, task_id)])
 
@@ -195,7 +198,7 @@ def live() -> LogAdapter:
 
     def settled() -> bool:
         task = view.active.get("stopping")
-        return task is not None and task.stopping == 2 and told(e.ChildCheckpointed, "going") == 2
+        return task is not None and task.told[Told.CANCEL] == 2 and told(e.ChildCheckpointed, "going") == 2
 
     request("ended", 4)
     work(lambda: "ended" not in view.active and told(e.TaskSucceeded, "ended") == 1)

@@ -6,14 +6,25 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Final, cast
 
+from streamsched.client import Client
 from streamsched.domain.errors import NoSuchTask
+from streamsched.installation.session import Session
 from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
 from streamsched.log.topics import Topics
 from streamsched.queries.status import TaskStatus
+from streamsched.reach.direct import Direct
 from streamsched.runtime.identity import Identity
 from streamsched.testing.site import MemoryClient, MemorySite
 from streamsched.view.store import MemoryStore
+
+
+def session_of(client: Client) -> Session:
+    """Return the session of a client that has the log itself."""
+    direct = client._reach
+    assert isinstance(direct, Direct)
+    return direct.session
+
 
 DONE: Final = ("succeeded", "failed", "cancelled", "refused")
 
@@ -41,11 +52,11 @@ class Disk(MemoryStore):
         return len(self._undo)
 
     def rows(self) -> dict[bytes, bytes]:
-        """Give all rows but the positions, which do not say how they were come to."""
+        """Return all rows but the positions: they differ by the way that led to them."""
         return {key: value for key, value in self._rows.items() if key[:1] != b"p"}
 
     def positions(self) -> dict[int, int]:
-        """Tell up to where each partition of the journal was folded."""
+        """Return up to where each partition of the journal was folded."""
         return {int.from_bytes(key[1:]): int.from_bytes(value) for key, value in self._rows.items() if key[:1] == b"p"}
 
     def close(self) -> bool:
@@ -104,7 +115,7 @@ class Reader:
         before = self._seen.get(status.task_id)
         self._seen[status.task_id] = status
         counts = status.children
-        parts = (counts.waiting, counts.running, counts.succeeded, counts.failed, counts.cancelled)
+        parts = (counts.waiting, counts.queued, counts.running, counts.succeeded, counts.failed, counts.cancelled)
         if sum(parts) != counts.total or min(parts) < 0:
             self.faults.append(f"a reader saw {status}, which does not add up")
         if before is not None and before.redrive > status.redrive:
@@ -115,10 +126,10 @@ class Reader:
                 self.faults.append(f"a reader saw {status.task_id} go from {before} to {status}")
         elif status.done:
             self.done.append(status)
-        if status.done and status.state != "refused" and counts.waiting + counts.running:
+        if status.done and status.state != "refused" and counts.waiting + counts.queued + counts.running:
             self.faults.append(f"a reader saw {status}: done, with children that are not")
 
 
 def _ending(status: TaskStatus) -> tuple[object, ...]:
-    """Give what never changes once a task is done, unless it is redriven."""
+    """Return what a redrive alone changes once a task is done."""
     return status.state, status.reason, status.started_at, status.finished_at, status.children

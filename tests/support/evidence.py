@@ -98,7 +98,7 @@ class Job:
 
 
 def check(events: list[e.Event], notes: list[Step], job: Job) -> None:
-    """Hold a finished task against the promises; the failure names each that was broken."""
+    """Check a finished task against the promises; the failure names each that was broken."""
     assert list(violations(events, notes, job)) == []
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from streamsched import ChildContext
+from streamsched import ChildContext, Result
 
 
 def steps(ctx: ChildContext, count: int, seconds: float, folder: str, *, wait: bool = False) -> dict[str, int]:
@@ -67,3 +68,8 @@ def leaves(ctx: ChildContext, folder: str, stay: float = 0.0) -> None:
 def environment(ctx: ChildContext) -> dict[str, str]:
     """Return our own variables as a handler sees them."""
     return {name: value for name, value in os.environ.items() if name.startswith("STREAMSCHED_")}
+
+
+def numbered(ctx: ChildContext, results: Iterator[Result]) -> int:
+    """Count the results of all children."""
+    return sum(1 for _ in results)

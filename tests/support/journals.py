@@ -9,15 +9,24 @@ from hypothesis import strategies as st
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
+from streamsched.domain.failure_rules import FailureRule
 from streamsched.domain.owed import Action, owed
 from streamsched.domain.param import Param
+from streamsched.domain.phases import Told
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy, RetryPolicy
+from streamsched.domain.selector import parse
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
 from streamsched.domain.template import ChildSpec, Template
 
 WAITS = st.sampled_from((0, 5, 1_000))
 CHILDREN: Final = 4
+
+RULES: Final = (
+    (),
+    (FailureRule(error="m.Hopeless", do="retry"), FailureRule(error="Hopeless", do="fail_task")),
+    (FailureRule(error="m.Error", do="skip"), FailureRule(reason="error", do="fail")),
+)
 
 
 def template(
@@ -55,6 +64,7 @@ policies = st.builds(
         count=st.none() | st.integers(0, 2),
         percent=st.none() | st.sampled_from((0, 50, 100)),
         on=st.sampled_from((FAIL_FAST, RUN_ALL)),
+        rules=st.sampled_from(RULES),
     ),
 )
 
@@ -91,21 +101,29 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
         e.ChildFailed(
             *running, 1_000, sequence, state, "error", draw(st.sampled_from(("Hopeless", "Error"))), "", "",
             draw(st.booleans()), draw(st.sampled_from((None, 0, 5))),
-            draw(st.sampled_from((None, e.Cause(("m.Error", "m.Hopeless"))))),
+            draw(st.sampled_from((None, e.Cause(("m.Error", "m.Hopeless"), 3, "ab", ("m.py:1 in f",))))),
         ),
         e.ChildReturned(*running, sequence, state, 0, "drain"),
         e.ChildReturned(*running, sequence, state, 0, "", e.Why("import", "no m", "node", draw(WAITS), False)),
         e.ChildCheckpointed(*running, sequence, state, 0, None),
         e.ChildStarted(*running),
-        e.ChildrenStopping(*head, (e.Release(child, child, ordinal, 0),), "stop", 0),
+        e.ChildrenStopping(*head, (e.Release(child, child, ordinal, 0),), "stop", 0, _mode(task)),
         e.ChildCancelled(*running, 1_000, sequence, state, "stop"),
         draw(_plans(head)),
         draw(_pages(task, head)),
         e.ChildrenCancelled(*head, (e.Span(child, last),), "over", 0),
-        e.TaskCancelRequested(*head, task.redrive + draw(st.sampled_from((0, 0, 1))), "enough"),
+        e.TaskCancelRequested(*head, task.redrive + draw(st.sampled_from((0, 0, 1))), "enough", draw(st.booleans())),
+        e.TaskPaused(
+            *head, task.redrive + draw(st.sampled_from((0, 0, 0, 1))), draw(st.booleans()), draw(st.booleans()), "wait"
+        ),
+        draw(_limits(task, head)),
+        e.TimerFired(*head, draw(st.sampled_from((0, head[1], 1 << 40)))),
         e.TaskRedriven(
             *head, task.redrive + draw(st.sampled_from((1, 1, 1, 0, 2))), draw(st.sampled_from(("failed", "all"))),
-            draw(st.booleans()), "", "",
+            draw(st.booleans()), "", "", draw(st.sampled_from((None, parse("index>=1")))),
+        ),
+        e.ChildrenSelected(
+            *head, task.redrive, task.cursor + draw(st.sampled_from((1, 1, 2, 0))), (e.Span(child, last),), 0
         ),
         e.PartitionReset(*head[:3], draw(st.integers(0, 2))),
         e.TaskSucceeded(*head, task.redrive, "", 0), e.TaskFailed(*head, task.redrive, "", 0),
@@ -121,10 +139,21 @@ def _next(draw: st.DrawFn, task: Task, number: int) -> e.Event:
 
 
 @st.composite
+def _limits(draw: st.DrawFn, task: Task, head: tuple[bytes, int, str, str]) -> e.TaskLimitsChanged:
+    small, rates = st.none() | st.integers(0, 3), st.sampled_from((None, e.Rate(0, 1), e.Rate(3, 10)))
+    tolerate = draw(st.none() | st.builds(e.Tolerance, st.none() | st.integers(0, 2), st.sampled_from((None, 50.0))))
+    return e.TaskLimitsChanged(
+        *head, task.redrive + draw(st.sampled_from((0, 0, 0, 1))), draw(small), draw(rates), draw(small),
+        draw(st.none() | st.integers(1, 3)), tolerate, draw(st.sampled_from((None, 0, 1_005))), "",
+    )  # fmt: skip
+
+
+@st.composite
 def _plans(draw: st.DrawFn, head: tuple[bytes, int, str, str]) -> e.TaskPlanned:
     split = draw(st.booleans())
     children = 0 if split else draw(st.integers(0, CHILDREN))
-    return e.TaskPlanned(*head, 0, children, "{}", "", 0, draw(st.integers(0, 1)), split)
+    deadline = draw(st.sampled_from((None, None, 1_010)))
+    return e.TaskPlanned(*head, 0, children, "{}", "", 0, draw(st.integers(0, 1)), split, deadline)
 
 
 @st.composite
@@ -134,6 +163,10 @@ def _pages(draw: st.DrawFn, task: Task, head: tuple[bytes, int, str, str]) -> e.
     first = max(0, task.work_end + draw(st.sampled_from((0, 0, 0, -1, 1))))
     live = (max(1, task.ordinal_of(0)), 1, 1, task.detail_of(0).sequence + ahead)
     return e.TaskPlanProgressed(*head, 0, f'"{first}"', 0, 0, *live, first, count, "\n".join(["1"] * count))
+
+
+def _mode(task: Task) -> str:
+    return (task.wanted or Told.CANCEL).name.lower()
 
 
 def _owed_now(task: Task, kinds: list[e.Event]) -> Iterator[e.Event]:

@@ -1,4 +1,4 @@
-"""Whether a value is as a JSON Schema says: the words of draft 2020-12 that our schemas use, and no others."""
+"""A validator of JSON Schema: the keywords of draft 2020-12 that our schemas use, and no others."""
 
 from __future__ import annotations
 
@@ -41,6 +41,11 @@ def _of(name: str, check: Check) -> Check:
     return lambda self, value, said, schema: not _is(value, name) or check(self, value, said, schema)
 
 
+def _rest(value: list[Any], schema: Schema) -> list[Any]:
+    """Return the items behind those that have schemas of their own."""
+    return value[len(schema.get("prefixItems", ())) :]
+
+
 def _any(self: Checker, value: Any, said: Any, schema: Schema) -> bool:
     return True
 
@@ -61,12 +66,18 @@ CHECKS: Final[dict[str, Check]] = {
     "propertyNames": _of("object", lambda self, value, said, _: all(self.fits(name, said) for name in value)),
     "required": _of("object", lambda _, value, said, __: set(said) <= value.keys()),
     "minProperties": _of("object", lambda _, value, said, __: len(value) >= said),
-    "items": _of("array", lambda self, value, said, _: all(self.fits(each, said) for each in value)),
+    "maxProperties": _of("object", lambda _, value, said, __: len(value) <= said),
+    "prefixItems": _of("array", lambda self, value, said, _: all(map(self.fits, value, said))),
+    "items": _of(
+        "array", lambda self, value, said, schema: all(self.fits(each, said) for each in _rest(value, schema))
+    ),
     "minItems": _of("array", lambda _, value, said, __: len(value) >= said),
+    "maxItems": _of("array", lambda _, value, said, __: len(value) <= said),
     "minimum": _of("number", lambda _, value, said, __: value >= said),
     "maximum": _of("number", lambda _, value, said, __: value <= said),
     "pattern": _of("string", lambda _, value, said, __: re.search(said, value, re.ASCII) is not None),
     "minLength": _of("string", lambda _, value, said, __: len(value) >= said),
+    "maxLength": _of("string", lambda _, value, said, __: len(value) <= said),
 }
 
 
@@ -77,11 +88,11 @@ class Checker:
         self._root = root
 
     def accepts(self, value: object) -> bool:
-        """Tell whether the whole schema takes a value."""
+        """Return whether the whole schema takes a value."""
         return self.fits(value, self._root)
 
     def fits(self, value: Any, schema: Schema) -> bool:
-        """Tell whether a part of the schema takes a value."""
+        """Return whether a part of the schema takes a value."""
         return all(CHECKS[word](self, value, said, schema) for word, said in schema.items())
 
     def named(self, reference: str) -> Schema:

@@ -18,14 +18,14 @@ class RemoteMember(Protocol):
 
     @property
     def member_id(self) -> str:
-        """Tell the id that the group knows it by; empty until it has joined."""
+        """Return the id that the group knows it by; empty until it has joined."""
 
     @property
     def partitions(self) -> Collection[int]:
-        """Tell the partitions that it has been given."""
+        """Return the partitions that it has been given."""
 
     def serve(self) -> None:
-        """Let it poll once; nothing to do where another process serves it."""
+        """Poll once; do nothing where another process serves it."""
 
     def kill(self) -> None:
         """Stop it at once: no leave, no heartbeat, no callback from now on."""

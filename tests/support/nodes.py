@@ -35,13 +35,17 @@ class Nodes:
         )  # fmt: skip
 
     def start(
-        self, *arguments: str, env: Mapping[str, str] | None = None, log: Path | None = None
-    ) -> subprocess.Popen[bytes]:
-        """Start a node; what it says goes to a file in the folder, or to ``log``. It dies with this process."""
+        self, *arguments: str, env: Mapping[str, str] | None = None, log: Path | None = None,
+        python: str = sys.executable,
+    ) -> subprocess.Popen[bytes]:  # fmt: skip
+        """Start a node; what it says goes to a file in the folder, or to ``log``. It dies with this process.
+
+        ``python`` is that of the version to start.
+        """
         log = log or self.folder / f"{len(self._processes)}-{arguments[0]}.log"
         with log.open("wb") as out:
             process = subprocess.Popen(
-                [sys.executable, "-m", "streamsched", *arguments],
+                [python, "-m", "streamsched", *arguments],
                 cwd=ROOT, env={**self.env, **(env or {})}, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
                 preexec_fn=_die_with_parent,
                 start_new_session=True,  # Ctrl-C is for this process, which ends its nodes
@@ -79,6 +83,11 @@ def until(condition: Callable[[], bool], seconds: float, said: Callable[[], str]
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s in vain:\n{said()}"
         time.sleep(0.1)
+
+
+def tell(text: str) -> None:
+    """Write what was measured, for ``pytest -s``: no test depends on it."""
+    sys.stdout.write(f"{text}\n")
 
 
 def _die_with_parent() -> None:

@@ -30,7 +30,7 @@ split:
   range: {{first: 1, last: "${{children}}", size: 1}}
 child:
   handler: tests.support.handlers:{handler}
-  args: {{count: "${{steps}}", seconds: 0.1, folder: "${{folder}}"}}
+  args: {{count: "${{steps}}", seconds: {seconds}, folder: "${{folder}}"}}
 """
 EVICTED = re.compile(r"evicted (worker|scheduler) (\S+) ")
 
@@ -51,7 +51,9 @@ class Site:
         self._codec = Codec()
         self._beats: list[NodeBeat] = []
         self._beats_consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": "beats", "log_level": 2})
-        self._beats_consumer.assign([TopicPartition(f"{self.prefix}.workers", 0, 0)])
+        self._beats_partition = TopicPartition(f"{self.prefix}.workers", 0, 0)
+        self._beats_read = 0
+        self._beats_consumer.assign([self._beats_partition])
 
     def end(self) -> None:
         """Kill what still runs."""
@@ -64,11 +66,11 @@ class Site:
         until(lambda: f"{name} ready" in self.nodes.said_by(parent), 60, self.nodes.said)
         return psutil.Process(parent.pid)
 
-    def submit(self, children: int, *, steps: int = 10, handler: str = "steps") -> None:
-        """Submit the task: so many children of so many steps."""
+    def submit(self, children: int, *, steps: int = 10, handler: str = "steps", seconds: float = 0.1) -> None:
+        """Submit the task: so many children of so many steps of so many seconds."""
         self.children, self.steps = children, steps
         template = self.folder / "task.yaml"
-        template.write_text(TEMPLATE.format(handler=handler))
+        template.write_text(TEMPLATE.format(handler=handler, seconds=seconds))
         given = {"children": children, "steps": steps, "folder": self.notes}
         options = [word for name, value in given.items() for word in ("-p", f"{name}={value}")]
         done = self.nodes.run("submit", str(template), *options, "--task-id", "job")
@@ -92,8 +94,10 @@ class Site:
         return [f"{role} {name}" for role, name in EVICTED.findall(self.nodes.said())]
 
     def beats(self, name: str) -> list[NodeBeat]:
-        """Read on, and return all beats of a node so far."""
-        while (message := self._beats_consumer.poll(0.2)) is not None:
+        """Read to the end as it is now, and return all beats of a node so far: new ones never stop coming."""
+        end = self._beats_consumer.get_watermark_offsets(self._beats_partition, 10)[1]
+        while self._beats_read < end and (message := self._beats_consumer.poll(1.0)) is not None:
+            self._beats_read = (message.offset() or 0) + 1
             record = cast(Record, SimpleNamespace(topic="", partition=0, offset=0, value=message.value()))
             event = self._codec.decode(record) if message.error() is None and message.value() is not None else None
             if isinstance(event, NodeBeat):

@@ -44,7 +44,7 @@ def value_of(name: str, text: str) -> int:
 
 @cache
 def holds(name: str, text: str, value: int) -> bool:
-    """Tell whether a plain field (no L, W, #) holds for a value: it lies in a range, or in one that goes round."""
+    """Return whether a plain field (no L, W, #) holds for a value: it lies in a range, or in one that goes round."""
     low, high = RANGES[name]
     size = high - low + 1
     for item in text.upper().split(","):
@@ -151,11 +151,11 @@ class Wall:
                     yield from {"first": [early], "second": [late], "both": [early, late]}[fold]
 
     def has(self, moment: datetime) -> bool:
-        """Tell whether the wall clock shows one of its times."""
+        """Return whether the wall clock shows one of its times."""
         return self.shows(moment.astimezone(self.zone))
 
     def shows(self, wall: datetime) -> bool:
-        """Tell whether all fields hold for a wall time."""
+        """Return whether all fields hold for a wall time."""
         time = ((name, getattr(wall, name)) for name in ("hour", "minute", "second"))
         return all(holds(name, self.texts[name], value) for name, value in time) and self.day(wall.date())
 
@@ -219,7 +219,7 @@ def every_tick(spec: Mapping[str, Any], begin: datetime, end: datetime) -> list[
 
 
 def moved_into(wall: Wall, moment: datetime) -> bool:
-    """Tell whether an excluded wall time that does not exist is moved to a moment."""
+    """Return whether an excluded wall time that does not exist is moved to a moment."""
     here = moment.astimezone(wall.zone)
     if (moment - timedelta(days=1)).astimezone(wall.zone).utcoffset() == here.utcoffset():
         return False

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from msgspec import structs
+
 from streamsched.domain import events as e
 from streamsched.domain.ids import EventIds
+from streamsched.domain.routing import PLAIN, Place
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append, Record, TopicPartition, TopicSpec
@@ -115,14 +118,23 @@ class Shop:
         modules: Sequence[str] | None = None,
         own: frozenset[str] = frozenset(),
         outlet: Outlet = CLOSED,
+        place: Place = PLAIN,
     ) -> Worker:
         return Worker(
             log=self.cluster.connect(name), topics=self.topics, codec=self.codec, pool=pool,
             me=Identity(name, name, self.clock, EventIds()), slots=pool.slots, pause=self.clock.advance,
-            modules=modules, own=own, outlet=outlet,
+            modules=modules, own=own, outlet=outlet, place=place,
         )  # fmt: skip
 
-    def dispatch(self, first: int, last: int, partition: int = 0, **changed: int | str) -> None:
+    def dispatch(
+        self,
+        first: int,
+        last: int,
+        partition: int = 0,
+        *,
+        event_id: bytes | None = None,
+        **changed: int | str | e.Terms | None,
+    ) -> None:
         """Write the dispatches of these children, each in a transaction of its own."""
         for child in range(first, last + 1):
             work = self.me.sign(
@@ -130,6 +142,8 @@ class Shop:
                 **({"handler": "m:f", "ordinal": 1, "attempt": 1, "timeout": 0, "heartbeat": 0, "priority": 0,
                     "sequence": 0, "recoveries": 0, "traceparent": None} | changed),
             )  # fmt: skip
+            if event_id is not None:
+                work = structs.replace(work, event_id=event_id)
             self.write(self.records.work(work, "task", partition))
 
     def write(self, *appends: Append) -> None:

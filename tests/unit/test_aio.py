@@ -52,7 +52,8 @@ def work(folder: Path, task_id: str, n: int = 4) -> None:
 
 
 def public(kind: type) -> dict[str, Any]:
-    return {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+    classes = reversed(kind.__mro__[:-1])
+    return {name: value for each in classes for name, value in vars(each).items() if not name.startswith("_")}
 
 
 def test_it_has_each_method_of_the_client_with_its_parameters() -> None:
@@ -75,6 +76,7 @@ def test_it_submits_follows_and_reads(on: Callable[[Body], None], tmp_path: Path
         assert [status.done async for status in client.follow("a")] == [True]
         assert [child.result async for child in task.results()] == [{"count": 1}] * 250
         assert [child.child async for child in task.children("failed")] == []
+        assert await task.failures() == await client.failures("a") == []
         with pytest.raises(streamsched.NoResult):
             await task.result()
         assert (await task.redrive(everything=True)).status.redrive == 1
@@ -86,6 +88,28 @@ def test_it_submits_follows_and_reads(on: Callable[[Body], None], tmp_path: Path
         with pytest.raises(NoSuchTask):
             [child async for child in client.children("b")]
         assert not (await (await client.task("a")).status()).done
+
+    on(body)
+
+
+def test_logs_are_followed_and_others_are_answered_meanwhile(on: Callable[[Body], None], tmp_path: Path) -> None:
+    async def body(client: AsyncClient) -> None:
+        await client.submit(COUNT, task_id="a")
+
+        async def followed(task_id: str) -> list[str]:
+            return [line.text async for line in client.logs(task_id, follow=True)]
+
+        following = asyncio.create_task(followed("a"))
+        assert [line.text async for line in client.logs("a")] == []
+        assert (await client.status("a")).state == "requested"
+        await asyncio.to_thread(work, tmp_path, "a")
+        assert sorted(await following) == ["1", "2", "3", "4"]
+        await client.submit(COUNT, task_id="b")
+        idle = asyncio.create_task(followed("b"))
+        await client.status("b")
+        idle.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await idle
 
     on(body)
 
@@ -210,7 +234,7 @@ def test_an_iterator_that_is_left_or_cancelled_is_closed_in_its_thread(on: Calla
 
         seen = client.each(numbers)
         assert [await anext(seen) for _ in range(150)] == list(range(150))
-        await seen.aclose()  # type: ignore[attr-defined]
+        await seen.aclose()
         reading = asyncio.create_task(read())
         await asyncio.sleep(0.05)
         reading.cancel()

@@ -51,7 +51,7 @@ TEXTS: Final = {
 """The constants of the source: among them the names of errors that no class stands for, as ``ExecutorDied``."""
 OTHERS: Final = {"OrderedDict", "StrEnum", "IntEnum", "NaN"}
 """Names like those of our classes, of Python and of JSON."""
-OF_CLICK: Final = {"--help", "--version"}
+OF_CLICK: Final = {"--help", "--version", "--install-completion"}
 UNWRITTEN: Final = "bench/results"
 
 
@@ -86,7 +86,7 @@ def wrong_commands(text: str) -> set[str]:
 def _is_command(words: list[str]) -> bool:
     while words and words[0] in GLOBAL:
         words = words[1 if GLOBAL[words[0]].is_flag else 2 :]
-    if not words or words[0] in ("--help", "--version") or not re.match(r"[a-z-]+$", words[0]):
+    if not words or words[0] in OF_CLICK or not re.match(r"[a-z-]+$", words[0]):
         return True
     depth = max((n for n in (1, 2) if " ".join(words[:n]) in COMMANDS), default=0)
     known = {option for each in COMMANDS[" ".join(words[:depth])].params for option in each.opts} if depth else set()
@@ -131,7 +131,8 @@ def _is_class(name: str, attribute: str | None = None) -> bool:
 
 def unknown_variables(text: str) -> set[str]:
     """Return the variables of the environment that nothing reads; any may follow ``STREAMSCHED_KAFKA_``."""
-    known = {name for path in TREES for name in re.findall(r"STREAMSCHED_[A-Z_]*[A-Z]", path.read_text())}
+    readers = [*TREES, *(ROOT / "tools").glob("*.py"), *(ROOT / "tests" / "fault").glob("*.py")]
+    known = {name for path in readers for name in re.findall(r"STREAMSCHED_[A-Z_]*[A-Z]", path.read_text())}
     known |= {f"STREAMSCHED_{key.upper()}" for key in settings._KEYS}
     named = set(re.findall(r"\bSTREAMSCHED_[A-Z_]*[A-Z]\b", text))
     return {name for name in named if name not in known and not name.startswith("STREAMSCHED_KAFKA")}
@@ -166,10 +167,21 @@ def missing_tests(text: str) -> set[str]:
     return named - there
 
 
+def missing_cases(text: str) -> set[str]:
+    """Return the tests, as ``unit/test_docs.py::test_name``, that are not there."""
+    named = set(re.findall(r"`([\w/]+\.py)::(test_\w+)`", text))
+    return {
+        f"{path}::{name}"
+        for path, name in named
+        if not (found := ROOT / "tests" / path).is_file() or not re.search(rf"\bdef {name}\b", found.read_text())
+    }
+
+
 CHECKS: Final[dict[Callable[[str], set[str]], tuple[str, str]]] = {
     missing_paths: ("`worker/nowhere.py`", "worker/nowhere.py"),
     undefined_names: ("`worker/children.py` (`nowhere`)", "worker/children.py nowhere"),
     missing_tests: ("`test_nowhere.py`", "test_nowhere.py"),
+    missing_cases: ("`unit/test_docs.py::test_nothing`", "unit/test_docs.py::test_nothing"),
     wrong_commands: ("`streamsched submit job.yaml --sideways`", "submit job.yaml --sideways"),
     unknown_options: ("`--sideways`", "--sideways"),
     unknown_fields: ("| field | needed |\n|---|---|\n| `handlr` | yes |\n", "handlr"),

@@ -8,6 +8,10 @@ import pytest
 from streamsched.examples import bench, checksum, numbers
 from streamsched.testing import run_child
 
+WITH_LIBCRYPTO = pytest.mark.skipif(
+    checksum.libcrypto() is None, reason="OpenSSL's libcrypto saves the state of a SHA-256: install libssl3"
+)
+
 
 def test_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     args = {"first": 3, "last": 6}
@@ -48,7 +52,7 @@ def test_the_checksum_is_the_true_one(tmp_path: Path, size: int) -> None:
     }
 
 
-@pytest.mark.skipif(checksum.libcrypto() is None, reason="no libcrypto whose SHA-256 can be saved")
+@WITH_LIBCRYPTO
 def test_the_checksum_goes_on_inside_the_file(tmp_path: Path, block: int) -> None:
     path = tmp_path / "file"
     digest = make(path, 10 * block + 5)
@@ -61,7 +65,7 @@ def test_the_checksum_goes_on_inside_the_file(tmp_path: Path, block: int) -> Non
     assert run_child(checksum.sha256_file, {"path": str(path)}, resume=state).result["sha256"] == digest
 
 
-@pytest.mark.skipif(checksum.libcrypto() is None, reason="no libcrypto whose SHA-256 can be saved")
+@WITH_LIBCRYPTO
 def test_a_file_that_changed_is_begun_anew(tmp_path: Path, block: int) -> None:
     path = tmp_path / "file"
     make(path, 3 * block)
@@ -80,7 +84,7 @@ def test_without_libcrypto_it_is_still_true(tmp_path: Path, monkeypatch: pytest.
     assert not run.checkpoints
 
 
-@pytest.mark.skipif(checksum.libcrypto() is None, reason="no libcrypto whose SHA-256 can be saved")
+@WITH_LIBCRYPTO
 def test_a_state_inside_a_block_is_refused() -> None:
     library = checksum.libcrypto()
     assert library is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import inspect
 import pickle
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from streamsched import ChildContext, Client, InputError, Job, LocalTransport, R
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.template import version
 from streamsched.files.template_file import load_template
+from streamsched.files.template_model import TEMPLATE
 from streamsched.split import Split, by, bytes_, dates, files, grid, items, lines, range_, ranges, topic
 from streamsched.testing import Cluster, run_child
 from streamsched.worker.errors import BadArguments
@@ -52,7 +54,7 @@ def total(ctx: ChildContext, results: Iterator[Result], year: int) -> float:
     split=dates(date(2024, 1, 1), "${until}", every="month", zone="Europe/Berlin"),
     params={"until": str, "year": {"minimum": 2000}},
     retry={"max_attempts": 2, "initial_interval": timedelta(seconds=2), "non_retryable": [ValueError, InputError]},
-    failure={"tolerate": "1%", "on": "run_all"},
+    failure={"tolerate": "1%", "on": "run_all", "rules": [{"error": InputError, "do": "skip"}]},
     heartbeat=timedelta(minutes=1, milliseconds=500),
     reduce=total,
     schedule={"cron": "0 3 * * *", "zone": "Europe/Berlin", "priority": 3},
@@ -99,7 +101,16 @@ def amounts(ctx: ChildContext, column: str = "amount") -> float:
 def spans(ctx: ChildContext, partition: int, *, size: int = 100) -> None: ...
 
 
-@streamsched.job(split=lines("list.txt", size=10, empty=True))
+@streamsched.job(
+    split=lines("list.txt", size=10, empty=True),
+    needs={"zone": "a"},
+    queue="gpu",
+    deadline=timedelta(hours=6),
+    parallelism=5,
+    rate="10/s",
+    fairness={"key": "acme", "weight": 2},
+    labels={"team": "data"},
+)
 def listed(ctx: ChildContext, names: list[str]) -> None: ...
 
 
@@ -137,7 +148,8 @@ YAML = {
           retry: {{max_attempts: 2, initial_interval: 2s,
                   non_retryable: [ValueError, streamsched.domain.errors.InputError]}}
         reduce: {{handler: "{HERE}:total", args: {{year: "${{year}}"}}}}
-        failure: {{tolerate: 1%, on: run_all}}
+        failure: {{tolerate: 1%, on: run_all,
+                  rules: [{{error: streamsched.domain.errors.InputError, do: skip}}]}}
     """,
     "train": f"""
         name: train
@@ -180,7 +192,13 @@ YAML = {
     "listed": f"""
         name: listed
         split: {{lines: {{file: list.txt, size: 10, empty: true}}}}
-        child: {{handler: "{HERE}:listed", args: {{names: "${{child.items}}"}}}}
+        child: {{handler: "{HERE}:listed", args: {{names: "${{child.items}}"}}, needs: {{zone: a}}}}
+        queue: gpu
+        deadline: 6h
+        parallelism: 5
+        rate: 10/s
+        fairness: {{key: acme, weight: 2}}
+        labels: {{team: data}}
     """,
     "named": f"""
         name: named
@@ -203,6 +221,12 @@ def test_a_job_is_the_template_that_a_file_holds(name: str, tmp_path: Path) -> N
     assert dataclasses.replace(filed, split=made.template.split) == made.template
     (tmp_path / "own.yaml").write_text(made.to_yaml())
     assert load_template(tmp_path / "own.yaml") == filed
+
+
+def test_every_field_of_a_template_is_an_option() -> None:
+    fields = {field.get("validation_alias", name) for name, field in TEMPLATE.items()}
+    assert {"queue", "deadline"} < fields
+    assert fields - {"child"} <= set(inspect.signature(streamsched.job).parameters)  # those of child are, too
 
 
 def test_a_yaml_says_what_was_given_and_no_default() -> None:

@@ -39,7 +39,16 @@ def test_one_machine(folder: Path) -> None:
     assert "state     succeeded" in said
     assert "TaskSucceeded" in said
     said = shell(folder, service.replace("1000000", "20000"))
-    assert "succeeded: 20 of 20 done" in said
+    assert "succeeded: 20 of 20 succeeded" in said
+
+
+def test_steering(folder: Path) -> None:
+    (commands,) = blocks("Steer it")
+    said = shell(folder, commands)
+    assert "task big is paused, the store is down" in said
+    assert "parallelism 50, rate 500/s" in said
+    assert "big   print-numbers  running" in said
+    assert "task big: its children will be killed" in said
 
 
 def test_your_own_work_and_its_schedule(folder: Path) -> None:
@@ -52,5 +61,5 @@ def test_your_own_work_and_its_schedule(folder: Path) -> None:
     said = shell(folder, f"streamsched up --slots 2 &\npython3 - <<'END'\n{client}END\n{commands}")
     assert "0 {'files': 2}" in said
     assert "backfill 1 of schedule nightly done: 3 fired, 3 succeeded" in said
-    assert "nightly@2026-11-24T01:30:00Z succeeded: 1 of 1 done" in said
+    assert "nightly@2026-11-24T01:30:00Z succeeded: 1 of 1 succeeded" in said
     assert (folder / "in" / "2026-11-25.log.gz").is_file()

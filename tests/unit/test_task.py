@@ -21,7 +21,7 @@ from streamsched.installation.site import Installation
 from streamsched.log.port import LogError
 from streamsched.testing.site import MemoryClient
 from tests.support.cli import LIMIT, TEMPLATES, Cli
-from tests.support.clients import Disk, Site
+from tests.support.clients import Disk, Site, session_of
 from tests.support.mini_cluster import MiniCluster
 
 TOTAL: dict[str, Any] = {
@@ -64,7 +64,7 @@ def appended(mini: MiniCluster) -> int:
 
 def test_many_are_appended_together(mini: MiniCluster, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     before = appended(mini)
-    log = client._session.site.log
+    log = session_of(client).site.log
     with mock.patch.object(log, "append", wraps=log.append) as append:
         tasks = client.submit_many(many(*[None] * 30, "a", "b", "a"))
         assert append.call_count == 1
@@ -177,7 +177,7 @@ def test_a_folder_whose_process_does_not_answer_takes_nothing(tmp_path: Path, mo
     with Client(data_dir=tmp_path) as client:
         client.submit(TOTAL, task_id="a")
         client.status("a")
-        writer = Installation(client._session.settings, write=True)
+        writer = Installation(session_of(client).settings, write=True)
         try:
             with pytest.raises(LogError, match="nothing was written, the request was not answered"):
                 client.submit_many(many("b", "c"))

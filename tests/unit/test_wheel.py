@@ -40,15 +40,18 @@ def test_the_command_works_with_a_template_of_the_wheel(installed: Path) -> None
     command = installed / "env" / "bin" / "streamsched"
     assert run(command, "--version", cwd=installed).startswith("streamsched ")
     said = run(command, "run", f"{where}/print-numbers.yaml", "-p", "n=3000", cwd=installed)
-    assert "3 of 3 done" in said
+    assert "3 of 3 succeeded" in said
     assert "no violation" in run(command, "audit", "verify", cwd=installed)
 
 
-def test_it_holds_every_schema_and_the_mark_of_types(installed: Path) -> None:
+def test_it_holds_every_schema_the_pages_and_the_mark_of_types(installed: Path) -> None:
     (package,) = (installed / "env" / "lib").glob("python*/site-packages/streamsched")
     assert (package / "py.typed").is_file()
-    for folder, pattern in (("schemas", "**/*.avsc"), ("examples", "*.yaml")):
-        there = {str(path.relative_to(ROOT / folder)) for path in (ROOT / folder).glob(pattern)}
+    for source, folder, pattern in (
+        ("schemas", "schemas", "**/*.avsc"), ("examples", "examples", "*.yaml"), ("src/streamsched/ui", "ui", "**/*.*"),
+        ("src/streamsched/cli", "cli", "*.css"),
+    ):  # fmt: skip
+        there = {str(path.relative_to(ROOT / source)) for path in (ROOT / source).glob(pattern)}
         assert there
         assert there == {str(path.relative_to(package / folder)) for path in (package / folder).glob(pattern)}
     assert (package / "schemas" / "fingerprints.lock").read_text() == (

@@ -9,7 +9,7 @@ from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT
 from streamsched.domain.ids import MASK
-from streamsched.domain.phases import ChildState
+from streamsched.domain.phases import Told
 from streamsched.domain.task import Task
 
 OUTCOMES: Final = frozenset({e.ChildCompleted, e.ChildFailed, e.ChildCancelled, e.ChildReturned})
@@ -107,7 +107,7 @@ def _judge_sequence(task: Task, event: Any, known: int) -> Fault | None:
     if sequence != known and (sequence != known + 1 or told):
         what = "an earlier checkpoint than" if sequence < known else "a checkpoint that is missing after"
         return Fault(4, event.child, f"{name} from checkpoint {known}", f"from {sequence}: {what} the journal's last")
-    if isinstance(event, e.ChildCancelled) and task.state_of(event.child) is not ChildState.STOPPING:
+    if isinstance(event, e.ChildCancelled) and task.told_of(event.child) < Told.CANCEL:
         return Fault(3, event.child, "ChildrenStopping that names it before it is cancelled", "it was not told to stop")
     return None
 

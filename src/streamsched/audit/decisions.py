@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Final
 
+from streamsched.audit import limits
 from streamsched.audit.report import Fault
 from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT
 from streamsched.domain.evolve import ENDS
 from streamsched.domain.owed import Action, owed
-from streamsched.domain.phases import VERDICTS, ChildState, Phase
+from streamsched.domain.phases import ENDED, LIVE, VERDICTS, ChildState, Phase, Told
+from streamsched.domain.selection import Selection
 from streamsched.domain.splitting import plan
-from streamsched.domain.task import Task
+from streamsched.domain.task import Task, spans_of
 from streamsched.domain.template import TemplateError
 
 Decision = (
-    e.TaskPlanned | e.TaskRefused | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled | e.TaskEnded
+    e.TaskPlanned | e.TimerFired | e.TaskRefused | e.ChildrenSelected | e.ChildrenDispatched | e.ChildrenStopping
+    | e.ChildrenCancelled | e.TaskEnded
 )  # fmt: skip
 ACTIONS: Final[dict[type[e.Event], Action]] = {
     e.TaskPlanned: Action.PLAN,
     e.TaskRefused: Action.PLAN,
+    e.TimerFired: Action.TIME,
+    e.ChildrenSelected: Action.SELECT,
     e.ChildrenDispatched: Action.DISPATCH,
     e.ChildrenStopping: Action.STOP,
     e.ChildrenCancelled: Action.CANCEL,
@@ -32,13 +38,13 @@ ACTIONS: Final[dict[type[e.Event], Action]] = {
 _OWED: Final = {
     None: "nothing",
     Action.PLAN: "a plan",
+    Action.TIME: "the end of its time",
+    Action.SELECT: "the next part of its selection",
     Action.DISPATCH: "a dispatch",
     Action.STOP: "stop markers",
     Action.CANCEL: "the end of what will not be dispatched",
     Action.END: "its terminal event",
 }
-_LIVE: Final = (ChildState.RUNNING, ChildState.STOPPING)
-_ENDED: Final = (ChildState.SUCCEEDED, ChildState.FAILED, ChildState.CANCELLED)
 
 
 def name_of(event: e.Event) -> str:
@@ -57,6 +63,10 @@ def judge_at_basis(task: Task | None, event: Decision) -> Fault | None:
     if action is not ACTIONS[type(event)]:
         expected = f"at basis {event.basis} the {task.phase} task owed {_OWED[action]}"
         return Fault(10, None, expected, name_of(event))
+    if isinstance(event, e.TimerFired):
+        return limits.too_early(task, event)
+    if isinstance(event, e.ChildrenSelected):
+        return _misjudged(task, event)
     if isinstance(event, e.ChildrenDispatched):
         return _unready(task, event)
     if isinstance(event, e.ChildrenStopping):
@@ -75,8 +85,12 @@ def is_companion(before: Decision, event: Decision) -> bool:
     )
 
 
-def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Fault | None:
-    """Compare the first dispatch with the plan that it was decided with."""
+def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched, task: Task | None = None) -> Fault | None:
+    """Compare the first dispatch with the plan that it was decided with; ``task`` stands at their basis, if known."""
+    if task is not None and task.hold:
+        return Fault(10, None, f"no dispatch: at basis {event.basis} the task was paused", name_of(event))
+    if task is not None and (fault := limits.first_too_many(task, planned, event)):
+        return fault
     next_new = 0
     for release in event.releases:
         if release.first != next_new or release.ordinal != 1:
@@ -84,6 +98,26 @@ def judge_companion(planned: e.TaskPlanned, event: e.ChildrenDispatched) -> Faul
         next_new = release.last + 1
     bound = planned.children + planned.split or planned.fan_in
     return None if next_new <= bound and event.releases else _empty(event)
+
+
+def _misjudged(task: Task, event: e.ChildrenSelected) -> Fault | None:
+    """Ask the selector again about the children that this part of a selection has judged."""
+    if not task.cursor < event.upto <= task.select_end:
+        expected = f"at basis {event.basis} children from {task.cursor} to {task.select_end - 1}"
+        return Fault(16, None, expected, f"those below {event.upto}")
+    selection = Selection(task)
+    meant = (child for child in range(task.cursor, event.upto) if selection.may_meet(child))
+    spans = tuple(spans_of(child for child in meant if selection.meets(child, task.detail_of(child))))
+    if spans == event.spans:
+        return None
+    odd = next((a or b for a, b in zip_longest(spans, event.spans) if a != b), None)
+    expected = f"at basis {event.basis} the children that meet the selector: {_spans(spans)}"
+    return Fault(16, odd.first if odd else None, expected, _spans(event.spans))
+
+
+def _spans(spans: Sequence[e.Span]) -> str:
+    shown = [f"{span.first}..{span.last}" if span.first != span.last else f"{span.first}" for span in spans[:10]]
+    return ", ".join(shown) + (f" and {len(spans) - 10:,} more" if len(spans) > 10 else "") or "none"
 
 
 def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
@@ -97,12 +131,14 @@ def _unready(task: Task, event: e.ChildrenDispatched) -> Fault | None:
             continue
         for child in _known(task, release):
             due = task.detail_of(child).due if task.state_of(child) is ChildState.DUE else None
+            due = 0 if task.is_revived(child) else due
             if due is None:
                 expected = f"at basis {event.basis} a child that waits for its next dispatch"
                 return Fault(10, child, expected, f"it was {_where(task, child)}")
             if due > event.at:
                 return Fault(10, child, f"its next dispatch at {due} or later", f"it was dispatched at {event.at}")
-    return None if event.releases else _empty(event)
+    beyond = limits.too_many(event, task.limits, task.live_work, range(task.split, task.work_end))
+    return beyond if event.releases else _empty(event)
 
 
 def _too_early(task: Task, event: e.ChildrenDispatched, release: e.Release) -> Fault | None:
@@ -111,18 +147,22 @@ def _too_early(task: Task, event: e.ChildrenDispatched, release: e.Release) -> F
         expected = f"at basis {event.basis} a page that names it: so far there were {task.work:,} work children"
         return Fault(14, release.last, expected, _release(release))
     for child in range(task.work_end) if release.last >= task.work_end else ():
-        if task.state_of(child) not in _ENDED:
+        if task.state_of(child) not in ENDED:
             expected = f"at basis {event.basis} an ending of every child before the reduce"
             return Fault(14, release.last, expected, f"child {child} was {_where(task, child)}")
     return None
 
 
 def _unstoppable(task: Task, event: e.ChildrenStopping) -> Fault | None:
+    wanted = task.wanted
+    if event.mode != wanted.name.lower():
+        return Fault(10, None, f"the mode {wanted.name.lower()!r} at basis {event.basis}", f"{event.mode!r}")
     for release in event.releases:
         for child in _known(task, release):
-            named = (ChildState.RUNNING, release.ordinal, release.partition)
-            if (task.state_of(child), task.ordinal_of(child), task.partition_of(child)) != named:
-                expected = f"at basis {event.basis} a live dispatch that was not told to stop: {_release(release)}"
+            told = LIVE.get(task.state_of(child), Told.KILL)
+            named = (release.ordinal, release.partition)
+            if told >= wanted or (task.ordinal_of(child), task.partition_of(child)) != named:
+                expected = f"at basis {event.basis} a live dispatch that was told less: {_release(release)}"
                 return Fault(
                     10, child, expected, f"it was {_where(task, child)} in partition {task.partition_of(child)}"
                 )
@@ -153,6 +193,8 @@ def judge_in_place(task: Task, event: Decision, partitions: int) -> Fault | None
         return _judge_releases(task, event, partitions)
     if isinstance(event, e.ChildrenStopping):
         return _outside(task, event.releases)
+    if isinstance(event, e.ChildrenSelected):
+        return _outside(task, event.spans)
     if isinstance(event, e.ChildrenCancelled):
         return _outside(task, event.spans) or _judge_spans(task, event)
     if isinstance(event, e.TaskEnded):
@@ -178,8 +220,12 @@ def judge_effect(task: Task, event: Decision, *, void: bool, released: int) -> F
     if isinstance(event, e.ChildrenDispatched):
         named = sum(release.last - release.first + 1 for release in event.releases)
         return None if named == released else Fault(10, None, f"{named} children dispatched", f"{released} could be")
+    if isinstance(event, e.TimerFired):
+        return limits.unheard(task, event) if void else None
     if not void or isinstance(event, e.ChildrenStopping):  # its children may have ended meanwhile
         return None
+    if isinstance(event, e.ChildrenSelected) and task.phase is not Phase.RUNNING:
+        return None  # a selection ends with its phase
     if isinstance(event, e.TaskRefused) and task.phase is Phase.CANCELLING:
         return None
     return Fault(10, None, f"an effect of {name_of(event)}", f"no effect: the task is {task.phase}")
@@ -198,6 +244,8 @@ def _judge_plan(task: Task, event: e.TaskPlanned) -> Fault | None:
         return Fault(2, None, f"a split child: {made.split}", f"{event.split} in TaskPlanned")
     if event.fan_in != (task.template.reduce is not None):
         return Fault(2, None, "a reduce as the template says", f"{event.fan_in} in TaskPlanned")
+    if fault := limits.other_deadline(task, event):
+        return fault
     if (event.plan, event.digest) != (made.document, made.digest):
         expected = f"the plan of the request, digest {made.digest[:16]}"
         return Fault(2, None, expected, f"another plan, digest {event.digest[:16]}")
@@ -220,10 +268,10 @@ def _judge_releases(task: Task, event: e.ChildrenDispatched, partitions: int) ->
             continue
         for child in range(release.first, release.last + 1):
             state, ordinal = task.state_of(child), task.ordinal_of(child)
-            if state in _LIVE:
+            if state in LIVE:
                 expected = f"an outcome of ordinal {ordinal} before the next dispatch"
                 return Fault(3, child, expected, f"dispatched with ordinal {release.ordinal}")
-            if state is not ChildState.DUE:
+            if state is not ChildState.DUE and not task.is_revived(child):
                 return Fault(3, child, f"no dispatch: it is {_where(task, child)}", _release(release))
             if release.ordinal != ordinal + 1:
                 return Fault(3, child, f"ordinal {ordinal + 1}", _release(release))

@@ -67,7 +67,7 @@ class EventIds:
 
     def repeated(self, event_id: bytes) -> bool:
         """Return whether this id was read before, and remember it."""
-        prefix, counter = event_id[:8], event_id[8:]
+        prefix, counter = event_id[:8], event_id[9:]  # between them stands the level of the writer
         bits = self._bits.get(prefix)
         if bits is None:
             single = self._singles.get(prefix)

@@ -16,7 +16,7 @@ from streamsched.audit.schedules import ScheduleAudit
 from streamsched.audit.task import END, TaskAudit
 from streamsched.domain import events as e
 from streamsched.domain.followups import AGREED, FOLLOWUPS, Followup, followups
-from streamsched.domain.phases import ChildState
+from streamsched.domain.phases import Told
 from streamsched.domain.task import Load, Task
 from streamsched.log.port import TopicPartition
 from streamsched.log.topics import Topics
@@ -28,13 +28,15 @@ FEW: Final = 8
 TEXTS: Final = 1_000
 """Texts that requests share while they wait."""
 HEAVY: Final = 2_048
-"""Bytes from which on an event's payload is dropped, as it always is where details are kept: no invariant needs it."""
+"""Bytes from which on an event's payload is dropped, as it always is where details are kept: no invariant needs it.
+
+A message stays where a failure rule asks for it."""
 _PAYLOADS: Final[dict[str, Any]] = {
-    "state": None, "result": None, "message": "", "traceback": "", "cursor": "", "entries": "",
+    "state": None, "result": None, "message": "", "traceback": "", "cursor": "", "entries": "", "output": None,
 }  # fmt: skip
 _COMMON: Final = ("by", "template_name", "template_version", "template", "origin")
-_FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskRedriven, e.TimerFired})
-"""Events that clients and timers may write again at any time; they are void then."""
+_FACTS: Final = frozenset({e.TaskRequested, e.TaskCancelRequested, e.TaskLimitsChanged, e.TaskPaused, e.TaskRedriven})
+"""Events that clients may write again at any time; they are void then."""
 _TOLD: Final = (FOLLOWUPS.keys() | AGREED.keys()) & e.OF_SCHEDULE
 """What schedulers write of schedules, in transactions, so only once."""
 
@@ -54,7 +56,7 @@ class Live(NamedTuple):
     child: int
     ordinal: int
     partition: int
-    stopping: bool
+    told: Told
     sequence: int
 
 
@@ -114,7 +116,7 @@ class PartitionAudit:
                 self._close(task_id, audit)
         else:
             if kind in children.WORKER_EVENTS and (size > HEAVY or task_id in self._redriven):
-                event = replace(event, **{name: value for name, value in _PAYLOADS.items() if hasattr(event, name)})
+                event = _lightened(event, keep="message" if audit.needs_messages else "")
             audit.held.append((offset, event, None))
             self._room -= 1
             if self._room < 0:
@@ -165,7 +167,7 @@ class PartitionAudit:
             for child in task.live_children():
                 yield Live(
                     task_id, child, task.ordinal_of(child), task.partition_of(child),
-                    task.state_of(child) is ChildState.STOPPING, task.detail_of(child).sequence,
+                    task.told_of(child), task.detail_of(child).sequence,
                 )  # fmt: skip
 
     # --- inside -----------------------------------------------------------------------------------------------------
@@ -277,3 +279,8 @@ class PartitionAudit:
 
     def _named(self, offset: int) -> str:
         return f"{self.place.topic}-{self.place.partition}-{offset}"
+
+
+def _lightened(event: e.Event, *, keep: str) -> e.Event:
+    """Return an event without its payload, but for the field to ``keep``."""
+    return replace(event, **{name: value for name, value in _PAYLOADS.items() if hasattr(event, name) and name != keep})

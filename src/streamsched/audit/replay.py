@@ -38,11 +38,16 @@ def ends_of(
 
 
 def history(
-    log: Log, topics: Topics, codec: Codec, ends: Positions, task_id: str | None = None
+    log: Log,
+    topics: Topics,
+    codec: Codec,
+    ends: Positions,
+    task_id: str | None = None,
+    begin: Positions | None = None,
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
     """Yield the journal, all or of one task, up to these ends; a record that is not an event comes with the reason."""
     event_reader, key = EventReader(codec, topics), None if task_id is None else task_id.encode()
-    for record in merged(log, ends):
+    for record in merged(log, ends, begin):
         if key is not None and record.key != key:
             continue
         try:

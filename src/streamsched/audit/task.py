@@ -22,6 +22,7 @@ from streamsched.domain import events as e
 from streamsched.domain.evolve import evolve
 from streamsched.domain.followups import FOLLOWUPS, Followup, followups
 from streamsched.domain.task import ChildDetail, Load, Task
+from streamsched.domain.template import read_template
 
 END: Final = 1 << 63
 """A position beyond every other."""
@@ -39,7 +40,7 @@ class TaskAudit:
 
     __slots__ = (
         "_applied", "_decided", "_excused", "_keep", "_load", "_owners", "_partitions", "_tell", "_wants", "held",
-        "task", "unjudged",
+        "needs_messages", "task", "unjudged",
     )  # fmt: skip
 
     def __init__(
@@ -50,6 +51,9 @@ class TaskAudit:
         self.held: list[Held] = [(offset, request, None)]
         self.unjudged = 0
         """Decisions whose basis had been passed when they came."""
+        rules = read_template(request.template)[0].failure.rules
+        self.needs_messages = any(rule.message is not None for rule in rules)
+        """Whether what failures say decides on their children."""
         self._load = load
         self._partitions = partitions
         self._tell = tell
@@ -101,7 +105,8 @@ class TaskAudit:
         if self._decided is not None and self._decided[0] >= basis:
             place, before = self._decided
             if decisions.is_companion(before, event):
-                return decisions.judge_companion(before, event)  # type: ignore[arg-type]
+                at_basis = self.task if basis >= self._applied else None
+                return decisions.judge_companion(before, event, at_basis)  # type: ignore[arg-type]
             expected = f"no other decision of this task from basis {basis} on"
             return Fault(10, None, expected, f"{decisions.name_of(before)} at offset {place}")
         if basis < self._applied:
@@ -157,4 +162,6 @@ class TaskAudit:
 
 def _matters_later(known: ChildDetail) -> bool:
     """Return whether a redrive of an ended child differs from that of one of which nothing is known."""
+    if known.error_type is not None or known.reason is not None or known.group is not None or known.attempt != 1:
+        return True  # to a selector
     return bool(known.sequence or known.due)

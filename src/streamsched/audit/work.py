@@ -19,6 +19,7 @@ from streamsched.audit.journal import DispatchState, Live
 from streamsched.audit.positions import Commit, judge_commits, place_of, read_commits
 from streamsched.audit.report import Fault, Report
 from streamsched.domain import events as e
+from streamsched.domain.phases import Told
 from streamsched.log.codec import Codec, Undecodable
 from streamsched.log.coordination import Coordination
 from streamsched.log.event_reader import EventReader, blame
@@ -53,10 +54,15 @@ class StopMarker(NamedTuple):
     event: e.ChildrenStopping
 
     def names(self, live: Live) -> bool:
-        """Return whether it tells this dispatch to stop."""
-        return self.event.task_id == live.task_id and any(
-            release.first <= live.child <= release.last and release.ordinal == live.ordinal
-            for release in self.event.releases
+        """Return whether it tells this dispatch so much as it was told, or more."""
+        event = self.event
+        return (
+            event.task_id == live.task_id
+            and Told[event.mode.upper()] >= live.told
+            and any(
+                release.first <= live.child <= release.last and release.ordinal == live.ordinal
+                for release in event.releases
+            )
         )
 
 
@@ -225,7 +231,7 @@ class WorkAudit:
                 fault = Fault(8, child, f"an unsettled record of the live ordinal {ordinal} from here on", "none")
             elif entry.sequence is not None:
                 fault = self._judge_sequence(dispatch, entry.sequence)
-            if not fault and dispatch.stopping and not any(m.names(dispatch) for m in stops.get(dispatch.task_id, ())):
+            if not fault and dispatch.told and not any(m.names(dispatch) for m in stops.get(dispatch.task_id, ())):
                 fault = Fault(8, child, "an unsettled stop marker that names it from here on", "none")
             if fault:
                 offset = entry.offset if entry else commit.position

@@ -18,7 +18,9 @@ HELP = """Run long work cut into many pieces, each piece exactly once, on one ma
 
 Start with: streamsched run examples/print-numbers.yaml -p n=1000000
 
-As a service on one machine: streamsched up; then submit, schedule, status, watch and other commands beside it.
+As a service on one machine: start 'streamsched up', and use submit, schedule, status, watch, top and others beside it.
+
+Through a streamsched server, without rights on the log: set STREAMSCHED_SERVER=https://... (or --server).
 
 Exit codes: 0 success, 1 the task did not succeed, 2 wrong input, 3 broker or log unreachable, 4 no such task or
 schedule, 70 watchdog, 130 interrupted.
@@ -38,11 +40,33 @@ COMMANDS: Commands = {
         "streamsched submit job.yaml -p n=100 --task-id nightly-7 --wait",
     ),
     "status": ("look_commands:status", "streamsched status nightly-7\nstreamsched status nightly-7 --json"),
-    "list": ("look_commands:list_tasks", "streamsched list --state running"),
+    "why": ("look_commands:why", "streamsched why nightly-7\nstreamsched why nightly-7 12 --json"),
+    "list": (
+        "look_commands:list_tasks",
+        "streamsched list --state running\nstreamsched list --label team=data --since 2026-11-23 --limit 20 --json",
+    ),
     "watch": ("watch_commands:watch", "streamsched watch nightly-7\nstreamsched watch"),
     "cancel": ("watch_commands:cancel", 'streamsched cancel nightly-7 --reason "wrong input"'),
-    "redrive": ("watch_commands:redrive", "streamsched redrive nightly-7\nstreamsched redrive nightly-7 --all --wait"),
-    "children": ("look_commands:children", "streamsched children nightly-7 --state failed"),
+    "pause": ("hold_commands:pause", 'streamsched pause nightly-7 --now --reason "the database is down"'),
+    "resume": ("hold_commands:resume", "streamsched resume nightly-7"),
+    "terminate": ("hold_commands:terminate", "streamsched terminate nightly-7"),
+    "set": (
+        "limit_commands:set_limits",
+        "streamsched set nightly-7 parallelism=50 rate=100/s\n"
+        'streamsched set nightly-7 tolerate=2% deadline=6h --reason "the store is slow today"',
+    ),
+    "redrive": (
+        "watch_commands:redrive",
+        "streamsched redrive nightly-7\nstreamsched redrive nightly-7 --all --wait\n"
+        "streamsched redrive nightly-7 --where 'error=KeyError and index=100..200' --dry-run",
+    ),
+    "children": (
+        "look_commands:children",
+        "streamsched children nightly-7 --state failed\n"
+        "streamsched children nightly-7 12\n"
+        "streamsched children nightly-7 --where 'error=KeyError and index=100..200'",
+    ),
+    "failures": ("look_commands:failures", "streamsched failures nightly-7\nstreamsched failures nightly-7 --json"),
     "results": ("look_commands:results", "streamsched results nightly-7 --json | jq .result.count"),
     "result": ("look_commands:result", "streamsched result nightly-7"),
     "certify": ("audit_commands:certify", "streamsched certify nightly-7\nstreamsched certify nightly-7 --json"),
@@ -56,7 +80,18 @@ COMMANDS: Commands = {
     "schema": ("init_commands:schema", "streamsched schema schedule > schedule.schema.json"),
     "worker": ("node_commands:worker", "streamsched --brokers localhost:9092 worker --slots 4 --allow myjobs"),
     "scheduler": ("node_commands:scheduler", "streamsched --brokers localhost:9092 scheduler"),
+    "logs": (
+        "logs_commands:logs",
+        "streamsched logs nightly-7\nstreamsched logs nightly-7 12 --follow\nstreamsched logs nightly-7 reduce",
+    ),
+    "report": ("report_commands:report", "streamsched report nightly-7 --html nightly-7.html"),
+    "top": ("top_commands:top", "streamsched top\nstreamsched --brokers localhost:9092 top"),
+    "scaling": ("scaling_commands:scaling", "streamsched scaling --target 10m\nstreamsched scaling --queue gpu --json"),
     "nodes": ("look_commands:list_nodes", "streamsched --brokers localhost:9092 nodes"),
+    "server": (
+        "server_commands:server",
+        "streamsched server\nstreamsched --brokers localhost:9092 server --http 0.0.0.0:8080 --auth tokens:tokens.txt",
+    ),
     "replay": (
         "replay_commands:replay",
         "streamsched replay --task nightly-7\n"
@@ -144,10 +179,10 @@ DEAD_LETTER_COMMANDS: Commands = {
     ),
 }
 GROUPS: dict[str, tuple[str, Commands]] = {
-    "topics": ("The topics on the broker.", TOPICS),
-    "topic": ("Topics of your own, which handlers read and emit to.", TOPIC),
-    "schedule": ("Schedules: times at which tasks are made.", SCHEDULE),
-    "audit": ("The history, checked against the guarantees.", AUDIT),
+    "topics": ("Create, check and repair the topics on the broker.", TOPICS),
+    "topic": ("Create, write and read topics of your own.", TOPIC),
+    "schedule": ("Manage schedules, which make tasks at given times.", SCHEDULE),
+    "audit": ("Check the history against the guarantees, or export it.", AUDIT),
 }
 
 

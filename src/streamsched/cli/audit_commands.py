@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streamsched.cli.options import Json, OnlyTask, Task, Until, client_of, settings_of
+from streamsched.cli.given import settings_of
+from streamsched.cli.options import Json, OnlyTask, Task, Until, client_of
 from streamsched.cli.printing import note, out, out_json, plain
 from streamsched.cli.replay_commands import read_until
 from streamsched.domain.errors import InputError, NoSuchTask
@@ -89,16 +90,17 @@ def export(
     context: typer.Context,
     target: Annotated[Path, typer.Argument(metavar="FILE|DIR", help="The file to write, or its folder.")],
     form: Annotated[str | None, typer.Option(
-        "--format", metavar="FORMAT", help="parquet or jsonl [default: by the file's suffix, parquet in a folder]",
+        "--format", metavar="FORMAT", help="parquet or jsonl [default: by the file's suffix; parquet in a folder]",
     )] = None,
     task: OnlyTask = None,
     until: Until = None,
 ) -> None:  # fmt: skip
-    """Write the history into a file, one row for each record of the journal, merged by time like replay.
+    """Write the history into a file.
 
-    JSON lines are those of 'replay --json'. Parquet has columns for the place (topic, partition, offset, timestamp),
-    the event and its common fields, and the whole event as JSON in 'document'; it needs 'streamsched[parquet]'. The
-    file appears when it is whole and replaces an older one.
+    It has one row for each record of the journal, merged by time like 'replay'. JSON lines are those of 'replay
+    --json'. Parquet has columns for the place (topic, partition, offset, timestamp), the event and its common fields,
+    and the whole event as JSON in 'document'; it needs 'streamsched[parquet]'. The file appears when it is whole and
+    replaces an older one.
     """
     position, moment = read_until(until)
     path, kind = _target(target, form)
@@ -129,9 +131,10 @@ def export(
 
 
 def certify(context: typer.Context, task: Task, as_json: Json = False) -> int:
-    """Certify a task that has ended: its children were disjoint and complete, and each ended once. Else exit 1.
+    """Certify a task that has ended.
 
-    From the journal alone: the number of children by their endings; SHA-256 of template, parameters, plan, all
+    It exits 0 where the children were disjoint and complete, and each ended once; else 1. It reads the journal alone,
+    and prints: the number of children by their endings; SHA-256 of template, parameters, plan, all
     results in order of index, and the result of a reduce; one digest over all these; and 'audit verify' of the
     task. The digest is the same for equal input and results, whatever happened on the way. With --json it is that of
     'content': jq -jcS .content | sha256sum

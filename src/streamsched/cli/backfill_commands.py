@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from streamsched.cli.options import Json, client_of
+from streamsched.cli.printing import columns, out, out_json
 from streamsched.cli.printing import note as tell
-from streamsched.cli.printing import out, out_json
 from streamsched.cli.progress import PLAIN_EVERY_S, note_missing
 from streamsched.cli.replay_commands import read_time
 from streamsched.cli.schedule_commands import Id, Note
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from streamsched.commands.schedules import Changed
     from streamsched.queries.schedule_status import BackfillStatus
 
-LINE: Final = "{:<26}  {:<8}  {:<44}  {}"
 LOOK_EVERY_S: Final = 0.25
 
 
@@ -33,7 +32,7 @@ def backfill(
     context: typer.Context,
     schedule: Id,
     start: Annotated[str | None, typer.Option(metavar="TIME", help="First time (RFC 3339, or a local date).")] = None,
-    end: Annotated[str | None, typer.Option(metavar="TIME", help="Only times before this [default: now].")] = None,
+    end: Annotated[str | None, typer.Option(metavar="TIME", help="Only times before this [default: now]")] = None,
     reprocess: Annotated[
         str,
         typer.Option(
@@ -42,20 +41,21 @@ def backfill(
             "all: every time.",
         ),
     ] = "missing",
-    max_active: Annotated[int, typer.Option(metavar="N", help="Maximum number of tasks that run at once.")] = 1,
+    max_active: Annotated[int, typer.Option(metavar="N", help="How many tasks may run at once.")] = 1,
     newest_first: Annotated[bool, typer.Option("--newest-first", help="Start with the latest time.")] = False,
     as_of: Annotated[
         str, typer.Option(metavar="WHEN", help="then: times and template as they were at each time; now: as they are.")
     ] = "then",
     note: Note = "",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done; write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what it would make; write nothing.")] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for its end; exit 1 if a task does not succeed.")] = False,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the active backfill; its tasks continue.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Make the tasks of past times, a few at once: those that are missing, failed, or all.
+    """Make the tasks of past times.
 
-    The schedule's own times are not delayed meanwhile. 'schedule show' shows the progress.
+    Those that are missing, that failed, or all; --max-active of them run at once. The schedule's own times are not
+    delayed meanwhile. 'schedule show' shows the progress.
     """
     if cancel:
         with client_of(context) as client:
@@ -70,7 +70,7 @@ def backfill(
 
     wanted = WantedBackfill(
         start=read_time(start, "--start", f"invalid time {start!r}"),
-        end=time.time_ns() // 1_000_000 if end is None else read_time(end, "--end", f"invalid time {end!r}"),
+        end=None if end is None else read_time(end, "--end", f"invalid time {end!r}"),
         reprocess=reprocess,
         max_active=max_active,
         newest_first=newest_first,
@@ -95,26 +95,32 @@ def backfill(
 
 
 def _preview(client: Client, schedule: str, wanted: WantedBackfill, *, as_json: bool) -> None:
+    steps = client.preview_backfill(schedule, wanted)
+    if as_json:
+        for step in steps:
+            out_json(step.document())
+        return
+    zone = client.schedule(schedule).zone
+    counts: Counter[str] = Counter()
+
+    def rows() -> Iterator[tuple[str, ...]]:
+        for step in steps:
+            counts[step.action] += 1
+            yield _row(step, zone)
+
+    for line in columns(("TIME", "ACTION", "TASK", "TEMPLATE"), rows(), spare=("TEMPLATE",), cut=("TASK",)):
+        if counts:  # no head without a row
+            out(line)
+    would = ", ".join(f"{name} {count:,}" for name, count in counts.items()) or "do nothing"
+    tell(f"nothing was written; it would {would}")
+
+
+def _row(step: BackfillStep, zone: str) -> tuple[str, ...]:
     from streamsched.domain.calendar import moment
     from streamsched.queries.documents import millis_of
 
-    zone = client.schedule(schedule).zone
-    counts: Counter[str] = Counter()
-    for time_of_it in client.preview_backfill(schedule, wanted):
-        if as_json:
-            out_json(time_of_it.document())
-            continue
-        if not counts:
-            out(LINE.format("TIME", "ACTION", "TASK", "TEMPLATE"))
-        counts[time_of_it.action] += 1
-        out(_line(time_of_it, moment.write(millis_of(time_of_it.nominal), zone)))
-    if not as_json:
-        tell(f"nothing was written; it would {', '.join(f'{name} {count:,}' for name, count in counts.items())}")
-
-
-def _line(found: BackfillStep, when: str) -> str:
-    task = found.task_id if found.state is None else f"{found.task_id} ({found.state})"
-    return LINE.format(when, found.action, task, found.template_version[:12])
+    task = step.task_id if step.state is None else f"{step.task_id} ({step.state})"
+    return moment.write(millis_of(step.nominal), zone), step.action, task, step.template_version[:12]
 
 
 def _follow(client: Client, schedule: str, number: int) -> BackfillStatus:

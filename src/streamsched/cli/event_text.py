@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from streamsched.domain.calendar.moment import write as utc
+from streamsched.domain.limits import write_rate, write_tolerance
+from streamsched.domain.selector import text_of
 
 ENVELOPE: Final = frozenset({"event_id", "at", "by", "task_id", "basis", "redrive", "request", "reason"})
 
@@ -58,9 +60,22 @@ def _requested(event: Any) -> str:
     return f"{event.template_name} with {event.params}{priority}"
 
 
+def _paused(event: Any) -> str:
+    return ("paused, running children too" if event.now else "paused") if event.paused else "resumed"
+
+
+def _cancel_requested(event: Any) -> str:
+    return "killing what runs" if event.kill else ""
+
+
+def _stopping(event: Any, names: ChildNames) -> str:
+    return f"{event.mode}: {_releases(event, names)}"
+
+
 def _planned(event: Any) -> str:
     found = "children as its split child finds them" if event.split else f"{event.children:,} children"
-    return f"{found}: {event.plan}"
+    due = f", to end by {utc(event.deadline)}" if event.deadline else ""
+    return f"{found}{due}: {event.plan}"
 
 
 def _page(event: Any, names: ChildNames) -> str:
@@ -77,6 +92,10 @@ def _releases(event: Any, names: ChildNames) -> str:
 
 def _spans(event: Any, names: ChildNames) -> str:
     return ", ".join(names.of(event.task_id, span.first, span.last) for span in event.spans)
+
+
+def _selected(event: Any, names: ChildNames) -> str:
+    return f"{_spans(event, names) or 'none'} of those up to {names.of(event.task_id, event.upto - 1, event.upto - 1)}"
 
 
 def _child(event: Any, names: ChildNames) -> str:
@@ -109,6 +128,18 @@ def _schedule_set(event: Any) -> str:
     return f"{did}: {event.spec}, {event.policy}, {_requested(event)}"
 
 
+def _limits(event: Any) -> str:
+    said = {
+        "parallelism": event.parallelism or ("none" if event.parallelism == 0 else None),
+        "rate": event.rate and (write_rate(event.rate) if event.rate.count else "none"),
+        "priority": event.priority,
+        "weight": event.weight,
+        "tolerate": event.tolerate and write_tolerance(event.tolerate),
+        "deadline": utc(event.deadline) if event.deadline else "none" if event.deadline == 0 else None,
+    }
+    return ", ".join(f"{name} {value}" for name, value in said.items() if value is not None)
+
+
 def _schedule_paused(event: Any) -> str:
     return f"{'paused' if event.paused else 'resumed'}{_noted(event)}"
 
@@ -137,6 +168,8 @@ def _tick_ended(event: Any) -> str:
 
 def _redriven(event: Any) -> str:
     what = "all children" if event.scope == "all" else "what did not succeed"
+    if event.selector is not None:
+        what += f", where {text_of(event.selector)}"
     restart = ", from its beginning" if event.restart else ""
     return f"redrive {event.redrive} of {what}{restart}" + (f", for {event.origin}" if event.origin else "")
 
@@ -170,11 +203,16 @@ _TEXTS: Final[dict[str, Callable[[Any], str]]] = {
     "TaskRequested": _requested,
     "TaskRedriven": _redriven,
     "TaskPlanned": _planned,
+    "TaskPaused": _paused,
+    "TaskLimitsChanged": _limits,
+    "TimerFired": lambda event: f"limits of time up to {utc(event.due)} are over",
+    "TaskCancelRequested": _cancel_requested,
 }
 _OF_CHILDREN: Final[dict[str, Callable[[Any, ChildNames], str]]] = {
     "TaskPlanProgressed": _page,
+    "ChildrenSelected": _selected,
     "ChildrenDispatched": _releases,
-    "ChildrenStopping": _releases,
+    "ChildrenStopping": _stopping,
     "ChildrenCancelled": _spans,
     "ChildCompleted": _completed,
     "ChildCheckpointed": _checkpointed,

@@ -13,6 +13,8 @@ import sys
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 """The reader of the output has closed its pipe."""
+_hangs = False
+"""Whether a thread hangs."""
 
 
 def explain(error: BaseException) -> int:
@@ -66,6 +68,12 @@ def _write(text: str) -> None:
         pass
 
 
+def leave_threads() -> None:
+    """Have ``leave`` wait for no thread: one hangs, on a broker for example, and nothing is left to write."""
+    global _hangs
+    _hangs = True
+
+
 def leave(code: int) -> None:
     """Exit, without a message about broken pipes."""
     for stream in (sys.stdout, sys.stderr):
@@ -74,4 +82,6 @@ def leave(code: int) -> None:
         except (OSError, ValueError):
             code = code or BROKEN_PIPE
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    if _hangs:
+        os._exit(code)
     sys.exit(code)

@@ -7,7 +7,13 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from streamsched.cli.options import enable_keyboard_interrupt, refuse_undecodable, set_up_logging, write_examples
+from streamsched.cli.options import (
+    enable_keyboard_interrupt,
+    refuse_undecodable,
+    set_up_logging,
+    with_json,
+    write_examples,
+)
 
 
 class LazyCommands(Mapping[str, Any]):
@@ -41,6 +47,10 @@ class Group(TyperGroup):
 
 class GroupWithDefault(Group):
     """A group that is a command itself too."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params = with_json(self.params)
 
     def format_epilog(self, context: Any, formatter: Any) -> None:
         """Write the examples line by line."""

@@ -10,15 +10,16 @@ import typer
 from streamsched.cli.printing import note, out
 from streamsched.domain.errors import InputError
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name: a Python module's.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the job and its module.", show_default=False)]
 Kind = Annotated[str, typer.Argument(metavar="template|schedule", help="The kind of file.", show_default=False)]
 
 
 def init(name: Name) -> None:
-    """Write what a job begins with into this folder: NAME.yaml, NAME.py with its handler, and test_NAME.py.
+    """Create the files of a new job in this folder.
 
-    It runs at once. streamsched.schema.json is written too, with which editors complete and check NAME.yaml. Nothing
-    is overwritten, but for that schema where an earlier 'init' wrote it.
+    NAME.yaml is its template, NAME.py has its handler, test_NAME.py a test of it: the job runs as it is. With
+    streamsched.schema.json editors complete and check NAME.yaml. Nothing is overwritten, except a schema that an
+    earlier 'init' wrote.
     """
     from streamsched.files.starter import write_job
 
@@ -28,10 +29,10 @@ def init(name: Name) -> None:
 
 
 def schema(kind: Kind) -> None:
-    """Print the JSON Schema (draft 2020-12) of template or schedule files, with which editors complete and check them.
+    """Print the JSON Schema of template or schedule files.
 
-    A YAML file names it in its first line, as the files that 'streamsched init' writes do:
-    # yaml-language-server: $schema=streamsched.schema.json
+    Editors complete and check the files with it (draft 2020-12). A YAML file names it in its first line, as the files
+    that 'streamsched init' writes do: # yaml-language-server: $schema=streamsched.schema.json
     """
     from streamsched.files.json_schema import KINDS, schema_text
 

@@ -25,7 +25,9 @@ def main() -> None:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a file name need not be text
         from streamsched.cli.app import command
+        from streamsched.cli.completion import join_words
 
+        os.environ.update(join_words(os.environ))
         leave(command()(prog_name="streamsched", standalone_mode=False) or 0)
     except SystemExit as end:
         if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # the parser of the command line met a broken pipe

@@ -16,18 +16,21 @@ import typer
 from typer.core import TyperCommand
 from typer.main import get_command
 
+from streamsched.cli.completion import complete_task
 from streamsched.cli.cpus import cpus
 from streamsched.cli.exits import explain, leave
+from streamsched.cli.given import all_settings_of
+from streamsched.cli.log_lines import FORMATS, Repetitions, formatter_of
+from streamsched.cli.output import OPTION, JsonOutput
 from streamsched.cli.printing import note
 from streamsched.domain.errors import InputError
-from streamsched.domain.visible import visible
+from streamsched.domain.labels import read_labels
 
 if TYPE_CHECKING:
     from streamsched.client import Client
     from streamsched.installation.settings import Settings
     from streamsched.worker.devices import Devices
 
-_NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -56,9 +59,17 @@ def _every_command(
         "--config", metavar="FILE",
         help="TOML file with these settings, and a [kafka] table for the client [env: STREAMSCHED_CONFIG]",
     )] = None,
+    server: Annotated[str | None, _option(
+        "--server", metavar="URL",
+        help="Work through the HTTP API of this server; the token is in STREAMSCHED_TOKEN [env: STREAMSCHED_SERVER]",
+    )] = None,
     log_level: Annotated[str | None, _option(
         "--log-level", metavar="LEVEL",
-        help=f"Lowest level that is logged on stderr: {', '.join(LEVELS)} [env: STREAMSCHED_LOG_LEVEL]",
+        help=f"Lowest level logged on stderr: {', '.join(LEVELS)} [env: STREAMSCHED_LOG_LEVEL; default: warning]",
+    )] = None,
+    log_format: Annotated[str | None, _option(
+        "--log-format", metavar="FORMAT",
+        help=f"Its format: {', '.join(FORMATS)} (one object per line) [env: STREAMSCHED_LOG_FORMAT; default: text]",
     )] = None,
     debug: Annotated[bool, _option("--debug", help="Show the traceback of a failure.")] = False,
 ) -> None:  # fmt: skip
@@ -73,12 +84,26 @@ def global_options() -> Sequence[Any]:
     return get_command(app).params
 
 
+def _json(as_json: JsonOutput = False) -> None:
+    """Declare what stands beside ``--output``."""
+
+
+def with_json(parameters: Sequence[Any]) -> list[Any]:
+    """Return the parameters of a command; behind ``--output`` comes its short form ``--json``."""
+    app = typer.Typer(add_completion=False)
+    app.command()(_json)
+    found: list[Any] = []
+    for each in parameters:
+        found += [each, *(get_command(app).params if OPTION in each.opts else ())]
+    return found
+
+
 class Command(TyperCommand):
     """A command with the global options, whose failures are one line and an exit code."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.extend(global_options())
+        self.params = [*with_json(self.params), *global_options()]
 
     def format_epilog(self, context: Any, formatter: Any) -> None:
         """Write the examples line by line."""
@@ -139,73 +164,32 @@ def importing() -> Iterator[None]:
 
 
 def set_up_logging(given: dict[str, Any]) -> None:
-    """Log to stderr, one line per record."""
+    """Log to stderr, one line per record, or one JSON object a line."""
     level = given.get("log_level") or os.environ.get("STREAMSCHED_LOG_LEVEL") or "warning"
     if level.lower() not in LEVELS:
         raise InputError(f"unknown log level {level!r}", f"choose one of {', '.join(LEVELS)}", source="--log-level")
+    kind = given.get("log_format") or os.environ.get("STREAMSCHED_LOG_FORMAT") or FORMATS[0]
+    if kind not in FORMATS:
+        raise InputError(f"unknown log format {kind!r}", f"choose one of {', '.join(FORMATS)}", source="--log-format")
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(Repetitions())
-    handler.setFormatter(Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(formatter_of(kind))
     logging.basicConfig(handlers=[handler], level=level.upper())
 
 
-class Lines(logging.Formatter):
-    """Writes a record as one line, and a traceback below it, with control characters made visible."""
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Write the line."""
-        return visible(super().formatMessage(record))
-
-    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """Write a traceback."""
-        return "\n".join(map(visible, super().formatException(ei).split("\n")))
-
-
-class Repetitions(logging.Filter):
-    """Drops repetitions within seconds, also with other numbers: clients of a dead broker repeat themselves."""
-
-    QUIET_S: Final = 10.0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._seen: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log this record."""
-        text = f"{record.name} {record.getMessage()}".translate(_NO_DIGITS)
-        before = self._seen.get(text)
-        if before is not None and record.created - before < self.QUIET_S:
-            return False
-        if len(self._seen) > 1_000:
-            self._seen.clear()
-        self._seen[text] = record.created
-        return True
-
-
-def settings_of(context: typer.Context) -> Settings:
-    """Join the global options with environment, file and defaults."""
-    from streamsched.installation.settings import load_settings
-
-    given = context.ensure_object(dict)
-    config = given.get("config")
-    return load_settings(
-        Path(config) if config else None,
-        brokers=given.get("brokers"),
-        data_dir=given.get("data_dir"),
-        prefix=given.get("prefix"),
-    )
-
-
 def client_of(context: typer.Context, settings: Settings | None = None) -> Client:
-    """Connect to the log; a long first fold is reported on stderr."""
+    """Connect to the log, or to a server; a long first fold is reported on stderr."""
     from streamsched.cli.progress import FoldNotice
     from streamsched.client import Client
 
-    return Client(settings=settings or settings_of(context), on_progress=FoldNotice())
+    return Client(settings=settings or all_settings_of(context), on_progress=FoldNotice())
 
 
 Template = Annotated[Path, typer.Argument(metavar="TEMPLATE", help="The template file (YAML).", show_default=False)]
-Task = Annotated[str, typer.Argument(metavar="TASK", help="The task's id.", show_default=False)]
+Task = Annotated[
+    str, typer.Argument(metavar="TASK", help="The task's id.", show_default=False, autocompletion=complete_task)
+]
+Child = Annotated[str | None, typer.Argument(metavar="[CHILD]", help="A child by its number, or 'split' or 'reduce'.")]
 Pairs = Annotated[
     list[str] | None,
     typer.Option("-p", "--param", metavar="NAME=VALUE", help="A variable of the template; may be repeated."),
@@ -214,45 +198,82 @@ ParamsFile = Annotated[Path | None, typer.Option("--params", metavar="FILE", hel
 TaskId = Annotated[
     str | None, typer.Option("--task-id", metavar="ID", help="The task's id; the same id is the same task.")
 ]
-OnlyTask = Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task.")]
+OnlyTask = Annotated[
+    str | None, typer.Option("--task", metavar="ID", help="Only this task.", autocompletion=complete_task)
+]
 Until = Annotated[
     str | None,
     typer.Option(metavar="POSITION|TIME",
                  help="End before this offset of each partition, or after this time (RFC 3339, or a date)."),
 ]  # fmt: skip
 Priority = Annotated[int, typer.Option("--priority", metavar="N", help="Larger numbers go first.")]
+Labels = Annotated[
+    list[str] | None,
+    typer.Option("--label", metavar="NAME=VALUE", help="A label to find the task by; may be repeated."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Slots = Annotated[
     int | None,
     typer.Option("--slots", metavar="N", min=1, max=1024,
-                 help="Executor processes [default: one for each CPU that it may use]."),
+                 help="Executor processes [default: one for each usable CPU]"),
 ]  # fmt: skip
 Name = Annotated[
     str | None,
-    typer.Option("--name", metavar="NAME", help="The node's name [default: from host and process]."),
+    typer.Option("--name", metavar="NAME", help="The node's name [default: from host and process]"),
 ]
 Reuse = Annotated[
     int,
-    typer.Option("--reuse", metavar="N", min=0, envvar="STREAMSCHED_REUSE", show_default=False,
-                 help="Replace an executor process after N children [default: 0, never]."),
+    typer.Option("--reuse", metavar="N", min=0, envvar="STREAMSCHED_REUSE", show_envvar=False, show_default=False,
+                 help="Replace an executor process after N children [env: STREAMSCHED_REUSE; default: 0, never]"),
 ]  # fmt: skip
 DevicesOption = Annotated[
     str | None,
-    typer.Option("--devices", metavar="NAME=A,B", envvar="STREAMSCHED_DEVICES", show_default=False,
+    typer.Option("--devices", metavar="NAME=A,B", envvar="STREAMSCHED_DEVICES", show_envvar=False, show_default=False,
                  help="Set an environment variable of each slot's handlers to one of these values, in turn "
-                 "(CUDA_VISIBLE_DEVICES=0,1)."),
+                 "(CUDA_VISIBLE_DEVICES=0,1) [env: STREAMSCHED_DEVICES]"),
 ]  # fmt: skip
 AllowCommand = Annotated[
     list[str] | None,
     typer.Option("--allow-command", metavar="PROGRAM",
                  help="A program that may run here, as templates write it, or a pattern of some ('./tools/*'); may be "
-                 "repeated [env: STREAMSCHED_ALLOW_COMMAND]."),
+                 "repeated [env: STREAMSCHED_ALLOW_COMMAND]"),
 ]  # fmt: skip
 DrainTimeout = Annotated[
     float, typer.Option(metavar="SECONDS", min=0, help="How long a drain may take before running children are killed.")
 ]
+OutputRate = Annotated[
+    str | None,
+    typer.Option("--output-rate", metavar="SIZE", show_default=False,
+                 help="How much handler output per second is kept in the log for 'logs'; 0: none "
+                 "[env: STREAMSCHED_OUTPUT_RATE; default: 256KiB]"),
+]  # fmt: skip
+HttpPort = Annotated[
+    int | None,
+    typer.Option("--http-port", metavar="N", min=0, max=65535, show_default=False,
+                 help="Serve /livez, /readyz and /metrics on this port, 0 for any that is free; needs "
+                 "streamsched[metrics] [env: STREAMSCHED_HTTP_PORT]"),
+]  # fmt: skip
+HttpHost = Annotated[
+    str | None,
+    typer.Option("--http-host", metavar="ADDRESS", show_default=False,
+                 help="The address for --http-port [env: STREAMSCHED_HTTP_HOST; default: 127.0.0.1]"),
+]  # fmt: skip
 Reason = Annotated[str, typer.Option(metavar="R", help="Why; it is kept in the history.")]
-Wait = Annotated[bool, typer.Option("--wait", help="Wait until the task is done; exit 1 if it fails.")]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        metavar="SELECTOR",
+        help="Only children that match, such as 'state=failed and error=KeyError and index=100..200'. "
+        "Fields: state, index, error, reason, group, attempts; operators: =, !=, >=; several values: a|b.",
+    ),
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait until the task has ended; exit 1 if it fails.")]
+
+
+def labels_of(pairs: Sequence[str] | None) -> dict[str, str]:
+    """Read the pairs of ``--label``. Raise InputError."""
+    return read_labels(pairs or (), "--label ")
 
 
 def devices_of(text: str | None) -> Devices | None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from itertools import chain, islice
+from typing import Any, Final
 
 from streamsched.domain.visible import is_visible, visible
+
+GAP: Final = 2
+"""Between two columns."""
+MEASURED: Final = 200
+"""Rows of a table that are looked at before the first is printed."""
 
 
 def out(*cells: str) -> None:
@@ -29,8 +36,8 @@ def note(text: str) -> None:
         sys.stderr.flush()
 
 
-def plain(text: object, limit: int = 200) -> str:
-    """Return one printable line of a user's or a handler's text."""
+def plain(text: object, limit: int | None = 200) -> str:
+    """Return one printable line of a user's or a handler's text, cut beyond ``limit`` characters."""
     return visible(str(text), limit)
 
 
@@ -47,17 +54,47 @@ def whole(value: object) -> str:
     return text if is_visible(text) else "".join(sign if is_visible(sign) else json.dumps(sign)[1:-1] for sign in text)
 
 
-def columns(rows: Sequence[Sequence[object]]) -> Iterator[str]:
-    """Yield aligned rows, long cells cut and numbers to the right."""
-    texts = [[f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
-    numeric = [all(isinstance(cell, int) for cell in column) for column in zip(*rows[1:], strict=True)]
-    for row in texts:
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width, right in zip(row, widths, numeric or [False] * len(row), strict=True)
-        ]
-        yield "  ".join(cells).rstrip()
+def columns(
+    head: Sequence[str], rows: Iterable[Sequence[object]], *, spare: Sequence[str] = (), cut: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the aligned lines of a table as its rows come, long cells cut and numbers to the right.
+
+    The first MEASURED rows tell how wide the columns are. On a terminal each line fits: where the table is wider, the
+    columns that are ``spare`` are left out, the first one first, then those to ``cut`` are cut to the width of their
+    heads.
+    """
+    rows = iter(rows)
+    first = list(islice(rows, MEASURED))
+    widths = [max(map(len, column)) for column in zip(head, *map(_cells, first), strict=True)]
+    right = [bool(first) and all(isinstance(row[at], int) for row in first) for at in range(len(head))]
+    width, kept = terminal_width(), list(range(len(head)))
+    over = 0 if width is None else sum(each + GAP for each in widths) - GAP - width
+    for name in spare:
+        if over > 0:
+            kept.remove(head.index(name))
+            over -= widths[head.index(name)] + GAP
+    shortened = set[int]()
+    for at in map(head.index, cut):
+        if over > 0:
+            shortened.add(at)
+            narrow = max(len(head[at]), widths[at] - over)
+            over -= widths[at] - narrow
+            widths[at] = narrow
+    for row in chain([head], map(_cells, chain(first, rows))):
+        cells = []
+        for at in kept:
+            text = plain(row[at], widths[at]) if at in shortened else row[at]
+            cells.append(text.rjust(widths[at]) if right[at] else text.ljust(widths[at]))
+        yield plain((" " * GAP).join(cells).rstrip(), width)
+
+
+def _cells(row: Sequence[object]) -> list[str]:
+    return [f"{cell:,}" if isinstance(cell, int) else plain(cell) for cell in row]
+
+
+def terminal_width() -> int | None:
+    """Return how many columns the terminal has to which stdout goes; None where it goes elsewhere."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def local_time(at: datetime | int | None) -> str:

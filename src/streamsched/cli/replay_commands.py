@@ -8,25 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from streamsched.cli.completion import complete_task
 from streamsched.cli.options import Json, Until, client_of
-from streamsched.cli.printing import note, out, out_json, plain
+from streamsched.cli.printing import columns, note, out, out_json
 from streamsched.domain.errors import InputError, NoSuchTask
 
 if TYPE_CHECKING:
+    from streamsched.cli.event_text import ChildNames
     from streamsched.client import Client
+    from streamsched.domain.events import Event
+    from streamsched.log.codec import Undecodable
     from streamsched.log.port import Record
 
-LINE: Final = "{:<23}  {:>10}  {:<36}  {:<19}  {}"
+HEAD: Final = ("TIME", "PLACE", "TASK OR SCHEDULE", "EVENT", "DETAILS")
 
 
 def replay(
     context: typer.Context,
-    task: Annotated[str | None, typer.Option("--task", metavar="ID", help="Only this task, or schedule.")] = None,
+    task: Annotated[
+        str | None,
+        typer.Option("--task", metavar="ID", help="Only this task or schedule.", autocompletion=complete_task),
+    ] = None,
     until: Until = None,
     as_json: Json = False,
     view: Annotated[Path | None, typer.Option(metavar="DIR", help="Rebuild a view in this empty folder.")] = None,
 ) -> None:
-    """Print the history of one task or schedule, or of all, in order."""
+    """Print the history of a task or schedule, or of all."""
     position, moment = read_until(until)
     if view is not None and view.exists() and (not view.is_dir() or any(view.iterdir())):
         raise InputError("is not an empty folder", "name a new one", source=f"--view {view}")
@@ -53,25 +60,28 @@ def _find(client: Client, name: str) -> None:
 
 def _print(client: Client, task: str | None, position: int | None, moment: int | None, *, as_json: bool) -> None:
     from streamsched.audit.document import entry
-    from streamsched.cli.event_text import ChildNames, event_text
+    from streamsched.cli.event_text import ChildNames
 
-    names = ChildNames()
-    if not as_json:
-        out(LINE.format("TIME", "PLACE", "TASK OR SCHEDULE", "EVENT", "DETAILS"))
-    for record, event in client.history(task, until_position=position, until_time=moment):
-        if as_json:
+    names, found = ChildNames(), client.history(task, until_position=position, until_time=moment)
+    if as_json:
+        for record, event in found:
             out_json(entry(record, event))
-        elif isinstance(event, Exception):
-            out(_line(record, "?", "(undecodable)", str(event)))
-        else:
-            about = str(getattr(event, "schedule_id", "") or getattr(event, "task_id", "-"))
-            out(_line(record, about, type(event).__name__, event_text(event, names)))
+        return
+    rows = (_row(record, event, names) for record, event in found)
+    spare = ("PLACE",) if task is None else ("TASK OR SCHEDULE", "PLACE")
+    for line in columns(HEAD, rows, spare=spare, cut=("TASK OR SCHEDULE", "DETAILS")):
+        out(line)
 
 
-def _line(record: Record, task: str, event: str, details: str) -> str:
+def _row(record: Record, event: Event | Undecodable, names: ChildNames) -> tuple[str, ...]:
+    from streamsched.cli.event_text import event_text
+
     moment = datetime.fromtimestamp(record.timestamp / 1000, UTC).astimezone()
-    stamp = f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03}"
-    return LINE.format(stamp, f"{record.partition}:{record.offset}", plain(task), event, plain(details, 400))
+    place = f"{moment:%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03}", f"{record.partition}:{record.offset}"
+    if isinstance(event, Exception):
+        return *place, "?", "(undecodable)", str(event)
+    about = str(getattr(event, "schedule_id", "") or getattr(event, "task_id", "-"))
+    return *place, about, type(event).__name__, event_text(event, names)
 
 
 def read_until(text: str | None) -> tuple[int | None, int | None]:

@@ -9,13 +9,16 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import typer
 
 from streamsched.cli.exits import INTERRUPTED
+from streamsched.cli.given import settings_of
 from streamsched.cli.options import (
     DevicesOption,
     Json,
+    Labels,
     Pairs,
     ParamsFile,
     Priority,
@@ -27,11 +30,13 @@ from streamsched.cli.options import (
     client_of,
     devices_of,
     importing,
-    settings_of,
+    labels_of,
     slots_or_cpus,
 )
 from streamsched.cli.printing import note, out, out_json
-from streamsched.cli.progress import FoldNotice, TaskProgress, because, counted, note_missing, span, until_done
+from streamsched.cli.progress import FoldNotice, because, counted, note_missing, span
+from streamsched.cli.server_commands import HttpBeside, Ui, address_beside, pages_beside
+from streamsched.cli.watching import TaskProgress, until_done
 
 if TYPE_CHECKING:
     from streamsched.hosting.run import Run
@@ -45,12 +50,15 @@ def run(
     params: ParamsFile = None,
     task_id: TaskId = None,
     priority: Priority = 0,
+    label: Labels = None,
     slots: Slots = None,
     reuse: Reuse = 0,
     devices: DevicesOption = None,
+    ui: Ui = False,
+    http: HttpBeside = None,
     as_json: Json = False,
 ) -> int:
-    """Submit a task and work on it here until it is done.
+    """Submit a task and work on it here until it has ended.
 
     Without --brokers it uses the embedded log in the data folder. After an interruption, even kill -9, the same
     command with the same --task-id continues where it was. What handlers print goes to output.log in the data folder.
@@ -59,11 +67,12 @@ def run(
     with importing():
         from streamsched.commands.request import want
 
-    wanted = want(template, load_variables(template, param or [], params), task_id=task_id, priority=priority)
+    variables = load_variables(template, param or [], params)
+    wanted = want(template, variables, task_id=task_id, priority=priority, labels=labels_of(label))
     with importing():
         from streamsched.hosting.run import Run
 
-    bound = devices_of(devices)
+    bound, address = devices_of(devices), address_beside(http, ui=ui)
     worker = Run(settings, slots=slots_or_cpus(slots), reuse=reuse, devices=bound, on_progress=FoldNotice())
     try:
         submitted = worker.submit(wanted)
@@ -73,7 +82,8 @@ def run(
         if worker.ended(submitted.task_id):
             return report(before, as_json, seconds=0.0, fresh=0, output=worker.output)
         note(f"after an interruption, continue with: {again}")
-        return _work(worker, before, again, as_json)
+        with pages_beside(settings, address, f"/#/tasks/{quote(submitted.task_id, safe='')}"):
+            return _work(worker, before, again, as_json)
     finally:
         worker.close()
 
@@ -85,18 +95,18 @@ def submit(
     params: ParamsFile = None,
     task_id: TaskId = None,
     priority: Priority = 0,
+    label: Labels = None,
     wait: Wait = False,
     as_json: Json = False,
 ) -> int:
-    """Submit a task to the schedulers and workers of a Kafka cluster, or to the 'up' or 'run' of this folder.
+    """Submit a task, for others to work on.
 
-    A task id that is given again with the same parameters is the same task: its status is printed. With other
-    parameters it is refused.
+    It goes to the schedulers and workers of a Kafka cluster, or to the 'up' or 'run' of this folder. A task id that is
+    given again with the same parameters is the same task: its status is printed. With other parameters it is refused.
     """
-    settings = settings_of(context)
     values = load_variables(template, param or [], params)
-    with client_of(context, settings) as client:
-        submitted = client.submit(template, values, task_id=task_id, priority=priority)
+    with client_of(context) as client:
+        submitted = client.submit(template, values, task_id=task_id, priority=priority, labels=labels_of(label))
         document: dict[str, Any] = {"task_id": submitted.task_id, "first": submitted.first}
         there = None if submitted.first else client.status(submitted.task_id)
         if wait and (halted := client.halted(submitted.task_id)):

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamsched.cli.completion import complete_schedule
 from streamsched.cli.options import Json, Pairs, client_of
-from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain
+from streamsched.cli.output import Form, Output
+from streamsched.cli.output import show as show_found
+from streamsched.cli.printing import columns, compact, local_time, note, out, out_json, plain, terminal_width
 from streamsched.cli.progress import note_missing
 from streamsched.cli.replay_commands import read_time
+from streamsched.cli.task_text import told_params, wrapped
 from streamsched.domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,15 +28,16 @@ if TYPE_CHECKING:
     from streamsched.queries.ledger import Tick
     from streamsched.queries.schedule_status import BackfillStatus, ScheduleStatus
 
-TICK_LINE: Final = "{:<26}  {:<10}  {:<44}  {}"
 File = Annotated[
     Path,
     typer.Argument(metavar="FILE", help="A schedule file, or a template with schedule: in it.", show_default=False),
 ]
-Id = Annotated[str, typer.Argument(metavar="ID", help="The schedule's id.", show_default=False)]
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="The schedule's id.", show_default=False, autocompletion=complete_schedule)
+]
 NewId = Annotated[
     str | None,
-    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name without suffix]."),
+    typer.Option("--id", metavar="ID", help="The schedule's id [default: the file's name without suffix]"),
 ]
 Note = Annotated[str, typer.Option("--note", metavar="TEXT", help="Why; it is shown and kept in the history.")]
 
@@ -88,37 +97,38 @@ def delete(context: typer.Context, schedule: Id, note: Note = "", as_json: Json 
 def list_schedules(
     context: typer.Context,
     everything: Annotated[bool, typer.Option("--all", help="Deleted ones too.")] = False,
-    as_json: Json = False,
+    form: Output = Form.TABLE,
 ) -> None:
     """List the schedules by their ids."""
     with client_of(context) as client:
         found = [schedule for schedule in client.schedules() if everything or not schedule.deleted]
-    if as_json:
-        for schedule in found:
-            out_json(schedule.document())
-        return
-    if not found:
-        note("no schedules; create one with 'streamsched schedule create'")
-        return
-    head = ("SCHEDULE", "STATE", "NEXT", "TEMPLATE", "FIRED", "RUNNING", "LAST", "NOTE")
-    rows = [
-        (each.schedule_id, each.state, next(iter(each.coming_local), "-"), each.template, each.counts.get("fired", 0),
-         len(each.running), each.last_outcome or "-", plain(each.note, 60))
-        for each in found
-    ]  # fmt: skip
-    for line in columns([head, *rows]):
-        out(line)
+
+    def table(found: Iterable[ScheduleStatus]) -> None:
+        head = ("SCHEDULE", "STATE", "NEXT", "TEMPLATE", "FIRED", "RUNNING", "LAST", "NOTE")
+        rows = [
+            (each.schedule_id, each.state, next(iter(each.coming_local), "-"), each.template,
+             each.counts.get("fired", 0), len(each.running), each.last_outcome or "-", plain(each.note, 60))
+            for each in found
+        ]  # fmt: skip
+        spare = ("NOTE", "TEMPLATE", "FIRED", "RUNNING", "LAST")
+        for line in columns(head, rows, spare=spare, cut=("SCHEDULE",)) if rows else ():
+            out(line)
+        if not rows:
+            note("no schedules; create one with 'streamsched schedule create'")
+
+    show_found(form, found, attrgetter("schedule_id"), table)
 
 
-def show(context: typer.Context, schedule: Id, as_json: Json = False) -> None:
-    """Show a schedule: its state, content, next times, and the outcomes of past ones."""
+def show(context: typer.Context, schedule: Id, form: Output = Form.TABLE) -> None:
+    """Show a schedule: state, content, next times and outcomes."""
     with client_of(context) as client:
         found = client.schedule(schedule)
-    if as_json:
-        out_json(found.document())
-        return
-    for name, text in _described(found):
-        out(f"{name:<11} {text}")
+
+    def table(_: object) -> None:
+        for line in wrapped(_described(found), terminal_width()):
+            out(line)
+
+    show_found(form, [found], attrgetter("schedule_id"), table)
 
 
 def ticks(
@@ -131,28 +141,34 @@ def ticks(
         str | None,
         typer.Option(metavar="O", help="Only fired, redriven, skipped, missed, suppressed, dropped or waiting ones."),
     ] = None,
-    as_json: Json = False,
+    form: Output = Form.TABLE,
 ) -> None:
-    """List the decided times of a schedule, each with its outcome and the reason."""
+    """List the decided times of a schedule, with their outcomes.
+
+    The reason of each is shown too; its name is the id of its task.
+    """
     from streamsched.queries.ledger import OUTCOMES
 
     if outcome is not None and outcome not in OUTCOMES:
         raise InputError(f"unknown outcome {outcome!r}", f"choose one of {', '.join(OUTCOMES)}", source="--outcome")
     begin = None if since is None else read_time(since, "--since", f"invalid time {since!r}")
     end = None if until is None else read_time(until, "--until", f"invalid time {until!r}")
-    shown = 0
     with client_of(context) as client:
         zone = client.schedule(schedule).zone
-        for tick in client.ticks(schedule, since=begin, until=end, last=last, outcome=outcome):
-            if as_json:
-                out_json(tick.document())
-                continue
-            if not shown:
-                out(TICK_LINE.format("TIME", "OUTCOME", "TASK", "REASON"))
-            shown += 1
-            out(_tick_line(tick, zone))
-    if not shown and not as_json:
-        note("no time was decided yet" if (last, since, until, outcome) == (None,) * 4 else "no such times")
+
+        def table(found: Iterable[Tick]) -> None:
+            rows = iter(found)
+            first = next(rows, None)
+            if first is None:
+                note("no time was decided yet" if (last, since, until, outcome) == (None,) * 4 else "no such times")
+                return
+            shown = (_tick_row(tick, zone) for tick in chain([first], rows))
+            for line in columns(("TIME", "OUTCOME", "TASK", "REASON"), shown, spare=("TASK",), cut=("REASON",)):
+                out(line)
+
+        found = client.ticks(schedule, since=begin, until=end, last=last, outcome=outcome)
+        made = (tick for tick in found if form is not Form.NAME or tick.task_id)
+        show_found(form, made, attrgetter("task_id"), table)
 
 
 def _want(file: Path, schedule_id: str | None, pairs: list[str] | None) -> WantedSchedule:
@@ -163,10 +179,7 @@ def _want(file: Path, schedule_id: str | None, pairs: list[str] | None) -> Wante
 
 def _report(done: Changed, did: str, was: str, *, as_json: bool) -> None:
     if as_json:
-        status = None if done.status is None else done.status.document()
-        out_json({
-            "schedule_id": done.schedule_id, "changed": done.changed, "task_id": done.task_id, "status": status,
-        })  # fmt: skip
+        out_json(done.document())
     elif not done.changed:
         out(f"schedule {done.schedule_id} {was}")
     else:
@@ -183,7 +196,7 @@ def _described(found: ScheduleStatus) -> list[tuple[str, str]]:
         ("times", compact(found.spec, 500)),
         ("policy", ", ".join(f"{name} {value}" for name, value in found.policy.document().items() if value)),
         ("template", f"{found.template}, version {found.template_version[:12]}"),
-        ("parameters", compact(found.params, 500)),
+        *told_params(found.params, f"streamsched schedule show {quote(found.schedule_id)} --json"),
         ("priority", str(found.priority) if found.priority else ""),
         ("created", local_time(found.created_at)),
         ("version", f"{found.version}, of {local_time(found.changed_at)} by {plain(found.changed_by)}"),
@@ -204,9 +217,9 @@ def _backfill(found: BackfillStatus) -> str:
     return f"{found.number}, {found.state}{noted}: " + (counts or "nothing yet")
 
 
-def _tick_line(tick: Tick, zone: str) -> str:
+def _tick_row(tick: Tick, zone: str) -> tuple[str, ...]:
     from streamsched.domain.calendar import moment
     from streamsched.queries.documents import millis_of
 
     reason = f"{tick.reason}; the task {tick.task_outcome}" if tick.task_outcome else tick.reason
-    return TICK_LINE.format(moment.write(millis_of(tick.nominal), zone), tick.outcome, tick.task_id or "-", reason)
+    return moment.write(millis_of(tick.nominal), zone), tick.outcome, tick.task_id or "-", reason

@@ -22,9 +22,9 @@ def next_times(
     every: Annotated[
         list[str] | None, typer.Option(metavar="TIME[/PHASE]", help="An interval: 15m, 15m/3m; may be repeated.")
     ] = None,
-    zone: Annotated[str | None, typer.Option(metavar="ZONE", help="IANA name of the time zone [default: UTC].")] = None,
+    zone: Annotated[str | None, typer.Option(metavar="ZONE", help="IANA name of the time zone [default: UTC]")] = None,
     file: Annotated[Path | None, typer.Option(metavar="FILE", help="Take the times from this schedule file.")] = None,
-    after: Annotated[str | None, typer.Option(metavar="TIME", help="After this (RFC 3339) [default: now].")] = None,
+    after: Annotated[str | None, typer.Option(metavar="TIME", help="After this (RFC 3339) [default: now]")] = None,
     count: Annotated[int, typer.Option(metavar="N", min=1, max=100_000, help="How many times.")] = 5,
     as_json: Json = False,
 ) -> None:

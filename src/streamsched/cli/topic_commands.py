@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from streamsched.cli.options import Json, settings_of
+from streamsched.cli.given import settings_of
+from streamsched.cli.options import Json
 from streamsched.cli.printing import out, out_json
 from streamsched.domain.errors import InputError
 
@@ -25,7 +26,10 @@ def create(
     name: Topic,
     partitions: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Number of partitions.")] = 1,
 ) -> None:
-    """Make a topic; one that is there with as many partitions stays as it is."""
+    """Create a topic.
+
+    One that is there with as many partitions stays as it is.
+    """
     from streamsched.commands.topic import create as make
 
     new = make(settings_of(context), _checked(name), partitions)
@@ -42,9 +46,10 @@ def produce(
         "--json", help="Lines are objects, as 'topic consume --json' prints them.",
     )] = False,
 ) -> None:  # fmt: skip
-    """Write the lines of standard input to a topic, each as the value of a record.
+    """Write the lines of standard input to a topic.
 
-    Without a key the lines go to the partitions by turns, with one to that which Kafka's own clients choose.
+    Each line is the value of a record. Without a key the lines go to the partitions by turns; with one, to the
+    partition that Kafka's own clients would choose.
     """
     from streamsched.commands.topic import produce as write
 
@@ -62,7 +67,10 @@ def consume(
     )] = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Print the values of a topic's records that are there now and committed, a line for each."""
+    """Print the values of a topic's records, one per line.
+
+    It prints those that are committed now, and does not wait for more.
+    """
     from streamsched.queries.topic import consume as read
     from streamsched.queries.topic import record_document
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from streamsched.cli.options import settings_of
+from streamsched.cli.given import settings_of
 from streamsched.cli.printing import out
 from streamsched.domain.errors import InputError
 
@@ -21,10 +21,10 @@ COPIES: Final = 3
 def create(
     context: typer.Context,
     replication: Annotated[int | None, typer.Option(
-        metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1].",
+        metavar="N", min=1, help="Copies of each new topic [default: 3 with three brokers or more, else 1]",
     )] = None,
     min_insync: Annotated[int | None, typer.Option(
-        metavar="N", min=1, help="Copies that a write needs before it succeeds [default: one less, at least 1].",
+        metavar="N", min=1, help="Copies that a write needs before it succeeds [default: one less, at least 1]",
     )] = None,
 ) -> None:  # fmt: skip
     """Create missing topics, with the first positions of both groups.
@@ -67,9 +67,9 @@ def _copies(brokers: int, replication: int | None, min_insync: int | None) -> Co
 
 
 def check(context: typer.Context) -> int:
-    """Compare topics and positions with what they must be; exits 1 if they differ.
+    """Compare topics and positions with what they must be.
 
-    Warns of topics with a single copy on several brokers.
+    It exits 1 if they differ, and warns of topics with a single copy on several brokers.
     """
     with closing(_open(context, "topics check")) as site:
         from streamsched.admin.check import differences, unreplicated
@@ -85,10 +85,10 @@ def check(context: typer.Context) -> int:
 
 
 def repair(context: typer.Context) -> None:
-    """End transactions that the broker forgot, and set lost positions of partitions anew.
+    """End forgotten transactions, and set lost positions anew.
 
-    Children there are dispatched anew. Stop all workers and schedulers first: a position can only be set for
-    a group without members.
+    The broker has forgotten to end the transactions. Children of a partition whose position was lost are dispatched
+    anew. Stop all workers and schedulers first: a position can only be set for a group without members.
     """
     with closing(_open(context, "topics repair")) as site:
         from streamsched.admin.repair import repair as repair_positions

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from streamsched.cli.exits import complain
-from streamsched.cli.looking import code_of, command_line, function_of, prepared_of, show_error
-from streamsched.cli.options import Json, Pairs, ParamsFile, Template, settings_of
+from streamsched.cli.given import all_settings_of
+from streamsched.cli.local_template import code_of, command_line, function_of, prepared_of, show_error
+from streamsched.cli.options import Json, Pairs, ParamsFile, Template
 from streamsched.cli.printing import note, out, out_json, plain, whole
+from streamsched.cli.task_text import told_params
 from streamsched.domain import values
 from streamsched.domain.errors import InputError
 from streamsched.domain.routing import EVERYTHING
@@ -22,7 +24,7 @@ from streamsched.domain.routing import EVERYTHING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from streamsched.cli.looking import Children
+    from streamsched.cli.local_template import Children
     from streamsched.files.template_file import Prepared
     from streamsched.worker.context import ChildContext, LocalTransport
     from streamsched.worker.handlers import Handler
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     Transports = Callable[[], LocalTransport]
 
 RECORD_LIMIT: Final = 2 * 1024 * 1024
-SHOWN_CHILDREN: Final = 3
-"""Children shown at each end."""
 
 
 def plan(
@@ -51,9 +51,11 @@ def plan(
 
     A splitter that looks into files or a topic, or is a function of yours, runs in this process.
     """
+    from streamsched.commands.plan import shown_of
+
     prepared, arguments = prepared_of(context, template, param or [], params)
     count = arguments.children
-    shown = sorted({*range(min(SHOWN_CHILDREN, count)), *range(max(0, count - SHOWN_CHILDREN), count)})
+    shown = shown_of(count)
     if check:
         _check(prepared, [arguments(child) for child in shown], template)
     if as_json:
@@ -65,7 +67,8 @@ def plan(
         })  # fmt: skip
         return 0
     out(f"template    {prepared.template.name}, version {prepared.version[:12]}")
-    out(f"parameters  {plain(prepared.params_json, 500)}")
+    for name, text in told_params(values.read(prepared.params_json), "add --json"):
+        out(f"{name:<11} {text}")
     for name, code in code_of(prepared.template).items():
         out(f"{name:<11} {plain(code)}")
     if prepared.template.reduce is not None:
@@ -92,11 +95,11 @@ def try_child(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Run one child in this process, without a log: for a debugger. Or the reduce, behind the children that it reads.
+    """Run one child in this process, to debug its handler.
 
-    The handler's output and its result go to stdout. Checkpoints are not kept, and what it emits is shown on stderr
-    and not written. An error of the handler, or of its module while that is imported, is shown with its own traceback,
-    and the exit code is 1.
+    With --reduce it runs the reduce, after the children that it reads. No log is needed. The handler's output and its
+    result go to stdout. Checkpoints are not kept, and what it emits is shown on stderr and not written. An error of the
+    handler, or of its module while that is imported, is shown with its own traceback, and the exit code is 1.
     """
     kept = {"only": child or 0} if reduce is None else {"first": reduce}
     prepared, arguments = prepared_of(context, template, param or [], params, **kept)
@@ -267,7 +270,7 @@ def _transport(context: typer.Context) -> LocalTransport:
     from streamsched.worker.jobs import TopicTold
     from streamsched.worker.outlet import refusal
 
-    settings = settings_of(context)
+    settings = all_settings_of(context)
 
     def told(topic: str) -> TopicTold:
         return TopicTold(topic, 1, RECORD_LIMIT, refusal(topic, settings.emit, settings.prefix))

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from msgspec import Struct
 
 from streamsched.domain.errors import Conflict, InputError, not_text
-from streamsched.domain.events import TaskRequested
+from streamsched.domain.events import Label, TaskRequested
 from streamsched.domain.ids import NAME_LIMIT, is_task_id, uuid7
+from streamsched.domain.labels import check_labels
+from streamsched.domain.refusal import TemplateError, dotted
 from streamsched.domain.template import Template
 from streamsched.domain.visible import is_visible, visible
 from streamsched.installation.session import Session
@@ -20,6 +22,7 @@ from streamsched.installation.site import Installation
 from streamsched.installation.writing import write_all
 from streamsched.log.codec import Undecodable, header
 from streamsched.log.port import Append, TopicPartition
+from streamsched.queries.documents import Document
 from streamsched.runtime.identity import Identity
 
 if TYPE_CHECKING:
@@ -34,8 +37,8 @@ class TaskConflict(Conflict):
     """The task id is taken by a task with another template or other parameters."""
 
 
-class Submitted(Struct, frozen=True):
-    """The result of a submit: ``first`` is False if the task existed already."""
+class Submitted(Document, frozen=True):
+    """The result of a submit: ``first`` is False if the task existed already, and is the same."""
 
     task_id: str
     first: bool
@@ -47,6 +50,8 @@ class Wanted(Struct, frozen=True):
     prepared: Prepared
     task_id: str | None
     priority: int
+    labels: tuple[Label, ...] = ()
+    """Those that it has beside its template's."""
 
 
 class HasTemplate(Protocol):
@@ -62,13 +67,30 @@ AnyTemplate = HasTemplate | Template | Mapping[str, Any] | Path | str
 Params = Mapping[str, object] | None
 
 
-def want(template: AnyTemplate, params: Params = None, *, task_id: str | None = None, priority: int = 0) -> Wanted:
-    """Check and resolve a task. Raise InputError."""
+def want(
+    template: AnyTemplate,
+    params: Params = None,
+    *,
+    task_id: str | None = None,
+    priority: int = 0,
+    labels: Mapping[str, str] | None = None,
+) -> Wanted:
+    """Check and resolve a task. ``labels`` are added to those of its template. Raise InputError."""
     if task_id is not None:
         check_task_id(task_id)
     if not -(2**31) <= priority < 2**31:
         raise InputError(f"invalid priority {priority}", "give a number of at most 31 bits", field="priority")
-    return Wanted(prepare_any(template, params), task_id, priority)
+    prepared = prepare_any(template, params)
+    return Wanted(prepared, task_id, priority, _labels(prepared.template, labels or {}))
+
+
+def _labels(template: Template, given: Mapping[str, str]) -> tuple[Label, ...]:
+    """Return the labels of a request. Raise InputError."""
+    try:
+        check_labels({**template.labels, **check_labels(given)})
+    except TemplateError as error:
+        raise InputError(error.reason, error.remedy, field=dotted(error.path)) from None
+    return tuple(Label(name, value) for name, value in sorted(given.items()))
 
 
 def prepare_any(template: AnyTemplate, params: Params = None) -> Prepared:
@@ -121,6 +143,7 @@ def make_request(me: Identity, wanted: Wanted, origin: str) -> TaskRequested:
         origin=origin,
         traceparent=visible(os.environ.get("TRACEPARENT", ""), NAME_LIMIT) or None,
         level=prepared.template.level,
+        labels=wanted.labels,
     )
 
 

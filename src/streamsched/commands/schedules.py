@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from streamsched.commands.backfills import BackfillStep, WantedBackfill, parts_of, preview
 from streamsched.commands.request import record_of
 from streamsched.domain import events as e
 from streamsched.domain.errors import Conflict, InputError
+from streamsched.domain.ids import event_id_of
 from streamsched.domain.schedule import Schedule
 from streamsched.domain.tick import tick_id
 from streamsched.domain.validation import validate
@@ -18,26 +21,26 @@ from streamsched.files.schedule_file import WantedSchedule
 from streamsched.installation.session import Session
 from streamsched.installation.writing import write
 from streamsched.log.port import PartitionHalted
-from streamsched.queries.documents import rfc3339
+from streamsched.queries.documents import Document, rfc3339
 from streamsched.queries.schedule_status import ScheduleStatus
 from streamsched.queries.schedules import Schedules
 
 NEW: Final = 0
 """The expected version of a new schedule."""
+Parts = tuple[e.BackfillPart, ...]
 
 
 class ScheduleConflict(Conflict):
     """The schedule is not as the change expects it. Nothing took effect."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Changed:
+class Changed(Document, frozen=True, kw_only=True):
     """The result of a change: ``changed`` is False if nothing was to be done; ``task_id`` is what a trigger made."""
 
     schedule_id: str
-    changed: bool = True
-    status: ScheduleStatus | None = None
-    task_id: str | None = None
+    changed: bool
+    task_id: str | None
+    status: ScheduleStatus | None
 
 
 class ScheduleChanges:
@@ -89,9 +92,21 @@ class ScheduleChanges:
         self._write(self._session.me.sign(e.ScheduleDeleted, schedule_id=schedule_id, note=note))
         return self._changed(schedule_id)
 
-    def backfill(self, schedule_id: str, wanted: WantedBackfill) -> Changed:
-        """Start a backfill of past times. Raise ScheduleConflict while another one is active."""
+    def backfill(
+        self, schedule_id: str, wanted: WantedBackfill, *, parts: Parts | None = None, key: bytes | None = None
+    ) -> Changed:
+        """Start a backfill of past times. Raise ScheduleConflict while another one is active.
+
+        ``parts`` are what ``parts_of`` has found. With a ``key`` of the caller's, 8 bytes, it is started once, for as
+        long as it is the latest one of its schedule; something else under that key is a conflict.
+        """
         there = self._need(schedule_id)
+        event_id = None if key is None else event_id_of(key, wanted.digest())
+        if key is not None and there.backfill is not None and there.backfill.request.event_id.startswith(key):
+            if there.backfill.request.event_id == event_id:
+                return self._unchanged(there)
+            reason = f"something else was asked for under this key: backfill {there.backfill.number}"
+            raise ScheduleConflict(reason, "choose another key, or ask for the same")
         if there.backfill is not None and not there.backfill.done:
             raise ScheduleConflict(
                 f"backfill {there.backfill.number} of schedule {schedule_id!r} is {there.backfill.state}",
@@ -104,16 +119,18 @@ class ScheduleChanges:
             reprocess=str(wanted.reprocess),
             max_active=wanted.max_active,
             newest_first=wanted.newest_first,
-            parts=self._parts(there, wanted),
+            parts=self._parts(there, wanted) if parts is None else parts,
             note=wanted.note,
         )
-        return self._done(schedule_id, self._write(event))
+        return self._done(schedule_id, self._write(event if event_id is None else replace(event, event_id=event_id)))
 
-    def preview(self, schedule_id: str, wanted: WantedBackfill) -> Iterator[BackfillStep]:
+    def preview(
+        self, schedule_id: str, wanted: WantedBackfill, *, parts: Parts | None = None
+    ) -> Iterator[BackfillStep]:
         """Yield the times of a backfill with what it would do about each; nothing is written."""
         there = self._need(schedule_id)
         view = self._session.folded(self._session.site.topics.journal())
-        return preview(there, self._parts(there, wanted), wanted, view.standing)
+        return preview(schedule_id, self._parts(there, wanted) if parts is None else parts, wanted, view.standing)
 
     def cancel_backfill(self, schedule_id: str, note: str) -> Changed:
         """Cancel the schedule's backfill; its running tasks continue."""
@@ -124,9 +141,9 @@ class ScheduleChanges:
         event = self._session.me.sign(e.BackfillCancelled, schedule_id=schedule_id, backfill=backfill.number, note=note)
         return self._done(schedule_id, self._write(event))
 
-    def _parts(self, schedule: Schedule, wanted: WantedBackfill) -> tuple[e.BackfillPart, ...]:
+    def _parts(self, schedule: Schedule, wanted: WantedBackfill) -> Parts:
         history = partial(self._schedules.events, schedule.schedule_id)
-        return parts_of(schedule, history, wanted, self._session.me.clock.now())
+        return parts_of(schedule.now, history, wanted, self._session.me.clock.now())
 
     def _set(self, wanted: WantedSchedule, expected: int) -> e.ScheduleSet:
         return self._session.me.sign(e.ScheduleSet, schedule_id=wanted.schedule_id, expected=expected, **wanted.body())
@@ -165,10 +182,14 @@ class ScheduleChanges:
         return self._changed(schedule_id)
 
     def _unchanged(self, schedule: Schedule) -> Changed:
-        return Changed(schedule_id=schedule.schedule_id, changed=False, status=self._schedules.status_of(schedule))
+        return self._told(schedule, changed=False)
 
     def _changed(self, schedule_id: str) -> Changed:
-        return Changed(schedule_id=schedule_id, status=self._schedules.status_of(self._schedules.need(schedule_id)))
+        return self._told(self._schedules.need(schedule_id), changed=True)
+
+    def _told(self, schedule: Schedule, *, changed: bool) -> Changed:
+        status = self._schedules.status_of(schedule)
+        return Changed(schedule_id=schedule.schedule_id, changed=changed, task_id=None, status=status)
 
     def _live(self, schedule_id: str) -> Schedule | None:
         found = self._schedules.find(schedule_id)

@@ -20,6 +20,8 @@ CHILDREN_LIMIT: Final = 10_000_000
 """Children that a splitter may give."""
 TABLE_LIMIT: Final = CHILDREN_LIMIT + 1_003
 """Children of all stages of a task."""
+GRAMMAR: Final = 1
+"""The version of the grammar of selectors that this version reads."""
 LAST_ORDINAL: Final = 0xFFF
 """The highest ordinal that a cell can hold; a child that came so far is not dispatched again."""
 LONGEST_MS: Final = 1 << 46
@@ -39,6 +41,10 @@ COUNT_END: Final = 1 << 31
 
 def _fitting(what: str, fits: Callable[[str], bool]) -> Callable[[str], str | None]:
     return lambda text: None if fits(text) else f"{text[:200]!r} is not a valid {what}"
+
+
+def _percentage(number: float) -> str | None:
+    return None if 0 <= number <= 100 else f"{number} is not a percentage"
 
 
 Time = Annotated[int, Meta(ge=0, lt=TIME_END, description="milliseconds since the Unix epoch")]
@@ -64,3 +70,9 @@ TaskId = Annotated[str, _fitting("task id", is_task_id)]
 ScheduleId = Annotated[str, _fitting("schedule id", is_schedule_id)]
 Modules = Annotated[tuple[str, ...], problem_of_patterns]
 ErrorTypes = Annotated[tuple[Name, ...], Meta(max_length=COUNT_LIMIT)]
+ExitCode = Annotated[int, Meta(ge=-256, lt=1 << 32, description="exit code of a program")]
+Fingerprint = Annotated[str, Meta(max_length=64)]
+Frames = Annotated[tuple[Reason, ...], Meta(max_length=16)]
+Percent = Annotated[float, _percentage]
+GrammarVersion = Annotated[int, Meta(ge=1, lt=COUNT_END, description="version of the grammar of selectors")]
+Queues = Annotated[tuple[Name, ...], Meta(max_length=100)]

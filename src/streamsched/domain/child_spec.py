@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final
 
 from streamsched.domain.command import Command
+from streamsched.domain.labels import LABELS_LIMIT
 from streamsched.domain.placeholders import kept, references
 from streamsched.domain.policy import RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, check_whole
+from streamsched.domain.routing import NAME, NAME_REMEDY, Pair
 
 _HANDLER: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 HANDLER_LIMIT: Final = 1_000
@@ -36,6 +38,12 @@ def check_length(code: str, path: FieldPath) -> None:
         raise TemplateError(reason, "give it a shorter name", path=path)
 
 
+def check_name(name: object, path: FieldPath, what: str) -> None:
+    """Refuse what cannot name a queue, or be a part of a label. Raise TemplateError."""
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise TemplateError(f"{str(name)[:120]!r} is not {what}", NAME_REMEDY, path=path)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChildSpec:
     """What the children of a stage run: an importable handler or a program, with its arguments and limits.
@@ -57,6 +65,8 @@ class ChildSpec:
     """After how many children an executor is replaced."""
     memory_bytes: int = 0
     """What an executor may have in memory, with all that runs below it."""
+    needs: tuple[Pair, ...] = ()
+    """The labels that its worker must have, in the order of their names."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "args", kept(self.args, ("child", "args")))
@@ -73,6 +83,7 @@ class ChildSpec:
 
     def check_use(self) -> None:
         """Refuse a use of executors that cannot be. Raise TemplateError."""
+        self._check_needs()
         if self.setup != "":
             check_handler(self.setup, ("child", "setup"))
         check_whole(self.concurrency, ("child", "concurrency"), 1, CONCURRENCY_LIMIT)
@@ -85,6 +96,14 @@ class ChildSpec:
             if getattr(self, name) != _OF_EXECUTORS[name]:
                 reason = "is for a handler, and has no meaning for a program"
                 raise TemplateError(reason, "remove it", path=("child", name))
+
+    def _check_needs(self) -> None:
+        if len(self.needs) > LABELS_LIMIT:
+            reason = f"{len(self.needs):,} labels, more than {LABELS_LIMIT}"
+            raise TemplateError(reason, "need fewer", path=("child", "needs"))
+        for name, value in self.needs:
+            check_name(name, ("child", "needs"), "the name of a label")
+            check_name(value, ("child", "needs", name), "the value of a label")
 
     @property
     def filled(self) -> dict[str, Any]:
@@ -109,17 +128,20 @@ def of_stage(stage: str) -> Iterator[None]:
 
 def written(spec: ChildSpec) -> dict[str, Any]:
     """Return what a stage is in JSON: of what came later only what is used."""
-    later = {"handler": spec.handler, "command": spec.command}
+    later = {"handler": spec.handler, "command": spec.command, "needs": spec.needs != ()}
     later |= {name: getattr(spec, name) != default for name, default in _OF_EXECUTORS.items()}
-    return {name: value for name, value in asdict(spec).items() if later.get(name, True)}
+    names = [each.name for each in fields(spec) if later.get(each.name, True)]
+    parts = {"retry": asdict(spec.retry), "command": spec.command and asdict(spec.command), "needs": dict(spec.needs)}
+    return {name: parts[name] if name in parts else getattr(spec, name) for name in names}
 
 
-def read_spec(fields: Mapping[str, Any]) -> ChildSpec:
+def read_spec(body: Mapping[str, Any]) -> ChildSpec:
     """Read a stage of the canonical JSON. Raise TypeError, LookupError for what it cannot be."""
-    command = Command(**fields["command"]) if "command" in fields else None
-    return ChildSpec(**{**fields, "retry": read_retry(fields["retry"]), "command": command})
+    command = Command(**body["command"]) if "command" in body else None
+    needs = tuple(sorted(body.get("needs", {}).items()))
+    return ChildSpec(**{**body, "retry": read_retry(body["retry"]), "command": command, "needs": needs})
 
 
-def read_retry(fields: Mapping[str, Any]) -> RetryPolicy:
+def read_retry(body: Mapping[str, Any]) -> RetryPolicy:
     """Read a retry policy of the canonical JSON, as ``read_spec``."""
-    return RetryPolicy(**{**fields, "non_retryable": tuple(fields["non_retryable"])})
+    return RetryPolicy(**{**body, "non_retryable": tuple(body["non_retryable"])})

@@ -1,7 +1,9 @@
-"""Errors that people can act on, and what each kind is at the edges: a command's exit code, the status in HTTP."""
+"""Errors that people can act on, and what each kind is at the edges: exit code, and status and name in HTTP."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import ClassVar, Final
 
 from streamsched.domain.visible import visible
@@ -14,6 +16,18 @@ class StreamschedError(Exception):
 
     exit_code: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
+
+    @classmethod
+    def code(cls) -> str:
+        """Return the name of the kind in addresses, such as ``no-such-task``."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "-", cls.__name__).lower()
+
+    @classmethod
+    def kinds(cls) -> Iterator[type[StreamschedError]]:
+        """Yield this kind and those below it that are imported."""
+        yield cls
+        for each in cls.__subclasses__():
+            yield from each.kinds()
 
 
 class WrongInput(StreamschedError):

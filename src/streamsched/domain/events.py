@@ -16,7 +16,11 @@ from streamsched.domain.bounds import (
     Count,
     Entries,
     ErrorTypes,
+    ExitCode,
     FanIn,
+    Fingerprint,
+    Frames,
+    GrammarVersion,
     MaxActive,
     Millis,
     Modules,
@@ -26,8 +30,10 @@ from streamsched.domain.bounds import (
     PageCount,
     Partition,
     Payload,
+    Percent,
     Positive,
     Priority,
+    Queues,
     Reason,
     ScheduleId,
     Sequence,
@@ -119,9 +125,65 @@ class Refill(Struct, frozen=True, gc=False):
 
 
 class Cause(Struct, frozen=True, gc=False):
-    """More about an error: ``error_types`` name its class and the bases of that, as ``domain.kinds`` does."""
+    """More about an error: ``error_types`` name its class and the bases of that, as ``domain.kinds`` does.
+
+    ``exit_code`` is that of a program. ``fingerprint`` is the same for failures of one cause; ``frames`` are the
+    innermost frames of the user's code that it was made of, outermost first.
+    """
 
     error_types: ErrorTypes = ()
+    exit_code: ExitCode | None = None
+    fingerprint: Fingerprint = ""
+    frames: Frames = ()
+
+
+class Label(Struct, frozen=True, gc=False):
+    """A name and a value that people gave a task or a worker."""
+
+    name: Name
+    value: Name
+
+
+class Rate(Struct, frozen=True, gc=False):
+    """At most ``count`` dispatches in ``period`` milliseconds; 0: any number."""
+
+    count: Count
+    period: Positive
+
+
+class Tolerance(Struct, frozen=True, gc=False):
+    """How many failed children a task bears, as a count, as a percentage of all, or both; neither: none."""
+
+    count: Count | None
+    percent: Percent | None
+
+
+class Clause(Struct, frozen=True, gc=False):
+    """One condition of a selector: ``op`` is ``=``, ``!=`` or ``>=``; a range is written ``first..last``."""
+
+    field: Name
+    op: Name
+    values: tuple[Reason, ...]
+
+
+class Selector(Struct, frozen=True, gc=False):
+    """Which work children are meant: those that meet all clauses, which are of this version of the grammar.
+
+    ``seen`` is the journal position of the preview that its writer saw; -1: none.
+    """
+
+    version: GrammarVersion
+    clauses: tuple[Clause, ...]
+    seen: int = -1
+
+
+class Terms(Struct, frozen=True, gc=False):
+    """On what terms a child competes with others (fairness key and its weight), and what its worker must be."""
+
+    key: Name = ""
+    weight: Positive = 1
+    queue: Name = ""
+    needs: tuple[Label, ...] = ()
 
 
 # --- facts from people and time -------------------------------------------------------------------------------------
@@ -130,7 +192,8 @@ class Cause(Struct, frozen=True, gc=False):
 class TaskRequested(OfTask, frozen=True, gc=False):
     """A request for a task: the template's body and the parameters, whole, so that history needs nothing else.
 
-    ``level`` is the oldest language of templates that has all fields of this one.
+    ``level`` is the oldest language of templates that has all fields of this one. ``labels`` are added to those of the
+    template.
     """
 
     task_id: TaskId
@@ -142,13 +205,46 @@ class TaskRequested(OfTask, frozen=True, gc=False):
     origin: str
     traceparent: Name | None
     level: Count = 0
+    labels: tuple[Label, ...] = ()
 
 
 class TaskCancelRequested(OfTask, frozen=True, gc=False):
-    """A request to stop this redrive of the task; void for any other redrive."""
+    """A request to stop this redrive of the task; void for any other redrive.
+
+    With ``kill`` running children have no moment to stop; such a request also counts while the task is closing.
+    """
 
     redrive: Count
     reason: str
+    kill: bool = False
+
+
+class TaskPaused(OfTask, frozen=True, gc=False):
+    """Nothing of this redrive is dispatched any more, or it is again (``paused`` false); void for any other redrive.
+
+    What waits at workers comes back. With ``now`` running children come back too, at their next checkpoint.
+    """
+
+    redrive: Count
+    paused: bool
+    now: bool
+    reason: Reason
+
+
+class TaskLimitsChanged(OfTask, frozen=True, gc=False):
+    """Limits of this redrive are replaced, those that are not null; void for any other redrive.
+
+    ``parallelism`` is how many work children may be live, 0: any number. ``deadline`` is when the task fails, 0: never.
+    """
+
+    redrive: Count
+    parallelism: Count | None
+    rate: Rate | None
+    priority: Priority | None
+    weight: Positive | None
+    tolerate: Tolerance | None
+    deadline: Time | None
+    reason: Reason
 
 
 class TaskRedriven(OfTask, frozen=True, gc=False):
@@ -156,6 +252,7 @@ class TaskRedriven(OfTask, frozen=True, gc=False):
 
     ``scope`` is ``failed`` (the children that did not succeed) or ``all``. They continue from their last
     checkpoints. With ``restart``, and where they succeeded, they begin anew. ``origin`` names a backfill that asked.
+    With a ``selector`` only work children that meet it do, as ChildrenSelected names them.
     """
 
     redrive: Count
@@ -163,12 +260,7 @@ class TaskRedriven(OfTask, frozen=True, gc=False):
     restart: bool
     origin: str
     reason: str
-
-
-class TimerFired(OfTask, frozen=True, gc=False):
-    """All that was due up to ``due`` is due."""
-
-    due: Time
+    selector: Selector | None = None
 
 
 class PartitionReset(Event, frozen=True, gc=False):
@@ -255,6 +347,7 @@ class TaskPlanned(OfTask, frozen=True, gc=False):
 
     With ``fan_in`` 1 another child stands behind them, the reduce: it runs when all of them have ended. 0: none.
     With ``split`` the children come later, page by page (TaskPlanProgressed): child 0, the split child, finds them.
+    ``deadline`` is when the task fails unless it has ended.
     """
 
     redrive: Count
@@ -264,6 +357,26 @@ class TaskPlanned(OfTask, frozen=True, gc=False):
     basis: int
     fan_in: FanIn = 0
     split: bool = False
+    deadline: Time | None = None
+
+
+class TimerFired(OfTask, frozen=True, gc=False):
+    """The limits of time of this task up to ``due`` are over."""
+
+    due: Time
+    basis: int = 0
+
+
+class ChildrenSelected(OfTask, frozen=True, gc=False):
+    """Of the work children below ``upto`` that were not judged before, these spans meet the redrive's selector.
+
+    Each child is judged once, at the basis of one such event.
+    """
+
+    redrive: Count
+    upto: Child
+    spans: tuple[Span, ...]
+    basis: int
 
 
 class TaskRefused(OfTask, frozen=True, gc=False):
@@ -377,6 +490,7 @@ class ChildCreated(OfTask, frozen=True, gc=False):
     recoveries: Count
     traceparent: Name | None
     options: Payload | None = None
+    terms: Terms | None = None
 
 
 class WorkerEvent(OfTask, frozen=True, gc=False):
@@ -433,7 +547,7 @@ class ChildFailed(WorkerEvent, frozen=True, gc=False):
     """An attempt failed: ``reason`` is ``error``, ``timeout``, ``heartbeat``, ``worker_lost`` or ``poison``.
 
     ``delay`` is the wait before the next attempt in milliseconds, where the error itself named one. ``cause`` is told
-    of what a handler raised and may be tried again.
+    of what a handler raised, or a program ended with, ``output`` the end of what it had printed, where it had.
     """
 
     started_at: Time
@@ -446,6 +560,7 @@ class ChildFailed(WorkerEvent, frozen=True, gc=False):
     retryable: bool
     delay: Millis | None
     cause: Cause | None = None
+    output: str | None = None
 
 
 class ChildCancelled(WorkerEvent, frozen=True, gc=False):
@@ -460,8 +575,9 @@ class ChildCancelled(WorkerEvent, frozen=True, gc=False):
 class Why(Struct, frozen=True, gc=False):
     """Why a worker, the node with the id ``node``, cannot run a child; ``detail`` says it to people.
 
-    ``code`` is ``module`` (it does not allow the handler's module), ``import`` (the handler could not be imported
-    there just now) or ``version`` (it does not know an option of the child). The child is not dispatched again for
+    ``code`` is ``module`` (it does not allow the handler's module), ``queue`` or ``label`` (it does not serve that
+    queue, or lacks a label that the child needs), ``import`` (the handler could not be imported there just now) or
+    ``version`` (it does not know an option of the child). The child is not dispatched again for
     ``retry_after`` milliseconds. ``begun``: whether its attempt had begun.
     """
 
@@ -506,7 +622,8 @@ class RunningChild(Struct, frozen=True, gc=False):
 class NodeBeat(Event, frozen=True, gc=False):
     """A node is alive: who it is, what it owns, what it could take. ``loop_age`` in milliseconds.
 
-    ``modules`` are the patterns of the modules that a worker runs (``domain.routing``); None announces nothing.
+    ``modules`` are the patterns of the modules that a worker runs (``domain.routing``); None announces nothing. One
+    that names no queues serves the one without a name.
     """
 
     by: Name
@@ -524,6 +641,8 @@ class NodeBeat(Event, frozen=True, gc=False):
     running: tuple[RunningChild, ...]
     loop_age: int
     modules: Modules | None = None
+    queues: Queues = ()
+    labels: tuple[Label, ...] = ()
 
 
 # --- dead letters ---------------------------------------------------------------------------------------------------
@@ -544,9 +663,9 @@ Work = ChildCreated | ChildCheckpointed
 STOP_MODES: tuple[str, ...] = ("return", "yield", "cancel", "kill")
 """Modes of ChildrenStopping, in rising order."""
 EVENTS: tuple[type[Event], ...] = (
-    TaskRequested, TaskCancelRequested, TaskRedriven, TimerFired, PartitionReset, RecordSetAside,
+    TaskRequested, TaskCancelRequested, TaskPaused, TaskLimitsChanged, TaskRedriven, PartitionReset, RecordSetAside,
     ScheduleSet, SchedulePaused, ScheduleTriggered, ScheduleDeleted, BackfillRequested, BackfillCancelled,
-    TaskPlanned, TaskRefused, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
+    TaskPlanned, TaskRefused, TimerFired, ChildrenSelected, ChildrenDispatched, ChildrenStopping, ChildrenCancelled,
     TaskSucceeded, TaskFailed, TaskCancelled, TicksDecided, TickEnded, TickReopened, BackfillDecided,
     ChildCreated, ChildStarted, ChildCheckpointed, ChildCompleted, ChildFailed, ChildCancelled, ChildReturned,
     ChildYielded, TaskPlanProgressed,

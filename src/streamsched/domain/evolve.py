@@ -11,10 +11,14 @@ from typing import Any
 
 from streamsched.domain import events as e
 from streamsched.domain.bounds import CHILDREN_LIMIT, LAST_ORDINAL
-from streamsched.domain.phases import CLOSING, VERDICTS, ChildState, Phase
-from streamsched.domain.redriving import redriven
+from streamsched.domain.failure_rules import FAIL_TASK, POISON, RETRY, SKIP, SKIPPED, WORKER_LOST, decision
+from streamsched.domain.holding import cancel_requested, paused
+from streamsched.domain.limiting import charge, limits_changed, set_deadline, timer_fired
+from streamsched.domain.phases import CLOSING, VERDICTS, ChildState, Phase, Told
+from streamsched.domain.policy import RetryPolicy
+from streamsched.domain.redriving import redriven, selected
 from streamsched.domain.stages import advance, judge_failure, seal
-from streamsched.domain.task import ChildDetail, Load, Task
+from streamsched.domain.task import MARK_MS, ChildDetail, Load, Task
 
 _SUCCEEDED = ChildState.SUCCEEDED  # a member costs 0.1 us each time it is asked of its enum
 
@@ -46,6 +50,8 @@ def _planned(task: Task, event: e.TaskPlanned) -> bool:
     # Without work children the reduce may have been dispatched with the plan, whatever has come between.
     task.bound = task.work_end or task.children
     task.started_at = event.at
+    task.marks = [[event.at, 0]]
+    set_deadline(task, event)
     if task.phase not in CLOSING:
         task.enter(Phase.RUNNING)
     advance(task, event.at)
@@ -77,19 +83,28 @@ def _refused(task: Task, event: e.TaskRefused) -> bool:
 
 
 def _dispatched(task: Task, event: e.ChildrenDispatched) -> bool:
-    accepted = [task.release(release) for release in event.releases]
-    task.reopened = task.reopened or any(accepted)
-    return any(accepted)
+    accepted = [release for release in event.releases if task.release(release)]
+    task.reopened = task.reopened or bool(accepted)
+    charge(task, accepted, event.at)
+    if task.failures:
+        for child in (child for release in accepted for child in range(release.first, release.last + 1)):
+            detail = task.detail_of(child)
+            if detail.final:
+                detail.final = False
+                task.failures.end(detail.group, -1)
+    task.new_dispatches.update((release.last, event.at) for release in accepted if release.ordinal == 1)
+    return bool(accepted)
 
 
 def _stopping(task: Task, event: e.ChildrenStopping) -> bool:
-    told = task.stopping
+    level, raised = Told[event.mode.upper()], False
     for release in event.releases:
         for child in range(release.first, min(release.last + 1, task.children)):
-            if task.is_current(child, release.ordinal):
-                task.mark_stopping(child)
-                task.detail(child).reason = event.reason
-    return task.stopping > told
+            if task.is_current(child, release.ordinal) and task.tell(child, level):
+                raised = True
+                if level >= Told.CANCEL:
+                    task.detail(child).reason = event.reason
+    return raised
 
 
 def _rest_cancelled(task: Task, event: e.ChildrenCancelled) -> bool:
@@ -115,7 +130,7 @@ def _checkpointed(task: Task, event: e.ChildCheckpointed) -> bool:
 
 def _started(task: Task, event: e.ChildStarted) -> bool:
     detail = task.detail(event.child)
-    detail.started_at = event.at
+    detail.started_at, detail.finished_at = event.at, None
     detail.worker = event.by
     task.refusal = ""
     return True
@@ -149,26 +164,35 @@ def _pages_missing(event: e.ChildCompleted) -> e.ChildFailed:
 
 
 def _failed(task: Task, event: e.ChildFailed) -> bool:
-    stopping = task.state_of(event.child) is ChildState.STOPPING
+    """Take in a failed attempt: the first rule that matches says what becomes of a work child, else its retries do."""
+    stopping = task.told_of(event.child) >= Told.CANCEL
+    known = task.detail_of(event.child)
+    # A record that could not be read tells neither its attempt nor its sequence.
+    number, told = (known.attempt, known.sequence) if event.reason == POISON else (event.attempt, event.sequence)
     detail = _ended(task, event)
     retry = task.spec_of(event.child).retry
     # Of a split child counts what stands before its outcome, as a page or a checkpoint: else a lost page is skipped.
-    sequence = detail.sequence if task.split and not event.child else event.sequence
+    sequence = detail.sequence if task.split and not event.child else told
     progressed = sequence > detail.failed_at_sequence
-    attempt = 1 if progressed and retry.reset_on_progress else event.attempt
+    attempt = 1 if progressed and retry.reset_on_progress else number
     _keep_state(task, detail, event)
     detail.failed_at_sequence = sequence
+    if event.reason == WORKER_LOST:
+        detail.recoveries = 0  # what runs again, by a rule or a redrive, has taken no worker down yet
     detail.reason = event.reason
     detail.error_type = event.error_type
     detail.message = event.message
     detail.traceback = event.traceback
+    _group(task, event.child, event.at, event.cause.fingerprint if event.cause is not None else "")
+    do = decision(task.template.failure.rules, event) if task.is_work(event.child) else None
     again = (
-        event.retryable
+        (do == RETRY or (do is None and _is_retryable(retry, event)))
         and event.ordinal < LAST_ORDINAL
-        and not retry.rules_out(event.error_type, event.cause.error_types if event.cause is not None else ())
         and (retry.max_attempts == 0 or attempt < retry.max_attempts)
     )
-    if again and stopping:
+    if do == SKIP:
+        detail.reason = SKIPPED
+    if do == SKIP or (again and stopping):
         _cancel_live(task, event.child, event.at)
     elif again:
         detail.attempt = attempt + 1
@@ -177,8 +201,20 @@ def _failed(task: Task, event: e.ChildFailed) -> bool:
         task.settle(event.child, ChildState.DUE)
         task.wait_until(event.child, event.at + delay)
     else:
-        _fail_live(task, event.child, event.at)
+        _fail_live(task, event.child, event.at, fatal=do == FAIL_TASK)
     return True
+
+
+def _is_retryable(retry: RetryPolicy, event: e.ChildFailed) -> bool:
+    types = event.cause.error_types if event.cause is not None else ()
+    return event.retryable and not retry.rules_out(event.error_type, types)
+
+
+def _group(task: Task, child: int, at: int, fingerprint: str = "") -> None:
+    """Count a failed attempt, which its detail tells, among those of one cause."""
+    detail = task.detail(child)
+    error_type, message = detail.error_type or "", detail.message or ""
+    detail.group = task.failures.add(fingerprint, child, at, error_type=error_type, message=message)
 
 
 def _cancelled(task: Task, event: e.ChildCancelled) -> bool:
@@ -200,6 +236,8 @@ def _returned(task: Task, event: e.ChildReturned) -> bool:
         return True
     detail.reason, detail.error_type, detail.message, detail.traceback = why.code, None, why.detail, None
     task.refusal = f"{event.by}: {why.detail}"
+    if task.limits.rate.count and not why.begun and task.is_work(event.child):
+        task.limits = task.limits.refunded()
     # Without a wait the time is 0, for the clock of the worker may be ahead.
     _come_back(task, event.child, event.at, due=event.at + why.retry_after if why.retry_after else 0)
     return True
@@ -212,14 +250,6 @@ def _partition_reset(task: Task, event: e.PartitionReset) -> bool:
     for child in lost:
         _come_back(task, child, event.at)
     return bool(lost)
-
-
-def _cancel_requested(task: Task, event: e.TaskCancelRequested) -> bool:
-    if event.redrive != task.redrive or task.phase not in (Phase.REQUESTED, Phase.PLANNING, Phase.RUNNING):
-        return False
-    task.enter(Phase.CANCELLING)
-    task.reason = event.reason
-    return True
 
 
 def _task_ended(task: Task, event: e.TaskEnded) -> bool:
@@ -239,10 +269,12 @@ def _ended(task: Task, event: e.ChildCompleted | e.ChildFailed | e.ChildCancelle
     detail.finished_at = event.at
     detail.worker = event.by
     task.refusal = ""
-    if task.split <= event.child < task.work_end:
+    if task.is_work(event.child):
         if event.at > event.started_at:
             task.busy_ms += event.at - event.started_at
         task.measured += 1
+        if event.at >= task.marks[-1][0] + MARK_MS:
+            task.mark(event.at)
     return detail
 
 
@@ -254,22 +286,27 @@ def _keep_state(task: Task, detail: ChildDetail, event: e.ChildFailed | e.ChildC
 
 def _come_back(task: Task, child: int, at: int, *, due: int = 0) -> None:
     """Dispatch a live child again when it is due, unless it was told to stop or has used its last ordinal."""
-    if task.state_of(child) is ChildState.STOPPING:
+    if task.told_of(child) >= Told.CANCEL:
         _cancel_live(task, child, at)
     elif task.ordinal_of(child) < LAST_ORDINAL:
         task.settle(child, ChildState.DUE)
         task.wait_until(child, due)
+        task.detail(child).started_at = None
     else:
         detail = task.detail(child)
         detail.reason, detail.error_type = "returned", "TooManyDispatches"
         detail.message = f"it came back from each of {LAST_ORDINAL} dispatches"
+        _group(task, child, at)
         _fail_live(task, child, at)
 
 
-def _fail_live(task: Task, child: int, at: int) -> None:
+def _fail_live(task: Task, child: int, at: int, *, fatal: bool = False) -> None:
     task.settle(child, ChildState.FAILED)
     task.failed += 1
-    judge_failure(task, child)
+    detail = task.detail(child)
+    detail.final = True
+    task.failures.end(detail.group, 1)
+    judge_failure(task, child, fatal=fatal)
     advance(task, at)
 
 
@@ -289,6 +326,8 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.TaskRequested: lambda task, event: False,
     e.TaskPlanned: _planned,
     e.TaskRefused: _refused,
+    e.TaskLimitsChanged: limits_changed,
+    e.TimerFired: timer_fired,
     e.ChildrenDispatched: _dispatched,
     e.ChildrenStopping: _stopping,
     e.ChildrenCancelled: _rest_cancelled,
@@ -300,8 +339,10 @@ _APPLY: dict[type[e.Event], Callable[[Task, Any], bool]] = {
     e.ChildReturned: _returned,
     e.TaskPlanProgressed: _plan_progressed,
     e.PartitionReset: _partition_reset,
-    e.TaskCancelRequested: _cancel_requested,
+    e.TaskCancelRequested: cancel_requested,
+    e.TaskPaused: paused,
     e.TaskRedriven: redriven,
+    e.ChildrenSelected: selected,
     **dict.fromkeys(ENDS, _task_ended),
 }
 _OF_DISPATCH = frozenset({e.TaskPlanProgressed, *(kind for kind in _APPLY if issubclass(kind, e.WorkerEvent))})

@@ -26,18 +26,34 @@ def uuid7(now_ms: int) -> str:
     return str(uuid.UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
 
 
+CAUSES: Final = 1
+"""The level of nodes that can read the cause and the output of a failure."""
+WRITER_LEVEL: Final = CAUSES
+"""What this version can read beyond the first one: its event ids say so, to those who answer its events."""
+
+
 class EventIds:
-    """Event ids of one process: 8 random bytes, chosen once, and a counter. Cheap, and unique across processes."""
+    """Event ids of one process: 8 random bytes, chosen once, its level, and a counter. Unique across processes."""
 
     __slots__ = ("_counter", "_prefix")
 
     def __init__(self, prefix: bytes | None = None) -> None:
         self._prefix = os.urandom(8) if prefix is None else prefix
-        self._counter = count()
+        self._counter = count(WRITER_LEVEL << 56)
 
     def __call__(self) -> bytes:
         """Make the next id."""
         return self._prefix + next(self._counter).to_bytes(8)
+
+
+def event_id_of(key: bytes, content: bytes) -> bytes:
+    """Make the event id of what is asked for under a key of 8 bytes; ``content`` is a digest of that."""
+    return key + bytes([WRITER_LEVEL]) + content[:7]
+
+
+def writer_level(event_id: bytes) -> int:
+    """Return the level of the node that made an event id: 0 for the first version, which counted from 0."""
+    return event_id[8] if len(event_id) == 16 else 0
 
 
 def murmur2(data: bytes) -> int:

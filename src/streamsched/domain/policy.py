@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,15 +9,11 @@ from hashlib import sha256
 from typing import Final, Self
 
 from streamsched.domain.bounds import LONGEST_MS
+from streamsched.domain.error_names import check_name, names_any
+from streamsched.domain.failure_rules import FailureRule, read_rules
 from streamsched.domain.refusal import FieldPath, TemplateError, check_whole, number_text
 
 _RETRY: Final[FieldPath] = ("child", "retry")
-_CLASS: Final = re.compile(r"[^\W\d]\w*(\.([^\W\d]\w*|<locals>))*")
-_ALIASES: Final = {
-    **dict.fromkeys(("IOError", "EnvironmentError", "os.error", "socket.error", "select.error"), "OSError"),
-    **dict.fromkeys(("socket.timeout", "asyncio.TimeoutError", "concurrent.futures.TimeoutError"), "TimeoutError"),
-}
-"""Aliases of Python's error classes: no error bears such a name."""
 _TOLERATE: Final[FieldPath] = ("failure", "tolerate")
 FAIL_FAST: Final = "fail_fast"
 RUN_ALL: Final = "run_all"
@@ -66,22 +61,11 @@ class RetryPolicy:
     def check_names(self) -> None:
         """Refuse a name in ``non_retryable`` that no class can have. Raise TemplateError."""
         for position, name in enumerate(self.non_retryable):
-            if not _CLASS.fullmatch(name):
-                reason, remedy = f"{name!r} is not a name of an error type", "write ValueError or package.module.Class"
-                raise TemplateError(reason, remedy, path=(*_RETRY, "non_retryable", position))
-            own = _ALIASES.get(name.removeprefix("builtins."))
-            if own is not None:
-                reason = f"{name} is an alias of {own}, and errors are reported as {own}"
-                raise TemplateError(reason, f"write {own}", path=(*_RETRY, "non_retryable", position))
+            check_name(name, (*_RETRY, "non_retryable", position))
 
     def rules_out(self, error_type: str, error_types: Sequence[str]) -> bool:
-        """Return whether an error allows no other attempt, because its class or one of its bases is named.
-
-        A name is the class alone, or has its module or a package of that before it. ``error_type`` is the class alone,
-        ``error_types`` are the class and its bases with their modules, as far as the worker sent them.
-        """
-        known = (error_type, *error_types)
-        return any(_is_named(name.removeprefix("builtins."), kind) for name in self.non_retryable for kind in known)
+        """Return whether an error allows no other attempt, because its class or one of its bases is named."""
+        return any(names_any(name, error_type, error_types) for name in self.non_retryable)
 
     def delay_ms(self, attempt: int, salt: str) -> int:
         """Return the wait after failed attempt number ``attempt`` (from 1), in milliseconds.
@@ -96,21 +80,18 @@ class RetryPolicy:
         return draw * (bound + 1) >> 64
 
 
-def _is_named(name: str, kind: str) -> bool:
-    package, _, simple = name.rpartition(".")
-    return kind.rpartition(".")[2] == simple and (not package or kind.startswith(f"{package}."))
-
-
 @dataclass(frozen=True, slots=True)
 class FailurePolicy:
     """How many failed children a task bears: a count, a percentage of all, both (either trips).
 
-    ``on`` says what one too many does: ``fail_fast`` stops the task at once, with ``run_all`` it fails at its end.
+    ``on`` says what one too many does: ``fail_fast`` stops the task at once, with ``run_all`` it fails at its end. Of
+    ``rules`` the first that matches a failure of a work child decides what becomes of the child.
     """
 
     count: int | None = None
     percent: float | None = None
     on: str = FAIL_FAST
+    rules: tuple[FailureRule, ...] = ()
 
     def __post_init__(self) -> None:
         if self.on not in (FAIL_FAST, RUN_ALL):
@@ -121,6 +102,7 @@ class FailurePolicy:
         if self.percent is not None:
             _check_number(self.percent, (*_TOLERATE, "percent"), 0, 100)
             object.__setattr__(self, "percent", float(self.percent))
+        object.__setattr__(self, "rules", read_rules(self.rules))
 
     @classmethod
     def tolerate(cls, value: int | str) -> Self:
@@ -141,9 +123,10 @@ class FailurePolicy:
         return cls(percent=percent)
 
     def to_dict(self) -> dict[str, object]:
-        """Write the policy as a JSON object; ``on`` only where it is not the default, as before there was one."""
+        """Write the policy as a JSON object; ``on`` and ``rules``, which came later, only where they are used."""
         fields: dict[str, object] = {"count": self.count, "percent": self.percent}
-        return fields if self.on == FAIL_FAST else {**fields, "on": self.on}
+        fields |= {} if self.on == FAIL_FAST else {"on": self.on}
+        return {**fields, "rules": [rule.to_dict() for rule in self.rules]} if self.rules else fields
 
     def exceeded(self, failed: int, total: int) -> bool:
         """Return whether this many failed children of ``total`` (0: not known yet) fail the task.

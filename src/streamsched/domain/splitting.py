@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Final
 
@@ -28,13 +28,14 @@ _NUMBER_WIDTH: Final = 20
 class Plan:
     """The number of children, a JSON document of the splitter with its resolved input, and its SHA-256 in hex.
 
-    With ``split`` a split child finds the children: there are 0 so far.
+    With ``split`` a split child finds the children: there are 0 so far, and no ``arguments``.
     """
 
     children: int
     document: str
     digest: str
     split: bool = False
+    arguments: ChildArguments | None = field(default=None, compare=False, repr=False)
 
 
 def plan(template: Template, params: Mapping[str, object]) -> Plan:
@@ -45,22 +46,24 @@ def plan(template: Template, params: Mapping[str, object]) -> Plan:
     split = template.split
     try:
         document = encode({split.kind: split.resolve(params)})
-        children = 0 if split.outside else _checked(ChildArguments(template, params, document), split)
-        if split.outside:
+        arguments = None if split.outside else _checked(ChildArguments(template, params, document), split)
+        if arguments is None:
             outside(template).check_input(_fields(document, split), _Form(template, params).holes)
             split_options(template, params, document)
         reduce_arguments(template, params)
+        template.fairness.key_of(params)
     except TemplateError as error:
         raise error.of(template.name) from None
-    return Plan(children, document, sha256(document.encode()).hexdigest(), split.outside)
+    children = 0 if arguments is None else arguments.children
+    return Plan(children, document, sha256(document.encode()).hexdigest(), split.outside, arguments)
 
 
-def _checked(arguments: ChildArguments, split: Splitter) -> int:
+def _checked(arguments: ChildArguments, split: Splitter) -> ChildArguments:
     if arguments.children > CHILDREN_LIMIT:
         reason = f"the split gives {arguments.children:,} children, the limit is {CHILDREN_LIMIT:,}"
         raise TemplateError(reason, "choose a larger size", path=("split", split.kind))
     arguments.validate()
-    return arguments.children
+    return arguments
 
 
 class _Form:

@@ -9,13 +9,13 @@ from functools import lru_cache
 from hashlib import sha256
 from typing import Any, Final
 
-from streamsched.domain import pattern as patterns
 from streamsched.domain import values
-from streamsched.domain.bounds import LONGEST_MS
+from streamsched.domain.bounds import COUNT_END, LONGEST_MS
 from streamsched.domain.child_spec import (
     ChildSpec,
     check_handler,
     check_length,
+    check_name,
     of_stage,
     read_retry,
     read_spec,
@@ -23,18 +23,23 @@ from streamsched.domain.child_spec import (
 )
 from streamsched.domain.command import LEVEL as COMMAND_LEVEL
 from streamsched.domain.command import Command
+from streamsched.domain.events import Rate
+from streamsched.domain.fairness import Fairness
+from streamsched.domain.labels import check_labels
+from streamsched.domain.limits import check_rate, read_rate, write_rate
 from streamsched.domain.param import FIELDS, Param
-from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, kept
+from streamsched.domain.placeholders import CHILD, NAME, check_known, encode, references
 from streamsched.domain.policy import RUN_ALL, FailurePolicy, RetryPolicy
-from streamsched.domain.refusal import TemplateError, check_whole, suggest
+from streamsched.domain.refusal import TemplateError, check_whole
+from streamsched.domain.routing import DEFAULT_QUEUE
 from streamsched.domain.splitters import SPLITTERS, functions
 from streamsched.domain.splitters.outside import FileSplitter, OutsideSplitter
 from streamsched.domain.splitters.port import Splitter
 from streamsched.domain.splitters.ranges import RangeSplit
 
 __all__ = [
-    "ChildSpec", "Command", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "check_patterns",
-    "complete_params", "read_params", "read_template", "resolve_params", "version",
+    "ChildSpec", "Command", "FailurePolicy", "Param", "RetryPolicy", "Template", "TemplateError", "read_template",
+    "version",
 ]  # fmt: skip
 
 TEMPLATE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
@@ -42,12 +47,17 @@ REDUCE_LEVEL: Final = 3
 """The language that has a reduce."""
 EXECUTOR_LEVEL: Final = 3
 """The language that says of a stage how its executors are used."""
+LIFE_LEVEL: Final = 4
+"""The language that says more of the life of a task: failure rules, labels, where children run, limits, fairness."""
 LEVEL: Final = max(
-    REDUCE_LEVEL, COMMAND_LEVEL, EXECUTOR_LEVEL, functions.LEVEL, *(splitter.level for splitter in SPLITTERS.values())
-)
+    REDUCE_LEVEL, COMMAND_LEVEL, EXECUTOR_LEVEL, LIFE_LEVEL, functions.LEVEL,
+    *(splitter.level for splitter in SPLITTERS.values()),
+)  # fmt: skip
 """The newest language of templates that this version reads."""
 _FIELDS: Final = {"name", "params", "split", "child", "failure"}
-_LATER: Final = {"reduce", "split_timeout_ms", "split_retry"}
+_LATER: Final = {
+    "reduce", "split_timeout_ms", "split_retry", "queue", "labels", "deadline_ms", "parallelism", "rate", "fairness",
+}  # fmt: skip
 """Those that stand in the canonical JSON only where they are used."""
 
 
@@ -56,7 +66,9 @@ class Template:
     """A checked template: one that could not work, whatever its variables, cannot be made (TemplateError).
 
     ``reduce`` runs once, over the results of all children; its result is the task's. ``split_timeout_ms`` and
-    ``split_retry`` are of the split child; without a policy of its own it has that of the children.
+    ``split_retry`` are of the split child; without a policy of its own it has that of the children. ``queue``: whose
+    workers run it, those of all stages; empty: the default one's. ``deadline_ms`` after its request the task fails;
+    ``parallelism`` and ``rate`` bound its work children: how many are live, and how many are dispatched in a time.
     """
 
     name: str
@@ -67,6 +79,12 @@ class Template:
     reduce: ChildSpec | None = None
     split_timeout_ms: int = 0
     split_retry: RetryPolicy | None = None
+    queue: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    deadline_ms: int = 0
+    parallelism: int = 0
+    rate: Rate | None = None
+    fairness: Fairness = field(default_factory=Fairness)
 
     def __post_init__(self) -> None:
         try:
@@ -84,6 +102,7 @@ class Template:
                 remedy = "use letters, digits, dash and underscore, not a digit first; child is reserved"
                 raise TemplateError(f"{name!r} is not a variable name", remedy, path=("params", name))
             param.check(name)
+        self._check_life()
         self.split.check(self.params)
         self._check_split()
         split = self.split
@@ -100,6 +119,19 @@ class Template:
                 if self.reduce.concurrency != 1:
                     reason = "has no meaning for a reduce: there is only one"
                     raise TemplateError(reason, "remove it", path=("child", "concurrency"))
+
+    def _check_life(self) -> None:
+        if self.queue != "":
+            check_name(self.queue, ("queue",), "the name of a queue")
+            if self.queue == DEFAULT_QUEUE:
+                raise TemplateError(f"{DEFAULT_QUEUE} is the queue without a name", "leave it out", path=("queue",))
+        check_labels(self.labels)
+        check_whole(self.deadline_ms, ("deadline",), 0, LONGEST_MS)
+        check_whole(self.parallelism, ("parallelism",), 0, COUNT_END - 1)
+        if self.rate is not None:
+            check_rate(self.rate, ("rate",))
+        for path, name in references(self.fairness.key, ("fairness", "key")):
+            check_known(name, path, self.params, "fairness.key")
 
     def _check_split(self) -> None:
         split, path = self.split, ("split", "timeout")
@@ -146,11 +178,26 @@ class Template:
         return ChildSpec(handler=self.split.handler, timeout_ms=self.split_timeout_ms, retry=retry)
 
     @property
+    def _uses_life(self) -> bool:
+        """Whether it has a field of the newest language."""
+        needs = self.child.needs or (self.reduce is not None and self.reduce.needs)
+        return bool(self.queue or needs or self.failure.rules or self.labels or self._limited or self._weighed)
+
+    @property
+    def _limited(self) -> bool:
+        return bool(self.deadline_ms or self.parallelism or self.rate)
+
+    @property
+    def _weighed(self) -> bool:
+        return self.fairness != Fairness()
+
+    @property
     def level(self) -> int:
         """The oldest language that has all its fields: a node of an older one halts at it, and does not refuse it."""
         calls = any(functions.has_call(getattr(self.split, each.name)) for each in fields(self.split))
         own = REDUCE_LEVEL if self.reduce is not None else 1 if self.failure.on == RUN_ALL else 0
         own = max(own, EXECUTOR_LEVEL) if self.child.uses_executors else own
+        own = LIFE_LEVEL if self._uses_life else own
         return max(self.split.level, own, functions.LEVEL if calls else 0, COMMAND_LEVEL if self.child.command else 0)
 
     def to_json(self) -> str:
@@ -168,6 +215,16 @@ class Template:
             body["split_timeout_ms"] = self.split_timeout_ms
         if self.split_retry is not None:
             body["split_retry"] = asdict(self.split_retry)
+        if self.queue:
+            body["queue"] = self.queue
+        if self.labels:
+            body["labels"] = dict(self.labels)
+        limits = {"deadline_ms": self.deadline_ms, "parallelism": self.parallelism}
+        body |= {name: limit for name, limit in limits.items() if limit}
+        if self.rate is not None:
+            body["rate"] = write_rate(self.rate)
+        if self._weighed:
+            body["fairness"] = asdict(self.fairness)
         return encode(body)
 
     @classmethod
@@ -187,6 +244,12 @@ class Template:
                 reduce=read_spec(body["reduce"]) if "reduce" in body else None,
                 split_timeout_ms=body.get("split_timeout_ms", 0),
                 split_retry=read_retry(body["split_retry"]) if "split_retry" in body else None,
+                queue=body.get("queue", ""),
+                labels=body.get("labels", {}),
+                deadline_ms=body.get("deadline_ms", 0),
+                parallelism=body.get("parallelism", 0),
+                rate=read_rate(body["rate"], ("rate",)) if "rate" in body else None,
+                fairness=Fairness(**body.get("fairness", {})),
             )
         except TemplateError:
             raise
@@ -217,78 +280,14 @@ _small = lru_cache(maxsize=256)(_read)
 _large = lru_cache(maxsize=4)(_read)
 
 
-def check_patterns(template: Template) -> None:
-    """Refuse patterns of variables that cannot be matched in linear time. Raise TemplateError."""
-    work = 0
-    for name, param in template.params.items():
-        param.check_pattern(name)
-        work += patterns.work_of(param.pattern, "") if param.pattern is not None else 0
-        if work > patterns.WORK_LIMIT:
-            reason, path = "is one too many: all patterns together are too large", ("params", name, "pattern")
-            raise TemplateError(reason, "write smaller ones, or remove some", path=path)
-
-
-def read_params(text: str) -> Mapping[str, object]:
-    """Read the parameters of a request; TemplateError where they are not a JSON object."""
-    try:
-        params: object = values.read(text)
-    except ValueError as error:
-        raise TemplateError(f"the variables are not JSON ({type(error).__name__})", "submit it anew") from None
-    if not isinstance(params, dict):
-        raise TemplateError("the variables are not an object", "give name and value of each")
-    return params
-
-
-def version(template: Template) -> str:
+def version(template: Template, text: str = "") -> str:
     """Name a template's content: the first 12 hexadecimal digits of the SHA-256 of its canonical JSON.
 
-    The folder in which it was read is not content.
+    ``text`` is that JSON, where it is at hand. The folder in which it was read is not content.
     """
     if isinstance(template.split, FileSplitter):
-        template = replace(template, split=replace(template.split, folder=""))
-    return sha256(template.to_json().encode()).hexdigest()[:12]
-
-
-def resolve_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
-    """Apply defaults and check every variable; return them in the order of the template.
-
-    Raise TemplateError for one that is unknown, missing, of another type, or does not match its pattern.
-    """
-    resolved = complete_params(template, given)
-    work = 0
-    for name, param in template.params.items():
-        fault, value = param.mismatch(resolved[name]), resolved[name]
-        if fault is None and param.pattern is not None and isinstance(value, str):
-            work += patterns.work_of(param.pattern, value)
-            fault = "is one too many with a large pattern" if work > patterns.WORK_LIMIT else None
-        if fault:
-            raise TemplateError(fault, f"give it {param.wanted()}", template=template.name, variable=name)
-    return resolved
-
-
-def complete_params(template: Template, given: Mapping[str, object]) -> dict[str, object]:
-    """Do what ``resolve_params`` does without patterns: the planner of a planned task has checked them."""
-    if not isinstance(given, Mapping):
-        raise TemplateError("the variables are not an object", "give name and value of each", template=template.name)
-    for name in given:
-        if name not in template.params:
-            remedy = suggest(str(name), template.params)
-            raise TemplateError("is unknown", remedy, template=template.name, variable=str(name))
-    resolved: dict[str, object] = {}
-    for name, param in template.params.items():
-        value = given.get(name, param.default)
-        if name not in given and value is None:
-            reason, remedy = "is missing", f"give it a value: {param.wanted()}"
-            raise TemplateError(reason, remedy, template=template.name, variable=name)
-        try:
-            value = kept(value)
-        except TemplateError as error:
-            raise TemplateError(error.reason, error.remedy, template=template.name, variable=name) from None
-        fault = param.fault(value)
-        if fault:
-            raise TemplateError(fault, f"give it {param.wanted()}", template=template.name, variable=name)
-        resolved[name] = value
-    return resolved
+        template, text = replace(template, split=replace(template.split, folder="")), ""
+    return sha256((text or template.to_json()).encode()).hexdigest()[:12]
 
 
 def _param(fields: Mapping[str, Any]) -> Param:

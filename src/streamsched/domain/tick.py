@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from streamsched.domain.placeholders import encode
 from streamsched.domain.refusal import TemplateError
-from streamsched.domain.template import read_params
+from streamsched.domain.variables import read_params
 
 # The calendar is imported late: every command knows of ticks, few meet one.
 if TYPE_CHECKING:

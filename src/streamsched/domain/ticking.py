@@ -37,7 +37,8 @@ class Decided:
     upto: int
     ticks: list[e.Ticks] = field(default_factory=list)
     fires: list[Fire] = field(default_factory=list)
-    cancels: list[str] = field(default_factory=list)
+    cancels: dict[str, bool] = field(default_factory=dict)
+    """The tasks that are to end for it, and whether they are to be killed."""
 
 
 def decide(schedule: Schedule, now: int) -> Decided:
@@ -133,7 +134,7 @@ class _Draft:
         elif overlap is Overlap.SKIP:
             self._tell(tick, "skipped")
         elif overlap is Overlap.TERMINATE_OTHER:
-            self._cancel_running()
+            self._cancel_running(kill=True)
             self._fire(tick, version)
         elif overlap is Overlap.CANCEL_OTHER:
             self._cancel_running()
@@ -146,8 +147,9 @@ class _Draft:
         else:
             self._buffer(tick)
 
-    def _cancel_running(self) -> None:
-        self.made.cancels = list(dict.fromkeys([*self.made.cancels, *self._running]))
+    def _cancel_running(self, *, kill: bool = False) -> None:
+        cancels = self.made.cancels
+        cancels.update({task_id: kill or cancels.get(task_id, False) for task_id in self._running})
 
     def _buffer(self, tick: PendingTick) -> None:
         self._waiting.append(tick)

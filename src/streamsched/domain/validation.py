@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from streamsched.domain import events as e
 from streamsched.domain.backfill import PARTS_LIMIT, Reprocess
-from streamsched.domain.bounds import TABLE_LIMIT
+from streamsched.domain.bounds import GRAMMAR, TABLE_LIMIT
 
 Test = Callable[[Any], str | None]
 """Returns what is wrong with a value, or None."""
@@ -49,8 +49,10 @@ def _page(event: e.TaskPlanProgressed) -> str | None:
     return None if lines == event.count else f"{lines:,} entries, {event.count:,} by its count"
 
 
-def _total(event: e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled) -> str | None:
-    spans = event.spans if isinstance(event, e.ChildrenCancelled) else event.releases
+def _total(
+    event: e.ChildrenSelected | e.ChildrenDispatched | e.ChildrenStopping | e.ChildrenCancelled,
+) -> str | None:
+    spans = event.spans if isinstance(event, e.ChildrenCancelled | e.ChildrenSelected) else event.releases
     total = sum([span.last - span.first + 1 for span in spans])
     return f"{total:,} children, more than a task can have" if total > TABLE_LIMIT else None
 
@@ -62,7 +64,16 @@ def _body(body: e.ScheduleSet | e.BackfillPart) -> str | None:
 
 
 def _redriven(event: e.TaskRedriven) -> str | None:
-    return None if event.scope in ("failed", "all") else f"{event.scope[:200]!r} is not a scope"
+    from streamsched.domain.selector import Predicate, SelectorError  # late: it is needed by few
+
+    if event.scope not in ("failed", "all"):
+        return f"{event.scope[:200]!r} is not a scope"
+    if event.selector is not None and event.selector.version == GRAMMAR:
+        try:
+            Predicate(event.selector)
+        except SelectorError as error:
+            return str(error)
+    return None
 
 
 def _backfill(event: e.BackfillRequested) -> str | None:
@@ -78,6 +89,7 @@ _RELATIONS: Final[dict[type[Struct], Test]] = {
     e.ChildCheckpointed: _work,
     e.TaskPlanned: _planned,
     e.TaskPlanProgressed: _page,
+    e.ChildrenSelected: _total,
     e.ChildrenDispatched: _total,
     e.ChildrenStopping: _total,
     e.ChildrenCancelled: _total,

@@ -40,16 +40,19 @@ _FIELDS: Final = ("__dataclass_fields__", "__struct_fields__", "__pydantic_field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What ``@streamsched.job`` is given; ``child`` are the fields of ``child:`` but ``handler`` and ``args``."""
+    """What ``@streamsched.job`` is given.
+
+    ``child`` are the fields of ``child:`` but ``handler`` and ``args``, ``others`` those of the template that have no
+    option here: each stands in the template as it was given.
+    """
 
     split: Split
     name: str | None = None
     args: Fields = field(default_factory=dict)
     params: Fields = field(default_factory=dict)
     child: Fields = field(default_factory=dict)
-    failure: Fields | None = None
     reduce: Callable[..., Any] | Fields | None = None
-    schedule: Fields | None = None
+    others: Fields = field(default_factory=dict)
 
 
 def document_of(function: FunctionType, options: Options) -> Document:
@@ -116,8 +119,7 @@ class _Reading:
             "split": split,
             "child": _without_empty({"handler": handler, "args": args, **self._child()}),
             "reduce": reduce and _without_empty(plain(reduce)),
-            "failure": plain(options.failure),
-            "schedule": plain(options.schedule),
+            **plain(options.others),
         }
         return _without_empty(document)
 

@@ -15,17 +15,23 @@ from typing import Any, Final, get_type_hints
 import msgspec
 
 from streamsched.domain import duration, size
+from streamsched.domain.bounds import COUNT_END
 from streamsched.domain.calendar.fields import DAY_OF_WEEK, FIELDS, Field
 from streamsched.domain.calendar.moment import RFC_3339
 from streamsched.domain.calendar.pattern import DayMatch
 from streamsched.domain.calendar.zone import Fold, Gap
 from streamsched.domain.child_spec import CONCURRENCY_LIMIT, LEAST_MEMORY
 from streamsched.domain.command import CODE, FAIL, RETRY
+from streamsched.domain.failure_rules import ACTIONS, REASONS
+from streamsched.domain.fairness import WEIGHT_LIMIT
+from streamsched.domain.labels import LABEL_NAME, LABELS_LIMIT, VALUE_LIMIT
+from streamsched.domain.limits import RATE_TEXT
 from streamsched.domain.overlap import CATCHUP_LIMIT, RUNS_LIMIT, Overlap
 from streamsched.domain.param import TYPES, TYPES_OF
 from streamsched.domain.placeholders import INTEGER_LIMIT, NAME
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL
 from streamsched.domain.refusal import FieldPath
+from streamsched.domain.routing import NAME as PLACE_NAME
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.bytes import FORMATS
 from streamsched.domain.splitters.dates import EVERY, TIME
@@ -170,6 +176,8 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("child", "handler"): {"pattern": _HANDLER},
     **{(stage, "setup"): _any_of({"type": "string", "pattern": _HANDLER}, {"type": "null"}) for stage in _STAGES},
     **{(stage, "reuse"): _COUNT for stage in _STAGES},
+    **{(stage, "needs"): {"maxProperties": LABELS_LIMIT, "propertyNames": _whole(PLACE_NAME)} for stage in _STAGES},
+    **{(stage, "needs", "*"): _whole(PLACE_NAME) for stage in _STAGES},
     ("child", "concurrency"): {"minimum": 1, "maximum": CONCURRENCY_LIMIT},
     ("child", "command"): {"minItems": 1},
     ("child", "exit_codes"): {"propertyNames": _whole(CODE)},
@@ -180,6 +188,16 @@ _SHAPES: Final[Mapping[FieldPath, Shape]] = {
     ("failure", "on"): {"enum": [FAIL_FAST, RUN_ALL]},
     ("failure", "tolerate", "count"): _MAY_COUNT,
     ("failure", "tolerate", "percent"): {"type": ["number", "null"], "minimum": 0, "maximum": 100},
+    ("failure", "rules", "*", "do"): {"enum": list(ACTIONS)},
+    ("failure", "rules", "*", "reason"): {"enum": [*REASONS, None]},
+    ("failure", "rules", "*", "exit_code"): {"type": ["integer", "null"], "minimum": -64, "maximum": 255},
+    **{("failure", "rules", "*", name): {"type": ["string", "null"], "minLength": 1} for name in ("error", "message")},
+    ("queue",): _any_of(_whole(PLACE_NAME), {"const": ""}),
+    ("labels",): {"maxProperties": LABELS_LIMIT, "propertyNames": _whole(LABEL_NAME)},
+    ("labels", "*"): {"minLength": 1, "maxLength": VALUE_LIMIT},
+    ("parallelism",): {"minimum": 0, "maximum": COUNT_END - 1},
+    ("rate",): _any_of({"type": "string", "pattern": RATE_TEXT}, {"type": "null"}),
+    ("fairness", "weight"): {"minimum": 1, "maximum": WEIGHT_LIMIT},
     ("schedule",): _any_of(_REFERENCES["schedule_of_template"], {"type": "null"}),
 }
 

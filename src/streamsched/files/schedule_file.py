@@ -18,8 +18,9 @@ from streamsched.domain.ids import SCHEDULE_ID_LIMIT, is_schedule_id
 from streamsched.domain.overlap import CATCHUP_LIMIT, LEAST_WINDOW_MS, YEAR_MS, Overlap, SchedulePolicy
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import FieldPath, ScheduleError, TemplateError
-from streamsched.domain.template import Template, read_params
+from streamsched.domain.template import Template
 from streamsched.domain.tick import fill
+from streamsched.domain.variables import read_params
 from streamsched.domain.visible import is_visible
 from streamsched.files.params_input import load_tick_params
 from streamsched.files.source import Document, read_document
@@ -164,6 +165,8 @@ class _Reading:
                 remedy = "remove it, or keep nothing but schedule: in this file"
                 raise self.refuse(("template",), "the file is a template itself", remedy)
             return template_in(self.document, self.document.value), (self.document, ())
+        if isinstance(named, Template):  # read already
+            return named, (self.document, (*self._at, "template"))
         if isinstance(named, dict):
             place = (*self._at, "template")
             return template_in(self.document, named, place), (self.document, place)

@@ -86,7 +86,11 @@ def read_text(path: Path) -> str:
 
 def read_document(path: Path) -> Document:
     """Read a JSON (by its suffix) or YAML file. Raise InputError with the line of what is wrong."""
-    text = read_text(path)
+    return document_of(read_text(path), path)
+
+
+def document_of(text: str, path: Path) -> Document:
+    """Parse the text of a file as ``read_document`` does."""
     return read_json(text, str(path)) if path.suffix.lower() == ".json" else read_yaml(text, str(path))
 
 

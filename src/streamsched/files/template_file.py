@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from streamsched.domain import values
@@ -11,10 +12,12 @@ from streamsched.domain.child_spec import of_stage
 from streamsched.domain.errors import InputError
 from streamsched.domain.placeholders import encode, kept
 from streamsched.domain.refusal import FieldPath, TemplateError, dotted
+from streamsched.domain.rule_checks import check_rules
 from streamsched.domain.splitters.outside import FileSplitter
 from streamsched.domain.splitting import ChildArguments, Plan, plan
-from streamsched.domain.template import Template, resolve_params, version
-from streamsched.files.source import FILE_LIMIT_BYTES, Document, read_document
+from streamsched.domain.template import Template, version
+from streamsched.domain.variables import resolve_params
+from streamsched.files.source import FILE_LIMIT_BYTES, Document, document_of, read_document, read_text
 from streamsched.files.template_model import MISSING, build
 from streamsched.log.topics import PAYLOAD_LIMIT
 
@@ -43,9 +46,17 @@ class Prepared:
 
 
 def load_template(path: Path) -> Template:
-    """Read a template file. Raise InputError."""
-    document = read_document(path)
-    return template_in(document, document.value)
+    """Read a template file. Raise InputError.
+
+    What was read from the same text before is not checked again: its dictionaries are shared, and not to be changed.
+    """
+    return _placed(_checked(read_text(path), path), path.parent)
+
+
+@lru_cache(maxsize=16)
+def _checked(text: str, path: Path) -> Template:
+    document = document_of(text, path)
+    return _built(document, document.value)
 
 
 def template_of(value: Mapping[str, object]) -> Template:
@@ -60,8 +71,12 @@ def template_of(value: Mapping[str, object]) -> Template:
 
 def template_in(document: Document, value: object, place: FieldPath = ()) -> Template:
     """Read the template at ``place`` in a document. Raise InputError."""
+    return _placed(_built(document, value, place), Path(document.source).parent if document.numbered else Path())
+
+
+def _built(document: Document, value: object, place: FieldPath = ()) -> Template:
     try:
-        return _placed(build(value), Path(document.source).parent if document.numbered else Path())
+        return build(value)
     except ExceptionGroup as group:
         errors = [error for error in group.exceptions if isinstance(error, TemplateError)]
         # A missing key is often a misspelt one: report the misspelt line first.
@@ -90,6 +105,7 @@ def prepare(template: Template, params: Mapping[str, object], path: Path | None 
 def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
     """Resolve as ``prepare`` does. Raise TemplateError."""
     template.child.retry.check_names()
+    check_rules(template.failure.rules, template.child)
     if template.split_retry is not None:
         with of_stage("split"):
             template.split_retry.check_names()
@@ -106,7 +122,7 @@ def resolve(template: Template, params: Mapping[str, object]) -> Prepared:
     if len(template_json) > FILE_LIMIT_BYTES:
         reason = f"the template has {len(template_json):,} bytes of JSON, the limit is {FILE_LIMIT_BYTES:,}"
         raise TemplateError(reason, "pass large data by reference", template=template.name)
-    return Prepared(template, template_json, version(template), params_json, plan(template, resolved))
+    return Prepared(template, template_json, version(template, template_json), params_json, plan(template, resolved))
 
 
 def _located(error: TemplateError, path: Path | None) -> InputError:

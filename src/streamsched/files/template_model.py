@@ -12,14 +12,18 @@ from pydantic_core import core_schema as core
 from streamsched.domain import duration, size
 from streamsched.domain.child_spec import ChildSpec, of_stage
 from streamsched.domain.command import Command
+from streamsched.domain.fairness import Fairness
+from streamsched.domain.limits import read_rate
 from streamsched.domain.param import Param
 from streamsched.domain.policy import FAIL_FAST, FailurePolicy, RetryPolicy
 from streamsched.domain.refusal import FieldPath, TemplateError, suggest
+from streamsched.domain.routing import read_queue
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.lines import LinesSplit
 from streamsched.domain.splitters.port import Splitter
-from streamsched.domain.template import Template, check_patterns
+from streamsched.domain.template import Template
+from streamsched.domain.variables import check_patterns
 
 MISSING: Final = "is missing"
 _EXPECTED: Final = {
@@ -130,6 +134,7 @@ _SPLIT: Final[Fields] = {
     "timeout_ms": _field(_DURATION, 0, alias="timeout"),
     "retry": _field(core.nullable_schema(_object(_RETRY)), None),
 }
+_TEXTS: Final = core.dict_schema(_TEXT, _TEXT, strict=True)
 _STAGE: Final[Fields] = {
     "args": _field(core.dict_schema(_TEXT, _ANY, strict=True), {}),
     "timeout_ms": _field(_DURATION, 0, alias="timeout"),
@@ -138,8 +143,8 @@ _STAGE: Final[Fields] = {
     "setup": _field(core.nullable_schema(_TEXT), None),
     "reuse": _field(_WHOLE, 0),
     "memory_bytes": _field(_before(size_bytes, _WHOLE), 0, alias="memory"),
+    "needs": _field(_TEXTS, {}),
 }
-_TEXTS: Final = core.dict_schema(_TEXT, _TEXT, strict=True)
 _COMMAND: Final[Fields] = {
     "env": _field(_TEXTS, {}),
     "cwd": _field(_TEXT, ""),
@@ -155,10 +160,19 @@ _CHILD: Final[Fields] = {
 }
 _REDUCE: Final[Fields] = {"handler": _field(_TEXT), **_STAGE}
 _TOLERATE: Final[Fields] = {"count": _field(_ANY, None), "percent": _field(_ANY, None)}
+_RULE: Final[Fields] = {
+    "do": _field(_TEXT),
+    "error": _field(core.nullable_schema(_TEXT), None),
+    "exit_code": _field(core.nullable_schema(_WHOLE), None),
+    "message": _field(core.nullable_schema(_TEXT), None),
+    "reason": _field(core.nullable_schema(_TEXT), None),
+}
 _FAILURE: Final[Fields] = {
     "tolerate": _may_be_empty(_before(tolerance, _object(_TOLERATE))),
     "on": _field(_TEXT, FAIL_FAST),
+    "rules": _field(core.list_schema(_object(_RULE), strict=True), []),
 }
+_FAIRNESS: Final[Fields] = {"key": _field(_TEXT, ""), "weight": _field(_WHOLE, 1)}
 TEMPLATE: Final[Fields] = {
     "name": _field(_TEXT),
     "params": _field(core.dict_schema(_TEXT, _object(_PARAM), strict=True), {}),
@@ -166,6 +180,12 @@ TEMPLATE: Final[Fields] = {
     "child": _field(_object(_CHILD)),
     "reduce": _field(core.nullable_schema(_object(_REDUCE)), None),
     "failure": _may_be_empty(_object(_FAILURE)),
+    "queue": _field(_TEXT, ""),
+    "labels": _field(core.dict_schema(_TEXT, _TEXT, strict=True), {}),
+    "deadline_ms": _field(_DURATION, 0, alias="deadline"),
+    "parallelism": _field(_WHOLE, 0),
+    "rate": _field(core.nullable_schema(_TEXT), None),
+    "fairness": _may_be_empty(_object(_FAIRNESS)),
     "schedule": _field(_ANY, None),  # what schedule_file reads; a task has none
 }
 _OBJECTS: Final[dict[FieldPath, Fields]] = {
@@ -180,6 +200,8 @@ _OBJECTS: Final[dict[FieldPath, Fields]] = {
     ("reduce", "retry"): _RETRY,
     ("failure",): _FAILURE,
     ("failure", "tolerate"): _TOLERATE,
+    ("failure", "rules", "*"): _RULE,
+    ("fairness",): _FAIRNESS,
 }
 _validate: Final = SchemaValidator(_object(TEMPLATE)).validate_python
 
@@ -202,10 +224,16 @@ def _template(found: dict[str, Any]) -> Template:
         params={name: _declare(name, param) for name, param in found["params"].items()},
         split=_splitter(found["split"]),
         child=_stage("child", found["child"]),
-        failure=FailurePolicy(**found["failure"]["tolerate"], on=found["failure"]["on"]),
+        failure=FailurePolicy(**found["failure"].pop("tolerate"), **found["failure"]),
         reduce=None if found["reduce"] is None else _stage("reduce", found["reduce"]),
         split_timeout_ms=found["split"]["timeout_ms"],
         split_retry=_split_retry(found["split"]["retry"]),
+        queue=read_queue(found["queue"]),
+        labels=found["labels"],
+        deadline_ms=found["deadline_ms"],
+        parallelism=found["parallelism"],
+        rate=None if found["rate"] is None else read_rate(found["rate"], ("rate",)),
+        fairness=Fairness(**found["fairness"]),
     )
     check_patterns(template)
     return template
@@ -217,6 +245,7 @@ def _stage(name: str, fields: dict[str, Any]) -> ChildSpec:
         if rest["setup"] is not None:
             _check_handler(rest["setup"], ("child", "setup"))
         rest |= {"setup": rest["setup"] or "", "retry": RetryPolicy(**rest["retry"])}
+        rest["needs"] = tuple(sorted(rest["needs"].items()))
         return ChildSpec(**{**rest, **_code(fields)})
 
 
@@ -287,7 +316,8 @@ def _translate(problem: Any) -> TemplateError:
     if isinstance(cause, TemplateError):
         return TemplateError(cause.reason, cause.remedy, path=path)
     if kind == "extra_forbidden":
-        parent = ("params", "*") if path[0] == "params" else path[:-1]
+        places: FieldPath = tuple("*" if isinstance(step, int) else step for step in path[:-1])
+        parent = ("params", "*") if path[0] == "params" else places
         fields = _OBJECTS[parent].items()
         remedy = suggest(str(path[-1]), [str(field.get("validation_alias", name)) for name, field in fields])
         what = "splitter" if parent == ("split",) else "key"

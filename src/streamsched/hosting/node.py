@@ -13,12 +13,15 @@ from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, Final
 
+from streamsched.domain.routing import PLAIN, Place, label_text, queue_text
 from streamsched.hosting import wiring
 from streamsched.hosting.supervise import SIGNALS, Membership, ignore_signals
+from streamsched.hosting.watch import watching
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation, node_name
 from streamsched.log.port import CannotEvict
-from streamsched.runtime.service import Service, serve
+from streamsched.runtime.service import Service, collect_less, serve
+from streamsched.worker import telemetry
 from streamsched.worker.devices import Devices
 from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
@@ -47,7 +50,7 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     line, signals = Membership(), _Signals()
     _return_large_blocks()
     name = name or node_name("scheduler")
-    with closing(Installation(settings.fetching(SCHEDULER_FETCH_S))) as site:
+    with watching(settings) as watch, closing(Installation(settings.fetching(SCHEDULER_FETCH_S))) as site:
         site.log.check_broker()
         site.discover().check_sizes()
         scheduler = wiring.scheduler(site, name)
@@ -56,8 +59,11 @@ def serve_scheduler(settings: Settings, *, name: str | None) -> None:
         services = [
             Service("looking out for silent nodes", partial(_evict_silent, patient, scheduler.node_id)),
             Service("looking for transactions that hang", partial(_heal, patient)),
+            *watch.services(scheduler, patient),
         ]
-        _serve(scheduler, services, line=line, group=site.topics.scheduler_group, ready=f"scheduler {name} ready")
+        watch.scheduler(scheduler, site.clock.now)
+        ready = f"scheduler {name} ready{watch.place}"
+        _serve(scheduler, services, line=line, group=site.topics.scheduler_group, ready=ready)
 
 
 def serve_worker(
@@ -69,26 +75,33 @@ def serve_worker(
     timing: WorkerTiming,
     reuse: int,
     devices: Devices | None = None,
+    place: Place = PLAIN,
 ) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
     _return_large_blocks()
     name = name or node_name("worker")
-    with closing(Installation(settings.fetching(WORKER_FETCH_S))) as site:
+    with watching(settings) as watch, closing(Installation(settings.fetching(WORKER_FETCH_S))) as site:
         if "group.protocol" in settings.kafka:  # costs a worker 7 MB; a scheduler always checks
             site.log.check_broker()
         site.discover().check_sizes()
         from streamsched.hosting import lookup  # late: a scheduler has no use for it
+        from streamsched.hosting.relaying import place_of_copy, relaying
 
-        outlet = lookup.outlet(site)
+        outlet, copy = lookup.outlet(site), place_of_copy(site)
+        telemetry.check()
         pool = ExecutorPool(
             slots, allow=allow, output_fd=sys.stdout.fileno(), reuse=reuse, plan_limit=settings.plan_limit,
-            journal=partial(wiring.journal, site), devices=devices, outlet=outlet,
+            journal=partial(wiring.journal, site), devices=devices, outlet=outlet, copy_path=copy,
         )  # fmt: skip
-        worker = wiring.worker(site, pool, slots, name, timing, modules=allow, outlet=outlet)
+        worker = wiring.worker(site, pool, slots, name, timing, modules=allow, outlet=outlet, place=place)
         signals.pass_to(worker.drain)
-        ready = f"worker {name} ready: {slots} slots for {', '.join(allow) or 'nothing'}"
-        _serve(worker, [], line=line, group=site.topics.worker_group, ready=ready)
+        queues = f" of {', '.join(map(queue_text, place.queues))}" if place.queues else ""
+        labels = f" at {', '.join(map(label_text, place.labels))}" if place.labels else ""
+        ready = f"worker {name} ready: {slots} slots for {', '.join(allow) or 'nothing'}{queues}{labels}{watch.place}"
+        watch.worker(worker)
+        with relaying(settings, copy) as services:
+            _serve(worker, services, line=line, group=site.topics.worker_group, ready=ready)
 
 
 def _serve(node: Scheduler | Worker, services: Sequence[Service], *, line: Membership, group: str, ready: str) -> None:
@@ -100,6 +113,7 @@ def _serve(node: Scheduler | Worker, services: Sequence[Service], *, line: Membe
         joined(joined=node.heartbeats.joined)
         idle.look(node.heartbeats.idle, time.monotonic())
 
+    collect_less()
     serve(node, [*services, Service("beats", node.heartbeats.repeat)], on_turn=look, timeout=TURN_WAIT_S)
     line.left()
     ignore_signals()

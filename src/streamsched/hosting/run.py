@@ -1,4 +1,4 @@
-"""``run`` and ``up``: scheduler and worker in one process, until one task is done or until stopped."""
+"""``run`` and ``up``: scheduler and worker in one process, until one task has ended or until stopped."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from streamsched.commands.request import (
     AnyTemplate,
     Submitted,
@@ -23,19 +25,32 @@ from streamsched.commands.request import (
     want,
 )
 from streamsched.domain.refusal import TemplateError
-from streamsched.domain.routing import EVERYTHING, PATTERNS_LIMIT, problem_of_pattern, requirement_of
+from streamsched.domain.routing import (
+    EVERYTHING,
+    EVERYWHERE,
+    PATTERNS_LIMIT,
+    PLAIN,
+    Place,
+    problem_of_pattern,
+    requirement_of,
+)
+from streamsched.domain.task import Task
 from streamsched.domain.template import Template
 from streamsched.hosting import lookup, wiring
+from streamsched.hosting.relaying import place_of_copy, relaying
+from streamsched.hosting.watch import UNSEEN, Watch
 from streamsched.installation.mailbox import Mailbox
 from streamsched.installation.settings import Settings, load_settings
 from streamsched.installation.site import Progress, user_name
 from streamsched.installation.writing import Tenure, open_to_work
 from streamsched.log.port import LogError, TopicPartition
+from streamsched.queries.eta import FollowedEta
 from streamsched.queries.status import TaskStatus, status_of
 from streamsched.runtime.service import serve
 from streamsched.scheduler.node import Scheduler
 from streamsched.view.follow import Follower
 from streamsched.view.view import View
+from streamsched.worker import telemetry
 from streamsched.worker.devices import Devices
 from streamsched.worker.node import Worker, WorkerTiming
 from streamsched.worker.pool import ExecutorPool
@@ -85,6 +100,7 @@ class Run:
         reuse: int = 0,
         devices: Devices | None = None,
         on_progress: Progress = lambda done, total: None,
+        watch: Watch = UNSEEN,
     ) -> None:
         """Open the log and fold its journal.
 
@@ -97,6 +113,7 @@ class Run:
             devices: those of the slots.
             drain: seconds that running children have to stop.
             on_progress: called with the numbers of folded records and of all.
+            watch: what the outside sees of its nodes.
 
         Raise LogUnreachable if another process has the embedded log, or no broker answers.
         """
@@ -106,6 +123,7 @@ class Run:
         self._command = command
         self._allow = allow
         self._drain = drain
+        self._watch = watch
         self._stops = 0
         self._lent = False
         self._next_look = 0.0
@@ -142,9 +160,12 @@ class Run:
 
     def status(self, task_id: str) -> TaskStatus:
         """Return the status of a task that was submitted here."""
+        return status_of(self._task(task_id), self._site.clock.now())
+
+    def _task(self, task_id: str) -> Task:
         task = self._view.task(task_id)
         assert task is not None, task_id  # noqa: S101 - submit folded its request
-        return status_of(task)
+        return task
 
     def ended(self, task_id: str) -> bool:
         """Return whether a task has its terminal event, so that nothing is left to do about it."""
@@ -160,13 +181,14 @@ class Run:
         self._stops += 1
 
     def until_done(self, task_id: str, on_status: Callable[[TaskStatus], None]) -> TaskStatus:
-        """Work on all tasks until this one is done or ``stop`` is called; calls ``on_status`` ten times a second."""
-        status = self.status(task_id)
+        """Work on all tasks until this one has ended or ``stop`` is called; calls ``on_status`` ten times a second."""
+        status, eta = self.status(task_id), FollowedEta()
 
         def look() -> None:
             nonlocal status
-            status = self.status(task_id)
-            on_status(status)
+            task, now = self._task(task_id), self._site.clock.now()
+            status = status_of(task, now)
+            on_status(replace(status, eta=eta(self._view, task, status.eta, now)))
 
         self._serve(lambda: self.ended(task_id), look, task_id)
         return status
@@ -189,8 +211,11 @@ class Run:
             scheduler = wiring.scheduler(self._site, self._command, self._view)
             self._lent = True
             stack.callback(scheduler.stop)
-            worker = self._worker(task_id)
+            copy = place_of_copy(self._site)
+            worker = self._worker(task_id, copy)
             stack.callback(worker.stop)
+            self._watch.scheduler(scheduler, self._site.clock.now)
+            self._watch.worker(worker)
             drains = 0
 
             def look() -> None:
@@ -202,10 +227,12 @@ class Run:
                     worker.drain()
                     drains += 1
                 self._look((lambda: None) if drains else on_look)
+                self._watch.measure(self._site, scheduler)
                 if worker.stopped:
                     on_look()
 
-            serve(_Pair(scheduler, worker, stack.close), [], on_turn=look, timeout=IDLE_WAIT_S)
+            with relaying(self._site.settings, copy) as services:  # not on the stack, which the pair closes
+                serve(_Pair(scheduler, worker, stack.close), services, on_turn=look, timeout=IDLE_WAIT_S)
 
     def _look(self, on_look: Callable[[], None]) -> None:
         """Do what is due several times a second."""
@@ -234,25 +261,38 @@ class Run:
         except LogError as error:
             logger.warning("old beats were not deleted: %s", error)
 
-    def _worker(self, task_id: str) -> Worker:
+    def _worker(self, task_id: str, copy: Path | None) -> Worker:
         """Build the worker. What it may not run fails if it is of its own task; else it waits for another worker."""
         allow = self._allow or self._named(task_id)
         outlet = lookup.outlet(self._site)
         self.output.parent.mkdir(parents=True, exist_ok=True)
         output = os.open(self.output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
+            telemetry.check()
             pool = ExecutorPool(
                 self._slots, allow=allow, output_fd=output, output_path=self.output, reuse=self._reuse,
                 plan_limit=self._site.settings.plan_limit, journal=partial(wiring.journal, self._site),
-                devices=self._devices, outlet=outlet,
+                devices=self._devices, outlet=outlet, copy_path=copy,
             )  # fmt: skip
         finally:
             os.close(output)
         modules = None if EVERYTHING in allow else allow
         return wiring.worker(
             self._site, pool, self._slots, self._command, WorkerTiming(drain=self._drain), modules=modules,
-            own=frozenset({task_id}), outlet=outlet,
+            own=frozenset({task_id}), outlet=outlet, place=self._place(task_id),
         )  # fmt: skip
+
+    def _place(self, task_id: str) -> Place:
+        """Return where the worker stands: for all that is in the embedded log; else also for its own task."""
+        if not self._site.settings.brokers:
+            return EVERYWHERE
+        task = self._view.active.get(task_id)
+        if task is None:
+            return PLAIN
+        template = task.template
+        stages = [template.child] if template.reduce is None else [template.child, template.reduce]
+        needs = dict.fromkeys(need for stage in stages for need in stage.needs)
+        return Place(("", template.queue) if template.queue else (), tuple(needs))
 
     def _named(self, task_id: str) -> Sequence[str]:
         """Return what templates in this log name as code; on Kafka, where others write too, only those of now."""
@@ -285,24 +325,25 @@ def run(
     *,
     task_id: str | None = None,
     priority: int = 0,
+    labels: Mapping[str, str] | None = None,
     slots: int = 1,
     brokers: str | None = None,
     data_dir: Path | str | None = None,
     on_status: Callable[[TaskStatus], None] = lambda status: None,
 ) -> TaskStatus:
-    """Submit a task and work on it in this process until it is done, as ``streamsched run`` does; returns its status.
+    """Submit a task and work on it in this process until it has ended, as ``streamsched run`` does; returns its status.
 
     Raise InputError, with nothing written; TaskConflict if the id is taken by a different task; LogUnreachable if
     another process has the embedded log, or no broker answers.
     """
-    wanted = want(template, params, task_id=task_id, priority=priority)
+    wanted = want(template, params, task_id=task_id, priority=priority, labels=labels)
     return work_on(wanted, load_settings(brokers=brokers, data_dir=data_dir), slots=slots, on_status=on_status)[1]
 
 
 def work_on(
     wanted: Wanted, settings: Settings, *, slots: int, on_status: Callable[[TaskStatus], None] = lambda status: None
 ) -> tuple[Submitted, TaskStatus]:
-    """Submit a task and work on it in this process until it is done, as ``run`` does."""
+    """Submit a task and work on it in this process until it has ended, as ``run`` does."""
     working = Run(settings, slots=slots)
     try:
         submitted = working.submit(wanted)

@@ -99,7 +99,7 @@ class _Children:
 
     def start(self, arguments: Sequence[str], **options: Any) -> int:
         """Start the command line anew, one at a time; returns the process id."""
-        self._own = 0  # until it is known, each end may be its end
+        self._own, self._ended = 0, {}  # until it is known, each end may be its end
         process = subprocess.Popen([*_COMMAND, *arguments], **options)  # noqa: S603 - our own command line
         process.returncode = 0  # it is waited for here, and by nothing else
         self._own = process.pid
@@ -125,9 +125,9 @@ class _Children:
         self._note(descendants.reap())
 
     def _note(self, ended: dict[int, int]) -> None:
-        self._ended |= ended
-        if self._own:  # the others were adopted
-            self._ended = {pid: status for pid, status in self._ended.items() if pid == self._own}
+        for pid, status in ended.items():
+            if pid == self._own or not self._own:  # the others were adopted
+                self._ended[pid] = status  # one step: the next signal may come within any line here
 
 
 def ignore_signals() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from streamsched.domain.routing import PLAIN, Place
 from streamsched.installation.site import Installation
 
 # A node imports only what it runs: imports are most of its memory.
@@ -65,13 +66,14 @@ def worker(
     modules: Sequence[str] | None = None,
     own: frozenset[str] = frozenset(),
     outlet: Outlet | None = None,
+    place: Place = PLAIN,
 ) -> Worker:
-    """Build a worker node around a pool; ``modules``, ``own`` and ``outlet`` (also the pool's) are as in ``Worker``."""
+    """Build a worker node around a pool; what follows its name is as in ``Worker``, the outlet also the pool's."""
     from streamsched.worker.node import Worker, WorkerTiming
     from streamsched.worker.outlet import CLOSED
 
     return Worker(
         log=site.log, topics=site.topics, codec=site.codec, pool=pool, me=site.identity("worker", name), slots=slots,
         pause=site.pause, timing=timing or WorkerTiming(), modules=modules, own=own,
-        outlet=outlet or CLOSED,
+        outlet=outlet or CLOSED, place=place,
     )  # fmt: skip

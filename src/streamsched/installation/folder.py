@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _OTHERS: Final = 0o077
-_OURS: Final = ("log", "views", "mailbox", "run.lock", "output.log")
+_OURS: Final = ("log", "views", "mailbox", "run.lock", "output.log", "scratch")
 """Prefixes of the names of our files in it."""
 
 logger = logging.getLogger(__name__)

@@ -5,13 +5,10 @@ Plain data, checked by hand: every command reads them, and pydantic would cost e
 
 from __future__ import annotations
 
-import logging
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -19,22 +16,29 @@ from typing import Any, Final
 from streamsched.domain import size
 from streamsched.domain.errors import InputError
 from streamsched.domain.routing import COMMAND, problem_of_pattern
+from streamsched.installation.secret_files import from_files, warn_of_readers
+from streamsched.installation.way import check_server, check_token_file, choose_way, needs_log, token_of
 from streamsched.log.secrets import KafkaSettings, is_secret
 
 DEFAULT_DATA_DIR: Final = Path(".streamsched")
 _PREFIX: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _KAFKA: Final = "STREAMSCHED_KAFKA_"
 _EMIT: Final = "STREAMSCHED_EMIT_TOPICS"
-_SECRET_BYTES: Final = 64 * 1024
+_HOST: Final = re.compile(r"[A-Za-z0-9.:%_-]{1,253}")
 _TOPICS: Final = re.compile(r"[A-Za-z0-9._*-]{1,249}")
-_KEYS: Final = ("brokers", "data_dir", "prefix", "child_partitions", "allow_command", "plan_limit")
-
-logger = logging.getLogger(__name__)
+OUTPUT_RATES: Final = (1024, 16 * 1024 * 1024)
+_KEYS: Final = (
+    "brokers", "data_dir", "prefix", "child_partitions", "allow_command", "plan_limit", "output_rate", "http_port",
+    "http_host", "server", "token_file",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where the log is and how to reach it. Empty ``brokers`` mean the embedded log in ``data_dir``."""
+    """Where the log is and how to reach it. Empty ``brokers`` mean the embedded log in ``data_dir``.
+
+    With a ``server`` it is reached through the HTTP API at this address, in place of both.
+    """
 
     brokers: str = ""
     data_dir: Path = DEFAULT_DATA_DIR
@@ -44,11 +48,19 @@ class Settings:
     """Patterns (``domain.routing``) of the programs that a worker may run, where its command line names none."""
     plan_limit: int = 256 * 1024 * 1024
     """Bytes that all entries of a split child may have: it runs on a worker with this setting."""
+    output_rate: int = 256 * 1024
+    """Bytes a second of what handlers print that a worker on Kafka writes into the log; 0: nothing."""
     kafka: Mapping[str, str] = field(default_factory=KafkaSettings)
     executors: Mapping[str, str] = field(default_factory=KafkaSettings)
     """What stands in place of settings of ``kafka`` where handlers run, which only read."""
     emit: tuple[str, ...] = ()
     """Topics that handlers may write to: names, with ``*`` for any characters."""
+    http_port: int | None = None
+    """Where a node tells of its health and its metrics; 0 is any port that is free, None is nowhere."""
+    http_host: str = "127.0.0.1"
+    server: str = ""
+    token: str = field(default="", repr=False)
+    """What the server knows its user by."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kafka", KafkaSettings(self.kafka))
@@ -57,7 +69,19 @@ class Settings:
     @property
     def where(self) -> str:
         """The log's name in a sentence."""
+        if self.server:
+            return f"the server {self.server}"
         return f"the cluster {self.brokers}" if self.brokers else f"the embedded log in {self.data_dir}"
+
+    def need_log(self, what: str) -> None:
+        """Raise NeedsLog where a server is set."""
+        if self.server:
+            raise needs_log(what, self.where)
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the log is a folder of this machine, which is used without a server."""
+        return not (self.brokers or self.server)
 
     def fetching(self, seconds: float) -> Settings:
         """Return settings with which a fetch waits at the broker this long; the default asks twenty times a second."""
@@ -75,9 +99,9 @@ def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os
         sources = dict.fromkeys(values, str(config))
     kafka = {**values.get("kafka", {}), **_of_environment(environ)}
     if kafka:
-        values["kafka"] = _from_files(kafka)
+        values["kafka"] = from_files(kafka)
     if "executors" in values:
-        values["executors"] = _from_files(values["executors"])
+        values["executors"] = from_files(values["executors"])
     for key in _KEYS:
         name = f"STREAMSCHED_{key.upper()}"
         if environ.get(name):
@@ -89,6 +113,8 @@ def load_settings(config: Path | None = None, *, environ: Mapping[str, str] = os
     for key, check in _CHECKS.items():
         if key in values:
             values[key] = check(values[key], sources[key])
+    choose_way(values, sources)
+    values["token"] = token_of(environ.get("STREAMSCHED_TOKEN", ""), values.pop("token_file", ""), sources, values)
     return Settings(**values)
 
 
@@ -142,7 +168,7 @@ def _kafka(table: object, config: Path, name: str) -> dict[str, str]:
         remedy = f"write name = value lines under [{name}], with the names of librdkafka in quotes"
         raise InputError("must be a table of plain values", remedy, source=str(config), field=name)
     if secrets := sorted(name for name, value in table.items() if is_secret(name) and value):
-        _warn_of_readers(config, f"holds {', '.join(secrets)}")
+        warn_of_readers(config, f"holds {', '.join(secrets)}")
     return {key: _text(value) for key, value in table.items()}
 
 
@@ -150,36 +176,6 @@ def _of_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Read ``STREAMSCHED_KAFKA_SASL_PASSWORD`` as ``sasl.password``; a name of a single word is for other uses."""
     names = (name for name in environ if name.startswith(_KAFKA) and "_" in name[len(_KAFKA) :])
     return {name[len(_KAFKA) :].lower().replace("_", "."): environ[name] for name in names if environ[name]}
-
-
-def _from_files(kafka: Mapping[str, str]) -> dict[str, str]:
-    """Read ``sasl.password.file`` and the like: each secret from a file of its own. Raise InputError."""
-    values = dict(kafka)
-    for name in kafka:
-        secret = name.removesuffix(".file")
-        if secret == name or not is_secret(secret):
-            continue
-        if kafka.get(secret):
-            raise InputError(f"{secret} is given too", "keep one of them", source=name)
-        path = Path(values.pop(name))
-        try:
-            with path.open("rb") as file:
-                data = file.read(_SECRET_BYTES + 1)
-            values[secret] = data.decode().removesuffix("\n").removesuffix("\r")
-        except (OSError, ValueError) as error:
-            reason = f"cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})"
-            raise InputError(reason, f"name the file with the {secret}", source=f"{name} {path}") from None
-        if not values[secret] or len(data) > _SECRET_BYTES:
-            reason = "is empty" if not data.strip() else f"is larger than {_SECRET_BYTES // 1024} KiB"
-            raise InputError(reason, f"name the file with the {secret}", source=f"{name} {path}")
-        _warn_of_readers(path, f"is {secret}")
-    return values
-
-
-def _warn_of_readers(path: Path, what: str) -> None:
-    with suppress(OSError):
-        if path.stat().st_mode & stat.S_IROTH:
-            logger.warning("%s %s, and every user can read it: chmod 600 it", path, what)
 
 
 def _brokers(value: object, source: str) -> str:
@@ -240,6 +236,26 @@ def _plan_limit(value: object, source: str) -> int:
     return found
 
 
+def _output_rate(value: object, source: str) -> int:
+    found = size.read(int(value) if isinstance(value, str) and value.isdigit() and len(value) < 19 else value)
+    if found is None or not (found == 0 or OUTPUT_RATES[0] <= found <= OUTPUT_RATES[1]):
+        raise InputError(f"invalid rate {value!r}", "write 256KiB, from 1KiB to 16MiB a second, or 0", source=source)
+    return found
+
+
+def _http_port(value: object, source: str) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) < 65536):
+        raise InputError(f"invalid port {value!r}", "give 1 to 65535, or 0 for any that is free", source=source)
+    return int(text)
+
+
+def _http_host(value: object, source: str) -> str:
+    if not isinstance(value, str) or not _HOST.fullmatch(value):
+        raise InputError(f"invalid address {value!r}", "give one of this machine, or 0.0.0.0 for all", source=source)
+    return value
+
+
 def _text(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -247,5 +263,6 @@ def _text(value: object) -> str:
 _CHECKS: Final = {
     "brokers": _brokers, "data_dir": _data_dir, "prefix": _prefix, "child_partitions": _child_partitions,
     "allow_command": programs,
-    "plan_limit": _plan_limit,
+    "plan_limit": _plan_limit, "output_rate": _output_rate, "http_port": _http_port, "http_host": _http_host,
+    "server": check_server, "token_file": check_token_file,
 }  # fmt: skip

@@ -50,6 +50,7 @@ class Installation:
 
     def __init__(self, settings: Settings, *, write: bool = False) -> None:
         """Open the log; ``write``: the embedded log for writing, created if missing. Raise LogUnreachable."""
+        settings.need_log("this")
         self.settings = settings
         self.codec = Codec()
         self.clock = SystemClock()

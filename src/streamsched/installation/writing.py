@@ -89,6 +89,7 @@ class Tenure:
 
     def __init__(self, settings: Settings, command: str) -> None:
         """Take it. Raise LogTaken, with its id and command, if another process has it."""
+        settings.need_log(f"'{command}'")
         path = settings.data_dir / "run.lock"
         try:
             make_private(settings.data_dir)

@@ -9,10 +9,10 @@ not its task's home.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from functools import lru_cache
 from typing import Final, cast
 
+from streamsched.domain.bounds import GRAMMAR
 from streamsched.domain.events import (
     OF_SCHEDULE,
     STOP_MODES,
@@ -26,6 +26,7 @@ from streamsched.domain.events import (
     PartitionReset,
     RecordSetAside,
     ScheduleSet,
+    TaskRedriven,
     TaskRequested,
     Work,
 )
@@ -40,8 +41,6 @@ _NUMBER: Final = re.compile(r"[0-9]{1,9}")
 _WORK: Final = frozenset({ChildCreated, ChildCheckpointed, ChildrenStopping})
 _TEMPLATES: Final = frozenset({TaskRequested, ScheduleSet, BackfillRequested})
 """Events with a template in them."""
-FOLDED_MODES: Final = ("cancel",)
-"""Modes of ChildrenStopping that this version can fold: the others are for workers only, so far."""
 _NOBODYS: Final = frozenset({PartitionReset, RecordSetAside, ChildCreated, NodeBeat, DeadLetter})
 """Events that stand under no task's and no schedule's id in the journal; all but the first two are none of it."""
 
@@ -70,7 +69,9 @@ class EventReader:
         if kind in _TEMPLATES:
             _check_level(record, cast("TaskRequested | ScheduleSet | BackfillRequested", event))
         elif kind is ChildrenStopping:
-            _check_mode(record, cast("ChildrenStopping", event), FOLDED_MODES)
+            _check_mode(record, cast("ChildrenStopping", event))
+        elif kind is TaskRedriven:
+            _check_grammar(record, cast("TaskRedriven", event))
         owner: str = event.schedule_id if kind in OF_SCHEDULE else event.task_id  # type: ignore[attr-defined]
         key, home = self._home(owner)
         if record.key != key:
@@ -90,7 +91,7 @@ class EventReader:
             raise Undecodable(f"{place_of(record)}: a continuation without its work")
         work = cast("Work | ChildrenStopping", event)
         if type(work) is ChildrenStopping:
-            _check_mode(record, work, STOP_MODES)
+            _check_mode(record, work)
         if record.key != work.task_id.encode():
             raise _misplaced(record, "its key is not its task's id")
         return work
@@ -160,12 +161,21 @@ def _check_level(record: Record, event: TaskRequested | ScheduleSet | BackfillRe
         )
 
 
-def _check_mode(record: Record, event: ChildrenStopping, known: Collection[str]) -> None:
+def _check_mode(record: Record, event: ChildrenStopping) -> None:
     """Stop at a mode of a newer version: to take it for another one would end what should continue."""
-    if event.mode not in known:
+    if event.mode not in STOP_MODES:
         raise UnknownSchema(
             f"{place_of(record)}: children are stopped in the mode {event.mode!r}; "
             "it was written by a newer version of streamsched: upgrade this node"
+        )
+
+
+def _check_grammar(record: Record, event: TaskRedriven) -> None:
+    """Stop at a selector of a newer grammar: it would be folded in another way."""
+    if event.selector is not None and event.selector.version > GRAMMAR:
+        raise UnknownSchema(
+            f"{place_of(record)}: a selector of grammar {event.selector.version}, above the {GRAMMAR} that this "
+            "version reads; it was written by a newer version of streamsched: upgrade this node"
         )
 
 

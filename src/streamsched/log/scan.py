@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from typing import Final
 
@@ -77,7 +77,9 @@ class StallDetector:
         )
 
 
-def records(log: Log, starts: Positions, ends: Positions, *, give_up_s: float = GIVE_UP_S) -> Iterator[Record]:
+def records(
+    log: Log, starts: Positions, ends: Positions, *, give_up_s: float = GIVE_UP_S
+) -> Generator[Record, None, None]:
     """Read partitions between these positions, each in its order.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The five topics: names, partitions, settings (design section 2)."""
+"""The six topics: names, partitions, settings (design section 2)."""
 
 from __future__ import annotations
 
@@ -20,6 +20,13 @@ _COMMON: Final = {
     "compression.type": "uncompressed",
 }
 _FOREVER: Final = {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"}
+_OUTPUT: Final = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(3 * 86_400_000),
+    "retention.bytes": str(64 * 1024 * 1024),  # of each partition
+    "segment.bytes": str(8 * 1024 * 1024),  # whole ones are deleted
+    "message.timestamp.type": "LogAppendTime",  # it is read from a time on
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,11 @@ class Topics:
     def dead_letters(self) -> str:
         """Records that could not be handled."""
         return f"{self.prefix}.dead-letters"
+
+    @property
+    def output(self) -> str:
+        """What handlers print. No node needs it: older installations have none."""
+        return f"{self.prefix}.output"
 
     @property
     def scheduler_group(self) -> str:
@@ -95,4 +107,5 @@ class Topics:
             # Nodes learn from their own beats what time it is by the broker's clock.
             TopicSpec(self.workers, 1, {**compact, "segment.ms": "600000", "message.timestamp.type": "LogAppendTime"}),
             TopicSpec(self.dead_letters, 1, {**_COMMON, "cleanup.policy": "delete", "retention.ms": "2419200000"}),
+            TopicSpec(self.output, self.event_partitions, {**_COMMON, **_OUTPUT}),
         ]

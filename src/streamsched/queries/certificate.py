@@ -4,27 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET, UnsetType
 
 from streamsched.audit.report import Report
 from streamsched.audit.verify import verify
 from streamsched.domain import values
-from streamsched.domain.errors import Conflict
+from streamsched.domain.errors import Conflict, NoSuchTask
 from streamsched.domain.phases import ChildState
 from streamsched.domain.placeholders import encode
 from streamsched.domain.splitting import outside
 from streamsched.domain.task import Task
 from streamsched.installation.session import Session
+from streamsched.installation.site import Installation, Progress
 from streamsched.log.port import TopicPartition
 from streamsched.queries.documents import Document
+from streamsched.queries.past_task import PastTask
 from streamsched.queries.status import CHILD_STATES, details_of
 from streamsched.queries.tasks import Tasks
 
 if TYPE_CHECKING:
     from streamsched.view.view import View
+
+
+SLICE_S: Final = 0.5
+"""Between two reports of progress."""
 
 
 class NotCertifiable(Conflict):
@@ -75,7 +82,7 @@ class Certificate(Document, frozen=True):
 def certify(session: Session, task_id: str) -> Certificate:
     """Certify a task. Raise NoSuchTask; NotCertifiable for one that has not ended, or was never planned."""
     task = Tasks(session).ended(task_id)
-    _check(task)
+    check(task)
     view, site = session.follower.view, session.site
     home = site.topics.journal_of(task_id)
     position = view.positions[home.partition]
@@ -84,6 +91,27 @@ def certify(session: Session, task_id: str) -> Certificate:
         until_position=position, on_progress=session.on_progress,
     )  # fmt: skip
     return certificate(view, task, home, position=position, report=report)
+
+
+def certify_past(site: Installation, task: Task, position: int, on_progress: Progress) -> Certificate:
+    """Certify a task that has ended from the log alone, by its history up to ``position`` of its partition.
+
+    The partition is read twice, for the audit and for the task. ``on_progress`` takes offsets done and to do of each
+    time; what it raises ends this. Raise NoSuchTask, NotCertifiable, LogError.
+    """
+    home = site.topics.journal_of(task.task_id)
+    report = verify(
+        log=site.log, coordination=site.log, topics=site.topics, codec=site.codec, task_id=task.task_id,
+        until_position=position, on_progress=on_progress,
+    )  # fmt: skip
+    with closing(PastTask(site, task)) as past:
+        while not past.go_on(site, position, SLICE_S):
+            on_progress(past.position - past.begin, position - past.begin)
+        found = past.task
+        if found is None:
+            raise NoSuchTask(f"task {task.task_id!r} is not in the journal any more")
+        check(found)
+        return certificate(past.view, found, home, position=position, report=report)
 
 
 def certificate(view: View, task: Task, home: TopicPartition, *, position: int, report: Report) -> Certificate:
@@ -104,7 +132,8 @@ def certificate(view: View, task: Task, home: TopicPartition, *, position: int, 
     )
 
 
-def _check(task: Task) -> None:
+def check(task: Task) -> None:
+    """Raise NotCertifiable for a task that has not ended, or was never planned."""
     if not task.terminal:
         raise NotCertifiable(
             f"task {task.task_id!r} is {task.phase}: only a task that has ended can be certified",
@@ -127,7 +156,7 @@ def _content(view: View, task: Task) -> Content:
         state = CHILD_STATES[found]
         result = known.result if known is not None and found is ChildState.SUCCEEDED else None
         digest = "" if result is None else _sha(result)
-        if task.split <= child < task.work_end:
+        if task.is_work(child):
             counts[state] += 1
             results.update(f'[{task.index_of(child)},"{state}","{digest}"]\n'.encode())
         elif child >= task.work_end and found is ChildState.SUCCEEDED:

@@ -102,6 +102,12 @@ def _record_at(site: Installation, place: TopicPartition, offset: int) -> Record
     return found if found is not None and found.offset == offset else None
 
 
+def whole_dead_letter(site: Installation, number: int) -> WholeDeadLetterDocument | None:
+    """Return the document of the dead letter of this number, and of its record if the log still has it."""
+    found = dead_letter(site, number)
+    return None if found is None else whole_dead_letter_document(found, origin_of(site, found.letter))
+
+
 def dead_letter_document(entry: SetAside) -> DeadLetterDocument:
     """Return the document of a dead letter in a list."""
     letter = entry.letter

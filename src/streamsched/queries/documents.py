@@ -1,12 +1,15 @@
-"""Answers as structs: ``--json`` follows from their fields, and so does its schema (``schema`` is its hook)."""
+"""Answers as structs: ``--json`` follows from their fields, and so do its schema and its reading.
+
+A type of a field that JSON does not have says how it is ``shown``, is ``read``, and its ``schema``.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from operator import methodcaller
-from typing import Annotated, Any, Final, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 
-from msgspec import Meta, Struct, to_builtins
+from msgspec import Struct, json, to_builtins
 
 from streamsched.domain.errors import InputError
 
@@ -20,12 +23,24 @@ class Document(Struct, frozen=True):
         return document
 
 
-Timestamp = Annotated[datetime, Meta(tz=True)]
-"""A field with a time: an aware ``datetime``; in JSON RFC 3339."""
+T = TypeVar("T")
+
+
+def read(data: bytes | str, kind: type[T]) -> T:
+    """Read the JSON of a document, as ``document`` wrote it. Raise msgspec's errors, ValueError, RecursionError."""
+    hook: Any = lambda own, text: own.read(text)  # noqa: E731
+    return json.decode(data, type=kind, dec_hook=hook)
 
 
 class Time(datetime):
     """An aware ``datetime``, of whole milliseconds, in UTC; RFC 3339 in documents, with milliseconds."""
+
+    schema: ClassVar = {"type": "string", "format": "date-time"}
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what ``shown`` wrote. Raise ValueError."""
+        return cls.fromisoformat(text)
 
     @classmethod
     def at(cls, millis: int) -> Self:
@@ -42,6 +57,11 @@ class Time(datetime):
         return rfc3339(millis_of(self))
 
 
+if TYPE_CHECKING:
+    Timestamp = datetime
+else:
+    Timestamp = Time
+"""A field with a time: for its users an aware ``datetime``; in JSON RFC 3339."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 Moment = datetime | int

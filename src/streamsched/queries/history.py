@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+from msgspec import Struct
 
 from streamsched.audit import replay
 from streamsched.domain.errors import InputError
@@ -23,11 +25,34 @@ def ends_of(
 
 
 def history(
-    site: Installation, task_id: str | None, *, position: int | None, time: int | None
+    site: Installation,
+    task_id: str | None,
+    *,
+    position: int | None,
+    time: int | None,
+    since: Callable[[int], int] = lambda partition: 0,
 ) -> Iterator[tuple[Record, Event | Undecodable]]:
-    """Yield the records of the journal, merged by time, each with its event or with why it is not one."""
+    """Yield the records of the journal, merged by time, each with its event or with why it is not one.
+
+    Of each partition from the offset on that ``since`` returns for it.
+    """
     ends = ends_of(site, task_id, position=position, time=time)
-    return replay.history(site.log, site.topics, site.codec, ends, task_id)
+    begin = {place: since(place.partition) for place in ends}
+    return replay.history(site.log, site.topics, site.codec, ends, task_id, begin)
+
+
+def templates_of(event: object) -> Iterator[str]:
+    """Yield the names of the templates that an event holds, those in its parts too."""
+    if isinstance(event, tuple):
+        for part in event:
+            yield from templates_of(part)
+    elif isinstance(event, Struct):
+        for name in event.__struct_fields__:
+            value = getattr(event, name)
+            if name == "template_name":
+                yield value
+            else:
+                yield from templates_of(value)
 
 
 def rebuild(site: Installation, folder: Path, task_id: str | None, *, position: int | None, time: int | None) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypedDict
 
 from msgspec.structs import replace
 
@@ -15,7 +15,7 @@ from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.overlap import Overlap
 from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion, evolve_schedule
 from streamsched.domain.tick import tick_id
-from streamsched.queries.documents import Document, Time, Timestamp, millis_of
+from streamsched.queries.documents import Document, Moment, Time, millis_of
 
 OUTCOMES: Final = ("fired", "redriven", "skipped", "missed", "suppressed", "dropped", "waiting")
 
@@ -31,13 +31,22 @@ class Nominal(Time):
 class Tick(Document, frozen=True, kw_only=True):
     """One time of a schedule. ``task_outcome`` is None until the task has ended."""
 
-    nominal: Timestamp
+    nominal: Nominal
     kind: str
     outcome: str
     reason: str
-    decided_at: Timestamp
+    decided_at: Nominal
     task_id: str | None
     task_outcome: str | None
+
+
+class TickFilter(TypedDict, total=False):
+    """Which times are meant: in [``since``, ``until``), of one ``outcome``, only the ``last`` of them."""
+
+    since: Moment | None
+    until: Moment | None
+    last: int | None
+    outcome: str | None
 
 
 @dataclass(slots=True)
@@ -60,15 +69,13 @@ class _Run:
 
 def ledger(events: Iterable[e.OfSchedule], *, since: int = 0, until: int = 1 << 62) -> Iterator[Tick]:
     """Yield each decided time in [since, until), in order."""
-    book = _Book()
+    book = Book()
     for event in events:
         book.take(event)
-    for run in sorted(book.runs, key=lambda run: run.tick.nominal):
-        for tick in run.ticks(since, until):
-            yield replace(tick, task_outcome=book.ended.get(tick.task_id or ""))
+    yield from book.ticks(since, until)
 
 
-class _Book:
+class Book:
     """Collects the ledger; folds the schedule along, to know what held at each time."""
 
     def __init__(self) -> None:
@@ -78,6 +85,7 @@ class _Book:
         self._schedule: Schedule | None = None
 
     def take(self, event: e.OfSchedule) -> None:
+        """Take the next event of the schedule."""
         schedule = self._schedule
         if schedule is not None and isinstance(event, e.TicksDecided):
             self._decided(schedule, event)
@@ -86,6 +94,12 @@ class _Book:
         elif isinstance(event, e.TickEnded):
             self.ended[event.task_id] = event.outcome
         self._schedule = evolve_schedule(schedule, event) or schedule
+
+    def ticks(self, since: int = 0, until: int = 1 << 62) -> Iterator[Tick]:
+        """Yield each time in [since, until) that was decided so far, in order."""
+        for run in sorted(self.runs, key=lambda run: run.tick.nominal):
+            for tick in run.ticks(since, until):
+                yield replace(tick, task_outcome=self.ended.get(tick.task_id or ""))
 
     def _decided(self, schedule: Schedule, event: e.TicksDecided) -> None:
         """Take the outcomes that the fold accepts too."""

@@ -7,6 +7,8 @@ from typing import Final
 
 from streamsched.audit.replay import merged
 from streamsched.domain.events import NodeBeat
+from streamsched.domain.places import place_of
+from streamsched.domain.routing import queue_text
 from streamsched.installation.site import Installation
 from streamsched.log.codec import Undecodable
 from streamsched.log.event_reader import EventReader
@@ -29,7 +31,10 @@ class RunningDocument(Document, frozen=True):
 
 
 class NodeDocument(Document, frozen=True):
-    """A node by its latest beat. Milliseconds; ``age_ms`` is the age of the beat."""
+    """A node by its latest beat, of the time ``at`` by its own clock. Milliseconds; ``age_ms`` is the age of the beat.
+
+    Of a worker that takes what there is, queues and labels are ``*``.
+    """
 
     node_id: str
     name: str
@@ -44,6 +49,9 @@ class NodeDocument(Document, frozen=True):
     partitions: tuple[int, ...]
     modules: tuple[str, ...] | None
     running: tuple[RunningDocument, ...]
+    queues: tuple[str, ...]
+    labels: dict[str, str]
+    at: int
 
 
 def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
@@ -73,6 +81,9 @@ def node_document(beat: NodeBeat, age: int) -> NodeDocument:
         RunningDocument(it.task_id, it.child, it.attempt, it.started_at, _finite(it.done), _finite(it.total))
         for it in beat.running
     )
+    place = place_of(beat)
+    queues = tuple(map(queue_text, place.queues or ("",))) if beat.role == "worker" else ()
+    told |= {"queues": queues, "labels": dict(place.labels)}
     return NodeDocument(**{**told, "age_ms": age, "running": running})
 
 

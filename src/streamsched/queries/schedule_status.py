@@ -12,16 +12,25 @@ from streamsched.domain import duration
 from streamsched.domain.backfill import Backfill
 from streamsched.domain.calendar import moment
 from streamsched.domain.calendar.zone import load
-from streamsched.domain.overlap import Overlap
+from streamsched.domain.overlap import Overlap, SchedulePolicy
 from streamsched.domain.schedule import FOREVER, Schedule
 from streamsched.queries.documents import Document, Time, Timestamp, millis_of
 
-SHOWN_TIMES: Final = 5
+SHOWN_TIMES: Final = 10
 """Next times in a status."""
 
 
 class LocalTime(Time):
-    """A time in the zone of its schedule."""
+    """A time in the zone of its schedule; one that was read is shown as it was."""
+
+    text: str | None = None
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what ``shown`` wrote. Raise ValueError."""
+        made = cls.fromisoformat(text)
+        made.text = text
+        return made
 
     @classmethod
     def there(cls, millis: int, zone: str) -> Self:
@@ -30,7 +39,7 @@ class LocalTime(Time):
 
     def shown(self) -> str:
         """Return it as text."""
-        return moment.write(millis_of(self), str(self.tzinfo))
+        return moment.write(millis_of(self), str(self.tzinfo)) if self.text is None else self.text
 
 
 class Duration(int):
@@ -41,6 +50,14 @@ class Duration(int):
     def shown(self) -> str:
         """Return it as text."""
         return duration.write(self)
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Read what ``shown`` wrote. Raise ValueError."""
+        found = duration.read(text)
+        if found is None:
+            raise ValueError(f"{text!r} is not a duration")
+        return cls(found)
 
 
 class PolicyStatus(Document, frozen=True, kw_only=True, rename={"catchup_window_ms": "catchup_window"}):
@@ -90,7 +107,7 @@ class ScheduleStatus(Document, frozen=True, kw_only=True, rename={"coming": "nex
     created_at: Timestamp
     changed_at: Timestamp
     changed_by: str
-    coming: tuple[Timestamp, ...]
+    coming: tuple[LocalTime, ...]
     """The next nominal times, in the schedule's zone, also of a paused schedule."""
     left: int | None
     counts: Mapping[str, int]
@@ -123,7 +140,7 @@ def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
         note=schedule.note,
         version=schedule.version,
         spec=spec.to_mapping(),
-        policy=PolicyStatus(**{**asdict(policy), "catchup_window_ms": Duration(policy.catchup_window_ms)}),
+        policy=policy_status(policy),
         template=body.template_name,
         template_version=body.template_version,
         params=decoded(body.params),
@@ -141,6 +158,11 @@ def schedule_status(schedule: Schedule, now: int) -> ScheduleStatus:
         backfill=None if schedule.backfill is None else _backfill_status(schedule.backfill),
         void=schedule.void,
     )
+
+
+def policy_status(policy: SchedulePolicy) -> PolicyStatus:
+    """Return a policy as in its file."""
+    return PolicyStatus(**{**asdict(policy), "catchup_window_ms": Duration(policy.catchup_window_ms)})
 
 
 def _backfill_status(backfill: Backfill) -> BackfillStatus:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
-from typing import cast
+from typing import Unpack, cast
 
 from streamsched.audit.replay import folded
 from streamsched.domain import events as e
@@ -14,7 +14,7 @@ from streamsched.domain.schedule import Schedule
 from streamsched.installation.session import Session
 from streamsched.log.journal import JournalReader
 from streamsched.queries.documents import Moment, millis_of
-from streamsched.queries.ledger import Tick, ledger
+from streamsched.queries.ledger import Tick, TickFilter, ledger
 from streamsched.queries.schedule_status import ScheduleStatus, schedule_status
 
 
@@ -46,21 +46,29 @@ class Schedules:
         schedules = self._session.folded(self._session.site.topics.journal()).schedules
         return [self.status_of(schedules[schedule_id]) for schedule_id in sorted(schedules)]
 
-    def ticks(
-        self, schedule_id: str, *, since: Moment | None, until: Moment | None, last: int | None, outcome: str | None
-    ) -> Iterator[Tick]:
+    def ticks(self, schedule_id: str, **wanted: Unpack[TickFilter]) -> Iterator[Tick]:
         """Yield the decided times of a schedule, as ``Client.ticks`` does. Raise NoSuchSchedule."""
         self.need(schedule_id)
-        begin, end = 0 if since is None else millis_of(since), 1 << 62 if until is None else millis_of(until)
-        found = ledger(self.events(schedule_id), since=begin, until=end)
-        wanted = (tick for tick in found if outcome in (None, tick.outcome))
-        return wanted if last is None else iter(deque(wanted, last))
+        since, until = span_of(wanted.get("since"), wanted.get("until"))
+        found = ledger(self.events(schedule_id), since=since, until=until)
+        return last_of(found, wanted.get("last"), wanted.get("outcome"))
 
     def events(self, schedule_id: str) -> Iterator[e.OfSchedule]:
-        """Yield the events of a schedule from its beginning."""
-        site, key = self._session.site, schedule_id.encode()
-        home = [site.topics.journal_of(schedule_id)]
+        """Yield the events of a schedule from its beginning, from the log alone."""
+        site = self._session.site
+        key, home = schedule_id.encode(), [site.topics.journal_of(schedule_id)]
         with closing(JournalReader(site.log, site.topics, site.codec)) as reader:
             for record, event in folded(site.log, reader, site.log.start(home), site.log.end(home)):
                 if record.key == key and type(event) in e.OF_SCHEDULE:
                     yield cast(e.OfSchedule, event)
+
+
+def span_of(since: Moment | None, until: Moment | None) -> tuple[int, int]:
+    """Return a span of time in milliseconds; None: it is open there."""
+    return 0 if since is None else millis_of(since), 1 << 62 if until is None else millis_of(until)
+
+
+def last_of(found: Iterable[Tick], last: int | None, outcome: str | None) -> Iterator[Tick]:
+    """Yield so many decided times with this outcome, the last ones; None: all."""
+    wanted = (tick for tick in found if outcome in (None, tick.outcome))
+    return wanted if last is None else iter(deque(wanted, last))

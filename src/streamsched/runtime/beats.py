@@ -15,6 +15,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from streamsched.domain.events import NodeBeat, RunningChild
+from streamsched.domain.places import labels_of
+from streamsched.domain.routing import PLAIN, Place
 from streamsched.log.port import Log
 from streamsched.runtime import metrics
 from streamsched.runtime.identity import Identity
@@ -47,6 +49,7 @@ class NodeStatus:
     pending: int = 0
     running: tuple[RunningChild, ...] = ()
     modules: tuple[str, ...] | None = None
+    place: Place = PLAIN
 
 
 class HeartbeatSender:
@@ -78,6 +81,11 @@ class HeartbeatSender:
     def joined(self) -> bool:
         """Whether the node is in its group."""
         return self._ownership.joined
+
+    @property
+    def loop_age(self) -> float:
+        """Seconds since the last sign of life of the loop, which a wait for the log gives too; any thread may ask."""
+        return self._me.clock.monotonic() - self._last_loop
 
     @property
     def idle(self) -> str:
@@ -122,6 +130,8 @@ class HeartbeatSender:
             running=current.running,
             loop_age=round(age * 1000),
             modules=current.modules,
+            queues=current.place.queues,
+            labels=labels_of(current.place.labels),
         )
         with self._posting:
             self._last = event

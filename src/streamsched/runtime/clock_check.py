@@ -15,6 +15,8 @@ from streamsched.runtime.clock import Clock
 
 TOLERANCE_MS: Final = 60_000
 """Milliseconds that clocks may differ."""
+WRONG_CLOCK: Final = "wrong clock"
+"""The state of a scheduler in its beats, while it decides nothing."""
 SAY_AGAIN_S: Final = 60.0
 """Seconds after which it is said again."""
 

@@ -7,6 +7,7 @@ from typing import Final
 from streamsched.domain.events import DeadLetter
 from streamsched.log.port import Append, Record
 from streamsched.log.topics import PAYLOAD_LIMIT
+from streamsched.runtime import metrics
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 
@@ -28,4 +29,5 @@ def dead_letter(records: Records, me: Identity, record: Record, reason: str) -> 
         key=key,
         value=None if record.value is None else record.value[:PAYLOAD_LIMIT],
     )
+    metrics.DEAD_LETTERS.add(1, record.topic.rpartition(".")[2])
     return records.dead_letter(letter, key)

@@ -137,6 +137,13 @@ class Ownership:
             return f"its partitions of {self._topic}, {sorted(self._assigned)}, stand still: {REMEDY}"
         return f"it still takes over its partitions of {self._topic}, {sorted(self._assigned)}, from their last owner"
 
+    @property
+    def unclaimed(self) -> str:
+        """Why not all is claimed here that the group gave; empty where it is, be it nothing."""
+        if self.joined and self._assigned - self._claimant.set_apart <= self.claims.keys():
+            return ""
+        return self.idle or f"it still takes over partitions of {self._topic} from their last owner"
+
     def poll(self) -> None:
         """Serve the group, then claim what was assigned."""
         self._member.poll(0.0)

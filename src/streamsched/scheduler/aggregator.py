@@ -8,7 +8,7 @@ from typing import Final
 
 from streamsched.domain import events as e
 from streamsched.domain.evolve import ENDS
-from streamsched.domain.phases import ChildState
+from streamsched.domain.phases import Told
 from streamsched.domain.task import Task
 from streamsched.runtime.identity import Identity
 
@@ -19,11 +19,19 @@ REASON_LIMIT: Final = 16_000
 _EVENTS: Final = {phase: event for event, phase in ENDS.items()}
 
 
+def time_out(task: Task, me: Identity, basis: int) -> e.TimerFired:
+    """Tell that the limits of time are over up to the one that is due."""
+    return me.sign(e.TimerFired, task_id=task.task_id, due=task.limits.deadline, basis=basis)
+
+
 def stop(task: Task, me: Identity, basis: int) -> e.ChildrenStopping:
-    """Stop the live children that were not told to yet."""
-    releases = tuple(islice(_running(task), RANGES))
-    reason = task.reason[:REASON_LIMIT] or task.phase
-    return me.sign(e.ChildrenStopping, task_id=task.task_id, releases=releases, reason=reason, basis=basis)
+    """Tell the live children that were told less than is wanted of them."""
+    level = task.wanted
+    releases = tuple(islice(_told_less(task, level), RANGES))
+    reason = (task.hold_reason if task.hold else task.reason)[:REASON_LIMIT] or task.phase
+    return me.sign(
+        e.ChildrenStopping, task_id=task.task_id, releases=releases, reason=reason, basis=basis, mode=level.name.lower()
+    )
 
 
 def cancel_rest(task: Task, me: Identity, basis: int) -> e.ChildrenCancelled:
@@ -38,11 +46,11 @@ def end(task: Task, me: Identity, basis: int) -> e.Event:
     return me.sign(_EVENTS[task.phase], task_id=task.task_id, redrive=task.redrive, reason=reason, basis=basis)
 
 
-def _running(task: Task) -> Iterator[e.Release]:
-    """Yield the live children that were not told to stop, as ranges of equal ordinal and partition."""
+def _told_less(task: Task, level: Told) -> Iterator[e.Release]:
+    """Yield the live children that were told less than this, as ranges of equal ordinal and partition."""
     current: e.Release | None = None
     for child in task.live_children():
-        if task.state_of(child) is not ChildState.RUNNING:
+        if task.told_of(child) >= level:
             continue
         ordinal, partition = task.ordinal_of(child), task.partition_of(child)
         if current and (current.last + 1, current.ordinal, current.partition) == (child, ordinal, partition):

@@ -1,105 +1,49 @@
 """The dispatcher: which children go to which partition now.
 
-A worker should hold about one second of work: long children one for each slot, short ones thousands. Tasks of equal
-priority take turns; a task with fewer live children than there are slots may always add some, so that a small task
-behind a huge one starts at once; it is spread over all workers. Each round fills one partition of each worker and the
-next round moves on, because a transaction costs by the partitions that it touches, not by the records.
+A worker should hold about one second of work: long children one for each slot, short ones thousands. One key alone is
+served as in ``filling.py``; where keys compete (``domain/fairness.py``), the workers are shared out as in
+``sharing.py``. Each round fills one partition of each worker and the next round moves on, because a transaction costs
+by the partitions that it touches, not by the records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from heapq import heapify, heappop, heapreplace
-from itertools import groupby
+from contextlib import suppress
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from msgspec import structs
 
-from streamsched.domain.events import ChildCreated, Release
+from streamsched.domain.events import ChildCreated, Release, Terms
 from streamsched.domain.options import REDUCE, Options, ReduceInput, options_of, write_options
+from streamsched.domain.places import labels_of
 from streamsched.domain.routing import Requirement
-from streamsched.domain.splitting import ChildArguments, reduce_arguments, split_options
+from streamsched.domain.splitting import ChildArguments, Plan, reduce_arguments, split_options
 from streamsched.domain.task import ChildDetail, Task
 from streamsched.domain.template import TemplateError
 from streamsched.runtime.identity import Identity
 from streamsched.scheduler.entries import Entries, Spent
+from streamsched.scheduler.filling import Filling
 from streamsched.scheduler.routing import Route
+from streamsched.scheduler.sharing import Sharing
+from streamsched.scheduler.standing import Standing
 from streamsched.scheduler.workers import Capacity
 
-ROUND: Final = 2_000
-"""Children released in one round (one transaction)."""
-TURN: Final = 250
-"""Children that a task may take before another has its turn."""
-HELD: Final = 8_000
-"""Children that one worker holds at most."""
-AHEAD_MS: Final = 1_000
-"""Work that a worker should have before it, in milliseconds."""
-LONG_MS: Final = 10_000
-"""Children longer than this do not wait at a worker: another one may come."""
 KINDS: Final = 1_000
 """Kinds of children of which the length is kept."""
 _NEW: Final = ChildDetail()
 
 
-def wanted_on(worker: Capacity, mean_ms: float | None, concurrency: int = 1) -> int:
-    """Return how many children a worker should hold that take so long on average; None: not known."""
-    at_once = worker.slots * concurrency
-    if mean_ms is None or mean_ms > LONG_MS:
-        return at_once
-    return min(HELD, at_once * (1 + int(AHEAD_MS / max(mean_ms, 0.1))))
+def _terms_of(task: Task, child: int) -> Terms | None:
+    """Return what a child's record says of its fairness and its worker, beside its code; None: nothing."""
+    key, weight, queue, needs = task.key, task.weight, task.template.queue, task.spec_of(child).needs
+    return Terms(key, weight, queue, labels_of(needs)) if key or weight != 1 or queue or needs else None
 
 
 def _written(options: Options | None) -> str | None:
     return None if options is None else write_options(options)
-
-
-class _Reach:
-    """The workers on which a route places children in this round: a heap by what they hold for their slots."""
-
-    __slots__ = ("heap", "held", "slots", "trial", "workers")
-
-    def __init__(self, workers: Sequence[Capacity], held: list[float], route: Route | None) -> None:
-        self.workers = workers
-        self.held = held
-        """Children that each worker holds for its slots, shared by all reaches."""
-        numbers = [n for n, worker in enumerate(workers) if route is None or worker.node_id in route.nodes]
-        self.trial = frozenset(n for n in numbers if route is not None and workers[n].node_id in route.trial)
-        self.slots = sum(1 if number in self.trial else workers[number].slots for number in numbers)
-        self.heap = [(held[number], number) for number in numbers]
-        heapify(self.heap)
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What one task gets in this round, and what is left of it."""
-
-    task: Task
-    reach: _Reach
-    due: list[int]
-    first_undispatched: int
-    end: int
-    """The first child that may not be dispatched for the first time now."""
-    taken: int = 0
-    releases: list[Release] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        return len(self.due) + self.end - self.first_undispatched
-
-    def take(self, count: int, partition: int) -> None:
-        """Release up to ``count`` children to a partition: first those that are due again."""
-        count = min(count, self.left)
-        self.taken += count
-        for _ in range(min(count, len(self.due))):
-            child = self.due.pop(0)
-            self.releases.append(Release(child, child, self.task.ordinal_of(child) + 1, partition))
-            count -= 1
-        if count:
-            self.releases.append(Release(self.first_undispatched, self.first_undispatched + count - 1, 1, partition))
-            self.first_undispatched += count
 
 
 def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
@@ -113,6 +57,33 @@ def first_of(releases: Sequence[Release], children: int) -> tuple[Release, ...]:
     return tuple(kept)
 
 
+def _is_one_key(tasks: Sequence[Task]) -> bool:
+    key = tasks[0].stake.key
+    return all(task.stake.key == key for task in tasks)
+
+
+class Rivals(NamedTuple):
+    """What competes with the tasks of a round."""
+
+    active: Mapping[str, Task] = MappingProxyType({})
+    """All active tasks, of which those that were touched are looked at."""
+    ghosts: Sequence[Task] = ()
+    """Tasks that owe a dispatch which is not made in this round."""
+    flying: Mapping[str, Mapping[int, int]] = MappingProxyType({})
+    """Children that were dispatched and not read back, by task and partition."""
+
+
+ALONE: Final = Rivals()
+
+
+class _Compiled(NamedTuple):
+    """The arguments of the children of a plan, and the hash of their kind."""
+
+    digest: str
+    arguments: ChildArguments
+    kind: int
+
+
 class Dispatcher:
     """Chooses children and makes their records.
 
@@ -123,10 +94,21 @@ class Dispatcher:
     def __init__(self, me: Identity, entries: Entries) -> None:
         self._me = me
         self._entries = entries
-        self._arguments: dict[str, tuple[ChildArguments, int]] = {}
-        """By task, with the hash of its kind."""
+        self._compiled: dict[str, _Compiled] = {}
+        """By task."""
         self._lengths: dict[int, float] = {}
         self._rounds = 0
+        self._standing = Standing(self._mean_ms)
+        self.touched = self._standing.touched
+        """Tasks that may have changed: noted without a call, looked at where keys compete."""
+        self.left: Sequence[Task] = ()
+        """The ghosts that would have got something in the last round: it was left to others."""
+
+    def keep(self, task: Task, plan: Plan) -> None:
+        """Keep the arguments of a plan: its children are dispatched in the turn in which it is made."""
+        if plan.arguments is not None and plan.children:
+            with suppress(TemplateError):  # it is said where its children are made
+                self._compiled[task.task_id] = _Compiled(plan.digest, plan.arguments, _kind(task, plan.arguments))
 
     def choose(
         self,
@@ -135,6 +117,7 @@ class Dispatcher:
         load: Mapping[int, int],
         now: int,
         routes: Mapping[Requirement, Route] = MappingProxyType({}),
+        rivals: Rivals = ALONE,
     ) -> dict[str, tuple[Release, ...]]:
         """Return the releases of this round by task, where there are any.
 
@@ -146,66 +129,21 @@ class Dispatcher:
         self._rounds += 1
         self._entries.begin()
         workers = sorted(workers, key=self._lot)
-        held = [sum(load.get(partition, 0) for partition in worker.partitions) / worker.slots for worker in workers]
-        reaches: dict[Route | None, _Reach] = {}
-        room = ROUND
-        turns: list[_Turn] = []
-        ranked = sorted(tasks, key=lambda task: -task.request.priority)
-        for _, equals in groupby(ranked, key=lambda task: task.request.priority):
-            queue = []
-            for task in equals:
-                route = routes.get(task.requirement(now))
-                reach = reaches.get(route)
-                if reach is None:
-                    reach = reaches[route] = _Reach(workers, held, route)
-                fresh = task.first_undispatched
-                if fresh and task.split and task.splits(now):  # alone: what its children require may be something else
-                    queue.append(_Turn(task, reach, [0], fresh, fresh))
-                    continue
-                queue.append(_Turn(task, reach, task.due_children(now, ROUND), fresh, max(fresh, task.bound)))
-            turns += queue
-            while queue and room > 0:
-                waiting: list[_Turn] = []
-                for turn in queue:
-                    taken = self._turn(turn, min(TURN, room))
-                    room -= taken
-                    if taken and turn.left:
-                        waiting.append(turn)
-                queue = waiting
-        return {turn.task.task_id: tuple(turn.releases) for turn in turns if turn.releases}
+        everyone = (*tasks, *rivals.ghosts)
+        ghosts = {task.task_id: task for task in rivals.ghosts}
+        if len(everyone) == 1 or _is_one_key(everyone):
+            turns = Filling(workers, load, self._rounds, self._mean_ms).run(tasks, routes, now)
+        else:
+            self._standing.update(rivals.active, rivals.flying)
+            sharing = Sharing(workers, load, self._rounds, self._mean_ms, self._standing)
+            turns = sharing.run(everyone, ghosts, routes, now)
+        chosen = {turn.task.task_id: tuple(turn.releases) for turn in turns if turn.releases}
+        self.left = [task for task_id, task in ghosts.items() if chosen.pop(task_id, ())]
+        return chosen
 
     def _lot(self, worker: Capacity) -> int:
         """Return a lot that orders equal workers, so that two schedulers at once need not choose the same one."""
         return crc32(f"{self._me.node_id} {self._rounds} {worker.node_id}".encode())
-
-    def _turn(self, turn: _Turn, limit: int) -> int:
-        """Place up to ``limit`` children of one task, always on the worker that holds least for its slots."""
-        before, mean_ms = turn.taken, self._mean_ms(turn.task) if limit and turn.left else None
-        concurrency = 1 if turn.task.fault else turn.task.template.child.concurrency
-        workers, held, heap, trial = turn.reach.workers, turn.reach.held, turn.reach.heap, turn.reach.trial
-        others = len(heap)
-        while heap and turn.left and turn.taken - before < limit:
-            share, number = heap[0]
-            if share != held[number]:  # a task that may go elsewhere too has placed children here
-                heapreplace(heap, (held[number], number))
-                continue
-            worker = workers[number]
-            room = wanted_on(worker, mean_ms, concurrency) - int(share * worker.slots)
-            if room <= 0:
-                if turn.task.live + turn.taken >= turn.reach.slots:
-                    break
-                room = 1
-            tries = number in trial
-            portion = 1 if tries else min(room, -(-turn.left // others), limit - (turn.taken - before))
-            others = max(1, others - 1)
-            size = turn.taken
-            turn.take(portion, worker.partitions[self._rounds % len(worker.partitions)])
-            held[number] = share + (turn.taken - size) / worker.slots
-            if tries:
-                heappop(heap)
-            else:
-                heapreplace(heap, (held[number], number))
-        return turn.taken - before
 
     def records(self, task: Task, releases: Sequence[Release], basis: int) -> Iterator[tuple[int, ChildCreated]]:
         """Yield the partition and record of each child, as far as the pages go that this round may read.
@@ -218,8 +156,8 @@ class Dispatcher:
         child_spec = task.spec_of(releases[0].first)
         me, handler = self._me, child_spec.code
         at, task_id = me.clock.now(), task.task_id
-        timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.request.priority
-        trace = task.request.traceparent
+        timeout, heartbeat, priority = child_spec.timeout_ms, child_spec.heartbeat_ms, task.limits.priority
+        trace, terms = task.request.traceparent, _terms_of(task, releases[0].first)
         for release in releases:
             for child in range(release.first, release.last + 1):
                 known = task.detail_of(child) if release.ordinal > 1 else _NEW
@@ -232,7 +170,7 @@ class Dispatcher:
                     ChildCreated(
                         me.ids(), at, me.name, task_id, child, release.ordinal, known.attempt, handler,
                         args, timeout, heartbeat, priority, known.sequence, known.state,
-                        known.recoveries, trace, options,
+                        known.recoveries, trace, options, terms,
                     ),
                 )  # fmt: skip
 
@@ -241,7 +179,7 @@ class Dispatcher:
         if task.split and not child:
             return lambda index: "{}", split_options(task.template, task.params(), task.plan)
         if child < task.work_end:
-            return self._arguments_of(task)[0], _written(options_of(task.template.child))
+            return self._of_task(task).arguments, _written(options_of(task.template.child))
         request, text = task.request, reduce_arguments(task.template, task.params())
         results = ReduceInput(request.event_id.hex(), request.at, basis, int(task.split), task.work_end)
         return lambda index: text, _written(options_of(task.spec_of(child), Options(REDUCE, results)))
@@ -268,21 +206,27 @@ class Dispatcher:
         if task.split:
             return hash((task.template.child.code, task.plan))
         try:
-            return self._arguments_of(task)[1]
+            return self._of_task(task).kind
         except TemplateError:
             return None
 
     def forget(self, task_id: str) -> None:
         """Forget what was kept for a task."""
-        self._arguments.pop(task_id, None)
+        self._compiled.pop(task_id, None)
+        self._standing.forget(task_id)
         self._entries.forget(task_id)
 
-    def _arguments_of(self, task: Task) -> tuple[ChildArguments, int]:
-        found = self._arguments.get(task.task_id)
-        if found is None:
+    def _of_task(self, task: Task) -> _Compiled:
+        found = self._compiled.get(task.task_id)
+        # Another scheduler's plan may have come first.
+        if found is None or (found.digest, found.arguments.children) != (task.digest, task.work):
             made = ChildArguments(task.template, task.params(), task.plan)
             if made.children != task.work:
                 reason = f"its plan gives {made.children:,} children, not {task.work:,}"
                 raise TemplateError(reason, "cancel it", template=task.template.name)
-            found = self._arguments[task.task_id] = made, hash((task.template.child.code, made(0)))
+            found = self._compiled[task.task_id] = _Compiled(task.digest, made, _kind(task, made))
         return found
+
+
+def _kind(task: Task, arguments: ChildArguments) -> int:
+    return hash((task.template.child.code, arguments(0)))

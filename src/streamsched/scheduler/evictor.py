@@ -17,6 +17,7 @@ from streamsched.log.event_reader import EventReader
 from streamsched.log.port import Log, LogError, Record, TopicPartition
 from streamsched.log.topics import Topics
 from streamsched.runtime import metrics
+from streamsched.runtime.beats import HANGING_AFTER_S, INTERVAL
 from streamsched.runtime.clock import Clock
 from streamsched.runtime.eviction import evict
 from streamsched.runtime.records import Records
@@ -24,6 +25,8 @@ from streamsched.scheduler.failure_detector import FailureDetector
 
 READ: Final = 1_000
 """Beats read in one step."""
+_HUNG_MS: Final = 1000 * (HANGING_AFTER_S - 2 * INTERVAL)
+"""Age of a loop in its last beat from which it was silent because it hung: a process that died has told less."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,5 +81,6 @@ class Evictor:
             logger.warning("cannot evict silent %s %s (node %s): %s", dead.role, dead.name, dead.node_id, error)
             return False
         logger.warning("evicted %s %s (node %s), which fell silent", dead.role, dead.name, dead.node_id)
-        metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler")
+        hung = dead.loop_age >= _HUNG_MS
+        metrics.EVICTIONS.add(1, "worker" if dead.role == "worker" else "scheduler", "hanging" if hung else "silent")
         return True

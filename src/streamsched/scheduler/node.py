@@ -6,7 +6,7 @@ A decision changes the state only when it is read back. Until then its key is *i
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,15 +16,16 @@ from streamsched.domain.schedule import Schedule
 from streamsched.domain.task import Task
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec, Undecodable
-from streamsched.log.port import Append, LogError, Record, TransactionAborted, WriterFenced
+from streamsched.log.port import Append, LogError, Record, TopicPartition, TransactionAborted, WriterFenced
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning, eviction, metrics
 from streamsched.runtime.beats import HeartbeatSender, NodeStatus
 from streamsched.runtime.claim import Claim
-from streamsched.runtime.clock_check import Agreement, ClockCheck
+from streamsched.runtime.clock_check import WRONG_CLOCK, Agreement, ClockCheck
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
+from streamsched.scheduler import measures
 from streamsched.scheduler.barrier import Barrier
 from streamsched.scheduler.decider import Decider
 from streamsched.scheduler.decisions import Decision
@@ -89,8 +90,10 @@ class Scheduler:
         decided = self._decide()
         self.waiting()
         if self._me.clock.monotonic() >= self._next_flush:
-            self._next_flush = self._me.clock.monotonic() + FLUSH_INTERVAL_S
-            self.view.flush()
+            begun = self._me.clock.monotonic()
+            self._next_flush = begun + FLUSH_INTERVAL_S
+            if self.view.flush():
+                metrics.FLUSH_SECONDS.observe(self._me.clock.monotonic() - begun)
         return bool(read) or decided
 
     def until_due(self, now: int, at_most: float) -> float:
@@ -106,6 +109,32 @@ class Scheduler:
         """The id of this node in its beats."""
         return self._me.node_id
 
+    @property
+    def unready(self) -> str:
+        """Why it does not decide for all that is its own; empty if it does."""
+        if self.stopped:
+            return "it is about to stop"
+        if self._clock is Agreement.DIFFERS:
+            return "its clock differs from the log's"
+        if self._journal.unready:
+            return f"{len(self._journal.unready)} partitions of the journal are not folded to their end yet"
+        return self._ownership.unclaimed
+
+    @property
+    def deciding(self) -> frozenset[int]:
+        """The partitions of the journal that it decides for; any thread may ask."""
+        return frozenset(self._journal.ready)
+
+    @property
+    def folding(self) -> int:
+        """How many partitions of the journal it owns, and has not folded to their end yet."""
+        return len(self._journal.unready)
+
+    def behind(self, ends: Mapping[TopicPartition, int]) -> int:
+        """Return how many offsets of the journal it has not folded, up to these ends; any thread may ask."""
+        reader = self._journal.reader
+        return sum(max(0, end - reader.position(place)) for place, end in ends.items())
+
     def stop(self) -> None:
         """Hand all partitions over and leave the group."""
         self._ownership.leave()
@@ -118,7 +147,7 @@ class Scheduler:
         for key, state, event in self._journal.fold(read):
             decider = self._deciders[type(state)]
             if key in decider.in_flight:
-                decider.in_flight.landed(key, event.event_id)
+                decider.landed(key, state, event)
             touched[decider][key] = None  # a call less for each event
             if type(event) in decider.learns:
                 decider.learn(state, event)
@@ -152,7 +181,7 @@ class Scheduler:
         try:
             self._ownership.commit(appends + self._journal.letters_below(points), points)
             self._journal.committed(points)
-            metrics.DECISIONS.add(len(decided))
+            measures.note(decision for _, decision in decided)
         except (TransactionAborted, WriterFenced) as error:
             logger.warning("decisions put off: %s", error)
             for decider, decision in decided:
@@ -187,7 +216,7 @@ class Scheduler:
 
     def waiting(self) -> None:
         """Beat."""
-        state = "wrong clock" if self._clock is Agreement.DIFFERS else "running"
+        state = WRONG_CLOCK if self._clock is Agreement.DIFFERS else "running"
         self.heartbeats.beat(lambda: NodeStatus(state), state)
 
     def dropped(self, partitions: Collection[int]) -> None:

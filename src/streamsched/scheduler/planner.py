@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from streamsched.domain.events import TaskPlanned, TaskRefused
-from streamsched.domain.splitting import plan
+from streamsched.domain.limits import deadline_of
+from streamsched.domain.splitting import Plan, plan
 from streamsched.domain.task import Task
 from streamsched.domain.template import TemplateError
 from streamsched.domain.visible import visible
@@ -15,15 +19,18 @@ REASON_LIMIT: Final = 2_000
 """Characters of a reason: it may quote what was refused, and that may be as large as a record."""
 
 
-def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused:
-    """Decide what becomes of a request."""
+def plan_task(
+    task: Task, me: Identity, basis: int, keep: Callable[[Task, Plan], object] = lambda task, plan: None
+) -> TaskPlanned | TaskRefused:
+    """Decide what becomes of a request; ``keep`` gets its plan, if there is one."""
     try:
         if task.fault:
             return _refused(task, me, basis, task.fault)
         made = plan(task.template, task.params(match=True))
     except TemplateError as error:
         return _refused(task, me, basis, str(error))
-    return me.sign(
+    keep(task, made)
+    planned = me.sign(
         TaskPlanned,
         task_id=task.task_id,
         redrive=task.redrive,
@@ -34,6 +41,9 @@ def plan_task(task: Task, me: Identity, basis: int) -> TaskPlanned | TaskRefused
         fan_in=int(task.template.reduce is not None),
         split=made.split,
     )
+    if task.limits.deadline is not None:  # people have set one, or it was redriven
+        return planned
+    return replace(planned, deadline=deadline_of(task.template.deadline_ms, task.request.at, planned.at))
 
 
 def _refused(task: Task, me: Identity, basis: int, reason: str) -> TaskRefused:

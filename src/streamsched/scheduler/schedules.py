@@ -97,12 +97,12 @@ class ScheduleDecider(Decider):
             for fire in decided.fires
         }
         self._barrier.leave(schedule_id)
-        cancels = tuple(self._cancel(schedule, task_id) for task_id in decided.cancels)
+        cancels = tuple(self._cancel(schedule, task_id, kill=kill) for task_id, kill in decided.cancels.items())
         return self._decision(schedule_id, schedule, event, given=given, work=cancels)
 
-    def _cancel(self, schedule: Schedule, task_id: str) -> Append:
+    def _cancel(self, schedule: Schedule, task_id: str, *, kill: bool) -> Append:
         redrive, reason = schedule.running.get(task_id, 0), f"the next time of schedule {schedule.schedule_id} is due"
-        event = self._me.sign(e.TaskCancelRequested, task_id=task_id, redrive=redrive, reason=reason)
+        event = self._me.sign(e.TaskCancelRequested, task_id=task_id, redrive=redrive, reason=reason, kill=kill)
         return self._records.journal(event, task_id)
 
     def _backfill_decision(self, schedule: Schedule, backfill: Backfill, made: BackfillStep) -> Decision:

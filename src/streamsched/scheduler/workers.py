@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamsched.domain.events import NodeBeat
-from streamsched.domain.routing import Requirement
+from streamsched.domain.places import place_of
+from streamsched.domain.routing import PLAIN, Place, Requirement
 
 STALE_S: Final = 3.0
 """Seconds without a beat after which nothing is placed on a worker."""
@@ -17,13 +18,14 @@ KNOWN: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """A worker to place children on: its slots, the partitions that reach it, and what it announces to run."""
+    """A worker to place children on: its slots, the partitions that reach it, what it announces to run, and where."""
 
     node_id: str
     slots: int
     partitions: tuple[int, ...]
     name: str = ""
     modules: tuple[str, ...] | None = None
+    place: Place = PLAIN
 
 
 class Workers:
@@ -40,7 +42,8 @@ class Workers:
             self._beats.pop(node_id, None)
             capacity = None
         else:
-            capacity = Capacity(node_id, beat.slots, beat.partitions, beat.name, beat.modules)
+            place = place_of(beat)
+            capacity = Capacity(node_id, beat.slots, beat.partitions, beat.name, beat.modules, place)
             self._beats[node_id] = (now, capacity)
         if announced_by(before) != announced_by(capacity):
             self._able.clear()
@@ -61,11 +64,13 @@ class Workers:
             if len(self._able) >= KNOWN:
                 self._able.clear()
             found = self._able[requirement] = frozenset(
-                capacity.node_id for _, capacity in self._beats.values() if requirement.met_by(capacity.modules)
+                capacity.node_id
+                for _, capacity in self._beats.values()
+                if requirement.met_by(capacity.modules, capacity.place)
             )
         return found
 
 
-def announced_by(worker: Capacity | None) -> tuple[str, tuple[str, ...] | None] | None:
+def announced_by(worker: Capacity | None) -> tuple[str, tuple[str, ...] | None, Place] | None:
     """Return what a worker announces; when it changes, what was learnt of the worker is outdated."""
-    return None if worker is None else (worker.node_id, worker.modules)
+    return None if worker is None else (worker.node_id, worker.modules, worker.place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, Protocol, Self
 from streamsched.commands.request import AnyTemplate, Params
 from streamsched.domain.ids import EventIds
 from streamsched.domain.options import ReduceInput
+from streamsched.domain.routing import EVERYWHERE, Place, read_queue
 from streamsched.hosting.lookup import made
 from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
@@ -230,8 +231,18 @@ class Cluster:
             raise ValueError(f"there is no worker {name or 'left'}: {there}")
         return max(self._workers, key=lambda node: (node.name == name, node.pool.busy()))
 
-    def add_worker(self, *, slots: int | None = None, modules: Sequence[str] | None = None) -> str:
-        """Start a worker, and return its name. ``modules``: patterns of what it runs; by default everything."""
+    def add_worker(
+        self, *, slots: int | None = None, modules: Sequence[str] | None = None, queues: Sequence[str] = (),
+        labels: Mapping[str, str] | None = None,
+    ) -> str:  # fmt: skip
+        """Start a worker, and return its name.
+
+        ``modules``: patterns of what it runs. ``queues`` and ``labels``: as its options say them. By default it runs
+        everything.
+        """
+        place = EVERYWHERE
+        if queues or labels is not None:
+            place = Place(tuple(map(read_queue, queues)), tuple((labels or {}).items()))
         log, me = self._join("worker")
         outlet = Outlet(
             patterns=["*"], prefix=self._topics.prefix, look=lambda topic: lambda: made(log, topic),
@@ -243,7 +254,7 @@ class Cluster:
         )  # fmt: skip
         worker = Worker(
             log=log, topics=self._topics, codec=self._codec, pool=pool, me=me, slots=slots or self._slots,
-            pause=self.clock.advance, timing=TIMING, modules=modules, outlet=outlet,
+            pause=self.clock.advance, timing=TIMING, modules=modules, outlet=outlet, place=place,
         )  # fmt: skip
         self._workers.append(_WorkerNode(me.name, worker, pool))
         return me.name

@@ -17,6 +17,7 @@ from streamsched.log.codec import Codec
 from streamsched.log.core import Connection
 from streamsched.log.port import TopicPartition
 from streamsched.log.topics import Topics
+from streamsched.reach.direct import Direct
 from streamsched.runtime.clock import SystemClock
 from streamsched.runtime.identity import Identity
 from streamsched.view.store import MemoryStore, Store
@@ -62,17 +63,23 @@ class MemoryClient(Client):
     """The real client on such a site; where it waits for changes, the site's time passes."""
 
     def __init__(self, site: MemorySite) -> None:
-        self._session = MemorySession(site)
+        self._reach = self._direct = Direct(MemorySession(site))
+
+    @property
+    def session(self) -> Session:
+        """Its session."""
+        return self._direct.session
 
     def find(self, task_id: str) -> Task:
         """Return a task as it stands now. Raise NoSuchTask."""
-        return self._tasks.find(task_id)
+        return self._direct.tasks.find(task_id)
 
     def _wanted_schedule(
         self, schedule: WantedSchedule | Path | str, params: Params, schedule_id: str | None
     ) -> WantedSchedule:
         if not isinstance(schedule, WantedSchedule):
-            schedule = want_schedule(Path(schedule), params, now=self._session.me.clock.now(), schedule_id=schedule_id)
+            now = self.session.me.clock.now()
+            schedule = want_schedule(Path(schedule), params, now=now, schedule_id=schedule_id)
         return schedule
 
 

@@ -65,12 +65,18 @@ class Follower:
             if unwritten >= FLUSH_EVERY:
                 self.view.flush()
                 unwritten = 0
-        for place in places:
-            self.view.moved(place.partition, self._reader.position(place))
+        self.note_positions()
 
-    def poll(self, timeout: float) -> Iterator[tuple[Record, Event]]:
+    def note_positions(self) -> None:
+        """Note in the view how far each partition was read: records that are no events, and markers, move it too."""
+        noted = self.view.positions
+        for place in self._places:
+            if noted.get(place.partition) != (position := self._reader.position(place)):
+                self.view.moved(place.partition, position)
+
+    def poll(self, timeout: float, limit: int = BATCH) -> Iterator[tuple[Record, Event]]:
         """Fold the next records and yield them with their events; records that are not events are skipped."""
-        records = self._reader.poll(BATCH, timeout)
+        records = self._reader.poll(limit, timeout)
         new = {(partition, halt.offset) for partition, halt in self.halts.items()} - self._warned
         if new:
             self._warned |= new
@@ -95,6 +101,10 @@ class Follower:
                     f"it was written, and takes effect when its partition continues: {self.halts[place.partition]}"
                 )
             stall.check()
+
+    def behind(self, ends: Mapping[TopicPartition, int]) -> int:
+        """Return how many offsets it has not folded, up to these ends; any thread may ask."""
+        return sum(max(0, end - self._reader.position(place)) for place, end in ends.items())
 
     def close(self) -> None:
         """Stop reading; the view stays open."""

@@ -8,6 +8,8 @@
 ``c`` task 00 chunk     a piece of its table, as far as there are cells
 ``d`` task 00 child     what is known of one child
 ``i`` task 00 child     the entries of the page that begins with this child
+``w`` task 00 child     when this child, and those before it that have no such row, were first dispatched
+``g`` task 00           the groups of its failures, where there were any
 ``a`` task              its journal partition, while it has no terminal event
 ``s`` schedule          its state, with its journal partition
 ======================  ==============================================
@@ -27,8 +29,10 @@ import msgspec
 
 from streamsched.domain.backfill import Backfill, TaskStanding
 from streamsched.domain.bounds import LAST_ORDINAL
-from streamsched.domain.events import BackfillRequested, ScheduleSet, TaskRequested
-from streamsched.domain.phases import ChildState, Phase
+from streamsched.domain.events import BackfillRequested, ScheduleSet, Selector, TaskRequested
+from streamsched.domain.failure_groups import FailureGroup
+from streamsched.domain.limits import Limits
+from streamsched.domain.phases import ENDED, LIVE, ChildState, Hold, Phase
 from streamsched.domain.schedule import PendingTick, Schedule, ScheduleVersion
 from streamsched.domain.task import CHUNK, ChildDetail, Load, Task
 from streamsched.log.codec import Codec
@@ -38,9 +42,10 @@ from streamsched.view.store import Store
 Rows = dict[bytes, bytes | None]
 META: Final = b"m"
 _HEADER: Final = (
-    "phase", "redrive", "reason", "plan", "digest", "children", "first_undispatched", "live", "stopping",
+    "phase", "redrive", "reason", "plan", "digest", "children", "first_undispatched", "live", "told",
     "succeeded", "failed", "cancelled", "started_at", "finished_at", "busy_ms", "measured", "reopened", "void",
-    "refusal", "work", "work_end", "bound", "split", "fan_in", "pages",
+    "refusal", "work", "work_end", "bound", "split", "fan_in", "pages", "restart", "everything", "selector", "cursor",
+    "select_end", "left_failed", "left_cancelled", "marks", "hold", "hold_reason", "kill", "limits",
 )  # fmt: skip
 _SCHEDULE: Final = (
     "version", "cursor", "note", "left", "running", "waiting", "triggers", "last_trigger", "last_outcome", "counts",
@@ -50,6 +55,7 @@ _schedule_values: Any = attrgetter(*_SCHEDULE)
 _header_values: Any = attrgetter(*_HEADER)
 _encode = msgspec.msgpack.Encoder(enc_hook=array.tobytes).encode
 _decode = msgspec.msgpack.Decoder().decode
+_decode_groups = msgspec.msgpack.Decoder(dict[str, FailureGroup]).decode
 _decode_detail = msgspec.msgpack.Decoder(ChildDetail).decode
 
 
@@ -86,13 +92,18 @@ def task_rows(task: Task, codec: Codec, *, new: bool) -> Rows:
     details = task.details
     for child in task.touched:
         rows[prefix + child.to_bytes(4)] = _encode(details[child])
+    if task.failures.changed:
+        rows[task_key(b"g", task_id)] = _encode(task.failures)
     for first, entries in task.new_pages.items():
         rows[page_key(task_id, first)] = entries.encode()
+    prefix = task_key(b"w", task_id)
+    for last, at in task.new_dispatches.items():
+        rows[prefix + last.to_bytes(4)] = at.to_bytes(8)
     return rows
 
 
-def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | None:
-    """Read a task back. ``load`` counts its live children only if the task is active and not yet counted."""
+def load_header(store: Store, codec: Codec, task_id: str, load: Load) -> Task | None:
+    """Read a task back without its children."""
     header = store.get(task_key(b"t", task_id))
     request = store.get(task_key(b"q", task_id))
     if header is None or request is None:
@@ -100,8 +111,21 @@ def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | No
     task = Task(cast(TaskRequested, codec.decode(_stored(request))), load)
     for name, value in zip(_HEADER, _decode(header), strict=True):
         setattr(task, name, value)
-    task.phase = Phase(task.phase)
+    task.phase, task.hold = Phase(task.phase), Hold(task.hold)
     task.pages = array("I", cast(bytes, task.pages))
+    task.selector = msgspec.convert(task.selector, Selector | None)
+    task.limits = msgspec.convert(task.limits, Limits)
+    return task
+
+
+def load_task(store: Store, codec: Codec, task_id: str, load: Load) -> Task | None:
+    """Read a task back. ``load`` counts its live children only if the task is active and not yet counted."""
+    task = load_header(store, codec, task_id, load)
+    if task is None:
+        return None
+    groups = store.get(task_key(b"g", task_id))
+    if groups is not None:
+        task.failures.update(_decode_groups(groups))
     for _, piece in store.scan(task_key(b"c", task_id)):
         task.table.frombytes(piece)
     task.cells = len(task.table)
@@ -157,11 +181,24 @@ def load_standing(store: Store, task_id: str) -> TaskStanding | None:
     return TaskStanding(Phase(phase), redrive)
 
 
+def load_detail(store: Store, task_id: str, child: int) -> ChildDetail | None:
+    """Read the stored detail of one child."""
+    row = store.get(task_key(b"d", task_id) + child.to_bytes(4))
+    return None if row is None else _decode_detail(row)
+
+
 def load_details(store: Store, task_id: str, first: int = 0) -> Iterator[tuple[int, ChildDetail]]:
     """Yield the stored details of a task's children in order, from child ``first`` on."""
     prefix = task_key(b"d", task_id)
     for key, value in store.scan(prefix, prefix + first.to_bytes(4)):
         yield int.from_bytes(key[len(prefix) :]), _decode_detail(value)
+
+
+def load_dispatches(store: Store, task_id: str, first: int) -> Iterator[tuple[int, int]]:
+    """Yield when children were dispatched for the first time, from child ``first`` on: up to which child, and when."""
+    prefix = task_key(b"w", task_id)
+    for key, value in store.scan(prefix, prefix + first.to_bytes(4)):
+        yield int.from_bytes(key[len(prefix) :]), int.from_bytes(value)
 
 
 class Row(NamedTuple):
@@ -187,8 +224,12 @@ def explain(key: bytes, value: bytes) -> Row:
         told = {"schedule": rest.decode(errors="replace"), "journal partition": home, "versions": len(timeline)}
         told["backfill"] = None if backfill is None else backfill[1:]
         return Row("", None, {**told, **dict(zip(_SCHEDULE, values, strict=True))})
+    if kind == b"g":
+        return Row(task_id, None, {f"failures {key}": group for key, group in _decode(value).items()})
     if kind == b"i":
         return Row(task_id, number, {"entries": value.decode(errors="replace")})
+    if kind == b"w":
+        return Row(task_id, number, {"dispatched for the first time, with those before it": int.from_bytes(value)})
     if kind == b"q":
         return Row(task_id, None, {"request": value.hex()})
     if kind == b"c":
@@ -214,13 +255,16 @@ def _cell(cell: int) -> str:
 def _load_open_children(task: Task, store: Store) -> None:
     """Load what is kept in memory for children that have not ended. A task whose ending is certain has none of them."""
     for child in range(task.cells):
-        if task.state_of(child) in (ChildState.RUNNING, ChildState.STOPPING):
+        if task.state_of(child) in LIVE:
             chunk = child // CHUNK
             task.live_chunks[chunk] = task.live_chunks.get(chunk, 0) + 1
             task.load[task.partition_of(child)] += 1
+            task.placed[task.partition_of(child)] += 1
+        elif task.is_revived(child):
+            task.again[child // CHUNK] = task.again.get(child // CHUNK, 0) + 1
     for child, detail in load_details(store, task.task_id):
         state = task.state_of(child)
-        if state < ChildState.SUCCEEDED:
+        if state not in ENDED and not task.is_revived(child):
             task.details[child] = detail
         if state is ChildState.DUE:
             task.due.append((detail.due, child))

@@ -7,29 +7,33 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, cast
 
 from streamsched.domain.backfill import TaskStanding
 from streamsched.domain.events import (
     OF_SCHEDULE,
+    ChildrenDispatched,
     Event,
     OfSchedule,
     PartitionReset,
     RecordSetAside,
+    Release,
     TaskPlanProgressed,
     TaskRedriven,
 )
 from streamsched.domain.evolve import evolve
-from streamsched.domain.phases import ChildState
 from streamsched.domain.schedule import Schedule, evolve_schedule
 from streamsched.domain.task import ChildDetail, Load, Task
 from streamsched.log.codec import Codec
 from streamsched.view.rows import (
     META,
     active_key,
+    load_detail,
     load_details,
+    load_dispatches,
+    load_header,
     load_schedule,
     load_standing,
     load_task,
@@ -41,7 +45,7 @@ from streamsched.view.rows import (
 )
 from streamsched.view.store import MemoryStore, RocksStore, Store
 
-FORMAT: Final = "streamsched view 7"
+FORMAT: Final = "streamsched view 10"
 PAGES: Final = 8 * 1024 * 1024
 """Characters of pages that wait in memory for the next write; beyond, it is made at once."""
 logger = logging.getLogger(__name__)
@@ -93,21 +97,35 @@ class View:
         task_id = getattr(event, "task_id", "")
         task = self.active.get(task_id) or self.task(task_id)
         if kind is TaskRedriven and task is not None and task.terminal:
-            task = self._recalled(task, everything=cast(TaskRedriven, event).scope == "all")
+            task = self._recalled(task)
+        elif kind is ChildrenDispatched and task is not None and task.again:
+            self.bring_back(task, cast(ChildrenDispatched, event).releases)
         elif kind is TaskPlanProgressed:
             self._pages += len(cast(TaskPlanProgressed, event).entries)
         return self._fold(task, event, partition)
 
-    def _recalled(self, task: Task, *, everything: bool) -> Task | None:
-        """Load the details of an ended task's children that may run again."""
+    def _recalled(self, task: Task) -> Task | None:
+        """Load an ended task, with the details of its split child and its reduce."""
         self.flush()
         recalled = load_task(self._store, self._codec, task.task_id, self.load)
         if recalled is not None:
-            for child, detail in load_details(self._store, task.task_id):
-                again = everything and child >= recalled.split
-                if again or recalled.state_of(child) is not ChildState.SUCCEEDED or child >= recalled.work_end:
-                    recalled.details[child] = detail
+            for child in (*range(recalled.split), *range(recalled.work_end, recalled.cells)):
+                recalled.details[child] = self.known_of(recalled, child)
         return recalled
+
+    def known_of(self, task: Task, child: int) -> ChildDetail:
+        """Return what is known of a child, in memory or in the store, which has none that was never dispatched."""
+        known = task.details.get(child)
+        if known is None and task.ordinal_of(child):
+            known = load_detail(self._store, task.task_id, child)
+        return known or ChildDetail()
+
+    def bring_back(self, task: Task, releases: Iterable[Release]) -> None:
+        """Have the details of revived children in memory, for these releases."""
+        for release in releases:
+            for child in range(release.first, min(release.last + 1, task.cells)):
+                if task.is_revived(child):
+                    task.bring_back(child, self.known_of(task, child))
 
     def _fold_schedule(self, event: OfSchedule, partition: int) -> Schedule | None:
         schedule_id = event.schedule_id
@@ -145,10 +163,24 @@ class View:
         self.flush()
         return [key[1:-1].decode() for key, _ in self._store.scan(b"t")]
 
+    def headers(self) -> Iterator[Task]:
+        """Yield all tasks, without the children of those that are not in memory."""
+        return filter(None, map(self.header, self.task_ids()))
+
+    def header(self, task_id: str) -> Task | None:
+        """Return a task, without its children where it is not in memory."""
+        found = self.active.get(task_id) or self._dirty.get(task_id)
+        return found or load_header(self._store, self._codec, task_id, Load())
+
     def details(self, task_id: str, first: int = 0) -> Iterator[tuple[int, ChildDetail]]:
         """Yield the stored details of a task's children in order, from child ``first`` on."""
         self.flush()
         return load_details(self._store, task_id, first)
+
+    def dispatches(self, task_id: str, first: int) -> Iterator[tuple[int, int]]:
+        """Yield when a task's children were first dispatched, from child ``first`` on: up to which child, and when."""
+        self.flush()
+        return load_dispatches(self._store, task_id, first)
 
     def page(self, task: Task, first: int) -> str | None:
         """Return the entries of a page, a line for each child; None where there is none."""
@@ -163,10 +195,10 @@ class View:
         self.flush()
         return next((found for index, found in load_details(self._store, task_id, child) if index == child), None)
 
-    def flush(self) -> None:
-        """Write everything that changed, and the positions, in one batch."""
+    def flush(self) -> bool:
+        """Write everything that changed, and the positions, in one batch; return whether there was anything."""
         if not self._moved and not self._dirty:
-            return
+            return False
         rows: dict[bytes, bytes | None] = {}
         for task_id, task in self._dirty.items():
             rows |= task_rows(task, self._codec, new=task_id in self._new)
@@ -184,6 +216,7 @@ class View:
         self._changed_schedules.clear()
         self._moved.clear()
         self._pages = 0
+        return True
 
     def close(self) -> bool:
         """Write what is left and close the store; return whether all could be written."""

@@ -8,7 +8,7 @@ move the partitions. Children of a revoked partition stay in it, for the next ow
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ from streamsched.domain.events import Why
 from streamsched.log.port import AppendRefused
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import WorkerState, transition
-from streamsched.worker import jobs
+from streamsched.worker import jobs, told
 from streamsched.worker.fitness import Fitness
 from streamsched.worker.intents import EndingKind, Outcome, StopIntent, outcome_of
 from streamsched.worker.kill_reason import protocol_error
@@ -24,7 +24,7 @@ from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.outlet import Outlet
 from streamsched.worker.pending import Child, ReadyQueue
 from streamsched.worker.progress import NOTHING, Unsaved
-from streamsched.worker.recovery import Recovery
+from streamsched.worker.recovery import Recovery, handed_over
 from streamsched.worker.settlement import Settlement
 from streamsched.worker.timing import WorkerTiming
 
@@ -88,8 +88,12 @@ class Children:
         handler = child.work.handler
         if self._wanted:
             self.stop(child, self._wanted, "its worker drains")
-        elif (handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler))) or (
-            child.work.options is not None and (why := self._fitness.unknown(child.work))
+        elif (
+            (handler not in self._fitness.allowed and (why := self._fitness.lack(child.work.task_id, handler)))
+            or (child.work.options is not None and (why := self._fitness.unknown(child.work)))
+            or (
+                (child.work.terms is not None or self._fitness.chooses) and (why := self._fitness.misplaced(child.work))
+            )
         ):
             self._resolve(child, EndingKind.LACKING, why=why)
         elif not self._recovery.hold_back(child):
@@ -102,9 +106,13 @@ class Children:
             return
         self._recovery.advance(room)
         if not self._recovery.claims_worker:
-            self._submit(self._ready.take(room))
+            self._submit(self._ready.take(room, self._in_slots))
         elif self._pool.busy() == 0 and (child := self._recovery.next_alone()):
             self._submit([child])
+
+    def _in_slots(self) -> Iterator[Child]:
+        """Yield the children that run in a slot now, of all that the pool holds."""
+        return (child for each in self._pool.running() if (child := self.running.get(each.key)) is not None)
 
     def _submit(self, children: Sequence[Child]) -> None:
         submitted = []
@@ -236,7 +244,8 @@ class Children:
 
     def refused(self, child: Child, error: AppendRefused) -> None:
         """Fail a child of which the log refuses a record, with its durable state, whatever else was to become of it."""
-        logger.warning("child %d of %s fails: %s", child.work.child, child.work.task_id, error)
+        fields = told.whose(child, self._me.name)
+        logger.warning("child %d of %s fails: %s", fields["child"], child.work.task_id, error, extra=fields)
         if child.key is not None:
             self._pool.kill([child.key])
             del self.running[child.key]
@@ -275,13 +284,16 @@ class Children:
             case Outcome.COMPLETE:  # first, as most do
                 settlement.ended(child, outcomes.completed(child, news))
             case Outcome.START:
-                if not self._recovery.hold_back(child):
+                if child.gone:  # a later record has replaced it while the pool had its job
+                    settlement.ended(child)
+                elif not self._recovery.hold_back(child):
                     self._ready.put_back(child)
             case Outcome.RETURN:
                 reason = child.reason if why is None else "its worker cannot run it"
                 settlement.ended(child, outcomes.returned(child, reason, why))
             case Outcome.FAIL:
-                settlement.ended(child, outcomes.failed(child, news))
+                settlement.ended(child, failure := outcomes.failed(child, news))
+                told.failed(child, failure)
             case Outcome.CANCEL:
                 began = ending is not EndingKind.UNBEGUN and news is not None
                 started_at = outcomes.right(news.started_at) if began else self._me.clock.now()
@@ -290,8 +302,9 @@ class Children:
                 settlement.note(child, outcomes.yielded(child, child.reason))
                 if child.unsaved.state is not None:
                     settlement.checkpoint(child)
+                else:
+                    settlement.recover(child, handed_over(child))
                 child.gone = True
             case Outcome.LEAVE:
                 child.gone = True
-                if child.inherited:  # the next owner, who sees a release, would start it uncounted
-                    settlement.recover(child)
+                settlement.recover(child, handed_over(child))  # the next owner, who sees a release, counts nothing

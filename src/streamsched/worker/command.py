@@ -214,8 +214,8 @@ def failure(
         kind, how = f"Signal{_signal_name(-status)}", _how(status)
     else:
         kind, how = f"Exit{status}", _how(status)
-    # A class of its own, so that ``retry.non_retryable`` can name it.
-    made: type[CommandFailed] = type(kind, (CommandFailed,), {"__module__": "streamsched"})
+    # A class of its own, so that templates can name it.
+    made: type[CommandFailed] = type(kind, (CommandFailed,), {"__module__": "streamsched", "exit_code": status})
     return made(f"the program {program} {how}{said}", retryable=named != FAIL)
 
 

@@ -22,12 +22,16 @@ def read_arguments(job: Job) -> dict[str, Any]:
 
 
 class Outcome(NamedTuple):
-    """How an attempt went: it returned, failed (``lack``: it could not begin here), or stopped on request."""
+    """How an attempt went: it returned, failed (``lack``: it could not begin here), or stopped on request.
+
+    ``output``: the end of what it had printed, where it failed.
+    """
 
     result: str | None = None
     failure: errors.ErrorReport | None = None
     lack: Lack = ""
     stopped: bool = False
+    output: str = ""
 
 
 def raised(error: BaseException, *, begun: bool, may_stop: bool) -> Outcome:
@@ -45,7 +49,7 @@ def ending_of(
     if outcome.failure is not None:
         return JobFailed(
             key=key, started_at=began_at, finished_at=ended_at, reason="error", state=state, lack=outcome.lack,
-            covered=covered, **outcome.failure._asdict(),
+            covered=covered, output=outcome.output, **outcome.failure._asdict(),
         )  # fmt: skip
     if outcome.stopped:
         return JobStopped(key=key, started_at=began_at, finished_at=ended_at, state=state, covered=covered)

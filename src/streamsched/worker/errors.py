@@ -6,8 +6,10 @@ import sys
 from math import inf, isnan, nan
 from typing import Any, Final, NamedTuple
 
+from streamsched.domain.fingerprint import fingerprint
 from streamsched.domain.kinds import names_of
 from streamsched.worker import traces
+from streamsched.worker.frames import user_frames
 from streamsched.worker.jobs import Lack
 
 SANE_RECURSION: Final = 500  # frames
@@ -74,6 +76,9 @@ class CommandNotFound(HandlerNotFound):
 class CommandFailed(ChildError):
     """A program did not end well; its subclasses are named after its end, as ``Exit3`` and ``SignalSIGSEGV``."""
 
+    exit_code: int | None = None
+    """Its exit code, or a signal's number below 0; None where it was not even started."""
+
 
 class BadArguments(NonRetryable):
     """The arguments are not a JSON object, or not what the handler's annotations say."""
@@ -113,6 +118,9 @@ class ErrorReport(NamedTuple):
     retryable: bool
     delay_ms: int | None
     error_types: tuple[str, ...]
+    exit_code: int | None = None
+    fingerprint: str = ""
+    frames: tuple[str, ...] = ()
 
 
 def describe(error: BaseException) -> ErrorReport:
@@ -131,9 +139,18 @@ def describe(error: BaseException) -> ErrorReport:
     remarks = ""
     if traces.is_a(error, ChildError):
         retryable, delay_ms, remarks = _wishes(error)
-    shown = "" if any(traces.is_a(error, own) for own in _WITHOUT_FRAMES) else traces.trace_of(error, frames)
-    types = names_of(type(error)) if retryable else ()  # they decide on another attempt, and on nothing else
-    return ErrorReport(traces.name_of(error), traces.message_of(error), shown + remarks, retryable, delay_ms, types)
+    bare = any(traces.is_a(error, own) for own in _WITHOUT_FRAMES)
+    shown = "" if bare else traces.trace_of(error, frames)
+    types, message, told = names_of(type(error)), traces.message_of(error), () if bare else user_frames(frames)
+    return ErrorReport(
+        traces.name_of(error), message, shown + remarks, retryable, delay_ms, types,
+        exit_code=_exit_code(error), fingerprint=fingerprint(types[0], told, message), frames=told,
+    )  # fmt: skip
+
+
+def _exit_code(error: BaseException) -> int | None:
+    code = _attribute(error, "exit_code") if traces.is_a(error, CommandFailed) else None
+    return code if type(code) is int and -256 <= code < 1 << 32 else None
 
 
 def _wishes(error: BaseException) -> tuple[bool, int | None, str]:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from streamsched.worker.context import AnyOutbox
     from streamsched.worker.lane import Lane
     from streamsched.worker.lanes import Lanes
+    from streamsched.worker.spans import Spans
 
 FLUSH_AFTER_NS: Final = 2_000_000
 WORK: Final = "work"  # as in domain.options, which few executors import, and so the next
@@ -61,6 +62,13 @@ class Executor:
         self._cold = False  # another setup than this executor's is wanted
         self._pid = os.getpid()
         self._began = 0
+        self.spans: Spans | None = None
+        self._perform: Callable[[ChildContext, Job], Outcome | None] = self._outcome_of
+
+    def trace(self, spans: Spans) -> None:
+        """Run each attempt in a span."""
+        self.spans = spans
+        self._perform = spans.around(self._outcome_of)
 
     # --- the main thread: handlers ---
 
@@ -119,7 +127,7 @@ class Executor:
         context, output = self._desk.context, self._output
         assert context is not None  # noqa: S101 - _next made it
         output.begin(job.task_id, context.child_index if context.stage == WORK else context.stage, job.attempt)
-        outcome = self._outcome_of(context, job)
+        outcome = self._perform(context, job)
         if os.getpid() != self._pid:
             copies.end(None)
         if outcome is None:
@@ -235,6 +243,9 @@ class Executor:
     def end(self, job: Job, context: ChildContext, outcome: Outcome, began: int, wall: int) -> None:
         """Keep the ending of a job in the page until it is sent."""
         desk = self._desk
+        if outcome.failure is not None:
+            name = context.child_index if context.stage == WORK else context.stage
+            outcome = outcome._replace(output=self._output.tail(job.task_id, name, job.attempt))
         began_at, ended_at = (wall + began) // 1_000_000, (wall + _monotonic_ns()) // 1_000_000
         with desk.lock:
             # From here on the other thread tells of no checkpoint, so the ending must: nothing comes after

@@ -8,7 +8,8 @@ from typing import Final
 
 from streamsched.domain.events import ChildCreated, Why
 from streamsched.domain.options import read_options
-from streamsched.domain.routing import requirement_of
+from streamsched.domain.places import pairs_of
+from streamsched.domain.routing import PLAIN, Place, label_text, queue_text, requirement_of
 from streamsched.runtime.backoff import Backoff
 from streamsched.runtime.identity import Identity
 from streamsched.worker.handlers import refusal
@@ -26,11 +27,16 @@ class Fitness:
     """Gives back the children that this worker was sent but cannot run; that counts no attempt.
 
     ``modules`` are the patterns that it allows; None allows all. ``own``: tasks that no other worker runs; their
-    children fail if they cannot run here.
+    children fail if they cannot run here. ``place``: the queues that it serves, and its labels.
     """
 
-    def __init__(self, *, modules: Sequence[str] | None, me: Identity, own: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, *, modules: Sequence[str] | None, me: Identity, own: frozenset[str] = frozenset(), place: Place = PLAIN
+    ) -> None:
         self.modules = None if modules is None else tuple(modules)
+        self.place = place
+        self.chooses = not place.serves("")
+        """Whether even a child without terms may be of another queue."""
         self._me = me
         self._own = own
         self.allowed: set[str] = set()
@@ -48,6 +54,18 @@ class Fitness:
         if task_id in self._own:
             return None  # its executor says it
         return Why("module", refusal(handler, requirement.module, self.modules), self._me.node_id, 0, False)
+
+    def misplaced(self, work: ChildCreated) -> Why | None:
+        """Return why a child is not for this worker: it serves another queue, or lacks a label; None: it is."""
+        queue, needs = ("", ()) if work.terms is None else (work.terms.queue, pairs_of(work.terms.needs))
+        if not self.place.serves(queue):
+            serves = ", ".join(map(queue_text, self.place.queues)) or queue_text("")
+            code, detail = "queue", f"this worker serves the queue {serves}, not {queue_text(queue)}"
+        elif (label := self.place.lacking(needs)) is not None:
+            code, detail = "label", f"this worker does not have the label {label_text(label)}"
+        else:
+            return None
+        return None if work.task_id in self._own else Why(code, detail, self._me.node_id, 0, False)
 
     def unknown(self, work: ChildCreated) -> Why | None:
         """Return why a child with options cannot run here: a newer version made them, or its setup; None: it can."""

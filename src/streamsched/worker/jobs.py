@@ -26,6 +26,10 @@ Message = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
 Traceback = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
 Lack = Literal["", "module", "import", "version"]
 ErrorTypes = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=200)], ...], msgspec.Meta(max_length=16)]
+ExitCode = Annotated[int, msgspec.Meta(ge=-256, lt=1 << 32)]
+Fingerprint = Annotated[str, msgspec.Meta(max_length=64, pattern="^[0-9a-f]*$")]
+Frames = Annotated[tuple[Annotated[str, msgspec.Meta(max_length=300)], ...], msgspec.Meta(max_length=16)]
+Printed = Annotated[str, msgspec.Meta(max_length=4 * 1024)]
 Topic = Annotated[str, msgspec.Meta(max_length=249)]
 Body = Annotated[bytes, msgspec.Meta(max_length=2 * 1024 * 1024)]
 HeaderName = Annotated[str, msgspec.Meta(max_length=1024)]
@@ -54,6 +58,8 @@ class Job(msgspec.Struct, frozen=True, array_like=True, gc=False):
     heartbeat_ms: int
     options: str | None = None
     """What its executor must know beside the handler (``domain.options``)."""
+    trace: str | None = None
+    """The W3C traceparent that its task was submitted with."""
 
 
 RECORD_OVERHEAD: Final = 128
@@ -138,8 +144,8 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     """The attempt failed: the handler raised, broke a limit, or took its process down with it.
 
     ``delay_ms`` is the wait before the next attempt, where the error named one. ``state`` as in ``JobCompleted``,
-    ``covered`` as in ``JobCheckpointed``, ``error_types`` as in ``Cause``. ``lack``: the handler did not even begin,
-    for this worker cannot run it (a code of ``events.Why``).
+    ``covered`` as in ``JobCheckpointed``; ``error_types``, ``exit_code``, ``fingerprint`` and ``frames`` as in
+    ``Cause``. ``lack``: the handler did not even begin, for this worker cannot run it (a code of ``events.Why``).
     """
 
     key: Key
@@ -155,6 +161,11 @@ class JobFailed(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=F
     error_types: ErrorTypes = ()
     lack: Lack = ""
     covered: Number = 0
+    exit_code: ExitCode | None = None
+    fingerprint: Fingerprint = ""
+    frames: Frames = ()
+    output: Printed = ""
+    """The end of what it had printed."""
 
 
 class JobStopped(msgspec.Struct, frozen=True, array_like=True, kw_only=True, gc=False, tag="stopped"):

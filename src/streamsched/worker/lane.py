@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakSet
 
 from streamsched.worker.async_context import AsyncChildContext
@@ -16,6 +16,11 @@ from streamsched.worker.endings import Outcome
 from streamsched.worker.jobs import Job, TopicTold
 from streamsched.worker.page import Page
 from streamsched.worker.voices import Voice
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
+    from streamsched.worker.spans import Spans
 
 LEFT_S: Final = 1.0
 """Seconds that tasks have to end which a child left behind, when they are cancelled."""
@@ -26,6 +31,8 @@ _monotonic_ns = time.monotonic_ns
 
 class Host(Protocol):
     """What an executor does for its lanes."""
+
+    spans: Spans | None
 
     def given(self, context: ChildContext, job: Job) -> AbstractContextManager[tuple[Job, tuple[Any, ...]]]:
         """Return the job with its arguments filled in, and what its handler gets behind the context."""
@@ -69,6 +76,7 @@ class Lane:
         self.news = asyncio.Event()
         self.context: AsyncChildContext
         self.voice: Voice
+        self.span: Span | None = None
 
     def heartbeat(self) -> None:
         """Touch the page."""

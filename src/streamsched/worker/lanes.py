@@ -112,6 +112,8 @@ class Lanes:
         variables = copy_context()
         variables.run(VOICE.set, lane.voice)
         variables.run(LANE.set, lane)
+        if self.host.spans is not None:
+            lane.span = self.host.spans.enter(variables, context, job)
         lane.task = self._loop.create_task(self._run(lane), context=variables)
 
     def _fill(self) -> None:
@@ -127,6 +129,8 @@ class Lanes:
         outcome = await self._outcome_of(lane)
         if os.getpid() != self._pid:
             copies.end(None)
+        if self.host.spans is not None and lane.span is not None:
+            self.host.spans.end(lane.span, outcome)
         replace = not await end_all(lane)
         took = _monotonic_ns() - lane.began
         if len(self.running) == 1:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from streamsched.domain.routing import PLAIN, Place
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec
 from streamsched.log.port import LogError, TopicPartition
@@ -53,13 +54,13 @@ class Worker:
     def __init__(
         self, *, log: LogAdapter, topics: Topics, codec: Codec, pool: jobs.Pool, me: Identity, slots: int,
         pause: Callable[[float], None], timing: WorkerTiming = DEFAULT, modules: Sequence[str] | None = None,
-        own: frozenset[str] = frozenset(), outlet: Outlet = CLOSED,
+        own: frozenset[str] = frozenset(), outlet: Outlet = CLOSED, place: Place = PLAIN,
     ) -> None:  # fmt: skip
         """Build it from the ports of ``log`` and the node's parts.
 
         ``modules``: patterns of the modules it may run (``domain.routing``); None allows all. ``own``: tasks that only
         this worker runs: their children fail where they cannot run here. ``pause`` sleeps for so many seconds.
-        ``outlet``: the topics that handlers may write to.
+        ``outlet``: the topics that handlers may write to. ``place``: the queues that it serves, and its labels.
         """
         self._log = log
         self._topics = topics
@@ -69,7 +70,7 @@ class Worker:
         self._me = me = replace(me, clock=self._clock)
         self._slots = slots
         self._timing = timing
-        self._fitness = Fitness(modules=modules, me=me, own=own)
+        self._fitness = Fitness(modules=modules, me=me, own=own, place=place)
         self._outcomes = Outcomes(me, self._clock)
         self._owned: dict[int, OwnedPartition] = {}
         self._late: list[jobs.News] = []
@@ -114,6 +115,17 @@ class Worker:
     def stopped(self) -> bool:
         """Whether the drain is over; call ``stop`` then."""
         return self._children.state is WorkerState.STOPPED
+
+    @property
+    def unready(self) -> str:
+        """Why it does not work on all that is its own; empty if it does."""
+        state = self._children.state
+        return self._ownership.unclaimed if state is WorkerState.RUNNING else f"it is {state}"
+
+    @property
+    def owned(self) -> int:
+        """How many partitions of the work log it owns."""
+        return len(self._owned)
 
     def drain(self) -> None:
         """Begin to stop gracefully; called again, stop now. May be called from a signal handler."""
@@ -222,7 +234,8 @@ class Worker:
         metrics.CHILDREN_LIVE.set(pending)
         metrics.SLOTS.set(self._slots - free, "used")
         metrics.SLOTS.set(free, "free")
-        return NodeStatus(self._children.state, self._slots, free, pending, running, self._fitness.modules)
+        fitness = self._fitness
+        return NodeStatus(self._children.state, self._slots, free, pending, running, fitness.modules, fitness.place)
 
     # --- partition handler ------------------------------------------------------------------------------------------
 

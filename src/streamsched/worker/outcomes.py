@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from streamsched.domain import events as e
+from streamsched.domain.failure_rules import WORKER_LOST
+from streamsched.domain.ids import CAUSES, writer_level
 from streamsched.domain.options import index_of
 from streamsched.domain.validation import validate
 from streamsched.log.event_reader import blame
@@ -14,6 +16,7 @@ from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import E, Identity
 from streamsched.worker.jobs import Emitted, Job, JobCompleted, JobFailed, Running
 from streamsched.worker.pending import Child
+from streamsched.worker.recovery import BEGAN_ALONE, handed_over
 
 
 class Outcomes:
@@ -29,7 +32,7 @@ class Outcomes:
         sequence, state = child.latest
         return Job(
             key, work.task_id, work.child, child.attempt, work.handler, work.args, state, sequence, child.token,
-            work.timeout, work.heartbeat, work.options,
+            work.timeout, work.heartbeat, work.options, work.traceparent,
         )  # fmt: skip
 
     def started(self, child: Child) -> e.ChildStarted:
@@ -55,22 +58,22 @@ class Outcomes:
         )  # fmt: skip
 
     def failed(self, child: Child, news: JobFailed) -> e.ChildFailed:
-        """Make the event of a failed attempt, with its last state."""
+        """Make the event of a failed attempt, with its last state, and its cause where the scheduler can read that."""
         sequence, state = child.latest
+        is_read = writer_level(child.work.event_id) >= CAUSES
         return self._sign(
             e.ChildFailed, child, started_at=self.right(news.started_at), sequence=sequence, state=state,
             reason=news.reason, error_type=news.error_type, message=news.message, traceback=news.traceback,
             retryable=news.retryable, delay=news.delay_ms,
-            cause=e.Cause(news.error_types) if news.error_types else None,
+            cause=_cause(news) if is_read else None, output=news.output or None if is_read else None,
         )  # fmt: skip
 
     def worker_lost(self, child: Child) -> e.ChildFailed:
         """Fail it: it took down one worker after another, the last one while it ran alone."""
         return self._sign(
             e.ChildFailed, child, started_at=self._me.clock.now(), sequence=child.sequence, state=child.state,
-            reason="worker_lost", error_type="WorkerLost", traceback="", retryable=False, delay=None,
-            message=f"its worker died {child.recoveries + child.inherited} times while it ran, "
-            "the last time with nothing beside it",
+            reason=WORKER_LOST, error_type="WorkerLost", traceback="", retryable=False, delay=None,
+            message=f"its worker died {BEGAN_ALONE} times while it held this child, the last time running nothing else",
         )  # fmt: skip
 
     def refused(self, child: Child, error: AppendRefused) -> e.ChildFailed:
@@ -103,7 +106,7 @@ class Outcomes:
     def returned(self, child: Child, reason: str, why: e.Why | None = None) -> e.ChildReturned:
         """Make the event that returns a child with its last state: it does not run here (any more)."""
         sequence, state = child.latest
-        recoveries = child.recoveries + child.inherited if child.unsaved.state is None else 0
+        recoveries = handed_over(child) if child.unsaved.state is None else 0
         return self._sign(
             e.ChildReturned, child, sequence=sequence, state=state, recoveries=recoveries, reason=reason, why=why
         )  # fmt: skip
@@ -143,3 +146,10 @@ class Outcomes:
             cls, task_id=work.task_id, child=work.child, ordinal=work.ordinal, attempt=child.attempt, token=child.token,
             **fields,
         )  # fmt: skip
+
+
+def _cause(news: JobFailed) -> e.Cause | None:
+    """Return what is told of the error itself; None where the pool ended the job."""
+    if not news.error_types:
+        return None
+    return e.Cause(news.error_types, news.exit_code, news.fingerprint, news.frames)

@@ -5,17 +5,14 @@ What is not written yet lies in memory that the pool shares, so that it outlives
 
 from __future__ import annotations
 
-import _thread
 import re
-import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
 from streamsched.worker.sink import Sink
-from streamsched.worker.voices import PREFIX_BYTES, VOICE, Voice, new_key, prefix_of
+from streamsched.worker.voices import PREFIX_BYTES, Voice, Voices, prefix_of
 
 CHUNK_BYTES: Final = 4096  # a pipe takes so much at once: lines of executors do not mix; also the longest line
 TEXT_BYTES: Final = 64 * 1024
@@ -26,9 +23,6 @@ _ROOMY: Final = TEXT_BYTES - CHUNK_BYTES  # below it there is room for a line
 _END_BITS: Final = 32
 _END_MASK: Final = (1 << _END_BITS) - 1
 _RETURNS: Final = re.compile(rb"\n?\r+\n?")
-_time_ns = time.time_ns
-_ident = threading.get_ident
-_thread_count = _thread._count  # noqa: SLF001 - active_count() takes a lock
 _PLAIN, _CAREFUL, _BUSY = range(3)  # may ``write_text`` go the short way; is another write under way
 
 
@@ -43,14 +37,10 @@ class Output:
 
     def __init__(self, sink: Sink, memory: memoryview | None = None) -> None:
         self._sink = sink
-        self._who: tuple[str, int | str, int] = ("", 0, 0)
-        self._millis = self._second = -1
-        self._date = self._stamp = self._started = b""  # the last is the begin of lines in this millisecond
         self._through = False
-        self._threads = -1  # not counted yet
-        self._ours: frozenset[int] = frozenset()
-        self._left: dict[int, bytes] = {}  # threads that ended children left behind, with the prefix of their child
-        self._speaker = _ident
+        self._voices = voices = Voices()
+        self._head = voices.head
+        self._speaker = threading.get_ident
         self._prepare(memory)
 
     def _prepare(self, memory: memoryview | None) -> None:
@@ -66,17 +56,7 @@ class Output:
 
     def begin(self, task_id: str, child: int | str, attempt: int) -> None:
         """Set whose output comes now, the reduce by its name. What threads of earlier children write stays theirs."""
-        count = _thread_count()
-        if count != self._threads or self._left:
-            self._threads = count
-            self._look_at_threads()
-        self._who, self._started = (task_id, child, attempt), b""
-
-    def _look_at_threads(self) -> None:
-        threads = sys._current_frames()  # noqa: SLF001 - it is documented, and knows threads that C started too
-        if not self._ours:
-            self._ours = frozenset(threads)
-        self._left = {ident: self._left.get(ident, self._prefix()) for ident in threads if ident not in self._ours}
+        self._voices.begin(task_id, child, attempt)
 
     def note(self) -> None:
         """Do nothing; ``streams.Capture`` notes what a handler's module has set up."""
@@ -116,7 +96,7 @@ class Output:
                     ):
                         if not line:
                             self._key = key
-                            data = self._head() + data
+                            data = self._head(key) + data
                             size = len(data)
                         self._end = end = at + size
                         self._text[at:end] = data
@@ -134,13 +114,37 @@ class Output:
 
     def flush(self) -> None:
         """Write the lines that are whole."""
-        if self._end:
+        if self._end or self._late:
             self._alone(self._end_forked if self._through else self._write_lines)
 
     def end(self) -> None:
         """Write everything; a last line without an end gets one."""
-        if self._end:
-            self._alone(self._write_all)
+        with self._lock:
+            while (self._end or self._late) and self._state != _BUSY:  # a signal handler may print meanwhile
+                self._alone(self._write_all)
+
+    def tail(self, task_id: str, child: int | str, attempt: int) -> str:
+        """Return the end of what a child has printed, once that is written."""
+        return self._sink.tail_of(prefix_of(task_id, child, attempt))
+
+    def voice(self, task_id: str, child: int | str, attempt: int) -> Voice:
+        """Return what to set as ``VOICE`` where a child runs that shares its thread with others."""
+        self._speaker = self._voices.speaker
+        return Voice(prefix_of(task_id, child, attempt))
+
+    def end_voice(self, voice: Voice) -> None:
+        """Write what a child has printed; a last line without an end gets one."""
+        keys = set(voice.keys.values())
+
+        def end() -> None:
+            if self._line and self._key & ~1 in keys:
+                self._append(b"\n")
+            self._write_lines()
+            self._ended -= keys | {key + 1 for key in keys}
+
+        if self._end or self._late:
+            self._alone(end)
+        self._voices.end(voice)
 
     def flush_if_writable(self) -> None:
         """Write the lines that are whole, as far as that goes without waiting."""
@@ -195,7 +199,7 @@ class Output:
             self._ended.add(self._key)
             self._append(b"\n")
         self._key = key
-        at, size = 0, len(data)
+        at, size = self._append_lines(data), len(data)
         while at < size:
             end = data.find(b"\n", at) + 1 or size
             self._put(data[at:end])
@@ -203,10 +207,21 @@ class Output:
         if half:  # the other half of an end of line may come with the next write
             self._ended.add(key)
 
+    def _append_lines(self, data: bytes) -> int:
+        """Add many short lines at once, and return how many bytes they were; 0 where each has to be looked at."""
+        count, end = data.count(b"\n"), data.rfind(b"\n") + 1
+        if count < 2 or self._line or max(map(len, data.split(b"\n"))) >= _SHORT:
+            return 0
+        head = self._head(self._key)
+        if end + count * len(head) > TEXT_BYTES:
+            return 0
+        self._append(head + data[: end - 1].replace(b"\n", b"\n" + head) + b"\n")
+        return end
+
     def _put(self, piece: bytes) -> None:
         """Add a line, or a part of one."""
         while True:
-            head = b"" if self._line else self._head()
+            head = b"" if self._line else self._head(self._key)
             room = CHUNK_BYTES - self._line - len(head)
             if len(piece) <= room - 4 or (len(piece) <= room and piece.endswith(b"\n")):
                 self._append(head + piece)
@@ -219,60 +234,6 @@ class Output:
                 return
             self._append(head + piece[:cut] + b"\n")
             piece = piece[cut:]
-
-    def _head(self) -> bytes:
-        millis = _time_ns() // 1_000_000
-        if millis != self._millis:
-            self._millis = millis
-            second, rest = divmod(millis, 1000)
-            if second != self._second:
-                self._second = second
-                self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)).encode()
-            self._stamp, self._started = b"%s.%03dZ " % (self._date, rest), b""
-        if self._left and (left := self._left.get(self._key & ~1)):
-            return self._stamp + left
-        if not self._started:
-            self._started = self._stamp + self._prefix()
-        return self._started
-
-    def _prefix(self) -> bytes:
-        return prefix_of(*self._who)
-
-    # --- of several children in one thread ---
-
-    def voice(self, task_id: str, child: int | str, attempt: int) -> Voice:
-        """Return what to set as ``VOICE`` where a child runs that shares its thread."""
-        self._speaker = self._of_voice
-        return Voice(prefix_of(task_id, child, attempt))
-
-    def end_voice(self, voice: Voice) -> None:
-        """Write what a child has printed; a last line without an end gets one."""
-        keys = set(voice.keys.values())
-
-        def end() -> None:
-            if self._line and self._key & ~1 in keys:
-                self._append(b"\n")
-            self._write_lines()
-            self._ended -= keys | {key + 1 for key in keys}
-
-        if self._end:
-            self._alone(end)
-        voice.keys.clear()
-        for key in keys:
-            self._left.pop(key, None)
-
-    def _of_voice(self) -> int:
-        """Return what stands for this thread, or for the child that runs in it just now."""
-        voice, ident = VOICE.get(), _ident()
-        if voice is None:
-            return ident
-        key = voice.keys.get(ident)
-        if key is None:
-            key = voice.keys[ident] = new_key()
-            self._left[key] = voice.prefix
-        return key
-
-    # --- inside, under the lock ---
 
     def _append(self, data: bytes) -> None:
         end = self._end + len(data)

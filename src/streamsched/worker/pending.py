@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from itertools import chain
 from typing import ClassVar, Protocol
 
 from msgspec import Struct
 
 from streamsched.domain.events import ChildCheckpointed, ChildCreated, ChildrenStopping, Release, Work
+from streamsched.domain.fairness import Stake, rank, stake_of
 from streamsched.domain.ids import fencing_token
 from streamsched.domain.options import SPLIT, read_options
 from streamsched.log.port import Record
@@ -189,49 +192,115 @@ class OwnedPartition:
                         yield marker
 
 
+class _Lane:
+    """What waits of one key: its tasks take turns."""
+
+    __slots__ = ("stake", "tasks")
+
+    def __init__(self, stake: Stake) -> None:
+        self.stake = stake
+        self.tasks: dict[str, deque[Child]] = {}
+
+    def queue_of(self, task_id: str) -> deque[Child]:
+        return self.tasks.get(task_id) or self.tasks.setdefault(task_id, deque())
+
+    def take(self, count: int) -> list[Child]:
+        taken: list[Child] = []
+        tasks = self.tasks
+        while tasks and len(taken) < count:
+            task_id = next(iter(tasks))
+            queue = tasks.pop(task_id)
+            share = max(1, (count - len(taken)) // (len(tasks) + 1))
+            while queue and share and len(taken) < count:
+                child = queue.popleft()
+                if not child.gone:
+                    taken.append(child)
+                    share -= 1
+            if queue:
+                tasks[task_id] = queue
+        return taken
+
+
 class ReadyQueue:
-    """Children that could start: the highest priority first, tasks of equal priority in turn."""
+    """Children that could start: the highest priority first, then the key that runs least here for its weight.
+
+    Keys of which nothing runs here take turns, and so do the tasks of one key.
+    """
 
     def __init__(self) -> None:
-        self._tasks: dict[int, dict[str, deque[Child]]] = {}
+        self._bands: dict[int, dict[str, _Lane]] = {}
 
     def put(self, child: Child) -> None:
-        """Queue a child behind those of its task."""
-        self._queue_of(child).append(child)
+        """Queue a child behind those of its task. Its weight is the newest of its key."""
+        stake = _stake_of(child)
+        lane = self._lane_of(child, stake)
+        lane.stake = stake
+        lane.queue_of(child.work.task_id).append(child)
 
     def put_back(self, child: Child) -> None:
         """Queue a child before those of its task: it was to run already."""
-        self._queue_of(child).appendleft(child)
+        self._lane_of(child, _stake_of(child)).queue_of(child.work.task_id).appendleft(child)
 
-    def take(self, count: int) -> list[Child]:
-        """Take up to ``count`` children."""
+    def take(self, count: int, running: Callable[[], Iterable[Child]]) -> list[Child]:
+        """Take up to ``count`` children; ``running`` is asked what runs where keys compete."""
         taken: list[Child] = []
-        for priority in sorted(self._tasks, reverse=True):
-            tasks = self._tasks[priority]
-            while tasks and len(taken) < count:
-                task_id = next(iter(tasks))
-                queue = tasks.pop(task_id)
-                share = max(1, (count - len(taken)) // (len(tasks) + 1))
-                while queue and share and len(taken) < count:
-                    child = queue.popleft()
-                    if not child.gone:
-                        taken.append(child)
-                        share -= 1
-                if queue:
-                    tasks[task_id] = queue
-            if not tasks:
-                del self._tasks[priority]
+        shares: dict[str, float] | None = None
+        for priority in sorted(self._bands, reverse=True):
+            lanes = self._bands[priority]
+            if len(lanes) == 1:
+                ((key, lane),) = lanes.items()
+                taken += lane.take(count - len(taken))
+                if not lane.tasks:
+                    del lanes[key]
+            elif len(taken) < count:
+                if shares is None:
+                    shares = defaultdict(float)
+                    for child in chain(running(), taken):
+                        shares[_stake_of(child).key] += _part_of(child)
+                taken += _fairly(lanes, count - len(taken), shares)
+            if not lanes:
+                del self._bands[priority]
         return taken
 
     def drain(self) -> Iterable[Child]:
         """Take all."""
-        children = [
-            child for tasks in self._tasks.values() for queue in tasks.values() for child in queue if not child.gone
-        ]
-        self._tasks.clear()
+        lanes = [lane for band in self._bands.values() for lane in band.values()]
+        children = [child for lane in lanes for queue in lane.tasks.values() for child in queue if not child.gone]
+        self._bands.clear()
         return children
 
-    def _queue_of(self, child: Child) -> deque[Child]:
-        work = child.work
-        tasks = self._tasks.setdefault(work.priority, {})
-        return tasks.get(work.task_id) or tasks.setdefault(work.task_id, deque())
+    def _lane_of(self, child: Child, stake: Stake) -> _Lane:
+        lanes = self._bands.setdefault(child.work.priority, {})
+        return lanes.get(stake.key) or lanes.setdefault(stake.key, _Lane(stake))
+
+
+def _stake_of(child: Child) -> Stake:
+    work = child.work
+    return Stake(work.task_id) if work.terms is None else stake_of(work.task_id, work.terms.key, work.terms.weight)
+
+
+def _part_of(child: Child) -> float:
+    """Return how much of a slot a child takes: with ``concurrency`` several share one."""
+    options = None if child.work.options is None else read_options(child.work.options)
+    return 1 / (options.concurrency or 1) if options is not None else 1
+
+
+def _fairly(lanes: dict[str, _Lane], count: int, shares: dict[str, float]) -> list[Child]:
+    """Take up to ``count`` children, always of the key that has least for its weight, and count them in ``shares``."""
+    taken: list[Child] = []
+    served = [rank(shares[key], lanes[key].stake) for key in shares if key in lanes]
+    heapify(served)
+    for _, key in served:
+        lanes[key] = lanes.pop(key)
+    new = len(lanes) - len(served)  # those in front, of which nothing runs
+    while len(taken) < count and lanes:
+        key = next(iter(lanes)) if new else heappop(served)[1]
+        new = max(0, new - 1)
+        lane = lanes.pop(key)
+        if child := lane.take(1):
+            taken += child
+            shares[key] += _part_of(child[0])
+        if lane.tasks:
+            lanes[key] = lane
+            heappush(served, rank(shares[key], lane.stake))
+    return taken

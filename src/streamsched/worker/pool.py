@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from streamsched.domain.options import options_in
-from streamsched.worker import cancelling, enforcing, trust, wire
+from streamsched.worker import cancelling, enforcing, telemetry, trust, wire
 from streamsched.worker.context import PAYLOAD_LIMIT
 from streamsched.worker.depth import DEPTH, LONG_NS, Depth, share_out
 from streamsched.worker.devices import Devices
@@ -45,18 +45,18 @@ class ExecutorPool:
 
     ``allow``: the modules whose handlers may run. ``output_fd`` gets what they print, each line with its
     child; ``None`` drops it. ``output_path`` is the file behind it, where it is one that is to be rotated. The pool
-    keeps a descriptor of its own. ``checkpoint_tick`` is the shortest time
-    between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs; 0:
-    only when one of them left behind what cannot be restored. ``plan_limit``: bytes that all entries of a split child
-    may have. ``clock`` must be the monotonic clock of the machine, in nanoseconds. ``journal`` is asked where it is,
-    for the first job that reads it. ``devices``: those of the slots. ``outlet``: the topics that handlers may write to.
+    keeps a descriptor of its own. ``copy_path``: a small file, rotated, that gets the same. ``checkpoint_tick`` is the
+    shortest time between two checkpoints of one job, in seconds. ``reuse``: an executor is replaced after so many jobs;
+    0: only when one of them left behind what cannot be restored. ``plan_limit``: bytes that all entries of a split
+    child may have. ``clock`` must be the monotonic clock of the machine, in nanoseconds. ``journal`` is asked where it
+    is, for the first job that reads it. ``devices``: those of the slots. ``outlet``: where handlers may write to.
     On Linux executors die with the *thread* that made them: use a pool in the thread that lives longest.
     """
 
     def __init__(
         self, slots: int, *, allow: Sequence[str], output_fd: int | None = None, output_path: Path | None = None,
-        checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT, reuse: int = 0,
-        plan_limit: int = 256 * 1024 * 1024, clock: Callable[[], int] = time.monotonic_ns,
+        copy_path: Path | None = None, checkpoint_tick: float = 0.05, payload_limit: int = PAYLOAD_LIMIT,
+        reuse: int = 0, plan_limit: int = 256 * 1024 * 1024, clock: Callable[[], int] = time.monotonic_ns,
         journal: Callable[[], wire.Journal] | None = None, devices: Devices | None = None, outlet: Outlet = CLOSED,
     ) -> None:  # fmt: skip
         if slots < 1:
@@ -64,9 +64,10 @@ class ExecutorPool:
         self._config = ExecutorConfig(
             allow=tuple(allow), output_fd=None if output_fd is None else os.dup(output_fd),
             checkpoint_tick=checkpoint_tick, payload_limit=payload_limit, reuse=reuse, plan_limit=plan_limit,
-            output_path=None if output_path is None else str(output_path.absolute()), devices=devices,
+            output_path=None if output_path is None else str(output_path.absolute()),
+            copy_path=None if copy_path is None else str(copy_path.absolute()), devices=devices,
         )  # fmt: skip
-        self._remains = Remains(output_fd, self._config.output_path)
+        self._remains = Remains(output_fd, self._config.output_path, self._config.copy_path)
         self._slots = slots
         self._clock = clock
         self._executors: list[ExecutorProcess] = []
@@ -82,7 +83,8 @@ class ExecutorPool:
         self._looked = clock()
         self._awake = 0
         self._closed = False
-        self._start()
+        for slot in range(slots):
+            self._start(slot)
 
     # --- jobs in ---
 
@@ -179,7 +181,8 @@ class ExecutorPool:
         """Wait up to ``timeout`` seconds for news; enforce limits and replace dead executors meanwhile."""
         deadline = self._clock() + round(timeout * 1e9)
         while True:
-            left = 0.0 if self._news else max(0.0, (deadline - self._clock()) / 1e9)
+            idle = not self._news and not self._is_vacant(self._clock())
+            left = max(0.0, (deadline - self._clock()) / 1e9) if idle else 0.0
             if (
                 self._start_at
                 or self._leaving
@@ -199,7 +202,9 @@ class ExecutorPool:
                 if executor.asked:
                     self._exchange.answer(executor)
             self._see_off(now)
-            self._start()
+            if self._is_vacant(now):  # one in a turn: each takes its time, and news must not wait for all
+                taken = {executor.slot for executor in self._executors}
+                self._start(next(slot for slot in range(self._slots) if slot not in taken))
             if self._placement.waiting:
                 self._place(now)
             if self._news or now >= deadline:
@@ -231,8 +236,10 @@ class ExecutorPool:
                 self.stop(key, grace)
         while self.busy() and (left := deadline - self._clock()) > 0:
             self.poll(left / 1e9)
+        farewell = telemetry.patience_s()
+        deadline = max(deadline, self._clock() + round(farewell * 1e9))
         for executor in self._executors:
-            if executor.held or grace <= 0:
+            if executor.held or max(grace, farewell) <= 0:
                 executor.kill(None)
             else:
                 executor.send(wire.Quit())
@@ -332,12 +339,11 @@ class ExecutorPool:
             raise ExecutorsDoNotStart(f"{self._failures} times in a row {cause} before it was ready")
         self._start_at = self._clock() + 100_000_000 * 2**self._failures
 
-    def _start(self) -> None:
-        if self._closed or self._clock() < self._start_at:
-            return
+    def _is_vacant(self, now: int) -> bool:
+        return len(self._executors) < self._slots and now >= self._start_at and not self._closed
+
+    def _start(self, slot: int) -> None:
         self._start_at = 0
-        while len(self._executors) < self._slots:
-            slots = {executor.slot for executor in self._executors}
-            executor = ExecutorProcess(self._config, next(slot for slot in range(self._slots) if slot not in slots))
-            self._executors.append(executor)
-            self._exchange.add(executor)
+        executor = ExecutorProcess(self._config, slot)
+        self._executors.append(executor)
+        self._exchange.add(executor)

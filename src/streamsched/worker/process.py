@@ -43,6 +43,7 @@ class ExecutorConfig:
     reuse: int
     plan_limit: int
     output_path: str | None = None
+    copy_path: str | None = None
     devices: Devices | None = None
 
 
@@ -93,8 +94,8 @@ class ExecutorProcess:
         self.page.ready(pages.STARTING)
         setup = wire.Setup(
             link=theirs.fileno(), page=fd, allow=config.allow, checkpoint_tick=config.checkpoint_tick,
-            payload_limit=config.payload_limit, output_path=config.output_path, reuse=config.reuse,
-            plan_limit=config.plan_limit,
+            payload_limit=config.payload_limit, output_path=config.output_path, copy_path=config.copy_path,
+            reuse=config.reuse, plan_limit=config.plan_limit,
         )  # fmt: skip
         # Held back until the executor has its own handlers, or a Ctrl-C would end one that is just starting.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _QUIET)

@@ -7,7 +7,7 @@ import threading
 from queue import SimpleQueue
 from typing import Final
 
-from streamsched.worker.sink import Sink
+from streamsched.worker.sink import Sink, copy_into
 
 MOST_WAITING: Final = 64  # texts of up to 64 KiB: what is beyond is dropped, for nothing reads it
 CLOSE_S: Final = 1.0
@@ -16,9 +16,10 @@ CLOSE_S: Final = 1.0
 class Remains:
     """Writes to a copy of ``fd``, in a thread of its own: a slow reader must not hold up the pool."""
 
-    def __init__(self, fd: int | None, path: str | None) -> None:
+    def __init__(self, fd: int | None, path: str | None, copy_path: str | None = None) -> None:
         self._fd = None if fd is None else os.dup(fd)
         self._path = path
+        self._copy_path = copy_path
         self._texts: SimpleQueue[bytes] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
@@ -43,6 +44,6 @@ class Remains:
             self._fd = None
 
     def _work(self, fd: int) -> None:
-        sink = Sink(fd, self._path)
+        sink = Sink(fd, self._path, copy=copy_into(self._copy_path))
         while text := self._texts.get():
             sink.write(text)

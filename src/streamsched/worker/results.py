@@ -14,7 +14,7 @@ from typing import Final
 from streamsched.domain import values
 from streamsched.domain.events import Event, PartitionReset, TaskRequested
 from streamsched.domain.options import ReduceInput
-from streamsched.domain.phases import ChildState
+from streamsched.domain.phases import ENDED, ChildState
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec
 from streamsched.log.journal import JournalReader, in_words
@@ -100,7 +100,7 @@ def read_results(
     task = view.task(task_id)
     if task is None:
         raise ResultsUnreadable("the journal does not hold the request of this task any more")
-    if any(task.state_of(child) < ChildState.SUCCEEDED for child in range(wanted.first, wanted.end)):
+    if any(task.state_of(child) not in ENDED for child in range(wanted.first, wanted.end)):
         raise ResultsUnreadable(f"children of this task had not ended at the journal position {wanted.basis}")
     return Results(view, task, wanted.first, wanted.end)
 

@@ -13,10 +13,10 @@ from typing import Final
 
 from streamsched.domain.events import Event
 from streamsched.log.port import Append, AppendRefused, LogError, TransactionAborted, WriterFenced
-from streamsched.runtime import metrics
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import CommitPoint
+from streamsched.worker import measures
 from streamsched.worker.emission import Emission
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.outlet import Outlet
@@ -52,7 +52,7 @@ class Settlement:
         self._endings: dict[Child, Event | None] = {}
         self._notes: list[tuple[Child, Event]] = []
         self._checkpoints: dict[Child, None] = {}
-        self._recoveries: dict[Child, None] = {}
+        self._recoveries: dict[Child, int] = {}
         self._lone: dict[RecordId, tuple[Item, list[Append]]] = {}
         self._crowded: set[int] = set()
 
@@ -99,9 +99,12 @@ class Settlement:
         """Make the child's latest state durable."""
         self._checkpoints[child] = None
 
-    def recover(self, child: Child) -> None:
-        """Count a recovery before the child starts."""
-        self._recoveries[child] = None
+    def recover(self, child: Child, count: int) -> None:
+        """Have this count of recoveries in the log, before the child starts or is handed over."""
+        if count == child.recoveries:
+            self._recoveries.pop(child, None)
+        else:
+            self._recoveries[child] = count
 
     def settle_alone(self, item: Item, appends: list[Append]) -> None:
         """Settle a record that is not a child's own: a finished marker, a poison record with its dead letter."""
@@ -113,7 +116,7 @@ class Settlement:
         self._endings = {c: outcome for c, outcome in self._endings.items() if c.partition not in gone}
         self._notes = [(c, event) for c, event in self._notes if c.partition not in gone]
         self._checkpoints = {c: None for c in self._checkpoints if c.partition not in gone}
-        self._recoveries = {c: None for c in self._recoveries if c.partition not in gone}
+        self._recoveries = {c: count for c, count in self._recoveries.items() if c.partition not in gone}
         self._lone = {record: entry for record, entry in self._lone.items() if record[0] not in gone}
         self._crowded -= gone
         self._emission.drop(gone)
@@ -175,7 +178,7 @@ class Settlement:
         """Write what leaves too many isolated settlements behind, with room made for it: the oldest records move up.
 
         Where stop markers or rubbish stand between them, that isolates more. Then what can be settled alone, outcomes
-        and those, the lowest first and as many as fit: it lets the position advance.
+        and those, the lowest first and as many as fit: it lets the position advance. At last both, however many.
         """
         tight = self._tight(transaction)
         self._crowded.update(tight)
@@ -193,7 +196,9 @@ class Settlement:
                 return self._write(transaction)
             transaction.restore()
             del lowest[len(lowest) // 2 :]
-        transaction = Transaction(self._owned)
+        transaction = Transaction(self._owned)  # all: a stop marker is settled with the last child that it names
+        self._write_endings(transaction, [child for child in self._endings if child.partition in tight])
+        self._write_lone(transaction, [record for record in self._lone if record[0] in tight])
         self._make_room(transaction, tight)
         if self._tight(transaction) or not transaction.partitions:
             transaction.restore()
@@ -263,16 +268,16 @@ class Settlement:
 
     def _move_up(self, transaction: Transaction, child: Child) -> None:
         """Renew a record: append it again, at the end of its partition, with what was told or counted since."""
-        if child in self._recoveries:
-            self._writing.recover(transaction, child)
+        if (count := self._recoveries.get(child)) is not None:
+            self._writing.recover(transaction, child, count)
         elif child.unsaved.state is not None and child not in self._endings and not child.unsaved.emits:
             self._writing.advance(transaction, child)
         else:
             self._writing.move(transaction, child, recoveries=child.recoveries)
 
     def _write_recoveries(self, transaction: Transaction) -> None:
-        for child in islice(self._recoveries, BATCH):
-            self._writing.recover(transaction, child)
+        for child, count in islice(self._recoveries.items(), BATCH):
+            self._writing.recover(transaction, child, count)
 
     def _write_checkpoints(self, transaction: Transaction) -> None:
         renewed = set(transaction.durable)
@@ -315,8 +320,8 @@ class Settlement:
         for index, child in transaction.continued:
             child.offset = offsets[index]
             self._owned[child.partition].tracker.appended(child.offset, child)
-        for child in transaction.recovered:
-            child.recoveries += 1
+        for child, count in transaction.recovered.items():
+            child.recoveries = count
             child.inherited = False
             self._recoveries.pop(child, None)
             self._on_recovered(child)
@@ -333,8 +338,7 @@ class Settlement:
         for record in transaction.lone:
             self._lone.pop(record, None)
         endings = self._emission.endings if transaction.emits else self._endings
-        outcomes = (outcome for child in transaction.ended if (outcome := endings[child]))
-        metrics.CHILDREN_ENDED.tally(type(event).__name__.removeprefix("Child").lower() for event in outcomes)
+        measures.note(transaction.ended, endings)
         for child in transaction.ended:
             del endings[child]
             self._owned[child.partition].forget(child)

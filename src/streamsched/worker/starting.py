@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import msgspec
 
-from streamsched.worker import copies, descendants, wire
+from streamsched.worker import copies, descendants, telemetry, wire
 from streamsched.worker.executor import Executor
 from streamsched.worker.link import Link
 from streamsched.worker.page import Page
@@ -30,10 +30,14 @@ def main(text: str) -> None:
     page.born(os.getpid())
     os.close(setup.page)
     os.set_inheritable(setup.link, False)
+    spans = telemetry.begin()
     with suppress(FileNotFoundError):  # it may have been deleted
         sys.path.insert(0, os.getcwd())  # noqa: PTH109 - pathlib is not worth its import here
     faulthandler.enable(2)
-    output = Capture(setup.output_path, page.text)
+    output = Capture(setup.output_path, setup.copy_path, page.text)
     atexit.register(output.end)
     gc.freeze()
-    Executor(setup, link, page, output).run()
+    executor = Executor(setup, link, page, output)
+    if spans is not None:
+        executor.trace(spans)
+    executor.run()

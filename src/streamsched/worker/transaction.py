@@ -22,7 +22,8 @@ class Transaction:
     continued: list[tuple[int, Child]] = field(default_factory=list)
     ended: list[Child] = field(default_factory=list)
     durable: list[Child] = field(default_factory=list)
-    recovered: list[Child] = field(default_factory=list)
+    recovered: dict[Child, int] = field(default_factory=dict)
+    """Children with their count of recoveries."""
     partitions: set[int] = field(default_factory=set)
     closing: dict[StopMarker, int] = field(default_factory=dict)
     """Children that a stop marker will still wait for."""
@@ -56,5 +57,6 @@ class Transaction:
     def forget(self, partition: int) -> None:
         """Leave out what is of no interest here any more, though it was written."""
         self.continued = [(index, child) for index, child in self.continued if child.partition != partition]
-        for children in (self.ended, self.durable, self.recovered):
+        self.recovered = {child: count for child, count in self.recovered.items() if child.partition != partition}
+        for children in (self.ended, self.durable):
             children[:] = [child for child in children if child.partition != partition]

@@ -37,6 +37,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     checkpoint_tick: float
     payload_limit: int
     output_path: str | None = None
+    copy_path: str | None = None
     reuse: int = 0
     plan_limit: int = 256 * 1024 * 1024
 

@@ -50,10 +50,10 @@ class Writing:
         durable = (child.sequence, child.state)
         self._replace(transaction, child, self._outcomes.continuation(child, durable, recoveries=recoveries))
 
-    def recover(self, transaction: Transaction, child: Child) -> None:
-        """Count a recovery of the child."""
-        self.move(transaction, child, recoveries=child.recoveries + 1)
-        transaction.recovered.append(child)
+    def recover(self, transaction: Transaction, child: Child, count: int) -> None:
+        """Write how many recoveries of the child are counted."""
+        self.move(transaction, child, recoveries=count)
+        transaction.recovered[child] = count
 
     def _replace(self, transaction: Transaction, child: Child, event: ChildCheckpointed) -> None:
         """Append the record that takes the place of the child's record, and settle the old one."""

@@ -96,7 +96,7 @@ def test_an_altered_counter_is_named(log: LogAdapter, folder: Path) -> None:
 
 
 def test_an_altered_detail_is_named_with_its_child(log: LogAdapter, folder: Path) -> None:
-    alter(folder, task_key(b"d", "going") + (1).to_bytes(4), b"\x09", at=2)
+    alter(folder, task_key(b"d", "going") + (1).to_bytes(4), b"\x09", at=4)
     assert named(log, folder) == [(7, "going", 1, "sequence 1", "9")]
 
 

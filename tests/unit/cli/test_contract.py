@@ -54,6 +54,25 @@ def test_what_no_worker_allows_is_refused(cli: Cli, command: list[str], allow: l
     assert not list(cli.folder.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--queue", "a b"], "--queue: 'a b' is not the name of a queue"),
+        (["--queue", "*"], "is not the name of a queue"),
+        (["--label", "zone"], "--label: 'zone' is not a label; write NAME=VALUE"),
+        (["--label", "zone="], "is not a label"),
+        (["--label", "*=*"], "is not a label"),
+        (["--label", "a=1", "--label", "a=2"], "the label a has two values"),
+        ([word for n in range(33) for word in ("--label", f"l{n}=1")], "33 labels, more than 32"),
+        ([word for n in range(101) for word in ("--queue", f"q{n}")], "101 queues, more than 100"),
+    ],
+)
+def test_what_is_no_queue_and_no_label_is_refused(cli: Cli, options: list[str], says: str) -> None:
+    message = one_line(cli.here("worker", "--brokers", "127.0.0.1:1", *options, code=2).stderr)
+    assert says in message
+    assert not list(cli.folder.iterdir())
+
+
 def test_version(cli: Cli) -> None:
     assert cli("--version").stdout == f"streamsched {__version__}\n"
 
@@ -73,8 +92,18 @@ def test_every_command_has_help_with_an_example(cli: Cli) -> None:
         assert f"streamsched {' '.join(path)}" in node.epilog or f" {' '.join(path)}" in node.epilog
         options = {option for parameter in node.params for option in parameter.opts}
         assert {"--brokers", "--data-dir", "--prefix", "--config"} <= options
+        own = cli.here(*path, "--help").stdout
+        assert "env var" not in own  # [env: NAME], as of every option
+        assert max(map(len, own.partition("Examples:")[0].splitlines())) <= 80
     shown = cli("run", "--help").stdout
     assert "Examples:\n  streamsched run examples/print-numbers.yaml -p n=1000000\n" in shown
+
+
+@pytest.mark.parametrize("path", ["", "topics", "topic", "schedule", "audit", "dead-letters"])
+def test_the_purpose_of_every_command_is_listed_whole(cli: Cli, path: str) -> None:
+    _, _, listed = cli.here(*path.split(), "--help").stdout.partition("\nCommands:\n")
+    assert listed
+    assert [line for line in listed.splitlines() if line.endswith("...")] == []
 
 
 @pytest.mark.parametrize(

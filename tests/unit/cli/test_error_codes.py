@@ -21,7 +21,12 @@ KINDS = {
     "TaskConflict": (2, 409),
     "ScheduleConflict": (2, 409),
     "NotRedrivable": (2, 409),
+    "NotHoldable": (2, 409),
+    "NotChangeable": (2, 409),
+    "SelectorError": (2, 422),
     "NotCertifiable": (2, 409),
+    "NeedsLog": (2, 422),
+    "ServerRefused": (1, 500),
     "NoSuchTask": (4, 404),
     "NoResult": (1, 409),
     "NoSuchSchedule": (4, 404),
@@ -38,11 +43,22 @@ def test_each_error_has_the_codes_of_its_kind() -> None:
     for found in walk_packages(streamsched.__path__, "streamsched."):
         if ".examples" not in found.name and "__main__" not in found.name:
             import_module(found.name)
-    codes = {each.__name__: (each.exit_code, each.http_status) for each in kinds(StreamschedError)}
+    codes = {
+        each.__name__: (each.exit_code, each.http_status)
+        for each in kinds(StreamschedError)
+        if not each.__module__.startswith("streamsched.http.")
+    }
     log = {name: pair for name, pair in codes.items() if name not in KINDS}
     assert {name: codes[name] for name in KINDS} == KINDS
     assert {"LogError", "LogTaken", "Undecodable", "UnknownSchema", "PartitionHalted"} <= log.keys()
     assert set(log.values()) == {(3, 503)}
+
+
+def test_what_http_alone_has_is_no_error_of_the_log() -> None:
+    import_module("streamsched.http.problems")
+    own = [each for each in kinds(StreamschedError) if each.__module__.startswith("streamsched.http.")]
+    assert len(own) > 10
+    assert all(each.exit_code == 3 for each in own if each.http_status == 503)
 
 
 def test_a_command_exits_with_the_code_of_its_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,7 +38,7 @@ def test_what_init_writes_works_at_once(cli: Cli) -> None:
     assert done.stdout.splitlines() == files
     assert done.stderr == "next: streamsched run resize.yaml\n"
     assert sorted(path.name for path in cli.folder.iterdir()) == sorted(files)
-    assert "10 of 10 done" in cli("run", "resize.yaml", "--task-id", "first").stderr
+    assert "10 of 10 succeeded" in cli("run", "resize.yaml", "--task-id", "first").stderr
     assert cli.json("status", "first")["template"] == "resize"
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],

@@ -81,12 +81,17 @@ def test_a_submit_makes_the_log_and_is_worked_off_later(cli: Cli) -> None:
     done = cli.here("submit", path, "--task-id", "a")
     assert (done.stdout, done.stderr) == ("a\n", f"{NOBODY}\n")
     again = cli.here("submit", path, "--task-id", "a")
-    assert (again.stdout, again.stderr) == ("a\n", f"exists already: requested, 0 of 0 done\n{NOBODY}\n")
+    assert (again.stdout, again.stderr) == ("a\n", f"exists already: requested, 0 of 0 succeeded\n{NOBODY}\n")
     assert "other parameters" in cli.here("submit", path, "--task-id", "a", "-p", "n=5", code=2).stderr
     assert cli.json("submit", path, "--task-id", "b", "--priority", "3")["first"]
     status = cli.json("status", "a")
     assert (status["state"], status["why"], cli.json("status", "b")["priority"]) == ("requested", NOBODY, 3)
     assert f"why         {NOBODY}" in cli.here("status", "a").stdout
+    assert cli.json("why", "a")["cause"] == "nodes"
+    where, _, start = NOBODY.partition(": ")
+    assert cli.here("why", "a").stdout == f"task a is requested: {where}\nwhat would change it: {start}\n"
+    assert "has no child '0'; its children are none yet" in cli.here("why", "a", "0", code=2).stderr
+    cli.here("why", "nothing", code=4)
     with up(cli):
         cli.until("a", lambda status: status["state"] == "succeeded")
         cli.until("b", lambda status: status["state"] == "succeeded")
@@ -117,7 +122,7 @@ def test_a_schedule_is_made_changed_and_ended_on_a_fresh_folder(cli: Cli) -> Non
 def test_everything_is_asked_of_the_process_that_has_the_log(cli: Cli) -> None:
     with up(cli) as process:
         done = cli.here("submit", cli.template("count"), "--task-id", "a", "--wait")
-        assert (done.stdout, NOBODY in done.stderr) == ("a succeeded: 4 of 4 done\n", False)
+        assert (done.stdout, NOBODY in done.stderr) == ("a succeeded: 4 of 4 succeeded\n", False)
         cli.here("submit", cli.template("long"), "--task-id", "b", "-p", "n=1")
         cli.until("b", lambda status: status["children"]["running"] == 1)
         assert cli.json("status", "b")["why"] == ""
@@ -142,8 +147,8 @@ def test_redrive_waits_and_tells_the_end_by_its_exit_code(cli: Cli) -> None:
     cli("run", cli.template("count"), "--task-id", "good", "-p", "n=2")
     with up(cli):
         failed = cli.here("redrive", "bad", "--wait", code=1)
-        assert failed.stdout.startswith("bad failed: 0 of 2 done, ")
-        assert cli.here("redrive", "good", "--all", "--wait").stdout == "good succeeded: 2 of 2 done\n"
+        assert failed.stdout.startswith("bad failed: 0 of 2 succeeded, ")
+        assert cli.here("redrive", "good", "--all", "--wait").stdout == "good succeeded: 2 of 2 succeeded\n"
         document = cli.json("redrive", "good", "--all", "--wait")["status"]
         assert (document["state"], document["redrive"]) == ("succeeded", 2)
         assert cli.json("redrive", "bad", "--wait", code=1)["status"]["state"] == "failed"
@@ -156,7 +161,7 @@ def test_who_waits_is_told_that_nothing_works(cli: Cli) -> None:
         assert line
     with up(cli):
         out, _ = waiting.communicate(timeout=LIMIT)
-    assert (out, waiting.returncode) == ("a succeeded: 4 of 4 done\n", 0)
+    assert (out, waiting.returncode) == ("a succeeded: 4 of 4 succeeded\n", 0)
 
 
 def test_schedules_fire_under_up(cli: Cli) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from streamsched.cli import progress
+from streamsched.cli import watching
 from streamsched.log.port import LogUnreachable
 from streamsched.queries.documents import Time
 from streamsched.queries.status import ChildCounts, TaskStatus
@@ -28,7 +28,7 @@ RUNNING = TaskStatus(
     Time.at(0),
     None,
     {},
-    ChildCounts(1, 0, 1, 0, 0, 0),
+    ChildCounts(1, 0, 0, 1, 0, 0, 0),
     0,
 )
 
@@ -37,15 +37,15 @@ def test_a_log_that_does_not_answer_ends_no_watching(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Who works on the task is only a look beside it."""
-    monkeypatch.setattr(progress, "MISSING_AFTER_S", 0.0)
+    monkeypatch.setattr(watching, "MISSING_AFTER_S", 0.0)
 
     def follow(_: str) -> Iterator[TaskStatus]:
         yield RUNNING
         yield replace(RUNNING, state="succeeded")
 
-    def missing(_: str) -> str:
+    def why(_: str) -> str:
         raise LogUnreachable("cannot look up offsets")
 
-    client = cast("Any", SimpleNamespace(follow=follow, missing=missing))
-    assert progress.until_done(client, "t").state == "succeeded"
-    assert "running: 0 of 1 done, 1 running; cannot look up offsets" in capsys.readouterr().err
+    client = cast("Any", SimpleNamespace(follow=follow, why=why))
+    assert watching.until_done(client, "t").state == "succeeded"
+    assert "running: 0 of 1 succeeded, 1 running; cannot look up offsets" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from tests.support.cli import LIMIT, Cli
 
 pytestmark = pytest.mark.slow
 
-COUNTS = ["total", "waiting", "running", "succeeded", "failed", "cancelled"]
+COUNTS = ["total", "waiting", "queued", "running", "succeeded", "failed", "cancelled"]
 
 
 @pytest.fixture
@@ -43,13 +43,13 @@ def test_status_document(done: Cli) -> None:
     assert status["state"] == "succeeded"
     assert status["params"] == {"n": 50, "size": 10}
     assert list(status["children"]) == COUNTS
-    assert list(status["children"].values()) == [5, 0, 0, 5, 0, 0]
+    assert list(status["children"].values()) == [5, 0, 0, 0, 5, 0, 0]
 
 
 def test_status_for_people(done: Cli) -> None:
     shown = done.here("status", "counted").stdout
     assert "succeeded" in shown
-    assert "5 of 5 done" in shown
+    assert "5 of 5 succeeded" in shown
     assert '{"n": 50, "size": 10}' in shown
 
 
@@ -89,7 +89,7 @@ def test_list(done: Cli) -> None:
 
 
 def test_watch_of_a_task_that_is_done_ends(done: Cli) -> None:
-    assert done.here("watch", "counted").stdout == "counted succeeded: 5 of 5 done\n"
+    assert done.here("watch", "counted").stdout == "counted succeeded: 5 of 5 succeeded\n"
 
 
 def test_nodes_of_an_embedded_log_under_the_old_name_too(done: Cli) -> None:
@@ -163,7 +163,7 @@ def test_run_document(cli: Cli) -> None:
 
 
 def test_run_of_no_children(cli: Cli) -> None:
-    assert "0 of 0 done" in cli("run", cli.template("count"), "-p", "n=0").stdout
+    assert "0 of 0 succeeded" in cli("run", cli.template("count"), "-p", "n=0").stdout
 
 
 def test_the_same_id_reports_or_is_refused(cli: Cli) -> None:
@@ -188,7 +188,7 @@ def test_a_killed_run_goes_on(cli: Cli) -> None:
     first.wait(LIMIT)
     ended = {child["child"]: child for child in cli.lines("children", "a", "--state", "succeeded")}
     second = cli(*arguments)
-    assert "12 of 12 done" in second.stdout
+    assert "12 of 12 succeeded" in second.stdout
     children = cli.lines("children", "a")
     assert [child["state"] for child in children] == ["succeeded"] * 12
     assert {child: entry for child, entry in enumerate(children) if child in ended} == ended
@@ -254,6 +254,16 @@ def test_the_client_reads_while_a_run_goes_on(cli: Cli) -> None:
         assert [child.child for child in client.children("a", "succeeded")] == [*range(10)]
         assert [task.task_id for task in client.tasks()] == ["a"]
     assert process.wait(LIMIT) == 0
+
+
+def test_a_run_serves_every_queue_and_whatever_is_needed(cli: Cli) -> None:
+    path = cli.folder / "placed.yaml"
+    path.write_text(
+        "name: placed\nsplit: {range: {first: 1, last: 2, size: 1}}\nqueue: gpu\n"
+        'child: {handler: "streamsched.examples.numbers:print_numbers", args: {first: 1, last: 2}, needs: {zone: a}}\n'
+    )
+    cli("run", str(path), "--task-id", "placed")
+    assert cli.json("status", "placed")["state"] == "succeeded"
 
 
 def test_many_readers_at_once(done: Cli) -> None:

@@ -14,7 +14,7 @@ from typing import cast
 import pytest
 from rich.console import Console
 
-from streamsched.cli.options import Lines
+from streamsched.cli.log_lines import Lines
 from streamsched.cli.printing import columns, whole
 from streamsched.cli.watch_commands import _table
 from streamsched.commands.request import check_task_id
@@ -70,7 +70,7 @@ def test_a_value_stays_json(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_columns_are_as_wide_as_what_is_shown() -> None:
-    rows = list(columns([("A", "B"), ("\x1b", "="), ("aaaa", "=")]))
+    rows = list(columns(("A", "B"), [("\x1b", "="), ("aaaa", "=")]))
     assert [row.index("=") for row in rows[1:]] == [6, 6]
 
 
@@ -245,7 +245,7 @@ def test_words_that_are_no_text(cli: Cli, words: bytes) -> None:
 def test_a_terminal_shows_markup_and_escapes_as_they_are() -> None:
     shown = io.StringIO()
     console = Console(file=shown, force_terminal=True, width=200, color_system=None)
-    counts = ChildCounts(total=1, waiting=1, running=0, succeeded=0, failed=0, cancelled=0)
+    counts = ChildCounts(total=1, waiting=1, queued=0, running=0, succeeded=0, failed=0, cancelled=0)
     status = cast(
         TaskStatus,
         SimpleNamespace(
@@ -258,11 +258,11 @@ def test_a_terminal_shows_markup_and_escapes_as_they_are() -> None:
             splitting=False,
         ),
     )
-    console.print(_table([status]))
+    console.print(_table([status], 200))
     assert "[red]a\\x1b[31m" in shown.getvalue()
     assert "[b]t" in shown.getvalue()
     assert "\x1b[31m" not in shown.getvalue()
 
 
 def test_a_cell_of_a_table_is_cut_where_it_is_long() -> None:
-    assert max(map(len, columns([("A", "B"), ("x" * 500_000, "y"), ("z", "y")]))) < 300
+    assert max(map(len, columns(("A", "B"), [("x" * 500_000, "y"), ("z", "y")]))) < 300

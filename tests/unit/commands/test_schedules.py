@@ -16,6 +16,7 @@ from streamsched.domain.calendar.moment import write as utc
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
 from streamsched.queries.documents import millis_of
+from tests.support.clients import session_of
 from tests.unit.commands.schedule_case import TEMPLATE, ScheduleCase
 
 PARAMS = (
@@ -86,7 +87,7 @@ def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(mini: Sched
     mine, yours = mini.client(), mini.client("you")
     if there:
         mine.create_schedule(mini.want())
-    append = mine._session.site.log.append
+    append = session_of(mine).site.log.append
 
     def late(records: Sequence[Append]) -> Sequence[int]:
         other = mini.want("interval: 5s\ntemplate: job.yaml\n")
@@ -95,7 +96,7 @@ def test_of_two_at_the_same_time_one_is_told_that_nothing_came_of_it(mini: Sched
 
     wanted = mini.want("interval: 7s\ntemplate: job.yaml\n")
     change = mine.update_schedule if there else mine.create_schedule
-    with mock.patch.object(mine._session.site.log, "append", late), pytest.raises(ScheduleConflict):
+    with mock.patch.object(session_of(mine).site.log, "append", late), pytest.raises(ScheduleConflict):
         change(wanted)
     assert mine.schedule("nightly").spec == {"interval": [{"every": "5s"}]}
     assert mine.schedule("nightly").void == 1

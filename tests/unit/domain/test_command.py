@@ -14,7 +14,8 @@ from streamsched.domain.refusal import TemplateError
 from streamsched.domain.routing import allows, problem_of_pattern, problem_of_patterns, requirement_of
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitting import ChildArguments, plan
-from streamsched.domain.template import ChildSpec, Param, Template, resolve_params, version
+from streamsched.domain.template import ChildSpec, Param, Template, version
+from streamsched.domain.variables import resolve_params
 
 ITEMS = ["a b", 'x"y', "$(id); `id`", "${n}", 5]
 SHELL: dict[str, Any] = {"shell": True}

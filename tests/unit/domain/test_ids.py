@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from streamsched.domain.ids import EventIds, fencing_token, murmur2, partition_of, uuid7
+from streamsched.domain.ids import WRITER_LEVEL, EventIds, fencing_token, murmur2, partition_of, uuid7, writer_level
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,8 @@ def test_event_ids_never_repeat() -> None:
     made = [ids() for ids in (one, other) for _ in range(1_000)]
     assert len(set(made)) == 2_000
     assert all(len(event_id) == 16 for event_id in made)
-    assert EventIds(b"prefix--")() == b"prefix--" + bytes(8)
+    assert EventIds(b"prefix--")() == b"prefix--" + bytes([WRITER_LEVEL]) + bytes(7)
+    assert (writer_level(one()), writer_level(b"prefix--" + bytes(8)), writer_level(b"")) == (WRITER_LEVEL, 0, 0)
 
 
 def test_a_fencing_token_grows_with_owner_and_dispatch() -> None:

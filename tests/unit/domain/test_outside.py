@@ -16,7 +16,8 @@ from streamsched.domain.refusal import TemplateError, dotted
 from streamsched.domain.splitters import SPLITTERS
 from streamsched.domain.splitters.outside import OutsideSplitter
 from streamsched.domain.splitting import EntryArguments, item_limit, outside, plan, split_input
-from streamsched.domain.template import RetryPolicy, Template, resolve_params, version
+from streamsched.domain.template import RetryPolicy, Template, version
+from streamsched.domain.variables import resolve_params
 from streamsched.files.template_file import load_template, template_of
 
 Entry = dict[str, Any]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,11 +12,11 @@ from streamsched.audit.decisions import judge_in_place
 from streamsched.domain import events as e
 from streamsched.domain import pattern
 from streamsched.domain.errors import InputError
-from streamsched.domain.owed import Action
 from streamsched.domain.param import Param
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.task import Load, Task
-from streamsched.domain.template import ChildSpec, Template, TemplateError, resolve_params
+from streamsched.domain.template import ChildSpec, Template, TemplateError
+from streamsched.domain.variables import resolve_params
 from streamsched.files.params_input import load_params
 from streamsched.files.template_file import load_template, prepare
 from streamsched.runtime.identity import Identity
@@ -166,14 +167,14 @@ def test_a_task_that_was_planned_goes_on_and_is_found_right() -> None:
 def test_a_turn_plans_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     mini, planned = MiniCluster(), []
 
-    def slow(task: Task, me: Identity, basis: int) -> e.TaskPlanned | e.TaskRefused:
+    def slow(task: Task, me: Identity, *more: Any) -> e.TaskPlanned | e.TaskRefused:
         planned.append(task.task_id)
         clock = me.clock
         assert isinstance(clock, VirtualClock)
         clock.advance(tasks.PLANNING_S / 2)
-        return plan_task(task, me, basis)
+        return plan_task(task, me, *more)
 
-    monkeypatch.setitem(tasks.MAKERS, Action.PLAN, slow)
+    monkeypatch.setattr(tasks, "plan_task", slow)
     for number in range(9):
         mini.submit(f"t{number}")
     turns = []

@@ -174,3 +174,14 @@ def test_a_redrive_whose_reduce_cannot_be_dispatched_any_more_is_void(scope: str
     void = story.task.void
     assert redrive(story, scope).task.phase is Phase.SUCCEEDED
     assert story.task.void == void + 1
+
+
+@pytest.mark.parametrize(("tolerate", "end"), [(0, Phase.FAILING), (1, Phase.SUCCEEDING)])
+def test_run_all_is_judged_again_behind_the_reduce_which_may_have_begun_while_more_was_tolerated(
+    tolerate: int, end: Phase
+) -> None:
+    story = planned(failure=FailurePolicy(count=1, on=RUN_ALL)).dispatch(0, 1).fail(0).complete(1)
+    story.dispatch(REDUCE, REDUCE)
+    story.tell(e.TaskLimitsChanged, 0, None, None, None, None, e.Tolerance(tolerate, None), None, "because")
+    assert story.task.phase is Phase.RUNNING
+    assert story.complete(REDUCE).task.phase is end

@@ -12,16 +12,8 @@ from streamsched.domain.placeholders import Reference, parse
 from streamsched.domain.splitters.lists import ListSplit
 from streamsched.domain.splitters.ranges import RangeSplit
 from streamsched.domain.splitting import ChildArguments, plan
-from streamsched.domain.template import (
-    ChildSpec,
-    FailurePolicy,
-    Param,
-    RetryPolicy,
-    Template,
-    TemplateError,
-    resolve_params,
-    version,
-)
+from streamsched.domain.template import ChildSpec, FailurePolicy, Param, RetryPolicy, Template, TemplateError, version
+from streamsched.domain.variables import resolve_params
 
 TEMPLATE = Template(
     name="t",
@@ -114,6 +106,7 @@ def test_canonical_json_and_version() -> None:
     assert len(version(TEMPLATE)) == 12
     assert version(TEMPLATE) == version(Template.from_json(text))
     assert version(replace(TEMPLATE, name="u")) != version(TEMPLATE)
+    assert version(TEMPLATE, text) == version(TEMPLATE)
 
 
 def test_the_version_of_a_template_never_changes() -> None:

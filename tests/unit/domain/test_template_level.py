@@ -13,6 +13,8 @@ from msgspec import structs
 from streamsched.commands.backfills import WantedBackfill
 from streamsched.commands.request import make_request, want
 from streamsched.domain import events as e
+from streamsched.domain.events import Rate
+from streamsched.domain.fairness import Fairness
 from streamsched.domain.policy import FAIL_FAST, RUN_ALL, FailurePolicy
 from streamsched.domain.splitters.by import BySplit
 from streamsched.domain.splitters.grid import GridSplit
@@ -33,6 +35,13 @@ CALLING = Template(
 WARM = Template(name="w", split=TEMPLATE.split, child=replace(TEMPLATE.child, setup="a:warm", memory_bytes=2**30))
 TOTAL = Template(name="t", split=TEMPLATE.split, child=TEMPLATE.child, reduce=GRID.child)
 PROGRAM = Template(name="p", split=TEMPLATE.split, child=TEMPLATE.child.__class__(command=Command(words=["./x"])))
+PLACED = Template(name="placed", split=TEMPLATE.split, child=TEMPLATE.child, queue="gpu")
+NEEDY = Template(name="n", split=TEMPLATE.split, child=replace(TEMPLATE.child, needs=(("a", "1"), ("b", "2"))))
+NAMED = Template(name="n", split=TEMPLATE.split, child=TEMPLATE.child, labels={"team": "data"})
+LIMITED = Template(
+    name="n", split=TEMPLATE.split, child=TEMPLATE.child, deadline_ms=60_000, parallelism=5, rate=Rate(3, 10_000)
+)
+FAIR = Template(name="f", split=TEMPLATE.split, child=TEMPLATE.child, fairness=Fairness(weight=2))
 BY = Template(name="by", split=BySplit(function="a:pieces"), child=GRID.child)
 OLD_MARKS = {"TaskRequested": "725ace89372271de", "ScheduleSet": "b6e9354a708e4f06"}
 
@@ -53,8 +62,22 @@ def test_canonical_json_leaves_out_what_is_at_its_default() -> None:
     assert Template.from_json(NEW.to_json()) == NEW
     assert Template.from_json(TEMPLATE.to_json()).failure.on == FAIL_FAST
     assert version(NEW) != version(TEMPLATE)
-    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL, PROGRAM, BY, WARM)]
-    assert (levels, LEVEL) == ([0, 1, 2, 3, 3, 3, 3, 3], 3)
+    lived = (PLACED, NEEDY, NAMED, LIMITED, FAIR)
+    levels = [each.level for each in (TEMPLATE, NEW, GRID, CALLING, TOTAL, PROGRAM, BY, WARM, *lived)]
+    assert (levels, LEVEL) == ([0, 1, 2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 4], 4)
+    assert "queue" not in json.loads(TEMPLATE.to_json())
+    assert json.loads(PLACED.to_json())["queue"] == "gpu"
+    assert json.loads(NEEDY.to_json())["child"]["needs"] == {"a": "1", "b": "2"}
+    assert [Template.from_json(each.to_json()) for each in (PLACED, NEEDY)] == [PLACED, NEEDY]
+    assert "labels" not in json.loads(TEMPLATE.to_json())
+    assert Template.from_json(NAMED.to_json()) == NAMED
+    said = {"deadline_ms": 60_000, "parallelism": 5, "rate": "3/10s"}
+    assert {name: json.loads(LIMITED.to_json())[name] for name in said} == said
+    assert not said.keys() & json.loads(TEMPLATE.to_json()).keys()
+    assert Template.from_json(LIMITED.to_json()) == LIMITED
+    assert json.loads(FAIR.to_json())["fairness"] == {"key": "", "weight": 2}
+    assert Template.from_json(FAIR.to_json()) == FAIR
+    assert "fairness" not in json.loads(TEMPLATE.to_json())
     later = {"setup", "memory_bytes"}
     assert set(json.loads(WARM.to_json())["child"]) == {*json.loads(TEMPLATE.to_json())["child"], *later}
     assert Template.from_json(WARM.to_json()) == WARM
@@ -97,7 +120,9 @@ def test_a_node_stops_at_a_template_above_its_language(mini: MiniCluster) -> Non
     for event, key in events(mini, LEVEL):
         assert mini.event_reader().journal(record(mini, event, key)) == event
     for event, key in events(mini, LEVEL + 1):
-        with pytest.raises(UnknownSchema, match=r"a template of level 4, above the 3 that this version reads.*upgrade"):
+        with pytest.raises(
+            UnknownSchema, match=f"a template of level {LEVEL + 1}, above the {LEVEL} that this version reads.*upgrade"
+        ):
             mini.event_reader().journal(record(mini, event, key))
 
 

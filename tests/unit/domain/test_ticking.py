@@ -27,7 +27,7 @@ class Diary:
     def __init__(self, spec: str = SPEC, at: int = START, **policy: Any) -> None:
         self.schedule: Schedule
         self.fates: dict[tuple[str, int], list[str]] = {}
-        self.cancelled: list[str] = []
+        self.cancelled: list[tuple[str, bool]] = []
         self._ids = 0
         made = evolve_schedule(None, self.body(spec, 0, at, **policy))
         assert made is not None
@@ -56,7 +56,7 @@ class Diary:
             step = (run.last - run.first) // (run.count - 1) if run.count > 1 else 1
             for nominal in range(run.first, run.last + 1, step):
                 self.fates.setdefault((run.kind, nominal), []).append(run.outcome)
-        self.cancelled += decided.cancels
+        self.cancelled += decided.cancels.items()
         self.tell(e.TicksDecided, decided.upto, tuple(decided.ticks), 0)
         return decided
 
@@ -110,7 +110,7 @@ def test_overlap_buffer_all_keeps_their_order() -> None:
 
 def test_overlap_cancel_other_lets_the_latest_wait_for_the_end_of_the_cancelled() -> None:
     diary = Diary(overlap="cancel_other").until(START + 3 * MINUTE)
-    assert set(diary.cancelled) == {tick_id("s", "tick", START + MINUTE)}
+    assert set(diary.cancelled) == {(tick_id("s", "tick", START + MINUTE), False)}
     assert [diary.fate(minute) for minute in (1, 2, 3)] == [["fired"], ["buffered", "skipped"], ["buffered"]]
     assert diary.end(1, "cancelled").until(START + 3 * MINUTE).fate(3) == ["buffered", "fired"]
 
@@ -118,7 +118,7 @@ def test_overlap_cancel_other_lets_the_latest_wait_for_the_end_of_the_cancelled(
 def test_overlap_terminate_other_starts_at_once() -> None:
     diary = Diary(overlap="terminate_other").until(START + MINUTE).until(START + 2 * MINUTE)
     assert [diary.fate(minute) for minute in (1, 2)] == [["fired"], ["fired"]]
-    assert diary.cancelled == [tick_id("s", "tick", START + MINUTE)]
+    assert diary.cancelled == [(tick_id("s", "tick", START + MINUTE), True)], "terminate_other kills"
 
 
 def test_overlap_allow_all_fires_whatever_runs() -> None:

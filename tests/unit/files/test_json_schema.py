@@ -46,6 +46,9 @@ BEYOND_TIMES: Final = re.compile(
 )
 """The same for times: what a cron string says, which zones there are, what comes of fields together."""
 GOOD_TEMPLATES: Final = [
+    ("params:", "labels: {team: data, zone.a/b: '\"1\"'}\nparams:"),
+    ("params:", "deadline: 6h\nparallelism: 50\nrate: 100/s\nparams:"),
+    ("params:", "deadline: 0\nparallelism: 0\nrate:\nparams:"),
     ("", ""),
     ("split:\n", "split:\n  list:\n  grid: null\n"),
     ("params:", "schedule:\nparams:"),
@@ -59,6 +62,8 @@ GOOD_TEMPLATES: Final = [
     ("tolerate: 1%", "tolerate: {count: 5, percent: }"),
     ("tolerate: 1%", "tolerate: {percent: 99.5}"),
     ("failure:\n  tolerate: 1%", "failure: {}"),
+    ("failure:\n  tolerate: 1%", "failure: {rules: [{error: m.E, message: x, do: fail}, {reason: timeout, do: skip}]}"),
+    ("failure:\n  tolerate: 1%", "failure: {rules: [{error: , exit_code: , message: , reason: error, do: retry}]}"),
     ("timeout: 10m", "timeout: 0"),
     ("timeout: 10m", "timeout: 0.5"),
     ("timeout: 10m", "timeout: 1d2h3m4.5s"),
@@ -194,7 +199,8 @@ def test_a_schema_names_every_field_and_is_closed(kind: str) -> None:
     for path, fields in template_model._OBJECTS.items():
         place = template
         for name in path:
-            place = place["additionalProperties"] if name == "*" else place["properties"][str(name)]
+            inner = place.get("items", place.get("additionalProperties"))
+            place = inner if name == "*" else place["properties"][str(name)]
             place = next((each for each in place.get("anyOf", ()) if "properties" in each), place)
         assert set(place["properties"]) == {str(field.get("validation_alias", name)) for name, field in fields.items()}
         assert place["additionalProperties"] is False

@@ -62,6 +62,17 @@ def wrong(old: str, new: str, line: int | None, field: str, *said: str) -> Wrong
 
 
 WRONG = [
+    # limits
+    wrong("params:", "deadline: soon\nparams:", 2, "deadline", "'soon' is not a duration"),
+    wrong("params:", "parallelism: -1\nparams:", 2, "parallelism", "must be a whole number, at least 0"),
+    wrong("params:", "parallelism: 9999999999\nparams:", 2, "parallelism", "must be at most"),
+    wrong("params:", "rate: 100\nparams:", 2, "rate", "must be a string"),
+    wrong("params:", "rate: 0/s\nparams:", 2, "rate", "'0/s' is not a rate"),
+    # labels
+    wrong("params:", "labels: {team: 1}\nparams:", 2, "labels.team", "must be a string"),
+    wrong("params:", "labels: [a]\nparams:", 2, "labels", "must be an object"),
+    wrong("params:", 'labels: {team: ""}\nparams:', 2, "labels.team", "must be a text"),
+    wrong("params:", "labels: {-a: b}\nparams:", 2, "labels", "'-a' is not a name of a label"),
     # keys
     wrong("params:", "parms:", 2, "parms", "unknown key parms", "did you mean params?"),
     wrong("minimum:", "minimun:", 3, "params.n.minimun", "did you mean minimum?"),
@@ -280,6 +291,21 @@ def test_the_good_text_of_the_table_is_good(tmp_path: Path) -> None:
     path = tmp_path / "good.yaml"
     path.write_text(GOOD, encoding="utf-8")
     assert load_template(path).name == "good"
+
+
+def test_a_file_is_read_anew_once_it_has_changed_and_belongs_to_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = Path("some.yaml")
+    text = "name: {}\nsplit: {{lines: {{file: a.txt, size: 1}}}}\nchild: {{handler: m:f}}\n"
+    found = []
+    for folder, name in (("a", "one"), ("a", "two"), ("b", "two")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / folder)
+        path.write_text(text.format(name), encoding="utf-8")
+        template = load_template(path)
+        found.append((template.name, getattr(template.split, "folder", None)))
+    assert found == [("one", str(tmp_path / "a")), ("two", str(tmp_path / "a")), ("two", str(tmp_path / "b"))]
 
 
 def test_a_bom_and_windows_line_ends_are_fine(tmp_path: Path) -> None:

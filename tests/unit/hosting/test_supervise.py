@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from streamsched.hosting import supervise
+from tests.support.needs import LINUX
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="adopting is for Linux")]
+pytestmark = [pytest.mark.slow, LINUX]
 PATIENCE = 20.0
 
 PARENT = """
@@ -80,3 +81,19 @@ def test_a_signal_for_a_node_that_has_just_been_waited_for_goes_nowhere() -> Non
     children = object.__new__(supervise._Children)
     children._own, children._ended = ended.pid, {}  # before the end is noted
     children.signal(signal.SIGTERM)
+
+
+def test_an_end_may_be_noted_while_another_one_is() -> None:
+    class Interrupted(int):
+        def __eq__(self, other: object) -> bool:
+            if signals:
+                children._note(signals.pop())  # a signal handler comes within any line
+            return False
+
+        __hash__ = int.__hash__
+
+    signals = [{2: 256}]
+    children = object.__new__(supervise._Children)
+    children._own, children._ended = 2, {}
+    children._note({Interrupted(1): 0})
+    assert children._ended == {2: 256}

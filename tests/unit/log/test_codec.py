@@ -33,7 +33,7 @@ from tests.unit.log.test_wire_rule import oldest
 from tools.schemas import schema_of
 
 CODEC = Codec()
-FIRED = TimerFired(b"\1" * 16, 1_700_000_000_000, "me", "task", 7)
+FIRED = TimerFired(b"\1" * 16, 1_700_000_000_000, "me", "task", 7, 1)
 
 
 @pytest.mark.parametrize("event", SAMPLES.values(), ids=list(SAMPLES))

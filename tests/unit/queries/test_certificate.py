@@ -25,6 +25,7 @@ from streamsched.log.port import TopicPartition
 from streamsched.queries.certificate import Certificate, certificate
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
+from tests.support.clients import session_of
 from tests.support.journals import request, template
 from tests.unit.commands.schedule_case import ScheduleCase
 
@@ -224,7 +225,7 @@ def test_what_is_written_meanwhile_is_not_in_it(tmp_path: Path, monkeypatch: pyt
     assert (before.holds, before.content.children, before.state) == (True, 0, "succeeded")
 
     def late(**options: Any) -> Report:
-        site = client._session.site
+        site = session_of(client).site
         site.log.append([site.records.journal(fact(e.TaskSucceeded, 0, "", 1, task="empty"), "empty")])
         return verify(**options)
 

@@ -91,7 +91,9 @@ def test_who_was_seen_lately_is_there_until_it_leaves_or_falls_silent(mini: Mini
 def test_a_worker_that_drains_takes_nothing_any_more(mini: MiniCluster) -> None:
     mini.beat("scheduler")
     mini.beat("worker", "yielding")
-    assert mini.looks().missing() == "no worker was seen in the last 10 s: start 'streamsched worker'"
+    looks = mini.looks()
+    assert looks.missing() == "no worker was seen in the last 10 s: start 'streamsched worker'"
+    assert [(each.role, each.state) for each, _ in looks.heard()] == [("scheduler", "running"), ("worker", "yielding")]
 
 
 @pytest.mark.parametrize("ahead", [-50.0, -15.0, 15.0, 50.0])

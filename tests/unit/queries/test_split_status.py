@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from streamsched.cli.look_commands import describe
 from streamsched.cli.progress import counted
+from streamsched.cli.task_text import describe
 from streamsched.domain import events as e
 from streamsched.domain.task import Task
 from streamsched.log.codec import Codec
@@ -52,7 +52,7 @@ def test_work_children_are_listed_from_zero(*, stored: bool) -> None:
     if stored:
         shop.view.flush()
     shown = [(child.child, child.state, child.result) for child in children_of(shop.view, shop.task)]
-    assert shown == [(0, "succeeded", 7), (1, "running", None), (2, "waiting", None)]
+    assert shown == [(0, "succeeded", 7), (1, "queued", None), (2, "waiting", None)]
     assert [child.child for child in children_of(shop.view, shop.task, "waiting")] == [2]
 
 
@@ -60,10 +60,10 @@ def test_the_status_says_how_many_were_found_so_far() -> None:
     shop = Shop()
     status = status_of(shop.task)
     counts = status.children
-    assert (counts.total, counts.succeeded, counts.running, counts.waiting) == (3, 1, 1, 1)
-    assert (status.split, status.splitting, "reduce" in status.document()) == ("running", True, False)
-    assert counted(status) == "splitting: 3 so far, 1 done, 1 running, 1 waiting"
-    assert dict(describe(status))["children"] == "splitting: 3 so far, 1 done, 1 running, 1 waiting"
+    assert (counts.total, counts.succeeded, counts.queued, counts.waiting) == (3, 1, 1, 1)
+    assert (status.split, status.splitting, "reduce" in status.document()) == ("queued", True, False)
+    assert counted(status) == "splitting: 3 so far, 1 succeeded, 1 queued, 1 waiting"
+    assert dict(describe(status))["children"] == "splitting: 3 so far, 1 succeeded, 1 queued, 1 waiting"
 
 
 def test_a_sealed_plan_is_shown_as_any_other() -> None:
@@ -71,7 +71,7 @@ def test_a_sealed_plan_is_shown_as_any_other() -> None:
     shop.complete(0, sequence=1)
     status = status_of(shop.task)
     assert (status.split, status.splitting, status.reduce) == ("succeeded", False, "waiting")
-    assert counted(status) == "1 of 3 done, 1 running, 1 waiting, reduce waiting"
+    assert counted(status) == "1 of 3 succeeded, 1 queued, 1 waiting, reduce waiting"
     reduce = reduce_of(shop.view, shop.task)
     assert reduce is not None
     assert (reduce.child, reduce.state) == (0, "waiting")
@@ -83,7 +83,7 @@ def test_a_split_child_that_failed_is_named() -> None:
     status = status_of(shop.task)
     assert (status.state, status.splitting) == ("failing", False)
     assert status.reason == "the split failed: InputMissing: no such file"
-    assert counted(status) == "1 of 3 done, 1 running, 1 waiting, split failed"
+    assert counted(status) == "1 of 3 succeeded, 1 queued, 1 waiting, split failed"
 
 
 def test_a_task_without_a_split_child_says_nothing_of_it() -> None:

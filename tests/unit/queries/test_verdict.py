@@ -12,7 +12,7 @@ from streamsched.log.port import TopicPartition
 from streamsched.queries import tasks
 from streamsched.runtime.identity import Identity
 from streamsched.testing.site import MemoryClient
-from tests.support.clients import Disk, Site
+from tests.support.clients import Disk, Site, session_of
 from tests.support.mini_cluster import MiniCluster
 
 
@@ -65,7 +65,7 @@ def test_what_is_done_is_not_cancelled() -> None:
 def test_a_redrive_waits_for_the_terminal_event(monkeypatch: pytest.MonkeyPatch, fold_s: float) -> None:
     """However long the first fold of the journal takes."""
     cluster = Cluster()
-    changes, find = cluster.client._session.changes, tasks.Tasks.find
+    changes, find = session_of(cluster.client).changes, tasks.Tasks.find
 
     def find_slowly(self: tasks.Tasks, task_id: str) -> Task:
         cluster.clock.advance(fold_s)
@@ -79,7 +79,7 @@ def test_a_redrive_waits_for_the_terminal_event(monkeypatch: pytest.MonkeyPatch,
             cluster.clock.advance(0.01)
             yield folded
 
-    monkeypatch.setattr(cluster.client._session, "changes", beside_the_scheduler)
+    monkeypatch.setattr(session_of(cluster.client), "changes", beside_the_scheduler)
     redriven = cluster.client.redrive("job", everything=True).status
     assert (redriven.redrive, redriven.done) == (1, False)
     assert cluster.kinds()[-2:] == ["TaskSucceeded", "TaskRedriven"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from threading import Event, current_thread
 
@@ -9,7 +10,7 @@ import pytest
 
 from streamsched.log.port import LogUnreachable
 from streamsched.runtime import service
-from streamsched.runtime.service import Service, serve
+from streamsched.runtime.service import NEW_OBJECTS, Service, collect_less, serve
 
 
 class Turning:
@@ -74,3 +75,16 @@ def test_services_end_also_where_the_node_fails() -> None:
     with pytest.raises(RuntimeError):
         serve(Turning(Event()), [Service("working", work)], on_turn=fail, timeout=0.0)
     assert ended.is_set()
+
+
+def test_a_collection_looks_only_at_what_came_later() -> None:
+    before, thresholds = [object()], gc.get_threshold()
+    collect_less()
+    try:
+        after = [object()]
+        looked_at = set(map(id, gc.get_objects()))
+        assert (id(before) in looked_at, id(after) in looked_at) == (False, True)
+        assert gc.get_threshold()[0] == NEW_OBJECTS
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*thresholds)

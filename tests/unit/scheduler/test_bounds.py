@@ -34,6 +34,7 @@ from streamsched.files.source import read_json, read_yaml
 from streamsched.installation.settings import load_settings
 from streamsched.scheduler import schedules, tasks
 from streamsched.scheduler.dispatcher import first_of
+from streamsched.scheduler.node import Scheduler
 from tests.support.mini_cluster import MiniCluster
 from tests.unit.domain.test_ticking import MINUTE, START, Diary
 from tests.unit.scheduler.test_ticker import Clockwork
@@ -216,23 +217,30 @@ def test_running_tasks_are_cancelled_once_each() -> None:
     diary.schedule.running.update({f"s@{number}": 0 for number in range(20_000)})
     diary.change(json.dumps(SECONDS), START, overlap="terminate_other")
     decided = decide(diary.schedule, START + 60_000)
-    assert len(decided.cancels) == len(set(decided.cancels)) >= 20_000
+    assert len(decided.cancels) >= 20_000
+    assert all(decided.cancels.values())
 
 
 # --- a turn ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_turn_decides_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def of_schedules(count: int, template: str = "{}") -> tuple[Clockwork, Scheduler]:
+    """Have a scheduler that has read so many schedules, none of them due yet."""
     office = Clockwork()
-    for number in range(7):
+    for number in range(count):
         event = e.ScheduleSet(
             office.me.ids(), office.clock.now(), "me", f"s{number}", 0, json.dumps(SECONDS), "{}", "t", "1",
-            "{}", "{}", 0,
+            template, "{}", 0,
         )  # fmt: skip
         office.log.append([office.records.journal(event, event.schedule_id)])
     scheduler = office.start()
     for _ in range(3):
         scheduler.step(0.0)
+    return office, scheduler
+
+
+def test_a_turn_decides_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    office, scheduler = of_schedules(7)
     office.clock.advance(5)
     decided = []
 
@@ -253,16 +261,7 @@ def test_a_turn_decides_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_turn_writes_so_much_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schedules, "ROUND_BYTES", 100_000)
-    office = Clockwork()
-    for number in range(5):
-        event = e.ScheduleSet(
-            office.me.ids(), office.clock.now(), "me", f"s{number}", 0, json.dumps(SECONDS), "{}", "t", "1",
-            "x" * 60_000, "{}", 0,
-        )  # fmt: skip
-        office.log.append([office.records.journal(event, event.schedule_id)])
-    scheduler = office.start()
-    for _ in range(3):
-        scheduler.step(0.0)
+    office, scheduler = of_schedules(5, template="x" * 60_000)
     office.clock.advance(1.5)
     turns = [counted["TaskRequested"] for counted in office.rounds(scheduler, 4)]
     assert max(turns) == 2

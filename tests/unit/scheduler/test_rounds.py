@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from typing import Any
 
 import pytest
 
 from streamsched.domain import events as e
+from streamsched.domain import evolve
 from streamsched.domain.ids import EventIds
 from streamsched.domain.owed import owed
 from streamsched.domain.param import Param
@@ -16,12 +18,15 @@ from streamsched.domain.template import ChildSpec, Template
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryLog
 from streamsched.log.topics import Topics
+from streamsched.runtime import metrics
 from streamsched.runtime.clock import Clock, SystemClock
 from streamsched.runtime.commit_metadata import INITIAL
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
 from streamsched.scheduler import tasks
+from streamsched.scheduler.decider import REFUSALS
 from streamsched.scheduler.node import Scheduler
+from streamsched.testing.clock import VirtualClock
 from streamsched.view.store import MemoryStore
 from streamsched.view.view import View
 
@@ -59,7 +64,7 @@ class Office:
     def scheduler(self) -> Scheduler:
         return Scheduler(
             log=self.log, topics=self.topics, codec=self.codec, view=self.view,
-            me=Identity("s", "s", SystemClock()), pause=lambda seconds: None,
+            me=Identity("s", "s", self.me.clock), pause=lambda seconds: None,
         )  # fmt: skip
 
     def rounds(self, scheduler: Scheduler, turns: int) -> list[Counter[str]]:
@@ -81,6 +86,39 @@ def test_a_pile_of_requests_is_planned_in_rounds(monkeypatch: pytest.MonkeyPatch
     planned = [each["TaskPlanned"] for each in office.rounds(office.scheduler(), 12)]
     assert max(planned) == 10
     assert sum(planned) == 55
+
+
+def test_a_task_whose_decisions_the_fold_refuses_waits_and_holds_up_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = VirtualClock()
+    office = Office(clock)
+    scheduler = office.scheduler()
+    office.submit("refused", "fine")
+    rules: dict[Any, Any] = evolve._APPLY
+    plan = rules[e.TaskPlanned]
+    monkeypatch.setitem(rules, e.TaskPlanned, lambda task, event: task.task_id == "fine" and plan(task, event))
+    monkeypatch.setattr(metrics, "_sink", recorded := metrics.Recorded())
+
+    def plans(seconds: float = 0.0) -> int:
+        made = office.rounds(scheduler, 30)
+        for _ in range(round(2 * seconds)):  # more at once would look as if the node had been frozen
+            clock.advance(0.5)
+            made += office.rounds(scheduler, 3)
+        return sum(made, Counter[str]())["TaskPlanned"]
+
+    assert plans() == REFUSALS + 1
+    assert office.view.active["fine"].phase == "running"
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert "task refused stands still: its TaskPlanned had no effect" in record.message
+    assert [plans(seconds) for seconds in (0.5, 0.5, 1.5, 0.5, 4, 8, 16, 32)] == [0, 1, 0, 1, 1, 1, 1, 1]
+    assert [plans(60) for _ in range(20)] == [1] * 20, "it does not wait longer than a minute"
+    assert recorded.values["streamsched_decisions_refused_total",] == 27
+    office.submit("late")
+    assert plans() == REFUSALS, "each counts for itself"
+    monkeypatch.undo()
+    assert plans(60) == 2
+    assert {task.phase for task in office.view.active.values()} == {"running"}
 
 
 def test_tasks_that_nobody_can_run_cost_nothing_until_an_announcement_wakes_them(

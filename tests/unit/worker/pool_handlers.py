@@ -111,3 +111,13 @@ def crash_in_loop(ctx: ChildContext, path: str, at: int) -> int:
                 raise RuntimeError("in the loop")
             file.write(f"{i}\n")
     return 10
+
+
+def prints_and_raises(ctx: ChildContext, lines: int) -> None:
+    for number in range(lines):
+        sys.stdout.write(f"line {number}\n")
+    raise ValueError("no")
+
+
+async def prints_and_raises_async(ctx: ChildContext, lines: int) -> None:
+    prints_and_raises(ctx, lines)

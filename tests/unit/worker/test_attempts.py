@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamsched.domain import events as e
+from streamsched.domain.ids import CAUSES
 from streamsched.worker import jobs
+from streamsched.worker.recovery import BEGAN_ALONE, MAX_RECOVERIES
 from tests.support.worker_case import Shop, ToldPool
 
 
@@ -84,3 +88,66 @@ def test_a_death_is_counted_though_the_child_is_returned_by_a_drain() -> None:
     (returned,) = shop.journal()
     assert isinstance(returned, e.ChildReturned)
     assert returned.recoveries == 2
+
+
+@pytest.mark.parametrize(
+    ("counted", "left"), [(0, 1), (MAX_RECOVERIES, MAX_RECOVERIES), (BEGAN_ALONE, BEGAN_ALONE + 1)]
+)
+@pytest.mark.parametrize("drained", [False, True])
+def test_a_death_while_it_waits_for_its_turn_alone_is_not_its_own(counted: int, left: int, drained: bool) -> None:
+    shop = Shop()
+    shop.dispatch(0, 0, recoveries=counted)
+    shop.turn(shop.worker("dead", ToldPool(slots=0)))
+    shop.clock.advance(11)
+    full = shop.worker("full", ToldPool(slots=0))
+    shop.turn(full)
+    if drained:
+        full.drain()
+        shop.turn(full)
+        (record,) = shop.journal()
+    else:
+        full.stop()
+        assert shop.released()
+        (record,) = shop.unsettled()
+    assert getattr(record, "recoveries", None) == left
+
+
+@pytest.mark.parametrize("how", ["drained", "stopped", "revoked"])
+@pytest.mark.parametrize("slots", [0, 1])
+def test_that_it_began_alone_is_taken_back_at_a_hand_over(slots: int, how: str) -> None:
+    shop, pool = Shop(), ToldPool(slots=slots)
+    shop.dispatch(0, 0, recoveries=MAX_RECOVERIES)
+    worker = shop.worker("w", pool)
+    shop.turn(worker, times=5)
+    assert len(pool.begun) == slots
+    (record,) = shop.unsettled()
+    assert getattr(record, "recoveries", None) == (BEGAN_ALONE if slots else MAX_RECOVERIES)
+    if how == "drained":
+        worker.drain()
+    elif how == "stopped":
+        worker.stop()
+    else:  # its job says that it has stopped, and its record is left to the next owner
+        worker._children.revoke([0], [])
+    if how != "stopped":
+        shop.turn(worker, times=5)
+    left = [*shop.unsettled(), *(event for event in shop.journal() if isinstance(event, e.ChildReturned))]
+    assert [getattr(event, "recoveries", None) for event in left] == [MAX_RECOVERIES]
+
+
+@pytest.mark.parametrize(("level", "told"), [(0, False), (CAUSES, True)])
+def test_the_cause_of_a_failure_is_told_to_schedulers_that_can_read_it(level: int, told: bool) -> None:
+    shop, pool = Shop(), ToldPool(slots=1)
+    worker = shop.worker("w", pool)
+    shop.dispatch(0, 0, event_id=b"prefix--" + bytes([level]) + bytes(7))
+    shop.turn(worker)
+    (job,) = pool.begun
+    pool.news.append(
+        jobs.JobFailed(
+            key=job.key, started_at=0, finished_at=1, reason="error", error_type="E", message="", traceback="",
+            retryable=False, delay_ms=None, state=None, error_types=("m.E",), fingerprint="ab", output="said",
+        )
+    )  # fmt: skip
+    shop.turn(worker)
+    (failed,) = shop.journal()
+    assert isinstance(failed, e.ChildFailed)
+    assert (failed.cause is not None, failed.output == "said") == (told, told)

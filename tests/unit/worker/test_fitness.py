@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from streamsched.domain import events as e
+from streamsched.domain.routing import EVERYWHERE, PLAIN, Place
 from streamsched.log.port import TopicPartition
 from streamsched.worker import jobs
 from tests.support.worker_case import Shop, ToldPool
@@ -35,6 +36,55 @@ def test_what_is_not_allowed_here_comes_back_and_never_reaches_an_executor() -> 
         assert (event.why.code, event.why.node, event.why.retry_after, event.why.begun) == ("module", "w", 0, False)
         assert "start it with --allow m" in event.why.detail
     assert not shop.unsettled()
+
+
+GPU, ZONE_A = e.Terms(queue="gpu"), e.Terms(needs=(e.Label("zone", "a"),))
+GPU_A = e.Terms(queue="gpu", needs=ZONE_A.needs)
+
+
+@pytest.mark.parametrize(
+    ("place", "terms", "code", "says"),
+    [
+        (PLAIN, GPU, "queue", "this worker serves the queue default, not gpu"),
+        (Place(("gpu", "x")), None, "queue", "this worker serves the queue gpu, x, not default"),
+        (Place(("gpu",)), e.Terms(key="k"), "queue", "this worker serves the queue gpu, not default"),
+        (Place(("gpu",)), GPU_A, "label", "this worker does not have the label zone=a"),
+        (Place((), (("zone", "b"),)), ZONE_A, "label", "this worker does not have the label zone=a"),
+    ],
+)
+def test_what_is_of_another_queue_or_needs_another_label_comes_back_and_uses_no_attempt(
+    place: Place, terms: e.Terms | None, code: str, says: str
+) -> None:
+    shop, pool = Shop(), ToldPool()
+    shop.dispatch(0, 1, attempt=3, terms=terms)
+    shop.turn(shop.worker("w", pool, place=place))
+    assert not pool.begun
+    for event in outcomes(shop):
+        assert (event.attempt, event.why) == (3, e.Why(code, says, "w", 0, False))
+    assert not shop.unsettled()
+
+
+@pytest.mark.parametrize(
+    ("place", "terms"),
+    [
+        (PLAIN, e.Terms(key="k")),
+        (Place(("", "gpu")), GPU),
+        (Place(("gpu",), (("disk", "large"), ("zone", "a"))), GPU_A),
+        (EVERYWHERE, GPU_A),
+    ],
+)
+def test_what_is_of_this_queue_and_these_labels_starts(place: Place, terms: e.Terms) -> None:
+    shop, pool = Shop(), ToldPool()
+    shop.dispatch(0, 1, terms=terms)
+    shop.turn(shop.worker("w", pool, place=place))
+    assert len(pool.begun) == 2
+
+
+def test_a_worker_runs_its_own_task_wherever_that_is_to_run() -> None:
+    shop, pool = Shop(), ToldPool()
+    shop.dispatch(0, 0, terms=GPU_A)
+    shop.turn(shop.worker("w", pool, own=frozenset({"task"})))
+    assert len(pool.begun) == 1
 
 
 @pytest.mark.parametrize("options", ['{"stage":"split"}', '{"new":1}', '{"reduce":{}}', "[", '{"stage":"reduce"}'])

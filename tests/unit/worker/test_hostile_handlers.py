@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +13,11 @@ import pytest
 from streamsched.worker import page as pages
 from streamsched.worker.jobs import Job, JobCompleted, JobFailed, JobReturned
 from streamsched.worker.pool import ExecutorPool
+from tests.support.needs import LINUX
 from tests.unit.worker.pool_case import Case
 from tests.unit.worker.pool_case import make_job as make_any_job
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
+pytestmark = [pytest.mark.slow, LINUX]
 HERE = Path(__file__).parent
 
 

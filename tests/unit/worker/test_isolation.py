@@ -16,10 +16,11 @@ import pytest
 
 from streamsched.worker.jobs import Job, JobCompleted, JobFailed
 from streamsched.worker.pool import ExecutorPool
+from tests.support.needs import LINUX
 from tests.unit.worker.pool_case import Case
 from tests.unit.worker.pool_case import make_job as make_any_job
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="as Linux does it")]
+pytestmark = [pytest.mark.slow, LINUX]
 HERE = Path(__file__).parent
 
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 import threading
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamsched.worker import output as outputs
+from streamsched.worker import voices
 from streamsched.worker.jobs import JobCompleted
 from streamsched.worker.output import CHUNK_BYTES, MEMORY_BYTES, Output, remains
 from streamsched.worker.pool import ExecutorPool
@@ -22,6 +25,7 @@ from streamsched.worker.streams import Stream
 from tests.unit.worker.pool_case import Case, make_job, unstamped
 
 pytestmark = pytest.mark.slow
+STAMP = len(b"2026-11-28T15:00:00.123Z ")
 
 
 @pytest.fixture
@@ -43,9 +47,9 @@ def written(file: Path, write: Callable[[Output], None]) -> str:
 
 def test_a_line_has_its_time_task_child_and_attempt(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     def write(output: Output) -> None:
-        monkeypatch.setattr(outputs, "_time_ns", lambda: 1_795_878_000_123_999_999)
+        monkeypatch.setattr(voices, "_time_ns", lambda: 1_795_878_000_123_999_999)
         output.write(b"a\n")
-        monkeypatch.setattr(outputs, "_time_ns", lambda: 1_795_878_001_000_000_000)
+        monkeypatch.setattr(voices, "_time_ns", lambda: 1_795_878_001_000_000_000)
         output.begin("t", 1, 12)
         output.write(b"b\n")
         output.end()
@@ -127,6 +131,23 @@ def test_chunks_are_whole_lines_that_a_pipe_takes_at_once(text: str, size: int) 
     lines = [line.partition("#1 ")[2] for line in b"".join(chunks).decode().splitlines()]
     assert "".join(lines) == text.replace("\n", "")
     assert all(line for line in lines) or text == "\n"
+
+
+@given(st.text("ab"), st.lists(st.sampled_from(["", "a", "é", "x" * 4000, "x" * 9000])), st.integers(1, 700))
+def test_many_lines_at_once_are_the_same_as_one_after_the_other(begun: str, lines: list[str], times: int) -> None:
+    whole = "".join(f"{line}\n" for line in lines * times)[:200_000] + "rest"
+
+    def told(pieces: Iterable[str]) -> list[bytes]:
+        with tempfile.TemporaryFile() as file:
+            output = Output(Sink(file.fileno()))
+            output.begin("t", 1, 1)
+            for piece in (begun, *pieces):
+                output.write(piece.encode())
+            output.end()
+            file.seek(0)
+            return [line[STAMP:] for line in file.read().split(b"\n")]
+
+    assert told([whole]) == told(whole.splitlines(keepends=True))
 
 
 def test_garbage_that_looks_like_the_middle_of_a_character_ends_too(file: Path) -> None:
@@ -261,6 +282,44 @@ def test_a_signal_handler_may_print_while_its_thread_prints(file: Path) -> None:
     text = written(file, write)
     assert text.count("alarm\n") == len(alarms)
     assert text.count("whole\n") == len(lines)
+
+
+class Interrupted(Sink):
+    """A signal handler prints while it writes, once for each of these texts, the last one first."""
+
+    def __init__(self, fd: int, texts: list[bytes]) -> None:
+        super().__init__(fd)
+        self.texts = texts
+        self.output = Output(self)
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if self.texts:
+            self.output.write(self.texts.pop())
+
+
+def test_a_signal_handler_may_print_while_the_last_line_is_written(file: Path) -> None:
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT)
+    output = Interrupted(fd, [b"no end", b"alarm\n"]).output
+    output.begin("t", 1, 1)
+    output.write(b"a\n")
+    output.end()
+    output.begin("t", 2, 1)
+    output.write(b"b\n")
+    output.end()
+    os.close(fd)
+    assert unstamped(file) == "t[1]#1 a\nt[1]#1 alarm\nt[1]#1 no end\nt[2]#1 b\n"
+
+
+def test_a_flush_writes_what_a_signal_handler_has_printed(file: Path) -> None:
+    fd = os.open(file, os.O_WRONLY | os.O_CREAT)
+    output = Interrupted(fd, [b"alarm\n"]).output
+    output.begin("t", 1, 1)
+    output.forked()  # each write is written through, so nothing else is left
+    output.write(b"a\n")
+    output.flush()
+    os.close(fd)
+    assert unstamped(file) == "t[1]#1 a\nt[1]#1 alarm\n"
 
 
 def test_a_write_that_is_broken_off_harms_no_other(file: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import pytest
 
 from streamsched.worker.jobs import Job
 from streamsched.worker.pool import ExecutorPool
+from tests.support.needs import LINUX
 from tests.unit.worker.pool_case import PATIENCE, Case, make_job
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="guardians are for Linux")]
+pytestmark = [pytest.mark.slow, LINUX]
 HERE = Path(__file__).parent
 WAYS = ["plain", "session", "orphan", "daemon", "tree", "deaf"]
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from streamsched.domain.events import ChildCreated
 from streamsched.worker.pending import Child, child_of
-from streamsched.worker.recovery import MAX_RECOVERIES, Recovery
+from streamsched.worker.recovery import BEGAN_ALONE, MAX_RECOVERIES, Recovery
 
 
 class Ward:
@@ -15,8 +17,8 @@ class Ward:
         self.failed: list[int] = []
         self.recovery = Recovery(count=self._count, fail=lambda child: self.failed.append(child.work.child))
 
-    def _count(self, child: Child) -> None:
-        child.recoveries += 1
+    def _count(self, child: Child, count: int) -> None:
+        child.recoveries = count
         child.inherited = False
         self.counted.append(child.work.child)
 
@@ -48,7 +50,6 @@ def test_innocents_are_not_counted_to_the_last_before_their_turn_alone() -> None
     assert ward.counted == []
     assert ward.recovery.claims_worker
     assert ward.recovery.next_alone() is None
-    assert ward.counted == [0]
     first = ward.recovery.next_alone()
     assert first is not None
     assert first.work.child == 0
@@ -61,23 +62,40 @@ def test_innocents_are_not_counted_to_the_last_before_their_turn_alone() -> None
 
 def test_one_that_ran_alone_and_took_its_worker_down_is_failed() -> None:
     ward = Ward()
-    ward.recovery.hold_back(child(1, MAX_RECOVERIES))
+    ward.recovery.hold_back(child(1, BEGAN_ALONE))
     ward.recovery.advance(1)
     assert ward.failed == [1]
     assert not ward.recovery.claims_worker
 
 
-def test_one_with_the_last_count_runs_alone_after_a_release_too() -> None:
+def test_one_whose_death_alone_was_counted_by_a_hand_over_is_failed() -> None:
     ward = Ward()
-    assert ward.recovery.hold_back(child(1, MAX_RECOVERIES, inherited=False))
-    alone = ward.recovery.next_alone()
-    assert alone is not None
-    assert ward.failed == []
+    ward.recovery.hold_back(child(1, BEGAN_ALONE + 1, inherited=False))
+    ward.recovery.advance(1)
+    assert ward.failed == [1]
+
+
+def test_one_that_ran_alone_runs_alone_after_a_release_too() -> None:
+    ward = Ward()
+    assert ward.recovery.hold_back(child(1, BEGAN_ALONE, inherited=False))
+    assert ward.recovery.next_alone() is not None
+    assert (ward.counted, ward.failed) == ([], [])
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_one_that_waited_for_its_turn_alone_is_not_taken_for_what_took_the_worker_down(inherited: bool) -> None:
+    """A hand-over counted its third; then the child before it, alone on the next worker, took that one down."""
+    ward = Ward()
+    assert ward.recovery.hold_back(child(1, MAX_RECOVERIES, inherited=inherited))
+    ward.recovery.advance(1)
+    assert ward.recovery.next_alone() is None
+    assert ward.recovery.next_alone() is not None
+    assert (ward.counted, ward.failed) == ([1], [])
 
 
 def test_what_ended_or_was_dropped_claims_nothing() -> None:
     ward = Ward()
-    for number, recoveries in enumerate((0, MAX_RECOVERIES - 1, MAX_RECOVERIES)):
+    for number, recoveries in enumerate((0, MAX_RECOVERIES - 1, MAX_RECOVERIES, BEGAN_ALONE)):
         one = child(number, recoveries)
         ward.recovery.hold_back(one)
         one.gone = True

@@ -26,13 +26,12 @@ from streamsched.runtime.identity import Identity
 from streamsched.runtime.ownership import Ownership
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import CommitPoint
-from streamsched.worker import jobs
+from streamsched.worker import jobs, settlement
 from streamsched.worker.outcomes import Outcomes
 from streamsched.worker.outlet import CLOSED
 from streamsched.worker.pending import Child, OwnedPartition, StopMarker, Unreadable, child_of
 from streamsched.worker.progress import Unsaved
 from streamsched.worker.settlement import Settlement
-from streamsched.worker.transaction import Transaction
 
 CODEC = Codec()
 TOPICS = Topics()
@@ -119,23 +118,17 @@ def test_a_record_that_moves_before_its_outcome_goes_on_from_what_the_journal_kn
 ) -> None:
     """Its outcome carries a later state but is not written yet: if the owner dies now, nobody ever heard of that."""
     monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 3)
+    monkeypatch.setattr(settlement, "BATCH", 1)
     desk = Desk()
     children = [pending(desk.owned, offset) for offset in range(12)]
     for child in children[1::2]:
         desk.settlement.ended(child, ended(child))
-    monkeypatch.setattr(desk.settlement, "_write_endings", lambda transaction, ended: tight(transaction))
-
-    def tight(transaction: Transaction) -> None:
-        for child in children[1::2]:
-            transaction.settle(child)
-
-    make_room = desk.settlement._make_room
-    monkeypatch.setattr(desk.settlement, "_make_room", lambda *args: None if args[0].settled else make_room(*args))
-    desk.settlement.commit()
-    moved = [event for topic, event in desk.log.events[0] if topic == TOPICS.children]
-    assert len(moved) == len(children)
-    assert all(isinstance(event, ChildCheckpointed) and (event.sequence, event.state) == (0, None) for event in moved)
-    assert all(topic == TOPICS.children for topic, _ in desk.log.events[0])
+    assert desk.settlement.commit()
+    told = [event.child for _, event in desk.log.events[0] if isinstance(event, ChildFailed)]
+    moved = [event for topic, event in desk.log.events[0] if isinstance(event, ChildCheckpointed)]
+    assert told == [1]
+    assert {event.child for event in moved} >= {0, 3}
+    assert all((event.sequence, event.state) == (0, None) for event in moved)
 
 
 def test_outcomes_among_stop_markers_are_written_the_lowest_first(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +164,7 @@ def test_rubbish_is_settled_where_no_room_can_be_made_for_more(monkeypatch: pyte
     desk.owned.tracker.add(0, Unreadable(0, 0))
     desk.settlement.settle_alone(Unreadable(0, 0), [])
     for child in desk.behind(20):
-        desk.settlement.recover(child)
+        desk.settlement.recover(child, child.recoveries + 1)
     desk.settlement.commit()
     assert desk.owned.tracker.low == 1
 
@@ -182,7 +175,7 @@ def test_a_record_that_moves_up_is_counted_as_recovered_on_the_way(monkeypatch: 
     desk = Desk()
     children = desk.behind(20)
     for child in children:
-        desk.settlement.recover(child)
+        desk.settlement.recover(child, child.recoveries + 1)
     assert not desk.settlement.commit()
     assert not desk.log.events
     for offset in range(10, 14):
@@ -192,3 +185,21 @@ def test_a_record_that_moves_up_is_counted_as_recovered_on_the_way(monkeypatch: 
     moved = [event for _, event in events if isinstance(event, ChildCheckpointed)]
     assert [(event.child, event.recoveries) for event in moved] == [(0, 1), (1, 1)]
     assert [child.recoveries for child in children] == [1, 1] + [0] * 18
+
+
+def test_what_has_no_room_one_by_one_is_written_all_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One outcome is one range too many, and without outcomes each marker is: together they leave nothing behind."""
+    monkeypatch.setattr(tracker, "RANGES_LIMIT_BYTES", 8)
+    monkeypatch.setattr(settlement, "BATCH", 1)
+    desk = Desk()
+    running = [pending(desk.owned, offset) for offset in (0, 2, 4, 6)]
+    for offset in range(7, 21, 2):
+        child = pending(desk.owned, offset)
+        desk.marker(offset + 1, child)
+        desk.settlement.ended(child, ended(child))
+    desk.settlement.commit()
+    (events,) = desk.log.events
+    assert [event.child for _, event in events if isinstance(event, ChildFailed)] == [*range(7, 21, 2)]
+    assert [event.child for _, event in events if isinstance(event, ChildCheckpointed)] == [0, 2, 4, 6]
+    assert len(desk.owned.tracker) == len(running)
+    assert desk.owned.tracker.commit_point().fits

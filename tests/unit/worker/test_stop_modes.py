@@ -146,6 +146,17 @@ def test_a_child_that_yields_comes_back_with_its_last_state() -> None:
     assert (returned.sequence, returned.state, returned.attempt) == (1, '"half"', 1)
 
 
+@pytest.mark.parametrize("news", [jobs.JobReturned, jobs.JobStopped])
+def test_what_a_later_dispatch_has_replaced_is_settled_when_it_comes_back(news: type[Any]) -> None:
+    case = Case()
+    case.shop.dispatch(0, 0, ordinal=2)
+    case.shop.turn(case.worker)
+    case.tell(news)
+    assert case.outcomes() == []
+    assert [record.ordinal for record in case.shop.unsettled()] == [2]  # type: ignore[attr-defined]
+    assert len(case.pool.begun) == 2
+
+
 @pytest.mark.parametrize("mode", BACK)
 def test_the_next_owner_of_a_partition_obeys_the_marker_before_it_starts_anything(mode: str) -> None:
     case = Case()
@@ -174,10 +185,8 @@ def test_who_cannot_tell_the_modes_apart_stops_at_one() -> None:
         return Sample(case.shop.codec.encode(case.marker(mode)), partition=0, key=b"task")
 
     for mode in MODES:
-        assert event_reader.work(record(mode)) is not None
-    assert event_reader.journal(record("cancel")) is not None
-    for mode in (*BACK, "kill", "freeze"):
-        with pytest.raises(UnknownSchema, match=f"in the mode '{mode}'.*upgrade"):
-            event_reader.journal(record(mode))
-    with pytest.raises(UnknownSchema, match="freeze"):
-        event_reader.work(record("freeze"))
+        marker = record(mode)
+        assert event_reader.work(marker) == event_reader.journal(marker)
+    for read in (event_reader.work, event_reader.journal):
+        with pytest.raises(UnknownSchema, match=r"in the mode 'freeze'.*upgrade"):
+            read(record("freeze"))

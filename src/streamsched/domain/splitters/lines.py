@@ -23,6 +23,13 @@ _FILE: Final[FieldPath] = ("split", "lines", "file")
 _SIZE: Final[FieldPath] = ("split", "lines", "size")
 
 
+def named(args: str) -> str:
+    """Return the arguments of a child with ``${child.item}`` or ``${child.items}`` where the lines are put."""
+    for mark, name in ((ITEM, "item"), (ITEM_INSIDE, "item"), (ITEMS, "items"), (ITEMS_INSIDE, "items")):
+        args = args.replace(mark, f"${{child.{name}}}")
+    return args
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinesSplit(FileSplitter):
     """The lines of ``file`` that are not empty, in chunks of ``size``."""

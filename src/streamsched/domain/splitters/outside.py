@@ -94,7 +94,9 @@ class FileSplitter(InputSplitter):
     folder: str = field(default="", metadata={"hidden": True})
 
     def check(self, params: Params) -> None:
-        """Refuse switches that are none."""
+        """Refuse switches and a folder that are none."""
+        if not isinstance(self.folder, str):
+            raise TemplateError("must be a path", "submit it from its file", path=("split", self.kind, "folder"))
         for name in ("empty", "verify"):
             if not isinstance(getattr(self, name), bool):
                 path: FieldPath = ("split", self.kind, name)

@@ -20,6 +20,9 @@ from streamsched.log.port import TopicPartition
 # out. So its requests never do: what waits here gives up, and a late answer is dropped.
 _NEVER_S: Final = 3600.0
 
+_NO_NAME: Final = "?"
+"""No topic has this name, and none is made: a broker refuses it, and tells of the cluster."""
+
 _DELETE_LIMIT_S: Final = 2.0
 """Seconds for what can as well be done the next time."""
 
@@ -77,11 +80,11 @@ class Admin:
 
     def cluster_id(self, limit: float) -> str:
         """Return the cluster's name; as the first call, it also checks that the cluster answers."""
-        return str(self.ask("connect", _cluster, limit)[0].cluster_id)
+        return str(self._cluster("connect", limit).cluster_id)
 
     def brokers(self) -> int:
         """Count the brokers that the cluster has now."""
-        return len(self.ask("look up the brokers", _cluster)[0].nodes)
+        return len(self._cluster("look up the brokers", REQUEST_LIMIT_S).brokers)
 
     def topic(self, topic: str) -> Any:
         """Describe a topic."""
@@ -114,6 +117,27 @@ class Admin:
         if places:
             self.ask("delete records", sending("delete_records", places), _DELETE_LIMIT_S)
 
+    def _cluster(self, doing: str, limit: float) -> Any:
+        """Return what a broker tells of the cluster.
+
+        describe_cluster() is not used: librdkafka 2.16 aborts the process if the answer lists no brokers. The only
+        broker of a cluster answers so for a moment after it was frozen or cut off: the controller has fenced it.
+        """
+        deadline = time.monotonic() + limit
+
+        def request(client: Any, **_: object) -> Mapping[str, Future[Any]]:
+            left = max(0.0, deadline - time.monotonic())
+            answer: Future[Any] = Future()
+            try:
+                answer.set_result(client.list_topics(_NO_NAME, timeout=min(left, _SILENCE_S)))
+            except KafkaException as failure:
+                if errors.unreached(errors.cause(failure)):
+                    raise TimeoutError from None
+                raise
+            return {"cluster": answer}
+
+        return self.ask(doing, request, limit)[0]
+
     def _offsets(
         self, partitions: Collection[TopicPartition], spec: object, **options: object
     ) -> dict[TopicPartition, int]:
@@ -122,10 +146,6 @@ class Admin:
             return {}
         found = self.ask("look up offsets", sending("list_offsets", wanted, **options))
         return {partition: each.offset for partition, each in zip(partitions, found, strict=True)}
-
-
-def _cluster(client: Any, request_timeout: float) -> Mapping[str, Future[Any]]:
-    return {"cluster": client.describe_cluster(request_timeout=request_timeout)}
 
 
 def sending(name: str, *arguments: object, **options: object) -> Request:

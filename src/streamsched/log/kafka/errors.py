@@ -81,6 +81,11 @@ def timed_out(error: Any) -> bool:
     return bool(error.code() == KafkaError._TIMED_OUT)  # noqa: SLF001
 
 
+def unreached(error: Any) -> bool:
+    """Return whether no broker has answered."""
+    return error.code() in (KafkaError._TIMED_OUT, KafkaError._TRANSPORT)  # noqa: SLF001
+
+
 def unanswered(error: Any) -> bool:
     """Return whether asking again later may help: there was no answer, or the broker is not ready."""
     return error.code() in _UNANSWERED or bool(error.retriable())

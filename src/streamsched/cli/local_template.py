@@ -1,4 +1,4 @@
-"""A template that is looked at in this process: its children, its handlers, and the errors of a user's own code."""
+"""A template in this process, for ``plan`` and ``try``: its children, its handlers, errors of the user's own code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from streamsched.cli.options import settings_of
+from streamsched.cli.given import all_settings_of
 from streamsched.cli.printing import note
 from streamsched.domain import values
 from streamsched.domain.command import call_of
@@ -72,7 +72,7 @@ def _opens(context: typer.Context) -> Callable[[], LogAdapter]:
     def opened() -> LogAdapter:
         from streamsched.installation.site import Installation
 
-        return Installation(settings_of(context)).log
+        return Installation(all_settings_of(context)).log
 
     return opened
 

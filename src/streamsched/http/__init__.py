@@ -1,0 +1,1 @@
+"""The HTTP API: commands through ``commands``, answers through ``queries``, in the words of the command line."""
