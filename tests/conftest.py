@@ -61,6 +61,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         os.nice(10)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show whole what failed at first and passed when it ran again, as ``.ci/run`` has it: nothing is forgiven."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        terminalreporter.write_sep("=", f"failed, and ran once more: {report.nodeid}")
+        report.toterminal(terminalreporter._tw)  # as pytest itself writes failures
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Add the marks of the folders; leave out the tests that take minutes, unless their mark is asked for."""
     for item in items:
