@@ -60,6 +60,7 @@ def live(world: World) -> None:
     for _ in range(plan.turns):
         world.turn()
     world.heal()
+    world.rest()
 
 
 def judge(world: World) -> list[str]:

@@ -61,6 +61,7 @@ CODEC: Final = MemoCodec()
 TIMING: Final = WorkerTiming(checkpoint=0.1, hand_over=0.5, drain=3.0, trim=5.0)
 OUTSIDE: Final = "outside"
 HEALING: Final = 12_000
+RESTING: Final = 1_000
 """Turns without faults within which one more task has to reach its end, or all is over."""
 LAST: Final = 300
 """Turns after the trouble until that is done."""
@@ -548,6 +549,34 @@ class World:
             f"tasks that never end: {stuck}; left to do: {self.actions}; left unsettled: {left}; "
             f"without a dead letter: {untold}"
         )
+
+    def rest(self) -> None:
+        """Let nothing be done until no group lags: whoever watches that thinks that there is work.
+
+        Raises:
+            Stuck: one goes on to lag.
+
+        """
+        for _ in range(RESTING):
+            self.turn()
+            if self.turns % 10 == 0 and not (lagging := self._lagging()):
+                return
+        raise Stuck(f"groups that lag though nothing is done: {lagging}")
+
+    def _lagging(self) -> list[tuple[TopicPartition, int, int]]:
+        """List partitions whose committed position is not their end, but for those with records of newer versions."""
+        found = []
+        for group, places, kept in (
+            (self.topics.scheduler_group, self.topics.journal(), self.archive.journal),
+            (self.topics.worker_group, self.topics.work_log(), self.archive.work),
+        ):
+            ends, commits = self.outside.end(places), self.cluster.committed(group, places, stable=False)
+            for place, records in zip(places, kept, strict=True):
+                commit = commits[place]
+                position = 0 if commit is None else commit.position
+                if position != ends[place] and not any(record.newer for record in records):
+                    found.append((place, position, ends[place]))
+        return found
 
     def _open_letters(self) -> bool:
         """Tell whether a transaction holds back who reads the dead letters: who died in one left it open."""

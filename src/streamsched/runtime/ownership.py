@@ -39,8 +39,9 @@ AFTER_FENCE_S: Final = 1.0
 GROUP_POLL_S: Final = 0.05
 """Seconds between two calls to the group, while it shares out and some time after that."""
 CALM_AFTER_S: Final = 5.0
+"""Seconds without news after which a node is idle."""
 CALM_GROUP_POLL_S: Final = 0.2
-"""The same when nothing has come from it for longer: what is idle should cost nothing."""
+"""The same when the group has been idle: what is idle should cost nothing."""
 OUTAGE_S: Final = 150.0
 """How long running work waits for the log to say how a transaction ended: as long as the group keeps its member."""
 

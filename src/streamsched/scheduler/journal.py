@@ -22,6 +22,7 @@ from streamsched.log.topics import Topics
 from streamsched.runtime.claim import Claim
 from streamsched.runtime.dead_letter import dead_letter
 from streamsched.runtime.identity import Identity
+from streamsched.runtime.ownership import CALM_AFTER_S
 from streamsched.runtime.records import Records
 from streamsched.runtime.tracker import CommitPoint
 from streamsched.view.view import View
@@ -55,6 +56,8 @@ class JournalFold:
         self.halted: set[int] = set()
         """Partitions that stand still at a record of an unknown schema, as far as the loop knows."""
         self._say_again = 0.0
+        self._folded_at = me.clock.monotonic()
+        """When the journal last had something new."""
         self._reset: set[int] = set()
         """Partitions in which all live children of some worker's partition came back."""
         self._letters: dict[tuple[int, int], Append] = {}
@@ -72,7 +75,7 @@ class JournalFold:
         self, read: Sequence[tuple[Record, e.Event | Undecodable | None]]
     ) -> Iterator[tuple[str, Task | Schedule, e.Event]]:
         """Fold records one by one; yield what concerned a task or a schedule: its key, the new state, the event."""
-        reached = defaultdict(int, self._view.positions)
+        reached, has_news = defaultdict(int, self._view.positions), False
         for record, event in read:
             if event is None:
                 self._take_beat(record)
@@ -87,8 +90,11 @@ class JournalFold:
                 elif isinstance(event, e.PartitionReset):
                     self._reset.add(record.partition)
             if new:
+                has_news = True
                 reached[record.partition] = record.offset + 1
                 self._view.moved(record.partition, record.offset + 1)
+        if has_news:
+            self._folded_at = self._me.clock.monotonic()
 
     def renewed(self) -> set[int]:
         """Return the partitions to look at as a whole: they became ready now, or were reset."""
@@ -145,10 +151,19 @@ class JournalFold:
     # --- what is written of it --------------------------------------------------------------------------------------
 
     def behind(self) -> set[int]:
-        """Return partitions with dead letters to write, or with a committed position far behind the fold."""
+        """Return partitions with dead letters to write, or with a committed position far behind the fold.
+
+        Once nothing new has come for a while, any distance is far, and markers count: the group's lag reads 0 then.
+        """
         positions, claims = self._view.positions, self._claims
-        far = {each for each in self.ready if positions.get(each, 0) - claims[each].position >= LAG}
-        return far | (self.ready & {partition for partition, _ in self._letters})
+        letters = self.ready & {partition for partition, _ in self._letters}
+        if self._me.clock.monotonic() - self._folded_at < CALM_AFTER_S:
+            return letters | {each for each in self.ready if positions.get(each, 0) - claims[each].position >= LAG}
+        for each in self.ready:
+            if (position := self._position(each)) > positions.get(each, 0):
+                self._view.moved(each, position)
+        points = self.commit_points(self.ready)
+        return letters | {each for each, point in points.items() if point.position > claims[each].position}
 
     def commit_points(self, partitions: Collection[int]) -> Mapping[int, CommitPoint]:
         """Return the position to commit for each partition, never beyond the reader: no dead letter is skipped."""

@@ -15,7 +15,7 @@ from typing import Final
 from streamsched.domain.routing import PLAIN, Place
 from streamsched.log.adapter import LogAdapter
 from streamsched.log.codec import Codec
-from streamsched.log.port import LogError, TopicPartition
+from streamsched.log.port import LogError, TopicPartition, TransactionAborted, WriterFenced
 from streamsched.log.topics import Topics
 from streamsched.runtime import beginning, eviction, metrics
 from streamsched.runtime.beats import HeartbeatSender, NodeStatus
@@ -23,7 +23,7 @@ from streamsched.runtime.claim import Claim
 from streamsched.runtime.clock_check import LogClock
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.lifecycle import WorkerState
-from streamsched.runtime.ownership import OUTAGE_S, Ownership
+from streamsched.runtime.ownership import CALM_AFTER_S, OUTAGE_S, Ownership
 from streamsched.runtime.records import Records
 from streamsched.worker import jobs
 from streamsched.worker.children import Children
@@ -79,6 +79,7 @@ class Worker:
         self._retry_at = 0.0
         self._report_at = 0.0
         self._trim_at = me.clock.monotonic() + timing.trim
+        self._busy_at = me.clock.monotonic()
         self._ownership = Ownership(
             log=log, coordination=log, group=topics.worker_group, topic=topics.children, node_id=me.node_id,
             partition_handler=self, clock=me.clock, pause=pause, outage=OUTAGE_S,
@@ -140,6 +141,12 @@ class Worker:
         read = self._reading.read(0.0 if waiting else min(timeout, self._ownership.turn, self.heartbeats.until_due()))
         worked = self._work(0.0 if read or not waiting else min(timeout, self._timing.poll))
         self._trim()
+        now = self._me.clock.monotonic()
+        if read or worked:
+            self._busy_at = now
+        elif now - self._busy_at >= CALM_AFTER_S:
+            self._busy_at = now
+            self._settle_positions()
         return bool(read) or worked
 
     def _work(self, timeout: float) -> bool:
@@ -206,6 +213,21 @@ class Worker:
         if not committed:
             self._retry_at = now + RETRY_S
         return committed
+
+    def _settle_positions(self) -> None:
+        """Commit up to where partitions were read that have nothing unsettled: the group's lag reads 0 then."""
+        self._reading.pass_markers()
+        claims = self._ownership.claims
+        points = {
+            number: point
+            for number, owned in self._owned.items()
+            if not owned.tracker and (point := owned.tracker.commit_point()).position > claims[number].position
+        }
+        try:
+            if points:
+                self._ownership.commit([], points)
+        except (TransactionAborted, WriterFenced) as error:
+            logger.warning("positions are not committed now: %s", error)
 
     def _trim(self) -> None:
         """Delete the records below the low marks, every ``timing.trim`` seconds."""

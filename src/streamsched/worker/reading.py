@@ -89,6 +89,11 @@ class Reading:
                 self._close_markers(owned)
         return len(records)
 
+    def pass_markers(self) -> None:
+        """Note up to where each partition was read: what stands behind its last record are markers of transactions."""
+        for owned in self._owned.values():
+            owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
+
     def assign(self, new: Mapping[int, int]) -> None:
         """Read what is owned now: new partitions from these positions, the others from where they are."""
         positions = {}
