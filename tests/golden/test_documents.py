@@ -23,7 +23,7 @@ from streamsched.queries.dead_letters import (
 )
 from streamsched.queries.documents import Document
 from streamsched.queries.failures import failures_of
-from streamsched.queries.ledger import ledger
+from streamsched.queries.ledger import Book
 from streamsched.queries.nodes import node_document
 from streamsched.queries.scaling import scaling
 from streamsched.queries.schedule_status import schedule_status
@@ -114,7 +114,10 @@ def documents() -> Iterator[tuple[str, Document]]:
         yield from (("failures", group) for group in failures_of(task))
     schedule = view.schedules["s"]
     yield "schedule", schedule_status(schedule, NOON + 260_000_100)
-    yield from (("tick", tick) for tick in ledger(schedule_events("s")))
+    book = Book()
+    for event in schedule_events("s"):
+        book.take(event)
+    yield from (("tick", tick) for tick in book.ticks())
     wanted = WantedBackfill(start=NOON - 90_000_000, end=NOON + 3_600_000, reprocess="all")
     parts = parts_of(schedule.now, lambda: schedule_events("s"), wanted, NOON + 260_000_100)
     yield from (("backfill step", step) for step in preview("s", parts, wanted, view.standing))

@@ -20,7 +20,7 @@ from streamsched.installation.site import Installation
 from streamsched.queries.documents import Document as Answer
 from streamsched.queries.ledger import OUTCOMES, Book, Tick
 from streamsched.queries.schedule_status import ScheduleStatus
-from streamsched.queries.schedules import Schedules, last_of, span_of
+from streamsched.queries.schedules import Schedules, span_of
 from streamsched.queries.slices import fill, folded_up_to
 from streamsched.runtime.clock import SystemClock
 
@@ -76,7 +76,7 @@ async def ticks(call: Call) -> Response:
     def read(site: Installation) -> Iterator[None]:
         book = Book()
         yield from fill(book, site, call.id, end)
-        items.extend(last_of(book.ticks(since, until), query.limit + 1, query.outcome))
+        items.extend(book.last(query.limit + 1, since, until, query.outcome))
 
     async for _ in call.desk.each(read):
         pass

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final, TypedDict
 
@@ -58,21 +59,34 @@ class _Run:
 
     def ticks(self, since: int, until: int) -> Iterator[Tick]:
         """Yield the times in [since, until) one by one."""
-        if not self.spans:
-            if since <= millis_of(self.tick.nominal) < until:
-                yield self.tick
-            return
+        if not self.spans and since <= millis_of(self.tick.nominal) < until:
+            yield self.tick
         for spec, first, last in self.spans:
-            for nominal in spec.between(max(first, since), min(last + 1, until)):
-                yield replace(self.tick, nominal=Nominal.at(nominal))
+            yield from map(self._at, spec.between(max(first, since), min(last + 1, until)))
+
+    def last(self, count: int, since: int, until: int) -> list[Tick]:
+        """Return the last so many times in [since, until), in order."""
+        if not self.spans:
+            return list(self.ticks(since, until))
+        found: list[int] = []
+        for spec, first, last in reversed(self.spans):
+            found = _last(spec, count - len(found), max(first, since), min(last + 1, until)) + found
+        return [self._at(nominal) for nominal in found]
+
+    def _at(self, nominal: int) -> Tick:
+        return replace(self.tick, nominal=Nominal.at(nominal))
 
 
-def ledger(events: Iterable[e.OfSchedule], *, since: int = 0, until: int = 1 << 62) -> Iterator[Tick]:
-    """Yield each decided time in [since, until), in order."""
-    book = Book()
-    for event in events:
-        book.take(event)
-    yield from book.ticks(since, until)
+def _last(spec: ScheduleSpec, count: int, since: int, until: int) -> list[int]:
+    """Return the last so many times in [since, until): looked for in longer and longer stretches before the end."""
+    reach = 1_000 * count
+    while count > 0:
+        start = max(since, until - reach)
+        found = deque(spec.between(start, until), count)
+        if len(found) == count or start == since:
+            return list(found)
+        reach *= 2
+    return []
 
 
 class Book:
@@ -97,9 +111,27 @@ class Book:
 
     def ticks(self, since: int = 0, until: int = 1 << 62) -> Iterator[Tick]:
         """Yield each time in [since, until) that was decided so far, in order."""
-        for run in sorted(self.runs, key=lambda run: run.tick.nominal):
-            for tick in run.ticks(since, until):
-                yield replace(tick, task_outcome=self.ended.get(tick.task_id or ""))
+        for run in self._in_order():
+            yield from map(self._told, run.ticks(since, until))
+
+    def last(self, count: int, since: int = 0, until: int = 1 << 62, outcome: str | None = None) -> list[Tick]:
+        """Return the last so many times with this outcome, as ``ticks`` does; None: with any.
+
+        A schedule of each second that was paused for a year has 31 million: no more are made than are asked for.
+        """
+        found: list[Tick] = []
+        for run in reversed(self._in_order()):
+            if len(found) == count:
+                break
+            if outcome in (None, run.tick.outcome):
+                found += reversed(run.last(count - len(found), since, until))
+        return [self._told(tick) for tick in reversed(found)]
+
+    def _in_order(self) -> list[_Run]:
+        return sorted(self.runs, key=lambda run: run.tick.nominal)
+
+    def _told(self, tick: Tick) -> Tick:
+        return replace(tick, task_outcome=self.ended.get(tick.task_id or ""))
 
     def _decided(self, schedule: Schedule, event: e.TicksDecided) -> None:
         """Take the outcomes that the fold accepts too."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Unpack, cast
 
@@ -14,7 +13,7 @@ from streamsched.domain.schedule import Schedule
 from streamsched.installation.session import Session
 from streamsched.log.journal import JournalReader
 from streamsched.queries.documents import Moment, millis_of
-from streamsched.queries.ledger import Tick, TickFilter, ledger
+from streamsched.queries.ledger import Book, Tick, TickFilter
 from streamsched.queries.schedule_status import ScheduleStatus, schedule_status
 
 
@@ -50,8 +49,12 @@ class Schedules:
         """Yield the decided times of a schedule, as ``Client.ticks`` does. Raise NoSuchSchedule."""
         self.need(schedule_id)
         since, until = span_of(wanted.get("since"), wanted.get("until"))
-        found = ledger(self.events(schedule_id), since=since, until=until)
-        return last_of(found, wanted.get("last"), wanted.get("outcome"))
+        book, last, outcome = Book(), wanted.get("last"), wanted.get("outcome")
+        for event in self.events(schedule_id):
+            book.take(event)
+        if last is not None:
+            return iter(book.last(last, since, until, outcome))
+        return (tick for tick in book.ticks(since, until) if outcome in (None, tick.outcome))
 
     def events(self, schedule_id: str) -> Iterator[e.OfSchedule]:
         """Yield the events of a schedule from its beginning, from the log alone."""
@@ -66,9 +69,3 @@ class Schedules:
 def span_of(since: Moment | None, until: Moment | None) -> tuple[int, int]:
     """Return a span of time in milliseconds; None: it is open there."""
     return 0 if since is None else millis_of(since), 1 << 62 if until is None else millis_of(until)
-
-
-def last_of(found: Iterable[Tick], last: int | None, outcome: str | None) -> Iterator[Tick]:
-    """Yield so many decided times with this outcome, the last ones; None: all."""
-    wanted = (tick for tick in found if outcome in (None, tick.outcome))
-    return wanted if last is None else iter(deque(wanted, last))

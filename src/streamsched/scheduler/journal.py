@@ -153,17 +153,20 @@ class JournalFold:
     def behind(self) -> set[int]:
         """Return partitions with dead letters to write, or with a committed position far behind the fold.
 
-        Once nothing new has come for a while, any distance is far, and markers count: the group's lag reads 0 then.
+        Once nothing new has come for a while, any distance is far: the group's lag reads 0 then.
         """
-        positions, claims = self._view.positions, self._claims
-        letters = self.ready & {partition for partition, _ in self._letters}
-        if self._me.clock.monotonic() - self._folded_at < CALM_AFTER_S:
-            return letters | {each for each in self.ready if positions.get(each, 0) - claims[each].position >= LAG}
-        for each in self.ready:
-            if (position := self._position(each)) > positions.get(each, 0):
-                self._view.moved(each, position)
-        points = self.commit_points(self.ready)
-        return letters | {each for each, point in points.items() if point.position > claims[each].position}
+        positions, claims, far = self._view.positions, self._claims, LAG
+        if self._me.clock.monotonic() - self._folded_at >= CALM_AFTER_S:
+            self._pass_markers()
+            far = 1
+        late = {each for each in self.ready if positions.get(each, 0) - claims[each].position >= far}
+        return late | (self.ready & {partition for partition, _ in self._letters})
+
+    def _pass_markers(self) -> None:
+        """Note up to where each partition was read: what stands behind its last record are markers of transactions."""
+        for partition in self.ready:
+            if (position := self._position(partition)) > self._view.positions.get(partition, 0):
+                self._view.moved(partition, position)
 
     def commit_points(self, partitions: Collection[int]) -> Mapping[int, CommitPoint]:
         """Return the position to commit for each partition, never beyond the reader: no dead letter is skipped."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 from streamsched.client import Client
 from streamsched.commands.schedules import ScheduleConflict
 from streamsched.domain.calendar.moment import write as utc
+from streamsched.domain.calendar.spec import ScheduleSpec
 from streamsched.domain.errors import InputError, NoSuchSchedule, NoSuchTask
 from streamsched.log.port import Append
 from streamsched.queries.documents import millis_of
+from streamsched.queries.ledger import OUTCOMES
 from tests.support.clients import session_of
 from tests.unit.commands.schedule_case import TEMPLATE, ScheduleCase
 
@@ -157,6 +160,7 @@ def test_the_ledger_tells_of_each_time_once_and_why(mini: ScheduleCase) -> None:
     assert [tick.nominal for tick in client.ticks("nightly", since=nominals[1], until=nominals[4])] == nominals[1:4]
     counts = client.schedule("nightly").counts
     assert sum(counts.values()) == len(ticks)
+    check_last(client)
 
 
 def test_the_ledger_spells_out_runs_with_the_times_that_held_then(mini: ScheduleCase) -> None:
@@ -173,6 +177,37 @@ def test_the_ledger_spells_out_runs_with_the_times_that_held_then(mini: Schedule
     assert {tick.outcome for tick in ticks[:20]} == {"missed"}
     assert ticks[0].reason == "found too late: the catch-up window is 10s"
     assert len(ticks) == sum(client.schedule("nightly").counts.values())
+    check_last(client)
+
+
+def check_last(client: Client) -> None:
+    """Hold the last times of a schedule against all of them."""
+    for outcome in (None, *OUTCOMES):
+        every = list(client.ticks("nightly", outcome=outcome))
+        for last in range(1, len(every) + 2):
+            assert list(client.ticks("nightly", outcome=outcome, last=last)) == every[-last:]
+
+
+def test_the_last_of_thousands_of_times_are_told_without_the_others(
+    mini: ScheduleCase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, scheduler, made = mini.client(), mini.scheduler(), Counter[str]()
+    client.create_schedule(mini.want())
+    client.pause_schedule("nightly")
+    mini.clock.advance(86_400)
+    mini.run(scheduler, 0.2)
+    assert client.schedule("nightly").counts["suppressed"] >= 4_000
+    between = ScheduleSpec.between
+
+    def counted(spec: ScheduleSpec, start_ms: int, end_ms: int) -> Iterator[int]:
+        for nominal in between(spec, start_ms, end_ms):
+            made["times"] += 1
+            yield nominal
+
+    monkeypatch.setattr(ScheduleSpec, "between", counted)
+    ticks = list(client.ticks("nightly", last=100))
+    assert [after.nominal - before.nominal for before, after in pairwise(ticks)] == [timedelta(seconds=1)] * 99
+    assert made["times"] == 100
 
 
 def test_a_time_that_waits_is_told_as_waiting_until_it_has_its_outcome(mini: ScheduleCase) -> None:
