@@ -11,6 +11,7 @@ from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.installation.writing import connect
 from streamsched.log.port import Record
+from streamsched.queries.nodes import FORGOTTEN_MS
 from streamsched.queries.presence import Presence
 
 LOOK_S: Final = 1.0
@@ -22,7 +23,7 @@ class HeardBeats(Presence):
 
     def __init__(self, site: Installation) -> None:
         self._lock = Lock()
-        super().__init__(site)
+        super().__init__(site, FORGOTTEN_MS / 1000)
         self._watches = 0
         self.beats_heard = 0
         """Beats, so far."""

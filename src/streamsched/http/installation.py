@@ -27,7 +27,7 @@ from streamsched.queries.dead_letters import (
     whole_dead_letter,
 )
 from streamsched.queries.documents import Document
-from streamsched.queries.nodes import NodeDocument, node_document, nodes
+from streamsched.queries.nodes import NodeDocument, listed, node_document
 from streamsched.queries.scaling import Scaling
 from streamsched.queries.scaling import scaling as slots_for
 from streamsched.queries.system import Folded, System
@@ -64,13 +64,17 @@ class Health(Document, frozen=True):
 
 
 async def all_nodes(call: Call) -> Response:
-    """Answer with the nodes."""
-    now = await call.desk.read(lambda session: session.site.clock.now())
-    found = await call.desk.look(lambda site: [node_document(beat, age) for beat, age in nodes(site, now)])
-    missing, position = await call.desk.read(lambda session: (session.presence.missing(), everywhere(session)))
+    """Answer with the nodes, as they were heard last."""
+
+    def look(session: FollowingSession) -> tuple[Nodes, str]:
+        heard = listed(session.presence.heard(), session.site.clock.now())
+        found = tuple(node_document(beat, age) for beat, age in heard)
+        return Nodes(found, session.presence.missing()), everywhere(session)
+
+    found, position = await call.desk.read(look)
     if call.user.within:  # what runs there, or may, can be another's
-        found = [replace(node, running=(), modules=None) for node in found]
-    return answer(Nodes(tuple(found), missing), position=position)
+        found = replace(found, items=tuple(replace(node, running=(), modules=None) for node in found.items))
+    return answer(found, position=position)
 
 
 async def system(call: Call) -> Response:

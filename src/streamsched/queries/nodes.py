@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final
 
 from streamsched.audit.replay import merged
@@ -69,8 +70,13 @@ def nodes(site: Installation, now: int) -> list[tuple[NodeBeat, int]]:
         key = record.key or b""
         beats.pop(key, None)
         if beat is not None:
-            beats[key] = (beat, now - record.timestamp)
-    present = [(beat, age) for beat, age in beats.values() if age < FORGOTTEN_MS]
+            beats[key] = (beat, record.timestamp)
+    return listed(beats.values(), now)
+
+
+def listed(beats: Iterable[tuple[NodeBeat, int]], now: int) -> list[tuple[NodeBeat, int]]:
+    """Return the beats that are not forgotten, by role and name, with their ages; given is when each was written."""
+    present = [(beat, now - at) for beat, at in beats if now - at < FORGOTTEN_MS]
     return sorted(present, key=lambda found: (found[0].role, found[0].name))
 
 

@@ -33,13 +33,13 @@ RUNNING: Final = "running"
 
 
 class Presence:
-    """Reads the beats of the last seconds, and new ones at each look."""
+    """Reads the beats of the last ``reach_s`` seconds, and new ones at each look."""
 
-    def __init__(self, site: Installation) -> None:
+    def __init__(self, site: Installation, reach_s: float = SEEN_S) -> None:
         self._site = site
         self._event_reader = EventReader(site.codec, site.topics)
         self._place = TopicPartition(site.topics.workers, 0)
-        since = site.clock.now() - round(1000 * SEEN_S)
+        since = site.clock.now() - round(1000 * reach_s)
         starts = site.log.position_at([self._place], since)
         self._live_from = site.log.end([self._place])[self._place]
         self._reader = site.log.reader()

@@ -12,9 +12,11 @@ from msgspec.structs import replace
 
 from streamsched.domain.errors import InputError
 from streamsched.http.access import Tokens
+from streamsched.http.beats import HeardBeats
 from streamsched.http.call import Route
 from streamsched.http.table import ROUTES
 from streamsched.log.codec import Undecodable
+from streamsched.runtime.clock import SystemClock
 from tests.support.access import as_user, token_file, token_line, two_tasks
 from tests.support.http_server import BODY, COUNT, PAYROLL, Http, serving
 from tests.unit.queries.test_progress import beat
@@ -192,7 +194,7 @@ def test_nodes_and_scaling_tell_nothing_of_others(ask: Http, monkeypatch: pytest
     now, of_all = (user.get(f"/v1/scaling?at_least={other}").json["runnable"] for user in (bea, ada))
     assert 0 < now == before < of_all
     works = replace(beat(("other-waits", 0, 1)), modules=("payroll",))
-    monkeypatch.setattr("streamsched.http.installation.nodes", lambda *_: [(works, 5)])
+    monkeypatch.setattr(HeardBeats, "heard", lambda _: [(works, SystemClock().now())])
     (node,) = ada.get("/v1/nodes").json["items"]
     assert node["modules"] == ["payroll"]
     (node,) = bea.get("/v1/nodes").json["items"]

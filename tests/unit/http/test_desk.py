@@ -15,7 +15,7 @@ import pytest
 
 from streamsched.client import Client
 from streamsched.http import desk
-from streamsched.http.beats import Beats
+from streamsched.http.beats import Beats, HeardBeats
 from streamsched.http.desk import Desk
 from streamsched.http.session import FollowingSession
 from streamsched.installation.settings import Settings
@@ -23,8 +23,10 @@ from streamsched.installation.site import Installation
 from streamsched.installation.writing import write
 from streamsched.log.embedded import EmbeddedLog
 from streamsched.log.port import Append, LogUnreachable, TopicPartition
+from streamsched.runtime.clock import SystemClock
 from tests.support.clients import session_of
 from tests.support.http_server import BODY, COUNT, LIMIT, Http, serving
+from tests.unit.queries.test_progress import beat
 
 NEWER = b"\xc3\x01" + b"\xff" * 8
 """A record of a schema that is not known."""
@@ -111,6 +113,24 @@ def test_of_writes_that_wait_for_a_broker_that_is_away_one_alone_asks_it(
         assert ask.post("/v1/tasks", BODY).problem == "not-ready"
         answers.set()
         assert sorted(each.result().problem for each in writes) == ["log-unreachable", "not-ready"]
+
+
+def test_nodes_are_told_as_they_were_heard_where_the_log_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> NoReturn:
+        raise LogUnreachable("away")
+
+    monkeypatch.setattr(desk, "LOOK_S", 0.01)
+    with serving(tmp_path / "log") as ask:
+        monkeypatch.setattr(HeardBeats, "heard", lambda _: [(beat(), SystemClock().now() - 60_000)])
+        monkeypatch.setattr(EmbeddedLog, "end", away)
+        while not ask.get("/readyz").json["trouble"]:
+            pass
+        found = ask.get("/v1/nodes")
+        assert "Streamsched-Stale" in found.headers
+        (node,) = found.json["items"]
+        assert 60_000 <= node["age_ms"] < 60_000 + 1_000 * LIMIT
 
 
 def other_answers(ask: Http) -> list[int]:
