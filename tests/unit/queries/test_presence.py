@@ -6,11 +6,13 @@ import pytest
 
 from streamsched.domain.events import NodeBeat
 from streamsched.domain.ids import EventIds
+from streamsched.http.beats import HeardBeats
 from streamsched.log.codec import Codec
 from streamsched.log.memory import MemoryCluster
 from streamsched.log.port import Append
 from streamsched.log.topics import Topics
 from streamsched.queries import presence
+from streamsched.queries.nodes import FORGOTTEN_MS, listed
 from streamsched.queries.presence import Presence
 from streamsched.runtime.identity import Identity
 from streamsched.runtime.records import Records
@@ -47,9 +49,12 @@ class MiniCluster:
         for role in self.meanwhile:
             self.beat(role)
 
-    def looks(self) -> Presence:
+    def site(self) -> Site:
         me = Identity("me", "me", self.own_clock, EventIds())
-        return Presence(Site(self.cluster.connect(), self.topics, self.codec, me, Disk(), self.pause))
+        return Site(self.cluster.connect(), self.topics, self.codec, me, Disk(), self.pause)
+
+    def looks(self) -> Presence:
+        return Presence(self.site())
 
     def advance(self, seconds: float) -> None:
         self.nodes_clock.advance(seconds)
@@ -94,6 +99,17 @@ def test_a_worker_that_drains_takes_nothing_any_more(mini: MiniCluster) -> None:
     looks = mini.looks()
     assert looks.missing() == "no worker was seen in the last 10 s: start 'streamsched worker'"
     assert [(each.role, each.state) for each, _ in looks.heard()] == [("scheduler", "running"), ("worker", "yielding")]
+
+
+def test_a_server_that_begins_now_lists_who_fell_silent_before_until_it_is_forgotten(mini: MiniCluster) -> None:
+    mini.beat("worker")
+    mini.advance(FORGOTTEN_MS / 1000 - 1)
+    for listed_roles in (["worker"], []):
+        heard = HeardBeats(mini.site())
+        heard.look()
+        assert [beat.role for beat, _ in listed(heard.heard(), mini.own_clock.now())] == listed_roles
+        assert heard.beats() == []
+        mini.advance(1)
 
 
 @pytest.mark.parametrize("ahead", [-50.0, -15.0, 15.0, 50.0])
