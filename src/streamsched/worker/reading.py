@@ -85,14 +85,17 @@ class Reading:
                 self._on_record(owned, record)
         for owned in self._owned.values():
             if owned.markers or not owned.caught_up:
-                owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
+                self._advance(owned)
                 self._close_markers(owned)
         return len(records)
 
     def pass_markers(self) -> None:
         """Note up to where each partition was read: what stands behind its last record are markers of transactions."""
         for owned in self._owned.values():
-            owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
+            self._advance(owned)
+
+    def _advance(self, owned: OwnedPartition) -> None:
+        owned.tracker.advance(self._reader.position(TopicPartition(self._topics.children, owned.number)))
 
     def assign(self, new: Mapping[int, int]) -> None:
         """Read what is owned now: new partitions from these positions, the others from where they are."""
