@@ -117,7 +117,7 @@ class Book:
     def last(self, count: int, since: int = 0, until: int = 1 << 62, outcome: str | None = None) -> list[Tick]:
         """Return the last so many times with this outcome, as ``ticks`` does; None: with any.
 
-        A schedule of each second that was paused for a year has 31 million: no more are made than are asked for.
+        A schedule of each second that was paused for a year has 31 million: few more are made than are asked for.
         """
         found: list[Tick] = []
         for run in reversed(self._in_order()):

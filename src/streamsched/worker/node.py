@@ -219,9 +219,9 @@ class Worker:
         self._reading.pass_markers()
         claims = self._ownership.claims
         points = {
-            number: point
+            number: owned.tracker.commit_point()
             for number, owned in self._owned.items()
-            if not owned.tracker and (point := owned.tracker.commit_point()).position > claims[number].position
+            if number in claims and not owned.tracker and owned.tracker.low > claims[number].position
         }
         try:
             if points:
