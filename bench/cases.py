@@ -64,6 +64,7 @@ CASES: Final[dict[str, Case]] = {
     "fold": Case(folding.fold),
     "idle": Case(resources.idle),
     "http_status": Case(http_status.http_status, quick=False),
+    "http_status_elsewhere": Case(http_status.http_status_elsewhere, quick=False),
     "http_status_embedded": Case(http_status.http_status_embedded, quick=False),
     "http_streams": Case(http_streams.http_streams, quick=False),
     "metrics": Case(metrics.metrics, quick=False),

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -214,18 +214,23 @@ class Bench:
         environment: Mapping[str, str] | None = None,
     ) -> Iterator[Site]:  # fmt: skip
         """Give a new installation on this broker; nothing has run there yet."""
-        self._sites += 1
-        site = Site(address, self.folder / f"bench-{self._sites}")
-        site.environment.update(environment or {})
-        installation = Installation(site.settings)
-        installation.create_topics()
-        installation.close()
-        try:
+        with self.empty_site(address) as site:
+            site.environment.update(environment or {})
             site.start("scheduler")
             for _ in range(workers):
                 site.start("worker", "--slots", str(slots), *ALLOW, *options)
             for node in site.nodes:
                 node.await_ready()
+            yield site
+
+    @contextmanager
+    def empty_site(self, address: str) -> Iterator[Site]:
+        """Give a new installation on this broker, without nodes."""
+        self._sites += 1
+        site = Site(address, self.folder / f"bench-{self._sites}")
+        with closing(Installation(site.settings)) as installation:
+            installation.create_topics()
+        try:
             yield site
         finally:
             site.stop()

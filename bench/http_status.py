@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import psutil
 
+from bench.again import written_again
 from bench.cluster import READY_LIMIT, TEMPLATES, Bench, BenchError, Site
 from bench.figures import Figures, percentile
 from bench.http_server import BUSY_CHILDREN, answer, serving, until_running
@@ -19,6 +20,11 @@ from tools.broker import ROOT
 CLIENTS: Final = 100
 PAUSE_S: Final = 0.2
 """Between two requests of a client: 500 a second together, less the time of the answers."""
+
+ELSEWHERE_PER_S: Final = 20_000
+"""Children a second of nodes on other machines."""
+LEAD_S: Final = 10.0
+"""Seconds for which they run longer than is measured."""
 
 
 def http_status(bench: Bench) -> Iterator[Figures]:
@@ -35,6 +41,22 @@ def http_status(bench: Bench) -> Iterator[Figures]:
             client.cancel(big, kill=True)
             client.wait(big, READY_LIMIT)
             yield figures
+
+
+def http_status_elsewhere(bench: Bench) -> Iterator[Figures]:
+    """Ask for the status of a task whose children run on other machines: its events are written again, at a pace."""
+    seconds = 5.0 if bench.quick else 20.0
+    children = int(ELSEWHERE_PER_S * (seconds + LEAD_S))
+    with bench.site() as source, source.client() as client:
+        task = source.run(client, "noop.yaml", children=children).task_id
+    for _ in range(bench.repeats):
+        with (
+            bench.empty_site(bench.broker.address) as site,
+            serving(site) as (server, port),
+            written_again(source, site, task, children, ELSEWHERE_PER_S),
+        ):
+            until_running(port, task)
+            yield _asked_while_running(server, port, seconds, [task])
 
 
 def http_status_embedded(bench: Bench) -> Iterator[Figures]:

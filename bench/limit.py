@@ -22,7 +22,7 @@ LIMIT: Final = 120.0
 """Seconds after which a measurement fails."""
 
 
-class _Quiet:
+class Quiet:
     """A listener that takes what it gets."""
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class _Quiet:
 
 def _hop(brokers: str, source: str, target: str, total: int, ready: Any) -> None:
     log = KafkaLog(brokers)
-    listener = _Quiet()
+    listener = Quiet()
     member = log.member(f"{source}.hop", source, listener)
     limit = time.monotonic() + LIMIT
     while len(listener.assigned) < PARTITIONS and time.monotonic() < limit:
@@ -94,7 +94,7 @@ def _seconds(log: KafkaLog, run: str, topics: list[str], total: int) -> float:
     """Write the first records and return the seconds until the last was read behind the hops."""
     limit = time.monotonic() + LIMIT
     writer = log.writer(f"{run}.first")
-    nobody = log.member(f"{run}.first", topics[0], _Quiet())
+    nobody = log.member(f"{run}.first", topics[0], Quiet())
     reader = log.reader()
     try:
         begun = time.perf_counter()
