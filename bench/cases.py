@@ -12,6 +12,7 @@ from bench import (
     crowd,
     fairness,
     folding,
+    http_page,
     http_status,
     http_streams,
     latency,
@@ -66,6 +67,7 @@ CASES: Final[dict[str, Case]] = {
     "http_status": Case(http_status.http_status, quick=False),
     "http_status_elsewhere": Case(http_status.http_status_elsewhere, quick=False),
     "http_status_embedded": Case(http_status.http_status_embedded, quick=False),
+    "http_page": Case(http_page.http_page, quick=False),
     "http_streams": Case(http_streams.http_streams, quick=False),
     "metrics": Case(metrics.metrics, quick=False),
 }

@@ -45,3 +45,10 @@ def copy(ctx: ChildContext, target: str) -> dict[str, int]:
         ctx.emit(target, (record.value or b"").upper(), key=record.key)
         copied += 1
     return {"copied_by_this_attempt": copied}
+
+
+def troubled(ctx: ChildContext) -> None:
+    """Fail in one of three ways, at two children in a hundred."""
+    number, rest = divmod(ctx.child_index, 50)
+    if not rest:
+        raise (ValueError("the record is odd"), OSError("the store is closed"), KeyError("name"))[number % 3]

@@ -65,9 +65,10 @@ def server(
     """
     _need_extra()
     from streamsched.http.service import Service, bind
-    from streamsched.runtime.service import collect_less
+    from streamsched.runtime.service import collect_less, return_large_blocks
 
     sys.setswitchinterval(SWITCH_S)
+    return_large_blocks()
     settings = settings_of(context)
     access = _access(auth, http)
     for number in (signal.SIGTERM, signal.SIGHUP):

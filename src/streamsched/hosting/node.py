@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import signal
 import sys
@@ -20,7 +19,7 @@ from streamsched.hosting.watch import watching
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation, node_name
 from streamsched.log.port import CannotEvict
-from streamsched.runtime.service import Service, collect_less, serve
+from streamsched.runtime.service import Service, collect_less, return_large_blocks, serve
 from streamsched.worker import telemetry
 from streamsched.worker.devices import Devices
 from streamsched.worker.node import Worker, WorkerTiming
@@ -34,10 +33,6 @@ BEATS_WAIT_S: Final = 0.5
 WORKER_FETCH_S: Final = 0.1
 """How long a worker's fetch may wait: a newly assigned partition is read only when the current fetch returns."""
 SCHEDULER_FETCH_S: Final = 0.2
-M_MMAP_THRESHOLD: Final = -3
-"""The option of glibc's mallopt for the size from which memory is mapped, and unmapped when it is freed."""
-MMAP_THRESHOLD_BYTES: Final = 128 * 1024
-"""glibc's first value. By itself glibc raises it to the largest block that was freed: some megabytes after a fetch."""
 HEAL_EVERY_S: Final = 3.0
 IDLE_S: Final = 10.0
 """Time without a partition after which a node logs why."""
@@ -48,7 +43,7 @@ logger = logging.getLogger(__name__)
 def serve_scheduler(settings: Settings, *, name: str | None) -> None:
     """Run a scheduler node until SIGTERM or SIGINT."""
     line, signals = Membership(), _Signals()
-    _return_large_blocks()
+    return_large_blocks()
     name = name or node_name("scheduler")
     with watching(settings) as watch, closing(Installation(settings.fetching(SCHEDULER_FETCH_S))) as site:
         site.log.check_broker()
@@ -79,7 +74,7 @@ def serve_worker(
 ) -> None:
     """Run a worker node until it is drained."""
     line, signals = Membership(), _Signals()
-    _return_large_blocks()
+    return_large_blocks()
     name = name or node_name("worker")
     with watching(settings) as watch, closing(Installation(settings.fetching(WORKER_FETCH_S))) as site:
         if "group.protocol" in settings.kafka:  # costs a worker 7 MB; a scheduler always checks
@@ -117,15 +112,6 @@ def _serve(node: Scheduler | Worker, services: Sequence[Service], *, line: Membe
     serve(node, [*services, Service("beats", node.heartbeats.repeat)], on_turn=look, timeout=TURN_WAIT_S)
     line.left()
     ignore_signals()
-
-
-def _return_large_blocks() -> None:
-    """Make glibc return fetched data to the system once it is read, instead of fragmenting the heap.
-
-    Executors are processes of their own and keep the defaults.
-    """
-    with suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
 def _evict_silent(settings: Settings, node_id: str, stop: Event) -> None:

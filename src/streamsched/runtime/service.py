@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Final, Protocol
@@ -12,6 +14,10 @@ from typing import Final, Protocol
 from streamsched.log.port import LogError
 
 NEW_OBJECTS: Final = 10_000
+M_MMAP_THRESHOLD: Final = -3
+"""The option of glibc's mallopt for the size from which memory is mapped, and unmapped when it is freed."""
+MMAP_THRESHOLD_BYTES: Final = 128 * 1024
+"""glibc's first value. By itself glibc raises it to the largest block that was freed: some megabytes after a fetch."""
 BEGIN_ANEW_S: Final = 2.0
 """Seconds before a service that failed begins anew."""
 
@@ -48,6 +54,15 @@ def collect_less() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(NEW_OBJECTS)
+
+
+def return_large_blocks() -> None:
+    """Make glibc return fetched data to the system once it is read, instead of fragmenting the heap.
+
+    Executors are processes of their own and keep the defaults.
+    """
+    with suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
 
 
 def serve(node: Node, services: Sequence[Service], *, on_turn: Callable[[], None], timeout: float) -> None:
