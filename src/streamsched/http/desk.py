@@ -190,7 +190,7 @@ class Desk:
     @property
     def positions(self) -> dict[int, int]:
         """Up to where the journal was folded."""
-        return dict(self._session.follower.view.positions) if self.ready else {}
+        return self._session.reached if self.ready else {}
 
     @property
     def partitions(self) -> int:

@@ -108,6 +108,8 @@ class FollowingSession(Session):
         self.order: TaskOrder | None = None
         self.times: dict[int, int] = {}
         """By partition: when the last record that was folded was written, in milliseconds."""
+        self.reached: dict[int, int] = {}
+        """Up to where the journal was folded and all of it noted, by partition; replaced, so any thread may look."""
         self._fresh = True
         self._told: dict[str, Told] = {}
         self._told_bytes = 0
@@ -135,11 +137,13 @@ class FollowingSession(Session):
         self._floor = dict(view.positions)
         self._changed.clear()
         self._fresh = False
+        self.reached = dict(view.positions)
 
     def follow(self) -> int:
         """Fold what is new; returns the number of events."""
         folded = sum(1 for _ in self.follower.poll(0.0, FOLDED_TOGETHER))
         self.follower.note_positions()
+        self.reached = dict(self.follower.view.positions)
         if self._unwritten >= WRITTEN_TOGETHER or (self._unwritten and time.monotonic() >= self._flush_at):
             self.follower.view.flush()
             self._unwritten, self._flush_at = 0, time.monotonic() + FLUSH_S
@@ -162,6 +166,7 @@ class FollowingSession(Session):
             self._fresh = False
             self._forget_told()
             self.me = before
+            self.reached = dict(self.follower.view.positions)
 
     def status(self, task_id: str, at_least: Mapping[int, int]) -> Told:
         """Return the status of a task, and keep it for others who ask: ``known``. Raise NoSuchTask."""

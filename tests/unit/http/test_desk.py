@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from streamsched.client import Client
 from streamsched.http import desk
 from streamsched.http.beats import Beats, HeardBeats
 from streamsched.http.desk import Desk
-from streamsched.http.session import FollowingSession
+from streamsched.http.session import Change, FollowingSession
 from streamsched.installation.settings import Settings
 from streamsched.installation.site import Installation
 from streamsched.installation.writing import write
@@ -25,7 +26,7 @@ from streamsched.log.embedded import EmbeddedLog
 from streamsched.log.port import Append, LogUnreachable, TopicPartition
 from streamsched.runtime.clock import SystemClock
 from tests.support.clients import session_of
-from tests.support.http_server import BODY, COUNT, LIMIT, Http, serving
+from tests.support.http_server import BODY, COUNT, LIMIT, Http, Reply, serving
 from tests.unit.queries.test_progress import beat
 
 NEWER = b"\xc3\x01" + b"\xff" * 8
@@ -181,6 +182,27 @@ def test_what_is_new_is_folded_piece_by_piece(tmp_path: Path, monkeypatch: pytes
             client.submit(COUNT, task_id=name)
     assert [session.follow() for _ in range(3)] == [2, 1, 0]
     session.close()
+
+
+def test_what_is_being_folded_is_not_said_to_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: queue.Queue[Reply] = queue.Queue()
+    servers: list[Http] = []
+    take = FollowingSession._take
+
+    def taken(session: FollowingSession, change: Change) -> None:
+        for ask in servers:
+            answers.put(ask.get(f"/v1/tasks/a?at_least={change.partition}:{change.position}"))
+        take(session, change)
+
+    monkeypatch.setattr(FollowingSession, "_take", taken)
+    monkeypatch.setattr("streamsched.http.session.TOLD_S", LIMIT)
+    monkeypatch.setattr(desk, "PATIENCE_S", 0.1)
+    with serving(tmp_path / "log") as ask, Client(data_dir=tmp_path / "log") as client:
+        client.submit(COUNT, task_id="a")
+        assert ask.get("/v1/tasks/a").json["state"] == "requested"
+        servers.append(ask)
+        client.pause("a")
+        assert answers.get(timeout=LIMIT).problem == "behind"
 
 
 def test_an_answer_that_hangs_does_not_hold_up_the_end(
