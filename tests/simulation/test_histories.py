@@ -22,7 +22,7 @@ from tests.simulation.scenario import scenario, without_pages, without_redrives,
 from tests.simulation.shrink import shrink
 from tests.simulation.world import World
 
-HISTORIES = 1_000
+HISTORIES = 500
 FOUND = [
     (561, None, "a worker that read no further, for it held enough, could not make its place shorter, and stood still"),
     (
