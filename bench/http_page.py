@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -14,8 +12,8 @@ from bench.cluster import READY_LIMIT, TEMPLATES, Bench, BenchError
 from bench.figures import Figures, percentile
 from bench.http_server import serving
 from streamsched.client import Client
+from tools import chromium
 
-WHERE: Final = "STREAMSCHED_CHROMIUM"
 OPENED: Final = 10
 """How often the page is opened, each time in a browser that has just been started."""
 RUN_LIMIT_S: Final = 600.0
@@ -39,7 +37,7 @@ CHANGED: Final = """new Promise((changed, give_up) => {
 
 
 def http_page(bench: Bench) -> Iterator[Figures]:
-    """Open the page at a server that has just folded the journal; then run a failed child again, while it is open."""
+    """Start a server, open the page in ten browsers, then run a failed child again while the page is open."""
     children = 50_000 if bench.quick else 1_000_000
     with bench.site() as site, site.client() as client:
         task = client.submit(TEMPLATES / "troubled.yaml", {"children": children}).task_id
@@ -93,9 +91,9 @@ def _delta_ms(address: str, task: str, client: Client) -> float:
 @contextmanager
 def _page() -> Iterator[Any]:
     """Give an empty page of a new browser."""
-    path = os.environ.get(WHERE) or shutil.which("chromium")
+    path = chromium.find()
     if path is None:
-        raise BenchError(f"Chromium is not on PATH, and {WHERE} does not say where it is")
+        raise BenchError(f"Chromium is needed: put it on PATH, or name it in {chromium.WHERE}")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:

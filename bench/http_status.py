@@ -20,11 +20,10 @@ from tools.broker import ROOT
 CLIENTS: Final = 100
 PAUSE_S: Final = 0.2
 """Between two requests of a client: 500 a second together, less the time of the answers."""
-
 ELSEWHERE_PER_S: Final = 20_000
 """Children a second of nodes on other machines."""
 LEAD_S: Final = 10.0
-"""Seconds for which they run longer than is measured."""
+"""Seconds of the copy beyond those that are measured."""
 
 
 def http_status(bench: Bench) -> Iterator[Figures]:
@@ -44,7 +43,7 @@ def http_status(bench: Bench) -> Iterator[Figures]:
 
 
 def http_status_elsewhere(bench: Bench) -> Iterator[Figures]:
-    """Ask for the status of a task whose children run on other machines: its events are written again, at a pace."""
+    """Ask for the status of a task whose children run on other machines: its events are copied at a fixed pace."""
     seconds = 5.0 if bench.quick else 20.0
     children = int(ELSEWHERE_PER_S * (seconds + LEAD_S))
     with bench.site() as source, source.client() as client:

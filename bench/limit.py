@@ -22,8 +22,8 @@ LIMIT: Final = 120.0
 """Seconds after which a measurement fails."""
 
 
-class Quiet:
-    """A listener that takes what it gets."""
+class Assigned:
+    """A listener that keeps which partitions its member has."""
 
     def __init__(self) -> None:
         self.assigned: set[int] = set()
@@ -40,7 +40,7 @@ class Quiet:
 
 def _hop(brokers: str, source: str, target: str, total: int, ready: Any) -> None:
     log = KafkaLog(brokers)
-    listener = Quiet()
+    listener = Assigned()
     member = log.member(f"{source}.hop", source, listener)
     limit = time.monotonic() + LIMIT
     while len(listener.assigned) < PARTITIONS and time.monotonic() < limit:
@@ -94,13 +94,13 @@ def _seconds(log: KafkaLog, run: str, topics: list[str], total: int) -> float:
     """Write the first records and return the seconds until the last was read behind the hops."""
     limit = time.monotonic() + LIMIT
     writer = log.writer(f"{run}.first")
-    nobody = log.member(f"{run}.first", topics[0], Quiet())
+    member = log.member(f"{run}.first", topics[0], Assigned())  # commits no positions, but a commit takes one
     reader = log.reader()
     try:
         begun = time.perf_counter()
         for first in range(0, total, BATCH):
             batch = [Append(topics[0], n % PARTITIONS, b"key", BODY) for n in range(first, min(first + BATCH, total))]
-            writer.commit(batch, {}, nobody)
+            writer.commit(batch, {}, member)
         reader.assign({TopicPartition(topics[2], number): 0 for number in range(PARTITIONS)})
         seen = 0
         while seen < total:
@@ -110,5 +110,5 @@ def _seconds(log: KafkaLog, run: str, topics: list[str], total: int) -> float:
         return time.perf_counter() - begun
     finally:
         reader.close()
-        nobody.leave()
+        member.leave()
         writer.close()

@@ -6,7 +6,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from typing import Any, Final
 from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
+
+from tools import chromium
 
 ROOT: Final = Path(__file__).parents[1]
 PICTURES: Final = ROOT / "docs" / "pictures"
@@ -113,12 +114,12 @@ def command(folder: Path, *words: str, ready: str) -> Iterator[str]:
             process.kill()
 
 
-def photograph(folder: Path, address: str, chromium: str, until: float) -> None:
+def photograph(folder: Path, address: str, program: str, until: float) -> None:
     """Wait until so much of the task is done, and take its page and what ``top`` shows."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         pages: dict[str, Any] = {}
         for theme in ("light", "dark"):
             context = browser.new_context(
@@ -178,9 +179,9 @@ def screen(folder: Path) -> str:
 
 def main() -> None:
     """Make them."""
-    chromium = os.environ.get("STREAMSCHED_CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        sys.exit("Chromium is needed: put it on PATH, or name it in STREAMSCHED_CHROMIUM")
+    program = chromium.find()
+    if program is None:
+        sys.exit(f"Chromium is needed: put it on PATH, or name it in {chromium.WHERE}")
     children = int(sys.argv[1]) if len(sys.argv) > 1 else 4_000
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -199,7 +200,7 @@ def main() -> None:
             submit = ("submit", "photos.yaml", "-p", f"n={children}", "--task-id", "nightly-photos", *labels)
             subprocess.run([sys.executable, "-m", "streamsched", *submit], cwd=folder, check=True)
             time.sleep(1)
-            photograph(folder, found[0], chromium, 70.0)
+            photograph(folder, found[0], program, 70.0)
 
 
 if __name__ == "__main__":

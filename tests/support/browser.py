@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from tools import chromium
+
 LIMIT = 60.0
-WHERE = "STREAMSCHED_CHROMIUM"
 REFUSED = "Failed to load resource: the server responded with a status of"
 WATCH = """
 window.__wrong = [];
@@ -21,19 +20,19 @@ document.addEventListener("securitypolicyviolation", (event) =>
 """
 
 
-def chromium() -> str:
+def program() -> str:
     """Return where Chromium is; skip the test where it is not, or Playwright is not."""
     pytest.importorskip("playwright.sync_api", reason="pages are tested with Playwright: pip install '.[browser]'")
-    found = os.environ.get(WHERE) or shutil.which("chromium")
+    found = chromium.find()
     if not found:
-        pytest.skip(f"pages are tested with Chromium: none is on PATH, and {WHERE} names none")
+        pytest.skip(f"pages are tested with Chromium: none is on PATH, and {chromium.WHERE} names none")
     return found
 
 
 @contextmanager
 def browser() -> Iterator[Any]:
     """Start a browser, for as long as the block lasts."""
-    path = chromium()
+    path = program()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -109,7 +109,7 @@ class FollowingSession(Session):
         self.times: dict[int, int] = {}
         """By partition: when the last record that was folded was written, in milliseconds."""
         self.reached: dict[int, int] = {}
-        """Up to where the journal was folded and all of it noted, by partition; replaced, so any thread may look."""
+        """By partition: up to where all is folded and noted. It is replaced, never changed: any thread may read it."""
         self._fresh = True
         self._told: dict[str, Told] = {}
         self._told_bytes = 0
