@@ -61,13 +61,14 @@ class KafkaRecord:
 class KafkaReader:
     """A consumer without a group, on the partitions that it was told.
 
-    Positions are kept here: they follow the records handed out, and jump to the end of a partition, over the
-    markers that no record shows, when the client says that it was reached.
+    It is made when it gets its first partitions. A consumer that waits for them learns of their topic only in the
+    client's next round, up to a second later. Positions are kept here: they follow the records handed out, and jump to
+    the end of a partition, over the markers that no record shows, when the client says that it was reached.
     """
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings
-        self._consumer = make(Consumer, settings.reader())
+        self._consumer: Consumer | None = None
         self._positions: dict[tuple[str, int], int] = {}
         self._lost: dict[tuple[str, int], LogError] = {}
 
@@ -79,9 +80,11 @@ class KafkaReader:
             if self._positions.get(place) != position or place in self._lost
         }
         ended = [place for place in self._positions if place not in positions or place in moved]
-        if ended:
+        if ended and self._consumer is not None:
             self._consumer.incremental_unassign([Place(*place) for place in ended])
         if moved:
+            if self._consumer is None:
+                self._consumer = make(Consumer, self._settings.reader())
             self._consumer.incremental_assign([Place(*place, position) for place, position in moved.items()])
         for place in ended:
             del self._positions[place]
@@ -95,13 +98,17 @@ class KafkaReader:
         """
         if self._lost:
             raise next(iter(self._lost.values()))
+        consumer = self._consumer
+        if consumer is None:
+            time.sleep(timeout)
+            return []
         deadline = time.monotonic() + timeout
         while True:
-            first = self._consumer.poll(max(0.0, deadline - time.monotonic()))
+            first = consumer.poll(max(0.0, deadline - time.monotonic()))
             if first is None:
                 return []
             # With a time-out, consume() would wait until it has all that it may take.
-            rest = self._consumer.consume(limit - 1, 0) if limit > 1 else ()
+            rest = consumer.consume(limit - 1, 0) if limit > 1 else ()
             records: list[KafkaRecord] = []
             moved = False
             for message in (first, *rest):
@@ -123,7 +130,8 @@ class KafkaReader:
 
     def close(self) -> None:
         """Close the consumer."""
-        self._consumer.close()
+        if self._consumer is not None:
+            self._consumer.close()
 
     def _heed(self, message: Any) -> bool:
         """Handle a message that is not a record; returns whether a position has moved."""
