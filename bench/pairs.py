@@ -1,9 +1,10 @@
-"""Another checkout against this one, on one broker, in turn: ``python -m bench.pairs FORMER [--rounds N] [--scraped]``.
+"""Another checkout against this one, on one broker, in turn: ``python -m bench.pairs FORMER [--rounds N]``.
 
 Each has an installation of its own, with one scheduler, one worker with two slots, and a client, all of its code. In
 each round both do the same, the first one last in the next; a pair of them has the same neighbours and the same broker.
 With ``--scraped`` the nodes of this checkout tell their metrics, once a second; this checkout as the other one, ``.``,
-then shows what metrics cost.
+then shows what metrics cost. With ``--cold`` each task is the first one of an installation on a broker of its own: what
+users meet.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Final, NamedTuple
 
@@ -28,6 +30,8 @@ from tools.broker import ROOT
 
 CASES: Final = {"noop": 10_000, "single": 50, "tasks": 300}
 """How many children one task has, how many tasks of one child go one after the other, and how many at once."""
+COLD: Final = {"noop": 1_000, "single": 1}
+"""The same for the first task of an installation."""
 
 
 class Took(NamedTuple):
@@ -35,6 +39,10 @@ class Took(NamedTuple):
 
     wall: float
     processor: float
+
+
+Run = Callable[[str, int], Took]
+"""Runs a case once."""
 
 
 class Side:
@@ -69,6 +77,7 @@ def main() -> int:
     parser.add_argument("former", type=Path, help="the folder of the other checkout")
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="pairs of each case (20)")
     parser.add_argument("--scraped", action="store_true", help="ask the nodes of this checkout for their metrics")
+    parser.add_argument("--cold", action="store_true", help="the first task of a new installation on a new broker")
     options = parser.parse_args()
     if not (options.former / "src" / "streamsched").is_dir():
         parser.error(f"{options.former} is not a checkout: it has no src/streamsched")
@@ -76,13 +85,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="streamsched-pairs-") as folder, ExitStack() as stack:
         bench = Bench(Path(folder), quick=False)
         stack.callback(bench.close)
-        former = stack.enter_context(_side(bench, options.former.resolve(), scraped=False))
-        current = stack.enter_context(_side(bench, ROOT, scraped=options.scraped))
+        former, current = _first(bench, options.former) if options.cold else _warm(bench, stack, options)
         table = Table("case", "figure", "former", "now", "now of former, %", "middle half, %", title="pairs")
-        for case, count in CASES.items():
-            former.run(case, count)
-            current.run(case, count)
-            pairs = list(_pairs(former, current, case, count, options.rounds))
+        for case, count in (COLD if options.cold else CASES).items():
+            pairs = list(_pairs(partial(former, case, count), partial(current, case, count), options.rounds))
             for figure in Took._fields:
                 before, now = ([getattr(side, figure) for side in sides] for sides in zip(*pairs, strict=True))
                 ratios = sorted(100 * b / a for a, b in zip(before, now, strict=True))
@@ -93,20 +99,41 @@ def main() -> int:
     return 0
 
 
-def _pairs(former: Side, current: Side, case: str, count: int, rounds: int) -> Iterator[tuple[Took, Took]]:
+def _warm(bench: Bench, stack: ExitStack, options: argparse.Namespace) -> tuple[Run, Run]:
+    """Return what runs a case in either checkout, each of which has run it before, on one broker."""
+    address = bench.broker.address
+    former = stack.enter_context(_side(bench, address, options.former.resolve(), scraped=False))
+    current = stack.enter_context(_side(bench, address, ROOT, scraped=options.scraped))
+    for side in (former, current):
+        for case, count in CASES.items():
+            side.run(case, count)
+    return former.run, current.run
+
+
+def _first(bench: Bench, former: Path) -> tuple[Run, Run]:
+    """Return what runs a case as the first task of either checkout, on a broker of its own."""
+
+    def run(checkout: Path, case: str, count: int) -> Took:
+        with bench.new_broker() as broker, _side(bench, broker.address, checkout, scraped=False) as side:
+            return side.run(case, count)
+
+    return partial(run, former.resolve()), partial(run, ROOT)
+
+
+def _pairs(former: Callable[[], Took], current: Callable[[], Took], rounds: int) -> Iterator[tuple[Took, Took]]:
     for number in range(rounds):
         if number % 2:
-            yield former.run(case, count), current.run(case, count)
+            yield former(), current()
         else:
-            now = current.run(case, count)
-            yield former.run(case, count), now
+            now = current()
+            yield former(), now
 
 
 @contextmanager
-def _side(bench: Bench, checkout: Path, *, scraped: bool) -> Iterator[Side]:
+def _side(bench: Bench, address: str, checkout: Path, *, scraped: bool) -> Iterator[Side]:
     environment = {"PYTHONPATH": str(checkout / "src"), **(PORT if scraped else {})}
     with (
-        bench.new_site(bench.broker.address, environment=environment) as site,
+        bench.new_site(address, environment=environment) as site,
         scraping(site) if scraped else nullcontext(),
     ):
         command = [sys.executable, "-m", "bench.pairs_client", str(TEMPLATES / "noop.yaml")]
