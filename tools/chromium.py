@@ -11,5 +11,5 @@ WHERE: Final = "STREAMSCHED_CHROMIUM"
 
 
 def find() -> str | None:
-    """Return the program; None where there is none."""
+    """Return the path of Chromium, or None if it is not found."""
     return os.environ.get(WHERE) or shutil.which("chromium")

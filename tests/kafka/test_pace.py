@@ -28,7 +28,7 @@ def test_a_transaction_begins_when_the_markers_of_the_last_one_are_written(
     assert slept == pytest.approx([0.0, 0.003, 0.002, 0.0])
 
 
-def test_a_reader_is_a_client_from_its_first_partitions_on(
+def test_a_reader_makes_its_consumer_with_its_first_partitions(
     harness: KafkaHarness, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []

@@ -61,8 +61,8 @@ class KafkaRecord:
 class KafkaReader:
     """A consumer without a group, on the partitions that it was told.
 
-    It is made when it gets its first partitions. A consumer that waits for them learns of their topic only in the
-    client's next round, up to a second later. Positions are kept here: they follow the records handed out, and jump to
+    The consumer is made with the first partitions: one that was made earlier looks their topic up only when the client
+    does so by itself, once a second. Positions are kept here: they follow the records handed out, and jump to
     the end of a partition, over the markers that no record shows, when the client says that it was reached.
     """
 
@@ -80,11 +80,13 @@ class KafkaReader:
             if self._positions.get(place) != position or place in self._lost
         }
         ended = [place for place in self._positions if place not in positions or place in moved]
-        if ended and self._consumer is not None:
+        if self._consumer is None:
+            if not moved:
+                return
+            self._consumer = make(Consumer, self._settings.reader())
+        if ended:
             self._consumer.incremental_unassign([Place(*place) for place in ended])
         if moved:
-            if self._consumer is None:
-                self._consumer = make(Consumer, self._settings.reader())
             self._consumer.incremental_assign([Place(*place, position) for place, position in moved.items()])
         for place in ended:
             del self._positions[place]
