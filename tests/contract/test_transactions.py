@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from streamsched.log.adapter import LogAdapter
@@ -120,6 +122,18 @@ def test_a_commit_without_membership_is_refused(harness: Harness, log: LogAdapte
     node.write(0, b"mine", position=1)
     assert values(read(harness, log, {node.place(0): 0}, 1)) == [b"mine"]
     assert stable(log, group, node.place(0)).position == 1
+
+
+def test_a_writer_whose_member_had_not_joined_writes_once_it_has(
+    harness: Harness, log: LogAdapter, join: Callable[[], Node]
+) -> None:
+    node = join()
+    with pytest.raises(TransactionAborted):
+        node.write(0, b"early", position=5)
+    node.settle(4)
+    node.write(0, b"later", position=1)
+    assert values(read(harness, log, {node.place(0): 0}, 1)) == [b"later"]
+    assert stable(log, node.group, node.place(0)).position == 1
 
 
 def test_an_open_transaction_hides_what_lies_behind_it(harness: Harness, log: LogAdapter, node: Node) -> None:
