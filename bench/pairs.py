@@ -76,8 +76,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.pairs", description=__doc__)
     parser.add_argument("former", type=Path, help="the folder of the other checkout")
     parser.add_argument("--rounds", type=int, default=20, metavar="N", help="pairs of each case (20)")
-    parser.add_argument("--scraped", action="store_true", help="ask the nodes of this checkout for their metrics")
-    parser.add_argument("--cold", action="store_true", help="the first task of a new installation on a new broker")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--scraped", action="store_true", help="ask the nodes of this checkout for their metrics")
+    kinds.add_argument("--cold", action="store_true", help="the first task of a new installation on a new broker")
     options = parser.parse_args()
     if not (options.former / "src" / "streamsched").is_dir():
         parser.error(f"{options.former} is not a checkout: it has no src/streamsched")
