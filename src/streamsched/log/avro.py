@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from struct import Struct
 from typing import Any, Final
 
@@ -284,13 +285,18 @@ def _read_array(source: _Source, depth: int, name: str, schema: dict[str, Any], 
 
 
 def _fields(schema: dict[str, Any], cls: Any) -> Iterator[tuple[str, Any, Any]]:
-    hints = typing.get_type_hints(cls)
+    hints = _hints(cls)
     written = [field["name"] for field in schema["fields"]]
     known, defaults = list(cls.__struct_fields__), len(cls.__struct_defaults__)
     if written != known[: len(written)] or len(known) - len(written) > defaults:
         raise TypeError(f"{cls.__name__} and its schema differ in their fields: {written}")
     for field in schema["fields"]:
         yield field["name"], field["type"], hints[field["name"]]
+
+
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _inner(hint: Any) -> Any:
