@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import collections.abc
 import json
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
-from pathlib import PurePath
 from typing import Any, Final, get_args, get_origin
 
 import msgspec
@@ -177,7 +177,8 @@ def _refuse_unknown(hint: Any, info: Any) -> None:
 
 
 def _is_path(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, PurePath)
+    pathlib = sys.modules.get("pathlib")  # its import takes milliseconds, and an annotation that needs it has done it
+    return pathlib is not None and isinstance(kind, type) and issubclass(kind, pathlib.PurePath)
 
 
 def _has_pydantic(hint: Any) -> bool:
