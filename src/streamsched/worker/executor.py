@@ -165,7 +165,7 @@ class Executor:
                 handler = self._preparation.handler_of(job)
             if job.options is not None and (failure := self._preparation.warm(job, self._desk.page, self._run_alone)):
                 raise failure.with_traceback(failure.__traceback__ and failure.__traceback__.tb_next)
-            begun = True
+            begun, self._began = True, _monotonic_ns()  # an import and a setup are not the child's own time
             if job.options is None and job.handler not in self._special:
                 value = copy_context().run(handler, context, **read_arguments(job))
             elif job.handler in self._preparation.asynchronous:

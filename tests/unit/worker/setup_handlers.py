@@ -24,6 +24,7 @@ async def warm_async() -> None:
 def slow() -> None:
     time.sleep(0.6)
     WARM["times"] += 1
+    WARM["ended"] = time.time_ns() // 1_000_000
 
 
 def endless() -> None:
@@ -43,6 +44,11 @@ def breaks_once() -> None:
 
 def work(ctx: Any) -> list[Any]:
     return [os.getpid(), WARM["times"], os.environ.get("WARMED")]
+
+
+def set_up_at(ctx: Any) -> int:
+    ended: int = WARM["ended"]
+    return ended
 
 
 async def in_loop(ctx: Any) -> bool:

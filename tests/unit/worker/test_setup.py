@@ -59,6 +59,11 @@ def test_a_setup_runs_once_before_the_first_child_and_what_it_sets_stays(pools: 
     assert result(case, make_job("setup_handlers:work")) == first  # a plain child does no harm
 
 
+def test_the_time_of_a_child_begins_after_its_setup(pools: Pools) -> None:
+    done = pools().one(warmed("slow", "set_up_at"), JobCompleted)
+    assert done.started_at >= int(done.result or 0) - 5
+
+
 def test_another_setup_retires_the_executor(pools: Pools) -> None:
     case = pools()
     first = result(case, warmed("warm"))
