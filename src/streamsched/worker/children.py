@@ -100,8 +100,9 @@ class Children:
             self._ready.put(child)
 
     def feed(self) -> None:
-        """Submit as many children as the pool has room for."""
-        room = self._pool.room()
+        """Submit as many children as the pool has room for, unless the worker is to end."""
+        ends = self.state is not WorkerState.RUNNING or self._asked > self._obeyed
+        room = 0 if ends else self._pool.room()
         if room <= 0:
             return
         self._recovery.advance(room)

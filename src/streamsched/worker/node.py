@@ -40,6 +40,8 @@ __all__ = ["WorkerTiming", "Worker"]
 
 logger = logging.getLogger(__name__)
 
+GATHER_MS: Final = 10
+"""Milliseconds that the first outcomes wait for those of others that have just begun."""
 RETRY_S: Final = 0.05
 """Seconds after an aborted transaction before the next one: the group is served in between."""
 TOLD: Final = 200
@@ -76,6 +78,7 @@ class Worker:
         self._late: list[jobs.News] = []
         """What the pool reported while a commit waited for the log."""
         self._commit_at = 0.0
+        self._gathering = False
         self._retry_at = 0.0
         self._report_at = 0.0
         self._trim_at = me.clock.monotonic() + timing.trim
@@ -205,14 +208,23 @@ class Worker:
                 urgent = urgent or child.unsaved.waits
         if not self._settlement:
             return False
-        if now < self._commit_at and not urgent and self._pool.busy():
-            return False
+        if not urgent and self._pool.busy():
+            if now >= self._commit_at and not self._gathering and self._soon_more():
+                self._gathering, self._commit_at = True, now + GATHER_MS / 1000
+            if now < self._commit_at:
+                return False
+        self._gathering = False
         committed = self._settlement.commit()
         now = self._me.clock.monotonic()
         self._commit_at = now + self._timing.commit
         if not committed:
             self._retry_at = now + RETRY_S
         return committed
+
+    def _soon_more(self) -> bool:
+        """Return whether the pool has a job that has just begun, or waits for a slot: short ones come in numbers."""
+        begun_before = self._clock.machine_now() - GATHER_MS
+        return self._pool.busy() > sum(running.started_at < begun_before for running in self._pool.running())
 
     def _settle_positions(self) -> None:
         """Commit up to where partitions were read that have nothing unsettled: the group's lag reads 0 then."""

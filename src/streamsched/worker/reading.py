@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 READ: Final = 2_000
 """Records read in one step."""
+FED: Final = 100
+"""Records after which the pool is fed: executors begin before all was read."""
 HELD: Final = 20_000
 """Pending children from which on the worker reads no further, unless a place grows too long for want of reading."""
 
@@ -66,23 +68,25 @@ class Reading:
         if held >= HELD and not self._settlement.crowded:
             return 0
         try:
-            return self._take(timeout)
+            return self._take(timeout, feed=True)
         except PositionLost:
             # While this process was frozen, a new owner may have trimmed the partition. Poll the group: if we
             # still own it, the position really is lost.
             self._ask_group()
-            return self._take(timeout)
+            return self._take(timeout, feed=True)
 
     def read_on(self) -> int:
         """Read what is there while partitions are handed over, when the group cannot be asked."""
         return self._take(0.0)
 
-    def _take(self, timeout: float) -> int:
+    def _take(self, timeout: float, *, feed: bool = False) -> int:
         records = self._reader.poll(READ, timeout)
-        for record in records:
+        for number, record in enumerate(records, 1):
             owned = self._owned.get(record.partition)
             if owned is not None:
                 self._on_record(owned, record)
+            if feed and number % FED == 0:
+                self._children.feed()
         for owned in self._owned.values():
             if owned.markers or not owned.caught_up:
                 self._advance(owned)
