@@ -41,7 +41,7 @@ __all__ = ["WorkerTiming", "Worker"]
 logger = logging.getLogger(__name__)
 
 GATHER_MS: Final = 10
-"""Milliseconds that the first outcomes wait for those of others that have just begun."""
+"""Milliseconds that the first outcomes wait for those of jobs that have just begun."""
 RETRY_S: Final = 0.05
 """Seconds after an aborted transaction before the next one: the group is served in between."""
 TOLD: Final = 200
@@ -78,7 +78,8 @@ class Worker:
         self._late: list[jobs.News] = []
         """What the pool reported while a commit waited for the log."""
         self._commit_at = 0.0
-        self._gathering = False
+        self._first_at: float | None = None
+        """When the first of what is to be committed was there."""
         self._retry_at = 0.0
         self._report_at = 0.0
         self._trim_at = me.clock.monotonic() + timing.trim
@@ -198,22 +199,24 @@ class Worker:
         now = self._me.clock.monotonic()
         if now < self._retry_at:
             return False
-        urgent = self._settlement.full
+        urgent, checkpoints = self._settlement.full, False
         for key in list(self._children.unsaved):
             child = self._children.running.get(key)
             if child is None or child.unsaved.state is None:
                 self._children.unsaved.discard(key)
             elif child.unsaved.waits or now >= child.next_checkpoint:
                 self._settlement.checkpoint(child)
-                urgent = urgent or child.unsaved.waits
+                urgent, checkpoints = urgent or child.unsaved.waits, True
         if not self._settlement:
+            self._first_at = None
             return False
+        if self._first_at is None:
+            self._first_at = now
         if not urgent and self._pool.busy():
-            if now >= self._commit_at and not self._gathering and self._soon_more():
-                self._gathering, self._commit_at = True, now + GATHER_MS / 1000
-            if now < self._commit_at:
+            gathers = now < self._first_at + GATHER_MS / 1000 and not checkpoints and self._soon_more()
+            if now < self._commit_at or gathers:
                 return False
-        self._gathering = False
+        self._first_at = None
         committed = self._settlement.commit()
         now = self._me.clock.monotonic()
         self._commit_at = now + self._timing.commit
