@@ -108,8 +108,10 @@ class Site:
         folder.mkdir(parents=True)
         self.folder = folder
         self.settings = Settings(brokers=brokers, data_dir=folder / "data", prefix=folder.name)
+        left_out = ("STREAMSCHED_", "PYTHONDONTWRITEBYTECODE")
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("STREAMSCHED_")},
+            **{name: value for name, value in os.environ.items() if not name.startswith(left_out)},
+            "PYTHONPYCACHEPREFIX": str(folder.parent / "bytecode"),  # what is installed is compiled once, too
             "STREAMSCHED_BROKERS": brokers,
             "STREAMSCHED_DATA_DIR": str(self.settings.data_dir),
             "STREAMSCHED_PREFIX": self.settings.prefix,
