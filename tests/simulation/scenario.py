@@ -24,6 +24,7 @@ from streamsched.runtime import tracker
 from streamsched.scheduler import aggregator, entries, journal, schedules, selecting, tasks, turns
 from streamsched.scheduler import node as scheduler_node
 from streamsched.view import follow, view
+from streamsched.worker import node as worker_node
 from streamsched.worker import reading, settlement
 from tests.simulation.faults import (
     BACKFILLS,
@@ -77,6 +78,8 @@ LIMITS: Final[Mapping[str, tuple[ModuleType, str, tuple[int, ...]]]] = {
     BESIDE_BACKFILLS: (scheduler_node, "BATCH", (3,)),
     "pages opened": (entries, "OPENED", (1,)),
     "pages in memory": (view, "PAGES", (10,)),
+    "fed": (reading, "FED", (1, 3)),
+    "gathered": (worker_node, "GATHER_MS", (0,)),
 }
 """Limits of the product that are small enough to be met in some histories."""
 SCHEDULES: Final = (*[0] * 7, 1, 1, 2)

@@ -63,6 +63,8 @@ OUTSIDE: Final = "outside"
 HEALING: Final = 12_000
 RESTING: Final = 1_000
 """Turns without faults within which one more task has to reach its end, or all is over."""
+MOST_HEALING: Final = 40_000
+"""Turns without faults after which something has to be wrong, though task after task of a schedule still ends."""
 LAST: Final = 300
 """Turns after the trouble until that is done."""
 SELDOM: Final = '{"interval":[{"every":"3600s","phase":"0s"}]}'
@@ -529,7 +531,9 @@ class World:
         for name, act in self.last:
             self.send(LAST, name, act, repeated=True)
         waited, ended = 0, 0
-        while waited < HEALING:
+        for _ in range(MOST_HEALING):
+            if waited == HEALING:
+                break
             self.turn()
             waited += 1
             for node in [node for node in self.nodes if not (node.able or node.draining or node.busy)]:
