@@ -9,7 +9,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from tests.mutants.mutant import HISTORIES, mutants, note, try_out
+from tests.mutants.mutant import HISTORIES, Mutant, Trial, catch, mutants, note, trial, try_out
 
 OUT: Final = Console(markup=False, highlight=False, width=200)
 SAID: Final = 90
@@ -23,18 +23,27 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=1, help="the first seed")
     parser.add_argument("--histories", type=int, default=HISTORIES, help="give up after so many")
     parser.add_argument("--processes", type=int, help="how many side by side; as many as there are cores")
-    parser.add_argument("--note", action="store_true", help="let the tests try the seeds that caught them first")
+    parser.add_argument(
+        "--note", action="store_true",
+        help="try the seed that caught it last first, and keep the one that did: the tests try it first",
+    )  # fmt: skip
     asked = parser.parse_args()
     chosen = [mutant for mutant in mutants() if not asked.names or mutant.name in asked.names]
     table = Table("mutant", "what it breaks", "caught by", "histories", "what the checker said")
     alive, found = 0, {}
-    for mutant, trial in try_out(chosen, first=asked.first, histories=asked.histories, processes=asked.processes):
-        if trial.seed is None:
+
+    def how(mutant: Mutant) -> Trial:
+        if asked.note:
+            return catch(mutant, first=asked.first, histories=asked.histories)
+        return trial(mutant.patch, first=asked.first, histories=asked.histories)
+
+    for mutant, tried in try_out(chosen, how, processes=asked.processes):
+        if tried.seed is None:
             alive += 1
         else:
-            found[mutant.name] = trial.seed
-        caught, lived = ("nothing", trial.passed) if trial.seed is None else (f"seed {trial.seed}", trial.passed + 1)
-        table.add_row(mutant.name, mutant.breaks, caught, str(lived), trial.fault[:SAID])
+            found[mutant.name] = tried.seed
+        caught, lived = ("nothing", tried.passed) if tried.seed is None else (f"seed {tried.seed}", tried.passed + 1)
+        table.add_row(mutant.name, mutant.breaks, caught, str(lived), tried.fault[:SAID])
     if asked.note:
         note(found)
     OUT.print(table)

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,20 +60,18 @@ def mutants() -> list[Mutant]:
 
 
 def try_out(
-    chosen: Sequence[Mutant], *, first: int = 1, histories: int = HISTORIES, processes: int | None = None
+    chosen: Sequence[Mutant], how: Callable[[Mutant], Trial], *, processes: int | None = None
 ) -> Iterator[tuple[Mutant, Trial]]:
-    """Let each live through histories until one fails, some of them side by side."""
+    """Try each out in this way, some of them side by side."""
     with ThreadPoolExecutor(processes or os.cpu_count()) as pool:
-        yield from zip(
-            chosen, pool.map(lambda mutant: trial(mutant.patch, first=first, histories=histories), chosen), strict=True
-        )
+        yield from zip(chosen, pool.map(how, chosen), strict=True)
 
 
-def catch(mutant: Mutant) -> Trial:
-    """Try the history that caught a mutant last, then those from seed 1 on."""
+def catch(mutant: Mutant, *, first: int = 1, histories: int = HISTORIES) -> Trial:
+    """Try the history that caught a mutant last, then those from the first seed on."""
     seed = json.loads(CAUGHT.read_text()).get(mutant.name)
     tried = None if seed is None else trial(mutant.patch, first=seed, histories=1)
-    return trial(mutant.patch, first=1, histories=HISTORIES) if tried is None or tried.seed is None else tried
+    return trial(mutant.patch, first=first, histories=histories) if tried is None or tried.seed is None else tried
 
 
 def note(caught: Mapping[str, int]) -> None:
