@@ -213,8 +213,8 @@ class Worker:
         if self._first_at is None:
             self._first_at = now
         if not urgent and self._pool.busy():
-            gathers = now < self._first_at + GATHER_MS / 1000 and not checkpoints and self._soon_more()
-            if now < self._commit_at or gathers:
+            gathers = now < self._first_at + GATHER_MS / 1000 and not checkpoints
+            if now < self._commit_at or (gathers and self._soon_more()):
                 return False
         self._first_at = None
         committed = self._settlement.commit()
